@@ -1,0 +1,32 @@
+-- The rescue when migrations failed: without accounts nobody can log in. The table is complete,
+-- so that a later run of all migrations finds every column it names.
+
+create table if not exists public.users (
+    id serial primary key,
+    username text not null unique,
+    email text not null unique,
+    password_hash text not null,
+    role text not null default 'user',
+    subscription_tier text not null default 'free',
+    subscription_status text default 'active',
+    subscription_expires_at timestamp,
+    monthly_uploads integer default 0,
+    monthly_upload_limit integer default 3,
+    last_upload_reset timestamp default now(),
+    wallet_address text,
+    display_name text,
+    bio text,
+    profile_image_url text,
+    website text,
+    location text,
+    is_verified boolean default false,
+    follower_count integer default 0,
+    following_count integer default 0,
+    total_likes integer default 0,
+    theme_preference text default 'liquid-glass',
+    settings text default '{}',
+    last_login_at timestamp,
+    is_banned boolean default false,
+    ban_reason text,
+    created_at timestamp not null default now()
+);
