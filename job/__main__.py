@@ -1,0 +1,62 @@
+"""The process edge: arguments, environment, signals, exit status. Nothing else touches them."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from job.errors import Interrupted
+from job.exit_codes import ExitCode
+
+_BY_SIGNAL = {
+    signal.SIGTERM: (ExitCode.TERMINATED, "SIGTERM"),
+    signal.SIGINT: (ExitCode.INTERRUPTED, "SIGINT"),
+    signal.SIGALRM: (ExitCode.TEMPFAIL, "the deadline is used up (PREDEPLOY_DEADLINE)"),
+}
+
+
+class Signals:
+    """Turns the first signal into Interrupted, and the second into an end at once."""
+
+    def __init__(self) -> None:
+        """Catch SIGTERM, SIGINT and the deadline's alarm. As PID 1 an uncaught one is ignored."""
+        self._asked = False
+        for number in _BY_SIGNAL:
+            signal.signal(number, self._on_signal)
+
+    def set_deadline(self, seconds: float) -> None:
+        """Begin a command: interrupt it `seconds` from now, or when a signal comes."""
+        self._asked = False
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def quiet(self) -> None:
+        """Let the report be written: the work is over, there is nothing to interrupt."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._asked = True
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        exit_code, why = _BY_SIGNAL[signal.Signals(number)]
+        if number == signal.SIGALRM and self._asked:
+            return
+        if self._asked:
+            os._exit(exit_code)
+        self._asked = True
+        raise Interrupted(exit_code, why)
+
+
+def run_and_exit() -> NoReturn:
+    """Run the command line and exit with its status."""
+    signals = Signals()
+    try:
+        from job.cli import main  # noqa: PLC0415 - a signal counts from the first millisecond
+
+        status = main(sys.argv[1:], dict(os.environ), signals)
+    except Interrupted as interruption:
+        status = interruption.exit_code
+    sys.stdout.flush()
+    sys.exit(int(status))
+
+
+if __name__ == "__main__":
+    run_and_exit()

@@ -1,0 +1,70 @@
+"""Watches a step that waits: names who is in its way, and says now and then that it still runs."""
+
+from dataclasses import replace
+
+import structlog
+
+from job.database import wire
+from job.database.wire import Connection
+from job.plan import Failure
+
+log = structlog.get_logger()
+
+# In ticks of wire.send, a quarter of a second each.
+_FIRST_LOOKS = (1, 4)
+_LOOK_EVERY = 8
+_TELL_EVERY = 120
+
+
+class Watch:
+    """Looks over the shoulder of the backend `pid`, through another connection.
+
+    `blockers` tells who was last seen in its way, for a log line.
+    """
+
+    def __init__(self, guard: Connection, pid: int, label: str) -> None:
+        """Watch `pid` through `guard`, whose transaction stays open and idle."""
+        self.blockers = "nobody was seen in its way"
+        self._guard = guard
+        self._pid = pid
+        self._label = label
+        self._ticks = 0
+        self._told = ""
+
+    def tick(self) -> None:
+        """Look, when it is time to."""
+        self._ticks += 1
+        if self._ticks in _FIRST_LOOKS or self._ticks % _LOOK_EVERY == 0:
+            self._look()
+        if self._ticks % _TELL_EVERY == 0:
+            log.info(f"{self._label} still runs", seconds=self._ticks // 4)
+
+    def explain(self, failure: Failure) -> Failure:
+        """Return the failure with the blocker's name and what to do about it."""
+        return replace(
+            failure,
+            message=f"{failure.message}; {self.blockers}",
+            remedy="end that session (select pg_terminate_backend(pid)) or wait for it; run again",
+        )
+
+    def _look(self) -> None:
+        # The statistics views are frozen at a transaction's first look, and the guard's is open.
+        rows = wire.ask(
+            self._guard,
+            f"""select pg_catalog.pg_stat_clear_snapshot();
+            select a.pid, a.application_name, a.state,
+                   extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80)
+            from pg_catalog.pg_stat_activity a
+            where a.pid = any (pg_catalog.pg_blocking_pids({self._pid}))""",
+        )
+        if not rows:
+            return
+        self.blockers = "blocked by " + "; ".join(
+            f"pid {pid} ({application or 'unnamed'}, {state or 'state hidden'}, in its transaction "
+            f"for {age or '?'} s: {query or 'query hidden'})"
+            for pid, application, state, age, query in rows
+        )
+        pids = ",".join(str(row[0]) for row in rows)
+        if pids != self._told:
+            log.info(f"{self._label} waits for a lock, {self.blockers}")
+            self._told = pids

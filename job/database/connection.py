@@ -1,0 +1,174 @@
+"""Opens connections: patient with what passes, quick with what does not.
+
+Every refusal is told in our own words, once a try. Nothing of a connection string gets out.
+"""
+
+import time
+from typing import Any
+
+import psycopg
+import structlog
+import tenacity
+from psycopg import pq
+
+from job import __version__
+from job.database.refusal import Refusal, classify, classify_ping
+from job.database.wire import Connection
+from job.deadline import Deadline
+from job.endpoint import Endpoint
+from job.errors import ConnectionLostError, DatabaseRefusedError
+from job.exit_codes import ExitCode
+from job.secret import Secret
+
+log = structlog.get_logger()
+
+APPLICATION = f"predeploy/{__version__}"
+_OLDEST_SERVER = 140000
+_TRY_S = 10
+# A vanished server is noticed within about ten seconds, in the middle of a statement too.
+_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": _TRY_S,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 9000,
+    "target_session_attrs": "read-write",
+    "client_encoding": "utf8",
+}
+
+
+class _RefusedError(Exception):
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.words)
+        self.refusal = refusal
+
+
+class _Patience:
+    """Decides when to stop: a refusal's own tries and grace, and the budget of all of them."""
+
+    def __init__(self, budget: Deadline) -> None:
+        self._budget = budget
+        self._refusal: Refusal | None = None
+        self._tries = 0
+        self._since_s = 0.0
+
+    def stop(self, state: tenacity.RetryCallState) -> bool:
+        refusal = _refusal_of(state)
+        if refusal is not self._refusal:
+            self._refusal, self._tries, self._since_s = refusal, 0, time.monotonic()
+        self._tries += 1
+        grace = Deadline(self._since_s + refusal.grace_s)
+        left_s = min(grace.left_s, self._budget.left_s)
+        return self._tries >= refusal.tries or left_s <= 0
+
+    def wait(self, state: tenacity.RetryCallState) -> float:
+        jitter = tenacity.wait_random_exponential(multiplier=0.5, min=0.25, max=5)
+        return min(jitter(state), self._budget.left_s)
+
+
+def connect(endpoint: Endpoint, budget: Deadline) -> Connection:
+    """Connect, in autocommit, within `budget`.
+
+    Raises DatabaseRefusedError with the exit code that the last refusal calls for: 69 when the
+    server was not to be reached, 76 when it is the wrong one, 77 when it will not have us, 78
+    when the settings cannot be meant. Nothing is left open then.
+    """
+    patience = _Patience(budget)
+
+    def log_refusal(state: tenacity.RetryCallState) -> None:
+        log.warning(
+            f"cannot connect: {_refusal_of(state).words}",
+            target=endpoint.target,
+            attempt=state.attempt_number,
+            next_in_s=round(state.upcoming_sleep, 2),
+            budget_left_s=round(budget.left_s),
+        )
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_RefusedError),
+        stop=patience.stop,
+        wait=patience.wait,
+        before_sleep=log_refusal,
+        reraise=True,
+    )
+    try:
+        conn = retrying(_try_once, endpoint, budget)
+    except _RefusedError as refused:
+        raise _given_up(endpoint, refused.refusal) from None
+    _require_usable(conn, endpoint)
+    return conn
+
+
+def connect_beside(endpoint: Endpoint) -> Connection:
+    """Open a second connection where one is open already: one try, and a word about limits.
+
+    Raises DatabaseRefusedError with 75 when there is no slot for it (waiting for one could wait
+    for ourselves), and otherwise as `connect` does.
+    """
+    try:
+        return _try_once(endpoint, Deadline.after(_TRY_S))
+    except _RefusedError as refused:
+        error = _given_up(endpoint, refused.refusal)
+        if refused.refusal.exit_code is ExitCode.UNAVAILABLE:
+            message = f"predeploy needs two connections and got one: {error}"
+            raise DatabaseRefusedError(message, exit_code=ExitCode.TEMPFAIL) from None
+        raise error from None
+
+
+def _try_once(endpoint: Endpoint, budget: Deadline) -> Connection:
+    given = {k: v.reveal() if isinstance(v, Secret) else v for k, v in endpoint.parameters}
+    parameters = {**_DEFAULTS, **given, "application_name": APPLICATION}
+    if "connect_timeout" not in given:
+        # libpq and psycopg take whole seconds, and no fewer than two
+        parameters["connect_timeout"] = max(2, min(_TRY_S, int(budget.left_s)))
+    try:
+        return psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
+    except psycopg.Error as error:
+        refusal = classify(str(error)) or _pinged(parameters)
+    raise _RefusedError(refusal)
+
+
+def _pinged(parameters: dict[str, Any]) -> Refusal:
+    conninfo = psycopg.conninfo.make_conninfo("", **parameters)
+    return classify_ping(pq.Ping(pq.PGconn.ping(conninfo.encode())))
+
+
+def _refusal_of(state: tenacity.RetryCallState) -> Refusal:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, _RefusedError)  # noqa: S101 - nothing else is retried
+    return error.refusal
+
+
+def _given_up(endpoint: Endpoint, refusal: Refusal) -> DatabaseRefusedError:
+    remedy = f"; {refusal.remedy}" if refusal.remedy else ""
+    return DatabaseRefusedError(
+        f"cannot connect to {endpoint.target} ({endpoint.variable}): {refusal.words}{remedy}",
+        exit_code=refusal.exit_code,
+    )
+
+
+def _require_usable(conn: Connection, endpoint: Endpoint) -> None:
+    """Refuse what we could work on only wrongly: an old server, strings read in the old way."""
+    if conn.info.server_version < _OLDEST_SERVER:
+        version = conn.info.server_version // 10000
+        conn.close()
+        raise DatabaseRefusedError(
+            f"{endpoint.target} is PostgreSQL {version}; predeploy needs 14 or newer",
+            exit_code=ExitCode.WRONG_ENDPOINT,
+        )
+    if conn.info.parameter_status("standard_conforming_strings") == "off":
+        conn.close()
+        raise DatabaseRefusedError(
+            f"{endpoint.target} has standard_conforming_strings off, so the files would be read "
+            "differently from how they were checked; turn it on for the role or the database",
+            exit_code=ExitCode.BAD_SOURCES,
+        )
+
+
+def require_alive(conn: Connection) -> None:
+    """Raise ConnectionLostError when the server has hung up; costs no round trip."""
+    try:
+        conn.pgconn.consume_input()
+    except psycopg.Error:
+        raise ConnectionLostError("the lock's connection was lost; run again") from None

@@ -1,0 +1,201 @@
+"""Runs steps: the only writer of what the operator declared. A failure is a value.
+
+A step holds together or not at all. A script's step is one message: BEGIN, settings, the ledger
+row that fences it, the statements, the reset, COMMIT. When only its locks cannot be had in time,
+all of it is tried again.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+
+import structlog
+import tenacity
+
+from job.database import ledger, wire
+from job.database.blockers import Watch
+from job.database.connection import require_alive
+from job.database.failure import failure_of, is_lock_failure
+from job.database.transaction import RESET, settings_sql, step_application
+from job.database.wire import Answer, Connection
+from job.deadline import Deadline
+from job.exit_codes import ExitCode
+from job.plan import Failure, LedgerEntry, Plan, Step, StepResult
+from job.secret import Secret
+from job.settings import Settings
+
+log = structlog.get_logger()
+
+_UNIQUE_VIOLATION = "23505"
+_FENCE = 2  # its index in the message, after BEGIN and the settings
+_WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE")
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What steps are run with. `guard` holds the advisory lock, `work` does the work."""
+
+    work: Connection
+    guard: Connection
+    settings: Settings
+    deadline: Deadline
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What came of a plan: the steps that are done, and what stopped it, if anything did.
+
+    `is_overtaken` means that somebody else has applied the next step: read the ledger anew.
+    """
+
+    done: tuple[StepResult, ...]
+    failure: Failure | None = None
+    is_overtaken: bool = False
+
+
+def execute(place: Workplace, plan: Plan, failed: ExitCode) -> Execution:
+    """Run the plan's steps in order, up to the first that fails, which ends with `failed`.
+
+    Raises ConnectionLostError when a connection dies: the ledger then knows what was committed.
+    """
+    done: list[StepResult] = []
+    for step in plan.steps:
+        require_alive(place.guard)
+        outcome = _with_patience(place, step, failed)
+        if isinstance(outcome, Failure):
+            return Execution(tuple(done), outcome)
+        if outcome is None:
+            return Execution(tuple(done), is_overtaken=True)
+        done.append(outcome)
+        log.info(
+            f"applied {step.label}",
+            statements=outcome.statements,
+            rows=outcome.rows,
+            duration_s=round(outcome.duration_s, 3),
+        )
+    return Execution(tuple(done))
+
+
+def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult | Failure | None:
+    """Try a step again as long as only its locks stand in the way, within the DDL budget."""
+    budget = place.deadline.part(place.settings.ddl_budget_s)
+    watch = Watch(place.guard, place.work.info.backend_pid, step.label)
+
+    def wait_a_little(state: tenacity.RetryCallState) -> float:
+        jitter = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=5)
+        return min(jitter(state), budget.left_s)
+
+    def tell(state: tenacity.RetryCallState) -> None:
+        log.warning(
+            f"{step.label}: a lock was not to be had, {watch.blockers}; trying again",
+            attempt=state.attempt_number,
+            budget_left_s=round(budget.left_s),
+        )
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_result(_is_lock_failure),
+        stop=lambda _: budget.left_s <= 0,
+        wait=wait_a_little,
+        before_sleep=tell,
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+    )
+    outcome: StepResult | Failure | None = retrying(_try_step, place, step, failed, watch)
+    if isinstance(outcome, Failure) and is_lock_failure(outcome):
+        return watch.explain(outcome)
+    return outcome
+
+
+def _is_lock_failure(outcome: StepResult | Failure | None) -> bool:
+    return isinstance(outcome, Failure) and is_lock_failure(outcome)
+
+
+def _try_step(
+    place: Workplace, step: Step, failed: ExitCode, watch: Watch
+) -> StepResult | Failure | None:
+    """Try once: a result, a failure (nothing of the step is left), or None when overtaken."""
+    started = time.monotonic()
+    notices: list[str] = []
+
+    def keep(diagnostic: wire.Diagnostic) -> None:
+        notices.append(diagnostic.message_primary or "")
+
+    place.work.add_notice_handler(keep)
+    try:
+        send = _send_bound if step.binds else _send_script
+        outcome = send(place, step, failed, watch)
+    finally:
+        place.work.remove_notice_handler(keep)
+    if not isinstance(outcome, int):
+        wire.roll_back(place.work)
+        return outcome
+    duration_s = time.monotonic() - started
+    return StepResult(step.label, duration_s, len(step.statements), outcome, tuple(notices))
+
+
+def _send_script(
+    place: Workplace, step: Step, failed: ExitCode, watch: Watch
+) -> int | Failure | None:
+    """Send a step as one message; return how many rows it wrote."""
+    schema = place.settings.ledger_schema
+    fence = [ledger.insert_sql(schema, step.entry, place.run_id)] if step.entry else []
+    opening = ["begin", _settings(place, step), *fence]
+    closing = ["set constraints all immediate", RESET, *_duration(schema, step.entry), "commit"]
+    prefix = ";\n".join(opening) + ";\n"
+    body = f"{step.text}\n;\n" if step.text else ""
+    answer = wire.send(place.work, prefix + body + ";\n".join(closing), on_tick=watch.tick)
+    if answer.error is None:
+        return _rows_written(answer, len(opening), len(step.statements))
+    if fence and answer.failed_index == _FENCE and answer.error.sqlstate == _UNIQUE_VIOLATION:
+        return None
+    position = answer.error.diag.statement_position
+    return failure_of(
+        step,
+        answer.error,
+        index=answer.failed_index - len(opening),
+        offset=int(position) - 1 - len(prefix) if position else None,
+        failed=failed,
+    )
+
+
+def _send_bound(place: Workplace, step: Step, failed: ExitCode, watch: Watch) -> int | Failure:
+    """Send a step's statements one by one, their values bound; return how many rows it wrote."""
+    wire.ask(place.work, f"begin; {_settings(place, step)}")
+    rows = 0
+    for index, (statement, values) in enumerate(zip(step.statements, step.binds, strict=True)):
+        plain = [v.reveal() if isinstance(v, Secret) else v for v in values]
+        answer = wire.send(place.work, statement.text, plain, on_tick=watch.tick)
+        if answer.error is not None:
+            position = answer.error.diag.statement_position
+            start = statement.start - step.statements[0].start
+            offset = start + int(position) - 1 if position else None
+            return failure_of(step, answer.error, index=index, offset=offset, failed=failed)
+        rows += _rows_written(answer, 0, 1)
+    closed = wire.send(place.work, f"set constraints all immediate; {RESET}; commit")
+    if closed.error is not None:
+        end = len(step.statements)
+        return failure_of(step, closed.error, index=end, offset=None, failed=failed)
+    return rows
+
+
+def _settings(place: Workplace, step: Step) -> str:
+    """Return the step's settings: locks are waited for briefly where readers could feel it."""
+    limits = place.settings
+    lock_wait_s = limits.ddl_lock_timeout_s if step.holds_ddl else limits.ddl_budget_s
+    return settings_sql(
+        {
+            "application_name": step_application(limits.ledger_schema),
+            "lock_timeout": f"{math.ceil(lock_wait_s * 1000)}",
+            "statement_timeout": f"{math.ceil(place.deadline.left_s * 1000) + 1}",
+        }
+    )
+
+
+def _duration(schema: str, entry: LedgerEntry | None) -> list[str]:
+    return [ledger.duration_sql(schema, entry)] if entry else []
+
+
+def _rows_written(answer: Answer, first: int, count: int) -> int:
+    results = answer.results[first : first + count]
+    statuses = [(result.command_status or b"").decode() for result in results]
+    return sum(int(s.split()[-1]) for s in statuses if s.startswith(_WRITES))

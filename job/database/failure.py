@@ -1,0 +1,84 @@
+"""What a failed statement means: how the run ends, and where in the file it stands."""
+
+from typing import TypeVar
+
+import psycopg
+
+from job.exit_codes import ExitCode
+from job.plan import Failure, Step
+
+_T = TypeVar("_T")
+
+_LOCK_FAILURES = {
+    "55P03",  # lock_not_available: our own lock_timeout
+    "40P01",  # deadlock_detected
+    "40001",  # serialization_failure
+}
+# By SQLSTATE or class (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+_EXIT_CODES = (
+    ("55P03", ExitCode.TEMPFAIL),
+    ("40", ExitCode.TEMPFAIL),
+    ("57014", ExitCode.TEMPFAIL),  # cancelled: by the deadline, or by somebody
+    ("53", ExitCode.TEMPFAIL),  # no disk, memory or connection left
+    ("25006", ExitCode.WRONG_ENDPOINT),  # read-only transaction
+    ("42501", ExitCode.DENIED),
+)
+_REMEDIES = (
+    ("57014", "give it more time (PREDEPLOY_DEADLINE), or find out who cancelled it; run again"),
+    ("53", "make room on the server, then run again"),
+    ("25006", "point MIGRATION_DATABASE_URL at the primary"),
+    ("42501", "GRANT what lacks to this role, or connect as the owner"),
+    ("25001", "this cannot run in a transaction"),
+)
+_STATEMENT_SHOWN = 200
+
+
+def is_lock_failure(failure: Failure) -> bool:
+    """Whether the same step may pass when it is tried again as it is."""
+    return failure.sqlstate in _LOCK_FAILURES
+
+
+def failure_of(
+    step: Step, error: psycopg.Error, *, index: int, offset: int | None, failed: ExitCode
+) -> Failure:
+    """Tell a failure of `step`.
+
+    `index` is the statement that failed, from 0; past the last one it is what is checked at the
+    end of the step. `offset` is the server's position as characters from the start of the step's
+    text, where it gave one: then it decides. A seed's detail is left out, as it may quote values.
+    """
+    sqlstate = error.sqlstate or ""
+    line, column, statement = _locate(step, index, offset)
+    at_end = offset is None and index >= len(step.statements)
+    remedy = _by_sqlstate(_REMEDIES, sqlstate) or (error.diag.message_hint or "")
+    return Failure(
+        exit_code=_by_sqlstate(_EXIT_CODES, sqlstate) or failed,
+        path=step.path,
+        line=line,
+        column=column,
+        sqlstate=sqlstate,
+        message=(error.diag.message_primary or str(error))
+        + (" (a deferred constraint, checked at the end of the step)" if at_end else ""),
+        detail="" if step.binds else (error.diag.message_detail or ""),
+        remedy=remedy,
+        statement=" ".join(statement.split())[:_STATEMENT_SHOWN],
+    )
+
+
+def _locate(step: Step, index: int, offset: int | None) -> tuple[int, int, str]:
+    """Return line and column from 1, and the statement's text; zeros where there is none."""
+    if not step.statements:
+        return 0, 0, ""
+    first = step.statements[0]
+    if offset is None or not 0 <= offset < len(step.text):
+        statement = step.statements[min(max(index, 0), len(step.statements) - 1)]
+        return statement.line, statement.column, statement.text
+    before = step.text[:offset]
+    newlines = before.count("\n")
+    column = offset - before.rindex("\n") if newlines else first.column + offset
+    statement = next(s for s in reversed(step.statements) if s.start - first.start <= offset)
+    return first.line + newlines, column, statement.text
+
+
+def _by_sqlstate(table: tuple[tuple[str, _T], ...], sqlstate: str) -> _T | None:
+    return next((value for code, value in table if sqlstate.startswith(code)), None)

@@ -1,0 +1,179 @@
+"""The ledger: what has been applied, by whom, and what the last good run saw. See docs/ledger.md.
+
+The schema is ours alone. Its tables are made once, under the lock, and never altered by a
+version that does not know them: `meta.version` tells.
+"""
+
+import json
+from dataclasses import dataclass
+
+from job import __version__
+from job.database import wire
+from job.database.transaction import settings_sql
+from job.database.wire import Connection, identifier, literal
+from job.errors import JobError, NotObtainedError
+from job.exit_codes import ExitCode
+from job.plan import LedgerEntry, LedgerRow
+
+VERSION = 1
+
+
+def exists_sql(schema: str) -> str:
+    """Return an expression: whether the ledger is there."""
+    return f"pg_catalog.to_regclass({literal(identifier(schema) + '.meta')}) is not null"
+
+
+def rows_sql(schema: str) -> str:
+    """Return the query of all rows, in the order of application."""
+    return f"""
+        select file, step_hash, occurrence, position, is_final, raw_hash,
+               to_char(applied_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), run_id
+        from {identifier(schema)}.migration order by applied_at, file, position"""
+
+
+def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:
+    """Turn what `rows_sql` returned into ledger rows."""
+    return tuple(
+        LedgerRow(
+            LedgerEntry(
+                file or "", step_hash or "", int(occurrence or 1), int(position or 1),
+                is_final == "t", raw_hash or "",
+            ),
+            applied_at or "",
+            run_id or "",
+        )
+        for file, step_hash, occurrence, position, is_final, raw_hash, applied_at, run_id in rows
+    )  # fmt: skip
+
+
+def insert_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:
+    """Return the INSERT that a step begins with: the fence that a second runner cannot pass."""
+    return (
+        f"insert into {identifier(schema)}.migration "
+        "(file, step_hash, occurrence, position, is_final, raw_hash, run_id) values "
+        f"({literal(entry.file)}, {literal(entry.step_hash)}, {entry.occurrence}, "
+        f"{entry.position}, {entry.is_final}, {literal(entry.raw_hash)}, {literal(run_id)})"
+    )
+
+
+def duration_sql(schema: str, entry: LedgerEntry) -> str:
+    """Return the UPDATE that a step ends with: how long it took on the server."""
+    return (
+        f"update {identifier(schema)}.migration "
+        "set duration_ms = extract(epoch from clock_timestamp() - applied_at) * 1000 "
+        f"where file = {literal(entry.file)} and step_hash = {literal(entry.step_hash)} "
+        f"and occurrence = {entry.occurrence}"
+    )
+
+
+def ensure(conn: Connection, schema: str, run_id: str) -> None:
+    """Make the ledger unless it is there, and begin this run in it. Under the lock.
+
+    Raises DatabaseRefusedError (77) without the privilege, NotObtainedError (75) when a newer
+    major version made it, JobError (78) when the schema's tables are somebody else's.
+    """
+    if wire.ask(conn, f"select {exists_sql(schema)}") != [("t",)]:
+        _create(conn, schema)
+    (version,) = wire.ask(
+        conn, f"select value from {identifier(schema)}.meta where key = 'version'"
+    ) or [(None,)]
+    found = int(version[0]) if version[0] and version[0].isdigit() else 0
+    if found > VERSION:
+        raise NotObtainedError(
+            f"the ledger {schema} has version {found} and this image knows {VERSION}; "
+            "upgrade the image"
+        )
+    wire.ask(
+        conn,
+        f"insert into {identifier(schema)}.run (id, version) "
+        f"values ({literal(run_id)}, {literal(__version__)})",
+    )
+
+
+def finish_sql(schema: str, run_id: str, outcome: str, exit_code: int, report: str) -> str:
+    """Return the UPDATE that ends the run's row."""
+    return (
+        f"update {identifier(schema)}.run set finished_at = clock_timestamp(), "
+        f"outcome = {literal(outcome)}, exit_code = {exit_code}, report = {literal(report)}::jsonb "
+        f"where id = {literal(run_id)}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the ledger knows it; times in ISO 8601, `outcome` empty while it runs or died."""
+
+    id: str
+    version: str
+    started_at: str
+    finished_at: str
+    outcome: str
+    exit_code: int | None
+
+
+def last_runs(conn: Connection, schema: str, limit: int = 5) -> tuple[Run, ...]:
+    """Return the latest runs, newest first."""
+    moment = "to_char({} at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+    rows = wire.ask(
+        conn,
+        f"""select id, version, {moment.format("started_at")}, {moment.format("finished_at")},
+                   outcome, exit_code
+            from {identifier(schema)}.run order by started_at desc limit {limit}""",
+    )
+    return tuple(
+        Run(i or "", v or "", s or "", f or "", o or "", int(e) if e else None)
+        for i, v, s, f, o, e in rows
+    )
+
+
+def _create(conn: Connection, schema: str) -> None:
+    name = identifier(schema)
+    about = json.dumps({"created_by": f"predeploy {__version__}"})
+    answer = wire.send(
+        conn,
+        f"""begin; {settings_sql({"lock_timeout": "10s"})};
+        create schema if not exists {name};
+        create table {name}.meta (key text primary key, value text not null);
+        insert into {name}.meta values ('version', '{VERSION}'), ('about', {literal(about)});
+        create table {name}.migration (
+            file text not null,
+            step_hash text not null,
+            occurrence integer not null,
+            position integer not null,
+            is_final boolean not null,
+            raw_hash text not null,
+            run_id text not null,
+            applied_at timestamptz not null default clock_timestamp(),
+            duration_ms double precision,
+            primary key (file, step_hash, occurrence)
+        );
+        create table {name}.run (
+            id text primary key,
+            version text not null,
+            started_at timestamptz not null default clock_timestamp(),
+            finished_at timestamptz,
+            outcome text,
+            exit_code integer,
+            report jsonb
+        );
+        create table {name}.state (
+            name text primary key,
+            key text not null,
+            fingerprint text not null,
+            system text not null,
+            run_id text not null,
+            stored_at timestamptz not null default clock_timestamp()
+        );
+        commit""",
+    )
+    if answer.error is None:
+        return
+    wire.roll_back(conn)
+    if answer.error.sqlstate == "42P07":
+        raise JobError(
+            f"schema {schema} holds tables that are not a ledger of ours; name another one in "
+            "PREDEPLOY_LEDGER_SCHEMA",
+            exit_code=ExitCode.CONFIG,
+        )
+    with wire.translated(conn):
+        raise answer.error

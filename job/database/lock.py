@@ -1,0 +1,121 @@
+"""The advisory lock: one run at a time on one ledger, and waiters who know whom they wait for.
+
+A connection of its own holds `pg_try_advisory_xact_lock` in an open, idle READ COMMITTED
+transaction. That holds no snapshot, so it delays no CREATE INDEX CONCURRENTLY, and it pins its
+server connection, so it is right behind transaction pooling. Waiters poll: one that is blocked
+inside the server holds a snapshot, and deadlocks with CONCURRENTLY.
+"""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from job.database import wire
+from job.database.transaction import settings_sql, step_application
+from job.database.wire import Connection
+from job.deadline import Deadline
+from job.errors import NotObtainedError
+
+log = structlog.get_logger()
+
+_POLL_S = (0.2, 0.5)
+_REPEAT_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has the lock, as far as our role may see; ages in seconds."""
+
+    pid: int
+    application: str
+    address: str
+    age_s: int
+    query: str
+
+    def __str__(self) -> str:
+        """For a log line."""
+        who = f"pid {self.pid} ({self.application or 'unnamed'}, {self.address or 'local'})"
+        doing = f", {self.query!r}" if self.query else ""
+        return f"{who} for {self.age_s} s{doing}"
+
+
+def lock_key(ledger_schema: str) -> int:
+    """Return the lock's key. Frozen: images of all versions must agree on it."""
+    digest = hashlib.sha256(f"predeploy:{ledger_schema}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def obtain(
+    conn: Connection, ledger_schema: str, budget: Deadline, is_settled: Callable[[], bool]
+) -> bool:
+    """Poll until the lock is ours (True), or until `is_settled` says that no work is left (False).
+
+    Who had to wait asks that once more with the lock in hand: the holder may just have ended.
+
+    Raises NotObtainedError (75), naming the holder, when the budget is used up.
+    """
+    key = lock_key(ledger_schema)
+    told: tuple[int, float] = (0, 0.0)
+    has_waited = False
+    while True:
+        if _try(conn, key, ledger_schema):
+            return not (has_waited and is_settled())
+        has_waited = True
+        holder = find_holder(conn, ledger_schema)
+        if is_settled():
+            return False
+        if budget.left_s <= 0:
+            raise NotObtainedError(
+                "the lock was not obtained within its budget; it is held by "
+                f"{holder or 'nobody now'}; wait for that run, or end it with "
+                "select pg_terminate_backend(pid)"
+            )
+        if holder and (holder.pid != told[0] or time.monotonic() - told[1] > _REPEAT_S):
+            log.info(f"waiting for the lock, held by {holder}", holder_pid=holder.pid)
+            told = (holder.pid, time.monotonic())
+        # a jitter, so that waiters don't all ask at once
+        time.sleep(min(random.uniform(*_POLL_S), budget.left_s))  # noqa: S311
+
+
+def find_holder(conn: Connection, ledger_schema: str) -> Holder | None:
+    """Return who holds this ledger's lock in this database, or a step that has lost its job."""
+    key = lock_key(ledger_schema) % 2**64
+    stray = f"a.application_name = {wire.literal(step_application(ledger_schema))}"
+    rows = wire.ask(
+        conn,
+        f"""
+        select a.pid, a.application_name, host(a.client_addr),
+               extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80)
+        from pg_catalog.pg_stat_activity a
+        left join pg_catalog.pg_locks l on l.pid = a.pid and l.locktype = 'advisory' and l.granted
+          and l.classid = {key >> 32}::oid and l.objid = {key & 0xFFFFFFFF}::oid
+          and l.objsubid = 1
+        where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()
+          and (l.pid is not null or {stray})
+        order by {stray} desc, a.xact_start
+        limit 1""",
+    )
+    if not rows:
+        return None
+    pid, application, address, age, query = rows[0]
+    return Holder(int(pid or 0), application or "", address or "", int(age or 0), query or "")
+
+
+def _try(conn: Connection, key: int, ledger_schema: str) -> bool:
+    """Try once. A step that still runs for a job that died counts as holder, too."""
+    rows = wire.ask(
+        conn,
+        f"""begin isolation level read committed; {settings_sql({})};
+        select pg_catalog.pg_try_advisory_xact_lock({key}) and not exists (
+            select from pg_catalog.pg_stat_activity
+            where datname = current_database()
+              and application_name = {wire.literal(step_application(ledger_schema))})""",
+    )
+    if rows == [("t",)]:
+        return True
+    wire.roll_back(conn)
+    return False

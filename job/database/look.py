@@ -1,0 +1,156 @@
+"""Looks at the database: the parts of a snapshot that a layer asked to see, in one transaction.
+
+Read only, REPEATABLE READ: what a planner judges is one moment. The operator's own questions
+(checks and presence questions) go along; one that fails is answered with its error, and the rest
+is asked again without it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from job.database import ledger, wire
+from job.database.fingerprint import fingerprint_sql
+from job.database.transaction import settings_sql
+from job.database.wire import Answer, Connection, literal
+from job.schema.facts import Fact
+from job.schema.kinds import CATALOGS, Kind
+from job.settings import CriticalTable, Settings
+from job.snapshot import Response, Snapshot, View
+from job.sources import Sources
+from job.sources.checks import read_check
+from job.sources.placeholders import presence_question
+
+_SHOWN_ROWS = 10
+_OPENING = 2  # BEGIN and the settings
+_EMPTY_PATH = {"search_path": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query of the operator's, and the file that it comes from."""
+
+    path: str
+    sql: str
+
+
+def look(
+    conn: Connection,
+    views: frozenset[View],
+    settings: Settings,
+    sources: Sources,
+    statement_ms: int,
+) -> Snapshot:
+    """Take a snapshot with `views`; each query may take `statement_ms` milliseconds.
+
+    Raises DatabaseRefusedError (77) where a privilege lacks.
+    """
+    schema = settings.ledger_schema
+    has_ledger, has_tables = _survey(conn, schema)
+    seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
+    checks = check_questions(sources) if View.CHECKS in views else ()
+    known = [
+        *([ledger.rows_sql(schema)] if has_ledger and View.LEDGER in views else []),
+        *([facts_sql(settings.critical)] if View.CRITICAL in views else []),
+        *([f"select {fingerprint_sql(schema)}"] if View.CHECKS in views else []),
+    ]
+    found, responses = _ask_all(conn, known, (*seeds, *checks), statement_ms)
+    taken = iter(found)
+    return Snapshot(
+        server_version=conn.info.server_version,
+        has_ledger=has_ledger,
+        has_tables=has_tables,
+        ledger=ledger.parse_rows(next(taken)) if has_ledger and View.LEDGER in views else (),
+        facts=_facts(next(taken)) if View.CRITICAL in views else frozenset(),
+        fingerprint=(next(taken)[0][0] or "") if View.CHECKS in views else "",
+        seeded=responses[: len(seeds)],
+        checks=responses[len(seeds) :],
+    )
+
+
+def seed_questions(settings: Settings, sources: Sources) -> tuple[Question, ...]:
+    """Return the presence questions that can be asked, with their values in the text."""
+    admin = settings.admin
+    literals = {name: literal(value) for name, value in admin.identity} if admin else {}
+    asked = [(s.path, presence_question(s, literals)) for s in sources.seeds]
+    return tuple(Question(path, sql) for path, sql in asked if sql)
+
+
+def check_questions(sources: Sources) -> tuple[Question, ...]:
+    """Return the queries of `sql/verify/` that can be asked."""
+    checks = [read_check(script) for script in sources.checks]
+    return tuple(Question(c.script.path, c.sql) for c in checks if not c.findings)
+
+
+def facts_sql(critical: Sequence[CriticalTable]) -> str:
+    """Return the query of the facts (kind, identity, definition) about the critical tables."""
+    names = ", ".join(f"({literal(t.schema)}, {literal(t.table)})" for t in critical)
+    scope = f"(q.schema, q.relation) in (values {names})" if names else "false"
+    parts = (
+        f"select {literal(kind.value)}, q.identity, q.definition "
+        f"from ({CATALOGS[kind].query}) q(schema, relation, identity, definition) where {scope}"
+        for kind in (Kind.TABLE, Kind.COLUMN)
+    )
+    return " union all ".join(parts)
+
+
+def _survey(conn: Connection, ledger_schema: str) -> tuple[bool, bool]:
+    """Say whether the ledger is there, and whether anybody's tables are."""
+    ((has_ledger, has_tables),) = wire.ask(
+        conn,
+        f"""select {ledger.exists_sql(ledger_schema)}, exists (
+            select from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema$)'
+              and n.nspname <> {literal(ledger_schema)} and not exists (
+                select from pg_catalog.pg_depend d
+                where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                  and d.objid = c.oid and d.deptype = 'e'))""",
+    )
+    return has_ledger == "t", has_tables == "t"
+
+
+def _ask_all(
+    conn: Connection, known: Sequence[str], questions: Sequence[Question], statement_ms: int
+) -> tuple[list[list[wire.Row]], tuple[Response, ...]]:
+    """Ask everything in one message; once more without each question that fails."""
+    failed: dict[Question, Response] = {}
+    opening = (
+        f"begin isolation level repeatable read read only; "
+        f"{settings_sql({'statement_timeout': str(statement_ms), **_EMPTY_PATH})}"
+    )
+    while True:
+        # Ours are read with an empty search_path, theirs with the role's own.
+        asked = [q for q in questions if q not in failed]
+        parts = [opening, *known, "reset search_path", *(q.sql for q in asked), "commit"]
+        answer = wire.send(conn, "\n;\n".join(parts))
+        if answer.error is None:
+            break
+        wire.roll_back(conn)
+        index = answer.failed_index - (_OPENING + len(known) + 1)
+        if not 0 <= index < len(asked):
+            with wire.translated(conn):
+                raise answer.error
+        failed[asked[index]] = _refused(asked[index], answer)
+    found = [answer.rows(_OPENING + i) for i in range(len(known))]
+    first = _OPENING + len(known) + 1
+    replied = {q: _response(q, answer, first + i) for i, q in enumerate(asked)}
+    return found, tuple((failed | replied)[q] for q in questions)
+
+
+def _response(question: Question, answer: Answer, index: int) -> Response:
+    rows = answer.rows(index)
+    return Response(question.path, answer.columns(index), tuple(rows[:_SHOWN_ROWS]), len(rows))
+
+
+def _refused(question: Question, answer: Answer) -> Response:
+    error = answer.error
+    assert error is not None  # noqa: S101 - only called with one
+    return Response(
+        question.path,
+        sqlstate=error.sqlstate or "",
+        message=error.diag.message_primary or "",
+    )
+
+
+def _facts(rows: Sequence[wire.Row]) -> frozenset[Fact]:
+    return frozenset(Fact(k or "", i or "", d or "") for k, i, d in rows)

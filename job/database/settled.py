@@ -1,0 +1,89 @@
+"""Settled: nothing has changed since the last run that ended well, so nothing is to be done.
+
+One message, read only: the stored key, the catalog's fingerprint, the operator's checks and the
+seeds' presence questions. A guard divides by zero unless key and fingerprint are those that were
+stored, so that no text of the folder runs here that a good run has not run before.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from job import __version__
+from job.database import wire
+from job.database.fingerprint import fingerprint_sql
+from job.database.transaction import settings_sql
+from job.database.wire import Connection, identifier, literal
+from job.settings import Settings
+from job.sources import Sources
+from job.sources.placeholders import presence_question
+
+_OPENING = 3  # BEGIN, the settings, the guard
+
+# The cluster and the database: a restored or copied database has its own history from then on.
+_SYSTEM = (
+    "(select c.system_identifier || '/' || d.oid from pg_catalog.pg_control_system() c, "
+    "pg_catalog.pg_database d where d.datname = pg_catalog.current_database())"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledKey:
+    """What has to be equal for a database to be settled, beside its fingerprint."""
+
+    value: str
+
+
+def settled_key(settings: Settings, sources: Sources, server_version: int) -> SettledKey:
+    """Hash the folder, the settings that matter, our version and the server's."""
+    parts = [sources.digest, settings.identity, __version__, server_version]
+    return SettledKey(hashlib.sha256(json.dumps(parts).encode()).hexdigest())
+
+
+def is_settled(conn: Connection, settings: Settings, sources: Sources) -> bool:
+    """Ask in one round trip, writing nothing and taking no transaction id.
+
+    Whatever goes wrong means no: the full run will say what it is. Only a lost connection raises.
+    """
+    admin = settings.admin
+    literals = {name: literal(value) for name, value in admin.identity} if admin else {}
+    presence = [presence_question(script, literals) for script in sources.seeds]
+    questions = [sql for sql in presence if sql]
+    checks = [script.text for script in sources.checks]
+    parts = [
+        "begin isolation level repeatable read read only",
+        settings_sql({"statement_timeout": "30s"}),
+        _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
+        *questions,
+        *checks,
+        "commit",
+    ]
+    answer = wire.send(conn, "\n;\n".join(parts))
+    if answer.error is not None or len(answer.results) != len(parts):
+        wire.roll_back(conn)
+        return False
+    rows = [result.ntuples for result in answer.results[_OPENING:-1]]
+    return all(rows[: len(questions)]) and not any(rows[len(questions) :])
+
+
+def store(
+    conn: Connection, settings: Settings, key: SettledKey, fingerprint: str, run_id: str
+) -> bool:
+    """Store the key with the fingerprint that verify judged; False when DDL came in between."""
+    rows = wire.ask(
+        conn,
+        f"""insert into {identifier(settings.ledger_schema)}.state
+            (name, key, fingerprint, system, run_id)
+        select 'settled', {literal(key.value)}, {literal(fingerprint)}, {_SYSTEM}, {literal(run_id)}
+        where {fingerprint_sql(settings.ledger_schema)} = {literal(fingerprint)}
+        on conflict (name) do update set key = excluded.key, fingerprint = excluded.fingerprint,
+            system = excluded.system, run_id = excluded.run_id, stored_at = clock_timestamp()
+        returning name""",
+    )
+    return bool(rows)
+
+
+def _guard_sql(settings: Settings, key: SettledKey) -> str:
+    return f"""select 1 / count(*) from {identifier(settings.ledger_schema)}.state
+        where name = 'settled' and key = {literal(key.value)} and system = {_SYSTEM}
+          and fingerprint = {fingerprint_sql(settings.ledger_schema)}"""

@@ -1,0 +1,163 @@
+"""One message to the server and all that comes back, and what a driver's error means for the run.
+
+Everything goes through `send`: text without parameters is one simple-protocol message
+(https://www.postgresql.org/docs/current/protocol-flow.html), whose statements the server runs in
+order up to the first that fails; counting the results tells which one that was.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import generators, pq
+
+from job.errors import ConnectionLostError, DatabaseRefusedError, JobError
+from job.exit_codes import ExitCode
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Row = tuple[str | None, ...]
+Diagnostic = psycopg.errors.Diagnostic
+
+_TICK_S = 0.25
+_COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
+_GONE = ("08", "57P01", "57P02", "57P03")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The results of one message, in order; the failing statement's comes last, with its error."""
+
+    results: tuple[pq.abc.PGresult, ...]
+    error: psycopg.Error | None
+
+    @property
+    def failed_index(self) -> int:
+        """Which statement failed, from 0."""
+        return len(self.results) - 1
+
+    def rows(self, index: int) -> list[Row]:
+        """Return the rows of one statement, as text."""
+        result = self.results[index]
+        return [
+            tuple(_text(result.get_value(r, c)) for c in range(result.nfields))
+            for r in range(result.ntuples)
+        ]
+
+    def columns(self, index: int) -> tuple[str, ...]:
+        """Return the column names of one statement's result."""
+        result = self.results[index]
+        return tuple((result.fname(c) or b"?").decode() for c in range(result.nfields))
+
+
+def literal(value: str) -> str:
+    """Quote a value for SQL text; the connection has standard_conforming_strings on."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL text."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def send(
+    conn: Connection,
+    sql: str,
+    values: Sequence[str] = (),
+    *,
+    on_tick: Callable[[], None] = lambda: None,
+) -> Answer:
+    """Send one message and wait for all of its results.
+
+    With `values` it is one statement of the extended protocol, bound as text. `on_tick` is called
+    every quarter of a second of waiting. Raises ConnectionLostError when the connection dies.
+    An interruption cancels the statement on the server before it goes on.
+    """
+    pgconn = conn.pgconn
+    with translated(conn):
+        if values:
+            pgconn.send_query_params(sql.encode(), [value.encode() for value in values])
+        else:
+            pgconn.send_query(sql.encode())
+        results = conn.wait(_ticking(generators.execute(pgconn), on_tick), _TICK_S)
+    error = None
+    if results and results[-1].status in _COPY:
+        conn.close()
+        raise JobError("a COPY from or to the client was started; it cannot be part of a step")
+    if results and results[-1].status == pq.ExecStatus.FATAL_ERROR:
+        error = psycopg.errors.error_from_result(results[-1], conn.info.encoding)
+        if pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
+            raise ConnectionLostError(_lost(error)) from None
+    return Answer(tuple(results), error)
+
+
+def ask(conn: Connection, sql: str) -> list[Row]:
+    """Send statements of our own and return the last one's rows. An error of theirs is raised."""
+    answer = send(conn, sql)
+    if answer.error is not None:
+        with translated(conn):
+            raise answer.error
+    return answer.rows(-1)
+
+
+def roll_back(conn: Connection) -> None:
+    """End whatever transaction is open, without complaint when none is."""
+    if conn.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+        send(conn, "rollback")
+
+
+@contextmanager
+def translated(conn: Connection) -> Iterator[None]:
+    """Turn the driver's errors into ours, once, where the driver was called."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseRefusedError(
+            f"not allowed: {error.diag.message_primary}; grant it to the role, or use its owner",
+            exit_code=ExitCode.DENIED,
+        ) from None
+    except psycopg.Error as error:
+        if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
+            raise ConnectionLostError(_lost(error)) from None
+        raise
+
+
+@contextmanager
+def closing(conn: Connection) -> Iterator[Connection]:
+    """Close the connection at the end; what still runs is cancelled, so no lock outlives us."""
+    try:
+        yield conn
+    finally:
+        if conn.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
+            conn.cancel_safe(timeout=1)
+        conn.close()
+
+
+def _ticking(
+    gen: Generator[Any, Any, list[pq.abc.PGresult]], on_tick: Callable[[], None]
+) -> Generator[Any, Any, list[pq.abc.PGresult]]:
+    """Run a psycopg generator; a resumption that brings nothing means that a tick has passed."""
+    try:
+        state = next(gen)
+        while True:
+            ready = yield state
+            if not ready:
+                on_tick()
+            state = gen.send(ready)
+    except StopIteration as done:
+        results: list[pq.abc.PGresult] = done.value
+        return results
+
+
+def _is_gone(error: psycopg.Error) -> bool:
+    return (error.sqlstate or "").startswith(_GONE)
+
+
+def _lost(error: psycopg.Error) -> str:
+    why = error.diag.message_primary or "the server closed it or the network did"
+    return f"the connection was lost ({why}); what was committed is in the ledger, run again"
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()

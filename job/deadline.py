@@ -1,0 +1,25 @@
+"""How long something may still take."""
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on the monotonic clock, in seconds."""
+
+    at_s: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """Return the moment `seconds` from now."""
+        return cls(time.monotonic() + seconds)
+
+    def part(self, seconds: float) -> "Deadline":
+        """Return a budget of `seconds` from now that ends with this deadline at the latest."""
+        return Deadline(min(self.at_s, time.monotonic() + seconds))
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left, never below 0."""
+        return max(0.0, self.at_s - time.monotonic())

@@ -1,0 +1,31 @@
+"""`predeploy demo`: a PostgreSQL of our own, the job on it, the job once more, and nothing left."""
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from job.embedded import server
+from job.exit_codes import ExitCode
+
+_ADMIN = {"ADMIN_USERNAME": "admin", "ADMIN_EMAIL": "admin@example.com"}
+
+
+def demo(environ: Mapping[str, str], run: Callable[[Mapping[str, str]], ExitCode]) -> ExitCode:
+    """Run the job twice on an empty database; the second run finds nothing to do.
+
+    Takes the settings of `environ` but for the endpoint and the admin. Returns the first exit code
+    that is not OK. Raises NoServerError when there is no server to start.
+    """
+    kept = {key: value for key, value in environ.items() if key.startswith("PREDEPLOY_")}
+    with server() as started:
+        settings = {
+            **kept,
+            **_ADMIN,
+            "DATABASE_URL": started.url(),
+            "ADMIN_PASSWORD": secrets.token_urlsafe(12),
+        }
+        for title in ("an empty database", "the same again: nothing to do"):
+            print(f"--- predeploy run: {title}", flush=True)  # noqa: T201
+            exit_code = run(settings)
+            if exit_code is not ExitCode.OK:
+                return exit_code
+    return ExitCode.OK

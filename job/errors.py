@@ -1,0 +1,75 @@
+"""What stops a run before a report of its layers can exist.
+
+A statement that fails is not here: that is a value (`plan.Failure`) and belongs to the report.
+"""
+
+from job.exit_codes import ExitCode
+
+
+class JobError(Exception):
+    """A run that cannot go on. `exit_code` says how it ends; the message says what to do next.
+
+    No message ever holds a connection string, a password or a driver's text about one.
+    """
+
+    exit_code = ExitCode.UNEXPECTED
+
+    def __init__(self, message: str, *, exit_code: ExitCode | None = None) -> None:
+        """Make the error; `exit_code` replaces the class's own."""
+        super().__init__(message)
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+
+class ProblemsError(JobError):
+    """Everything that is wrong with one input, all at once."""
+
+    def __init__(self, problems: tuple[str, ...], *, exit_code: ExitCode | None = None) -> None:
+        """Keep `problems`: one sentence each, in the order in which a reader would mend them."""
+        super().__init__("; ".join(problems), exit_code=exit_code)
+        self.problems = problems
+
+
+class SettingsError(ProblemsError):
+    """Settings are missing or invalid."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class SourcesError(ProblemsError):
+    """The SQL folder cannot be run as it is."""
+
+    exit_code = ExitCode.BAD_SOURCES
+
+
+class DatabaseRefusedError(JobError):
+    """The endpoint does not let us work: unreachable, denied, a standby, something else."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class ConnectionLostError(JobError):
+    """The connection died. What was committed is in the ledger; the rest is undone."""
+
+    exit_code = ExitCode.TEMPFAIL
+
+
+class NotObtainedError(JobError):
+    """The advisory lock, a table lock or the time that was needed was not to be had."""
+
+    exit_code = ExitCode.TEMPFAIL
+
+
+class InternalError(JobError):
+    """An invariant of ours does not hold."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM, SIGINT or the deadline. No JobError, so that no `except Exception` swallows it."""
+
+    def __init__(self, exit_code: ExitCode, why: str) -> None:
+        """Keep the exit code: 143 for SIGTERM, 130 for SIGINT, 75 for the deadline."""
+        super().__init__(why)
+        self.exit_code = exit_code

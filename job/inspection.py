@@ -1,0 +1,186 @@
+"""The commands that look and change nothing: plan, status, verify. No lock is taken."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import structlog
+
+from job import __version__
+from job.database import ledger, lock, wire
+from job.database.connection import connect
+from job.database.look import look
+from job.database.wire import Connection
+from job.deadline import Deadline
+from job.exit_codes import ExitCode
+from job.layers import PIPELINE, migrate
+from job.layers import verify as verify_layer
+from job.layers.base import Layer, Situation
+from job.layers.history import histories, is_ahead, missing_files
+from job.plan import LayerReport, Outcome, Plan
+from job.report import Report
+from job.settings import Settings
+from job.snapshot import Snapshot
+from job.sources import Sources
+
+log = structlog.get_logger()
+
+_LOOK_AGAIN_S = 1.0
+
+Inspection = tuple[Report, str, dict[str, Any]]
+
+
+def plan(settings: Settings, sources: Sources) -> Inspection:
+    """Say what a run would do: as a report, as text, and as data.
+
+    Layers behind pending migrations are not planned: what they do depends on those.
+    """
+    started_s = time.monotonic()
+    plans: dict[str, Plan] = {}
+    with _connected(settings) as conn:
+        for layer in PIPELINE:
+            snapshot = _look(conn, layer, settings, sources)
+            plans[layer.name] = layer.plan(Situation(settings, sources, snapshot))
+            if plans[layer.name].steps or plans[layer.name].refusal:
+                break
+        version = conn.info.server_version
+    provisional = [layer.name for layer in PIPELINE if layer.name not in plans]
+    reports = tuple(LayerReport(name, findings=p.findings) for name, p in plans.items())
+    report = _report("plan", settings, reports, version, started_s)
+    data = _plan_data(plans, provisional)
+    return report, _plan_text(plans, provisional), data
+
+
+def status(settings: Settings, sources: Sources) -> Inspection:
+    """Say what is applied and pending, who holds the lock, and how the last runs ended."""
+    started_s = time.monotonic()
+    schema = settings.ledger_schema
+    with _connected(settings) as conn:
+        snapshot = _look(conn, migrate.LAYER, settings, sources)
+        holder = lock.find_holder(conn, schema)
+        runs = ledger.last_runs(conn, schema) if snapshot.has_ledger else ()
+        version = conn.info.server_version
+    files = histories(sources, snapshot.ledger)
+    data: dict[str, Any] = {
+        "ledger": schema if snapshot.has_ledger else None,
+        "applied": [h.script.path for h in files if h.is_whole],
+        "half_applied": [h.script.path for h in files if h.rows and not h.is_whole],
+        "pending": [h.script.path for h in files if not h.is_whole],
+        "not_in_folder": list(missing_files(sources, snapshot.ledger)),
+        "ahead": is_ahead(sources, snapshot.ledger),
+        "lock_holder": str(holder) if holder else None,
+        "runs": [
+            {"id": r.id, "version": r.version, "started_at": r.started_at,
+             "finished_at": r.finished_at, "outcome": r.outcome or "unfinished",
+             "exit_code": r.exit_code}
+            for r in runs
+        ],
+    }  # fmt: skip
+    return _report("status", settings, (), version, started_s), _status_text(data), data
+
+
+def verify(settings: Settings, sources: Sources, *, wait_s: float = 0.0) -> Report:
+    """Judge the database as the run's last layer would; look again until `wait_s` is over."""
+    started_s = time.monotonic()
+    end = Deadline.after(wait_s)
+    with _connected(settings) as conn:
+        while True:
+            snapshot = _look(conn, verify_layer.LAYER, settings, sources)
+            found = verify_layer.LAYER.plan(Situation(settings, sources, snapshot))
+            layers = (LayerReport("verify", findings=found.findings),)
+            report = _report("verify", settings, layers, conn.info.server_version, started_s)
+            if report.exit_code is not ExitCode.NOT_VERIFIED or end.left_s <= 0:
+                return report
+            log.info("not verified yet", missing=len(found.findings), left_s=round(end.left_s))
+            time.sleep(min(_LOOK_AGAIN_S, end.left_s))
+
+
+def _connected(settings: Settings) -> AbstractContextManager[Connection]:
+    return wire.closing(connect(settings.endpoint, Deadline.after(settings.connect_budget_s)))
+
+
+def _look(conn: Connection, layer: Layer, settings: Settings, sources: Sources) -> Snapshot:
+    return look(conn, layer.sees, settings, sources, int(settings.deadline_s * 1000))
+
+
+def _report(
+    command: str,
+    settings: Settings,
+    layers: tuple[LayerReport, ...],
+    version: int,
+    started_s: float,
+) -> Report:
+    exit_code = next((r.exit_code for r in layers if r.exit_code is not ExitCode.OK), ExitCode.OK)
+    return Report(
+        command=command,
+        version=__version__,
+        outcome=Outcome.OK if exit_code is ExitCode.OK else Outcome.FAILED,
+        exit_code=exit_code,
+        duration_s=time.monotonic() - started_s,
+        target=settings.endpoint.target,
+        server_version=version,
+        layers=layers,
+    )
+
+
+def _plan_data(plans: Mapping[str, Plan], provisional: list[str]) -> dict[str, Any]:
+    return {
+        "pending": [
+            {
+                "layer": name,
+                "step": step.label,
+                "lines": step.lines,
+                "statements": [s.what for s in step.statements],
+            }
+            for name, planned in plans.items()
+            for step in planned.steps
+        ],
+        "findings": [
+            {
+                "layer": name,
+                "code": f.code,
+                "level": f.level,
+                "message": f.message,
+                "next": f.remedy,
+            }
+            for name, planned in plans.items()
+            for f in planned.findings
+        ],
+        "provisional": provisional,
+    }
+
+
+def _plan_text(plans: Mapping[str, Plan], provisional: list[str]) -> str:
+    lines = []
+    for name, planned in plans.items():
+        lines += [f"{name}: {len(planned.steps) or 'no'} step(s)"]
+        for step in planned.steps:
+            kinds = Counter(statement.what for statement in step.statements)
+            summary = ", ".join(f"{n} {kind}" if n > 1 else kind for kind, n in kinds.items())
+            lines += [f"  {step.label} ({step.lines}): {summary or 'nothing'}"]
+        lines += [f"  {f.level}: {f.message}" for f in planned.findings]
+    if provisional:
+        lines += [f"{', '.join(provisional)}: planned once the steps above are applied"]
+    return "\n".join(lines)
+
+
+def _status_text(data: Mapping[str, Any]) -> str:
+    lines = [
+        f"ledger: {data['ledger'] or 'none yet'}",
+        f"applied: {len(data['applied'])} file(s)",
+        f"pending: {len(data['pending'])} file(s)",
+        *(f"  {path}" for path in data["pending"]),
+        *(f"  half applied: {path}" for path in data["half_applied"]),
+        *(f"not in this folder: {name}" for name in data["not_in_folder"]),
+        *(["ahead: a newer version has been here"] if data["ahead"] else []),
+        f"lock: {data['lock_holder'] or 'free'}",
+        "last runs:",
+        *(
+            f"  {run['started_at']} {run['outcome']} "
+            f"({'' if run['exit_code'] is None else run['exit_code']}) predeploy {run['version']}"
+            for run in data["runs"]
+        ),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,59 @@
+"""What is known of a run while it goes on, over however many connections it takes."""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from job import __version__
+from job.deadline import Deadline
+from job.errors import Interrupted, JobError, ProblemsError
+from job.exit_codes import ExitCode
+from job.plan import LayerReport, Outcome
+from job.report import Report
+from job.settings import Settings
+from job.sources import Sources
+
+
+@dataclass(slots=True)
+class Journal:
+    """One run as it stands.
+
+    `layers` holds what came of each layer so far, `has_begun` whether the ledger knows of the run.
+    """
+
+    settings: Settings
+    sources: Sources
+    deadline: Deadline
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    started_s: float = field(default_factory=time.monotonic)
+    layers: dict[str, LayerReport] = field(default_factory=dict)
+    server_version: int = 0
+    has_begun: bool = False
+
+    def report(
+        self, outcome: Outcome, exit_code: ExitCode, problems: tuple[str, ...] = ()
+    ) -> Report:
+        """Return the report as things stand."""
+        return Report(
+            command="run",
+            version=__version__,
+            outcome=outcome,
+            exit_code=exit_code,
+            duration_s=time.monotonic() - self.started_s,
+            run_id=self.id,
+            target=self.settings.endpoint.target,
+            server_version=self.server_version,
+            layers=tuple(self.layers.values()),
+            problems=problems,
+        )
+
+    def stopped(self, stop: JobError | Interrupted) -> Report:
+        """Report what ended the run from outside its layers."""
+        match stop:
+            case ProblemsError():
+                problems = stop.problems
+            case JobError():
+                problems = (str(stop),)
+            case Interrupted():
+                problems = (f"{stop}: cancelled on the server and rolled back, the lock is free",)
+        return self.report(Outcome.FAILED, stop.exit_code, problems)

@@ -1,0 +1,32 @@
+"""What a layer is: what it has to see, and how it plans."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from job.exit_codes import ExitCode
+from job.plan import Plan
+from job.settings import Settings
+from job.snapshot import Snapshot, View
+from job.sources import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a planner may know."""
+
+    settings: Settings
+    sources: Sources
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """`sees` names the parts of the database that `plan` needs; `plan` is pure.
+
+    `failed` is how the run ends when a step of the layer fails.
+    """
+
+    name: str
+    sees: frozenset[View]
+    plan: Callable[[Situation], Plan]
+    failed: ExitCode = ExitCode.FAILED

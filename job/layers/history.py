@@ -1,0 +1,84 @@
+"""The folder beside the ledger: what is pending, what was edited, and who is ahead."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from job.plan import LedgerRow, Step
+from job.sources import Sources
+from job.sources.native import version_of
+from job.sources.script import Script
+from job.sources.steps import ScriptSteps, steps_of
+
+
+@dataclass(frozen=True, slots=True)
+class FileHistory:
+    """A file of the folder and the ledger's rows for it, in the order of their positions."""
+
+    script: Script
+    rows: tuple[LedgerRow, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every step of the file has been applied: its last row says so."""
+        return any(row.entry.is_final for row in self.rows)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it is whole and not one byte has changed since: nothing to read, then."""
+        return self.is_whole and all(
+            r.entry.raw_hash == self.script.raw_hash for r in self.rows if r.entry.is_final
+        )
+
+
+def histories(sources: Sources, ledger: Iterable[LedgerRow]) -> tuple[FileHistory, ...]:
+    """Pair each migration with its rows, in the order of the folder."""
+    by_file = _by_file(ledger)
+    return tuple(FileHistory(s, by_file.get(s.name, ())) for s in sources.migrations)
+
+
+def missing_files(sources: Sources, ledger: Iterable[LedgerRow]) -> tuple[str, ...]:
+    """Name the files that the ledger holds and the folder lacks, oldest first."""
+    present = {script.name for script in sources.migrations}
+    absent = {row.entry.file for row in ledger} - present
+    return tuple(sorted(absent, key=lambda name: (version_of(name) or 0, name)))
+
+
+def is_ahead(sources: Sources, ledger: Iterable[LedgerRow]) -> bool:
+    """Say whether a newer version of the app was here: the ledger knows files that we don't.
+
+    Files below the folder's lowest version are pruned history and don't count. A folder without
+    any migration has no lowest version: whatever the ledger holds is then ahead of it.
+    """
+    if not sources.migrations:
+        return any(True for _ in ledger)
+    lowest = sources.migrations[0].version
+    return any((version_of(n) or 0) >= lowest for n in missing_files(sources, ledger))
+
+
+def pending_steps(history: FileHistory, cut: ScriptSteps) -> tuple[Step, ...]:
+    """Return the steps of a file that the ledger lacks, in file order.
+
+    Where the file's last step was applied as one in the middle (what came after it has been taken
+    out since), an empty step follows, so that a last row can say that the file is whole.
+    """
+    applied = {row.entry.identity for row in history.rows}
+    pending = tuple(s for s in cut.steps if s.entry and s.entry.identity not in applied)
+    if history.is_whole or not cut.steps or (pending and pending[-1] is cut.steps[-1]):
+        return pending
+    script = history.script
+    return pending + steps_of(Script(script.name, script.path, "", script.raw_hash)).steps
+
+
+def edited_rows(history: FileHistory, cut: ScriptSteps) -> tuple[LedgerRow, ...]:
+    """Return the applied steps that the file no longer holds as they were."""
+    present = {step.entry.identity for step in cut.steps if step.entry}
+    return tuple(row for row in history.rows if row.entry.identity not in present)
+
+
+def _by_file(ledger: Iterable[LedgerRow]) -> dict[str, tuple[LedgerRow, ...]]:
+    def file_of(row: LedgerRow) -> str:
+        return row.entry.file
+
+    rows = sorted(ledger, key=lambda row: (row.entry.file, row.entry.position))
+    return {name: tuple(group) for name, group in groupby(rows, key=file_of)}

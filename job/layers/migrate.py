@@ -1,0 +1,89 @@
+"""Versioned SQL, once each. The ledger decides what runs; nothing else does."""
+
+from collections.abc import Iterator
+
+from job.exit_codes import ExitCode
+from job.layers.base import Layer, Situation
+from job.layers.history import (
+    FileHistory,
+    edited_rows,
+    histories,
+    missing_files,
+    pending_steps,
+)
+from job.plan import Finding, Plan, Step
+from job.snapshot import View
+from job.sources.native import version_of
+from job.sources.steps import ScriptSteps, steps_of
+
+
+def plan(situation: Situation) -> Plan:
+    """Plan the pending steps, in the order of the folder."""
+    sources, snapshot = situation.sources, situation.snapshot
+    if sources.migrations and snapshot.has_tables and not snapshot.has_ledger:
+        return Plan(findings=(_unknown_database(situation.settings.ledger_schema),))
+    newest = max((version_of(row.entry.file) or 0 for row in snapshot.ledger), default=-1)
+    steps: list[Step] = []
+    findings = list(_missing(situation))
+    for history in histories(sources, snapshot.ledger):
+        if history.is_untouched:
+            continue
+        cut = steps_of(history.script)
+        pending = pending_steps(history, cut)
+        findings.extend(_edits(history, cut, pending))
+        if pending:
+            findings.extend(cut.findings)
+            findings.extend(_out_of_order(history, newest))
+        steps.extend(pending)
+    return Plan(tuple(steps), tuple(findings))
+
+
+LAYER = Layer("migrate", frozenset({View.LEDGER}), plan)
+
+
+def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) -> Iterator[Finding]:
+    """Say which applied steps the file no longer holds; a whole file may not grow either."""
+    path = history.script.path
+    for row in edited_rows(history, cut):
+        now = cut.steps[row.entry.position - 1 : row.entry.position]
+        where = f" (now {now[0].lines})" if now else ""
+        yield Finding(
+            "edited",
+            f"{path}: step {row.entry.position}{where} was applied at {row.applied_at} and has "
+            "been edited since",
+            "put the old text back and write the change as a new migration",
+            ExitCode.BAD_SOURCES,
+        )
+    if history.is_whole and pending and not edited_rows(history, cut):
+        yield Finding(
+            "edited",
+            f"{path}: {pending[0].lines} were added after the file was applied as a whole",
+            "move them to a new migration",
+            ExitCode.BAD_SOURCES,
+        )
+
+
+def _out_of_order(history: FileHistory, newest: int) -> Iterator[Finding]:
+    if not history.rows and history.script.version < newest:
+        yield Finding(
+            "out-of-order",
+            f"{history.script.path} is older than the newest applied migration and runs after it",
+        )
+
+
+def _missing(situation: Situation) -> Iterator[Finding]:
+    """Note what the ledger holds and the folder lacks: pruned, or a newer version's."""
+    missing = missing_files(situation.sources, situation.snapshot.ledger)
+    if missing:
+        names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004
+        yield Finding("not-in-folder", f"applied, but not in this folder: {names}", is_note=True)
+
+
+def _unknown_database(ledger_schema: str) -> Finding:
+    return Finding(
+        "unknown-database",
+        f"the database has tables, but no ledger (schema {ledger_schema}): what has been applied "
+        "here is not known, and this version adopts no database; nothing was run",
+        "start from an empty database, or point PREDEPLOY_LEDGER_SCHEMA at the ledger it has",
+        ExitCode.BAD_SOURCES,
+    )

@@ -1,0 +1,88 @@
+"""The gate: whether the database holds what the app declared. Looks, and runs nothing."""
+
+from collections.abc import Iterator
+
+from job.exit_codes import ExitCode
+from job.layers.base import Layer, Situation
+from job.layers.history import histories, is_ahead
+from job.plan import Finding, Plan
+from job.schema.kinds import Kind
+from job.snapshot import Response, View
+from job.sources.checks import read_check
+
+_SHOWN_ROWS = 3
+
+
+def plan(situation: Situation) -> Plan:
+    """Find what is missing. On a database that is ahead, the folder's checks are only warnings."""
+    ahead = is_ahead(situation.sources, situation.snapshot.ledger)
+    checks_code = None if ahead else ExitCode.NOT_VERIFIED
+    findings = [
+        *(f for script in situation.sources.checks for f in read_check(script).findings),
+        *_pending(situation),
+        *_missing(situation),
+        *(
+            _failed_check(c, checks_code)
+            for c in situation.snapshot.checks
+            if c.count or c.sqlstate
+        ),
+    ]
+    return Plan(findings=tuple(findings))
+
+
+LAYER = Layer("verify", frozenset({View.LEDGER, View.CRITICAL, View.CHECKS}), plan)
+
+
+def _pending(situation: Situation) -> Iterator[Finding]:
+    """Name each file that the ledger does not hold whole: nothing is skipped silently."""
+    for history in histories(situation.sources, situation.snapshot.ledger):
+        if not history.is_whole:
+            yield Finding(
+                "not-applied",
+                f"{history.script.path} has not been applied",
+                "run `predeploy run`",
+                ExitCode.NOT_VERIFIED,
+            )
+
+
+def _missing(situation: Situation) -> Iterator[Finding]:
+    facts = situation.snapshot.facts
+    tables = {f.identity for f in facts if f.kind == Kind.TABLE.value}
+    columns = {f.identity for f in facts if f.kind == Kind.COLUMN.value}
+    for critical in situation.settings.critical:
+        if critical.name not in tables:
+            yield _absent(f"table {critical.name}")
+            continue
+        for column in critical.columns:
+            if f"{critical.name}.{column}" not in columns:
+                yield _absent(f"column {critical.name}.{column}")
+
+
+def _absent(what: str) -> Finding:
+    return Finding(
+        "missing",
+        f"{what} is missing",
+        "add it by a migration; predeploy.toml declares it as critical",
+        ExitCode.NOT_VERIFIED,
+    )
+
+
+def _failed_check(check: Response, exit_code: ExitCode | None) -> Finding:
+    if check.sqlstate:
+        return Finding(
+            "check-broken",
+            f"{check.path} could not be asked: {check.message} ({check.sqlstate})",
+            "mend the query",
+            exit_code,
+        )
+    shown = "; ".join(
+        ", ".join(f"{n}={v}" for n, v in zip(check.columns, row, strict=True))
+        for row in check.rows[:_SHOWN_ROWS]
+    )
+    rest = f" and {check.count - _SHOWN_ROWS} more" if check.count > _SHOWN_ROWS else ""
+    return Finding(
+        "check-failed",
+        f"{check.path} returned {check.count} offending row(s): {shown}{rest}",
+        "mend the rows, or the check",
+        exit_code,
+    )

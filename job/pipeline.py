@@ -1,0 +1,103 @@
+"""The one loop: layer by layer look, plan, gate, execute. Under the lock."""
+
+import structlog
+
+from job.database import ledger, settled, wire
+from job.database.execute import Workplace, execute
+from job.database.look import look
+from job.database.wire import Connection
+from job.errors import ConnectionLostError, Interrupted, JobError
+from job.exit_codes import ExitCode
+from job.journal import Journal
+from job.layers import PIPELINE
+from job.layers.base import Layer, Situation
+from job.layers.history import is_ahead
+from job.plan import Finding, LayerReport, Outcome
+from job.report import Report, as_json
+from job.snapshot import Snapshot
+
+log = structlog.get_logger()
+
+
+def run_locked(this: Journal, work: Connection, guard: Connection) -> Report:
+    """Run the layers; the guard's transaction ends with the run's row, which frees the lock.
+
+    Raises ConnectionLostError: the caller connects again and starts over.
+    """
+    place = Workplace(work, guard, this.settings, this.deadline, this.id)
+    try:
+        report = _run_layers(this, place)
+    except ConnectionLostError:
+        raise
+    except (JobError, Interrupted) as stop:
+        report = this.stopped(stop)
+    if this.has_begun:
+        schema = this.settings.ledger_schema
+        outcome, exit_code = report.outcome.value, report.exit_code
+        ending = ledger.finish_sql(schema, this.id, outcome, exit_code, as_json(report))
+        wire.ask(guard, f"{ending}; commit")
+    return report
+
+
+def _run_layers(this: Journal, place: Workplace) -> Report:
+    snapshot = Snapshot(this.server_version)
+    for layer in PIPELINE:
+        layer_report, snapshot = _run_layer(this, place, layer)
+        this.layers[layer.name] = _joined(this.layers.get(layer.name), layer_report)
+        if layer_report.exit_code is not ExitCode.OK:
+            return this.report(Outcome.FAILED, layer_report.exit_code)
+    if is_ahead(this.sources, snapshot.ledger):
+        return this.report(Outcome.AHEAD, ExitCode.OK)
+    key = settled.settled_key(place.settings, this.sources, this.server_version)
+    if not settled.store(place.work, place.settings, key, snapshot.fingerprint, this.id):
+        log.warning("somebody changed the schema while it was verified; the next run looks again")
+    return this.report(Outcome.OK, ExitCode.OK)
+
+
+def _run_layer(this: Journal, place: Workplace, layer: Layer) -> tuple[LayerReport, Snapshot]:
+    """Look, plan, gate, execute; once more from the start when somebody else was faster."""
+    report = LayerReport(layer.name)
+    while True:
+        statement_ms = int(place.deadline.left_s * 1000) + 1
+        snapshot = look(place.work, layer.sees, place.settings, this.sources, statement_ms)
+        plan = layer.plan(Situation(place.settings, this.sources, snapshot))
+        for finding in plan.findings:
+            _log_finding(finding)
+        report = _joined(report, LayerReport(layer.name, findings=plan.findings))
+        if plan.refusal:
+            return report, snapshot
+        if not this.has_begun:
+            ledger.ensure(place.work, place.settings.ledger_schema, this.id)
+            this.has_begun = True
+        execution = execute(place, plan, layer.failed)
+        not_run = plan.steps[len(execution.done) + 1 :] if execution.failure else ()
+        report = _joined(
+            report,
+            LayerReport(
+                layer.name,
+                steps=execution.done,
+                failure=execution.failure,
+                not_run=tuple(step.label for step in not_run),
+            ),
+        )
+        if not execution.is_overtaken:
+            return report, snapshot
+        log.info("another run has applied the next step; reading the ledger again")
+
+
+def _joined(before: LayerReport | None, after: LayerReport) -> LayerReport:
+    """Put together what came of one layer in two goes."""
+    if before is None:
+        return after
+    return LayerReport(
+        after.name,
+        steps=before.steps + after.steps,
+        findings=tuple(dict.fromkeys(before.findings + after.findings)),
+        failure=after.failure,
+        not_run=after.not_run,
+    )
+
+
+def _log_finding(finding: Finding) -> None:
+    say = {"error": log.error, "warn": log.warning, "info": log.info}[finding.level]
+    say(finding.message, code=finding.code, **({"next": finding.remedy} if finding.remedy else {}))

@@ -1,0 +1,205 @@
+"""The vocabulary: what a script holds, what a layer plans, what came of it.
+
+Values only. Nothing here reads, decides or touches anything.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from job.exit_codes import ExitCode
+from job.secret import Secret
+
+
+class Mode(Enum):
+    """How PostgreSQL lets a statement be run, and whether a step may hold it."""
+
+    TRANSACTION = "transaction"
+    OWN_TRANSACTION = "own-transaction"  # what it adds cannot be used before its commit (55P04)
+    AUTOCOMMIT = "autocommit"  # refused inside a transaction block (25001)
+    BEGIN = "begin"
+    COMMIT = "commit"
+    REFUSED = "refused"  # would break a step open, or leave the connection in COPY mode
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a script, where it stands, and what it is.
+
+    `text` is verbatim, without its semicolon; `start` and `end` are character offsets in the
+    script, `line` and `column` count from 1. `node` is the parser's name for it (`insert_stmt`),
+    empty where the parser could not read it. `what` is for people (`CREATE INDEX CONCURRENTLY`).
+    """
+
+    text: str
+    start: int
+    end: int
+    line: int
+    column: int
+    node: str
+    mode: Mode
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What the ledger keeps of a step: (`file`, `step_hash`, `occurrence`) is its identity.
+
+    `occurrence` counts from 1 and is more only where a file repeats a step's text. `position` is
+    the step's place in its file, from 1. `is_final` says that the file is whole with this row.
+    `raw_hash` is the SHA-256 of the file's bytes, comments and all.
+    """
+
+    file: str
+    step_hash: str
+    occurrence: int
+    position: int
+    is_final: bool
+    raw_hash: str
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """What tells it from the file's other steps."""
+        return (self.step_hash, self.occurrence)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A step that the ledger holds: the entry, when it was applied (ISO 8601) and by which run."""
+
+    entry: LedgerEntry
+    applied_at: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One unit of atomicity, retry and reporting: statements that hold together or not at all.
+
+    `path` names the file for people. `text` runs from the first statement to the last, verbatim,
+    so that the server's error positions can be traced back to the file. `entry` is the ledger row
+    that the step writes first; None for a step that keeps none. With `binds` (one tuple of values
+    for each statement, `$1` first) the statements are sent one by one; without, as one message.
+    """
+
+    path: str
+    text: str
+    statements: tuple[Statement, ...]
+    entry: LedgerEntry | None = None
+    binds: tuple[tuple[str | Secret, ...], ...] = ()
+    holds_ddl: bool = True
+
+    @property
+    def label(self) -> str:
+        """How logs and reports name it."""
+        if self.entry is None or (self.entry.position == 1 and self.entry.is_final):
+            return self.path
+        return f"{self.path} step {self.entry.position}"
+
+    @property
+    def lines(self) -> str:
+        """The lines of the file that it covers, such as `lines 3-17`."""
+        if not self.statements:
+            return "no statement"
+        last = self.statements[-1]
+        return f"lines {self.statements[0].line}-{last.line + last.text.count(chr(10))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a reader has to know: the consequence, then the remedy.
+
+    `code` is stable and kebab-case. `exit_code` is set when the finding stops the run; without
+    one it is a warning, or, with `is_note`, a mere note.
+    """
+
+    code: str
+    message: str
+    remedy: str = ""
+    exit_code: ExitCode | None = None
+    is_note: bool = False
+
+    @property
+    def level(self) -> str:
+        """`error`, `warn` or `info`, as logs call it."""
+        if self.exit_code is not None:
+            return "error"
+        return "info" if self.is_note else "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a layer wants done, in order, and what it found while looking."""
+
+    steps: tuple[Step, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def refusal(self) -> Finding | None:
+        """The first finding that stops the run; with one, no step of the plan may run."""
+        return next((f for f in self.findings if f.exit_code is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that failed: where, and what the server said. Nothing of the step remains.
+
+    `line` and `column` count from 1 in the file at `path`; 0 where nothing is known.
+    """
+
+    exit_code: ExitCode
+    path: str
+    line: int
+    column: int
+    sqlstate: str
+    message: str
+    detail: str = ""
+    remedy: str = ""
+    statement: str = ""
+
+    @property
+    def place(self) -> str:
+        """`migrations/0003_tags.sql:12:5`."""
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """A step that is done. `rows` counts what its statements inserted, updated or deleted."""
+
+    label: str
+    duration_s: float
+    statements: int
+    rows: int
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """What came of one layer: the steps that are done, what was found, and at most one failure.
+
+    `not_run` names the steps behind the one that failed.
+    """
+
+    name: str
+    steps: tuple[StepResult, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    failure: Failure | None = None
+    not_run: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """OK, or what the failure or the first stopping finding says."""
+        if self.failure is not None:
+            return self.failure.exit_code
+        stopping = (f.exit_code for f in self.findings if f.exit_code is not None)
+        return next(stopping, ExitCode.OK)
+
+
+class Outcome(Enum):
+    """How a run ended, in a word. Only OK lets the next run be settled."""
+
+    OK = "ok"
+    SETTLED = "settled"
+    AHEAD = "ahead"
+    DEGRADED = "degraded"
+    FAILED = "failed"

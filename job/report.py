@@ -1,0 +1,217 @@
+"""What a run has to say at its end: as data, as one line of JSON, as Markdown, as a headline.
+
+Pure: writing it anywhere is the edge's work.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from job.exit_codes import ExitCode
+from job.plan import Failure, Finding, LayerReport, Outcome
+
+# Kubernetes cuts /dev/termination-log at this many bytes.
+LIMIT_BYTES = 4096
+_TEXT_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of one command.
+
+    `problems` says what prevented it before any layer was asked, one sentence each. `target` is
+    safe to print. `server_version` is libpq's number, such as 150018; 0 when never connected.
+    """
+
+    command: str
+    version: str
+    outcome: Outcome
+    exit_code: ExitCode
+    duration_s: float = 0.0
+    run_id: str = ""
+    target: str = ""
+    server_version: int = 0
+    layers: tuple[LayerReport, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def failure(self) -> Failure | None:
+        """The failed statement, if there is one."""
+        return next((layer.failure for layer in self.layers if layer.failure), None)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What all layers found, what stops the run first."""
+        found = (finding for layer in self.layers for finding in layer.findings)
+        return tuple(sorted(found, key=lambda f: ("error", "warn", "info").index(f.level)))
+
+    @property
+    def applied(self) -> int:
+        """How many steps are done."""
+        return sum(len(layer.steps) for layer in self.layers)
+
+
+def headline(report: Report) -> str:
+    """Return the sentence that the person on call reads last: what, where, and what to do next."""
+    if report.exit_code is ExitCode.OK:
+        return _good_news(report)
+    return f"{report.exit_code.label} ({int(report.exit_code)}): {_bad_news(report)}"
+
+
+def _good_news(report: Report) -> str:
+    match report.outcome:
+        case Outcome.SETTLED:
+            return "settled: nothing has changed since the last good run"
+        case Outcome.AHEAD:
+            return f"ahead: a newer version has been here; {_amount(report)}, verified for this one"
+        case _:
+            return f"{report.outcome.value}: {_amount(report)}, verified"
+
+
+def _amount(report: Report) -> str:
+    if not report.applied:
+        return "nothing to apply"
+    return "1 step applied" if report.applied == 1 else f"{report.applied} steps applied"
+
+
+def _bad_news(report: Report) -> str:
+    if failure := report.failure:
+        not_run = sum(len(layer.not_run) for layer in report.layers)
+        rest = f"; {not_run} later step(s) did not run" if not_run else ""
+        return (
+            f"{failure.place} {failure.sqlstate} {failure.message}; nothing of that step remains"
+            f"{rest}; next: {failure.remedy or report.exit_code.explanation}"
+        )
+    if report.problems:
+        return "; ".join(report.problems)
+    stopping = [f for f in report.findings if f.exit_code is not None]
+    if not stopping:
+        return report.exit_code.explanation
+    more = f" (and {len(stopping) - 1} more)" if len(stopping) > 1 else ""
+    remedy = f"; next: {stopping[0].remedy}" if stopping[0].remedy else ""
+    return f"{stopping[0].message}{more}{remedy}"
+
+
+def as_data(report: Report) -> dict[str, Any]:
+    """Return the report as plain data, with empty parts left out."""
+    level = "info" if report.exit_code is ExitCode.OK else "error"
+    data: dict[str, Any] = {
+        "message": headline(report),
+        "level": level,
+        "event": "report",
+        "command": report.command,
+        "outcome": report.outcome.value,
+        "exit_code": int(report.exit_code),
+        "exit_name": report.exit_code.label,
+        "retryable": report.exit_code.is_retryable,
+        "version": report.version,
+        "run_id": report.run_id,
+        "target": report.target,
+        "server_version": report.server_version,
+        "duration_s": round(report.duration_s, 3),
+        "problems": list(report.problems),
+        "failure": _failure(report.failure) if report.failure else None,
+        "layers": [_layer(layer) for layer in report.layers],
+        "findings": [_finding(finding) for finding in report.findings],
+    }
+    return {key: value for key, value in data.items() if value not in ("", 0, [], None)} | {
+        "exit_code": int(report.exit_code)
+    }
+
+
+def as_json(report: Report) -> str:
+    """Return one line of at most 4096 bytes: texts are cut first, then findings left out."""
+    data = as_data(report)
+    line = _dump(data)
+    if len(line.encode()) > LIMIT_BYTES:
+        data = _cut(data, _TEXT_LIMIT)
+        line = _dump(data)
+    findings = data.get("findings", [])
+    while len(line.encode()) > LIMIT_BYTES and findings:
+        findings.pop()
+        data["findings_left_out"] = len(report.findings) - len(findings)
+        line = _dump(data)
+    if len(line.encode()) > LIMIT_BYTES:
+        data = _cut({k: v for k, v in data.items() if k not in ("layers", "problems")}, _TEXT_LIMIT)
+        line = _dump(data)
+    return line
+
+
+def as_text(report: Report) -> str:
+    """Return the report for a person at a terminal; the headline comes last."""
+    lines = []
+    if failure := report.failure:
+        lines += [f"  statement  {failure.statement}"] if failure.statement else []
+        lines += [f"  detail     {failure.detail}"] if failure.detail else []
+    return "\n".join([*lines, headline(report)])
+
+
+def as_markdown(report: Report) -> str:
+    """Return a summary for a CI's page: the headline, a table of the layers, the findings."""
+    rows = [
+        f"| {layer.name} | {len(layer.steps)} | {sum(s.rows for s in layer.steps)} "
+        f"| {layer.exit_code.label} |"
+        for layer in report.layers
+    ]
+    table = ["| layer | steps | rows | result |", "|---|---|---|---|", *rows] if rows else []
+    findings = [f"- **{f.level}** `{f.code}` {f.message}" for f in report.findings]
+    mark = "✅" if report.exit_code is ExitCode.OK else "❌"
+    parts = [
+        f"### {mark} predeploy {report.command}",
+        headline(report),
+        "\n".join(table),
+        "\n".join(findings),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _layer(layer: LayerReport) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "steps": len(layer.steps),
+        "rows": sum(step.rows for step in layer.steps),
+        "duration_s": round(sum(step.duration_s for step in layer.steps), 3),
+        "result": layer.exit_code.label,
+        **({"not_run": list(layer.not_run[:5])} if layer.not_run else {}),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    data = {
+        "code": finding.code,
+        "level": finding.level,
+        "message": finding.message,
+        "next": finding.remedy,
+    }
+    return {key: value for key, value in data.items() if value}
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    data = {
+        "file": failure.path,
+        "line": failure.line,
+        "column": failure.column,
+        "sqlstate": failure.sqlstate,
+        "message": failure.message,
+        "detail": failure.detail,
+        "statement": failure.statement,
+        "next": failure.remedy,
+    }
+    return {key: value for key, value in data.items() if value}
+
+
+def _cut(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON
+    match value:
+        case str():
+            return value if len(value) <= limit else value[: limit - 1] + "…"
+        case Mapping():
+            return {key: _cut(item, limit) for key, item in value.items()}
+        case list():
+            return [_cut(item, limit) for item in value]
+        case _:
+            return value
+
+
+def _dump(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,360 @@
+"""Settings: from the environment and `predeploy.toml` to one value, or to every problem at once.
+
+Pure: the environment and the declaration's text are passed in. No problem shows the value of a
+connection string, a password or a hash.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from job.endpoint import URL_VARIABLES, Endpoint, EndpointError, endpoint_from_environ
+from job.errors import SettingsError
+from job.secret import Secret
+
+ADMIN_VARIABLES = ("ADMIN_USERNAME", "ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_PASSWORD_HASH")
+FILE_VARIABLES: tuple[str, ...] = (*URL_VARIABLES, "PGPASSWORD", *ADMIN_VARIABLES)
+"""The variables whose value may stand in the file that `NAME_FILE` names."""
+
+RELEASE_COMMAND_DEADLINE_S = 270
+"""Fly ends a release command after 300 s; the rest is for the report and the roll back."""
+
+_PREFIX = "PREDEPLOY_"
+_DECLARATION = "predeploy.toml: "
+_MAX_PASSWORD_BYTES = 72  # bcrypt reads no more
+_MIN_DURATION_S, _MAX_DURATION_S = 0.001, 24 * 3600  # PostgreSQL takes 0 ms as no limit
+_NO_ENDPOINT = (
+    f"no database is named: set one of {', '.join(URL_VARIABLES)}, PGHOST, PGHOSTADDR, PGSERVICE "
+    "(the first that is set wins); libpq's default socket is never used"
+)
+_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+
+
+class LogFormat(Enum):
+    """How log lines look; AUTO is PRETTY on a terminal and JSON elsewhere."""
+
+    AUTO = "auto"
+    JSON = "json"
+    PRETTY = "pretty"
+
+
+class LogLevel(Enum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The seed's parameters. Exactly one of `password` and `password_hash` (bcrypt) is there."""
+
+    username: str
+    email: str
+    password: Secret | None
+    password_hash: Secret | None
+
+    @property
+    def identity(self) -> tuple[tuple[str, str], ...]:
+        """Return who it is, under the names that a seed's placeholders have."""
+        return (("admin_username", self.username), ("admin_email", self.email))
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalTable:
+    """A table without which the app cannot run, and the columns that it must have."""
+
+    schema: str
+    table: str
+    columns: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Return `schema.table`, as facts name it."""
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a run may be told. Names that end in `_s` are seconds."""
+
+    endpoint: Endpoint
+    sql_dir: Path
+    connect_budget_s: float = 150
+    lock_budget_s: float = 300
+    ddl_lock_timeout_s: float = 2
+    ddl_budget_s: float = 120
+    deadline_s: float = 1800
+    ledger_schema: str = "predeploy"
+    report_path: Path | None = None
+    log_format: LogFormat = LogFormat.AUTO
+    log_level: LogLevel = LogLevel.INFO
+    step_summary_path: Path | None = None
+    admin: Admin | None = None
+    critical: tuple[CriticalTable, ...] = ()
+
+    @property
+    def identity(self) -> tuple[tuple[str, str], ...]:
+        """Return what decides whether a database is settled: no budget, output, or secret."""
+        tables = sorted((c.schema, c.table, *sorted(c.columns)) for c in self.critical)
+        return (
+            ("ledger_schema", self.ledger_schema),
+            *(("critical", json.dumps(table)) for table in tables),
+            *(self.admin.identity if self.admin else ()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table of settings."""
+
+    variable: str
+    field: str
+    """The field of Settings that it sets; the default stands there."""
+    parse: Callable[[str], object]
+    """Raises ValueError, whose message says what the text must be."""
+    types: tuple[type, ...] = ()
+    """What `predeploy.toml` may hold; nothing where the setting belongs to the environment."""
+
+    @property
+    def key(self) -> str:
+        """The name in `predeploy.toml`, such as `lock_budget`."""
+        return self.variable.removeprefix(_PREFIX).lower()
+
+    @property
+    def default(self) -> object:
+        """The default of the field; MISSING where the caller gives it."""
+        return {field.name: field.default for field in fields(Settings)}[self.field]
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds. Raises ValueError for what is no duration from 1 ms to 24 h."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?(ms|s|m|h)?", text, re.IGNORECASE)
+    if match:
+        seconds = float(match[1]) * _UNITS_S[(match[2] or "s").lower()]
+        if _MIN_DURATION_S <= seconds <= _MAX_DURATION_S:
+            return seconds
+    raise ValueError("a duration from 1 ms to 24 h, such as 90, 90s, 5m, 1.5h or 500ms")
+
+
+def _parse_schema(text: str) -> str:
+    if re.fullmatch(r"(?!pg_|information_schema\Z)[a-z_][a-z0-9_]{0,62}", text):
+        return text
+    raise ValueError("a schema of ours: 1 to 63 of a-z, 0-9 and _, not beginning with pg_")
+
+
+def _choice(choices: type[Enum]) -> Callable[[str], object]:
+    by_value = {choice.value: choice for choice in choices}
+
+    def parse(text: str) -> object:
+        if text.lower() in by_value:
+            return by_value[text.lower()]
+        raise ValueError(f"one of {', '.join(by_value)}")
+
+    return parse
+
+
+_NUMBERS = (str, int, float)
+SETTINGS = (
+    Setting("PREDEPLOY_SQL_DIR", "sql_dir", Path),
+    Setting("PREDEPLOY_CONNECT_BUDGET", "connect_budget_s", parse_duration, _NUMBERS),
+    Setting("PREDEPLOY_LOCK_BUDGET", "lock_budget_s", parse_duration, _NUMBERS),
+    Setting("PREDEPLOY_DDL_LOCK_TIMEOUT", "ddl_lock_timeout_s", parse_duration, _NUMBERS),
+    Setting("PREDEPLOY_DDL_BUDGET", "ddl_budget_s", parse_duration, _NUMBERS),
+    Setting("PREDEPLOY_DEADLINE", "deadline_s", parse_duration, _NUMBERS),
+    Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
+    Setting("PREDEPLOY_REPORT", "report_path", Path),
+    Setting("PREDEPLOY_LOG_FORMAT", "log_format", _choice(LogFormat), (str,)),
+    Setting("PREDEPLOY_LOG_LEVEL", "log_level", _choice(LogLevel), (str,)),
+    Setting("GITHUB_STEP_SUMMARY", "step_summary_path", Path),
+)
+"""Every setting but the endpoint's and the admin's. A new one is an entry here and a field."""
+
+
+def sql_dir(environ: Mapping[str, str], default: Path) -> Path:
+    """Return the folder that PREDEPLOY_SQL_DIR names, or `default`; blank counts as not set."""
+    text = environ.get("PREDEPLOY_SQL_DIR", "").strip()
+    return Path(text) if text else default
+
+
+def parse_settings(
+    environ: Mapping[str, str],
+    *,
+    declaration: str | None = None,
+    default_sql_dir: Path,
+    problems: tuple[str, ...] = (),
+) -> Settings:
+    """Return the settings; the environment wins over `declaration`, the text of predeploy.toml.
+
+    Blank is not set. Raises SettingsError with `problems`, the caller's, and all that are found.
+    """
+    found = list(problems)
+    endpoint = _endpoint(environ, found)
+    declared = _tables(declaration, found)
+    release = {"deadline_s": RELEASE_COMMAND_DEADLINE_S}
+    values: dict[str, Any] = {
+        "sql_dir": default_sql_dir,
+        **(release if environ.get("RELEASE_COMMAND") == "1" else {}),
+        **_declared(declared.get("settings", {}), found),
+        **_from_environ(environ, found),
+        "critical": _critical(declared.get("critical", {}), found),
+        "admin": _admin(environ, found),
+    }
+    found += _unknown_variables(environ)
+    if found or endpoint is None:
+        raise SettingsError(tuple(found))
+    return Settings(endpoint=endpoint, **values)
+
+
+def _endpoint(environ: Mapping[str, str], found: list[str]) -> Endpoint | None:
+    try:
+        endpoint = endpoint_from_environ(environ)
+    except EndpointError as error:
+        found.append(str(error))
+        return None
+    # a problem with one of the variables says better why there is no endpoint
+    if endpoint is None and not any(problem.startswith(URL_VARIABLES) for problem in found):
+        found.append(_NO_ENDPOINT)
+    return endpoint
+
+
+def _from_environ(environ: Mapping[str, str], found: list[str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for setting in SETTINGS:
+        if text := environ.get(setting.variable, "").strip():
+            values |= _parsed(setting, text, setting.variable, found)
+    return values
+
+
+def _parsed(setting: Setting, text: str, name: str, found: list[str]) -> dict[str, object]:
+    try:
+        return {setting.field: setting.parse(text)}
+    except ValueError as error:
+        found.append(f"{name} is {text!r}; it must be {error}")
+        return {}
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    known = [setting.variable for setting in SETTINGS if setting.variable.startswith(_PREFIX)]
+    allowed = {*known, *(f"{name}_FILE" for name in FILE_VARIABLES)}
+    for name in sorted(environ):
+        is_ours = name.startswith(_PREFIX) and not name.startswith("PREDEPLOY_TEST_")
+        if is_ours and name not in allowed:
+            yield f"{name} is not a setting{_nearest(name, known)}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only a mistake pays for it
+
+    # the prefix is alike in all names and would make every one of them near
+    by_rest = {candidate.removeprefix(_PREFIX): candidate for candidate in known}
+    matches = get_close_matches(name.removeprefix(_PREFIX), by_rest, n=1)
+    return f"; did you mean {by_rest[matches[0]]}?" if matches else ""
+
+
+def _admin(environ: Mapping[str, str], found: list[str]) -> Admin | None:
+    given = {name: value for name in ADMIN_VARIABLES if (value := environ.get(name, ""))}
+    if not given:
+        return None
+    if problems := tuple(_admin_problems(given)):
+        found += problems
+        return None
+    secrets = [Secret(given[name]) if name in given else None for name in ADMIN_VARIABLES[2:]]
+    return Admin(given["ADMIN_USERNAME"], given["ADMIN_EMAIL"], *secrets)
+
+
+def _admin_problems(given: Mapping[str, str]) -> Iterator[str]:
+    _, email, password, password_hash = (given.get(name) for name in ADMIN_VARIABLES)
+    lacking = [name for name in ADMIN_VARIABLES[:2] if name not in given]
+    if not password and not password_hash:
+        lacking.append("ADMIN_PASSWORD or ADMIN_PASSWORD_HASH")
+    if lacking:
+        yield f"{', '.join(given)} without {', '.join(lacking)}: the seed needs all or none"
+    if password and password_hash:
+        yield "ADMIN_PASSWORD and ADMIN_PASSWORD_HASH are both set: unset one of them"
+    for name, value in given.items():
+        if not value.strip() or re.search("[\0\ud800-\udfff]", value):
+            yield f"{name} is blank, is not UTF-8, or holds a NUL character"
+    if email and not re.fullmatch(r"\S+@\S+", email):
+        yield "ADMIN_EMAIL must be an address such as admin@example.org"
+    if password and len(password.encode(errors="replace")) > _MAX_PASSWORD_BYTES:
+        yield f"ADMIN_PASSWORD is longer than {_MAX_PASSWORD_BYTES} bytes, and bcrypt reads no more"
+    pattern = r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}"
+    if password_hash and not re.fullmatch(pattern, password_hash):
+        yield "ADMIN_PASSWORD_HASH is not a bcrypt hash ($2b$12$ and 53 characters)"
+
+
+def _tables(declaration: str | None, found: list[str]) -> dict[str, dict[str, object]]:
+    tables: dict[str, dict[str, object]] = {}
+    for name, value in _toml(declaration, found).items() if declaration else ():
+        if name in {"critical", "settings"} and isinstance(value, dict):
+            tables[name] = value
+        else:
+            found.append(f"{_DECLARATION}{name!r} is not one of the tables [critical], [settings]")
+    return tables
+
+
+def _toml(declaration: str, found: list[str]) -> dict[str, object]:
+    import tomllib  # noqa: PLC0415 - only who has a declaration pays for it
+
+    try:
+        return tomllib.loads(declaration)
+    except (ValueError, RecursionError) as error:
+        at = re.search(r"at line (\d+)", str(error))
+        line = at[1] if at else len(declaration.splitlines())
+        found.append(f"{_DECLARATION}line {line} is not valid TOML")
+        return {}
+
+
+def _declared(table: Mapping[str, object], found: list[str]) -> dict[str, object]:
+    settings = {setting.key: setting for setting in SETTINGS if setting.types}
+    values: dict[str, object] = {}
+    for key, value in table.items():
+        name = f"{_DECLARATION}{key}"
+        if key not in settings:
+            found.append(f"{name} is no setting of [settings]{_nearest(key, list(settings))}")
+        elif type(value) not in settings[key].types:
+            words = "a text or a number of seconds" if int in settings[key].types else "a text"
+            found.append(f"{name} must be {words}")
+        else:
+            text = f"{value:f}" if isinstance(value, float) else str(value)
+            values |= _parsed(settings[key], text, name, found)
+    return values
+
+
+def _critical(declared: Mapping[str, object], found: list[str]) -> tuple[CriticalTable, ...]:
+    tables: dict[tuple[str, str], CriticalTable] = {}
+    for name, value in _flat(declared):
+        match = re.fullmatch(r"(?:([^.]+)\.)?([^.]+)", name)
+        key = (match[1] or "public", match[2]) if match else ("", "")
+        columns = _columns(value)
+        if not match:
+            found.append(f"{_DECLARATION}[critical] {name!r} is not named table or schema.table")
+        elif key in tables:
+            found.append(f"{_DECLARATION}[critical] {name!r} is there twice")
+        elif columns is None:
+            found.append(f"{_DECLARATION}[critical] {name!r} must be a list of different columns")
+        else:
+            tables[key] = CriticalTable(*key, columns)
+    return tuple(tables.values())
+
+
+def _flat(declared: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    # TOML reads `schema.table = [...]` without quotes as a table in a table
+    for name, value in declared.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{table}", columns) for table, columns in value.items())
+        else:
+            yield name, value
+
+
+def _columns(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        return None
+    return tuple(value) if len(set(value)) == len(value) else None

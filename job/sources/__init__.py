@@ -1,0 +1,99 @@
+"""What the operator wrote: the SQL folder as values. The only package that reads files.
+
+Nothing here is parsed as SQL; a file is its name, its text and its hash.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from job.errors import SourcesError
+from job.exit_codes import ExitCode
+from job.sources.native import read_migrations
+from job.sources.script import Script, read_script
+
+DECLARATION = "predeploy.toml"
+_LATER_LAYERS = ("schema.sql", "schema", "fallback")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The SQL folder.
+
+    `migrations` are in the order in which they run, `seeds` and `checks` in name order. `digest`
+    is the SHA-256 over every file's path and bytes, whatever it is for: what the settled key uses.
+    `unused` names parts of the folder that no layer of this version reads.
+    """
+
+    migrations: tuple[Script, ...]
+    seeds: tuple[Script, ...]
+    checks: tuple[Script, ...]
+    digest: str
+    unused: tuple[str, ...] = ()
+
+
+def read_declaration(sql_dir: Path) -> str | None:
+    """Return the text of `predeploy.toml`, None without one. Raises SourcesError if unreadable."""
+    path = sql_dir / DECLARATION
+    if not path.is_file():
+        return None
+    return read_script(path, DECLARATION).text
+
+
+def load_sources(sql_dir: Path) -> Sources:
+    """Read the whole folder. Raises SourcesError with every problem; 66 when it is empty."""
+    if not sql_dir.is_dir():
+        raise SourcesError(
+            (f"the SQL folder {sql_dir} does not exist; mount it or set PREDEPLOY_SQL_DIR",),
+            exit_code=ExitCode.NO_INPUT,
+        )
+    files = _files(sql_dir)
+    if not files:
+        raise SourcesError(
+            (f"the SQL folder {sql_dir} is empty; put migrations/, seed/ or verify/ into it",),
+            exit_code=ExitCode.NO_INPUT,
+        )
+    problems: list[str] = []
+    sources = Sources(
+        migrations=read_migrations(sql_dir, problems),
+        seeds=_read_folder(sql_dir, "seed", problems),
+        checks=_read_folder(sql_dir, "verify", problems),
+        digest=_digest(sql_dir, files),
+        unused=tuple(name for name in _LATER_LAYERS if (sql_dir / name).exists()),
+    )
+    if problems:
+        raise SourcesError(tuple(problems))
+    return sources
+
+
+def _files(sql_dir: Path) -> list[Path]:
+    try:
+        return sorted(p for p in sql_dir.rglob("*") if p.is_file())
+    except OSError as error:
+        raise SourcesError(
+            (f"the SQL folder {sql_dir} cannot be read: {error.strerror}",),
+            exit_code=ExitCode.NO_INPUT,
+        ) from None
+
+
+def _read_folder(sql_dir: Path, folder: str, problems: list[str]) -> tuple[Script, ...]:
+    scripts = []
+    for path in sorted((sql_dir / folder).glob("*.sql")):
+        try:
+            scripts.append(read_script(path, f"{folder}/{path.name}"))
+        except SourcesError as error:
+            problems.extend(error.problems)
+    return tuple(scripts)
+
+
+def _digest(sql_dir: Path, files: list[Path]) -> str:
+    sha = hashlib.sha256()
+    for path in files:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            message = f"{path.relative_to(sql_dir)}: cannot be read: {error.strerror}"
+            raise SourcesError((message,)) from None
+        for part in (str(path.relative_to(sql_dir)).encode(errors="surrogateescape"), content):
+            sha.update(len(part).to_bytes(8, "big") + part)
+    return sha.hexdigest()

@@ -1,0 +1,40 @@
+"""How a file of `sql/verify/` is read: one query, whose rows are what is wrong."""
+
+from dataclasses import dataclass
+
+from job import statements
+from job.exit_codes import ExitCode
+from job.plan import Finding
+from job.sources.script import Script
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check: its query, or why it is none."""
+
+    script: Script
+    sql: str
+    findings: tuple[Finding, ...] = ()
+
+
+def read_check(script: Script) -> Check:
+    """Read a check; a finding (65) says what is there instead of one query."""
+    try:
+        reading = statements.read(script.text)
+    except statements.UnreadableError as error:
+        return Check(script, "", (_refusal(script, error.line, f"cannot be read: {error}"),))
+    found = reading.statements
+    if len(found) != 1:
+        return Check(
+            script,
+            "",
+            (_refusal(script, 1, f"holds {len(found)} statements instead of one query"),),
+        )
+    if found[0].node not in ("select_stmt", ""):
+        what = found[0].what
+        return Check(script, "", (_refusal(script, found[0].line, f"{what} instead of a query"),))
+    return Check(script, found[0].text)
+
+
+def _refusal(script: Script, line: int, why: str) -> Finding:
+    return Finding("bad-check", f"{script.path}:{line}: {why}", exit_code=ExitCode.BAD_SOURCES)

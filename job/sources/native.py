@@ -1,0 +1,90 @@
+"""Our own folder format: `migrations/**/<version>_<name>.sql`, one way, forward only.
+
+The version is the leading digits or the leading date and is compared as a number; names break
+ties. What cannot be run here must stop the job, because a later file may depend on it.
+"""
+
+import re
+from pathlib import Path
+
+from job.errors import SourcesError
+from job.sources.script import Script, read_script
+
+_FOLDER = "migrations"
+_DATE = re.compile(r"(\d{4})[-_](\d{2})[-_](\d{2})(?!\d)")
+_DIGITS = re.compile(r"\d+")
+_DOWN_NAME = re.compile(r"\.(down|undo|rollback)\.sql$", re.IGNORECASE)
+_PROGRAM = re.compile(
+    r"\.(py|js|mjs|cjs|ts|mts|cts|go|rb|php|java|kt|sh|rs|ex|exs)$", re.IGNORECASE
+)
+# The directives by which dbmate, goose, node-pg-migrate, Liquibase and tern mark what undoes a
+# file. Run forward, such a section would drop what the file has just made.
+_DOWN_SECTION = re.compile(
+    r"^\s*(--\s*migrate:down|--\s*\+goose\s+down|--\s*down\s+migration|--\s*rollback\b"
+    r"|----\s*create above / drop below)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def version_of(name: str) -> int | None:
+    """Return the version that a file name starts with; None without one."""
+    if date := _DATE.match(name):
+        return int("".join(date.groups()))
+    digits = _DIGITS.match(name)
+    return int(digits[0]) if digits else None
+
+
+def read_migrations(sql_dir: Path, problems: list[str]) -> tuple[Script, ...]:
+    """Read `migrations/` in the order in which it runs; what is wrong goes to `problems`."""
+    scripts: list[Script] = []
+    for path in sorted((sql_dir / _FOLDER).rglob("*")):
+        label = path.relative_to(sql_dir).as_posix()
+        hidden = any(part.startswith(".") for part in Path(label).parts)
+        if hidden or not path.is_file() or _is_ignored(path.name, label, problems):
+            continue
+        try:
+            scripts.append(_read(path, label))
+        except SourcesError as error:
+            problems.extend(error.problems)
+    problems.extend(_same_names(scripts))
+    return tuple(sorted(scripts, key=lambda s: (s.version, s.name)))
+
+
+def _is_ignored(name: str, label: str, problems: list[str]) -> bool:
+    """Say whether a file is no migration; one written as a program is a problem."""
+    if name.lower().endswith(".sql"):
+        return False
+    if version_of(name) is not None and _PROGRAM.search(name):
+        problems.append(
+            f"{label}: cannot be run here, and later files may need it; rewrite it as SQL"
+        )
+    return True
+
+
+def _read(path: Path, label: str) -> Script:
+    version = version_of(path.name)
+    if version is None:
+        raise SourcesError(
+            (f"{label}: has no version; start its name with digits or a date, such as 0042_",)
+        )
+    if _DOWN_NAME.search(path.name):
+        raise SourcesError(
+            (f"{label}: undoes a migration; predeploy only goes forward, so move it elsewhere",)
+        )
+    script = read_script(path, label, version=version)
+    if section := _DOWN_SECTION.search(script.text):
+        line = script.text[: section.start(1)].count("\n") + 1
+        problem = f"{label}:{line}: {section[1].strip()!r} starts a section that undoes the file"
+        raise SourcesError((f"{problem}; predeploy only goes forward, so take it out",))
+    return script
+
+
+def _same_names(scripts: list[Script]) -> list[str]:
+    """Find names that stand twice: the ledger knows a file by its name, in whatever folder."""
+    seen: dict[str, Script] = {}
+    problems = []
+    for script in scripts:
+        first = seen.setdefault(script.name.lower(), script)
+        if first is not script:
+            problems.append(f"{script.path}: has the name of {first.path}; rename one of them")
+    return problems

@@ -1,0 +1,72 @@
+"""How a seed file is read: an optional question, then what to insert when nobody is there.
+
+A leading SELECT is the presence question: one row of it means present, and nothing is written.
+"""
+
+from dataclasses import dataclass, replace
+
+from job import statements
+from job.exit_codes import ExitCode
+from job.plan import Finding, Statement
+from job.sources.placeholders import SECRET, bind, leading_select
+from job.sources.script import Script
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A statement for the extended protocol: `sql` with $1, $2 …, and the name behind each.
+
+    `sql` is as long as the statement in the file, so the server's positions fit both.
+    """
+
+    statement: Statement
+    sql: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A seed file: who is there already (None: it does not ask), and what to insert."""
+
+    script: Script
+    question: Bound | None
+    inserts: tuple[Bound, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The parameters that the file needs."""
+        asked = self.question.names if self.question else ()
+        return frozenset(asked).union(*(bound.names for bound in self.inserts))
+
+
+def read_seed(script: Script) -> Seed:
+    """Read a seed. Findings with an exit code (65) name every statement that is no plain INSERT."""
+    neutral, _ = bind(script.text)
+    try:
+        found = statements.read(neutral).statements
+    except statements.UnreadableError as error:
+        return Seed(script, None, (), (_refusal(script, error.line, f"cannot be read: {error}"),))
+    bounds = [_bound(script.text, statement) for statement in found]
+    asks = bool(found) and leading_select(script.text) is not None
+    question = bounds[0] if asks else None
+    inserts = tuple(bounds[1:] if asks else bounds)
+    findings = [
+        _refusal(script, b.statement.line, f"{b.statement.what} in a seed; a seed only inserts")
+        for b in inserts
+        if b.statement.node not in ("insert_stmt", "") or "DO UPDATE" in b.statement.what
+    ]
+    if question and SECRET in question.names:
+        line = question.statement.line
+        findings.append(_refusal(script, line, f"the question may not use {SECRET}"))
+    return Seed(script, question, inserts, tuple(findings))
+
+
+def _bound(text: str, neutral: Statement) -> Bound:
+    original = text[neutral.start : neutral.end]
+    sql, names = bind(original)
+    return Bound(replace(neutral, text=original), sql, names)
+
+
+def _refusal(script: Script, line: int, why: str) -> Finding:
+    return Finding("bad-seed", f"{script.path}:{line}: {why}", exit_code=ExitCode.BAD_SOURCES)

@@ -1,0 +1,141 @@
+"""How a file becomes steps: its own BEGIN and COMMIT bound them, and so does what needs its own.
+
+Most files are one step. Pure: the script's text is all that this looks at.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from job import statements
+from job.exit_codes import ExitCode
+from job.plan import Finding, LedgerEntry, Mode, Statement, Step
+from job.sources.script import Script
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptSteps:
+    """A script's steps in order, and what a reader has to know about them."""
+
+    steps: tuple[Step, ...]
+    findings: tuple[Finding, ...]
+
+
+def steps_of(script: Script) -> ScriptSteps:
+    """Cut a script into steps.
+
+    Findings with an exit code (65) say that it cannot be run; one without, that the parser could
+    not read it and the server will judge. A script without statements is one empty step, so that
+    the ledger holds it too.
+    """
+    try:
+        reading = statements.read(script.text)
+    except statements.UnreadableError as error:
+        return ScriptSteps(
+            (), (_refusal(script, "unreadable", error.line, f"cannot be read: {error}"),)
+        )
+    findings = [*_unknown_directives(script, reading.directives)]
+    if reading.complaint:
+        findings.append(
+            Finding(
+                "unparsed",
+                f"{script.path}: our parser stops at it ({reading.complaint}); the server decides",
+            )
+        )
+    groups = _Groups(script, findings)
+    for statement in reading.statements:
+        groups.add(statement)
+    return ScriptSteps(_entries(script, groups.finish()), tuple(findings))
+
+
+class _Groups:
+    """Collects statements into steps, and what stands in the way into findings."""
+
+    def __init__(self, script: Script, findings: list[Finding]) -> None:
+        self._script = script
+        self._findings = findings
+        self._groups: list[list[Statement]] = []
+        self._open: list[Statement] = []
+        self._begin: Statement | None = None
+
+    def add(self, statement: Statement) -> None:
+        match statement.mode:
+            case Mode.TRANSACTION:
+                self._open.append(statement)
+            case Mode.OWN_TRANSACTION if self._begin is None:
+                self._close()
+                self._groups.append([statement])
+            case Mode.OWN_TRANSACTION:
+                self._open.append(statement)
+            case Mode.BEGIN if self._begin is None:
+                self._close()
+                self._begin = statement
+            case Mode.COMMIT if self._begin is not None:
+                self._close()
+                self._begin = None
+            case _:
+                self._findings.append(_why_refused(self._script, statement))
+
+    def finish(self) -> list[list[Statement]]:
+        if self._begin is not None:
+            self._findings.append(
+                _refusal(
+                    self._script,
+                    "open-transaction",
+                    self._begin.line,
+                    "BEGIN has no COMMIT after it",
+                )
+            )
+        self._close()
+        return self._groups or [[]]
+
+    def _close(self) -> None:
+        if self._open:
+            self._groups.append(self._open)
+            self._open = []
+
+
+def _entries(script: Script, groups: list[list[Statement]]) -> tuple[Step, ...]:
+    seen: Counter[str] = Counter()
+    steps = []
+    for position, group in enumerate(groups, start=1):
+        step_hash = statements.digest(group)
+        seen[step_hash] += 1
+        entry = LedgerEntry(
+            script.name, step_hash, seen[step_hash], position, position == len(groups),
+            script.raw_hash,
+        )  # fmt: skip
+        text = script.text[group[0].start : group[-1].end] if group else ""
+        holds_ddl = statements.holds_ddl(group)
+        steps.append(Step(script.path, text, tuple(group), entry, holds_ddl=holds_ddl))
+    return tuple(steps)
+
+
+def _why_refused(script: Script, statement: Statement) -> Finding:
+    what = statement.what
+    match statement.mode:
+        case Mode.AUTOCOMMIT:
+            code, why = (
+                "autocommit",
+                (f"{what} must run outside a transaction, which this version does not do yet"),
+            )
+        case Mode.BEGIN:
+            code, why = "nested-transaction", f"{what} inside a transaction"
+        case Mode.COMMIT:
+            code, why = "stray-commit", f"{what} without a BEGIN before it"
+        case _:
+            code, why = "unrunnable", f"{what} cannot be part of a migration"
+    return _refusal(script, code, statement.line, why)
+
+
+def _unknown_directives(
+    script: Script, directives: tuple[statements.Directive, ...]
+) -> list[Finding]:
+    return [
+        _refusal(script, "unknown-directive", d.line, f"unknown directive {d.text!r}")
+        for d in directives
+        if d.text != "autocommit"
+    ]
+
+
+def _refusal(script: Script, code: str, line: int, why: str) -> Finding:
+    return Finding(code, f"{script.path}:{line}: {why}", exit_code=ExitCode.BAD_SOURCES)

