@@ -29,8 +29,7 @@ from job.sources import Sources, load_sources, read_declaration
 from job.sources.environment import with_files
 
 _TERMINATION_LOG = Path("/dev/termination-log")
-_IMAGE_SQL = Path("/sql")
-_SHIPPED_SQL = Path(__file__).resolve().parent.parent / "sql"
+_MOUNTED_SQL = Path("/sql")
 _WAIT_S = 300.0
 
 
@@ -61,7 +60,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str], edge: Edge) -> ExitCod
     if arguments.command == "demo":
         from job.demo import demo  # noqa: PLC0415 - only here is a server of our own needed
 
-        return demo(environ, lambda settings: main(["run"], settings, edge))
+        try:
+            return demo(environ, lambda settings: main(["run"], settings, edge))
+        except JobError as error:
+            return _end(_early("demo", error), LogFormat.AUTO, None, edge)
     return _with_settings(arguments, environ, edge)
 
 
@@ -72,7 +74,9 @@ def _with_settings(
     try:
         settings, sources = _load(environ)
     except JobError as error:
-        return _end(_early(command, error), LogFormat.AUTO, None, edge)
+        wanted = environ.get("PREDEPLOY_LOG_FORMAT", "")
+        known = {log_format.value: log_format for log_format in LogFormat}
+        return _end(_early(command, error), known.get(wanted, LogFormat.AUTO), None, edge)
     secrets = _secrets(settings)
     log.configure(settings.log_format, settings.log_level, secrets)
     logger = structlog.get_logger()
@@ -105,7 +109,7 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
     look = inspection.plan if arguments.command == "plan" else inspection.status
     report, text, data = look(settings, sources)
     print(json.dumps(data, ensure_ascii=False) if arguments.json else text)  # noqa: T201
-    if report.exit_code is ExitCode.OK and data["pending"] and arguments.exit_code:
+    if report.exit_code is ExitCode.OK and report.pending and arguments.exit_code:
         return replace(report, exit_code=ExitCode.PENDING)
     return report
 
@@ -113,7 +117,7 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
 def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
     """Read settings and folder; what is wrong with the settings is told first, all of it."""
     complete, problems = with_files(environ, FILE_VARIABLES)
-    folder = sql_dir(complete, _IMAGE_SQL if _IMAGE_SQL.is_dir() else _SHIPPED_SQL)
+    folder = sql_dir(complete, _MOUNTED_SQL if _MOUNTED_SQL.is_dir() else Path("sql"))
     settings = parse_settings(
         complete,
         declaration=read_declaration(folder),

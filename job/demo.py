@@ -2,22 +2,26 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from job.embedded import server
 from job.exit_codes import ExitCode
 
+_SHIPPED_SQL = Path(__file__).resolve().parent.parent / "sql"
 _ADMIN = {"ADMIN_USERNAME": "admin", "ADMIN_EMAIL": "admin@example.com"}
 
 
 def demo(environ: Mapping[str, str], run: Callable[[Mapping[str, str]], ExitCode]) -> ExitCode:
     """Run the job twice on an empty database; the second run finds nothing to do.
 
-    Takes the settings of `environ` but for the endpoint and the admin. Returns the first exit code
-    that is not OK. Raises NoServerError when there is no server to start.
+    The folder is the shipped one unless PREDEPLOY_SQL_DIR says another; of `environ` only our own
+    settings count. Returns the first exit code that is not OK. Raises NoServerError when there is
+    no server to start.
     """
     kept = {key: value for key, value in environ.items() if key.startswith("PREDEPLOY_")}
     with server() as started:
         settings = {
+            "PREDEPLOY_SQL_DIR": str(_SHIPPED_SQL),
             **kept,
             **_ADMIN,
             "DATABASE_URL": started.url(),

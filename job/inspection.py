@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -48,8 +49,9 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
         version = conn.info.server_version
     provisional = [layer.name for layer in PIPELINE if layer.name not in plans]
     reports = tuple(LayerReport(name, findings=p.findings) for name, p in plans.items())
-    report = _report("plan", settings, reports, version, started_s)
     data = _plan_data(plans, provisional)
+    report = _report("plan", settings, reports, version, started_s)
+    report = replace(report, pending=len(data["pending"]))
     return report, _plan_text(plans, provisional), data
 
 
@@ -78,7 +80,8 @@ def status(settings: Settings, sources: Sources) -> Inspection:
             for r in runs
         ],
     }  # fmt: skip
-    return _report("status", settings, (), version, started_s), _status_text(data), data
+    report = _report("status", settings, (), version, started_s)
+    return replace(report, pending=len(data["pending"])), _status_text(data), data
 
 
 def verify(settings: Settings, sources: Sources, *, wait_s: float = 0.0) -> Report:

@@ -49,11 +49,12 @@ class Journal:
 
     def stopped(self, stop: JobError | Interrupted) -> Report:
         """Report what ended the run from outside its layers."""
+        where = "".join(f", {note}" for note in getattr(stop, "__notes__", ()))
         match stop:
             case ProblemsError():
                 problems = stop.problems
             case JobError():
-                problems = (str(stop),)
+                problems = (f"{stop}{where}",)
             case Interrupted():
-                problems = (f"{stop}: cancelled on the server and rolled back, the lock is free",)
+                problems = (f"{stop}{where}: cancelled on the server and rolled back",)
         return self.report(Outcome.FAILED, stop.exit_code, problems)

@@ -14,6 +14,7 @@ from job.plan import Failure, Finding, LayerReport, Outcome
 # Kubernetes cuts /dev/termination-log at this many bytes.
 LIMIT_BYTES = 4096
 _TEXT_LIMIT = 300
+_GOOD = (ExitCode.OK, ExitCode.PENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Report:
 
     `problems` says what prevented it before any layer was asked, one sentence each. `target` is
     safe to print. `server_version` is libpq's number, such as 150018; 0 when never connected.
+    `pending` counts what `plan` (steps) and `status` (files) found still to do.
     """
 
     command: str
@@ -33,6 +35,7 @@ class Report:
     target: str = ""
     server_version: int = 0
     layers: tuple[LayerReport, ...] = ()
+    pending: int = 0
     problems: tuple[str, ...] = ()
 
     @property
@@ -54,13 +57,17 @@ class Report:
 
 def headline(report: Report) -> str:
     """Return the sentence that the person on call reads last: what, where, and what to do next."""
-    if report.exit_code is ExitCode.OK:
+    if report.exit_code in _GOOD:
         return _good_news(report)
     return f"{report.exit_code.label} ({int(report.exit_code)}): {_bad_news(report)}"
 
 
 def _good_news(report: Report) -> str:
     match report.outcome:
+        case _ if report.command == "verify":
+            return "verified: the database holds what the app declared"
+        case _ if report.command in ("plan", "status"):
+            return f"{report.command}: {report.pending or 'nothing'} pending"
         case Outcome.SETTLED:
             return "settled: nothing has changed since the last good run"
         case Outcome.AHEAD:
@@ -95,7 +102,7 @@ def _bad_news(report: Report) -> str:
 
 def as_data(report: Report) -> dict[str, Any]:
     """Return the report as plain data, with empty parts left out."""
-    level = "info" if report.exit_code is ExitCode.OK else "error"
+    level = "info" if report.exit_code in _GOOD else "error"
     data: dict[str, Any] = {
         "message": headline(report),
         "level": level,
@@ -110,6 +117,7 @@ def as_data(report: Report) -> dict[str, Any]:
         "target": report.target,
         "server_version": report.server_version,
         "duration_s": round(report.duration_s, 3),
+        "pending": report.pending,
         "problems": list(report.problems),
         "failure": _failure(report.failure) if report.failure else None,
         "layers": [_layer(layer) for layer in report.layers],
@@ -156,7 +164,7 @@ def as_markdown(report: Report) -> str:
     ]
     table = ["| layer | steps | rows | result |", "|---|---|---|---|", *rows] if rows else []
     findings = [f"- **{f.level}** `{f.code}` {f.message}" for f in report.findings]
-    mark = "✅" if report.exit_code is ExitCode.OK else "❌"
+    mark = "✅" if report.exit_code in _GOOD else "❌"
     parts = [
         f"### {mark} predeploy {report.command}",
         headline(report),

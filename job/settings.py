@@ -19,7 +19,6 @@ from job.secret import Secret
 ADMIN_VARIABLES = ("ADMIN_USERNAME", "ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_PASSWORD_HASH")
 FILE_VARIABLES: tuple[str, ...] = (*URL_VARIABLES, "PGPASSWORD", *ADMIN_VARIABLES)
 """The variables whose value may stand in the file that `NAME_FILE` names."""
-
 RELEASE_COMMAND_DEADLINE_S = 270
 """Fly ends a release command after 300 s; the rest is for the report and the roll back."""
 
@@ -136,10 +135,9 @@ class Setting:
 def parse_duration(text: str) -> float:
     """Return seconds. Raises ValueError for what is no duration from 1 ms to 24 h."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?(ms|s|m|h)?", text, re.IGNORECASE)
-    if match:
-        seconds = float(match[1]) * _UNITS_S[(match[2] or "s").lower()]
-        if _MIN_DURATION_S <= seconds <= _MAX_DURATION_S:
-            return seconds
+    seconds = float(match[1]) * _UNITS_S[(match[2] or "s").lower()] if match else 0.0
+    if _MIN_DURATION_S <= seconds <= _MAX_DURATION_S:
+        return seconds
     raise ValueError("a duration from 1 ms to 24 h, such as 90, 90s, 5m, 1.5h or 500ms")
 
 
@@ -260,10 +258,9 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _admin(environ: Mapping[str, str], found: list[str]) -> Admin | None:
     given = {name: value for name in ADMIN_VARIABLES if (value := environ.get(name, ""))}
-    if not given:
-        return None
-    if problems := tuple(_admin_problems(given)):
-        found += problems
+    problems = tuple(_admin_problems(given)) if given else ()
+    found += problems
+    if problems or not given:
         return None
     secrets = [Secret(given[name]) if name in given else None for name in ADMIN_VARIABLES[2:]]
     return Admin(given["ADMIN_USERNAME"], given["ADMIN_EMAIL"], *secrets)
@@ -291,25 +288,23 @@ def _admin_problems(given: Mapping[str, str]) -> Iterator[str]:
 
 
 def _tables(declaration: str | None, found: list[str]) -> dict[str, dict[str, object]]:
-    tables: dict[str, dict[str, object]] = {}
-    for name, value in _toml(declaration, found).items() if declaration else ():
-        if name in {"critical", "settings"} and isinstance(value, dict):
-            tables[name] = value
-        else:
-            found.append(f"{_DECLARATION}{name!r} is not one of the tables [critical], [settings]")
-    return tables
+    tables = _toml(declaration, found) if declaration else {}
+    known = {name for name in ("critical", "settings") if isinstance(tables.get(name), dict)}
+    for name in sorted(tables.keys() - known):
+        found.append(f"{_DECLARATION}{name!r} is not one of the tables [critical], [settings]")
+    return {name: tables[name] for name in known}
 
 
-def _toml(declaration: str, found: list[str]) -> dict[str, object]:
+def _toml(declaration: str, found: list[str]) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 - only who has a declaration pays for it
 
     try:
         return tomllib.loads(declaration)
     except (ValueError, RecursionError) as error:
         at = re.search(r"at line (\d+)", str(error))
-        line = at[1] if at else len(declaration.splitlines())
-        found.append(f"{_DECLARATION}line {line} is not valid TOML")
-        return {}
+    line = at[1] if at else len(declaration.splitlines())
+    found.append(f"{_DECLARATION}line {line} is not valid TOML")
+    return {}
 
 
 def _declared(table: Mapping[str, object], found: list[str]) -> dict[str, object]:
@@ -355,6 +350,6 @@ def _flat(declared: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _columns(value: object) -> tuple[str, ...] | None:
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        return None
-    return tuple(value) if len(set(value)) == len(value) else None
+    columns = value if isinstance(value, list) else [None]
+    are_names = all(isinstance(column, str) and column for column in columns)
+    return tuple(columns) if are_names and len(set(columns)) == len(columns) else None

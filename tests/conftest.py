@@ -138,7 +138,8 @@ def shipped_copy(tmp_path: Path) -> Path:
 def job_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """A job's environment: the test's own settings and what Python needs, nothing inherited."""
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **environ}
+    ours = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "PREDEPLOY_SQL_DIR": str(SQL)}
+    return {**kept, **ours, **environ}
 
 
 def start_job(*arguments: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -179,5 +180,5 @@ def _url_of(url: str, database: str) -> str:
 
 
 def pytest_report_header() -> str:
-    chosen = os.environ.get("TEST_POSTGRES_BIN") or "the wheel"
-    return f"server: {os.environ.get('TEST_DATABASE_URL') and 'TEST_DATABASE_URL' or chosen}"
+    given = "TEST_DATABASE_URL" if os.environ.get("TEST_DATABASE_URL") else ""
+    return f"server: {given or os.environ.get('TEST_POSTGRES_BIN') or 'the wheel'}"

@@ -62,7 +62,11 @@ def execute(place: Workplace, plan: Plan, failed: ExitCode) -> Execution:
     done: list[StepResult] = []
     for step in plan.steps:
         require_alive(place.guard)
-        outcome = _with_patience(place, step, failed)
+        try:
+            outcome = _with_patience(place, step, failed)
+        except BaseException as stop:
+            stop.add_note(f"in the middle of {step.label}")
+            raise
         if isinstance(outcome, Failure):
             return Execution(tuple(done), outcome)
         if outcome is None:

@@ -30,6 +30,7 @@ _REMEDIES = (
     ("42501", "GRANT what lacks to this role, or connect as the owner"),
     ("25001", "this cannot run in a transaction"),
 )
+_MEND = "mend the statement, then run again"
 _STATEMENT_SHOWN = 200
 
 
@@ -50,7 +51,7 @@ def failure_of(
     sqlstate = error.sqlstate or ""
     line, column, statement = _locate(step, index, offset)
     at_end = offset is None and index >= len(step.statements)
-    remedy = _by_sqlstate(_REMEDIES, sqlstate) or (error.diag.message_hint or "")
+    remedy = _by_sqlstate(_REMEDIES, sqlstate) or error.diag.message_hint or _MEND
     return Failure(
         exit_code=_by_sqlstate(_EXIT_CODES, sqlstate) or failed,
         path=step.path,
