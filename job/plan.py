@@ -170,7 +170,6 @@ class StepResult:
     duration_s: float
     statements: int
     rows: int
-    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Settings: from the environment and `predeploy.toml` to one value, or to every problem at once.
 
-Pure: the environment and the declaration's text are passed in. No problem shows the value of a
-connection string, a password or a hash.
+Pure: both are passed in. No problem shows the value of a connection string, a password or a hash.
 """
 
 import json
@@ -9,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ _NO_ENDPOINT = (
     f"no database is named: set one of {', '.join(URL_VARIABLES)}, PGHOST, PGHOSTADDR, PGSERVICE "
     "(the first that is set wins); libpq's default socket is never used"
 )
+_NO_TABLE = "is not one of the tables [critical], [settings]"
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -147,15 +148,11 @@ def _parse_schema(text: str) -> str:
     raise ValueError("a schema of ours: 1 to 63 of a-z, 0-9 and _, not beginning with pg_")
 
 
-def _choice(choices: type[Enum]) -> Callable[[str], object]:
+def _parse_choice(choices: type[Enum], text: str) -> object:
     by_value = {choice.value: choice for choice in choices}
-
-    def parse(text: str) -> object:
-        if text.lower() in by_value:
-            return by_value[text.lower()]
-        raise ValueError(f"one of {', '.join(by_value)}")
-
-    return parse
+    if choice := by_value.get(text.lower()):
+        return choice
+    raise ValueError(f"one of {', '.join(by_value)}")
 
 
 _NUMBERS = (str, int, float)
@@ -168,8 +165,8 @@ SETTINGS = (
     Setting("PREDEPLOY_DEADLINE", "deadline_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
     Setting("PREDEPLOY_REPORT", "report_path", Path),
-    Setting("PREDEPLOY_LOG_FORMAT", "log_format", _choice(LogFormat), (str,)),
-    Setting("PREDEPLOY_LOG_LEVEL", "log_level", _choice(LogLevel), (str,)),
+    Setting("PREDEPLOY_LOG_FORMAT", "log_format", partial(_parse_choice, LogFormat), (str,)),
+    Setting("PREDEPLOY_LOG_LEVEL", "log_level", partial(_parse_choice, LogLevel), (str,)),
     Setting("GITHUB_STEP_SUMMARY", "step_summary_path", Path),
 )
 """Every setting but the endpoint's and the admin's. A new one is an entry here and a field."""
@@ -177,8 +174,7 @@ SETTINGS = (
 
 def sql_dir(environ: Mapping[str, str], default: Path) -> Path:
     """Return the folder that PREDEPLOY_SQL_DIR names, or `default`; blank counts as not set."""
-    text = environ.get("PREDEPLOY_SQL_DIR", "").strip()
-    return Path(text) if text else default
+    return Path(environ.get("PREDEPLOY_SQL_DIR", "").strip() or default)
 
 
 def parse_settings(
@@ -195,10 +191,10 @@ def parse_settings(
     found = list(problems)
     endpoint = _endpoint(environ, found)
     declared = _tables(declaration, found)
-    release = {"deadline_s": RELEASE_COMMAND_DEADLINE_S}
+    is_release = environ.get("RELEASE_COMMAND") == "1"
     values: dict[str, Any] = {
         "sql_dir": default_sql_dir,
-        **(release if environ.get("RELEASE_COMMAND") == "1" else {}),
+        **({"deadline_s": RELEASE_COMMAND_DEADLINE_S} if is_release else {}),
         **_declared(declared.get("settings", {}), found),
         **_from_environ(environ, found),
         "critical": _critical(declared.get("critical", {}), found),
@@ -290,8 +286,7 @@ def _admin_problems(given: Mapping[str, str]) -> Iterator[str]:
 def _tables(declaration: str | None, found: list[str]) -> dict[str, dict[str, object]]:
     tables = _toml(declaration, found) if declaration else {}
     known = {name for name in ("critical", "settings") if isinstance(tables.get(name), dict)}
-    for name in sorted(tables.keys() - known):
-        found.append(f"{_DECLARATION}{name!r} is not one of the tables [critical], [settings]")
+    found += [f"{_DECLARATION}{name!r} {_NO_TABLE}" for name in tables if name not in known]
     return {name: tables[name] for name in known}
 
 
@@ -315,8 +310,8 @@ def _declared(table: Mapping[str, object], found: list[str]) -> dict[str, object
         if key not in settings:
             found.append(f"{name} is no setting of [settings]{_nearest(key, list(settings))}")
         elif type(value) not in settings[key].types:
-            words = "a text or a number of seconds" if int in settings[key].types else "a text"
-            found.append(f"{name} must be {words}")
+            more = " or a number of seconds" if int in settings[key].types else ""
+            found.append(f"{name} must be a text{more}")
         else:
             text = f"{value:f}" if isinstance(value, float) else str(value)
             values |= _parsed(settings[key], text, name, found)
@@ -350,6 +345,6 @@ def _flat(declared: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _columns(value: object) -> tuple[str, ...] | None:
-    columns = value if isinstance(value, list) else [None]
+    columns: list[Any] = value if isinstance(value, list) else [None]
     are_names = all(isinstance(column, str) and column for column in columns)
     return tuple(columns) if are_names and len(set(columns)) == len(columns) else None

@@ -119,22 +119,12 @@ def _try_step(
 ) -> StepResult | Failure | None:
     """Try once: a result, a failure (nothing of the step is left), or None when overtaken."""
     started = time.monotonic()
-    notices: list[str] = []
-
-    def keep(diagnostic: wire.Diagnostic) -> None:
-        notices.append(diagnostic.message_primary or "")
-
-    place.work.add_notice_handler(keep)
-    try:
-        send = _send_bound if step.binds else _send_script
-        outcome = send(place, step, failed, watch)
-    finally:
-        place.work.remove_notice_handler(keep)
+    send = _send_bound if step.binds else _send_script
+    outcome = send(place, step, failed, watch)
     if not isinstance(outcome, int):
         wire.roll_back(place.work)
         return outcome
-    duration_s = time.monotonic() - started
-    return StepResult(step.label, duration_s, len(step.statements), outcome, tuple(notices))
+    return StepResult(step.label, time.monotonic() - started, len(step.statements), outcome)
 
 
 def _send_script(

@@ -18,7 +18,6 @@ from job.exit_codes import ExitCode
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Row = tuple[str | None, ...]
-Diagnostic = psycopg.errors.Diagnostic
 
 _TICK_S = 0.25
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)

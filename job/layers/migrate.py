@@ -24,7 +24,7 @@ def plan(situation: Situation) -> Plan:
         return Plan(findings=(_unknown_database(situation.settings.ledger_schema),))
     newest = max((version_of(row.entry.file) or 0 for row in snapshot.ledger), default=-1)
     steps: list[Step] = []
-    findings = list(_missing(situation))
+    findings = [*_missing(situation), *_not_read(situation)]
     for history in histories(sources, snapshot.ledger):
         if history.is_untouched:
             continue
@@ -77,6 +77,12 @@ def _missing(situation: Situation) -> Iterator[Finding]:
     if missing:
         names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004
         yield Finding("not-in-folder", f"applied, but not in this folder: {names}", is_note=True)
+
+
+def _not_read(situation: Situation) -> Iterator[Finding]:
+    if situation.sources.not_read:
+        names = ", ".join(situation.sources.not_read)
+        yield Finding("not-read", f"this version does not read {names}", is_note=True)
 
 
 def _unknown_database(ledger_schema: str) -> Finding:

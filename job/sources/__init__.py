@@ -22,14 +22,14 @@ class Sources:
 
     `migrations` are in the order in which they run, `seeds` and `checks` in name order. `digest`
     is the SHA-256 over every file's path and bytes, whatever it is for: what the settled key uses.
-    `unused` names parts of the folder that no layer of this version reads.
+    `not_read` names the parts of the folder that no layer of this version reads.
     """
 
     migrations: tuple[Script, ...]
     seeds: tuple[Script, ...]
     checks: tuple[Script, ...]
     digest: str
-    unused: tuple[str, ...] = ()
+    not_read: tuple[str, ...] = ()
 
 
 def read_declaration(sql_dir: Path) -> str | None:
@@ -59,7 +59,7 @@ def load_sources(sql_dir: Path) -> Sources:
         seeds=_read_folder(sql_dir, "seed", problems),
         checks=_read_folder(sql_dir, "verify", problems),
         digest=_digest(sql_dir, files),
-        unused=tuple(name for name in _LATER_LAYERS if (sql_dir / name).exists()),
+        not_read=tuple(name for name in _LATER_LAYERS if (sql_dir / name).exists()),
     )
     if problems:
         raise SourcesError(tuple(problems))
@@ -68,7 +68,13 @@ def load_sources(sql_dir: Path) -> Sources:
 
 def _files(sql_dir: Path) -> list[Path]:
     try:
-        return sorted(p for p in sql_dir.rglob("*") if p.is_file())
+        # Hidden entries don't count: a mounted ConfigMap has one that is renamed with each mount.
+        return sorted(
+            path
+            for path in sql_dir.rglob("*")
+            if path.is_file()
+            and not any(part[0] == "." for part in path.relative_to(sql_dir).parts)
+        )
     except OSError as error:
         raise SourcesError(
             (f"the SQL folder {sql_dir} cannot be read: {error.strerror}",),

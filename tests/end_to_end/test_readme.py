@@ -1,0 +1,53 @@
+"""The README's commands do what it says."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SQL, Database, run_job
+
+README = (ROOT / "README.md").read_text()
+
+
+def commands() -> list[str]:
+    """Every `predeploy` line in a shell block of the README."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("predeploy")]
+
+
+def test_the_readme_shows_commands() -> None:
+    """There is something to run."""
+    assert len(commands()) >= 4
+
+
+def test_the_readmes_commands_run_in_the_order_they_are_shown(database: Database) -> None:
+    """Each exits with 0 on a database that was empty at first."""
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(SQL)}
+
+    codes = {
+        line: run_job(*shlex.split(line)[1:], environ=environ).returncode for line in commands()
+    }
+
+    assert set(codes.values()) == {0}, codes
+
+
+def test_the_readmes_predeploy_toml_is_understood(
+    database: Database, folder: Callable[[dict[str, str]], Path]
+) -> None:
+    """The example declares two tables, and names a setting by its short name."""
+    (declaration,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    root = folder({"predeploy.toml": declaration})
+
+    done = run_job("run", environ={"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)})
+
+    assert done.returncode == 82
+    assert "table public.users is missing" in done.stdout
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_the_readmes_make_targets_exist(target: str) -> None:
+    """What a newcomer types first is in the Makefile."""
+    assert f"make {target}" in README
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
