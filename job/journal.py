@@ -30,6 +30,11 @@ class Journal:
     server_version: int = 0
     has_begun: bool = False
 
+    def note(self, came: LayerReport) -> None:
+        """Add what came of a layer to what is known of it."""
+        before = self.layers.get(came.name)
+        self.layers[came.name] = before.with_more(came) if before else came
+
     def report(
         self, outcome: Outcome, exit_code: ExitCode, problems: tuple[str, ...] = ()
     ) -> Report:

@@ -12,7 +12,7 @@ from job.journal import Journal
 from job.layers import PIPELINE
 from job.layers.base import Layer, Situation
 from job.layers.history import is_ahead
-from job.plan import Finding, LayerReport, Outcome
+from job.plan import Failure, Finding, LayerReport, Outcome, Plan, StepResult
 from job.report import Report, as_json
 from job.snapshot import Snapshot
 
@@ -42,10 +42,10 @@ def run_locked(this: Journal, work: Connection, guard: Connection) -> Report:
 def _run_layers(this: Journal, place: Workplace) -> Report:
     snapshot = Snapshot(this.server_version)
     for layer in PIPELINE:
-        layer_report, snapshot = _run_layer(this, place, layer)
-        this.layers[layer.name] = _joined(this.layers.get(layer.name), layer_report)
-        if layer_report.exit_code is not ExitCode.OK:
-            return this.report(Outcome.FAILED, layer_report.exit_code)
+        snapshot = _run_layer(this, place, layer)
+        exit_code = this.layers[layer.name].exit_code
+        if exit_code is not ExitCode.OK:
+            return this.report(Outcome.FAILED, exit_code)
     if is_ahead(this.sources, snapshot.ledger):
         return this.report(Outcome.AHEAD, ExitCode.OK)
     key = settled.settled_key(place.settings, this.sources, this.server_version)
@@ -54,48 +54,39 @@ def _run_layers(this: Journal, place: Workplace) -> Report:
     return this.report(Outcome.OK, ExitCode.OK)
 
 
-def _run_layer(this: Journal, place: Workplace, layer: Layer) -> tuple[LayerReport, Snapshot]:
+def _run_layer(this: Journal, place: Workplace, layer: Layer) -> Snapshot:
     """Look, plan, gate, execute; once more from the start when somebody else was faster."""
-    report = LayerReport(layer.name)
     while True:
         statement_ms = int(place.deadline.left_s * 1000) + 1
         snapshot = look(place.work, layer.sees, place.settings, this.sources, statement_ms)
         plan = layer.plan(Situation(place.settings, this.sources, snapshot))
         for finding in plan.findings:
             _log_finding(finding)
-        report = _joined(report, LayerReport(layer.name, findings=plan.findings))
+        this.note(LayerReport(layer.name, findings=plan.findings))
         if plan.refusal:
-            return report, snapshot
+            return snapshot
         if not this.has_begun:
             ledger.ensure(place.work, place.settings.ledger_schema, this.id)
             this.has_begun = True
-        execution = execute(place, plan, layer.failed)
-        not_run = plan.steps[len(execution.done) + 1 :] if execution.failure else ()
-        report = _joined(
-            report,
-            LayerReport(
-                layer.name,
-                steps=execution.done,
-                failure=execution.failure,
-                not_run=tuple(step.label for step in not_run),
-            ),
-        )
-        if not execution.is_overtaken:
-            return report, snapshot
+        if not _is_overtaken(this, place, layer, plan):
+            return snapshot
         log.info("another run has applied the next step; reading the ledger again")
 
 
-def _joined(before: LayerReport | None, after: LayerReport) -> LayerReport:
-    """Put together what came of one layer in two goes."""
-    if before is None:
-        return after
-    return LayerReport(
-        after.name,
-        steps=before.steps + after.steps,
-        findings=tuple(dict.fromkeys(before.findings + after.findings)),
-        failure=after.failure,
-        not_run=after.not_run,
-    )
+def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> bool:
+    """Execute the plan; say whether somebody else has applied a step of it meanwhile."""
+    done = 0
+    for outcome in execute(place, plan, layer.failed):
+        match outcome:
+            case StepResult():
+                this.note(LayerReport(layer.name, steps=(outcome,)))
+                done += 1
+            case Failure():
+                not_run = tuple(step.label for step in plan.steps[done + 1 :])
+                this.note(LayerReport(layer.name, failure=outcome, not_run=not_run))
+            case None:
+                return True
+    return False
 
 
 def _log_finding(finding: Finding) -> None:

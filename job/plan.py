@@ -193,6 +193,16 @@ class LayerReport:
         stopping = (f.exit_code for f in self.findings if f.exit_code is not None)
         return next(stopping, ExitCode.OK)
 
+    def with_more(self, later: "LayerReport") -> "LayerReport":
+        """Put together what came of the layer so far and what came after."""
+        return LayerReport(
+            self.name,
+            steps=self.steps + later.steps,
+            findings=tuple(dict.fromkeys(self.findings + later.findings)),
+            failure=later.failure or self.failure,
+            not_run=later.not_run or self.not_run,
+        )
+
 
 class Outcome(Enum):
     """How a run ended, in a word. Only OK lets the next run be settled."""

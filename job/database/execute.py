@@ -7,6 +7,7 @@ all of it is tried again.
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import structlog
@@ -42,24 +43,15 @@ class Workplace:
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """What came of a plan: the steps that are done, and what stopped it, if anything did.
+def execute(
+    place: Workplace, plan: Plan, failed: ExitCode
+) -> Iterator[StepResult | Failure | None]:
+    """Run the plan's steps in order, yielding what came of each, up to the first that is not done.
 
-    `is_overtaken` means that somebody else has applied the next step: read the ledger anew.
+    A Failure (which ends with `failed`, unless its SQLSTATE says better) left nothing of its step.
+    None says that somebody else has applied the step: read the ledger anew. Raises
+    ConnectionLostError when a connection dies: the ledger then knows what was committed.
     """
-
-    done: tuple[StepResult, ...]
-    failure: Failure | None = None
-    is_overtaken: bool = False
-
-
-def execute(place: Workplace, plan: Plan, failed: ExitCode) -> Execution:
-    """Run the plan's steps in order, up to the first that fails, which ends with `failed`.
-
-    Raises ConnectionLostError when a connection dies: the ledger then knows what was committed.
-    """
-    done: list[StepResult] = []
     for step in plan.steps:
         require_alive(place.guard)
         try:
@@ -67,18 +59,15 @@ def execute(place: Workplace, plan: Plan, failed: ExitCode) -> Execution:
         except BaseException as stop:
             stop.add_note(f"in the middle of {step.label}")
             raise
-        if isinstance(outcome, Failure):
-            return Execution(tuple(done), outcome)
-        if outcome is None:
-            return Execution(tuple(done), is_overtaken=True)
-        done.append(outcome)
+        yield outcome
+        if not isinstance(outcome, StepResult):
+            return
         log.info(
             f"applied {step.label}",
             statements=outcome.statements,
             rows=outcome.rows,
             duration_s=round(outcome.duration_s, 3),
         )
-    return Execution(tuple(done))
 
 
 def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult | Failure | None:

@@ -17,7 +17,7 @@ from job.deadline import Deadline
 from job.endpoint import parse_endpoint
 from job.errors import ConnectionLostError
 from job.exit_codes import ExitCode
-from job.plan import Plan
+from job.plan import Failure, Plan, StepResult
 from job.settings import Settings
 from job.sources import load_sources
 from job.sources.steps import steps_of
@@ -37,6 +37,10 @@ def _open(settings: Settings) -> Connection:
     return connect(settings.endpoint, Deadline.after(10))
 
 
+def run(place: Workplace, plan: Plan) -> list[StepResult | Failure | None]:
+    return list(execute(place, plan, ExitCode.FAILED))
+
+
 @pytest.fixture
 def plan_of(folder: Callable[[dict[str, str]], Path]) -> Callable[..., Plan]:
     """Plans the files of a folder as if nothing had been applied."""
@@ -54,12 +58,12 @@ def test_a_second_runner_is_stopped_by_the_ledger_row(
     """The fence: with the row there already, nothing of the step is run, and that is no failure."""
     database.execute("create table log (entry text)")
     plan = plan_of(**{"1_a": "insert into log values ('once')"})
-    first = execute(place, plan, ExitCode.FAILED)
+    first = run(place, plan)
 
-    second = execute(place, plan, ExitCode.FAILED)
+    second = run(place, plan)
 
-    assert (len(first.done), first.is_overtaken) == (1, False)
-    assert (second.done, second.failure, second.is_overtaken) == ((), None, True)
+    assert [type(outcome) for outcome in first] == [StepResult]
+    assert second == [None]
     assert database.rows("select entry from log") == [("once",)]
 
 
@@ -75,13 +79,13 @@ def test_a_rival_who_is_still_at_it_is_waited_for(
         rival.execute("begin")
         rival.execute(ledger.insert_sql("predeploy", step.entry, "rival"))
 
-        ours = pool.submit(execute, place, plan, ExitCode.FAILED)
+        ours = pool.submit(run, place, plan)
         end = time.monotonic() + 30
         while not observer.execute(waiting).fetchall() and time.monotonic() < end:
             time.sleep(0.01)
         rival.execute("rollback")
 
-        assert len(ours.result(30).done) == 1
+        assert [type(outcome) for outcome in ours.result(30)] == [StepResult]
     assert database.value("select run_id from predeploy.migration") == "this-run"
 
 
@@ -93,7 +97,7 @@ def test_a_lost_connection_leaves_nothing_of_the_step(
     plan = plan_of(**{"1_a": f"create table made (); select pg_terminate_backend({pid})"})
 
     with pytest.raises(ConnectionLostError, match="what was committed is in the ledger"):
-        execute(place, plan, ExitCode.FAILED)
+        run(place, plan)
 
     assert database.rows("select * from predeploy.migration") == []
     assert database.value("select to_regclass('made') is null")
@@ -109,9 +113,9 @@ def test_the_step_knows_whom_it_waits_for(
     with database.connect() as reader:
         reader.execute("begin; select from busy")
 
-        outcome = execute(replace(place, settings=impatient), plan, ExitCode.FAILED)
+        (failure,) = run(replace(place, settings=impatient), plan)
 
-        assert outcome.failure
-        assert outcome.failure.exit_code is ExitCode.TEMPFAIL
-        assert f"pid {reader.info.backend_pid}" in outcome.failure.message
+        assert isinstance(failure, Failure)
+        assert failure.exit_code is ExitCode.TEMPFAIL
+        assert f"pid {reader.info.backend_pid}" in failure.message
     assert database.rows("select attname from pg_attribute where attname = 'a'") == []
