@@ -3,8 +3,9 @@
 import structlog
 
 from job.database import ledger, settled, wire
-from job.database.execute import Workplace, execute
+from job.database.execute import execute
 from job.database.look import look
+from job.database.place import Workplace
 from job.database.wire import Connection
 from job.errors import ConnectionLostError, Interrupted, JobError
 from job.exit_codes import ExitCode

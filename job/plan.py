@@ -28,6 +28,7 @@ class Statement:
     `text` is verbatim, without its semicolon; `start` and `end` are character offsets in the
     script, `line` and `column` count from 1. `node` is the parser's name for it (`insert_stmt`),
     empty where the parser could not read it. `what` is for people (`CREATE INDEX CONCURRENTLY`).
+    `data` is what follows a COPY … FROM STDIN up to its end mark, from line `data_line` on.
     """
 
     text: str
@@ -38,6 +39,8 @@ class Statement:
     node: str
     mode: Mode
     what: str
+    data: str | None = None
+    data_line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,16 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A step that the ledger holds: the entry, when it was applied (ISO 8601) and by which run."""
+    """A step that the ledger holds: the entry, when it was applied (ISO 8601) and by which run.
+
+    `is_done` is False for a step outside a transaction that was started and whose end nobody has
+    recorded: the job was killed, or its connection died.
+    """
 
     entry: LedgerEntry
     applied_at: str
     run_id: str
+    is_done: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,8 @@ class Step:
     so that the server's error positions can be traced back to the file. `entry` is the ledger row
     that the step writes first; None for a step that keeps none. With `binds` (one tuple of values
     for each statement, `$1` first) the statements are sent one by one; without, as one message.
+    In `mode` AUTOCOMMIT it is one statement outside a transaction; `is_resumed` then says that the
+    ledger knows of an earlier start.
     """
 
     path: str
@@ -87,6 +97,8 @@ class Step:
     entry: LedgerEntry | None = None
     binds: tuple[tuple[str | Secret, ...], ...] = ()
     holds_ddl: bool = True
+    mode: Mode = Mode.TRANSACTION
+    is_resumed: bool = False
 
     @property
     def label(self) -> str:
@@ -141,9 +153,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A step that failed: where, and what the server said. Nothing of the step remains.
+    """A step that failed: where, and what the server said.
 
-    `line` and `column` count from 1 in the file at `path`; 0 where nothing is known.
+    `line` and `column` count from 1 in the file at `path`; 0 where nothing is known. `remains`
+    says what is left of the step: nothing, but where it ran outside a transaction.
     """
 
     exit_code: ExitCode
@@ -155,6 +168,7 @@ class Failure:
     detail: str = ""
     remedy: str = ""
     statement: str = ""
+    remains: str = "nothing of that step remains"
 
     @property
     def place(self) -> str:

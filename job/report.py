@@ -87,7 +87,7 @@ def _bad_news(report: Report) -> str:
         not_run = sum(len(layer.not_run) for layer in report.layers)
         rest = f"; {not_run} later step(s) did not run" if not_run else ""
         return (
-            f"{failure.place} {failure.sqlstate} {failure.message}; nothing of that step remains"
+            f"{failure.place} {failure.sqlstate} {failure.message}; {failure.remains}"
             f"{rest}; next: {failure.remedy or report.exit_code.explanation}"
         )
     if report.problems:

@@ -90,6 +90,7 @@ class Settings:
     lock_budget_s: float = 300
     ddl_lock_timeout_s: float = 2
     ddl_budget_s: float = 120
+    concurrent_budget_s: float = 1800
     deadline_s: float = 1800
     ledger_schema: str = "predeploy"
     report_path: Path | None = None
@@ -162,6 +163,7 @@ SETTINGS = (
     Setting("PREDEPLOY_LOCK_BUDGET", "lock_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_DDL_LOCK_TIMEOUT", "ddl_lock_timeout_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_DDL_BUDGET", "ddl_budget_s", parse_duration, _NUMBERS),
+    Setting("PREDEPLOY_CONCURRENT_BUDGET", "concurrent_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_DEADLINE", "deadline_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
     Setting("PREDEPLOY_REPORT", "report_path", Path),

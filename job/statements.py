@@ -14,6 +14,7 @@ import postgast
 from google._upb import _message
 from postgast import pg_query_pb2 as pb
 
+from job.concern import PROBE_INDEX, PROBE_TABLE, Concern, Detach, IndexBuild, IndexDrop, Repeatable
 from job.plan import Mode, Statement
 
 # Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is no
@@ -22,12 +23,18 @@ _message.SetAllowOversizeProtos(True)  # noqa: FBT003
 
 _COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
 _SEMICOLON, _OPEN, _CLOSE = pb.ASCII_59, pb.ASCII_40, pb.ASCII_41
+_COPY_FROM_STDIN = "COPY … FROM STDIN"
+# As pg_dump writes it: the statement, then lines of data up to a line with a backslash and a dot.
+_COPY_DATA = re.compile(
+    r"^(?P<copy>copy\s[^;]*?\sfrom\s+stdin\b[^;]*;)[ \t]*\r?\n(?P<data>.*?)^\\\.[ \t]*\r?$",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
 _DIRECTIVE = re.compile(r"--\s*predeploy:\s*(.*?)\s*$", re.IGNORECASE)
 # fmt: off
 _READS_OR_WRITES_ROWS = frozenset((
     "select", "insert", "update", "delete", "merge", "explain", "variable_set", "variable_show",
-    "constraints_set", "notify", "prepare", "execute", "deallocate", "declare_cursor", "fetch",
-    "close_portal",
+    "copy", "constraints_set", "notify", "prepare", "execute", "deallocate", "declare_cursor",
+    "fetch", "close_portal",
 ))
 # What an unparsed text must not hold: it could end our transaction, or start a COPY.
 _WEDGES = frozenset((
@@ -97,13 +104,15 @@ def read(text: str) -> Reading:
     know a newer grammar), with `complaint` set. Raises UnreadableError where even that could go
     wrong: no tokens (a quote that never ends), or words of transaction control or COPY in it.
     """
-    directives = _directives(text)
+    copies = tuple(_COPY_DATA.finditer(text)) if "\\." in text else ()
+    sql = _without_data(text, copies)
+    directives = _directives(sql)
     try:
-        parsed = postgast.parse(text)
+        parsed = postgast.parse(sql)
     except postgast.PgQueryError as error:
-        return Reading(tuple(_pieces(text, error)), directives, complaint=error.message)
-    statements = tuple(_statements(text, parsed.stmts))
-    return Reading(_apply(directives, statements), directives)
+        return Reading(tuple(_pieces(sql, error)), directives, complaint=error.message)
+    found = tuple(_statements(sql, parsed.stmts))
+    return Reading(_with_data(text, copies, _apply(directives, found)), directives)
 
 
 def digest(statements: Iterable[Statement]) -> str:
@@ -114,13 +123,75 @@ def digest(statements: Iterable[Statement]) -> str:
         for token in postgast.scan(statement.text).tokens:
             if token.token not in _COMMENTS:
                 sha.update(raw[token.start : token.end] + b"\0")
-        sha.update(b";")
+        sha.update((statement.data or "").replace("\r\n", "\n").encode() + b";")
     return sha.hexdigest()
 
 
 def holds_ddl(statements: Iterable[Statement]) -> bool:
     """Whether any of them may take a table lock that readers feel; a DO or a CALL may."""
     return any(s.node.removesuffix("_stmt") not in _READS_OR_WRITES_ROWS for s in statements)
+
+
+def concern(text: str) -> Concern | None:
+    """Say what a statement outside a transaction is about; None where its traces prove nothing."""
+    parsed = postgast.parse(text)
+    raw = parsed.stmts[0].stmt
+    node = raw.WhichOneof("node")
+    stmt = getattr(raw, node)
+    match node:
+        case "index_stmt":
+            return _index_build(parsed, stmt)
+        case "drop_stmt" if stmt.remove_type == pb.OBJECT_INDEX:
+            names = ([item.string.sval for item in o.list.items] for o in stmt.objects)
+            return IndexDrop(tuple(_quoted(*name) for name in names))
+        case "alter_table_stmt" if _detaches_concurrently(stmt):
+            child = getattr(stmt.cmds[0].alter_table_cmd, "def").partition_cmd.name
+            return Detach(_relation(stmt.relation), _relation(child))
+        case "reindex_stmt" | "vacuum_stmt" | "cluster_stmt" | "alter_system_stmt" | "discard_stmt":
+            return Repeatable()
+    return None
+
+
+def _index_build(parsed: Any, stmt: Any) -> IndexBuild:  # noqa: ANN401
+    table, name = _relation(stmt.relation), stmt.idxname
+    stmt.concurrent = stmt.if_not_exists = False
+    stmt.idxname = PROBE_INDEX
+    stmt.relation.schemaname, stmt.relation.relname = PROBE_TABLE.split(".")
+    return IndexBuild(table, name, postgast.deparse(parsed))
+
+
+def _relation(range_var: Any) -> str:  # noqa: ANN401
+    return _quoted(*(part for part in (range_var.schemaname, range_var.relname) if part))
+
+
+def _quoted(*parts: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def _without_data(text: str, copies: tuple[re.Match[str], ...]) -> str:
+    """Blank what is no SQL, so that offsets and lines stay as they are."""
+    for copy in copies:
+        start, end = copy.start("data"), copy.end()
+        text = text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
+    return text
+
+
+def _with_data(
+    text: str, copies: tuple[re.Match[str], ...], statements: tuple[Statement, ...]
+) -> tuple[Statement, ...]:
+    """Give each COPY … FROM STDIN its data; with it, it can be part of a step."""
+    by_start = {copy.start("copy"): copy for copy in copies}
+    return tuple(
+        replace(
+            s,
+            mode=Mode.TRANSACTION,
+            data=by_start[s.start]["data"],
+            data_line=text.count("\n", 0, by_start[s.start].start("data")) + 1,
+        )
+        if s.start in by_start and s.what == _COPY_FROM_STDIN
+        else s
+        for s in statements
+    )
 
 
 def _statements(text: str, parsed: Iterable[Any]) -> Iterator[Statement]:
@@ -208,7 +279,7 @@ def _classify(node: str, stmt: Any) -> tuple[Mode, str]:  # noqa: ANN401 - one o
     if kind == "alter_enum" and stmt.new_val and not stmt.old_val:
         return Mode.OWN_TRANSACTION, "ALTER TYPE … ADD VALUE"
     if kind == "copy" and not stmt.is_program and not stmt.filename:
-        return Mode.REFUSED, "COPY … FROM STDIN" if stmt.is_from else "COPY … TO STDOUT"
+        return Mode.REFUSED, _COPY_FROM_STDIN if stmt.is_from else "COPY … TO STDOUT"
     if kind == "variable_set" and stmt.name.lower() == "standard_conforming_strings":
         return Mode.REFUSED, "SET standard_conforming_strings"
     if kind == "insert" and stmt.on_conflict_clause.action == pb.ONCONFLICT_UPDATE:

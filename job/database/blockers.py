@@ -31,6 +31,10 @@ class Watch:
         self._ticks = 0
         self._told = ""
 
+    def follow(self, pid: int) -> None:
+        """Watch another backend from now on: the one that runs a step outside a transaction."""
+        self._pid = pid
+
     def tick(self) -> None:
         """Look, when it is time to."""
         self._ticks += 1

@@ -9,38 +9,27 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import structlog
 import tenacity
 
 from job.database import ledger, wire
+from job.database.autocommit import run_autocommit
 from job.database.blockers import Watch
 from job.database.connection import require_alive
 from job.database.failure import failure_of, is_lock_failure
+from job.database.place import Workplace
 from job.database.transaction import RESET, settings_sql, step_application
-from job.database.wire import Answer, Connection
-from job.deadline import Deadline
+from job.database.wire import Answer
 from job.exit_codes import ExitCode
-from job.plan import Failure, LedgerEntry, Plan, Step, StepResult
+from job.plan import Failure, LedgerEntry, Mode, Plan, Statement, Step, StepResult
 from job.secret import Secret
-from job.settings import Settings
 
 log = structlog.get_logger()
 
 _UNIQUE_VIOLATION = "23505"
-_FENCE = 2  # its index in the message, after BEGIN and the settings
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE")
-
-
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """What steps are run with. `guard` holds the advisory lock, `work` does the work."""
-
-    work: Connection
-    guard: Connection
-    settings: Settings
-    deadline: Deadline
-    run_id: str
 
 
 def execute(
@@ -107,6 +96,8 @@ def _try_step(
     place: Workplace, step: Step, failed: ExitCode, watch: Watch
 ) -> StepResult | Failure | None:
     """Try once: a result, a failure (nothing of the step is left), or None when overtaken."""
+    if step.entry and step.mode is Mode.AUTOCOMMIT:
+        return run_autocommit(place, step, step.entry, watch)
     started = time.monotonic()
     send = _send_bound if step.binds else _send_script
     outcome = send(place, step, failed, watch)
@@ -119,26 +110,75 @@ def _try_step(
 def _send_script(
     place: Workplace, step: Step, failed: ExitCode, watch: Watch
 ) -> int | Failure | None:
-    """Send a step as one message; return how many rows it wrote."""
+    """Send a step as one message, or as several where COPY data is in it; return rows written."""
     schema = place.settings.ledger_schema
     fence = [ledger.insert_sql(schema, step.entry, place.run_id)] if step.entry else []
     opening = ["begin", _settings(place, step), *fence]
-    closing = ["set constraints all immediate", RESET, *_duration(schema, step.entry), "commit"]
-    prefix = ";\n".join(opening) + ";\n"
-    body = f"{step.text}\n;\n" if step.text else ""
-    answer = wire.send(place.work, prefix + body + ";\n".join(closing), on_tick=watch.tick)
-    if answer.error is None:
-        return _rows_written(answer, len(opening), len(step.statements))
-    if fence and answer.failed_index == _FENCE and answer.error.sqlstate == _UNIQUE_VIOLATION:
-        return None
-    position = answer.error.diag.statement_position
-    return failure_of(
-        step,
-        answer.error,
-        index=answer.failed_index - len(opening),
-        offset=int(position) - 1 - len(prefix) if position else None,
-        failed=failed,
-    )
+    closing = ["set constraints all immediate", RESET, *_done(schema, step.entry), "commit"]
+    rows = 0
+    for message in _messages(step, opening, closing):
+        if message.data is not None:
+            answer = wire.send_copy(place.work, message.text, message.data)
+        else:
+            answer = wire.send(place.work, message.text, on_tick=watch.tick)
+        if answer.error is None:
+            rows += _rows_written(answer, message.before, message.count)
+            continue
+        index = answer.failed_index - message.before
+        if fence and message.before and index == -1 and answer.error.sqlstate == _UNIQUE_VIOLATION:
+            return None
+        position = answer.error.diag.statement_position
+        offset = message.offset + int(position) - 1 if position else None
+        return failure_of(
+            step, answer.error, index=message.first + index, offset=offset, failed=failed
+        )
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A part of a step that is sent at once.
+
+    `before` counts the statements of ours in front of the step's own `count`, of which the first is
+    the step's statement number `first`. `offset` is where the text begins in the step's, and
+    negative where ours stand in front. `data` goes with a COPY, which is a message of its own.
+    """
+
+    text: str
+    before: int
+    first: int
+    count: int
+    offset: int
+    data: str | None = None
+
+
+def _messages(step: Step, opening: list[str], closing: list[str]) -> Iterator[_Message]:
+    prefix, suffix = ";\n".join(opening) + ";\n", ";\n".join(closing)
+    runs = [tuple(run) for _, run in groupby(step.statements, key=_run_of)]
+    start = step.statements[0].start if step.statements else 0
+    first = 0
+    if not runs or runs[0][0].data is not None:
+        yield _Message(prefix if runs else prefix + suffix, len(opening), 0, 0, -len(prefix))
+        prefix = ""
+    for number, run in enumerate(runs):
+        offset = run[0].start - start
+        text = step.text[offset : run[-1].end - start]
+        if (data := run[0].data) is not None:
+            yield _Message(text, 0, first, 1, offset, data)
+        else:
+            tail = suffix if number == len(runs) - 1 else ""
+            before = len(opening) if prefix else 0
+            whole = f"{prefix}{text}\n;\n{tail}"
+            yield _Message(whole, before, first, len(run), offset - len(prefix))
+            prefix = ""
+        first += len(run)
+    if runs and runs[-1][0].data is not None:
+        yield _Message(suffix, 0, first, 0, len(step.text))
+
+
+def _run_of(statement: Statement) -> int | None:
+    """Tell runs apart: each COPY with data is one of its own."""
+    return None if statement.data is None else statement.start
 
 
 def _send_bound(place: Workplace, step: Step, failed: ExitCode, watch: Watch) -> int | Failure:
@@ -174,8 +214,8 @@ def _settings(place: Workplace, step: Step) -> str:
     )
 
 
-def _duration(schema: str, entry: LedgerEntry | None) -> list[str]:
-    return [ledger.duration_sql(schema, entry)] if entry else []
+def _done(schema: str, entry: LedgerEntry | None) -> list[str]:
+    return [ledger.done_sql(schema, entry)] if entry else []
 
 
 def _rows_written(answer: Answer, first: int, count: int) -> int:

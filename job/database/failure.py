@@ -1,5 +1,6 @@
 """What a failed statement means: how the run ends, and where in the file it stands."""
 
+import re
 from typing import TypeVar
 
 import psycopg
@@ -9,6 +10,7 @@ from job.plan import Failure, Step
 
 _T = TypeVar("_T")
 
+_COPY_LINE = re.compile(r"^COPY .*?, line (\d+)", re.MULTILINE)
 _LOCK_FAILURES = {
     "55P03",  # lock_not_available: our own lock_timeout
     "40P01",  # deadlock_detected
@@ -50,6 +52,9 @@ def failure_of(
     """
     sqlstate = error.sqlstate or ""
     line, column, statement = _locate(step, index, offset)
+    if at := _COPY_LINE.search(error.diag.context or ""):
+        copies = [s for s in step.statements if s.text == statement and s.data is not None]
+        line, column = (copies[0].data_line + int(at[1]) - 1, 1) if copies else (line, column)
     at_end = offset is None and index >= len(step.statements)
     remedy = _by_sqlstate(_REMEDIES, sqlstate) or error.diag.message_hint or _MEND
     return Failure(

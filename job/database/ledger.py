@@ -27,7 +27,8 @@ def rows_sql(schema: str) -> str:
     """Return the query of all rows, in the order of application."""
     return f"""
         select file, step_hash, occurrence, position, is_final, raw_hash,
-               to_char(applied_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), run_id
+               to_char(applied_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), run_id,
+               is_done
         from {identifier(schema)}.migration order by applied_at, file, position"""
 
 
@@ -41,27 +42,44 @@ def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:
             ),
             applied_at or "",
             run_id or "",
+            is_done == "t",
         )
-        for file, step_hash, occurrence, position, is_final, raw_hash, applied_at, run_id in rows
+        for file, step_hash, occurrence, position, is_final, raw_hash, applied_at, run_id, is_done
+        in rows
     )  # fmt: skip
 
 
 def insert_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:
-    """Return the INSERT that a step begins with: the fence that a second runner cannot pass."""
+    """Return the INSERT that a step begins with: the fence that a second runner cannot pass.
+
+    The row is not done yet: it becomes so in the same transaction, or, where a step runs outside
+    one, when it is over.
+    """
     return (
         f"insert into {identifier(schema)}.migration "
-        "(file, step_hash, occurrence, position, is_final, raw_hash, run_id) values "
+        "(file, step_hash, occurrence, position, is_final, raw_hash, is_done, run_id) values "
         f"({literal(entry.file)}, {literal(entry.step_hash)}, {entry.occurrence}, "
-        f"{entry.position}, {entry.is_final}, {literal(entry.raw_hash)}, {literal(run_id)})"
+        f"{entry.position}, {entry.is_final}, {literal(entry.raw_hash)}, false, {literal(run_id)})"
     )
 
 
-def duration_sql(schema: str, entry: LedgerEntry) -> str:
-    """Return the UPDATE that a step ends with: how long it took on the server."""
+def done_sql(schema: str, entry: LedgerEntry) -> str:
+    """Return the UPDATE that a step ends with: it is done, and how long it took on the server."""
     return (
-        f"update {identifier(schema)}.migration "
-        "set duration_ms = extract(epoch from clock_timestamp() - applied_at) * 1000 "
-        f"where file = {literal(entry.file)} and step_hash = {literal(entry.step_hash)} "
+        f"update {identifier(schema)}.migration set is_done = true, "
+        "duration_ms = extract(epoch from clock_timestamp() - applied_at) * 1000 "
+        f"where {_is(entry)}"
+    )
+
+
+def forget_sql(schema: str, entry: LedgerEntry) -> str:
+    """Return the DELETE for a step outside a transaction that failed and left nothing."""
+    return f"delete from {identifier(schema)}.migration where {_is(entry)} and not is_done"
+
+
+def _is(entry: LedgerEntry) -> str:
+    return (
+        f"file = {literal(entry.file)} and step_hash = {literal(entry.step_hash)} "
         f"and occurrence = {entry.occurrence}"
     )
 
@@ -142,6 +160,7 @@ def _create(conn: Connection, schema: str) -> None:
             position integer not null,
             is_final boolean not null,
             raw_hash text not null,
+            is_done boolean not null,
             run_id text not null,
             applied_at timestamptz not null default clock_timestamp(),
             duration_ms double precision,

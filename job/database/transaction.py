@@ -27,13 +27,12 @@ RESET = "reset session authorization; reset role; reset all; discard temp; disca
 
 def settings_sql(settings: Mapping[str, str]) -> str:
     """Return one SELECT that makes these settings, over the ones that all transactions share."""
-    pairs = ", ".join(
-        f"({literal(name)}, {literal(value)})" for name, value in (_ALWAYS | dict(settings)).items()
-    )
-    return (
-        "select pg_catalog.set_config(s.name, v.setting, true) "
-        f"from (values {pairs}) v(name, setting) join pg_catalog.pg_settings s on s.name = v.name"
-    )
+    return _set_sql(settings, "true")
+
+
+def session_sql(settings: Mapping[str, str]) -> str:
+    """Return the same for a whole session: only on a connection that is closed afterwards."""
+    return _set_sql(settings, "false")
 
 
 def step_application(ledger_schema: str) -> str:
@@ -42,3 +41,13 @@ def step_application(ledger_schema: str) -> str:
     PostgreSQL cuts names at 63 bytes, and so does this.
     """
     return f"predeploy step {ledger_schema}"[:63]
+
+
+def _set_sql(settings: Mapping[str, str], is_local: str) -> str:
+    pairs = ", ".join(
+        f"({literal(name)}, {literal(value)})" for name, value in (_ALWAYS | dict(settings)).items()
+    )
+    return (
+        f"select pg_catalog.set_config(s.name, v.setting, {is_local}) "
+        f"from (values {pairs}) v(name, setting) join pg_catalog.pg_settings s on s.name = v.name"
+    )

@@ -20,6 +20,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 Row = tuple[str | None, ...]
 
 _TICK_S = 0.25
+_COPY_CHUNK = 1 << 16
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 _GONE = ("08", "57P01", "57P02", "57P03")
 
@@ -80,15 +81,38 @@ def send(
         else:
             pgconn.send_query(sql.encode())
         results = conn.wait(_ticking(generators.execute(pgconn), on_tick), _TICK_S)
-    error = None
     if results and results[-1].status in _COPY:
         conn.close()
         raise JobError("a COPY from or to the client was started; it cannot be part of a step")
-    if results and results[-1].status == pq.ExecStatus.FATAL_ERROR:
-        error = psycopg.errors.error_from_result(results[-1], conn.info.encoding)
-        if pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
-            raise ConnectionLostError(_lost(error)) from None
+    return _answer(conn, results)
+
+
+def _answer(conn: Connection, results: Sequence[pq.abc.PGresult]) -> Answer:
+    if not results or results[-1].status != pq.ExecStatus.FATAL_ERROR:
+        return Answer(tuple(results), None)
+    error = psycopg.errors.error_from_result(results[-1], conn.info.encoding)
+    if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
+        raise ConnectionLostError(_lost(error)) from None
     return Answer(tuple(results), error)
+
+
+def send_copy(conn: Connection, sql: str, data: str) -> Answer:
+    """Send one COPY … FROM STDIN and its data; the answer is as that of `send`."""
+    pgconn = conn.pgconn
+    with translated(conn):
+        pgconn.send_query(sql.encode())
+        results = conn.wait(generators.execute(pgconn), _TICK_S)
+        if results[-1].status != pq.ExecStatus.COPY_IN:
+            return _answer(conn, results)
+        for start in range(0, len(data), _COPY_CHUNK):
+            conn.wait(generators.copy_to(pgconn, data[start : start + _COPY_CHUNK].encode()))
+        try:
+            ended = conn.wait(generators.copy_end(pgconn, None))
+        except psycopg.Error as error:
+            if error.sqlstate and not _is_gone(error):
+                return Answer((results[-1],), error)
+            raise
+    return Answer((ended,), None)
 
 
 def ask(conn: Connection, sql: str) -> list[Row]:

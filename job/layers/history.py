@@ -1,7 +1,7 @@
 """The folder beside the ledger: what is pending, what was edited, and who is ahead."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from job.plan import LedgerRow, Step
@@ -21,7 +21,9 @@ class FileHistory:
     @property
     def is_whole(self) -> bool:
         """Whether every step of the file has been applied: its last row says so."""
-        return any(row.entry.is_final for row in self.rows)
+        return any(row.entry.is_final and row.is_done for row in self.rows) and all(
+            row.is_done for row in self.rows
+        )
 
     @property
     def is_untouched(self) -> bool:
@@ -59,12 +61,19 @@ def is_ahead(sources: Sources, ledger: Iterable[LedgerRow]) -> bool:
 def pending_steps(history: FileHistory, cut: ScriptSteps) -> tuple[Step, ...]:
     """Return the steps of a file that the ledger lacks, in file order.
 
-    Where the file's last step was applied as one in the middle (what came after it has been taken
-    out since), an empty step follows, so that a last row can say that the file is whole.
+    A step that was started and never recorded as done is among them, marked as resumed. Where the
+    file's last step was applied as one in the middle (what came after it has been taken out since),
+    an empty step follows, so that a last row can say that the file is whole.
     """
-    applied = {row.entry.identity for row in history.rows}
-    pending = tuple(s for s in cut.steps if s.entry and s.entry.identity not in applied)
-    if history.is_whole or not cut.steps or (pending and pending[-1] is cut.steps[-1]):
+    done = {row.entry.identity for row in history.rows if row.is_done}
+    started = {row.entry.identity for row in history.rows if not row.is_done}
+    pending = tuple(
+        replace(step, is_resumed=step.entry.identity in started)
+        for step in cut.steps
+        if step.entry and step.entry.identity not in done
+    )
+    last = cut.steps[-1].entry if cut.steps else None
+    if history.is_whole or last is None or (pending and pending[-1].entry == last):
         return pending
     script = history.script
     return pending + steps_of(Script(script.name, script.path, "", script.raw_hash)).steps

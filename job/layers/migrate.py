@@ -11,7 +11,7 @@ from job.layers.history import (
     missing_files,
     pending_steps,
 )
-from job.plan import Finding, Plan, Step
+from job.plan import Finding, LedgerRow, Plan, Step
 from job.snapshot import View
 from job.sources.native import version_of
 from job.sources.steps import ScriptSteps, steps_of
@@ -45,6 +45,9 @@ def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) ->
     """Say which applied steps the file no longer holds; a whole file may not grow either."""
     path = history.script.path
     for row in edited_rows(history, cut):
+        if not row.is_done:
+            yield _unsettled(history, row)
+            continue
         now = cut.steps[row.entry.position - 1 : row.entry.position]
         where = f" (now {now[0].lines})" if now else ""
         yield Finding(
@@ -61,6 +64,17 @@ def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) ->
             "move them to a new migration",
             ExitCode.BAD_SOURCES,
         )
+
+
+def _unsettled(history: FileHistory, row: LedgerRow) -> Finding:
+    return Finding(
+        "unsettled",
+        f"{history.script.path}: step {row.entry.position} was started at {row.applied_at}, nobody "
+        "knows how it ended, and the file no longer holds it",
+        "look at what it left, then put its text back or delete its row from the ledger: file "
+        f"{row.entry.file!r}, position {row.entry.position}",
+        ExitCode.PARTIAL,
+    )
 
 
 def _out_of_order(history: FileHistory, newest: int) -> Iterator[Finding]:

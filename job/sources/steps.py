@@ -61,7 +61,7 @@ class _Groups:
         match statement.mode:
             case Mode.TRANSACTION:
                 self._open.append(statement)
-            case Mode.OWN_TRANSACTION if self._begin is None:
+            case Mode.OWN_TRANSACTION | Mode.AUTOCOMMIT if self._begin is None:
                 self._close()
                 self._groups.append([statement])
             case Mode.OWN_TRANSACTION:
@@ -105,8 +105,16 @@ def _entries(script: Script, groups: list[list[Statement]]) -> tuple[Step, ...]:
             script.raw_hash,
         )  # fmt: skip
         text = script.text[group[0].start : group[-1].end] if group else ""
-        holds_ddl = statements.holds_ddl(group)
-        steps.append(Step(script.path, text, tuple(group), entry, holds_ddl=holds_ddl))
+        alone = bool(group) and group[0].mode is Mode.AUTOCOMMIT
+        step = Step(
+            script.path,
+            text,
+            tuple(group),
+            entry,
+            holds_ddl=statements.holds_ddl(group),
+            mode=Mode.AUTOCOMMIT if alone else Mode.TRANSACTION,
+        )
+        steps.append(step)
     return tuple(steps)
 
 
@@ -116,7 +124,7 @@ def _why_refused(script: Script, statement: Statement) -> Finding:
         case Mode.AUTOCOMMIT:
             code, why = (
                 "autocommit",
-                (f"{what} must run outside a transaction, which this version does not do yet"),
+                f"{what} inside BEGIN … COMMIT, where PostgreSQL refuses it",
             )
         case Mode.BEGIN:
             code, why = "nested-transaction", f"{what} inside a transaction"

@@ -11,7 +11,8 @@ from conftest import Database
 
 from job.database import ledger
 from job.database.connection import connect
-from job.database.execute import Workplace, execute
+from job.database.execute import execute
+from job.database.place import Workplace
 from job.database.wire import Connection, closing
 from job.deadline import Deadline
 from job.endpoint import parse_endpoint

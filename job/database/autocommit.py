@@ -1,0 +1,162 @@
+"""Runs a step outside a transaction, on a connection of its own, between two states of its row.
+
+The row is committed before the statement runs, and marked as done after. Where the job died in
+between, the next one proves from the catalog how it ended. An index that a failed build left
+invalid is dropped and built again, never skipped; one that another session builds is left alone.
+"""
+
+import math
+import time
+from dataclasses import replace
+
+import structlog
+
+from job import statements
+from job.concern import Concern, Detach, IndexBuild
+from job.database import ledger, wire
+from job.database.blockers import Watch
+from job.database.connection import connect_beside
+from job.database.failure import failure_of
+from job.database.place import Workplace
+from job.database.proof import Proof, invalid_index, is_being_built, prove
+from job.database.transaction import session_sql, step_application
+from job.database.wire import Connection
+from job.deadline import Deadline
+from job.exit_codes import ExitCode
+from job.plan import Failure, LedgerEntry, Step, StepResult
+
+log = structlog.get_logger()
+
+_UNIQUE_VIOLATION = "23505"
+_CANCELLED = "57014"
+_POLL_S = 0.5
+_DROP_TRIES = 3
+_BY_THEN = "it ran outside a transaction, so what it had done by then remains"
+
+
+def run_autocommit(
+    place: Workplace, step: Step, entry: LedgerEntry, watch: Watch
+) -> StepResult | Failure | None:
+    """Run the step, or prove that it is done: a result, a failure, or None when overtaken.
+
+    Failures end with 81, or with 75 when time or a lock was not to be had; the ledger then lacks
+    the step, so that a rerun tries it again.
+    """
+    started = time.monotonic()
+    schema = place.settings.ledger_schema
+    budget = place.deadline.part(place.settings.concurrent_budget_s)
+    concern = statements.concern(step.text)
+    if not step.is_resumed and not _begin(place, entry):
+        return None
+    with wire.closing(connect_beside(place.settings.endpoint)) as conn:
+        watch.follow(conn.info.backend_pid)
+        limits = {
+            "application_name": step_application(schema),
+            "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
+        }
+        wire.ask(conn, session_sql(limits))
+        failure = _do(conn, step, concern, budget, watch)
+    if failure is not None:
+        if failure.sqlstate:
+            wire.ask(place.work, ledger.forget_sql(schema, entry))
+        return failure
+    wire.ask(place.work, ledger.done_sql(schema, entry))
+    return StepResult(step.label, time.monotonic() - started, 1, 0)
+
+
+def _begin(place: Workplace, entry: LedgerEntry) -> bool:
+    """Commit the step's row; False when somebody else's is there."""
+    insert = ledger.insert_sql(place.settings.ledger_schema, entry, place.run_id)
+    answer = wire.send(place.work, insert)
+    if answer.error is not None and answer.error.sqlstate != _UNIQUE_VIOLATION:
+        with wire.translated(place.work):
+            raise answer.error
+    return answer.error is None
+
+
+def _do(
+    conn: Connection, step: Step, concern: Concern | None, budget: Deadline, watch: Watch
+) -> Failure | None:
+    """Do what is left of the statement; a failure without SQLSTATE leaves its row as it is."""
+    proof = prove(conn, concern) if step.is_resumed else Proof.TO_DO
+    if proof is Proof.DONE:
+        log.info(f"{step.label} was done by a run that did not live to say so")
+        return None
+    if proof is Proof.NOTHING:
+        return _unproved(step)
+    if isinstance(concern, IndexBuild) and not _clear(conn, concern, budget):
+        return _busy(step, concern)
+    sql = step.text
+    if isinstance(concern, Detach) and proof is Proof.HALF_DONE:
+        sql = f"alter table {concern.parent} detach partition {concern.child} finalize"
+    answer = wire.send(conn, sql, on_tick=watch.tick)
+    if answer.error is None:
+        return None
+    position = answer.error.diag.statement_position
+    offset = int(position) - 1 if position and sql is step.text else None
+    failure = failure_of(step, answer.error, index=0, offset=offset, failed=ExitCode.PARTIAL)
+    failure = replace(failure, remains=_what_remains(conn, concern))
+    return watch.explain(failure) if failure.sqlstate == _CANCELLED else failure
+
+
+def _what_remains(conn: Connection, concern: Concern | None) -> str:
+    """Clean up after a failure and say what is left."""
+    if not isinstance(concern, IndexBuild):
+        return _BY_THEN
+    left = _drop_invalid(conn, concern)
+    return f"the invalid index {left} remains, the next run drops it" if left else "nothing remains"
+
+
+def _clear(conn: Connection, build: IndexBuild, budget: Deadline) -> bool:
+    """Remove what an earlier build left; wait while another session builds, False at the budget."""
+    while (left := invalid_index(conn, build)) is not None:
+        if not is_being_built(conn, build):
+            log.warning(f"the index {left} is invalid, left by a build that failed; dropping it")
+            _drop_invalid(conn, build)
+        if budget.left_s <= 0:
+            return False
+        time.sleep(min(_POLL_S, budget.left_s))
+    return True
+
+
+def _drop_invalid(conn: Connection, build: IndexBuild) -> str | None:
+    """Drop the build's invalid index; return its name when its table's lock was not to be had.
+
+    Plainly: DROP INDEX CONCURRENTLY would wait for the very sessions that the build waited for.
+    """
+    for _ in range(_DROP_TRIES):
+        left = invalid_index(conn, build)
+        if left is None:
+            return None
+        wire.send(conn, f"begin; set local lock_timeout = '2s'; drop index {left}; commit")
+        wire.roll_back(conn)
+    return invalid_index(conn, build)
+
+
+def _unproved(step: Step) -> Failure:
+    first = step.statements[0]
+    return Failure(
+        exit_code=ExitCode.PARTIAL,
+        path=step.path,
+        line=first.line,
+        column=first.column,
+        sqlstate="",
+        message=f"{first.what} was started before; the catalog does not tell how it ended",
+        remedy="look at what it does; then set is_done in its row of the ledger, or delete the row",
+        statement=" ".join(step.text.split())[:200],
+        remains="its row in the ledger says that it was started",
+    )
+
+
+def _busy(step: Step, build: IndexBuild) -> Failure:
+    first = step.statements[0]
+    return Failure(
+        exit_code=ExitCode.TEMPFAIL,
+        path=step.path,
+        line=first.line,
+        column=first.column,
+        sqlstate="55006",
+        message=f"another session has been building an index on {build.table} for the whole budget",
+        remedy="wait for it; run again",
+        remains="nothing was done",
+    )

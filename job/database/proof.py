@@ -1,0 +1,111 @@
+"""What the catalog says of a statement that ran outside a transaction and was not seen to its end.
+
+Looks only. The index of a build is proved by building the same on an empty copy of the table, in a
+transaction that is rolled back, and comparing what PostgreSQL prints of the two.
+"""
+
+from enum import Enum, auto
+
+from job.concern import PROBE_INDEX, Concern, Detach, IndexBuild, IndexDrop, Repeatable
+from job.database import wire
+from job.database.wire import Connection, literal
+
+
+class Proof(Enum):
+    """What has been proved."""
+
+    DONE = auto()
+    TO_DO = auto()
+    HALF_DONE = auto()  # an invalid index, or a partition that waits for its FINALIZE
+    NOTHING = auto()
+
+
+def prove(conn: Connection, concern: Concern | None) -> Proof:
+    """Judge the traces of a statement."""
+    match concern:
+        case IndexBuild():
+            return _prove_build(conn, concern)
+        case IndexDrop(indexes):
+            there = [f"pg_catalog.to_regclass({literal(name)}) is not null" for name in indexes]
+            return Proof.TO_DO if _is_true(conn, " or ".join(there)) else Proof.DONE
+        case Detach():
+            return _prove_detach(conn, concern)
+        case Repeatable():
+            return Proof.TO_DO
+        case None:
+            return Proof.NOTHING
+
+
+def invalid_index(conn: Connection, build: IndexBuild) -> str | None:
+    """Return the build's index, ready for SQL, when it is there but invalid."""
+    rows = wire.ask(conn, _index_sql(build, "not x.indisvalid"))
+    return rows[0][0] if rows else None
+
+
+def is_being_built(conn: Connection, build: IndexBuild) -> bool:
+    """Say whether another session works on the table's indexes: it holds the lock of a build."""
+    return _is_true(
+        conn,
+        f"""exists (
+            select from pg_catalog.pg_locks
+            where locktype = 'relation' and granted and mode = 'ShareUpdateExclusiveLock'
+              and relation = pg_catalog.to_regclass({literal(build.table)})
+              and database = (select oid from pg_catalog.pg_database
+                              where datname = pg_catalog.current_database())
+              and pid <> pg_catalog.pg_backend_pid())""",
+    )
+
+
+def _prove_build(conn: Connection, build: IndexBuild) -> Proof:
+    rows = wire.ask(conn, _index_sql(build, "true"))
+    if not rows:
+        return Proof.TO_DO
+    _, is_valid, found = rows[0]
+    if is_valid != "t":
+        return Proof.HALF_DONE
+    return Proof.DONE if _shape(found or "") == _shape(_probe(conn, build)) else Proof.NOTHING
+
+
+def _probe(conn: Connection, build: IndexBuild) -> str:
+    """Return the definition that the build gives on an empty copy of its table."""
+    answer = wire.send(
+        conn,
+        f"""begin; create temporary table predeploy_probe (like {build.table} including all);
+        {build.probe};
+        select pg_catalog.pg_get_indexdef('pg_temp.{PROBE_INDEX}'::pg_catalog.regclass)""",
+    )
+    definition = answer.rows(-1)[0][0] if answer.error is None else None
+    wire.roll_back(conn)
+    return definition or ""
+
+
+def _shape(definition: str) -> tuple[bool, str]:
+    """Return whether it is unique, and all that stands behind the table's name."""
+    head, _, shape = definition.partition(" USING ")
+    return head.startswith("CREATE UNIQUE"), shape
+
+
+def _prove_detach(conn: Connection, detach: Detach) -> Proof:
+    rows = wire.ask(
+        conn,
+        f"""select inhdetachpending from pg_catalog.pg_inherits
+        where inhparent = pg_catalog.to_regclass({literal(detach.parent)})
+          and inhrelid = pg_catalog.to_regclass({literal(detach.child)})""",
+    )
+    if not rows:
+        return Proof.DONE
+    return Proof.HALF_DONE if rows[0][0] == "t" else Proof.TO_DO
+
+
+def _index_sql(build: IndexBuild, condition: str) -> str:
+    return f"""
+        select x.indexrelid::pg_catalog.regclass::text, x.indisvalid,
+               pg_catalog.pg_get_indexdef(x.indexrelid)
+        from pg_catalog.pg_index x
+        join pg_catalog.pg_class i on i.oid = x.indexrelid
+        where x.indrelid = pg_catalog.to_regclass({literal(build.table)})
+          and i.relname = {literal(build.name)} and {condition}"""
+
+
+def _is_true(conn: Connection, expression: str) -> bool:
+    return wire.ask(conn, f"select {expression}") == [("t",)]

@@ -1,0 +1,294 @@
+"""Steps outside a transaction: between two states of a row, and settled by proof after a crash."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import Database, run_job, start_job
+
+TABLE = """create table items (id int, name text);
+insert into items select g, g::text from generate_series(1, 100) g;"""
+BUILD = "create index concurrently items_name_idx on items (name);"
+VALID = (
+    "select indexrelid::regclass::text, indisvalid from pg_index where indrelid = 'items'::regclass"
+)
+STEPS = "select file, position, is_done from predeploy.migration order by applied_at"
+
+
+@pytest.fixture
+def environ(database: Database, folder: Callable[..., Path]) -> Callable[..., dict[str, str]]:
+    """Writes migrations and returns the environment of a job that applies them."""
+
+    def write(settings: dict[str, str] | None = None, **files: str) -> dict[str, str]:
+        root = folder({f"migrations/{name}.sql": text for name, text in files.items()})
+        return {
+            "DATABASE_URL": database.url,
+            "PREDEPLOY_SQL_DIR": str(root),
+            **(settings or {}),
+        }
+
+    return write
+
+
+@contextmanager
+def old_snapshot(database: Database) -> Iterator[int]:
+    """An idle transaction with a snapshot, which a concurrent build has to wait for; its pid."""
+    with database.connect() as conn:
+        conn.execute("begin isolation level repeatable read; select count(*) from pg_class")
+        yield conn.info.backend_pid
+
+
+def wait_for(database: Database, condition: str) -> None:
+    """Wait until a query returns a row; fail after 30 s."""
+    end = time.monotonic() + 30
+    with database.connect() as conn:
+        while not conn.execute(condition).fetchall():
+            assert time.monotonic() < end, f"never happened: {condition}"
+            time.sleep(0.02)
+
+
+def report(output: str) -> dict:
+    return json.loads(output.splitlines()[-1])
+
+
+def test_a_file_may_mix_both_kinds(database: Database, environ: Callable[..., dict]) -> None:
+    """Each kind of statement is a step, in file order, and the file is whole at the end."""
+    text = f"{TABLE}\n{BUILD}\nupdate items set name = 'x' where id = 1;\nvacuum items;"
+
+    run_job("run", environ=environ(**{"1_a": text}), check=0)
+
+    assert database.rows(STEPS) == [("1_a.sql", n, True) for n in (1, 2, 3, 4)]
+    assert database.rows(VALID) == [("items_name_idx", True)]
+    assert (
+        report(run_job("run", environ=environ(**{"1_a": text}), check=0).stdout)["outcome"]
+        == "settled"
+    )
+
+
+def test_autocommit_inside_a_transaction_is_refused(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """PostgreSQL would refuse it at run time; the plan does so before anything runs."""
+    done = run_job("run", environ=environ(**{"1_a": f"{TABLE} begin; {BUILD} commit;"}), check=65)
+
+    assert "CREATE INDEX CONCURRENTLY inside BEGIN … COMMIT" in done.stdout
+    assert database.value("select to_regclass('items') is null")
+
+
+def test_a_directive_takes_the_next_statement_out_of_the_transaction(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """A procedure that commits can be called."""
+    text = f"""{TABLE}
+        create procedure in_batches() language plpgsql as $$ begin
+            update items set name = 'a' where id <= 50; commit;
+            update items set name = 'b' where id > 50; commit;
+        end $$;
+        -- predeploy: autocommit
+        call in_batches();"""
+
+    run_job("run", environ=environ(**{"1_a": text}), check=0)
+
+    assert database.rows("select name, count(*) from items group by 1 order by 1") == [
+        ("a", 50),
+        ("b", 50),
+    ]
+
+
+def test_a_killed_build_is_done_by_the_next_run(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """SIGKILL in the middle of CREATE INDEX CONCURRENTLY, then a rerun: one valid index."""
+    settings = environ(**{"1_a": TABLE, "2_b": BUILD})
+    with old_snapshot(database):
+        job = start_job("run", environ=settings)
+        wait_for(database, "select from pg_index where not indisvalid")
+        job.send_signal(signal.SIGKILL)
+        job.communicate(timeout=30)
+
+    run_job("run", environ=settings, check=0)
+
+    assert database.rows(VALID) == [("items_name_idx", True)]
+    assert database.rows(STEPS) == [("1_a.sql", 1, True), ("2_b.sql", 1, True)]
+
+
+def test_a_build_that_waits_too_long_names_who_is_in_its_way(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """At its budget it is cancelled, its invalid index is dropped, and it may be tried again."""
+    settings = environ({"PREDEPLOY_CONCURRENT_BUDGET": "2s"}, **{"1_a": TABLE, "2_b": BUILD})
+    with old_snapshot(database) as pid:
+        done = run_job("run", environ=settings, check=75)
+
+        assert f"pid {pid}" in report(done.stdout)["failure"]["message"]
+        assert database.rows(VALID) == []
+    assert database.rows(STEPS) == [("1_a.sql", 1, True)]
+    run_job("run", environ=settings, check=0)
+    assert database.rows(VALID) == [("items_name_idx", True)]
+
+
+def test_a_build_that_fails_leaves_no_invalid_index(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """Duplicates under a unique build: 81, nothing remains, and after mending it goes on."""
+    twice = f"{TABLE} insert into items values (1, 'twin');"
+    unique = "create unique index concurrently items_id_idx on items (id);"
+    settings = environ(**{"1_a": twice, "2_b": unique})
+
+    done = run_job("run", environ=settings, check=81)
+
+    assert report(done.stdout)["failure"]["sqlstate"] == "23505"
+    assert "nothing remains" in report(done.stdout)["message"]
+    assert database.rows(VALID) == []
+    database.execute("delete from items where name = 'twin'")
+    run_job("run", environ=settings, check=0)
+    assert database.rows(VALID) == [("items_id_idx", True)]
+
+
+def test_an_invalid_index_is_rebuilt_and_not_skipped(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """IF NOT EXISTS would skip for ever what another tool's failed build has left."""
+    guarded = BUILD.replace("concurrently", "concurrently if not exists")
+    run_job("run", environ=environ(**{"1_a": TABLE}), check=0)
+    with old_snapshot(database), database.connect() as other:
+        other.execute("set statement_timeout = '1s'")
+        with pytest.raises(Exception, match="statement timeout"):
+            other.execute(BUILD)
+    assert database.rows(VALID) == [("items_name_idx", False)]
+
+    run_job("run", environ=environ(**{"1_a": TABLE, "2_b": guarded}), check=0)
+
+    assert database.rows(VALID) == [("items_name_idx", True)]
+
+
+def test_a_drop_that_nobody_recorded_is_settled_by_proof(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """The index is gone, so the step is done; it is not run again, where it would fail."""
+    settings = environ(
+        **{"1_a": TABLE, "2_b": BUILD, "3_c": "drop index concurrently items_name_idx;"}
+    )
+    run_job("run", environ=settings, check=0)
+    database.execute("update predeploy.migration set is_done = false where file = '3_c.sql'")
+    database.execute("delete from predeploy.state")
+
+    done = run_job("run", environ=settings, check=0)
+
+    assert "was done by a run that did not live to say so" in done.stdout
+    assert database.rows(STEPS)[-1] == ("3_c.sql", 1, True)
+
+
+def test_a_build_that_nobody_recorded_is_proved_by_its_shape(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """A valid index of that name with the statement's own definition is the step's; it stays."""
+    settings = environ(**{"1_a": TABLE, "2_b": BUILD})
+    run_job("run", environ=settings, check=0)
+    before = database.value("select 'items_name_idx'::regclass::oid")
+    database.execute("update predeploy.migration set is_done = false where file = '2_b.sql'")
+    database.execute("delete from predeploy.state")
+
+    run_job("run", environ=settings, check=0)
+
+    assert database.value("select 'items_name_idx'::regclass::oid") == before
+    assert database.rows(STEPS)[-1] == ("2_b.sql", 1, True)
+
+
+def test_an_index_of_another_shape_proves_nothing(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """81: somebody has to look; the index that is there is left alone."""
+    settings = environ(**{"1_a": TABLE, "2_b": BUILD})
+    run_job("run", environ=settings, check=0)
+    database.execute("drop index items_name_idx; create index items_name_idx on items (id)")
+    database.execute("update predeploy.migration set is_done = false where file = '2_b.sql'")
+
+    done = run_job("run", environ=settings, check=81)
+
+    assert "the catalog does not tell how it ended" in report(done.stdout)["message"]
+    assert database.rows(STEPS)[-1] == ("2_b.sql", 1, False)
+    assert "(id)" in str(database.value("select pg_get_indexdef('items_name_idx'::regclass)"))
+
+
+def test_a_call_that_nobody_recorded_is_not_run_again(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """What leaves no proof is for a person to judge: 81, with what to look at."""
+    text = "create table log (n int);\n-- predeploy: autocommit\ninsert into log values (1);"
+    settings = environ(**{"1_a": text})
+    run_job("run", environ=settings, check=0)
+    database.execute("update predeploy.migration set is_done = false where position = 2")
+    database.execute("delete from predeploy.state")
+
+    done = run_job("run", environ=settings, check=81)
+
+    assert "set is_done in its row of the ledger" in report(done.stdout)["message"]
+    assert database.rows("select n from log") == [(1,)]
+
+
+def test_ten_copies_build_one_index(database: Database, environ: Callable[..., dict]) -> None:
+    """With CONCURRENTLY in the folder nobody deadlocks: ten exits 0 and one valid index."""
+    settings = environ(**{"1_a": TABLE, "2_b": BUILD})
+
+    jobs = [start_job("run", environ=settings) for _ in range(10)]
+    outputs = [job.communicate(timeout=60)[0] for job in jobs]
+
+    assert [job.returncode for job in jobs] == [0] * 10, outputs
+    assert database.rows(VALID) == [("items_name_idx", True)]
+
+
+DUMP = """create table before_copy (id int);
+COPY public.items (id, name) FROM stdin;
+1\tone; commit; -- no SQL
+2\t\\N
+\\.
+insert into before_copy select max(id) from items;
+copy items from stdin;
+3\tthr'ee
+\\.
+"""
+
+
+def test_copy_data_is_part_of_its_step(database: Database, environ: Callable[..., dict]) -> None:
+    """What pg_dump writes goes in with the statements around it, in one transaction."""
+    create = "create table items (id int, name text);"
+
+    run_job("run", environ=environ(**{"1_a": create, "2_b": DUMP}), check=0)
+
+    rows = [(1, "one; commit; -- no SQL"), (2, None), (3, "thr'ee")]
+    assert database.rows("select id, name from items order by 1") == rows
+    assert database.rows("select id from before_copy") == [(2,)]
+    assert database.rows(STEPS) == [("1_a.sql", 1, True), ("2_b.sql", 1, True)]
+
+
+def test_a_bad_line_of_copy_data_is_named(database: Database, environ: Callable[..., dict]) -> None:
+    """The report has the file's own line, and nothing of the step remains."""
+    bad = DUMP.replace("3\tthr'ee", "3\tthree\nfour\tx")
+    create = "create table items (id int, name text);"
+
+    done = run_job("run", environ=environ(**{"1_a": create, "2_b": bad}), check=80)
+
+    failure = report(done.stdout)["failure"]
+    assert (failure["file"], failure["line"], failure["sqlstate"]) == (
+        "migrations/2_b.sql",
+        9,
+        "22P02",
+    )
+    assert database.rows("select * from items") == []
+    assert database.value("select to_regclass('before_copy') is null")
+
+
+def test_an_error_behind_copy_data_has_its_place(environ: Callable[..., dict]) -> None:
+    """Lines and columns are right after data, too."""
+    create = "create table items (id int, name text);"
+    bad = DUMP.replace("max(id)", "max(nothing)")
+
+    done = run_job("run", environ=environ(**{"1_a": create, "2_b": bad}), check=80)
+
+    failure = report(done.stdout)["failure"]
+    assert (failure["line"], failure["column"], failure["sqlstate"]) == (6, 36, "42703")
