@@ -75,6 +75,7 @@ EXAMPLES = [
     ("PREDEPLOY_LOCK_BUDGET", "5m", 300),
     ("PREDEPLOY_DDL_LOCK_TIMEOUT", "500ms", 0.5),
     ("PREDEPLOY_DDL_BUDGET", "1.5h", 5400),
+    ("PREDEPLOY_CONCURRENT_BUDGET", "10m", 600),
     ("PREDEPLOY_DEADLINE", "1h", 3600),
     ("PREDEPLOY_LEDGER_SCHEMA", "ledger_2", "ledger_2"),
     ("PREDEPLOY_REPORT", "out/report.json", Path("out/report.json")),
