@@ -80,7 +80,10 @@ def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> 
     for outcome in execute(place, plan, layer.failed):
         match outcome:
             case StepResult():
-                this.note(LayerReport(layer.name, steps=(outcome,)))
+                findings = tuple(_lost(outcome, loss) for loss in outcome.losses)
+                for finding in findings:
+                    _log_finding(finding)
+                this.note(LayerReport(layer.name, steps=(outcome,), findings=findings))
                 done += 1
             case Failure():
                 not_run = tuple(step.label for step in plan.steps[done + 1 :])
@@ -88,6 +91,10 @@ def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> 
             case None:
                 return True
     return False
+
+
+def _lost(result: StepResult, loss: str) -> Finding:
+    return Finding("taken-away", f"{result.label}: {loss}", is_note=True)
 
 
 def _log_finding(finding: Finding) -> None:

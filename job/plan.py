@@ -80,6 +80,18 @@ class LedgerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Declaration:
+    """A line `-- predeploy: allow VERB TARGET`: a loss that the file means, such as `drop-table t`.
+
+    `target` is a name as the catalog has it: `table`, `table.column`, with or without schema.
+    """
+
+    verb: str
+    target: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One unit of atomicity, retry and reporting: statements that hold together or not at all.
 
@@ -99,6 +111,7 @@ class Step:
     holds_ddl: bool = True
     mode: Mode = Mode.TRANSACTION
     is_resumed: bool = False
+    declarations: tuple[Declaration, ...] = ()
 
     @property
     def label(self) -> str:
@@ -184,6 +197,7 @@ class StepResult:
     duration_s: float
     statements: int
     rows: int
+    losses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,13 @@ _NO_TABLE = "is not one of the tables [critical], [settings]"
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
+class Destructive(Enum):
+    """What becomes of a step that takes something away which its file does not declare."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
+
+
 class LogFormat(Enum):
     """How log lines look; AUTO is PRETTY on a terminal and JSON elsewhere."""
 
@@ -92,6 +99,7 @@ class Settings:
     ddl_budget_s: float = 120
     concurrent_budget_s: float = 1800
     deadline_s: float = 1800
+    destructive: Destructive = Destructive.REFUSE
     ledger_schema: str = "predeploy"
     report_path: Path | None = None
     log_format: LogFormat = LogFormat.AUTO
@@ -165,6 +173,7 @@ SETTINGS = (
     Setting("PREDEPLOY_DDL_BUDGET", "ddl_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_CONCURRENT_BUDGET", "concurrent_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_DEADLINE", "deadline_s", parse_duration, _NUMBERS),
+    Setting("PREDEPLOY_DESTRUCTIVE", "destructive", partial(_parse_choice, Destructive), (str,)),
     Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
     Setting("PREDEPLOY_REPORT", "report_path", Path),
     Setting("PREDEPLOY_LOG_FORMAT", "log_format", partial(_parse_choice, LogFormat), (str,)),

@@ -56,7 +56,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """A comment line `-- predeploy: …`: what it says, in lower case, and the line it is on."""
+    """A comment line `-- predeploy: …`: what it says, its line, and where it ends."""
 
     text: str
     line: int
@@ -248,7 +248,7 @@ def _directives(text: str) -> tuple[Directive, ...]:
         )
         if match:
             end, line, _ = offsets.place(token.end)
-            found.append(Directive(match[1].lower(), line, end))
+            found.append(Directive(match[1], line, end))
     return tuple(found)
 
 
@@ -256,7 +256,7 @@ def _apply(
     directives: tuple[Directive, ...], statements: tuple[Statement, ...]
 ) -> tuple[Statement, ...]:
     """Mark the statement after each `autocommit` directive."""
-    ends = [d.end for d in directives if d.text == "autocommit"]
+    ends = [d.end for d in directives if d.text.lower() == "autocommit"]
     marked = {next((i for i, s in enumerate(statements) if s.start >= end), -1) for end in ends}
     return tuple(
         replace(s, mode=Mode.AUTOCOMMIT) if i in marked else s for i, s in enumerate(statements)

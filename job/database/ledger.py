@@ -5,10 +5,11 @@ version that does not know them: `meta.version` tells.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from job import __version__
-from job.database import wire
+from job.database import sentinel, wire
 from job.database.transaction import settings_sql
 from job.database.wire import Connection, identifier, literal
 from job.errors import JobError, NotObtainedError
@@ -63,10 +64,11 @@ def insert_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:
     )
 
 
-def done_sql(schema: str, entry: LedgerEntry) -> str:
-    """Return the UPDATE that a step ends with: it is done, and how long it took on the server."""
+def done_sql(schema: str, entry: LedgerEntry, losses: Sequence[str] = ()) -> str:
+    """Return the UPDATE that a step ends with: it is done, how long it took, what it took away."""
+    told = f"losses = {literal(json.dumps(losses))}::jsonb, " if losses else ""
     return (
-        f"update {identifier(schema)}.migration set is_done = true, "
+        f"update {identifier(schema)}.migration set is_done = true, {told}"
         "duration_ms = extract(epoch from clock_timestamp() - applied_at) * 1000 "
         f"where {_is(entry)}"
     )
@@ -92,6 +94,8 @@ def ensure(conn: Connection, schema: str, run_id: str) -> None:
     """
     if wire.ask(conn, f"select {exists_sql(schema)}") != [("t",)]:
         _create(conn, schema)
+    if wire.ask(conn, f"select {sentinel.exists_sql(schema)}") != [("t",)]:
+        wire.ask(conn, sentinel.create_sql(schema))
     (version,) = wire.ask(
         conn, f"select value from {identifier(schema)}.meta where key = 'version'"
     ) or [(None,)]
@@ -164,6 +168,7 @@ def _create(conn: Connection, schema: str) -> None:
             run_id text not null,
             applied_at timestamptz not null default clock_timestamp(),
             duration_ms double precision,
+            losses jsonb,
             primary key (file, step_hash, occurrence)
         );
         create table {name}.run (

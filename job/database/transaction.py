@@ -4,9 +4,12 @@ Startup options are never used: poolers refuse or drop them. Names that a server
 (`transaction_timeout` before 17) are left out by asking pg_settings for them.
 """
 
+import math
 from collections.abc import Mapping
 
-from job.database.wire import literal
+from job.database.place import Workplace
+from job.database.wire import Answer, literal
+from job.plan import Step
 
 # An inherited timeout must never kill a migration or the lock; a client that has vanished from
 # the network must free the lock within half a minute.
@@ -22,7 +25,11 @@ _ALWAYS = {
     "tcp_user_timeout": "25s",
 }
 
-RESET = "reset session authorization; reset role; reset all; discard temp; discard sequences"
+# Both go inside each step's transaction, so that nothing of it leaks into the next, whoever's that
+# is behind a pooler. The role comes first: what follows is ours.
+RESET_ROLE = "reset session authorization; reset role"
+RESET = "reset all; discard temp; discard sequences"
+_WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 
 
 def settings_sql(settings: Mapping[str, str]) -> str:
@@ -41,6 +48,26 @@ def step_application(ledger_schema: str) -> str:
     PostgreSQL cuts names at 63 bytes, and so does this.
     """
     return f"predeploy step {ledger_schema}"[:63]
+
+
+def step_settings(place: Workplace, step: Step) -> str:
+    """Return a step's settings: locks are waited for briefly where readers could feel it."""
+    limits = place.settings
+    lock_wait_s = limits.ddl_lock_timeout_s if step.holds_ddl else limits.ddl_budget_s
+    return settings_sql(
+        {
+            "application_name": step_application(limits.ledger_schema),
+            "lock_timeout": f"{math.ceil(lock_wait_s * 1000)}",
+            "statement_timeout": f"{math.ceil(place.deadline.left_s * 1000) + 1}",
+        }
+    )
+
+
+def rows_written(answer: Answer, first: int, count: int) -> int:
+    """Add up what `count` statements inserted, updated or deleted, from result `first` on."""
+    results = answer.results[first : first + count]
+    statuses = [(result.command_status or b"").decode() for result in results]
+    return sum(int(s.split()[-1]) for s in statuses if s.startswith(_WRITES))
 
 
 def _set_sql(settings: Mapping[str, str], is_local: str) -> str:

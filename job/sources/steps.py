@@ -4,11 +4,13 @@ Most files are one step. Pure: the script's text is all that this looks at.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from job import statements
 from job.exit_codes import ExitCode
-from job.plan import Finding, LedgerEntry, Mode, Statement, Step
+from job.plan import Declaration, Finding, LedgerEntry, Mode, Statement, Step
+from job.sources.declarations import allows_commit_inside, read_declarations
 from job.sources.script import Script
 
 
@@ -33,7 +35,8 @@ def steps_of(script: Script) -> ScriptSteps:
         return ScriptSteps(
             (), (_refusal(script, "unreadable", error.line, f"cannot be read: {error}"),)
         )
-    findings = [*_unknown_directives(script, reading.directives)]
+    declared, refused = read_declarations(script.path, reading.directives)
+    findings = [*refused, *_commits_inside(script, reading)]
     if reading.complaint:
         findings.append(
             Finding(
@@ -44,7 +47,7 @@ def steps_of(script: Script) -> ScriptSteps:
     groups = _Groups(script, findings)
     for statement in reading.statements:
         groups.add(statement)
-    return ScriptSteps(_entries(script, groups.finish()), tuple(findings))
+    return ScriptSteps(_entries(script, groups.finish(), declared), tuple(findings))
 
 
 class _Groups:
@@ -94,9 +97,15 @@ class _Groups:
             self._open = []
 
 
-def _entries(script: Script, groups: list[list[Statement]]) -> tuple[Step, ...]:
+def _entries(
+    script: Script,
+    groups: list[list[Statement]],
+    declared: tuple[tuple[int, Declaration], ...],
+) -> tuple[Step, ...]:
+    """Make the steps; a declaration belongs to the step that its line stands in or before."""
     seen: Counter[str] = Counter()
-    steps = []
+    steps: list[Step] = []
+    bound = 0
     for position, group in enumerate(groups, start=1):
         step_hash = statements.digest(group)
         seen[step_hash] += 1
@@ -113,8 +122,14 @@ def _entries(script: Script, groups: list[list[Statement]]) -> tuple[Step, ...]:
             entry,
             holds_ddl=statements.holds_ddl(group),
             mode=Mode.AUTOCOMMIT if alone else Mode.TRANSACTION,
+            declarations=tuple(
+                declaration
+                for at, declaration in declared
+                if at > bound and (position == len(groups) or at <= group[-1].end)
+            ),
         )
         steps.append(step)
+        bound = group[-1].end if group else 0
     return tuple(steps)
 
 
@@ -135,14 +150,16 @@ def _why_refused(script: Script, statement: Statement) -> Finding:
     return _refusal(script, code, statement.line, why)
 
 
-def _unknown_directives(
-    script: Script, directives: tuple[statements.Directive, ...]
-) -> list[Finding]:
-    return [
-        _refusal(script, "unknown-directive", d.line, f"unknown directive {d.text!r}")
-        for d in directives
-        if d.text != "autocommit"
-    ]
+def _commits_inside(script: Script, reading: statements.Reading) -> Iterator[Finding]:
+    """Refuse what may commit by itself unless the file says that it may: nobody can undo that."""
+    if allows_commit_inside(reading.directives):
+        return
+    for statement in reading.statements:
+        if statement.mode is Mode.AUTOCOMMIT and statement.node in ("call_stmt", "do_stmt"):
+            why = f"{statement.what} outside a transaction can commit what nobody can undo"
+            remedy = "say so in a line: -- predeploy: allow commit-inside"
+            finding = _refusal(script, "commit-inside", statement.line, why)
+            yield replace(finding, remedy=remedy)
 
 
 def _refusal(script: Script, code: str, line: int, why: str) -> Finding:

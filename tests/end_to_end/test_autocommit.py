@@ -79,24 +79,35 @@ def test_autocommit_inside_a_transaction_is_refused(
     assert database.value("select to_regclass('items') is null")
 
 
+IN_BATCHES = f"""{TABLE}
+create procedure in_batches() language plpgsql as $$ begin
+    update items set name = 'a' where id <= 50; commit;
+    update items set name = 'b' where id > 50; commit;
+end $$;
+-- predeploy: autocommit
+call in_batches();"""
+
+
 def test_a_directive_takes_the_next_statement_out_of_the_transaction(
     database: Database, environ: Callable[..., dict]
 ) -> None:
-    """A procedure that commits can be called."""
-    text = f"""{TABLE}
-        create procedure in_batches() language plpgsql as $$ begin
-            update items set name = 'a' where id <= 50; commit;
-            update items set name = 'b' where id > 50; commit;
-        end $$;
-        -- predeploy: autocommit
-        call in_batches();"""
+    """A procedure that commits can be called, when the file says that it does."""
+    text = f"-- predeploy: allow commit-inside\n{IN_BATCHES}"
 
     run_job("run", environ=environ(**{"1_a": text}), check=0)
 
-    assert database.rows("select name, count(*) from items group by 1 order by 1") == [
-        ("a", 50),
-        ("b", 50),
-    ]
+    batches = "select name, count(*) from items group by 1 order by 1"
+    assert database.rows(batches) == [("a", 50), ("b", 50)]
+
+
+def test_a_call_that_may_commit_has_to_be_declared(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """65, with the line that says so; nothing has run."""
+    done = run_job("run", environ=environ(**{"1_a": IN_BATCHES}), check=65)
+
+    assert "-- predeploy: allow commit-inside" in done.stdout
+    assert database.value("select to_regclass('items') is null")
 
 
 def test_a_killed_build_is_done_by_the_next_run(

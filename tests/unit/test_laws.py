@@ -8,7 +8,17 @@ import pytest
 JOB = Path(__file__).resolve().parent.parent.parent / "job"
 ROWS = (
     {"exit_codes", "errors", "plan", "secret", "deadline"},
-    {"settings", "endpoint", "statements", "sources", "schema", "snapshot", "report", "concern"},
+    {
+        "settings",
+        "endpoint",
+        "statements",
+        "sources",
+        "schema",
+        "snapshot",
+        "report",
+        "concern",
+        "loss",
+    },
     {"layers", "database"},
     {"journal", "run", "pipeline", "inspection"},
     {"log", "cli", "demo", "embedded", "__main__"},

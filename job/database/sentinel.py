@@ -1,0 +1,154 @@
+"""Notices when a step takes something away, before it commits.
+
+Two functions of ours in the ledger's schema look at the transaction's own counters, at its start
+and at its end: rows deleted from users' tables, rows gone from the catalogs, tables in new files.
+A sign is only a suspicion. It raises (SQLSTATE PD001), the step is rolled back, and run once more
+with a full look before and after. The functions carry the hash of their body in their names and
+are never replaced, since old and new images share them.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from job.database import wire
+from job.database.wire import Connection, identifier, literal
+from job.loss import Holdings, Table
+
+SUSPICION = "PD001"
+
+_SIGNS_BODY = """
+    select coalesce(jsonb_object_agg(signs.oid, signs.gone), '{}') from (
+        select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) as gone
+        from pg_catalog.pg_class c
+        where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relnamespace <> LEDGER::regnamespace
+        union all
+        select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
+             + case c.relname when 'pg_class' then 0
+               else pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) end
+        from pg_catalog.pg_class c
+        where c.oid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_attribute'::regclass,
+                        'pg_catalog.pg_enum'::regclass)
+    ) signs
+    where signs.gone > 0
+"""
+# A table whose catalog row this transaction has written and whose file is not its first may have
+# been emptied or rewritten in it. Subtransactions have later ids than ours, hence age().
+_GUARD_BODY = """
+declare
+    suspects jsonb;
+begin
+    select jsonb_agg(s.oid) into suspects from (
+        select key as oid from jsonb_each_text(SIGNS()) now
+        where now.value::bigint > coalesce((before ->> now.key)::bigint, 0)
+        union
+        select c.oid::text from pg_catalog.pg_class c
+        where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relfilenode <> c.oid
+          and c.relpersistence <> 't' and c.relnamespace <> LEDGER::regnamespace
+          and age(c.xmin) <= age(pg_current_xact_id()::xid)
+    ) s;
+    if is_forced or suspects is not null or current_setting('track_counts') = 'off' then
+        raise exception using errcode = 'PD001', message = 'something may have been lost',
+            detail = coalesce(suspects, '[]')::text;
+    end if;
+end
+"""
+
+
+def functions(schema: str) -> tuple[str, str]:
+    """Return the qualified names of the two functions: the signs and the guard."""
+    return _name(schema, "signs", _signs_body(schema)), _name(schema, "guard", _guard_body(schema))
+
+
+def create_sql(schema: str) -> str:
+    """Return the statements that make the functions; once a ledger and version."""
+    signs, guard = functions(schema)
+    return f"""
+        create function {signs}() returns jsonb
+            language sql volatile set search_path = pg_catalog as {literal(_signs_body(schema))};
+        create function {guard}(before jsonb, is_forced boolean) returns void
+            language plpgsql volatile set search_path = pg_catalog
+            as {literal(_guard_body(schema))}"""
+
+
+def exists_sql(schema: str) -> str:
+    """Return an expression: whether this version's functions are there."""
+    _, guard = functions(schema)
+    return f"pg_catalog.to_regprocedure({literal(guard + '(jsonb, boolean)')}) is not null"
+
+
+def begin_sql(schema: str) -> str:
+    """Return the SELECT with which a step remembers the counters that it starts from."""
+    signs, _ = functions(schema)
+    return f"select pg_catalog.set_config('predeploy.signs', {signs}()::text, true)"
+
+
+def guard_sql(schema: str, *, is_forced: bool) -> str:
+    """Return the SELECT that raises PD001 with the suspects' OIDs as detail, or does nothing.
+
+    Forced, it always raises: a step that declares losses gets the full look in any case.
+    """
+    _, guard = functions(schema)
+    start = "coalesce(nullif(pg_catalog.current_setting('predeploy.signs', true), ''), '{}')"
+    return f"select {guard}({start}::jsonb, {is_forced})"
+
+
+def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Holdings:
+    """Look at what there is to lose, in the open transaction; count the suspects' rows.
+
+    A partition is counted at its root, so that a row that moves is not lost.
+    """
+    theirs = f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}"""
+    tables = wire.ask(
+        conn,
+        f"""select c.oid, concat_ws('.', n.nspname, c.relname), c.relfilenode,
+                   coalesce(pg_catalog.pg_partition_root(c.oid)::oid, c.oid),
+                   pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
+            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.relkind in ('r', 'p', 'm') and {theirs}""",
+    )
+    columns = wire.ask(
+        conn,
+        f"""select a.attrelid, a.attnum, concat_ws('.', n.nspname, c.relname, a.attname)
+            from pg_catalog.pg_attribute a
+            join pg_catalog.pg_class c on c.oid = a.attrelid
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped and {theirs}""",
+    )
+    labels = wire.ask(
+        conn,
+        f"""select e.oid, concat_ws('.', n.nspname, t.typname, e.enumlabel)
+            from pg_catalog.pg_enum e
+            join pg_catalog.pg_type t on t.oid = e.enumtypid
+            join pg_catalog.pg_namespace n on n.oid = t.typnamespace where {theirs}""",
+    )
+    wanted = set(suspects)
+    roots = {int(oid or 0): int(root or 0) for oid, _, _, root, _ in tables}
+    counted = {root for oid, root in roots.items() if oid in wanted}
+    rows = {oid: _count(conn, oid) for oid in counted}
+    return Holdings(
+        {
+            int(oid or 0): Table(name or "", int(node or 0), rows.get(int(oid or 0)), int(ins or 0))
+            for oid, name, node, _, ins in tables
+        },
+        {(int(oid or 0), int(number or 0)): name or "" for oid, number, name in columns},
+        {int(oid or 0): name or "" for oid, name in labels},
+    )
+
+
+def _count(conn: Connection, oid: int) -> int:
+    (name,) = wire.ask(conn, f"select {oid}::pg_catalog.oid::pg_catalog.regclass::text")[0]
+    return int(wire.ask(conn, f"select count(*) from {name}")[0][0] or 0)
+
+
+def _signs_body(schema: str) -> str:
+    return _SIGNS_BODY.replace("LEDGER", literal(identifier(schema)))
+
+
+def _guard_body(schema: str) -> str:
+    signs = _name(schema, "signs", _signs_body(schema))
+    return _GUARD_BODY.replace("SIGNS", signs).replace("LEDGER", literal(identifier(schema)))
+
+
+def _name(schema: str, purpose: str, body: str) -> str:
+    digest = hashlib.sha256(body.encode()).hexdigest()[:12]
+    return f"{identifier(schema)}.{purpose}_{digest}"

@@ -1,0 +1,129 @@
+"""What a step took away: tables, columns, labels and rows that were there before it.
+
+Pure: two looks at the same transaction go in, losses come out. Identity is PostgreSQL's own (OIDs
+and column numbers), never a name, so a rename is no loss, and a column that was dropped and added
+again is one.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from job.plan import Declaration
+
+
+class Verb(Enum):
+    """What a `-- predeploy: allow VERB OBJECT` may declare."""
+
+    DROP_TABLE = "drop-table"
+    DROP_COLUMN = "drop-column"
+    DROP_LABEL = "drop-label"
+    DELETE = "delete"
+    TRUNCATE = "truncate"
+    RENAME = "rename"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table at one moment: its name, its file on disk, and, where counted, its rows.
+
+    `inserted` counts the rows that the transaction has put into it so far.
+    """
+
+    name: str
+    filenode: int
+    rows: int | None = None
+    inserted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What there is to lose: tables by OID, columns by (OID, number), labels by OID."""
+
+    tables: Mapping[int, Table]
+    columns: Mapping[tuple[int, int], str]
+    labels: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Something that is no more. `target` is its name before the step; `rows` how many went."""
+
+    verb: Verb
+    target: str
+    rows: int = 0
+
+    def __str__(self) -> str:
+        """For a message: `delete public.users (3 rows)`."""
+        amount = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        return f"{self.verb.value} {self.target}" + (f" ({amount})" if self.rows else "")
+
+
+def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
+    """Compare; columns of a table that is gone are not told one by one."""
+    gone = [
+        Loss(Verb.DROP_TABLE, table.name, table.rows or 0)
+        for oid, table in before.tables.items()
+        if oid not in after.tables
+    ]
+    columns = [
+        Loss(Verb.DROP_COLUMN, name)
+        for (oid, number), name in before.columns.items()
+        if (oid, number) not in after.columns and oid in after.tables
+    ]
+    labels = [
+        Loss(Verb.DROP_LABEL, name)
+        for oid, name in before.labels.items()
+        if oid not in after.labels
+    ]
+    return (*gone, *columns, *labels, *_fewer_rows(before, after))
+
+
+def renames(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
+    """Return what has another name now: no loss, but an app that is running may not like it."""
+    tables = {oid: table.name for oid, table in before.tables.items()}
+    now = {oid: table.name for oid, table in after.tables.items()}
+    return (
+        *(Loss(Verb.RENAME, name) for oid, name in tables.items() if now.get(oid, name) != name),
+        *(
+            Loss(Verb.RENAME, name)
+            for key, name in before.columns.items()
+            if _last(after.columns.get(key, name)) != _last(name)
+        ),
+    )
+
+
+def undeclared(found: Iterable[Loss], declarations: Iterable[Declaration]) -> tuple[Loss, ...]:
+    """Return the losses that nobody has declared."""
+    return tuple(loss for loss in found if not any(_covers(d, loss) for d in declarations))
+
+
+def unused(found: Iterable[Loss], declarations: Iterable[Declaration]) -> tuple[Declaration, ...]:
+    """Return the declarations of what did not happen: a misspelt object, or a forgotten line."""
+    seen = tuple(found)
+    return tuple(d for d in declarations if not any(_covers(d, loss) for loss in seen))
+
+
+def _fewer_rows(before: Holdings, after: Holdings) -> Iterable[Loss]:
+    for oid, table in before.tables.items():
+        now = after.tables.get(oid)
+        if now is None or table.rows is None or now.rows is None:
+            continue
+        is_new_file = now.filenode != table.filenode
+        # A file that was emptied and filled again holds no old row, however many new ones.
+        expected = table.rows + (now.inserted - table.inserted if is_new_file else 0)
+        if now.rows < expected:
+            verb = Verb.TRUNCATE if is_new_file else Verb.DELETE
+            yield Loss(verb, table.name, min(expected - now.rows, table.rows))
+
+
+def _covers(declaration: Declaration, loss: Loss) -> bool:
+    wanted = declaration.target
+    return declaration.verb == loss.verb.value and wanted in (
+        loss.target,
+        loss.target.removeprefix("public."),
+    )
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]

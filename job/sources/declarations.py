@@ -1,0 +1,44 @@
+"""The `-- predeploy:` lines of a file: what they declare, and which of them mean nothing."""
+
+from job.exit_codes import ExitCode
+from job.loss import Verb
+from job.plan import Declaration, Finding
+from job.statements import Directive
+
+_AUTOCOMMIT = "autocommit"
+_COMMIT_INSIDE = "allow commit-inside"
+_KNOWN = ", ".join(f"allow {verb.value} OBJECT" for verb in Verb)
+
+
+def allows_commit_inside(directives: tuple[Directive, ...]) -> bool:
+    """Whether the file says that what it calls may commit by itself."""
+    return any(" ".join(d.text.lower().split()) == _COMMIT_INSIDE for d in directives)
+
+
+def read_declarations(
+    path: str, directives: tuple[Directive, ...]
+) -> tuple[tuple[tuple[int, Declaration], ...], tuple[Finding, ...]]:
+    """Return the declarations, each with the offset where its line ends, and the refusals (65)."""
+    verbs = {verb.value for verb in Verb}
+    declared: list[tuple[int, Declaration]] = []
+    findings: list[Finding] = []
+    for directive in directives:
+        words = directive.text.split()
+        lowered = " ".join(words).lower()
+        if lowered in (_AUTOCOMMIT, _COMMIT_INSIDE):
+            continue
+        match words:
+            case [allow, verb, target] if allow.lower() == "allow" and verb.lower() in verbs:
+                declared.append((directive.end, Declaration(verb.lower(), target, directive.line)))
+            case _:
+                findings.append(_unknown(path, directive))
+    return tuple(declared), tuple(findings)
+
+
+def _unknown(path: str, directive: Directive) -> Finding:
+    return Finding(
+        "unknown-directive",
+        f"{path}:{directive.line}: unknown directive {directive.text!r}",
+        f"write {_AUTOCOMMIT}, {_COMMIT_INSIDE}, or one of {_KNOWN}",
+        ExitCode.BAD_SOURCES,
+    )

@@ -1,0 +1,265 @@
+"""The loss sentinel: whatever takes something away is refused unless the file says so."""
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import Database, run_job
+
+SETUP = """
+create table parents (id int primary key, name text);
+create table items (id int primary key, parent int references parents (id), n int, t text);
+create table measures (at int, v int) partition by range (at);
+create table measures_low partition of measures for values from (0) to (100);
+create table measures_high partition of measures for values from (100) to (200);
+create type mood as enum ('good', 'bad');
+insert into parents select g, 'p' || g from generate_series(1, 5) g;
+insert into items select g, 1 + g % 5, g, 'x' from generate_series(1, 20) g;
+insert into measures select g, g from generate_series(0, 199, 10) g;
+create function wipe() returns void language sql as 'delete from items where id > 10';
+create function wipe_at_commit() returns trigger language plpgsql as
+    $$ begin delete from items where id = 1; return null; end $$;
+create constraint trigger late after update on parents deferrable initially deferred
+    for each row execute function wipe_at_commit();
+"""
+EVERYTHING = """
+select (select count(*) from parents), (select count(*) from items),
+       (select count(*) from measures),
+       (select array_agg(attname::text order by attnum) from pg_attribute
+        where attrelid = 'items'::regclass and attnum > 0 and not attisdropped),
+       (select array_agg(enumlabel::text order by enumsortorder) from pg_enum),
+       (select md5(string_agg(i::text, ',' order by id)) from items i)
+"""
+
+# What the file says, what the report must call it, and the declaration that lets it pass.
+LOSSES = {
+    "drop-table-in-do": (
+        "do $$ begin drop table items; end $$",
+        "drop-table public.items",
+        ["drop-table items"],
+    ),
+    "delete-in-function": ("select wipe()", "delete public.items (10 rows)", ["delete items"]),
+    "delete-at-commit": (
+        "update parents set name = 'y' where id = 2",
+        "delete public.items (1 row)",
+        ["delete public.items"],
+    ),
+    "truncate": ("truncate items", "truncate public.items (20 rows)", ["truncate items"]),
+    "truncate-then-insert": (
+        "truncate items; insert into items select g, 1, g, 'new' from generate_series(1, 20) g",
+        "truncate public.items (20 rows)",
+        ["truncate items"],
+    ),
+    "truncate-then-insert-more": (
+        "truncate items; insert into items select g, 1, g, 'new' from generate_series(1, 90) g",
+        "truncate public.items (20 rows)",
+        ["truncate items"],
+    ),
+    "replace-by-another": (
+        (
+            "create table items2 (like items); insert into items2 select * from items;"
+            " drop table items; alter table items2 rename to items"
+        ),
+        "drop-table public.items",
+        ["drop-table items"],
+    ),
+    "drop-column-add-column": (
+        "alter table items drop column n, add column n int",
+        "drop-column public.items.n",
+        ["drop-column items.n"],
+    ),
+    "drop-column-by-cascade": (
+        "drop type mood",
+        "drop-label public.mood.good",
+        ["drop-label mood.good", "drop-label mood.bad"],
+    ),
+    "delete-from-a-partition": (
+        "delete from measures where at < 50",
+        "delete public.measures (5 rows)",
+        ["delete measures"],
+    ),
+    "drop-schema": (
+        "create schema s; alter table items set schema s; drop schema s cascade",
+        "drop-table public.items",
+        ["drop-table items"],
+    ),
+    "delete-behind-ddl": (
+        "alter table parents add column note text; delete from items where id = 7",
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
+}
+
+# What may look like a loss and is none.
+HARMLESS = {
+    "delete-rolled-back": (
+        "do $$ begin delete from items; raise exception 'no';"
+        " exception when others then null; end $$"
+    ),
+    "rows-move-between-partitions": "update measures set at = at + 100 where at < 100",
+    "rewrite": "alter table items alter column n type bigint",
+    "rename-table": "alter table items rename to things; alter table things rename to items",
+    "drop-index": "create index i on items (n); drop index i",
+    "drop-view": "create view v as select 1 as one; drop view v",
+    "own-table": "create table mine (id int); insert into mine values (1); drop table mine",
+    "temp-table": "create temp table t as select * from items; delete from t; drop table t",
+    "delete-then-insert": (
+        "create temp table t as select * from items where id = 3; delete from items where id = 3;"
+        " insert into items select * from t"
+    ),
+    "insert": "insert into items values (21, 1, 1, 'x')",
+    "not-null": "alter table items alter column n set not null",
+}
+
+
+@pytest.fixture
+def migrate(database: Database, folder: Callable[..., Path]) -> Callable[..., tuple[int, dict]]:
+    """Applies SETUP and one more file; returns exit code and report."""
+
+    def run(text: str, **settings: str) -> tuple[int, dict]:
+        root = folder({"migrations/1_setup.sql": SETUP, "migrations/2_step.sql": text})
+        environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root), **settings}
+        done = run_job("run", environ=environ)
+        return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture
+def before(migrate: Callable[..., tuple[int, dict]], database: Database) -> list[tuple]:
+    """Everything there is to lose, before the step."""
+    assert migrate("select 1;")[0] == 0
+    database.execute("delete from predeploy.migration where file = '2_step.sql'")
+    return database.rows(EVERYTHING)
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_an_undeclared_loss_is_refused(
+    case: str, migrate: Callable[..., tuple[int, dict]], before: list[tuple], database: Database
+) -> None:
+    """84: the report names what would be lost, and every row, column and label is still there."""
+    text, told, _ = LOSSES[case]
+
+    code, report = migrate(text)
+
+    assert (code, report["failure"]["file"]) == (84, "migrations/2_step.sql")
+    assert told in report["failure"]["message"]
+    assert database.rows(EVERYTHING) == before
+    assert database.rows("select file from predeploy.migration") == [("1_setup.sql",)]
+
+
+@pytest.mark.usefixtures("before")
+@pytest.mark.parametrize("case", LOSSES)
+def test_a_declared_loss_is_done_and_counted(
+    case: str, migrate: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """With its line in the file the step runs; ledger and report say what went."""
+    text, told, allowed = LOSSES[case]
+    lines = "".join(f"-- predeploy: allow {declaration}\n" for declaration in allowed)
+
+    code, report = migrate(lines + text)
+
+    assert code == 0, report
+    (losses,) = database.rows("select losses from predeploy.migration where file = '2_step.sql'")[0]
+    assert told in losses
+    assert any(told in finding["message"] for finding in report["findings"])
+
+
+@pytest.mark.usefixtures("before")
+@pytest.mark.parametrize("case", HARMLESS)
+def test_what_loses_nothing_raises_no_alarm(
+    case: str, migrate: Callable[..., tuple[int, dict]]
+) -> None:
+    """A suspicion that the second look dispels costs one more try and nothing else."""
+    code, report = migrate(HARMLESS[case])
+
+    assert code == 0, report
+
+
+def test_a_declaration_of_one_loss_does_not_cover_another(
+    migrate: Callable[..., tuple[int, dict]], before: list[tuple], database: Database
+) -> None:
+    """Only what is named may go."""
+    code, report = migrate(
+        "-- predeploy: allow delete items\ndelete from items; delete from measures"
+    )
+
+    assert code == 84
+    assert "delete public.measures (20 rows)" in report["failure"]["message"]
+    assert "public.items" not in report["failure"]["message"]
+    assert database.rows(EVERYTHING) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "allow delete itmes",
+        "allow drop-table items",
+        "allow destroy items",
+        "alow delete items",
+        "allow delete",
+    ],
+)
+def test_a_declaration_that_means_nothing_is_refused(
+    line: str, migrate: Callable[..., tuple[int, dict]], before: list[tuple], database: Database
+) -> None:
+    """65: misspelt, unknown, or of something that the step does not do."""
+    code, _ = migrate(f"-- predeploy: {line}\nupdate items set n = 0 where id = 1")
+
+    assert code == 65
+    assert database.rows(EVERYTHING) == before
+
+
+@pytest.mark.usefixtures("before")
+def test_policy_allow_lets_losses_pass_and_tells_them(
+    migrate: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """PREDEPLOY_DESTRUCTIVE=allow is for a throw-away database; the report still says what went."""
+    code, report = migrate("delete from items", PREDEPLOY_DESTRUCTIVE="allow")
+
+    assert code == 0
+    assert any("delete public.items (20 rows)" in f["message"] for f in report["findings"])
+    assert database.value("select count(*) from items") == 0
+
+
+@pytest.mark.usefixtures("before")
+def test_rows_that_others_delete_meanwhile_are_not_our_loss(
+    migrate: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """The second look is one moment: another session's deletes do not count as the step's."""
+    step = """
+        delete from items where id = 5; insert into items values (5, 1, 5, 'x');
+        select pg_sleep(2);"""
+    asleep = "select from pg_stat_activity where wait_event = 'PgSleep'"
+    with ThreadPoolExecutor() as pool, database.connect() as other:
+        running = pool.submit(migrate, step)
+        while not running.done():
+            if other.execute(asleep).fetchall():
+                other.execute("delete from items where id in (select max(id) from items)")
+            time.sleep(0.3)
+
+        code, report = running.result()
+
+    assert code == 0, report
+    assert database.value("select count(*) < 20 from items")
+
+
+def test_a_step_that_switches_its_role_is_watched_too(
+    migrate: Callable[..., tuple[int, dict]], before: list[tuple], database: Database
+) -> None:
+    """The guard runs as ourselves, whatever role the step has taken."""
+    database.execute(
+        "drop role if exists sentinel_guest; create role sentinel_guest;"
+        "grant select, delete on items to sentinel_guest"
+    )
+
+    try:
+        code, _ = migrate("set role sentinel_guest; delete from items where id = 1")
+    finally:
+        database.execute("drop owned by sentinel_guest; drop role sentinel_guest")
+
+    assert code == 84
+    assert database.rows(EVERYTHING) == before
