@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from job.declaration import DECLARATION, CriticalTable, read_critical, read_tables
 from job.endpoint import URL_VARIABLES, Endpoint, EndpointError, endpoint_from_environ
 from job.errors import SettingsError
 from job.secret import Secret
@@ -23,14 +24,12 @@ RELEASE_COMMAND_DEADLINE_S = 270
 """Fly ends a release command after 300 s; the rest is for the report and the roll back."""
 
 _PREFIX = "PREDEPLOY_"
-_DECLARATION = "predeploy.toml: "
 _MAX_PASSWORD_BYTES = 72  # bcrypt reads no more
 _MIN_DURATION_S, _MAX_DURATION_S = 0.001, 24 * 3600  # PostgreSQL takes 0 ms as no limit
 _NO_ENDPOINT = (
     f"no database is named: set one of {', '.join(URL_VARIABLES)}, PGHOST, PGHOSTADDR, PGSERVICE "
     "(the first that is set wins); libpq's default socket is never used"
 )
-_NO_TABLE = "is not one of the tables [critical], [settings]"
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -71,20 +70,6 @@ class Admin:
     def identity(self) -> tuple[tuple[str, str], ...]:
         """Return who it is, under the names that a seed's placeholders have."""
         return (("admin_username", self.username), ("admin_email", self.email))
-
-
-@dataclass(frozen=True, slots=True)
-class CriticalTable:
-    """A table without which the app cannot run, and the columns that it must have."""
-
-    schema: str
-    table: str
-    columns: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """Return `schema.table`, as facts name it."""
-        return f"{self.schema}.{self.table}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +186,14 @@ def parse_settings(
     """
     found = list(problems)
     endpoint = _endpoint(environ, found)
-    declared = _tables(declaration, found)
+    declared = read_tables(declaration, found)
     is_release = environ.get("RELEASE_COMMAND") == "1"
     values: dict[str, Any] = {
         "sql_dir": default_sql_dir,
         **({"deadline_s": RELEASE_COMMAND_DEADLINE_S} if is_release else {}),
         **_declared(declared.get("settings", {}), found),
         **_from_environ(environ, found),
-        "critical": _critical(declared.get("critical", {}), found),
+        "critical": read_critical(declared.get("critical", {}), found),
         "admin": _admin(environ, found),
     }
     found += _unknown_variables(environ)
@@ -294,30 +279,11 @@ def _admin_problems(given: Mapping[str, str]) -> Iterator[str]:
         yield "ADMIN_PASSWORD_HASH is not a bcrypt hash ($2b$12$ and 53 characters)"
 
 
-def _tables(declaration: str | None, found: list[str]) -> dict[str, dict[str, object]]:
-    tables = _toml(declaration, found) if declaration else {}
-    known = {name for name in ("critical", "settings") if isinstance(tables.get(name), dict)}
-    found += [f"{_DECLARATION}{name!r} {_NO_TABLE}" for name in tables if name not in known]
-    return {name: tables[name] for name in known}
-
-
-def _toml(declaration: str, found: list[str]) -> dict[str, Any]:
-    import tomllib  # noqa: PLC0415 - only who has a declaration pays for it
-
-    try:
-        return tomllib.loads(declaration)
-    except (ValueError, RecursionError) as error:
-        at = re.search(r"at line (\d+)", str(error))
-    line = at[1] if at else len(declaration.splitlines())
-    found.append(f"{_DECLARATION}line {line} is not valid TOML")
-    return {}
-
-
 def _declared(table: Mapping[str, object], found: list[str]) -> dict[str, object]:
     settings = {setting.key: setting for setting in SETTINGS if setting.types}
     values: dict[str, object] = {}
     for key, value in table.items():
-        name = f"{_DECLARATION}{key}"
+        name = f"{DECLARATION}{key}"
         if key not in settings:
             found.append(f"{name} is no setting of [settings]{_nearest(key, list(settings))}")
         elif type(value) not in settings[key].types:
@@ -327,35 +293,3 @@ def _declared(table: Mapping[str, object], found: list[str]) -> dict[str, object
             text = f"{value:f}" if isinstance(value, float) else str(value)
             values |= _parsed(settings[key], text, name, found)
     return values
-
-
-def _critical(declared: Mapping[str, object], found: list[str]) -> tuple[CriticalTable, ...]:
-    tables: dict[tuple[str, str], CriticalTable] = {}
-    for name, value in _flat(declared):
-        match = re.fullmatch(r"(?:([^.]+)\.)?([^.]+)", name)
-        key = (match[1] or "public", match[2]) if match else ("", "")
-        columns = _columns(value)
-        if not match:
-            found.append(f"{_DECLARATION}[critical] {name!r} is not named table or schema.table")
-        elif key in tables:
-            found.append(f"{_DECLARATION}[critical] {name!r} is there twice")
-        elif columns is None:
-            found.append(f"{_DECLARATION}[critical] {name!r} must be a list of different columns")
-        else:
-            tables[key] = CriticalTable(*key, columns)
-    return tuple(tables.values())
-
-
-def _flat(declared: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    # TOML reads `schema.table = [...]` without quotes as a table in a table
-    for name, value in declared.items():
-        if isinstance(value, dict):
-            yield from ((f"{name}.{table}", columns) for table, columns in value.items())
-        else:
-            yield name, value
-
-
-def _columns(value: object) -> tuple[str, ...] | None:
-    columns: list[Any] = value if isinstance(value, list) else [None]
-    are_names = all(isinstance(column, str) and column for column in columns)
-    return tuple(columns) if are_names and len(set(columns)) == len(columns) else None

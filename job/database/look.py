@@ -12,9 +12,10 @@ from job.database import ledger, wire
 from job.database.fingerprint import fingerprint_sql
 from job.database.transaction import settings_sql
 from job.database.wire import Answer, Connection, literal
+from job.declaration import CriticalTable
 from job.schema.facts import Fact
 from job.schema.kinds import CATALOGS, Kind
-from job.settings import CriticalTable, Settings
+from job.settings import Settings
 from job.snapshot import Response, Snapshot, View
 from job.sources import Sources
 from job.sources.checks import read_check

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from job import statements
 from job.exit_codes import ExitCode
 from job.plan import Declaration, Finding, LedgerEntry, Mode, Statement, Step
-from job.sources.declarations import allows_commit_inside, read_declarations
+from job.sources.directives import allows_commit_inside, read_declarations
 from job.sources.script import Script
 
 

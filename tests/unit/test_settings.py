@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from job.declaration import CriticalTable
 from job.endpoint import URL_VARIABLES, Endpoint, parse_endpoint
 from job.errors import SettingsError
 from job.exit_codes import ExitCode
@@ -18,7 +19,6 @@ from job.settings import (
     FILE_VARIABLES,
     SETTINGS,
     Admin,
-    CriticalTable,
     Destructive,
     LogFormat,
     LogLevel,

@@ -1,0 +1,76 @@
+"""predeploy.toml: what the app cannot live without. Text in, values and problems out."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DECLARATION = "predeploy.toml: "
+_NO_TABLE = "is not one of the tables [critical], [settings]"
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalTable:
+    """A table without which the app cannot run, and the columns that it must have."""
+
+    schema: str
+    table: str
+    columns: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Return `schema.table`, as facts name it."""
+        return f"{self.schema}.{self.table}"
+
+
+def read_tables(declaration: str | None, found: list[str]) -> dict[str, dict[str, object]]:
+    """Return the tables of the file by name; what is wrong with it goes to `found`."""
+    tables = _toml(declaration, found) if declaration else {}
+    known = {name for name in ("critical", "settings") if isinstance(tables.get(name), dict)}
+    found += [f"{DECLARATION}{name!r} {_NO_TABLE}" for name in tables if name not in known]
+    return {name: tables[name] for name in known}
+
+
+def _toml(declaration: str, found: list[str]) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - only who has a declaration pays for it
+
+    try:
+        return tomllib.loads(declaration)
+    except (ValueError, RecursionError) as error:
+        at = re.search(r"at line (\d+)", str(error))
+    line = at[1] if at else len(declaration.splitlines())
+    found.append(f"{DECLARATION}line {line} is not valid TOML")
+    return {}
+
+
+def read_critical(declared: Mapping[str, object], found: list[str]) -> tuple[CriticalTable, ...]:
+    """Return the critical tables that `[critical]` names; problems go to `found`."""
+    tables: dict[tuple[str, str], CriticalTable] = {}
+    for name, value in _flat(declared):
+        match = re.fullmatch(r"(?:([^.]+)\.)?([^.]+)", name)
+        key = (match[1] or "public", match[2]) if match else ("", "")
+        columns = _columns(value)
+        if not match:
+            found.append(f"{DECLARATION}[critical] {name!r} is not named table or schema.table")
+        elif key in tables:
+            found.append(f"{DECLARATION}[critical] {name!r} is there twice")
+        elif columns is None:
+            found.append(f"{DECLARATION}[critical] {name!r} must be a list of different columns")
+        else:
+            tables[key] = CriticalTable(*key, columns)
+    return tuple(tables.values())
+
+
+def _flat(declared: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    # TOML reads `schema.table = [...]` without quotes as a table in a table
+    for name, value in declared.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{table}", columns) for table, columns in value.items())
+        else:
+            yield name, value
+
+
+def _columns(value: object) -> tuple[str, ...] | None:
+    columns: list[Any] = value if isinstance(value, list) else [None]
+    are_names = all(isinstance(column, str) and column for column in columns)
+    return tuple(columns) if are_names and len(set(columns)) == len(columns) else None
