@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from job.sources.native import version_of
+
 DECLARATION = "predeploy.toml: "
 _NO_TABLE = "is not one of the tables [critical], [settings]"
 
@@ -27,8 +29,20 @@ def read_tables(declaration: str | None, found: list[str]) -> dict[str, dict[str
     """Return the tables of the file by name; what is wrong with it goes to `found`."""
     tables = _toml(declaration, found) if declaration else {}
     known = {name for name in ("critical", "settings") if isinstance(tables.get(name), dict)}
-    found += [f"{DECLARATION}{name!r} {_NO_TABLE}" for name in tables if name not in known]
+    strange = [name for name in tables if name not in {*known, "baseline"}]
+    found += [f"{DECLARATION}{name!r} {_NO_TABLE}" for name in strange]
     return {name: tables[name] for name in known}
+
+
+def read_baseline(declaration: str | None, found: list[str]) -> int | None:
+    """Return the version up to which files count as done in a database without a ledger."""
+    value = _toml(declaration, []).get("baseline") if declaration else None
+    if value is None:
+        return None
+    version = version_of(value) if isinstance(value, str) else None
+    if version is None:
+        found.append(f'{DECLARATION}baseline must be a version as a file has it, such as "0042"')
+    return version
 
 
 def _toml(declaration: str, found: list[str]) -> dict[str, Any]:

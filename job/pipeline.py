@@ -47,6 +47,8 @@ def _run_layers(this: Journal, place: Workplace) -> Report:
         exit_code = this.layers[layer.name].exit_code
         if exit_code is not ExitCode.OK:
             return this.report(Outcome.FAILED, exit_code)
+    if snapshot.is_adopting:
+        ledger.end_adoption(place.work, place.settings.ledger_schema)
     if is_ahead(this.sources, snapshot.ledger):
         return this.report(Outcome.AHEAD, ExitCode.OK)
     key = settled.settled_key(place.settings, this.sources, this.server_version)
@@ -67,7 +69,8 @@ def _run_layer(this: Journal, place: Workplace, layer: Layer) -> Snapshot:
         if plan.refusal:
             return snapshot
         if not this.has_begun:
-            ledger.ensure(place.work, place.settings.ledger_schema, this.id)
+            about = {"adopting": "true"} if snapshot.has_tables else {}
+            ledger.ensure(place.work, place.settings.ledger_schema, this.id, about)
             this.has_begun = True
         if not _is_overtaken(this, place, layer, plan):
             return snapshot

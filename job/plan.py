@@ -18,6 +18,7 @@ class Mode(Enum):
     AUTOCOMMIT = "autocommit"  # refused inside a transaction block (25001)
     BEGIN = "begin"
     COMMIT = "commit"
+    RECORD = "record"  # what a baseline says was done already
     REFUSED = "refused"  # would break a step open, or leave the connection in COPY mode
 
 
@@ -100,7 +101,8 @@ class Step:
     that the step writes first; None for a step that keeps none. With `binds` (one tuple of values
     for each statement, `$1` first) the statements are sent one by one; without, as one message.
     In `mode` AUTOCOMMIT it is one statement outside a transaction; `is_resumed` then says that the
-    ledger knows of an earlier start.
+    ledger knows of an earlier start. In mode RECORD it is written down and not run. With
+    `is_replay` the database was there before the ledger, and what was there must not change.
     """
 
     path: str
@@ -111,6 +113,7 @@ class Step:
     holds_ddl: bool = True
     mode: Mode = Mode.TRANSACTION
     is_resumed: bool = False
+    is_replay: bool = False
     declarations: tuple[Declaration, ...] = ()
 
     @property

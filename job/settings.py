@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from job.declaration import DECLARATION, CriticalTable, read_critical, read_tables
+from job.declaration import DECLARATION, CriticalTable, read_baseline, read_critical, read_tables
 from job.endpoint import URL_VARIABLES, Endpoint, EndpointError, endpoint_from_environ
 from job.errors import SettingsError
 from job.secret import Secret
@@ -92,6 +92,7 @@ class Settings:
     step_summary_path: Path | None = None
     admin: Admin | None = None
     critical: tuple[CriticalTable, ...] = ()
+    baseline: int | None = None
 
     @property
     def identity(self) -> tuple[tuple[str, str], ...]:
@@ -193,6 +194,7 @@ def parse_settings(
         **({"deadline_s": RELEASE_COMMAND_DEADLINE_S} if is_release else {}),
         **_declared(declared.get("settings", {}), found),
         **_from_environ(environ, found),
+        "baseline": read_baseline(declaration, found),
         "critical": read_critical(declared.get("critical", {}), found),
         "admin": _admin(environ, found),
     }

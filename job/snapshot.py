@@ -38,15 +38,17 @@ class Snapshot:
     """One look, taken in one transaction. Parts that nobody asked for are empty.
 
     `ledger` is in the order of application. `has_ledger` is False on a database that we never
-    touched, and `has_tables` whether somebody else has. `facts` tell of the critical tables.
-    `seeded` holds the answers to the seeds' presence questions, `checks` those of `sql/verify/`.
-    `fingerprint` changes with every DDL.
+    touched, and `has_tables` whether somebody else has. `is_adopting` says that the ledger is there
+    and the adoption of what was there before it has not come to an end. `facts` tell of the
+    critical tables, `seeded` holds the answers to the seeds' presence questions, `checks` those of
+    `sql/verify/`. `fingerprint` changes with every DDL.
     """
 
     server_version: int
     ledger: tuple[LedgerRow, ...] = ()
     has_ledger: bool = False
     has_tables: bool = False
+    is_adopting: bool = False
     facts: frozenset[Fact] = frozenset()
     seeded: tuple[Response, ...] = ()
     checks: tuple[Response, ...] = ()

@@ -36,6 +36,11 @@ _READS_OR_WRITES_ROWS = frozenset((
     "copy", "constraints_set", "notify", "prepare", "execute", "deallocate", "declare_cursor",
     "fetch", "close_portal",
 ))
+_ADDITIVE = frozenset((
+    "create", "index", "create_seq", "create_enum", "composite_type", "create_domain",
+    "create_range", "create_schema", "create_extension", "view", "create_function", "create_trig",
+    "create_policy", "create_stats", "rule", "do",
+))
 # What an unparsed text must not hold: it could end our transaction, or start a COPY.
 _WEDGES = frozenset((
     "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare",
@@ -150,6 +155,20 @@ def concern(text: str) -> Concern | None:
         case "reindex_stmt" | "vacuum_stmt" | "cluster_stmt" | "alter_system_stmt" | "discard_stmt":
             return Repeatable()
     return None
+
+
+def is_additive(statement: Statement) -> bool:
+    """Whether it only adds: what may be replayed on a database whose history is not known.
+
+    A DO block counts, because it can ask first; what it did is judged afterwards.
+    """
+    if statement.node != "alter_table_stmt":
+        guarded_build = statement.node == "index_stmt" and "not exists" in statement.text.lower()
+        plain = statement.mode is Mode.TRANSACTION or guarded_build
+        return plain and statement.node.removesuffix("_stmt") in _ADDITIVE
+    parsed = postgast.parse(statement.text)
+    commands = [node.alter_table_cmd for node in parsed.stmts[0].stmt.alter_table_stmt.cmds]
+    return all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
 
 
 def _index_build(parsed: Any, stmt: Any) -> IndexBuild:  # noqa: ANN401

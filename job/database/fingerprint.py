@@ -39,6 +39,15 @@ _BY_NAMESPACE = (
 
 def fingerprint_sql(ledger_schema: str) -> str:
     """Return an expression (in parentheses) whose value is the fingerprint, 32 hex digits."""
+    return (
+        "(select md5(string_agg(f.kind || ':' || f.id || ':' || f.xmin, ',' "
+        'order by f.kind, f.id collate "C")) '
+        f"from ({rows_sql(ledger_schema)}) f(kind, id, xmin))"
+    )
+
+
+def rows_sql(ledger_schema: str) -> str:
+    """Return the query behind it: catalog, what identifies the row in it, and its xmin."""
     theirs = f"""(select oid from pg_catalog.pg_namespace
         where nspname !~ '^pg_(toast|temp_|toast_temp_)' and nspname <> {literal(ledger_schema)})"""
     relations = f"""(select oid from pg_catalog.pg_class
@@ -74,8 +83,4 @@ def fingerprint_sql(ledger_schema: str) -> str:
             from pg_catalog.pg_db_role_setting where setdatabase in
             (0, (select oid from pg_catalog.pg_database where datname = current_database()))""",
     ]
-    return (
-        "(select md5(string_agg(f.kind || ':' || f.id || ':' || f.xmin, ',' "
-        'order by f.kind, f.id collate "C")) '
-        f"from ({' union all '.join(parts)}) f(kind, id, xmin))"
-    )
+    return " union all ".join(parts)

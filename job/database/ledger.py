@@ -5,7 +5,7 @@ version that does not know them: `meta.version` tells.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from job import __version__
@@ -31,6 +31,21 @@ def rows_sql(schema: str) -> str:
                to_char(applied_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), run_id,
                is_done
         from {identifier(schema)}.migration order by applied_at, file, position"""
+
+
+def adopting_sql(schema: str) -> str:
+    """Return the query that has a row while a database from before the ledger is being adopted."""
+    return f"select from {identifier(schema)}.meta where key = 'adopting'"
+
+
+def end_adoption(conn: Connection, schema: str) -> None:
+    """Note that every file of the folder is in the ledger: from now on it is a database of ours."""
+    wire.ask(conn, f"delete from {identifier(schema)}.meta where key = 'adopting'")
+
+
+def record_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:
+    """Return the statements that write a step down as done, without running it."""
+    return f"begin; {insert_sql(schema, entry, run_id)}; {done_sql(schema, entry)}; commit"
 
 
 def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:
@@ -86,14 +101,16 @@ def _is(entry: LedgerEntry) -> str:
     )
 
 
-def ensure(conn: Connection, schema: str, run_id: str) -> None:
+def ensure(conn: Connection, schema: str, run_id: str, about: Mapping[str, str]) -> None:
     """Make the ledger unless it is there, and begin this run in it. Under the lock.
+
+    `about` is what a new ledger remembers of how it came about.
 
     Raises DatabaseRefusedError (77) without the privilege, NotObtainedError (75) when a newer
     major version made it, JobError (78) when the schema's tables are somebody else's.
     """
     if wire.ask(conn, f"select {exists_sql(schema)}") != [("t",)]:
-        _create(conn, schema)
+        _create(conn, schema, {"created_by": f"predeploy {__version__}", **about})
     if wire.ask(conn, f"select {sentinel.exists_sql(schema)}") != [("t",)]:
         wire.ask(conn, sentinel.create_sql(schema))
     (version,) = wire.ask(
@@ -148,15 +165,15 @@ def last_runs(conn: Connection, schema: str, limit: int = 5) -> tuple[Run, ...]:
     )
 
 
-def _create(conn: Connection, schema: str) -> None:
+def _create(conn: Connection, schema: str, about: Mapping[str, str]) -> None:
     name = identifier(schema)
-    about = json.dumps({"created_by": f"predeploy {__version__}"})
+    remembered = "".join(f", ({literal(k)}, {literal(v)})" for k, v in about.items())
     answer = wire.send(
         conn,
         f"""begin; {settings_sql({"lock_timeout": "10s"})};
         create schema if not exists {name};
         create table {name}.meta (key text primary key, value text not null);
-        insert into {name}.meta values ('version', '{VERSION}'), ('about', {literal(about)});
+        insert into {name}.meta values ('version', '{VERSION}'){remembered};
         create table {name}.migration (
             file text not null,
             step_hash text not null,

@@ -50,7 +50,11 @@ def look(
     seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
     checks = check_questions(sources) if View.CHECKS in views else ()
     known = [
-        *([ledger.rows_sql(schema)] if has_ledger and View.LEDGER in views else []),
+        *(
+            [ledger.rows_sql(schema), ledger.adopting_sql(schema)]
+            if has_ledger and View.LEDGER in views
+            else []
+        ),
         *([facts_sql(settings.critical)] if View.CRITICAL in views else []),
         *([f"select {fingerprint_sql(schema)}"] if View.CHECKS in views else []),
     ]
@@ -61,6 +65,7 @@ def look(
         has_ledger=has_ledger,
         has_tables=has_tables,
         ledger=ledger.parse_rows(next(taken)) if has_ledger and View.LEDGER in views else (),
+        is_adopting=bool(has_ledger and View.LEDGER in views and next(taken)),
         facts=_facts(next(taken)) if View.CRITICAL in views else frozenset(),
         fingerprint=(next(taken)[0][0] or "") if View.CHECKS in views else "",
         seeded=responses[: len(seeds)],

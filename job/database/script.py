@@ -15,8 +15,10 @@ from job.database.blockers import Watch
 from job.database.failure import failure_of
 from job.database.place import Workplace
 from job.database.transaction import RESET, RESET_ROLE, rows_written, step_settings
+from job.errors import InternalError
 from job.exit_codes import ExitCode
 from job.loss import Loss, losses, renames, undeclared, unused
+from job.meddling import meddling
 from job.plan import Declaration, Failure, LedgerEntry, Statement, Step, StepResult
 from job.settings import Destructive
 
@@ -44,16 +46,18 @@ def run_script(
     """Run the step: a result, a failure that has left nothing of it, or None when overtaken."""
     started = time.monotonic()
     context = _Context(place, step, entry, failed, watch)
-    outcome = _send(context)
-    if isinstance(outcome, Failure) and outcome.sqlstate == sentinel.SUSPICION:
+    outcome = _replay(context) if step.is_replay else _send(context)
+    if isinstance(outcome, _Suspects):
         wire.roll_back(place.work)
-        outcome = _send_carefully(context, [int(oid) for oid in json.loads(outcome.detail)])
-    if not isinstance(outcome, _Sent):
-        wire.roll_back(place.work)
-        return outcome
-    duration_s = time.monotonic() - started
-    told = tuple(str(loss) for loss in outcome.losses)
-    return StepResult(step.label, duration_s, len(step.statements), outcome.rows, told)
+        outcome = _send_carefully(context, outcome.oids)
+    if isinstance(outcome, _Sent):
+        duration_s = time.monotonic() - started
+        told = tuple(str(loss) for loss in outcome.losses)
+        return StepResult(step.label, duration_s, len(step.statements), outcome.rows, told)
+    wire.roll_back(place.work)
+    if isinstance(outcome, _Suspects):
+        raise InternalError(f"{step.label}: the guard spoke where it was not asked")
+    return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,17 @@ class _Sent:
     losses: tuple[Loss, ...] = ()
 
 
-def _send(context: _Context) -> _Sent | Failure | None:
+@dataclass(frozen=True, slots=True)
+class _Suspects:
+    """The guard's word that something may be lost, and the tables that it may be lost from."""
+
+    oids: tuple[int, ...]
+
+
+_Outcome = _Sent | _Suspects | Failure | None
+
+
+def _send(context: _Context) -> _Outcome:
     """Send the step, COMMIT included; the guard in it lets nothing pass that may be a loss."""
     place, step, schema = context.place, context.step, context.schema
     opening = [
@@ -83,20 +97,13 @@ def _send(context: _Context) -> _Sent | Failure | None:
     return _send_messages(context, opening, closing)
 
 
-def _send_carefully(context: _Context, suspects: list[int]) -> _Sent | Failure | None:
+def _send_carefully(context: _Context, suspects: tuple[int, ...]) -> _Outcome:
     """Run the step between two full looks, and commit only what is declared.
 
     In REPEATABLE READ, so that rows which others delete meanwhile are not counted as our loss.
     """
-    place, step, schema = context.place, context.step, context.schema
-    opening = [
-        "begin isolation level repeatable read",
-        step_settings(place, step),
-        ledger.insert_sql(schema, context.entry, place.run_id),
-    ]
-    begun = _send_messages(
-        replace(context, step=replace(step, text="", statements=())), opening, []
-    )
+    place, schema = context.place, context.schema
+    begun = _begin_carefully(context)
     if not isinstance(begun, _Sent):
         return begun
     before = sentinel.read_holdings(place.work, schema, suspects)
@@ -113,6 +120,34 @@ def _send_carefully(context: _Context, suspects: list[int]) -> _Sent | Failure |
     return replace(sent, losses=changed)
 
 
+def _begin_carefully(context: _Context) -> _Outcome:
+    """Open the transaction and write the fence; None when somebody else's is there."""
+    place, step = context.place, context.step
+    opening = [
+        "begin isolation level repeatable read",
+        step_settings(place, step),
+        ledger.insert_sql(context.schema, context.entry, place.run_id),
+    ]
+    nothing = replace(step, text="", statements=())
+    return _send_messages(replace(context, step=nothing), opening, [])
+
+
+def _replay(context: _Context) -> _Outcome:
+    """Run a step on a database from before its ledger, and commit only what it added."""
+    place, step, schema = context.place, context.step, context.schema
+    begun = _begin_carefully(context)
+    if not isinstance(begun, _Sent):
+        return begun
+    before = sentinel.read_marks(place.work, schema)
+    sent = _send_messages(context, [], _END_OF_STATEMENTS)
+    if not isinstance(sent, _Sent):
+        return sent
+    if meddled := meddling(before, sentinel.read_marks(place.work, schema)):
+        return _meddled(step, meddled)
+    wire.ask(place.work, f"{RESET}; {ledger.done_sql(schema, context.entry)}; commit")
+    return sent
+
+
 def _judge(context: _Context, found: tuple[Loss, ...], changed: tuple[Loss, ...]) -> Failure | None:
     step = context.step
     if idle := unused(changed, step.declarations):
@@ -123,9 +158,7 @@ def _judge(context: _Context, found: tuple[Loss, ...], changed: tuple[Loss, ...]
     return None
 
 
-def _send_messages(
-    context: _Context, opening: list[str], closing: list[str]
-) -> _Sent | Failure | None:
+def _send_messages(context: _Context, opening: list[str], closing: list[str]) -> _Outcome:
     place, step = context.place, context.step
     rows = 0
     for message in _messages(step, opening, closing):
@@ -139,6 +172,10 @@ def _send_messages(
         is_fence = message.before > _FENCE and answer.failed_index == _FENCE
         if is_fence and answer.error.sqlstate == _UNIQUE_VIOLATION:
             return None
+        is_behind = answer.failed_index >= message.before + message.count
+        if is_behind and answer.error.sqlstate == sentinel.SUSPICION:
+            detail = answer.error.diag.message_detail or "[]"
+            return _Suspects(tuple(int(oid) for oid in json.loads(detail)))
         index = message.first + answer.failed_index - message.before
         position = answer.error.diag.statement_position
         offset = message.offset + int(position) - 1 if position else None
@@ -154,6 +191,16 @@ def _loss(step: Step, surprising: tuple[Loss, ...]) -> Failure:
         ExitCode.REFUSED,
         f"would lose what nobody declared: {', '.join(str(loss) for loss in surprising)}",
         f"if it is meant, say so in the file: {lines}",
+    )
+
+
+def _meddled(step: Step, meddled: tuple[str, ...]) -> Failure:
+    return _refused(
+        step,
+        step.statements[0].line,
+        ExitCode.BAD_SOURCES,
+        f"replayed on a database that was there before its ledger, it {'; '.join(meddled[:3])}",
+        'if the file was run here before, say so: baseline = "VERSION" in predeploy.toml',
     )
 
 

@@ -10,9 +10,10 @@ are never replaced, since old and new images share them.
 import hashlib
 from collections.abc import Iterable
 
-from job.database import wire
+from job.database import fingerprint, wire
 from job.database.wire import Connection, identifier, literal
 from job.loss import Holdings, Table
+from job.meddling import Marks
 
 SUSPICION = "PD001"
 
@@ -132,6 +133,25 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
         },
         {(int(oid or 0), int(number or 0)): name or "" for oid, number, name in columns},
         {int(oid or 0): name or "" for oid, name in labels},
+    )
+
+
+def read_marks(conn: Connection, schema: str) -> Marks:
+    """Look at what a replayed step must leave as it is, in the open transaction."""
+    rows = wire.ask(conn, fingerprint.rows_sql(schema))
+    touched = wire.ask(
+        conn,
+        f"""select concat_ws('.', n.nspname, c.relname),
+                   pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
+                   + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
+                   + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
+            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.relkind in ('r', 'm') and n.nspname !~ '^(pg_|information_schema$)'
+              and n.nspname <> {literal(schema)}""",
+    )
+    return Marks(
+        {(kind or "", identity or ""): xmin or "" for kind, identity, xmin in rows},
+        {name or "": int(amount or 0) for name, amount in touched},
     )
 
 

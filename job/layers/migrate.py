@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from job.exit_codes import ExitCode
+from job.layers.adoption import adopt
 from job.layers.base import Layer, Situation
 from job.layers.history import (
     FileHistory,
@@ -20,8 +21,7 @@ from job.sources.steps import ScriptSteps, steps_of
 def plan(situation: Situation) -> Plan:
     """Plan the pending steps, in the order of the folder."""
     sources, snapshot = situation.sources, situation.snapshot
-    if sources.migrations and snapshot.has_tables and not snapshot.has_ledger:
-        return Plan(findings=(_unknown_database(situation.settings.ledger_schema),))
+    is_unknown = snapshot.is_adopting or (snapshot.has_tables and not snapshot.has_ledger)
     newest = max((version_of(row.entry.file) or 0 for row in snapshot.ledger), default=-1)
     steps: list[Step] = []
     findings = [*_missing(situation), *_not_read(situation)]
@@ -34,6 +34,10 @@ def plan(situation: Situation) -> Plan:
         if pending:
             findings.extend(cut.findings)
             findings.extend(_out_of_order(history, newest))
+        if is_unknown:
+            adopted = adopt(history.script, pending, situation.settings.baseline)
+            pending = adopted.steps
+            findings.extend(adopted.findings)
         steps.extend(pending)
     return Plan(tuple(steps), tuple(findings))
 
@@ -97,13 +101,3 @@ def _not_read(situation: Situation) -> Iterator[Finding]:
     if situation.sources.not_read:
         names = ", ".join(situation.sources.not_read)
         yield Finding("not-read", f"this version does not read {names}", is_note=True)
-
-
-def _unknown_database(ledger_schema: str) -> Finding:
-    return Finding(
-        "unknown-database",
-        f"the database has tables, but no ledger (schema {ledger_schema}): what has been applied "
-        "here is not known, and this version adopts no database; nothing was run",
-        "start from an empty database, or point PREDEPLOY_LEDGER_SCHEMA at the ledger it has",
-        ExitCode.BAD_SOURCES,
-    )

@@ -30,7 +30,7 @@ def place(database: Database) -> Iterator[Workplace]:
     settings = Settings(parse_endpoint("DATABASE_URL", database.url), Path("sql"))
     deadline = Deadline.after(60)
     with closing(_open(settings)) as work, closing(_open(settings)) as guard:
-        ledger.ensure(work, settings.ledger_schema, "this-run")
+        ledger.ensure(work, settings.ledger_schema, "this-run", {})
         yield Workplace(work, guard, settings, deadline, "this-run")
 
 

@@ -9,7 +9,7 @@ JOB = Path(__file__).resolve().parent.parent.parent / "job"
 ROWS = (
     {"exit_codes", "errors", "plan", "secret", "deadline", "concern"},
     {"settings", "declaration", "endpoint", "statements", "sources", "schema", "snapshot", "report",
-     "loss"},
+     "loss", "meddling"},
     {"layers", "database"},
     {"journal", "run", "pipeline", "inspection"},
     {"log", "cli", "demo", "embedded", "__main__"},

@@ -1,0 +1,205 @@
+"""A database from before its ledger: replayed only where that changes nothing, or recorded."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Database, run_job
+from production import fill
+
+TABLES = "select count(*) from pg_tables where schemaname = 'public'"
+OLD = """
+create table items (id int primary key, name text);
+insert into items values (1, 'one'), (2, 'two');
+create function price() returns int language sql as 'select 2';
+"""
+
+
+def rows_of(database: Database) -> dict[str, str]:
+    """A hash over every row of every table in `public`."""
+    names = database.rows("select tablename from pg_tables where schemaname = 'public' order by 1")
+    query = "select coalesce(md5(string_agg(t::text, ',' order by t::text)), '') from public.{} t"
+    return {name: str(database.value(query.format(name))) for (name,) in names}
+
+
+@pytest.fixture
+def production(database: Database) -> Database:
+    """TheKeyn's production: 42 tables with rows, and no ledger."""
+    run_job("run", environ={"DATABASE_URL": database.url}, check=0)
+    fill(database)
+    database.execute("drop schema predeploy cascade")
+    return database
+
+
+@pytest.fixture
+def run(folder: Callable[..., Path]) -> Callable[..., tuple[int, dict]]:
+    """Runs the job on migrations; returns exit code and report."""
+
+    def job(database: Database, declaration: str = "", **files: str) -> tuple[int, dict]:
+        root = folder(
+            {
+                "predeploy.toml": declaration,
+                **{f"migrations/{name}.sql": text for name, text in files.items()},
+            }
+        )
+        done = run_job(environ={"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)})
+        return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+    return job
+
+
+def test_production_without_a_ledger_is_adopted(production: Database, shipped_copy: Path) -> None:
+    """The shipped files are guarded: they are replayed, change nothing, and are in the ledger."""
+    environ = {"DATABASE_URL": production.url, "PREDEPLOY_SQL_DIR": str(shipped_copy)}
+    before = rows_of(production)
+
+    run_job("run", environ=environ, check=0)
+    again = run_job("run", environ=environ, check=0)
+
+    assert rows_of(production) == before
+    assert production.value(TABLES) == 42
+    assert production.value("select count(*) from predeploy.migration where is_done") == 18
+    assert json.loads(again.stdout.splitlines()[-1])["outcome"] == "settled"
+
+
+def test_a_data_migration_stops_the_adoption(production: Database, shipped_copy: Path) -> None:
+    """65 before anything ran: it may have been run here before, and nobody can tell."""
+    (shipped_copy / "migrations" / "0019_backfill.sql").write_text(
+        "-- all of them\nupdate public.users set bio = 'changed';\n"
+    )
+    environ = {"DATABASE_URL": production.url, "PREDEPLOY_SQL_DIR": str(shipped_copy)}
+    before = rows_of(production)
+
+    done = run_job("run", environ=environ, check=65)
+
+    assert "migrations/0019_backfill.sql:2" in done.stdout
+    assert 'baseline = \\"VERSION\\"' in done.stdout
+    assert rows_of(production) == before
+    assert production.value("select to_regnamespace('predeploy') is null")
+
+
+def test_a_baseline_records_and_does_not_run(production: Database, shipped_copy: Path) -> None:
+    """With it the same folder goes through, and its data migration is not run."""
+    (shipped_copy / "migrations" / "0019_backfill.sql").write_text(
+        "update public.users set bio = 'changed';\n"
+    )
+    declaration = shipped_copy / "predeploy.toml"
+    declaration.write_text('baseline = "0019"\n' + declaration.read_text())
+    environ = {"DATABASE_URL": production.url, "PREDEPLOY_SQL_DIR": str(shipped_copy)}
+    before = rows_of(production)
+
+    run_job("run", environ=environ, check=0)
+
+    assert rows_of(production) == before
+    assert production.value("select count(*) from predeploy.migration where is_done") == 19
+
+
+def test_files_behind_the_baseline_run_as_ever(
+    database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """They are known not to have been run, so they may write rows."""
+    database.execute(OLD)
+
+    code, _ = run(
+        database,
+        'baseline = "2"',
+        **{"1_a": OLD, "2_b": "delete from items", "3_c": "insert into items values (3, 'three')"},
+    )
+
+    assert code == 0
+    assert database.rows("select id from items order by 1") == [(1,), (2,), (3,)]
+
+
+def test_a_baseline_means_nothing_on_an_empty_database(
+    database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """Every file runs where there was nothing before."""
+    code, _ = run(database, 'baseline = "2"', **{"1_a": OLD})
+
+    assert code == 0
+    assert database.rows("select id from items order by 1") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("do $$ begin update items set name = 'x'; end $$;", "touched 2 row(s) of public.items"),
+        ("do $$ begin insert into items values (9, 'x'); end $$;", "touched 1 row(s) of public"),
+        (
+            "create or replace function price() returns int language sql as 'select 1';",
+            "changed or dropped a function",
+        ),
+        ("do $$ begin alter table items drop column name; end $$;", "changed or dropped a column"),
+        ("do $$ begin drop function price(); end $$;", "changed or dropped a function"),
+    ],
+)
+def test_a_replay_that_changes_what_was_there_is_rolled_back(
+    text: str, told: str, database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """65 with what it did, and all is as it was; with a baseline the folder then goes through."""
+    database.execute(OLD)
+    before = (rows_of(database), database.value("select price()"))
+
+    code, report = run(database, **{"1_a": "create table if not exists more ();", "2_b": text})
+
+    assert (code, report["failure"]["file"]) == (65, "migrations/2_b.sql")
+    assert told in report["failure"]["message"]
+    assert (rows_of(database), database.value("select price()")) == (
+        before[0] | {"more": ""},
+        before[1],
+    )
+    files = {"1_a": "create table if not exists more ();", "2_b": text}
+    assert run(database, 'baseline = "2"', **files)[0] == 0
+    assert database.rows("select file from predeploy.migration order by 1") == [
+        ("1_a.sql",),
+        ("2_b.sql",),
+    ]
+
+
+def test_an_adoption_that_was_cut_short_goes_on_as_one(
+    database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """With the ledger there after a failure, the rest is still judged as a replay."""
+    database.execute(OLD)
+    bad = "create table broken (id nothing);"
+    assert run(database, **{"1_a": "create table if not exists more ();", "2_b": bad})[0] == 80
+
+    code, _ = run(
+        database,
+        **{
+            "1_a": "create table if not exists more ();",
+            "2_b": "do $$ begin delete from items; end $$;",
+        },
+    )
+
+    assert code == 65
+    assert database.rows("select id from items order by 1") == [(1,), (2,)]
+
+
+def test_additions_to_old_tables_are_kept(
+    database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """A table from before may gain columns, constraints and indexes."""
+    database.execute(OLD)
+    text = """
+        alter table items add column if not exists size int default 1;
+        alter table items add constraint size_is_positive check (size > 0);
+        create index if not exists items_name_idx on items (name);
+        create table if not exists parts (item int references items (id));"""
+
+    code, report = run(database, **{"1_a": text})
+
+    assert code == 0, report
+    assert database.rows("select id, size from items order by 1") == [(1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("value", ['"abc"', "12", '""'])
+def test_a_baseline_is_a_version(
+    value: str, database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """Anything else is a problem with the settings: 78."""
+    code, report = run(database, f"baseline = {value}", **{"1_a": "select 1"})
+
+    assert code == 78
+    assert "baseline must be a version" in report["message"]
