@@ -1,5 +1,6 @@
 """The process edge: arguments, environment, signals, exit status. Nothing else touches them."""
 
+import json
 import os
 import signal
 import sys
@@ -21,28 +22,28 @@ class Signals:
 
     def __init__(self) -> None:
         """Catch SIGTERM, SIGINT and the deadline's alarm. As PID 1 an uncaught one is ignored."""
-        self._asked = False
+        self._asked = 0
+        self._is_quiet = False
         for number in _BY_SIGNAL:
             signal.signal(number, self._on_signal)
 
     def set_deadline(self, seconds: float) -> None:
         """Begin a command: interrupt it `seconds` from now, or when a signal comes."""
-        self._asked = False
+        self._is_quiet = False
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def quiet(self) -> None:
         """Let the report be written: the work is over, there is nothing to interrupt."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-        self._asked = True
+        self._is_quiet = True
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         exit_code, why = _BY_SIGNAL[signal.Signals(number)]
-        if number == signal.SIGALRM and self._asked:
-            return
-        if self._asked:
+        self._asked += 1
+        if self._asked > 1:
             os._exit(exit_code)
-        self._asked = True
-        raise Interrupted(exit_code, why)
+        if not self._is_quiet:
+            raise Interrupted(exit_code, why)
 
 
 def run_and_exit() -> NoReturn:
@@ -52,10 +53,13 @@ def run_and_exit() -> NoReturn:
         from job.cli import main  # noqa: PLC0415 - a signal counts from the first millisecond
 
         status = main(sys.argv[1:], dict(os.environ), signals)
-    except Interrupted as interruption:
-        status = interruption.exit_code
+    except Interrupted as early:
+        status = early.exit_code
+        message = f"{status.label} ({int(status)}): {early}, before anything was done"
+        print(json.dumps({"message": message, "level": "error", "exit_code": int(status)}))  # noqa: T201
     sys.stdout.flush()
-    sys.exit(int(status))
+    # Not sys.exit: while Python shuts down, a signal would change the status that was reported.
+    os._exit(status)
 
 
 if __name__ == "__main__":

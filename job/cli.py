@@ -5,7 +5,7 @@ import json
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -16,7 +16,7 @@ from job.errors import Interrupted, JobError, ProblemsError
 from job.exit_codes import ExitCode
 from job.plan import Outcome
 from job.report import Report, as_json, as_markdown, as_text
-from job.secret import Secret
+from job.secret import Secret, redact
 from job.settings import (
     FILE_VARIABLES,
     LogFormat,
@@ -43,6 +43,27 @@ class Edge(Protocol):
         """Interrupt nothing any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """Where the report goes, how it looks, and what may not be in it."""
+
+    log_format: LogFormat
+    report_path: Path | None
+    step_summary_path: Path | None
+    secrets: tuple[Secret, ...] = ()
+
+
+def _output_of(environ: Mapping[str, str]) -> _Output:
+    """Return the output for a report that settings stand in the way of."""
+    known = {log_format.value: log_format for log_format in LogFormat}
+    report, summary = (
+        Path(path) if (path := environ.get(name, "").strip()) else None
+        for name in ("PREDEPLOY_REPORT", "GITHUB_STEP_SUMMARY")
+    )
+    log_format = known.get(environ.get("PREDEPLOY_LOG_FORMAT", ""), LogFormat.AUTO)
+    return _Output(log_format, report, summary)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise JobError(f"{message}; see `predeploy --help`", exit_code=ExitCode.USAGE)
@@ -54,7 +75,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], edge: Edge) -> ExitCod
     try:
         arguments = _parser().parse_args(argv)
     except JobError as error:
-        return _end(_early(" ".join(argv[:1]), error), LogFormat.AUTO, None, edge)
+        return _end(_early(" ".join(argv[:1]), error), _output_of(environ), edge)
     if arguments.command == "explain":
         return _explain(arguments.code)
     if arguments.command == "demo":
@@ -63,7 +84,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], edge: Edge) -> ExitCod
         try:
             return demo(environ, lambda settings: main(["run"], settings, edge))
         except JobError as error:
-            return _end(_early("demo", error), LogFormat.AUTO, None, edge)
+            return _end(_early("demo", error), _output_of(environ), edge)
     return _with_settings(arguments, environ, edge)
 
 
@@ -74,11 +95,11 @@ def _with_settings(
     try:
         settings, sources = _load(environ)
     except JobError as error:
-        wanted = environ.get("PREDEPLOY_LOG_FORMAT", "")
-        known = {log_format.value: log_format for log_format in LogFormat}
-        return _end(_early(command, error), known.get(wanted, LogFormat.AUTO), None, edge)
-    secrets = _secrets(settings)
-    log.configure(settings.log_format, settings.log_level, secrets)
+        return _end(_early(command, error), _output_of(environ), edge)
+    output = _Output(
+        settings.log_format, settings.report_path, settings.step_summary_path, settings.secrets
+    )
+    log.configure(settings.log_format, settings.log_level, settings.secrets)
     logger = structlog.get_logger()
     for note in settings.endpoint.notes:
         logger.info(note, variable=settings.endpoint.variable)
@@ -90,10 +111,10 @@ def _with_settings(
     except Interrupted as interruption:
         report = _early(command, JobError(str(interruption), exit_code=interruption.exit_code))
     except Exception:  # noqa: BLE001 - the last resort: a bug is reported too, and exits with 1
-        text = log.redact(traceback.format_exc(), secrets)
+        text = redact(traceback.format_exc(), settings.secrets)
         logger.error("unexpected: this is a bug in predeploy", traceback=text)  # noqa: TRY400
         report = _early(command, JobError(ExitCode.UNEXPECTED.explanation))
-    return _end(report, settings.log_format, settings, edge)
+    return _end(report, output, edge)
 
 
 def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -> Report:
@@ -127,32 +148,24 @@ def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
     return settings, load_sources(settings.sql_dir)
 
 
-def _secrets(settings: Settings) -> tuple[Secret, ...]:
-    values = [value for _, value in settings.endpoint.parameters]
-    if settings.admin:
-        values += [v for v in (settings.admin.password, settings.admin.password_hash) if v]
-    return tuple(value for value in values if isinstance(value, Secret))
-
-
 def _early(command: str, error: JobError) -> Report:
     """Report what stopped a command before, or beside, its layers."""
     problems = error.problems if isinstance(error, ProblemsError) else (str(error),)
     return Report(command, __version__, Outcome.FAILED, error.exit_code, problems=problems)
 
 
-def _end(report: Report, log_format: LogFormat, settings: Settings | None, edge: Edge) -> ExitCode:
+def _end(report: Report, output: _Output, edge: Edge) -> ExitCode:
     """Write the report wherever it is wanted, stdout last."""
     edge.quiet()
-    secrets = _secrets(settings) if settings else ()
-    line = log.redact(as_json(report), secrets)
+    line = as_json(report, output.secrets)
     if _TERMINATION_LOG.exists():
         _write(_TERMINATION_LOG, line)
-    if settings and settings.report_path:
-        _write(settings.report_path, line + "\n")
-    if settings and settings.step_summary_path:
-        _append(settings.step_summary_path, log.redact(as_markdown(report), secrets))
-    pretty = log.is_pretty(log_format, sys.stdout)
-    print(log.redact(as_text(report), secrets) if pretty else line, flush=True)  # noqa: T201
+    if output.report_path:
+        _write(output.report_path, line + "\n")
+    if output.step_summary_path:
+        _append(output.step_summary_path, redact(as_markdown(report), output.secrets))
+    pretty = log.is_pretty(output.log_format, sys.stdout)
+    print(redact(as_text(report), output.secrets) if pretty else line, flush=True)  # noqa: T201
     return report.exit_code
 
 

@@ -6,28 +6,17 @@ redaction, so that a secret that got into a text by mistake does not get out.
 
 import sys
 import time
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
 
-from job.secret import Secret
+from job.secret import Secret, redact
 from job.settings import LogFormat, LogLevel
 
-_HIDDEN = "***"
-# Shorter secrets would blank out ordinary words; none is ever put into a text on purpose.
-_SHORTEST = 6
 _LEVELS = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARN: 30, LogLevel.ERROR: 40}
 
 Event = MutableMapping[str, Any]
-
-
-def redact(text: str, secrets: Iterable[Secret]) -> str:
-    """Return the text without any of the secrets."""
-    for secret in secrets:
-        if len(secret.reveal()) >= _SHORTEST:
-            text = text.replace(secret.reveal(), _HIDDEN)
-    return text
 
 
 def is_pretty(log_format: LogFormat, stream: TextIO) -> bool:

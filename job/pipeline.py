@@ -35,7 +35,9 @@ def run_locked(this: Journal, work: Connection, guard: Connection) -> Report:
     if this.has_begun:
         schema = this.settings.ledger_schema
         outcome, exit_code = report.outcome.value, report.exit_code
-        ending = ledger.finish_sql(schema, this.id, outcome, exit_code, as_json(report))
+        ending = ledger.finish_sql(
+            schema, this.id, outcome, exit_code, as_json(report, this.settings.secrets)
+        )
         wire.ask(guard, f"{ending}; commit")
     return report
 

@@ -4,16 +4,18 @@ Pure: writing it anywhere is the edge's work.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from job.exit_codes import ExitCode
 from job.plan import Failure, Finding, LayerReport, Outcome
+from job.secret import Secret, redact
 
 # Kubernetes cuts /dev/termination-log at this many bytes.
 LIMIT_BYTES = 4096
-_TEXT_LIMIT = 300
+_TEXT_LIMITS = (300, 100, 40)  # characters
+_DISPENSABLE = ("layers", "findings", "problems")
 _GOOD = (ExitCode.OK, ExitCode.PENDING)
 
 
@@ -115,34 +117,36 @@ def as_data(report: Report) -> dict[str, Any]:
         "version": report.version,
         "run_id": report.run_id,
         "target": report.target,
-        "server_version": report.server_version,
+        "server_version": report.server_version or None,
         "duration_s": round(report.duration_s, 3),
-        "pending": report.pending,
+        "pending": report.pending or None,
         "problems": list(report.problems),
         "failure": _failure(report.failure) if report.failure else None,
         "layers": [_layer(layer) for layer in report.layers],
         "findings": [_finding(finding) for finding in report.findings],
     }
-    return {key: value for key, value in data.items() if value not in ("", 0, [], None)} | {
-        "exit_code": int(report.exit_code)
-    }
+    return {key: value for key, value in data.items() if value not in ("", [], None)}
 
 
-def as_json(report: Report) -> str:
-    """Return one line of at most 4096 bytes: texts are cut first, then findings left out."""
-    data = as_data(report)
+def as_json(report: Report, secrets: Sequence[Secret] = ()) -> str:
+    """Return one line of at most 4096 bytes, without the secrets.
+
+    Texts are cut first, then findings are left out.
+    """
+    data: dict[str, Any] = _redacted(as_data(report), secrets)
     line = _dump(data)
-    if len(line.encode()) > LIMIT_BYTES:
-        data = _cut(data, _TEXT_LIMIT)
+    for limit in _TEXT_LIMITS:
+        if len(line.encode()) <= LIMIT_BYTES:
+            return line
+        data = _cut(data, limit)
         line = _dump(data)
-    findings = data.get("findings", [])
-    while len(line.encode()) > LIMIT_BYTES and findings:
-        findings.pop()
-        data["findings_left_out"] = len(report.findings) - len(findings)
-        line = _dump(data)
-    if len(line.encode()) > LIMIT_BYTES:
-        data = _cut({k: v for k, v in data.items() if k not in ("layers", "problems")}, _TEXT_LIMIT)
-        line = _dump(data)
+        findings = list(data.get("findings", []))
+        while len(line.encode()) > LIMIT_BYTES and findings:
+            findings.pop()
+            left_out = len(report.findings) - len(findings)
+            line = _dump(data | {"findings": findings, "findings_left_out": left_out})
+        if len(line.encode()) > LIMIT_BYTES:
+            line = _dump({k: v for k, v in data.items() if k not in _DISPENSABLE})
     return line
 
 
@@ -207,6 +211,19 @@ def _failure(failure: Failure) -> dict[str, Any]:
         "next": failure.remedy,
     }
     return {key: value for key, value in data.items() if value}
+
+
+def _redacted(value: Any, secrets: Sequence[Secret]) -> Any:  # noqa: ANN401 - JSON
+    """Redact texts before they become JSON, where quoting would hide a secret from the search."""
+    match value:
+        case str():
+            return redact(value, secrets)
+        case Mapping():
+            return {key: _redacted(item, secrets) for key, item in value.items()}
+        case list():
+            return [_redacted(item, secrets) for item in value]
+        case _:
+            return value
 
 
 def _cut(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON

@@ -1,5 +1,11 @@
 """A text that must not be printed: a password, a hash."""
 
+from collections.abc import Iterable
+
+_HIDDEN = "***"
+# Shorter secrets would blank out ordinary words; none is ever put into a text on purpose.
+_SHORTEST = 6
+
 
 class Secret:
     """A text that prints as `***`; not a dataclass, since asdict() would lay the text open."""
@@ -25,3 +31,11 @@ class Secret:
     def __hash__(self) -> int:
         """Hash the text."""
         return hash((Secret, self._text))
+
+
+def redact(text: str, secrets: Iterable[Secret]) -> str:
+    """Return the text without any of the secrets, in case one got into it by mistake."""
+    for secret in secrets:
+        if len(secret.reveal()) >= _SHORTEST:
+            text = text.replace(secret.reveal(), _HIDDEN)
+    return text

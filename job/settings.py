@@ -95,6 +95,14 @@ class Settings:
     baseline: int | None = None
 
     @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Return every secret that the run knows of, so that no text holds one."""
+        values = [value for _, value in self.endpoint.parameters]
+        if self.admin:
+            values += [v for v in (self.admin.password, self.admin.password_hash) if v]
+        return tuple(value for value in values if isinstance(value, Secret))
+
+    @property
     def identity(self) -> tuple[tuple[str, str], ...]:
         """Return what decides whether a database is settled: no budget, output, or secret."""
         tables = sorted((c.schema, c.table, *sorted(c.columns)) for c in self.critical)

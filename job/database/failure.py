@@ -7,6 +7,7 @@ import psycopg
 
 from job.exit_codes import ExitCode
 from job.plan import Failure, Step
+from job.secret import Secret, redact
 
 _T = TypeVar("_T")
 
@@ -57,16 +58,19 @@ def failure_of(
         line, column = (copies[0].data_line + int(at[1]) - 1, 1) if copies else (line, column)
     at_end = offset is None and index >= len(step.statements)
     remedy = _by_sqlstate(_REMEDIES, sqlstate) or error.diag.message_hint or _MEND
+    bound = [value for values in step.binds for value in values if isinstance(value, Secret)]
+    message = redact(error.diag.message_primary or str(error), bound)
     return Failure(
         exit_code=_by_sqlstate(_EXIT_CODES, sqlstate) or failed,
         path=step.path,
         line=line,
         column=column,
         sqlstate=sqlstate,
-        message=(error.diag.message_primary or str(error))
-        + (" (a deferred constraint, checked at the end of the step)" if at_end else ""),
+        message=f"{message} (a deferred constraint, checked at the end of the step)"
+        if at_end
+        else message,
         detail="" if step.binds else (error.diag.message_detail or ""),
-        remedy=remedy,
+        remedy=redact(remedy, bound),
         statement=" ".join(statement.split())[:_STATEMENT_SHOWN],
     )
 

@@ -12,7 +12,7 @@ from job import __version__
 from job.database import sentinel, wire
 from job.database.transaction import settings_sql
 from job.database.wire import Connection, identifier, literal
-from job.errors import JobError, NotObtainedError
+from job.errors import DatabaseRefusedError, JobError, NotObtainedError
 from job.exit_codes import ExitCode
 from job.plan import LedgerEntry, LedgerRow
 
@@ -210,6 +210,13 @@ def _create(conn: Connection, schema: str, about: Mapping[str, str]) -> None:
     if answer.error is None:
         return
     wire.roll_back(conn)
+    if answer.error.sqlstate == "42501":
+        raise DatabaseRefusedError(
+            f"not allowed to create the schema {schema} for the ledger; "
+            f"grant create on database {identifier(conn.info.dbname)} "
+            f"to {identifier(conn.info.user)}",
+            exit_code=ExitCode.DENIED,
+        )
     if answer.error.sqlstate == "42P07":
         raise JobError(
             f"schema {schema} holds tables that are not a ledger of ours; name another one in "

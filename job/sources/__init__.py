@@ -13,6 +13,7 @@ from job.sources.native import read_migrations
 from job.sources.script import Script, read_script
 
 DECLARATION = "predeploy.toml"
+_PARTS = ("migrations", "seed", "verify", DECLARATION, "schema.sql", "schema", "fallback")
 _LATER_LAYERS = ("schema.sql", "schema", "fallback")
 
 
@@ -48,10 +49,10 @@ def load_sources(sql_dir: Path) -> Sources:
             exit_code=ExitCode.NO_INPUT,
         )
     files = _files(sql_dir)
-    if not files:
+    if not any((sql_dir / part).exists() for part in _PARTS):
+        nothing = f"the SQL folder {sql_dir} holds nothing to do"
         raise SourcesError(
-            (f"the SQL folder {sql_dir} is empty; put migrations/, seed/ or verify/ into it",),
-            exit_code=ExitCode.NO_INPUT,
+            (f"{nothing}; put migrations/, seed/ or verify/ into it",), exit_code=ExitCode.NO_INPUT
         )
     problems: list[str] = []
     sources = Sources(
