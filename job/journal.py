@@ -18,7 +18,8 @@ from job.sources import Sources
 class Journal:
     """One run as it stands.
 
-    `layers` holds what came of each layer so far, `has_begun` whether the ledger knows of the run.
+    `layers` holds what came of each layer so far, `has_begun` whether the ledger knows of the run,
+    `is_degraded` whether it goes on with second best.
     """
 
     settings: Settings
@@ -29,6 +30,7 @@ class Journal:
     layers: dict[str, LayerReport] = field(default_factory=dict)
     server_version: int = 0
     has_begun: bool = False
+    is_degraded: bool = False
 
     def note(self, came: LayerReport) -> None:
         """Add what came of a layer to what is known of it."""

@@ -3,12 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# What may be rewritten by adding to a table: the table's own row.
-_MAY_CHANGE = {"pg_class"}
 _WORDS = {
     "pg_attribute": "a column",
     "pg_attrdef": "a column's default",
-    "pg_class": "a table, an index, a view or a sequence",
     "pg_constraint": "a constraint",
     "pg_enum": "an enum's labels",
     "pg_index": "an index",
@@ -17,16 +14,16 @@ _WORDS = {
     "pg_rewrite": "a view or a rule",
     "pg_sequence": "a sequence",
     "pg_trigger": "a trigger",
-    "pg_type": "a type",
+    "pg_type": "a table or a type",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """A moment: each catalog row's transaction id, and how often each table's rows were touched.
+    """A moment of all that is older than the ledger.
 
-    `rows` maps (catalog, identity) to xmin; `touched` maps a table's name, of those that were
-    there, to its inserted, updated and deleted rows in this transaction.
+    `rows` maps (catalog, identity) of catalog rows to their xmin; `touched` maps tables' names to
+    the rows that this transaction has inserted, updated and deleted in them.
     """
 
     rows: Mapping[tuple[str, str], str]
@@ -43,7 +40,6 @@ def meddling(before: Marks, after: Marks) -> tuple[str, ...]:
     changed = {
         f"changed or dropped {_WORDS.get(catalog, f'a row of {catalog}')}"
         for (catalog, identity), xmin in before.rows.items()
-        if (catalog, identity) not in after.rows
-        or (after.rows[catalog, identity] != xmin and catalog not in _MAY_CHANGE)
+        if after.rows.get((catalog, identity)) != xmin
     }
     return (*rows, *sorted(changed))

@@ -15,6 +15,7 @@ from job.layers.base import Layer, Situation
 from job.layers.history import is_ahead
 from job.plan import Failure, Finding, LayerReport, Outcome, Plan, StepResult
 from job.report import Report, as_json
+from job.settings import OnFailure
 from job.snapshot import Snapshot
 
 log = structlog.get_logger()
@@ -46,9 +47,14 @@ def _run_layers(this: Journal, place: Workplace) -> Report:
     snapshot = Snapshot(this.server_version)
     for layer in PIPELINE:
         snapshot = _run_layer(this, place, layer)
-        exit_code = this.layers[layer.name].exit_code
-        if exit_code is not ExitCode.OK:
-            return this.report(Outcome.FAILED, exit_code)
+        came = this.layers[layer.name]
+        if _is_rescued(this, layer, came):
+            log.warning(f"{layer.name} failed; going on, because PREDEPLOY_ON_FAILURE is rescue")
+        elif came.exit_code is not ExitCode.OK:
+            return this.report(Outcome.FAILED, came.exit_code)
+        this.is_degraded |= bool(came.failure or (layer.degrades and came.steps))
+    if this.is_degraded:
+        return this.report(Outcome.DEGRADED, ExitCode.OK)
     if snapshot.is_adopting:
         ledger.end_adoption(place.work, place.settings.ledger_schema)
     if is_ahead(this.sources, snapshot.ledger):
@@ -57,6 +63,12 @@ def _run_layers(this: Journal, place: Workplace) -> Report:
     if not settled.store(place.work, place.settings, key, snapshot.fingerprint, this.id):
         log.warning("somebody changed the schema while it was verified; the next run looks again")
     return this.report(Outcome.OK, ExitCode.OK)
+
+
+def _is_rescued(this: Journal, layer: Layer, came: LayerReport) -> bool:
+    """Whether the run goes on behind a failed step. What the plan refused is never rescued."""
+    wants = this.settings.on_failure is OnFailure.RESCUE
+    return wants and layer.may_be_rescued and came.failure is not None
 
 
 def _run_layer(this: Journal, place: Workplace, layer: Layer) -> Snapshot:

@@ -103,6 +103,7 @@ class Step:
     In `mode` AUTOCOMMIT it is one statement outside a transaction; `is_resumed` then says that the
     ledger knows of an earlier start. In mode RECORD it is written down and not run. With
     `is_replay` the database was there before the ledger, and what was there must not change.
+    `preamble` are the SETs of the file's earlier steps, which count to the end of the file.
     """
 
     path: str
@@ -115,6 +116,7 @@ class Step:
     is_resumed: bool = False
     is_replay: bool = False
     declarations: tuple[Declaration, ...] = ()
+    preamble: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

@@ -74,8 +74,18 @@ def _good_news(report: Report) -> str:
             return "settled: nothing has changed since the last good run"
         case Outcome.AHEAD:
             return f"ahead: a newer version has been here; {_amount(report)}, verified for this one"
+        case Outcome.DEGRADED:
+            return f"degraded: {_amount(report)}, verified with second best; {_what_failed(report)}"
         case _:
             return f"{report.outcome.value}: {_amount(report)}, verified"
+
+
+def _what_failed(report: Report) -> str:
+    """Say what a degraded database lacks, and that every deploy will try again."""
+    if failure := report.failure:
+        return f"{failure.place} {failure.sqlstate} {failure.message}; next: {failure.remedy}"
+    warnings = [finding for finding in report.findings if finding.code == "fallback"]
+    return f"{warnings[0].message}; next: {warnings[0].remedy}" if warnings else "see the findings"
 
 
 def _amount(report: Report) -> str:
@@ -85,7 +95,8 @@ def _amount(report: Report) -> str:
 
 
 def _bad_news(report: Report) -> str:
-    if failure := report.failure:
+    failure = report.failure
+    if failure and failure.exit_code is report.exit_code:
         not_run = sum(len(layer.not_run) for layer in report.layers)
         rest = f"; {not_run} later step(s) did not run" if not_run else ""
         return (
@@ -105,6 +116,8 @@ def _bad_news(report: Report) -> str:
 def as_data(report: Report) -> dict[str, Any]:
     """Return the report as plain data, with empty parts left out."""
     level = "info" if report.exit_code in _GOOD else "error"
+    if report.outcome is Outcome.DEGRADED:
+        level = "warn"
     data: dict[str, Any] = {
         "message": headline(report),
         "level": level,

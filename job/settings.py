@@ -33,6 +33,13 @@ _NO_ENDPOINT = (
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
+class OnFailure(Enum):
+    """What becomes of a run whose migrations failed: RESCUE goes on, and passes if it verifies."""
+
+    STOP = "stop"
+    RESCUE = "rescue"
+
+
 class Destructive(Enum):
     """What becomes of a step that takes something away which its file does not declare."""
 
@@ -84,6 +91,7 @@ class Settings:
     ddl_budget_s: float = 120
     concurrent_budget_s: float = 1800
     deadline_s: float = 1800
+    on_failure: OnFailure = OnFailure.STOP
     destructive: Destructive = Destructive.REFUSE
     ledger_schema: str = "predeploy"
     report_path: Path | None = None
@@ -167,6 +175,7 @@ SETTINGS = (
     Setting("PREDEPLOY_DDL_BUDGET", "ddl_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_CONCURRENT_BUDGET", "concurrent_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_DEADLINE", "deadline_s", parse_duration, _NUMBERS),
+    Setting("PREDEPLOY_ON_FAILURE", "on_failure", partial(_parse_choice, OnFailure), (str,)),
     Setting("PREDEPLOY_DESTRUCTIVE", "destructive", partial(_parse_choice, Destructive), (str,)),
     Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
     Setting("PREDEPLOY_REPORT", "report_path", Path),

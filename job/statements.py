@@ -29,6 +29,10 @@ _COPY_DATA = re.compile(
     r"^(?P<copy>copy\s[^;]*?\sfrom\s+stdin\b[^;]*;)[ \t]*\r?\n(?P<data>.*?)^\\\.[ \t]*\r?$",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
+_SETS_LOCALLY = re.compile(r"set\s+(local|transaction)\b", re.IGNORECASE)
+_SET_CONFIG = re.compile(
+    r"select\s+(pg_catalog\.)?set_config\s*\(.*,\s*false\s*\)$", re.IGNORECASE | re.DOTALL
+)
 _DIRECTIVE = re.compile(r"--\s*predeploy:\s*(.*?)\s*$", re.IGNORECASE)
 # fmt: off
 _READS_OR_WRITES_ROWS = frozenset((
@@ -124,8 +128,9 @@ def digest(statements: Iterable[Statement]) -> str:
     """Return the SHA-256 of the statements' tokens; comments, blanks, line ends don't count."""
     sha = hashlib.sha256()
     for statement in statements:
-        raw = statement.text.encode()
-        for token in postgast.scan(statement.text).tokens:
+        text = statement.text.replace("\r\n", "\n")
+        raw = text.encode()
+        for token in postgast.scan(text).tokens:
             if token.token not in _COMMENTS:
                 sha.update(raw[token.start : token.end] + b"\0")
         sha.update((statement.data or "").replace("\r\n", "\n").encode() + b";")
@@ -169,6 +174,13 @@ def is_additive(statement: Statement) -> bool:
     parsed = postgast.parse(statement.text)
     commands = [node.alter_table_cmd for node in parsed.stmts[0].stmt.alter_table_stmt.cmds]
     return all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
+
+
+def sets_session(statement: Statement) -> bool:
+    """Whether it changes a setting or the role for what comes after it, beyond its transaction."""
+    if statement.node == "variable_set_stmt":
+        return not _SETS_LOCALLY.match(statement.text)
+    return statement.node == "select_stmt" and bool(_SET_CONFIG.match(statement.text))
 
 
 def _index_build(parsed: Any, stmt: Any) -> IndexBuild:  # noqa: ANN401
@@ -301,10 +313,18 @@ def _classify(node: str, stmt: Any) -> tuple[Mode, str]:  # noqa: ANN401 - one o
         return Mode.REFUSED, _COPY_FROM_STDIN if stmt.is_from else "COPY … TO STDOUT"
     if kind == "variable_set" and stmt.name.lower() == "standard_conforming_strings":
         return Mode.REFUSED, "SET standard_conforming_strings"
-    if kind == "insert" and stmt.on_conflict_clause.action == pb.ONCONFLICT_UPDATE:
-        return Mode.TRANSACTION, "INSERT … ON CONFLICT DO UPDATE"
-    name = _autocommit_name(kind, stmt)
-    return (Mode.AUTOCOMMIT, name) if name else (Mode.TRANSACTION, "")
+    if name := _autocommit_name(kind, stmt):
+        return Mode.AUTOCOMMIT, name
+    return Mode.TRANSACTION, _more_than_an_insert(stmt) if kind == "insert" else ""
+
+
+def _more_than_an_insert(stmt: Any) -> str:  # noqa: ANN401
+    """Name an INSERT that may change rows that are there; empty for one that only adds."""
+    if stmt.on_conflict_clause.action == pb.ONCONFLICT_UPDATE:
+        return "INSERT … ON CONFLICT DO UPDATE"
+    queries = (node.common_table_expr.ctequery for node in stmt.with_clause.ctes)
+    kinds = (query.WhichOneof("node").removesuffix("_stmt").upper() for query in queries)
+    return next((f"INSERT … WITH … {kind}" for kind in kinds if kind != "SELECT"), "")
 
 
 def _classify_transaction(stmt: Any) -> tuple[Mode, str]:  # noqa: ANN401

@@ -54,7 +54,7 @@ def run_autocommit(
             "application_name": step_application(schema),
             "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
         }
-        wire.ask(conn, session_sql(limits))
+        wire.ask(conn, "; ".join([*step.preamble, session_sql(limits)]))
         failure = _do(conn, step, concern, budget, watch)
     if failure is not None:
         if failure.sqlstate:

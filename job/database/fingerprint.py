@@ -1,8 +1,8 @@
 """A hash that changes with every DDL: (oid, xmin) of the catalog rows that describe the schema.
 
 A row of a catalog is never changed in place by DDL, so its xmin tells. VACUUM, ANALYZE, nextval
-and rows that come and go leave it alone; REINDEX, TRUNCATE and VACUUM FULL change it, which costs
-one full run. The ledger's own schema, temporary tables and TOAST are left out.
+and rows that come and go leave it alone; REINDEX, TRUNCATE, VACUUM FULL and REFRESH change it,
+which costs one full run. The ledger's own schema, temporary tables and TOAST are left out.
 """
 
 from job.database.wire import literal
@@ -12,10 +12,11 @@ _FIRST_USER_OID = 16384
 
 # Per catalog: what identifies a row, and the oid that says whether it is a user's.
 _BY_OID = (
-    "pg_cast", "pg_collation", "pg_conversion", "pg_event_trigger", "pg_extension",
-    "pg_foreign_data_wrapper", "pg_foreign_server", "pg_language", "pg_opclass", "pg_operator",
-    "pg_opfamily", "pg_policy", "pg_publication", "pg_publication_rel", "pg_statistic_ext",
-    "pg_transform", "pg_ts_config", "pg_ts_dict", "pg_ts_parser", "pg_ts_template",
+    "pg_am", "pg_amop", "pg_amproc", "pg_cast", "pg_collation", "pg_conversion",
+    "pg_event_trigger", "pg_extension", "pg_foreign_data_wrapper", "pg_foreign_server",
+    "pg_language", "pg_opclass", "pg_operator", "pg_opfamily", "pg_policy", "pg_publication",
+    "pg_publication_rel", "pg_statistic_ext", "pg_transform", "pg_ts_config", "pg_ts_dict",
+    "pg_ts_parser", "pg_ts_template",
 )  # fmt: skip
 # Rows that hang on a relation, of which the ledger's and temporary ones do not count.
 _BY_RELATION = (
@@ -29,6 +30,7 @@ _BY_RELATION = (
     ("pg_trigger", "tgrelid", "oid::text"),
     ("pg_foreign_table", "ftrelid", "ftrelid::text"),
 )
+_SINCE = ((150000, "pg_publication_namespace"),)
 _BY_NAMESPACE = (
     ("pg_class", "relnamespace"),
     ("pg_constraint", "connamespace"),
@@ -37,16 +39,16 @@ _BY_NAMESPACE = (
 )
 
 
-def fingerprint_sql(ledger_schema: str) -> str:
+def fingerprint_sql(ledger_schema: str, server_version: int) -> str:
     """Return an expression (in parentheses) whose value is the fingerprint, 32 hex digits."""
     return (
         "(select md5(string_agg(f.kind || ':' || f.id || ':' || f.xmin, ',' "
         'order by f.kind, f.id collate "C")) '
-        f"from ({rows_sql(ledger_schema)}) f(kind, id, xmin))"
+        f"from ({rows_sql(ledger_schema, server_version)}) f(kind, id, xmin))"
     )
 
 
-def rows_sql(ledger_schema: str) -> str:
+def rows_sql(ledger_schema: str, server_version: int) -> str:
     """Return the query behind it: catalog, what identifies the row in it, and its xmin."""
     theirs = f"""(select oid from pg_catalog.pg_namespace
         where nspname !~ '^pg_(toast|temp_|toast_temp_)' and nspname <> {literal(ledger_schema)})"""
@@ -70,6 +72,13 @@ def rows_sql(ledger_schema: str) -> str:
                 where {relation} in {relations}"""
             for name, relation, identity in _BY_RELATION
         ),
+        *(
+            f"""select '{name}', oid::text, xmin from pg_catalog.{name}"""
+            for since, name in _SINCE
+            if server_version >= since
+        ),
+        """select 'pg_ts_config_map', mapcfg || '.' || maptokentype || '.' || mapseqno, xmin
+            from pg_catalog.pg_ts_config_map""",
         "select 'pg_enum', oid::text, xmin from pg_catalog.pg_enum",
         "select 'pg_default_acl', oid::text, xmin from pg_catalog.pg_default_acl",
         f"""select 'pg_aggregate', aggfnoid::oid::text, xmin from pg_catalog.pg_aggregate

@@ -168,12 +168,13 @@ def last_runs(conn: Connection, schema: str, limit: int = 5) -> tuple[Run, ...]:
 def _create(conn: Connection, schema: str, about: Mapping[str, str]) -> None:
     name = identifier(schema)
     remembered = "".join(f", ({literal(k)}, {literal(v)})" for k, v in about.items())
+    born = "('born', pg_catalog.pg_current_xact_id()::text)"
     answer = wire.send(
         conn,
         f"""begin; {settings_sql({"lock_timeout": "10s"})};
         create schema if not exists {name};
         create table {name}.meta (key text primary key, value text not null);
-        insert into {name}.meta values ('version', '{VERSION}'){remembered};
+        insert into {name}.meta values ('version', '{VERSION}'), {born}{remembered};
         create table {name}.migration (
             file text not null,
             step_hash text not null,

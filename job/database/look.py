@@ -7,6 +7,7 @@ is asked again without it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from job.database import ledger, wire
 from job.database.fingerprint import fingerprint_sql
@@ -22,6 +23,7 @@ from job.sources.checks import read_check
 from job.sources.placeholders import presence_question
 
 _SHOWN_ROWS = 10
+_SEPARATOR = "\n;\n"
 _OPENING = 2  # BEGIN and the settings
 _EMPTY_PATH = {"search_path": ""}
 
@@ -49,6 +51,7 @@ def look(
     has_ledger, has_tables = _survey(conn, schema)
     seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
     checks = check_questions(sources) if View.CHECKS in views else ()
+    fingerprint = fingerprint_sql(schema, conn.info.server_version)
     known = [
         *(
             [ledger.rows_sql(schema), ledger.adopting_sql(schema)]
@@ -56,7 +59,7 @@ def look(
             else []
         ),
         *([facts_sql(settings.critical)] if View.CRITICAL in views else []),
-        *([f"select {fingerprint_sql(schema)}"] if View.CHECKS in views else []),
+        *([f"select {fingerprint}"] if View.CHECKS in views else []),
     ]
     found, responses = _ask_all(conn, known, (*seeds, *checks), statement_ms)
     taken = iter(found)
@@ -107,7 +110,9 @@ def _survey(conn: Connection, ledger_schema: str) -> tuple[bool, bool]:
             select from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema$)'
-              and n.nspname <> {literal(ledger_schema)} and not exists (
+              and n.nspname <> {literal(ledger_schema)}
+              and pg_catalog.to_regclass(format('%I.migration', n.nspname)) is null
+              and not exists (
                 select from pg_catalog.pg_depend d
                 where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
                   and d.objid = c.oid and d.deptype = 'e'))""",
@@ -128,11 +133,11 @@ def _ask_all(
         # Ours are read with an empty search_path, theirs with the role's own.
         asked = [q for q in questions if q not in failed]
         parts = [opening, *known, "reset search_path", *(q.sql for q in asked), "commit"]
-        answer = wire.send(conn, "\n;\n".join(parts))
+        answer = wire.send(conn, _SEPARATOR.join(parts))
         if answer.error is None:
             break
         wire.roll_back(conn)
-        index = answer.failed_index - (_OPENING + len(known) + 1)
+        index = _failed_part(answer, parts) - (_OPENING - 1 + len(known) + 1)
         if not 0 <= index < len(asked):
             with wire.translated(conn):
                 raise answer.error
@@ -141,6 +146,18 @@ def _ask_all(
     first = _OPENING + len(known) + 1
     replied = {q: _response(q, answer, first + i) for i, q in enumerate(asked)}
     return found, tuple((failed | replied)[q] for q in questions)
+
+
+def _failed_part(answer: Answer, parts: Sequence[str]) -> int:
+    """Return which part failed, from 0. The opening is one part and two statements.
+
+    A syntax error fails the whole message before any of it runs: then only its position tells.
+    """
+    position = answer.error.diag.statement_position if answer.error else None
+    if answer.failed_index or not position:
+        return answer.failed_index - (_OPENING - 1)
+    ends = list(accumulate(len(part) + len(_SEPARATOR) for part in parts))
+    return next((i for i, end in enumerate(ends) if int(position) <= end), len(parts))
 
 
 def _response(question: Question, answer: Answer, index: int) -> Response:

@@ -86,6 +86,7 @@ def _send(context: _Context) -> _Outcome:
         step_settings(place, step),
         ledger.insert_sql(schema, context.entry, place.run_id),
         sentinel.begin_sql(schema),
+        *step.preamble,
     ]
     closing = [
         *_END_OF_STATEMENTS,
@@ -107,7 +108,7 @@ def _send_carefully(context: _Context, suspects: tuple[int, ...]) -> _Outcome:
     if not isinstance(begun, _Sent):
         return begun
     before = sentinel.read_holdings(place.work, schema, suspects)
-    sent = _send_messages(context, [], _END_OF_STATEMENTS)
+    sent = _send_messages(context, list(context.step.preamble), _END_OF_STATEMENTS)
     if not isinstance(sent, _Sent):
         return sent
     after = sentinel.read_holdings(place.work, schema, suspects)
@@ -139,7 +140,7 @@ def _replay(context: _Context) -> _Outcome:
     if not isinstance(begun, _Sent):
         return begun
     before = sentinel.read_marks(place.work, schema)
-    sent = _send_messages(context, [], _END_OF_STATEMENTS)
+    sent = _send_messages(context, list(context.step.preamble), _END_OF_STATEMENTS)
     if not isinstance(sent, _Sent):
         return sent
     if meddled := meddling(before, sentinel.read_marks(place.work, schema)):

@@ -53,7 +53,7 @@ def is_settled(conn: Connection, settings: Settings, sources: Sources) -> bool:
     parts = [
         "begin isolation level repeatable read read only",
         settings_sql({"statement_timeout": "30s"}),
-        _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
+        _guard_sql(conn, settings, settled_key(settings, sources, conn.info.server_version)),
         *questions,
         *checks,
         "commit",
@@ -75,7 +75,7 @@ def store(
         f"""insert into {identifier(settings.ledger_schema)}.state
             (name, key, fingerprint, system, run_id)
         select 'settled', {literal(key.value)}, {literal(fingerprint)}, {_SYSTEM}, {literal(run_id)}
-        where {fingerprint_sql(settings.ledger_schema)} = {literal(fingerprint)}
+        where {_fingerprint(conn, settings)} = {literal(fingerprint)}
         on conflict (name) do update set key = excluded.key, fingerprint = excluded.fingerprint,
             system = excluded.system, run_id = excluded.run_id, stored_at = clock_timestamp()
         returning name""",
@@ -83,7 +83,11 @@ def store(
     return bool(rows)
 
 
-def _guard_sql(settings: Settings, key: SettledKey) -> str:
+def _fingerprint(conn: Connection, settings: Settings) -> str:
+    return fingerprint_sql(settings.ledger_schema, conn.info.server_version)
+
+
+def _guard_sql(conn: Connection, settings: Settings, key: SettledKey) -> str:
     return f"""select 1 / count(*) from {identifier(settings.ledger_schema)}.state
         where name = 'settled' and key = {literal(key.value)} and system = {_SYSTEM}
-          and fingerprint = {fingerprint_sql(settings.ledger_schema)}"""
+          and fingerprint = {_fingerprint(conn, settings)}"""

@@ -1,5 +1,5 @@
 """The layers, in the order in which they run."""
 
-from job.layers import migrate, seed, verify
+from job.layers import fallback, migrate, seed, verify
 
-PIPELINE = (migrate.LAYER, seed.LAYER, verify.LAYER)
+PIPELINE = (migrate.LAYER, fallback.LAYER, seed.LAYER, verify.LAYER)

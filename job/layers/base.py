@@ -23,10 +23,13 @@ class Situation:
 class Layer:
     """`sees` names the parts of the database that `plan` needs; `plan` is pure.
 
-    `failed` is how the run ends when a step of the layer fails.
+    `failed` is how the run ends when a step of the layer fails, unless the layer `may_be_rescued`
+    and the settings say so. What a layer that `degrades` has done is second best.
     """
 
     name: str
     sees: frozenset[View]
     plan: Callable[[Situation], Plan]
     failed: ExitCode = ExitCode.FAILED
+    may_be_rescued: bool = False
+    degrades: bool = False

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from job import statements
 from job.plan import LedgerRow, Step
 from job.sources import Sources
 from job.sources.native import version_of
@@ -80,9 +81,17 @@ def pending_steps(history: FileHistory, cut: ScriptSteps) -> tuple[Step, ...]:
 
 
 def edited_rows(history: FileHistory, cut: ScriptSteps) -> tuple[LedgerRow, ...]:
-    """Return the applied steps that the file no longer holds as they were."""
+    """Return the applied steps that the file no longer holds as they were.
+
+    The empty step that made a shortened file whole is no part of its text.
+    """
     present = {step.entry.identity for step in cut.steps if step.entry}
-    return tuple(row for row in history.rows if row.entry.identity not in present)
+    nothing = statements.digest(())
+    return tuple(
+        row
+        for row in history.rows
+        if row.entry.identity not in present and row.entry.step_hash != nothing
+    )
 
 
 def _by_file(ledger: Iterable[LedgerRow]) -> dict[str, tuple[LedgerRow, ...]]:

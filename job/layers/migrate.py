@@ -31,7 +31,7 @@ def plan(situation: Situation) -> Plan:
         cut = steps_of(history.script)
         pending = pending_steps(history, cut)
         findings.extend(_edits(history, cut, pending))
-        if pending:
+        if not history.is_whole:
             findings.extend(cut.findings)
             findings.extend(_out_of_order(history, newest))
         if is_unknown:
@@ -42,7 +42,7 @@ def plan(situation: Situation) -> Plan:
     return Plan(tuple(steps), tuple(findings))
 
 
-LAYER = Layer("migrate", frozenset({View.LEDGER}), plan)
+LAYER = Layer("migrate", frozenset({View.LEDGER}), plan, may_be_rescued=True)
 
 
 def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) -> Iterator[Finding]:

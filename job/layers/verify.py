@@ -1,12 +1,15 @@
 """The gate: whether the database holds what the app declared. Looks, and runs nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from job.declaration import CriticalTable
 from job.exit_codes import ExitCode
 from job.layers.base import Layer, Situation
 from job.layers.history import histories, is_ahead
 from job.plan import Finding, Plan
+from job.schema.facts import Fact
 from job.schema.kinds import Kind
+from job.settings import OnFailure
 from job.snapshot import Response, View
 from job.sources.checks import read_check
 
@@ -17,9 +20,10 @@ def plan(situation: Situation) -> Plan:
     """Find what is missing. On a database that is ahead, the folder's checks are only warnings."""
     ahead = is_ahead(situation.sources, situation.snapshot.ledger)
     checks_code = None if ahead else ExitCode.NOT_VERIFIED
+    rescues = situation.settings.on_failure is OnFailure.RESCUE
     findings = [
         *(f for script in situation.sources.checks for f in read_check(script).findings),
-        *_pending(situation),
+        *_pending(situation, None if rescues else ExitCode.NOT_VERIFIED),
         *_missing(situation),
         *(
             _failed_check(c, checks_code)
@@ -33,7 +37,13 @@ def plan(situation: Situation) -> Plan:
 LAYER = Layer("verify", frozenset({View.LEDGER, View.CRITICAL, View.CHECKS}), plan)
 
 
-def _pending(situation: Situation) -> Iterator[Finding]:
+def missing_tables(critical: Iterable[CriticalTable], facts: Iterable[Fact]) -> tuple[str, ...]:
+    """Name the critical tables that are not there."""
+    there = {fact.identity for fact in facts if fact.kind == Kind.TABLE.value}
+    return tuple(table.name for table in critical if table.name not in there)
+
+
+def _pending(situation: Situation, exit_code: ExitCode | None) -> Iterator[Finding]:
     """Name each file that the ledger does not hold whole: nothing is skipped silently."""
     for history in histories(situation.sources, situation.snapshot.ledger):
         if not history.is_whole:
@@ -41,16 +51,16 @@ def _pending(situation: Situation) -> Iterator[Finding]:
                 "not-applied",
                 f"{history.script.path} has not been applied",
                 "run `predeploy run`",
-                ExitCode.NOT_VERIFIED,
+                exit_code,
             )
 
 
 def _missing(situation: Situation) -> Iterator[Finding]:
     facts = situation.snapshot.facts
-    tables = {f.identity for f in facts if f.kind == Kind.TABLE.value}
+    missing = missing_tables(situation.settings.critical, facts)
     columns = {f.identity for f in facts if f.kind == Kind.COLUMN.value}
     for critical in situation.settings.critical:
-        if critical.name not in tables:
+        if critical.name in missing:
             yield _absent(f"table {critical.name}")
             continue
         for column in critical.columns:

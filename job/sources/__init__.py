@@ -4,6 +4,7 @@ Nothing here is parsed as SQL; a file is its name, its text and its hash.
 """
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +12,25 @@ from job.errors import SourcesError
 from job.exit_codes import ExitCode
 from job.sources.native import read_migrations
 from job.sources.script import Script, read_script
+from job.sources.walk import is_sql, walk
 
 DECLARATION = "predeploy.toml"
 _PARTS = ("migrations", "seed", "verify", DECLARATION, "schema.sql", "schema", "fallback")
-_LATER_LAYERS = ("schema.sql", "schema", "fallback")
+_LATER_LAYERS = ("schema.sql", "schema")
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """The SQL folder.
 
-    `migrations` are in the order in which they run, `seeds` and `checks` in name order. `digest`
-    is the SHA-256 over every file's path and bytes, whatever it is for: what the settled key uses.
+    `migrations` are in the order in which they run, `fallbacks`, `seeds` and `checks` in name
+    order. `digest` is the SHA-256 over every file's path and bytes, whatever it is for: what the
+    settled key uses.
     `not_read` names the parts of the folder that no layer of this version reads.
     """
 
     migrations: tuple[Script, ...]
+    fallbacks: tuple[Script, ...]
     seeds: tuple[Script, ...]
     checks: tuple[Script, ...]
     digest: str
@@ -48,7 +52,6 @@ def load_sources(sql_dir: Path) -> Sources:
             (f"the SQL folder {sql_dir} does not exist; mount it or set PREDEPLOY_SQL_DIR",),
             exit_code=ExitCode.NO_INPUT,
         )
-    files = _files(sql_dir)
     if not any((sql_dir / part).exists() for part in _PARTS):
         nothing = f"the SQL folder {sql_dir} holds nothing to do"
         raise SourcesError(
@@ -57,9 +60,10 @@ def load_sources(sql_dir: Path) -> Sources:
     problems: list[str] = []
     sources = Sources(
         migrations=read_migrations(sql_dir, problems),
+        fallbacks=_read_folder(sql_dir, "fallback", problems),
         seeds=_read_folder(sql_dir, "seed", problems),
         checks=_read_folder(sql_dir, "verify", problems),
-        digest=_digest(sql_dir, files),
+        digest=_digest(sql_dir),
         not_read=tuple(name for name in _LATER_LAYERS if (sql_dir / name).exists()),
     )
     if problems:
@@ -67,40 +71,25 @@ def load_sources(sql_dir: Path) -> Sources:
     return sources
 
 
-def _files(sql_dir: Path) -> list[Path]:
-    try:
-        # Hidden entries don't count: a mounted ConfigMap has one that is renamed with each mount.
-        return sorted(
-            path
-            for path in sql_dir.rglob("*")
-            if path.is_file()
-            and not any(part[0] == "." for part in path.relative_to(sql_dir).parts)
-        )
-    except OSError as error:
-        raise SourcesError(
-            (f"the SQL folder {sql_dir} cannot be read: {error.strerror}",),
-            exit_code=ExitCode.NO_INPUT,
-        ) from None
-
-
 def _read_folder(sql_dir: Path, folder: str, problems: list[str]) -> tuple[Script, ...]:
     scripts = []
-    for path in sorted((sql_dir / folder).glob("*.sql")):
+    for name, path in walk(sql_dir / folder):
+        if not is_sql(name):
+            continue
         try:
-            scripts.append(read_script(path, f"{folder}/{path.name}"))
+            scripts.append(read_script(path, f"{folder}/{name}"))
         except SourcesError as error:
             problems.extend(error.problems)
     return tuple(scripts)
 
 
-def _digest(sql_dir: Path, files: list[Path]) -> str:
+def _digest(sql_dir: Path) -> str:
     sha = hashlib.sha256()
-    for path in files:
+    for name, path in walk(sql_dir):
         try:
             content = path.read_bytes()
         except OSError as error:
-            message = f"{path.relative_to(sql_dir)}: cannot be read: {error.strerror}"
-            raise SourcesError((message,)) from None
-        for part in (str(path.relative_to(sql_dir)).encode(errors="surrogateescape"), content):
+            raise SourcesError((f"{name}: cannot be read: {error.strerror}",)) from None
+        for part in (os.fsencode(name), content):
             sha.update(len(part).to_bytes(8, "big") + part)
     return sha.hexdigest()

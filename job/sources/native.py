@@ -5,18 +5,18 @@ ties. What cannot be run here must stop the job, because a later file may depend
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from job.errors import SourcesError
 from job.sources.script import Script, read_script
+from job.sources.walk import is_sql, walk
 
 _FOLDER = "migrations"
 _DATE = re.compile(r"(\d{4})[-_](\d{2})[-_](\d{2})(?!\d)")
 _DIGITS = re.compile(r"\d+")
 _DOWN_NAME = re.compile(r"\.(down|undo|rollback)\.sql$", re.IGNORECASE)
-_PROGRAM = re.compile(
-    r"\.(py|js|mjs|cjs|ts|mts|cts|go|rb|php|java|kt|sh|rs|ex|exs)$", re.IGNORECASE
-)
+_PROSE = re.compile(r"\.(md|rst|adoc|txt)$", re.IGNORECASE)
 # The directives by which dbmate, goose, node-pg-migrate, Liquibase and tern mark what undoes a
 # file. Run forward, such a section would drop what the file has just made.
 _DOWN_SECTION = re.compile(
@@ -37,10 +37,10 @@ def version_of(name: str) -> int | None:
 def read_migrations(sql_dir: Path, problems: list[str]) -> tuple[Script, ...]:
     """Read `migrations/` in the order in which it runs; what is wrong goes to `problems`."""
     scripts: list[Script] = []
-    for path in sorted((sql_dir / _FOLDER).rglob("*")):
-        label = path.relative_to(sql_dir).as_posix()
-        hidden = any(part.startswith(".") for part in Path(label).parts)
-        if hidden or not path.is_file() or _is_ignored(path.name, label, problems):
+    for name, path in walk(sql_dir / _FOLDER):
+        label = f"{_FOLDER}/{name}"
+        if not is_sql(name):
+            problems.extend(_not_sql(path.name, label))
             continue
         try:
             scripts.append(_read(path, label))
@@ -50,15 +50,10 @@ def read_migrations(sql_dir: Path, problems: list[str]) -> tuple[Script, ...]:
     return tuple(sorted(scripts, key=lambda s: (s.version, s.name)))
 
 
-def _is_ignored(name: str, label: str, problems: list[str]) -> bool:
-    """Say whether a file is no migration; one written as a program is a problem."""
-    if name.lower().endswith(".sql"):
-        return False
-    if version_of(name) is not None and _PROGRAM.search(name):
-        problems.append(
-            f"{label}: cannot be run here, and later files may need it; rewrite it as SQL"
-        )
-    return True
+def _not_sql(name: str, label: str) -> Iterator[str]:
+    """Complain of what has a version and is no SQL, unless it is there to be read by people."""
+    if version_of(name) is not None and not _PROSE.search(name):
+        yield f"{label}: cannot be run here, and later files may need it; rewrite it as SQL"
 
 
 def _read(path: Path, label: str) -> Script:

@@ -54,7 +54,7 @@ def read_seed(script: Script) -> Seed:
     findings = [
         _refusal(script, b.statement.line, f"{b.statement.what} in a seed; a seed only inserts")
         for b in inserts
-        if b.statement.node not in ("insert_stmt", "") or "DO UPDATE" in b.statement.what
+        if b.statement.node not in ("insert_stmt", "") or b.statement.what.startswith("INSERT …")
     ]
     if question and SECRET in question.names:
         line = question.statement.line

@@ -105,6 +105,7 @@ def _entries(
     """Make the steps; a declaration belongs to the step that its line stands in or before."""
     seen: Counter[str] = Counter()
     steps: list[Step] = []
+    preamble: tuple[str, ...] = ()
     bound = 0
     for position, group in enumerate(groups, start=1):
         step_hash = statements.digest(group)
@@ -122,6 +123,7 @@ def _entries(
             entry,
             holds_ddl=statements.holds_ddl(group),
             mode=Mode.AUTOCOMMIT if alone else Mode.TRANSACTION,
+            preamble=preamble,
             declarations=tuple(
                 declaration
                 for at, declaration in declared
@@ -129,6 +131,7 @@ def _entries(
             ),
         )
         steps.append(step)
+        preamble += tuple(s.text for s in group if statements.sets_session(s))
         bound = group[-1].end if group else 0
     return tuple(steps)
 

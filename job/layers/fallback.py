@@ -1,0 +1,52 @@
+"""The minimal schema: what lets the app start when its migrations did not make what it needs."""
+
+from job import statements
+from job.exit_codes import ExitCode
+from job.layers.base import Layer, Situation
+from job.layers.history import is_ahead
+from job.layers.verify import missing_tables
+from job.plan import Finding, Plan, Step
+from job.snapshot import View
+from job.sources.script import Script
+from job.sources.steps import steps_of
+
+
+def plan(situation: Situation) -> Plan:
+    """Plan every file of `fallback/`, but only while a critical table is missing."""
+    sources, snapshot = situation.sources, situation.snapshot
+    missing = missing_tables(situation.settings.critical, snapshot.facts)
+    if not missing or not sources.fallbacks or is_ahead(sources, snapshot.ledger):
+        return Plan()
+    plans = [_plan_script(script) for script in sources.fallbacks]
+    warning = Finding(
+        "fallback",
+        f"{', '.join(missing)} missing after the migrations; making the minimal schema instead",
+        "mend the migrations: a database that was made so is degraded, and never settled",
+    )
+    return Plan(
+        tuple(step for p in plans for step in p.steps),
+        (warning, *(finding for p in plans for finding in p.findings)),
+    )
+
+
+LAYER = Layer("fallback", frozenset({View.LEDGER, View.CRITICAL}), plan, degrades=True)
+
+
+def _plan_script(script: Script) -> Plan:
+    """Plan one file as one step without a ledger row; refuse (65) what does not only add."""
+    cut = steps_of(script)
+    found = tuple(statement for step in cut.steps for statement in step.statements)
+    unfit = [s for s in found if not statements.is_additive(s)]
+    refusals = tuple(
+        Finding(
+            "bad-fallback",
+            f"{script.path}:{s.line}: {s.what} in a fallback, which only adds what is missing",
+            exit_code=ExitCode.BAD_SOURCES,
+        )
+        for s in unfit
+    )
+    if not found:
+        return Plan(findings=cut.findings)
+    text = script.text[found[0].start : found[-1].end]
+    step = Step(script.path, text, found, binds=tuple(() for _ in found))
+    return Plan((step,), (*cut.findings, *refusals))

@@ -1,0 +1,141 @@
+"""The minimal schema, and going on behind a failed migration."""
+
+import json
+from collections.abc import Callable
+from itertools import chain, combinations
+from pathlib import Path
+
+import pytest
+from conftest import ADMIN, SQL, Database, run_job
+
+FALLBACKS = sorted((SQL / "fallback").glob("*.sql"))
+SUBSETS = list(chain.from_iterable(combinations(FALLBACKS, n) for n in range(len(FALLBACKS) + 1)))
+CRITICAL = '[critical]\nusers = ["id", "email"]\n'
+MINIMAL = "create table if not exists users (id int primary key, email text);"
+
+
+@pytest.fixture
+def run(database: Database, folder: Callable[..., Path]) -> Callable[..., tuple[int, dict]]:
+    """Runs the job on a folder; returns exit code and report."""
+
+    def job(settings: dict[str, str] | None = None, **files: str) -> tuple[int, dict]:
+        root = folder({"predeploy.toml": CRITICAL, **files})
+        environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root), **(settings or {})}
+        done = run_job(environ=environ)
+        return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+    return job
+
+
+RESCUE = {"PREDEPLOY_ON_FAILURE": "rescue"}
+BROKEN = {
+    "migrations/1_users.sql": "create table users (id int default 'none');",
+    "migrations/2_more.sql": "create table more ();",
+    "fallback/users.sql": MINIMAL,
+}
+
+
+@pytest.mark.parametrize("subset", SUBSETS, ids=lambda s: "+".join(p.stem for p in s) or "none")
+def test_a_full_run_goes_through_behind_any_fallback(
+    subset: tuple[Path, ...], database: Database
+) -> None:
+    """Whichever critical tables were made by the fallback: 42 tables, exit 0, settled after."""
+    for path in subset:
+        database.execute(path.read_text())
+    environ = {"DATABASE_URL": database.url, **ADMIN}
+
+    run_job("run", environ=environ, check=0)
+
+    assert database.value("select count(*) from pg_tables where schemaname = 'public'") == 42
+    assert database.value("select count(*) from pg_constraint where contype = 'f'") == 61
+
+
+def test_a_failed_migration_stops_the_run(run: Callable[..., tuple[int, dict]]) -> None:
+    """Without the policy nothing is rescued: 80."""
+    code, report = run(**BROKEN)
+
+    assert (code, report["outcome"]) == (80, "failed")
+
+
+def test_rescue_goes_on_with_the_minimal_schema(
+    run: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """Exit 0 as `degraded`, and the report names the failure and each file that is missing."""
+    code, report = run(RESCUE, **BROKEN)
+
+    assert (code, report["outcome"], report["level"]) == (0, "degraded", "warn")
+    assert "migrations/1_users.sql:1:36 22P02" in report["message"]
+    missing = {f["message"] for f in report["findings"] if f["code"] == "not-applied"}
+    assert missing == {
+        "migrations/1_users.sql has not been applied",
+        "migrations/2_more.sql has not been applied",
+    }
+    assert database.value("select to_regclass('users') is not null")
+
+
+def test_a_degraded_database_is_never_settled(
+    run: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """The next run tries the migrations again, and ends well when they are mended."""
+    run(RESCUE, **BROKEN)
+    code, report = run(RESCUE, **BROKEN)
+    assert (code, report["outcome"]) == (0, "degraded")
+    assert database.rows("select * from predeploy.state") == []
+    mended = BROKEN | {
+        "migrations/1_users.sql": "create table if not exists users (id int, email text);"
+    }
+
+    code, report = run(RESCUE, **mended)
+
+    assert (code, report["outcome"]) == (0, "ok")
+
+
+def test_rescue_does_not_pass_what_does_not_verify(run: Callable[..., tuple[int, dict]]) -> None:
+    """Without a fallback for the critical table the gate stays shut: 82."""
+    files = {name: text for name, text in BROKEN.items() if "fallback" not in name}
+
+    code, report = run(RESCUE, **files)
+
+    assert code == 82
+    assert "table public.users is missing" in report["message"]
+
+
+def test_rescue_does_not_excuse_a_bad_folder(run: Callable[..., tuple[int, dict]]) -> None:
+    """What the plan refuses was never tried: 65."""
+    code, _ = run(RESCUE, **BROKEN, **{"migrations/3_c.sql": "rollback;"})
+
+    assert code == 65
+
+
+def test_the_fallback_makes_what_no_migration_makes(run: Callable[..., tuple[int, dict]]) -> None:
+    """Migrations that went well but left a critical table out: degraded, and said loudly."""
+    code, report = run(
+        **{"migrations/1_a.sql": "create table other ();", "fallback/users.sql": MINIMAL}
+    )
+
+    assert (code, report["outcome"]) == (0, "degraded")
+    assert "public.users missing after the migrations" in report["message"]
+
+
+def test_the_fallback_is_left_alone_when_nothing_is_missing(
+    run: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """It is no second migrations folder."""
+    code, report = run(
+        **{
+            "migrations/1_a.sql": "create table users (id int, email text);",
+            "fallback/users.sql": "create table if not exists never ();",
+        }
+    )
+
+    assert (code, report["outcome"]) == (0, "ok")
+    assert database.value("select to_regclass('never') is null")
+
+
+def test_a_fallback_only_adds(run: Callable[..., tuple[int, dict]], database: Database) -> None:
+    """Anything else in it is refused with its line: 65."""
+    code, report = run(**{"fallback/users.sql": f"{MINIMAL}\ninsert into users values (1, 'a');"})
+
+    assert code == 65
+    assert "fallback/users.sql:2: INSERT INTO in a fallback" in report["message"]
+    assert database.value("select to_regclass('users') is null")
