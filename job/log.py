@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from job.secret import Secret, redact
+from job.secret import Secret, redact_all
 from job.settings import LogFormat, LogLevel
 
 _LEVELS = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARN: 30, LogLevel.ERROR: 40}
@@ -34,10 +34,7 @@ def configure(
     out = stream or sys.stdout
 
     def hide(_logger: object, _method: str, event: Event) -> Event:
-        return {
-            key: redact(value, secrets) if isinstance(value, str) else value
-            for key, value in event.items()
-        }
+        return {key: redact_all(value, secrets) for key, value in event.items()}
 
     renderer = (
         _pretty

@@ -10,7 +10,7 @@ from typing import Any
 
 from job.exit_codes import ExitCode
 from job.plan import Failure, Finding, LayerReport, Outcome
-from job.secret import Secret, redact
+from job.secret import Secret, redact_all
 
 # Kubernetes cuts /dev/termination-log at this many bytes.
 LIMIT_BYTES = 4096
@@ -146,7 +146,7 @@ def as_json(report: Report, secrets: Sequence[Secret] = ()) -> str:
 
     Texts are cut first, then findings are left out.
     """
-    data: dict[str, Any] = _redacted(as_data(report), secrets)
+    data: dict[str, Any] = redact_all(as_data(report), secrets)
     line = _dump(data)
     for limit in _TEXT_LIMITS:
         if len(line.encode()) <= LIMIT_BYTES:
@@ -226,19 +226,6 @@ def _failure(failure: Failure) -> dict[str, Any]:
     return {key: value for key, value in data.items() if value}
 
 
-def _redacted(value: Any, secrets: Sequence[Secret]) -> Any:  # noqa: ANN401 - JSON
-    """Redact texts before they become JSON, where quoting would hide a secret from the search."""
-    match value:
-        case str():
-            return redact(value, secrets)
-        case Mapping():
-            return {key: _redacted(item, secrets) for key, item in value.items()}
-        case list():
-            return [_redacted(item, secrets) for item in value]
-        case _:
-            return value
-
-
 def _cut(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON
     match value:
         case str():
@@ -252,4 +239,6 @@ def _cut(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON
 
 
 def _dump(data: Mapping[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # A file name that is no text holds surrogates, which no encoding takes.
+    return text.encode(errors="backslashreplace").decode()

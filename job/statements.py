@@ -22,6 +22,10 @@ from job.plan import Mode, Statement
 _message.SetAllowOversizeProtos(True)  # noqa: FBT003
 
 _COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
+_BLANKS = " \t\n\r\f\v"  # PostgreSQL's own; str.rstrip() would take letters of names, too
+_PART_OF_LITERAL = re.compile(rb"'(?:[^']|'')*'|[^'\s]+")
+_PART_OF_ESCAPED = re.compile(rb"'(?:[^'\\]|\\.|'')*'|[^'\s]+", re.DOTALL)
+_STRINGS = "standard_conforming_strings"
 _SEMICOLON, _OPEN, _CLOSE = pb.ASCII_59, pb.ASCII_40, pb.ASCII_41
 _COPY_FROM_STDIN = "COPY … FROM STDIN"
 # As pg_dump writes it: the statement, then lines of data up to a line with a backslash and a dot.
@@ -119,7 +123,8 @@ def read(text: str) -> Reading:
     try:
         parsed = postgast.parse(sql)
     except postgast.PgQueryError as error:
-        return Reading(tuple(_pieces(sql, error)), directives, complaint=error.message)
+        pieces = _apply(directives, tuple(_pieces(sql, error)))
+        return Reading(pieces, directives, complaint=error.message)
     found = tuple(_statements(sql, parsed.stmts))
     return Reading(_with_data(text, copies, _apply(directives, found)), directives)
 
@@ -132,9 +137,17 @@ def digest(statements: Iterable[Statement]) -> str:
         raw = text.encode()
         for token in postgast.scan(text).tokens:
             if token.token not in _COMMENTS:
-                sha.update(raw[token.start : token.end] + b"\0")
+                sha.update(_joined(raw[token.start : token.end]) + b"\0")
         sha.update((statement.data or "").replace("\r\n", "\n").encode() + b";")
     return sha.hexdigest()
+
+
+def _joined(token: bytes) -> bytes:
+    """Fold what stands between the parts of one literal, 'a' and on another line 'b'."""
+    if not token.endswith(b"'") or b"\n" not in token:
+        return token
+    parts = _PART_OF_ESCAPED if token[:1] in b"eE" else _PART_OF_LITERAL
+    return b"\n".join(parts.findall(token))
 
 
 def holds_ddl(statements: Iterable[Statement]) -> bool:
@@ -144,7 +157,10 @@ def holds_ddl(statements: Iterable[Statement]) -> bool:
 
 def concern(text: str) -> Concern | None:
     """Say what a statement outside a transaction is about; None where its traces prove nothing."""
-    parsed = postgast.parse(text)
+    try:
+        parsed = postgast.parse(text)
+    except postgast.PgQueryError:
+        return None
     raw = parsed.stmts[0].stmt
     node = raw.WhichOneof("node")
     stmt = getattr(raw, node)
@@ -233,7 +249,7 @@ def _statements(text: str, parsed: Iterable[Any]) -> Iterator[Statement]:
         end = offsets.char(raw.stmt_location + raw.stmt_len if raw.stmt_len else size)
         node = raw.stmt.WhichOneof("node")
         mode, what = _classify(node, getattr(raw.stmt, node))
-        body = text[start:end].rstrip()
+        body = text[start:end].rstrip(_BLANKS)
         yield Statement(
             body, start, start + len(body), line, column, node, mode, what or _opening(body)
         )
@@ -241,7 +257,8 @@ def _statements(text: str, parsed: Iterable[Any]) -> Iterator[Statement]:
 
 def _pieces(text: str, error: postgast.PgQueryError) -> Iterator[Statement]:
     """Yield what stands between semicolons outside parentheses, unclassified."""
-    _, line, column = _Offsets(text).place(max(error.cursorpos - 1, 0))
+    gave_up = len(text[: max(error.cursorpos - 1, 0)].encode())  # its position is in characters
+    _, line, column = _Offsets(text).place(gave_up)
     try:
         tokens = [t for t in postgast.scan(text).tokens if t.token not in _COMMENTS]
     except postgast.PgQueryError as unscannable:
@@ -311,7 +328,7 @@ def _classify(node: str, stmt: Any) -> tuple[Mode, str]:  # noqa: ANN401 - one o
         return Mode.OWN_TRANSACTION, "ALTER TYPE … ADD VALUE"
     if kind == "copy" and not stmt.is_program and not stmt.filename:
         return Mode.REFUSED, _COPY_FROM_STDIN if stmt.is_from else "COPY … TO STDOUT"
-    if kind == "variable_set" and stmt.name.lower() == "standard_conforming_strings":
+    if kind == "variable_set" and stmt.name.lower() == _STRINGS and not _turns_on(stmt):
         return Mode.REFUSED, "SET standard_conforming_strings"
     if name := _autocommit_name(kind, stmt):
         return Mode.AUTOCOMMIT, name
@@ -356,31 +373,59 @@ def _detaches_concurrently(stmt: Any) -> bool:  # noqa: ANN401
     )
 
 
+def _turns_on(stmt: Any) -> bool:  # noqa: ANN401
+    return [a.a_const.sval.sval.lower() for a in stmt.args] in (["on"], ["true"], ["yes"])
+
+
 def _names(option: str, attribute: str) -> Callable[[Any], bool]:
     return lambda stmt: any(d.def_elem.defname == option for d in getattr(stmt, attribute))
+
+
+def _is_on(option: str, attribute: str, *, unless_named: bool) -> Callable[[Any], bool]:
+    """Ask for a boolean option as CREATE SUBSCRIPTION and REINDEX have them."""
+
+    def is_on(stmt: Any) -> bool:  # noqa: ANN401
+        named = [d.def_elem for d in getattr(stmt, attribute) if d.def_elem.defname == option]
+        return not _says_no(named[0].arg) if named else unless_named
+
+    return is_on
+
+
+def _says_no(arg: Any) -> bool:  # noqa: ANN401
+    if arg.WhichOneof("node") == "integer":
+        return not arg.integer.ival
+    word = arg.type_name.names[-1].string if arg.type_name.names else arg.string
+    return word.sval.lower() in ("false", "off", "no", "0")
+
+
+def _refreshes(stmt: Any) -> bool:  # noqa: ANN401
+    changes = pb.AlterSubscriptionType.Name(stmt.kind).endswith("_PUBLICATION")
+    refreshes = _is_on("refresh", "options", unless_named=True)(stmt)
+    return bool(stmt.kind == pb.ALTER_SUBSCRIPTION_REFRESH or (changes and refreshes))
+
+
+def _connects(stmt: Any) -> bool:  # noqa: ANN401
+    options = (_is_on(name, "options", unless_named=True) for name in ("connect", "create_slot"))
+    return all(is_on(stmt) for is_on in options)
 
 
 # What cannot be executed inside a transaction block, by the parser's node.
 _AUTOCOMMIT: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("index", "CREATE INDEX CONCURRENTLY", lambda stmt: bool(stmt.concurrent)),
     ("drop", "DROP INDEX CONCURRENTLY", lambda stmt: bool(stmt.concurrent)),
-    ("reindex", "REINDEX CONCURRENTLY", _names("concurrently", "params")),
+    ("reindex", "REINDEX CONCURRENTLY", _is_on("concurrently", "params", unless_named=False)),
     ("reindex", "REINDEX of a schema or a database", _of_everything),
     ("vacuum", "VACUUM", lambda stmt: bool(stmt.is_vacuumcmd)),
     ("cluster", "CLUSTER of every table", _of_everything),
     ("discard", "DISCARD ALL", lambda stmt: bool(stmt.target == pb.DISCARD_ALL)),
     ("alter_table", "DETACH PARTITION CONCURRENTLY", _detaches_concurrently),
     ("alter_database", "ALTER DATABASE … SET TABLESPACE", _names("tablespace", "options")),
-    (
-        "alter_subscription",
-        "ALTER SUBSCRIPTION … REFRESH",
-        lambda stmt: bool(stmt.kind == pb.ALTER_SUBSCRIPTION_REFRESH),
-    ),
+    ("alter_subscription", "ALTER SUBSCRIPTION … REFRESH", _refreshes),
     ("createdb", "CREATE DATABASE", _always),
     ("dropdb", "DROP DATABASE", _always),
     ("alter_system", "ALTER SYSTEM", _always),
     ("create_table_space", "CREATE TABLESPACE", _always),
     ("drop_table_space", "DROP TABLESPACE", _always),
-    ("create_subscription", "CREATE SUBSCRIPTION", _always),
+    ("create_subscription", "CREATE SUBSCRIPTION", _connects),
     ("drop_subscription", "DROP SUBSCRIPTION", _always),
 )

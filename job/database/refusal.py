@@ -35,19 +35,17 @@ _HOST = "check the host name; an unescaped @ or / in the password also ends here
 _ROLE = "check user and password (a role that does not exist is refused in the same words)"
 _OPEN = "check that the server runs, and host and port"
 
-# In the order in which they are tried: the first whose pattern is found wins.
+# In the order in which they are tried: the first whose pattern is found wins. Silence comes last:
+# where a name has two addresses, the answer of one outweighs it.
 REFUSALS = (
-    Refusal("failed to resolve host|could not translate host name", "the host name is not known (yet)", ExitCode.UNAVAILABLE, _HOST),
-    Refusal("Connection refused", "nothing listens there (yet)", ExitCode.UNAVAILABLE, _OPEN),
-    Refusal("connection timeout expired|timed out|timeout expired", "no answer in time", ExitCode.UNAVAILABLE, _OPEN),
-    Refusal("No route to host|Network is unreachable|No such file or directory", "there is no way to it (yet)", ExitCode.UNAVAILABLE, _OPEN),
     Refusal('database ".*" is not currently accepting connections', "the database accepts no connections", ExitCode.DENIED, "allow them: ALTER DATABASE … ALLOW_CONNECTIONS true", 5, 30),
     Refusal("is starting up|is shutting down|in recovery mode|not yet accepting|not accepting connections", "the server is starting or stopping", ExitCode.UNAVAILABLE, "wait, or look at the server's log"),
     Refusal("too many clients already|remaining connection slots|too many connections for", "it has no free connection slot", ExitCode.UNAVAILABLE, "raise max_connections or the role's or the database's CONNECTION LIMIT, or close idle sessions"),
     Refusal("session is read-only|hot standby mode", "it is a standby or read-only", ExitCode.WRONG_ENDPOINT, "point MIGRATION_DATABASE_URL at the primary"),
     Refusal("password authentication failed|SCRAM|authentication failed for user", "user name or password is wrong", ExitCode.DENIED, _ROLE, 3, 30),
-    Refusal("no password supplied", "the server wants a password and none is set", ExitCode.DENIED, "put it into the URL or into PGPASSWORD", 1, 0),
-    Refusal("pg_hba.conf entry.*no encryption", "the server takes no unencrypted connection from here", ExitCode.DENIED, "add sslmode=require to the URL", 3, 30),
+    Refusal("no password supplied", "the server wants a password and none is set", ExitCode.CONFIG, "put it into the URL or into PGPASSWORD", 1, 0),
+    Refusal("SSL encryption(?s:.)*no encryption", "the server's pg_hba.conf does not let us in from here", ExitCode.DENIED, "add an entry for this user, database and address", 3, 30),
+    Refusal("pg_hba.conf.*no encryption", "the server takes no unencrypted connection from here", ExitCode.DENIED, "add sslmode=require to the URL", 3, 30),
     Refusal("pg_hba.conf", "the server's pg_hba.conf does not let us in from here", ExitCode.DENIED, "add an entry for this user, database and address", 3, 30),
     Refusal("is not permitted to log in", "the role may not log in", ExitCode.DENIED, "ALTER ROLE … LOGIN", 3, 30),
     Refusal('role ".*" does not exist', "the role does not exist", ExitCode.DENIED, "CREATE ROLE … LOGIN", 3, 30),
@@ -56,8 +54,12 @@ REFUSALS = (
     Refusal("server does not support SSL", "TLS is required and the server offers none", ExitCode.WRONG_ENDPOINT, "set sslmode=prefer, or turn TLS on in the server", 1, 0),
     Refusal("certificate verify failed|certificate|does not match host name", "its certificate cannot be trusted", ExitCode.WRONG_ENDPOINT, "mount its CA and set sslrootcert, or use sslmode=require (encrypts, checks nothing)", 1, 0),
     Refusal("invalid response to SSL negotiation|expected authentication request", "what answers there is not PostgreSQL", ExitCode.WRONG_ENDPOINT, "check host and port", 1, 0),
+    Refusal("server closed the connection unexpectedly|Connection reset|EOF detected|unexpected eof|query_wait_timeout|server login has been failing", "it closed the connection", ExitCode.UNAVAILABLE, "look at the server's log"),
     Refusal("unsupported startup parameter|unrecognized configuration parameter|SSL error|sslmode|invalid .*option|weak sslmode", "a connection parameter is not accepted", ExitCode.CONFIG, "check the parameters behind the ? of the URL", 1, 0),
-    Refusal("server closed the connection unexpectedly|Connection reset|EOF detected|query_wait_timeout|server login has been failing", "it closed the connection", ExitCode.UNAVAILABLE, "look at the server's log"),
+    Refusal("failed to resolve host|could not translate host name", "the host name is not known (yet)", ExitCode.UNAVAILABLE, _HOST),
+    Refusal("Connection refused", "nothing listens there (yet)", ExitCode.UNAVAILABLE, _OPEN),
+    Refusal("connection timeout expired|timed out|timeout expired", "no answer in time", ExitCode.UNAVAILABLE, _OPEN),
+    Refusal("No route to host|Network is unreachable|No such file or directory", "there is no way to it (yet)", ExitCode.UNAVAILABLE, _OPEN),
 )  # fmt: skip
 
 _BY_PING = {
@@ -70,7 +72,9 @@ _BY_PING = {
 
 def classify(text: str) -> Refusal | None:
     """Return the refusal that an error's text tells of; None when nobody has a word for it."""
-    return next((r for r in REFUSALS if re.search(r.pattern, text, re.IGNORECASE)), None)
+    without_names = re.sub(r'"[^"\n]*"', '""', text)  # a host may be called like an error
+    found = (r for r in REFUSALS if re.search(r.pattern, without_names, re.IGNORECASE))
+    return next(found, None)
 
 
 def classify_ping(ping: pq.Ping) -> Refusal:

@@ -9,7 +9,7 @@ from job.plan import LedgerRow, Step
 from job.sources import Sources
 from job.sources.native import version_of
 from job.sources.script import Script
-from job.sources.steps import ScriptSteps, steps_of
+from job.sources.steps import ScriptSteps
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +76,25 @@ def pending_steps(history: FileHistory, cut: ScriptSteps) -> tuple[Step, ...]:
     last = cut.steps[-1].entry if cut.steps else None
     if history.is_whole or last is None or (pending and pending[-1].entry == last):
         return pending
-    script = history.script
-    return pending + steps_of(Script(script.name, script.path, "", script.raw_hash)).steps
+    position = 1 + max(last.position, *(row.entry.position for row in history.rows))
+    nothing = statements.digest(())
+    closing = replace(last, step_hash=nothing, occurrence=1, position=position, is_final=True)
+    return (*pending, Step(history.script.path, "", (), closing))
 
 
 def edited_rows(history: FileHistory, cut: ScriptSteps) -> tuple[LedgerRow, ...]:
     """Return the applied steps that the file no longer holds as they were.
 
-    The empty step that made a shortened file whole is no part of its text.
+    The empty step that made a shortened file whole is no part of its text; that of a file that
+    was empty is all of it.
     """
     present = {step.entry.identity for step in cut.steps if step.entry}
     nothing = statements.digest(())
     return tuple(
         row
         for row in history.rows
-        if row.entry.identity not in present and row.entry.step_hash != nothing
+        if row.entry.identity not in present
+        and (row.entry.step_hash != nothing or len(history.rows) == 1)
     )
 
 

@@ -30,10 +30,10 @@ class Sources:
     """
 
     migrations: tuple[Script, ...]
-    fallbacks: tuple[Script, ...]
     seeds: tuple[Script, ...]
     checks: tuple[Script, ...]
     digest: str
+    fallbacks: tuple[Script, ...] = ()
     not_read: tuple[str, ...] = ()
 
 

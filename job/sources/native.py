@@ -13,15 +13,15 @@ from job.sources.script import Script, read_script
 from job.sources.walk import is_sql, walk
 
 _FOLDER = "migrations"
-_DATE = re.compile(r"(\d{4})[-_](\d{2})[-_](\d{2})(?!\d)")
+_DATE = re.compile(r"(\d{4})[-_](0[1-9]|1[0-2])[-_](0[1-9]|[12]\d|3[01])(?!\d)")
 _DIGITS = re.compile(r"\d+")
 _DOWN_NAME = re.compile(r"\.(down|undo|rollback)\.sql$", re.IGNORECASE)
-_PROSE = re.compile(r"\.(md|rst|adoc|txt)$", re.IGNORECASE)
-# The directives by which dbmate, goose, node-pg-migrate, Liquibase and tern mark what undoes a
-# file. Run forward, such a section would drop what the file has just made.
+_PROSE = re.compile(r"(\.(md|rst|adoc|txt|bak|orig|swp)|~)$", re.IGNORECASE)
+# The directives by which dbmate, sql-migrate, goose, MyBatis, node-pg-migrate, Liquibase and tern
+# mark what undoes a file. Run forward, such a section would drop what the file has just made.
 _DOWN_SECTION = re.compile(
-    r"^\s*(--\s*migrate:down|--\s*\+goose\s+down|--\s*down\s+migration|--\s*rollback\b"
-    r"|----\s*create above / drop below)",
+    r"^\s*(--\s*(?:migrate:|\+migrate\s+|\+goose\s+)down\b|--\s*//\s*@undo\b"
+    r"|--\s*down\s+migration\b|--rollback\b|----\s*create above / drop below)",
     re.IGNORECASE | re.MULTILINE,
 )
 

@@ -12,14 +12,25 @@ from job.sources.script import Script
 SECRET = "admin_password_hash"  # noqa: S105 - the name of one
 NAMES = ("admin_username", "admin_email", SECRET)
 
-# What may hold a placeholder's spelling without meaning it comes first: E'…', '…', "…", $tag$…$tag$
-# and comments. (Nested comments end at the first */ here: what follows is then bound, not lost.)
+# Comments nest in PostgreSQL and not in a regular expression: so deep is deep enough.
+_DEPTH = 4
+
+
+def _comment(depth: int) -> str:
+    inner = f"|{_comment(depth - 1)}" if depth else ""
+    return rf"/\*(?:[^*/]|\*(?!/)|/(?!\*){inner})*\*/"
+
+
+_COMMENT = rf"--[^\r\n]*|{_comment(_DEPTH)}"
+# What may hold a placeholder's spelling without meaning it comes first: E'…', '…', "…", names (for
+# the $ in them), $tag$…$tag$ and comments.
 _TOKEN = re.compile(
-    r"[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
-    rf"|--[^\n]*|/\*.*?\*/|%\((?P<name>{'|'.join(NAMES)})\)s|;",
+    r"[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
+    r"|[^\W\d][\w$]*|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$"
+    rf"|{_COMMENT}|%\((?P<name>{'|'.join(NAMES)})\)s|;",
     re.DOTALL,
 )
-_WORD = re.compile(r"--[^\n]*|/\*.*?\*/|(?P<word>\w+)", re.DOTALL)
+_WORD = re.compile(rf"{_COMMENT}|(?P<word>[^\W;]+)", re.DOTALL)
 
 
 def presence_question(script: Script, literals: Mapping[str, str]) -> str | None:
@@ -37,7 +48,9 @@ def presence_question(script: Script, literals: Mapping[str, str]) -> str | None
 
 def leading_select(text: str) -> str | None:
     """Return the text up to its first semicolon when it starts with SELECT."""
-    end = next((m.start() for m in _TOKEN.finditer(text) if m[0] == ";"), len(text))
+    word = next((m.start() for m in _WORD.finditer(text) if m["word"]), len(text))
+    ends = (m.start() for m in _TOKEN.finditer(text) if m[0] == ";" and m.start() > word)
+    end = next(ends, len(text))
     words = (m["word"] for m in _WORD.finditer(text[:end]) if m["word"])
     return text[:end] if next(words, "").lower() == "select" else None
 
@@ -52,6 +65,6 @@ def bind(text: str) -> tuple[str, tuple[str, ...]]:
             return match[0]
         if name not in used:
             used.append(name)
-        return f"${used.index(name) + 1}".ljust(len(match[0]))
+        return f"${used.index(name) + 1}".rjust(len(match[0]))
 
     return _TOKEN.sub(put, text), tuple(used)

@@ -28,9 +28,12 @@ def read_script(path: Path, label: str, *, version: int = 0) -> Script:
     Raises SourcesError when it cannot be read, is not UTF-8, or holds a NUL byte: psycopg and
     libpg_query would cut the text there without a word.
     """
+    if any("\ud800" <= character <= "\udfff" for character in label):
+        name = label.encode(errors="surrogateescape").decode(errors="replace")
+        raise SourcesError((f"{name}: its name is not UTF-8; rename it",))
     try:
         raw = path.read_bytes()
-        text = raw.decode("utf-8-sig")
+        text = raw.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         problem = f"{label}: byte {error.start + 1} is not UTF-8; save the file as UTF-8"
         raise SourcesError((problem,)) from None

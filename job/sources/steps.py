@@ -36,7 +36,7 @@ def steps_of(script: Script) -> ScriptSteps:
             (), (_refusal(script, "unreadable", error.line, f"cannot be read: {error}"),)
         )
     declared, refused = read_declarations(script.path, reading.directives)
-    findings = [*refused, *_commits_inside(script, reading)]
+    findings = [*refused, *_idle_directives(script, reading), *_commits_inside(script, reading)]
     if reading.complaint:
         findings.append(
             Finding(
@@ -151,6 +151,15 @@ def _why_refused(script: Script, statement: Statement) -> Finding:
         case _:
             code, why = "unrunnable", f"{what} cannot be part of a migration"
     return _refusal(script, code, statement.line, why)
+
+
+def _idle_directives(script: Script, reading: statements.Reading) -> Iterator[Finding]:
+    """Refuse an `autocommit` that no statement follows."""
+    last = reading.statements[-1].start if reading.statements else 0
+    for directive in reading.directives:
+        if directive.text.lower() == "autocommit" and directive.end > last:
+            why = "autocommit says nothing here: no statement follows it"
+            yield _refusal(script, "idle-directive", directive.line, why)
 
 
 def _commits_inside(script: Script, reading: statements.Reading) -> Iterator[Finding]:

@@ -9,14 +9,15 @@ def walk(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield every file below `folder` with its relative path, in the order of the paths.
 
     Links are followed, because a mounted ConfigMap is made of them; a link to a folder that holds
-    it is not. Hidden entries don't count: a ConfigMap has one that is renamed with each mount.
+    it is not, and one that leads nowhere is a file that cannot be read. Hidden entries don't count:
+    a ConfigMap has one that is renamed with each mount.
     """
     found: list[tuple[str, Path]] = []
     for parent, folders, names in os.walk(folder, followlinks=True):
         here = Path(parent)
         folders[:] = [f for f in folders if f[0] != "." and not _leads_up(here, here / f)]
         paths = (here / name for name in names if name[0] != ".")
-        found += [(p.relative_to(folder).as_posix(), p) for p in paths if p.is_file()]
+        found += [(path.relative_to(folder).as_posix(), path) for path in paths]
     yield from sorted(found)
 
 

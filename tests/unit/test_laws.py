@@ -1,6 +1,7 @@
 """The laws of the house, read from the source with the ast module."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ def room(path: Path) -> str:
     return "" if first == "__init__.py" else first.removesuffix(".py")
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Every module that a file imports, at the top or inside a function."""
     found: set[str] = set()

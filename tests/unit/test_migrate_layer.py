@@ -1,0 +1,267 @@
+"""What the migrate layer plans, from a folder and what the ledger holds."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from job.endpoint import Endpoint
+from job.exit_codes import ExitCode
+from job.layers.base import Situation
+from job.layers.migrate import LAYER, plan
+from job.plan import Finding, LedgerEntry, LedgerRow, Plan
+from job.settings import Settings
+from job.snapshot import Snapshot, View
+from job.sources import Sources
+from job.sources.native import version_of
+from job.sources.script import Script
+from job.sources.steps import steps_of
+
+A, B, C = "select 'a'", "select 'b'", "select 'c'"
+WHEN = "2026-11-22T10:00:00Z"
+
+
+def script(name: str, *steps: str) -> Script:
+    text = "".join(f"begin;\n{step};\ncommit;\n" for step in steps) if len(steps) > 1 else steps[0]
+    raw_hash = hashlib.sha256(text.encode()).hexdigest()
+    return Script(name, f"migrations/{name}", text, raw_hash, version_of(name) or 0)
+
+
+def rows(of: Script, *positions: int) -> tuple[LedgerRow, ...]:
+    entries = [step.entry for step in steps_of(of).steps if step.entry]
+    return tuple(
+        LedgerRow(e, WHEN, "run") for e in entries if not positions or e.position in positions
+    )
+
+
+def row(name: str) -> LedgerRow:
+    return LedgerRow(LedgerEntry(name, "x", 1, 1, is_final=True, raw_hash=""), WHEN, "run")
+
+
+def planned(
+    scripts: tuple[Script, ...],
+    ledger: tuple[LedgerRow, ...] = (),
+    *,
+    has_ledger: bool = True,
+    has_tables: bool = False,
+    not_read: tuple[str, ...] = (),
+) -> Plan:
+    settings = Settings(Endpoint("DATABASE_URL", ()), Path("sql"), ledger_schema="house")
+    sources = Sources(scripts, (), (), digest="", not_read=not_read)
+    snapshot = Snapshot(180000, ledger, has_ledger=has_ledger, has_tables=has_tables)
+    return plan(Situation(settings, sources, snapshot))
+
+
+def labels(found: Plan) -> list[str]:
+    return [step.label for step in found.steps]
+
+
+def edited(message: str, remedy: str) -> Finding:
+    return Finding("edited", message, remedy, ExitCode.BAD_SOURCES)
+
+
+def test_the_layer_looks_at_the_ledger_only() -> None:
+    """A failed step of it ends the run with 80."""
+    assert (LAYER.name, LAYER.sees, LAYER.failed) == (
+        "migrate",
+        frozenset({View.LEDGER}),
+        ExitCode.FAILED,
+    )
+
+
+def test_a_new_database_gets_everything_in_the_folder_s_order() -> None:
+    """Without a ledger and without tables all files are pending."""
+    files = (script("1_a.sql", A), script("2_b.sql", A, B), script("10_c.sql", C))
+
+    found = planned(files, has_ledger=False)
+
+    steps = tuple(step for file in files for step in steps_of(file).steps)
+    assert found == Plan(steps, ())
+    assert labels(found) == [
+        "migrations/1_a.sql",
+        "migrations/2_b.sql step 1",
+        "migrations/2_b.sql step 2",
+        "migrations/10_c.sql",
+    ]
+
+
+def test_a_database_that_holds_everything_gets_nothing() -> None:
+    """The second run plans no step and says nothing."""
+    files = (script("1_a.sql", A), script("2_b.sql", A, B))
+
+    found = planned(files, rows(files[0]) + rows(files[1]), has_tables=True)
+
+    assert found == Plan()
+
+
+def test_nothing_is_planned_for_an_empty_folder() -> None:
+    """A folder may hold no migrations, on whatever database."""
+    assert planned((), has_ledger=False, has_tables=True) == Plan()
+
+
+def test_a_half_applied_file_goes_on_where_it_stopped() -> None:
+    """Steps that the ledger holds are not run again, and the rest may have been mended."""
+    before, now = script("1_a.sql", A, B), script("1_a.sql", A, C)
+
+    found = planned((now,), rows(before, 1))
+
+    assert found == Plan(steps_of(now).steps[1:], ())
+
+
+def test_an_untouched_file_is_not_even_read() -> None:
+    """What was applied as a whole is not judged again by a newer version's rules."""
+    file = script("1_a.sql", "vacuum t")
+    final = LedgerEntry("1_a.sql", "x", 1, 1, is_final=True, raw_hash=file.raw_hash)
+
+    assert planned((file,), (LedgerRow(final, WHEN, "run"),)) == Plan()
+
+
+def test_a_changed_comment_is_no_edit() -> None:
+    """Steps are compared without comments and blanks."""
+    before, now = script("1_a.sql", A), script("1_a.sql", f"-- why\n{A} ;")
+
+    assert planned((now,), rows(before)) == Plan()
+
+
+def test_an_edited_file_stops_the_run() -> None:
+    """Every step that was applied and is gone is named, with where it stands now and since when."""
+    before, now = script("1_a.sql", A, B, C), script("1_a.sql", A, "select\n'B'")
+
+    found = planned((now,), rows(before))
+
+    put_back = "put the old text back and write the change as a new migration"
+    assert found.findings == (
+        edited(
+            f"migrations/1_a.sql: step 2 (now lines 5-6) was applied at {WHEN} and has been edited "
+            "since",
+            put_back,
+        ),
+        edited(
+            f"migrations/1_a.sql: step 3 was applied at {WHEN} and has been edited since", put_back
+        ),
+    )
+    assert found.refusal == found.findings[0]
+
+
+def test_a_grown_file_stops_the_run() -> None:
+    """What was added behind the last step of a whole file is named by its lines."""
+    before, now = script("1_a.sql", A), script("1_a.sql", f"begin;{A};commit;\n\n{B};\n{C}")
+
+    found = planned((now,), rows(before))
+
+    message = "migrations/1_a.sql: lines 3-4 were added after the file was applied as a whole"
+    assert found.findings == (edited(message, "move them to a new migration"),)
+
+
+def test_an_edit_of_a_file_does_not_hide_the_next_one() -> None:
+    """All that is wrong with the folder is told at once."""
+    before = (script("1_a.sql", A), script("2_b.sql", B))
+    now = (script("1_a.sql", C), script("2_b.sql", C), script("3_c.sql", "savepoint s"))
+
+    found = planned(now, rows(before[0]) + rows(before[1]))
+
+    assert [(f.code, f.message.split(":")[0]) for f in found.findings] == [
+        ("edited", "migrations/1_a.sql"),
+        ("edited", "migrations/2_b.sql"),
+        ("unrunnable", "migrations/3_c.sql"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("begin; vacuum t; commit", "autocommit"),
+        ("rollback", "unrunnable"),
+        ("begin; select 1", "open-transaction"),
+        ("select 'abc", "unreadable"),
+        ("frobnicate; commit", "unreadable"),
+    ],
+)
+def test_a_file_that_cannot_be_run_stops_the_run(text: str, code: str) -> None:
+    """It is refused before any other file runs, since a later one may need it."""
+    found = planned((script("1_a.sql", A), script("2_b.sql", text), script("3_c.sql", C)))
+
+    assert found.refusal is not None
+    assert (found.refusal.code, found.refusal.exit_code) == (code, ExitCode.BAD_SOURCES)
+    assert found.refusal.message.startswith("migrations/2_b.sql:1: ")
+
+
+def test_what_our_parser_does_not_know_runs_with_a_warning() -> None:
+    """The server may be newer; the finding stops nothing."""
+    found = planned((script("1_a.sql", "frobnicate t"),))
+
+    assert [(f.code, f.level) for f in found.findings] == [("unparsed", "warn")]
+    assert (labels(found), found.refusal) == (["migrations/1_a.sql"], None)
+
+
+def test_a_late_file_runs_with_a_warning() -> None:
+    """A pending file that is older than the newest applied one is out of order, not skipped."""
+    files = (script("1_a.sql", A), script("2_b.sql", B), script("3_c.sql", C))
+
+    found = planned(files, rows(files[0]) + rows(files[2]))
+
+    message = "migrations/2_b.sql is older than the newest applied migration and runs after it"
+    assert found == Plan(steps_of(files[1]).steps, (Finding("out-of-order", message),))
+
+
+def test_the_rest_of_a_half_applied_file_is_not_out_of_order() -> None:
+    """It began in its time; so did a file of the same version as the newest."""
+    old, newest, same = script("1_a.sql", A, B), script("3_c.sql", C), script("3_d.sql", C)
+
+    found = planned((old, newest, same), rows(old, 1) + rows(newest))
+
+    assert found == Plan((steps_of(old).steps[1], *steps_of(same).steps), ())
+
+
+def test_on_a_database_that_is_ahead_what_is_pending_still_runs() -> None:
+    """What the folder lacks is noted, oldest first; that neither stops nor warns."""
+    file = script("4_d.sql", A)
+    ledger = tuple(row(f"{number}_x.sql") for number in (12, 9, 10, 5, 6, 7, 8))
+
+    found = planned((file,), ledger)
+
+    note = "applied, but not in this folder: 5_x.sql, 6_x.sql, 7_x.sql, 8_x.sql, 9_x.sql, …"
+    late = "migrations/4_d.sql is older than the newest applied migration and runs after it"
+    assert found == Plan(
+        steps_of(file).steps,
+        (Finding("not-in-folder", note, is_note=True), Finding("out-of-order", late)),
+    )
+
+
+def test_pruned_files_are_noted() -> None:
+    """Rows below the folder's lowest version are history."""
+    found = planned((script("2_b.sql", B),), (row("1_a.sql"), *rows(script("2_b.sql", B))))
+
+    note = "applied, but not in this folder: 1_a.sql"
+    assert found == Plan((), (Finding("not-in-folder", note, is_note=True),))
+
+
+UNKNOWN = {"has_ledger": False, "has_tables": True}
+
+
+def test_what_may_have_been_run_before_is_not_replayed() -> None:
+    """Nobody knows what has been applied there: what is not additive stops the run."""
+    found = planned((script("1_a.sql", "create table t ();\ndelete from t"),), **UNKNOWN)
+
+    assert found.refusal is not None
+    assert (found.refusal.code, found.refusal.exit_code) == (
+        "unknown-database",
+        ExitCode.BAD_SOURCES,
+    )
+    assert found.refusal.message.startswith("migrations/1_a.sql:2: DELETE FROM may have been run")
+
+
+def test_what_only_adds_is_replayed_on_an_unknown_database() -> None:
+    """Each such step is marked, so that what was there before is watched while it runs."""
+    found = planned((script("1_a.sql", "create table t (); do $$ begin end $$"),), **UNKNOWN)
+
+    assert [step.is_replay for step in found.steps] == [True]
+    assert found.refusal is None
+
+
+def test_parts_that_are_not_read_are_noted() -> None:
+    """Nothing in the folder is passed over without a word."""
+    found = planned((), not_read=("schema.sql", "fallback"))
+
+    message = "this version does not read schema.sql, fallback"
+    assert found == Plan((), (Finding("not-read", message, is_note=True),))

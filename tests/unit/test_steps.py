@@ -1,0 +1,248 @@
+"""How a file becomes steps, and what stands in the way."""
+
+import hashlib
+
+import pytest
+
+from job import statements
+from job.exit_codes import ExitCode
+from job.plan import Declaration, Finding, LedgerEntry, Mode, Step
+from job.sources.script import Script
+from job.sources.steps import ScriptSteps, steps_of
+
+PATH = "migrations/2024/0001_a.sql"
+RAW_HASH = "f" * 64
+
+
+def cut(text: str) -> ScriptSteps:
+    return steps_of(Script("0001_a.sql", PATH, text, RAW_HASH, version=1))
+
+
+def entries(text: str) -> list[tuple[str, int, int, bool]]:
+    """Each step's text, and what the ledger keeps of its place."""
+    return [
+        (step.text, step.entry.occurrence, step.entry.position, step.entry.is_final)
+        for step in cut(text).steps
+        if step.entry
+    ]
+
+
+def refused(code: str, line: int, why: str) -> Finding:
+    return Finding(code, f"{PATH}:{line}: {why}", exit_code=ExitCode.BAD_SOURCES)
+
+
+def test_a_file_is_one_step() -> None:
+    """The step holds the text from the first statement to the last, and its ledger row."""
+    text = "-- why\n create table t (a int);\n\ninsert into t values ('é'); -- done\n"
+
+    found = cut(text)
+
+    held = statements.read(text).statements
+    entry = LedgerEntry(
+        "0001_a.sql", statements.digest(held), 1, 1, is_final=True, raw_hash="f" * 64
+    )
+    body = "create table t (a int);\n\ninsert into t values ('é')"
+    assert found == ScriptSteps((Step(PATH, body, held, entry, (), holds_ddl=True),), ())
+    assert (found.steps[0].label, found.steps[0].lines) == (PATH, "lines 2-4")
+
+
+@pytest.mark.parametrize("text", ["", " \n", "-- nothing yet\n", ";;"])
+def test_a_file_without_statements_is_one_empty_step(text: str) -> None:
+    """The ledger holds such a file too, so that it is not pending forever."""
+    empty = LedgerEntry(
+        "0001_a.sql", hashlib.sha256().hexdigest(), 1, 1, is_final=True, raw_hash=RAW_HASH
+    )
+
+    found = cut(text)
+
+    assert found == ScriptSteps((Step(PATH, "", (), empty, (), holds_ddl=False),), ())
+    assert found.steps[0].lines == "no statement"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("begin; select 1; select 2; commit;", [("select 1; select 2", 1, 1, True)]),
+        (
+            "select 0; BEGIN WORK; select 1; END; start transaction;\nselect 2; commit; select 3",
+            [
+                ("select 0", 1, 1, False),
+                ("select 1", 1, 2, False),
+                ("select 2", 1, 3, False),
+                ("select 3", 1, 4, True),
+            ],
+        ),
+        ("begin; commit; select 1", [("select 1", 1, 1, True)]),
+        ("begin; commit", [("", 1, 1, True)]),
+        (
+            "select 1; alter type t add value 'x'; select 2",
+            [
+                ("select 1", 1, 1, False),
+                ("alter type t add value 'x'", 1, 2, False),
+                ("select 2", 1, 3, True),
+            ],
+        ),
+        (
+            "alter type t add value 'x'; alter type t add value 'x'",
+            [
+                ("alter type t add value 'x'", 1, 1, False),
+                ("alter type t add value 'x'", 2, 2, True),
+            ],
+        ),
+        (
+            "begin; alter type t add value 'x'; select 2; commit",
+            [("alter type t add value 'x'; select 2", 1, 1, True)],
+        ),
+        (
+            "begin; select 1; commit; begin; select  1 /* again */; commit; select 2",
+            [
+                ("select 1", 1, 1, False),
+                ("select  1 /* again */", 2, 2, False),
+                ("select 2", 1, 3, True),
+            ],
+        ),
+    ],
+)
+def test_steps_are_bounded(text: str, expected: list[tuple[str, int, int, bool]]) -> None:
+    """BEGIN, COMMIT and a new enum label bound steps; repeats are counted; the last is final."""
+    assert entries(text) == expected
+    assert cut(text).findings == ()
+
+
+def test_steps_of_one_text_have_one_hash_whatever_their_layout() -> None:
+    """A step's identity is its text without comments and blanks, and how often it came before."""
+    one, other = cut("begin; select 1; commit; begin; -- again\nselect   1; commit").steps
+
+    assert one.entry is not None
+    assert other.entry is not None
+    assert one.entry.step_hash == other.entry.step_hash
+    assert (one.entry.identity, other.entry.identity) == (
+        (one.entry.step_hash, 1),
+        (one.entry.step_hash, 2),
+    )
+
+
+def test_a_step_of_several_is_named_with_its_number_and_lines() -> None:
+    """Logs and reports tell the steps of one file apart."""
+    steps = cut("begin;\nselect 1;\ncommit;\n\nselect\n2;\nselect 3\n").steps
+
+    assert [(s.label, s.lines) for s in steps] == [
+        (f"{PATH} step 1", "lines 2-2"),
+        (f"{PATH} step 2", "lines 5-7"),
+    ]
+
+
+def test_a_step_knows_whether_it_holds_ddl() -> None:
+    """Each step is judged by its own statements."""
+    steps = cut("begin; insert into t values (1); commit; alter table t add a int").steps
+
+    assert [step.holds_ddl for step in steps] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\nbegin;\nselect 1", [("open-transaction", 2, "BEGIN has no COMMIT after it")]),
+        ("begin;\nstart transaction;\ncommit",
+         [("nested-transaction", 2, "START inside a transaction")]),
+        ("select 1;\n commit", [("stray-commit", 2, "COMMIT without a BEGIN before it")]),
+        ("begin; commit;\nend", [("stray-commit", 2, "COMMIT without a BEGIN before it")]),
+        ("begin; select 1;\nrollback;\ncommit",
+         [("unrunnable", 2, "ROLLBACK cannot be part of a migration")]),
+        ("select 'é\n';savepoint s;\nrelease s",
+         [("unrunnable", 2, "SAVEPOINT cannot be part of a migration"),
+          ("unrunnable", 3, "RELEASE cannot be part of a migration")]),
+        ("begin read only;\ncommit",
+         [("unrunnable", 1, "BEGIN with options cannot be part of a migration"),
+          ("stray-commit", 2, "COMMIT without a BEGIN before it")]),
+        ("begin;\ncommit and chain;\ncommit",
+         [("unrunnable", 2, "COMMIT with options cannot be part of a migration")]),
+        ("prepare transaction 'x'", [("unrunnable", 1, "PREPARE cannot be part of a migration")]),
+        ("copy t from stdin",
+         [("unrunnable", 1, "COPY … FROM STDIN cannot be part of a migration")]),
+        ("set standard_conforming_strings = off",
+         [("unrunnable", 1, "SET standard_conforming_strings cannot be part of a migration")]),
+        ("begin;\nvacuum t;\ncommit",
+         [("autocommit", 2, "VACUUM inside BEGIN … COMMIT, where PostgreSQL refuses it")]),
+        ("select 1;\n-- predeploy: autocommit",
+         [("idle-directive", 2, "autocommit says nothing here: no statement follows it")]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_run_is_refused(text: str, expected: list[tuple[str, int, str]]) -> None:
+    """Each refusal has its code and names file, line and reason; all are told at once."""
+    assert list(cut(text).findings) == [refused(*finding) for finding in expected]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "autocomit",
+        "",
+        "allow",
+        "allow drop-table",
+        "allow destroy t",
+        "allow delete a b",
+        "alow delete t",
+    ],
+)
+def test_a_directive_that_nobody_knows_is_refused(line: str) -> None:
+    """A misspelt line must not be silently ignored; the finding says what there is."""
+    (finding,) = cut(f"select 1;\n-- predeploy: {line}\nselect 2").findings
+
+    assert (finding.code, finding.exit_code) == ("unknown-directive", ExitCode.BAD_SOURCES)
+    assert finding.message == f"{PATH}:2: unknown directive {line!r}"
+
+
+def test_declarations_belong_to_the_step_they_stand_before() -> None:
+    """Each step knows what it may take away, with names as they are written."""
+    steps = cut(
+        "-- predeploy: allow delete Items\nbegin; delete from items; commit;\n"
+        "-- predeploy: ALLOW Drop-Table old\ndrop table old"
+    ).steps
+
+    assert [step.declarations for step in steps] == [
+        (Declaration("delete", "Items", 1),),
+        (Declaration("drop-table", "old", 3),),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["vacuum t", "create index concurrently i on t (a)", "-- predeploy: autocommit\nselect 1"],
+)
+def test_what_needs_autocommit_is_never_run_in_a_transaction(text: str) -> None:
+    """It is a step of its own, between the transactions before and after it."""
+    steps = cut(f"select 0;\n{text};\nselect 2").steps
+
+    assert [step.mode for step in steps] == [Mode.TRANSACTION, Mode.AUTOCOMMIT, Mode.TRANSACTION]
+
+
+def test_settings_count_to_the_end_of_the_file() -> None:
+    """A later step gets the SETs of the earlier ones, but not those of a transaction alone."""
+    steps = cut(
+        "set search_path = app; set local lock_timeout = 1; begin; select 1; commit; "
+        "select set_config('a.b', 'c', false); vacuum t"
+    ).steps
+
+    first = "set search_path = app"
+    config = "select set_config('a.b', 'c', false)"
+    assert [s.preamble for s in steps] == [(), (first,), (first,), (first, config)]
+
+
+def test_a_text_that_is_not_safe_to_run_has_no_steps() -> None:
+    """Where a quote never ends nothing is cut; the finding names the line."""
+    found = cut("select 1;\nselect 'abc")
+
+    why = 'cannot be read: unterminated quoted string at or near "\'abc"'
+    assert found == ScriptSteps((), (refused("unreadable", 2, why),))
+
+
+def test_unknown_grammar_is_a_warning() -> None:
+    """A newer server may know what our parser does not: it decides."""
+    found = cut("select 1;\nfrobnicate t")
+
+    message = (
+        f'{PATH}: our parser stops at it (syntax error at or near "frobnicate"); the server decides'
+    )
+    assert found.findings == (Finding("unparsed", message),)
+    assert entries("select 1;\nfrobnicate t") == [("select 1;\nfrobnicate t", 1, 1, True)]
