@@ -12,7 +12,6 @@ from dataclasses import replace
 import structlog
 
 from job import statements
-from job.concern import Concern, Detach, IndexBuild
 from job.database import ledger, wire
 from job.database.blockers import Watch
 from job.database.connection import connect_beside
@@ -24,6 +23,7 @@ from job.database.wire import Connection
 from job.deadline import Deadline
 from job.exit_codes import ExitCode
 from job.plan import Failure, LedgerEntry, Step, StepResult
+from job.statements.concern import Concern, Detach, IndexBuild
 
 log = structlog.get_logger()
 

@@ -6,9 +6,9 @@ transaction that is rolled back, and comparing what PostgreSQL prints of the two
 
 from enum import Enum, auto
 
-from job.concern import PROBE_INDEX, Concern, Detach, IndexBuild, IndexDrop, Repeatable
 from job.database import wire
 from job.database.wire import Connection, literal
+from job.statements.concern import PROBE_INDEX, Concern, Detach, IndexBuild, IndexDrop, Repeatable
 
 
 class Proof(Enum):

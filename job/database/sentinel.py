@@ -46,8 +46,13 @@ begin
         where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relfilenode <> c.oid
           and c.relpersistence <> 't' and c.relnamespace <> LEDGER::regnamespace
           and age(c.xmin) <= age(pg_current_xact_id()::xid)
+        union
+        select c.oid::text from pg_catalog.pg_class c
+        where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relpersistence <> 't'
+          and c.relnamespace <> LEDGER::regnamespace
+          and current_setting('track_counts') = 'off'
     ) s;
-    if is_forced or suspects is not null or current_setting('track_counts') = 'off' then
+    if is_forced or suspects is not null then
         raise exception using errcode = 'PD001', message = 'something may have been lost',
             detail = coalesce(suspects, '[]')::text;
     end if;
@@ -96,7 +101,7 @@ def guard_sql(schema: str, *, is_forced: bool) -> str:
 def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Holdings:
     """Look at what there is to lose, in the open transaction; count the suspects' rows.
 
-    A partition is counted at its root, so that a row that moves is not lost.
+    A partition is counted at its root too, so that a row that moves is not lost.
     """
     theirs = f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}"""
     tables = wire.ask(
@@ -124,12 +129,18 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
     )
     wanted = set(suspects)
     roots = {int(oid or 0): int(root or 0) for oid, _, _, root, _ in tables}
-    counted = {root for oid, root in roots.items() if oid in wanted}
-    rows = {oid: _count(conn, oid) for oid in counted}
+    suspected = wanted & roots.keys()
+    rows = {oid: _count(conn, oid) for oid in suspected | {roots[oid] for oid in suspected}}
     return Holdings(
         {
-            int(oid or 0): Table(name or "", int(node or 0), rows.get(int(oid or 0)), int(ins or 0))
-            for oid, name, node, _, ins in tables
+            int(oid or 0): Table(
+                name or "",
+                int(node or 0),
+                rows.get(int(oid or 0)),
+                inserted=int(inserted or 0),
+                is_partition=oid != root,
+            )
+            for oid, name, node, root, inserted in tables
         },
         {(int(oid or 0), int(number or 0)): name or "" for oid, number, name in columns},
         {int(oid or 0): name or "" for oid, name in labels},

@@ -81,6 +81,16 @@ LOSSES = {
         "delete public.measures (5 rows)",
         ["delete measures"],
     ),
+    "refill-a-partition": (
+        "truncate measures_low; insert into measures select g, 0 from generate_series(0, 99, 10) g",
+        "truncate public.measures_low (10 rows)",
+        ["truncate measures_low"],
+    ),
+    "delete-uncounted": (
+        "set local track_counts = off; delete from items where id = 3",
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
     "drop-schema": (
         "create schema s; alter table items set schema s; drop schema s cascade",
         "drop-table public.items",

@@ -8,7 +8,7 @@ import pytest
 
 JOB = Path(__file__).resolve().parent.parent.parent / "job"
 ROWS = (
-    {"exit_codes", "errors", "plan", "secret", "deadline", "concern"},
+    {"exit_codes", "errors", "plan", "secret", "deadline"},
     {"settings", "declaration", "endpoint", "statements", "sources", "schema", "snapshot", "report",
      "loss", "meddling"},
     {"layers", "database"},

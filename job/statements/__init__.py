@@ -1,0 +1,259 @@
+"""Reads SQL text: where its statements are and what each of them is. The only user of libpg_query.
+
+Text in, values out: no file and no database. Offsets that leave this module count characters;
+libpg_query's own count bytes of UTF-8.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import postgast
+from google._upb import _message
+from postgast import pg_query_pb2 as pb
+
+from job.plan import Mode, Statement
+from job.statements.classify import (
+    COPY_FROM_STDIN,
+    classify,
+    holds_ddl,
+    is_additive,
+    sets_session,
+)
+from job.statements.concern import Concern, Detach, IndexBuild, IndexDrop, Repeatable, concern
+
+__all__ = [
+    "Concern",
+    "Detach",
+    "Directive",
+    "IndexBuild",
+    "IndexDrop",
+    "Reading",
+    "Repeatable",
+    "UnreadableError",
+    "concern",
+    "digest",
+    "holds_ddl",
+    "is_additive",
+    "read",
+    "sets_session",
+]
+
+# Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is no
+# syntax error. The call is private to protobuf; postgast offers none of its own.
+_message.SetAllowOversizeProtos(True)  # noqa: FBT003
+
+_COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
+_BLANKS = " \t\n\r\f\v"  # PostgreSQL's own; str.rstrip() would take letters of names, too
+_PART_OF_LITERAL = re.compile(rb"'(?:[^']|'')*'|[^'\s]+")
+_PART_OF_ESCAPED = re.compile(rb"'(?:[^'\\]|\\.|'')*'|[^'\s]+", re.DOTALL)
+_SEMICOLON, _OPEN, _CLOSE = pb.ASCII_59, pb.ASCII_40, pb.ASCII_41
+# As pg_dump writes it: the statement, then lines of data up to a line with a backslash and a dot.
+_COPY_DATA = re.compile(
+    r"^(?P<copy>copy\s[^;]*?\sfrom\s+stdin\b[^;]*;)[ \t]*\r?\n(?P<data>.*?)^\\\.[ \t]*\r?$",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+_DIRECTIVE = re.compile(r"--\s*predeploy:\s*(.*?)\s*$", re.IGNORECASE)
+# fmt: off
+# What an unparsed text must not hold: it could end our transaction, or start a COPY.
+_WEDGES = frozenset((
+    "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare",
+    "copy",
+))
+# fmt: on
+
+
+class UnreadableError(Exception):
+    """Text that cannot be run safely because libpg_query cannot read it. Line and column from 1."""
+
+    def __init__(self, complaint: str, line: int, column: int) -> None:
+        """Keep the parser's complaint and where it gave up."""
+        super().__init__(complaint)
+        self.line = line
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """A comment line `-- predeploy: …`: what it says, its line, and where it ends."""
+
+    text: str
+    line: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A script's statements, its directives, and why the parser gave up (empty: it did not)."""
+
+    statements: tuple[Statement, ...]
+    directives: tuple[Directive, ...]
+    complaint: str = ""
+
+
+class _Offsets:
+    """Turns byte offsets, asked for in rising order, into character offsets and lines."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._bytes = text.encode()
+        self._byte = self._char = 0
+        self._line, self._line_start = 1, 0
+
+    def char(self, byte: int) -> int:
+        passed = self._bytes[self._byte : byte].decode(errors="replace")
+        start = self._char
+        self._byte, self._char = byte, start + len(passed)
+        newlines = passed.count("\n")
+        if newlines:
+            self._line += newlines
+            self._line_start = start + passed.rindex("\n") + 1
+        return self._char
+
+    def place(self, byte: int) -> tuple[int, int, int]:
+        """Return the character offset, and line and column from 1."""
+        char = self.char(byte)
+        return char, self._line, char - self._line_start + 1
+
+
+def read(text: str) -> Reading:
+    """Split `text` and classify its statements.
+
+    What the parser cannot read is split at its semicolons and left to the server to judge (it may
+    know a newer grammar), with `complaint` set. Raises UnreadableError where even that could go
+    wrong: no tokens (a quote that never ends), or words of transaction control or COPY in it.
+    """
+    copies = tuple(_COPY_DATA.finditer(text)) if "\\." in text else ()
+    sql = _without_data(text, copies)
+    directives = _directives(sql)
+    try:
+        parsed = postgast.parse(sql)
+    except postgast.PgQueryError as error:
+        pieces = _apply(directives, tuple(_pieces(sql, error)))
+        return Reading(pieces, directives, complaint=error.message)
+    found = tuple(_statements(sql, parsed.stmts))
+    return Reading(_with_data(text, copies, _apply(directives, found)), directives)
+
+
+def digest(statements: Iterable[Statement]) -> str:
+    """Return the SHA-256 of the statements' tokens; comments, blanks, line ends don't count."""
+    sha = hashlib.sha256()
+    for statement in statements:
+        text = statement.text.replace("\r\n", "\n")
+        raw = text.encode()
+        for token in postgast.scan(text).tokens:
+            if token.token not in _COMMENTS:
+                sha.update(_joined(raw[token.start : token.end]) + b"\0")
+        sha.update((statement.data or "").replace("\r\n", "\n").encode() + b";")
+    return sha.hexdigest()
+
+
+def _joined(token: bytes) -> bytes:
+    """Fold what stands between the parts of one literal, 'a' and on another line 'b'."""
+    if not token.endswith(b"'") or b"\n" not in token:
+        return token
+    parts = _PART_OF_ESCAPED if token[:1] in b"eE" else _PART_OF_LITERAL
+    return b"\n".join(parts.findall(token))
+
+
+def _without_data(text: str, copies: tuple[re.Match[str], ...]) -> str:
+    """Blank what is no SQL, so that offsets and lines stay as they are."""
+    for copy in copies:
+        start, end = copy.start("data"), copy.end()
+        text = text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
+    return text
+
+
+def _with_data(
+    text: str, copies: tuple[re.Match[str], ...], statements: tuple[Statement, ...]
+) -> tuple[Statement, ...]:
+    """Give each COPY … FROM STDIN its data; with it, it can be part of a step."""
+    by_start = {copy.start("copy"): copy for copy in copies}
+    return tuple(
+        replace(
+            s,
+            mode=Mode.TRANSACTION,
+            data=by_start[s.start]["data"],
+            data_line=text.count("\n", 0, by_start[s.start].start("data")) + 1,
+        )
+        if s.start in by_start and s.what == COPY_FROM_STDIN
+        else s
+        for s in statements
+    )
+
+
+def _statements(text: str, parsed: Iterable[Any]) -> Iterator[Statement]:
+    offsets = _Offsets(text)
+    size = len(text.encode())
+    for raw in parsed:
+        start, line, column = offsets.place(raw.stmt_location)
+        end = offsets.char(raw.stmt_location + raw.stmt_len if raw.stmt_len else size)
+        node = raw.stmt.WhichOneof("node")
+        mode, what = classify(node, getattr(raw.stmt, node))
+        body = text[start:end].rstrip(_BLANKS)
+        yield Statement(
+            body, start, start + len(body), line, column, node, mode, what or _opening(body)
+        )
+
+
+def _pieces(text: str, error: postgast.PgQueryError) -> Iterator[Statement]:
+    """Yield what stands between semicolons outside parentheses, unclassified."""
+    gave_up = len(text[: max(error.cursorpos - 1, 0)].encode())  # its position is in characters
+    _, line, column = _Offsets(text).place(gave_up)
+    try:
+        tokens = [t for t in postgast.scan(text).tokens if t.token not in _COMMENTS]
+    except postgast.PgQueryError as unscannable:
+        raise UnreadableError(unscannable.message, line, column) from None
+    raw, offsets, depth = text.encode(), _Offsets(text), 0
+    piece: list[Any] = []
+    for token in [*tokens, None]:
+        if token is not None and (token.token != _SEMICOLON or depth):
+            depth += {_OPEN: 1, _CLOSE: -1}.get(token.token, 0)
+            piece.append(token)
+        elif piece:
+            if raw[piece[0].start : piece[0].end].decode().lower() in _WEDGES:
+                raise UnreadableError(error.message, line, column)
+            start, at_line, at_column = offsets.place(piece[0].start)
+            end = offsets.char(piece[-1].end)
+            body = text[start:end]
+            yield Statement(
+                body, start, end, at_line, at_column, "", Mode.TRANSACTION, _opening(body)
+            )
+            piece = []
+
+
+def _directives(text: str) -> tuple[Directive, ...]:
+    if "predeploy:" not in text.lower():
+        return ()
+    try:
+        tokens = postgast.scan(text).tokens
+    except postgast.PgQueryError:
+        return ()  # reading the statements will say so, with the place
+    raw, offsets = text.encode(), _Offsets(text)
+    found = []
+    for token in tokens:
+        match = token.token == pb.SQL_COMMENT and _DIRECTIVE.match(
+            raw[token.start : token.end].decode()
+        )
+        if match:
+            end, line, _ = offsets.place(token.end)
+            found.append(Directive(match[1], line, end))
+    return tuple(found)
+
+
+def _apply(
+    directives: tuple[Directive, ...], statements: tuple[Statement, ...]
+) -> tuple[Statement, ...]:
+    """Mark the statement after each `autocommit` directive."""
+    ends = [d.end for d in directives if d.text.lower() == "autocommit"]
+    marked = {next((i for i, s in enumerate(statements) if s.start >= end), -1) for end in ends}
+    return tuple(
+        replace(s, mode=Mode.AUTOCOMMIT) if i in marked else s for i, s in enumerate(statements)
+    )
+
+
+def _opening(text: str) -> str:
+    """Return the first words, for messages: `CREATE TABLE`."""
+    return " ".join(text.split(None, 2)[:2]).upper()[:40]

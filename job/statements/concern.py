@@ -1,0 +1,89 @@
+"""What a statement that runs outside a transaction is about, so that its traces can be judged.
+
+A job that was killed leaves no word of how such a statement ended; the catalog does. Names are
+quoted as they must be in SQL, and unqualified where the statement leaves it to the search_path.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from job.statements.classify import detaches_concurrently
+
+
+@dataclass(frozen=True, slots=True)
+class IndexBuild:
+    """CREATE INDEX CONCURRENTLY. `probe` is the same index, built plainly on `PROBE_TABLE`.
+
+    `name` is as the catalog has it, not quoted; empty where the server is to choose one.
+    """
+
+    table: str
+    name: str
+    probe: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDrop:
+    """DROP INDEX CONCURRENTLY: done when none of the indexes is there any more."""
+
+    indexes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detach:
+    """ALTER TABLE … DETACH PARTITION … CONCURRENTLY: done when `child` has no such parent."""
+
+    parent: str
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """What may simply be run again: VACUUM, REINDEX, CLUSTER, ALTER SYSTEM, DISCARD."""
+
+
+Concern = IndexBuild | IndexDrop | Detach | Repeatable
+PROBE_TABLE = "pg_temp.predeploy_probe"
+PROBE_INDEX = "predeploy_probe_index"
+
+
+def concern(text: str) -> Concern | None:
+    """Say what a statement outside a transaction is about; None where its traces prove nothing."""
+    try:
+        parsed = postgast.parse(text)
+    except postgast.PgQueryError:
+        return None
+    raw = parsed.stmts[0].stmt
+    node = raw.WhichOneof("node")
+    stmt = getattr(raw, node)
+    match node:
+        case "index_stmt":
+            return _index_build(parsed, stmt)
+        case "drop_stmt" if stmt.remove_type == pb.OBJECT_INDEX:
+            names = ([item.string.sval for item in o.list.items] for o in stmt.objects)
+            return IndexDrop(tuple(_quoted(*name) for name in names))
+        case "alter_table_stmt" if detaches_concurrently(stmt):
+            child = getattr(stmt.cmds[0].alter_table_cmd, "def").partition_cmd.name
+            return Detach(_relation(stmt.relation), _relation(child))
+        case "reindex_stmt" | "vacuum_stmt" | "cluster_stmt" | "alter_system_stmt" | "discard_stmt":
+            return Repeatable()
+    return None
+
+
+def _index_build(parsed: Any, stmt: Any) -> IndexBuild:  # noqa: ANN401
+    table, name = _relation(stmt.relation), stmt.idxname
+    stmt.concurrent = stmt.if_not_exists = False
+    stmt.idxname = PROBE_INDEX
+    stmt.relation.schemaname, stmt.relation.relname = PROBE_TABLE.split(".")
+    return IndexBuild(table, name, postgast.deparse(parsed))
+
+
+def _relation(range_var: Any) -> str:  # noqa: ANN401
+    return _quoted(*(part for part in (range_var.schemaname, range_var.relname) if part))
+
+
+def _quoted(*parts: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
