@@ -135,6 +135,7 @@ def _plan_data(plans: Mapping[str, Plan], provisional: list[str]) -> dict[str, A
                 "layer": name,
                 "step": step.label,
                 "lines": step.lines,
+                "how": step.how,
                 "statements": [s.what for s in step.statements],
             }
             for name, planned in plans.items()
@@ -162,7 +163,7 @@ def _plan_text(plans: Mapping[str, Plan], provisional: list[str]) -> str:
         for step in planned.steps:
             kinds = Counter(statement.what for statement in step.statements)
             summary = ", ".join(f"{n} {kind}" if n > 1 else kind for kind, n in kinds.items())
-            lines += [f"  {step.label} ({step.lines}): {summary or 'nothing'}"]
+            lines += [f"  {step.label} ({step.lines}, {step.how}): {summary or 'nothing'}"]
         lines += [f"  {f.level}: {f.message}" for f in planned.findings]
     if provisional:
         lines += [f"{', '.join(provisional)}: planned once the steps above are applied"]

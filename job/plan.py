@@ -126,6 +126,14 @@ class Step:
         return f"{self.path} step {self.entry.position}"
 
     @property
+    def how(self) -> str:
+        """How it will be run, in a word for a plan."""
+        if self.is_replay:
+            return "replayed"
+        words = {Mode.RECORD: "recorded, not run", Mode.AUTOCOMMIT: "outside a transaction"}
+        return words.get(self.mode, "one transaction")
+
+    @property
     def lines(self) -> str:
         """The lines of the file that it covers, such as `lines 3-17`."""
         if not self.statements:

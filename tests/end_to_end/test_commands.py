@@ -83,9 +83,9 @@ def test_plan_names_steps_and_lines(database: Database, folder: Folder) -> None:
     assert done.returncode == 0
     assert done.stdout.splitlines()[:-1] == [
         "migrate: 3 step(s)",
-        "  migrations/1_log.sql (lines 3-4): CREATE TABLE, SELECT 1",
-        "  migrations/2_steps.sql step 1 (lines 2-2): INSERT INTO",
-        "  migrations/2_steps.sql step 2 (lines 6-7): INSERT INTO",
+        "  migrations/1_log.sql (lines 3-4, one transaction): CREATE TABLE, SELECT 1",
+        "  migrations/2_steps.sql step 1 (lines 2-2, one transaction): INSERT INTO",
+        "  migrations/2_steps.sql step 2 (lines 6-7, one transaction): INSERT INTO",
         "fallback, seed, verify: planned once the steps above are applied",
     ]
 
@@ -112,18 +112,21 @@ def test_plan_as_json_is_one_object(database: Database, folder: Folder) -> None:
                 "layer": "migrate",
                 "step": "migrations/1_log.sql",
                 "lines": "lines 3-4",
+                "how": "one transaction",
                 "statements": ["CREATE TABLE", "SELECT 1"],
             },
             {
                 "layer": "migrate",
                 "step": "migrations/2_steps.sql step 1",
                 "lines": "lines 2-2",
+                "how": "one transaction",
                 "statements": ["INSERT INTO"],
             },
             {
                 "layer": "migrate",
                 "step": "migrations/2_steps.sql step 2",
                 "lines": "lines 6-7",
+                "how": "one transaction",
                 "statements": ["INSERT INTO"],
             },
         ],
