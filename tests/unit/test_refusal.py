@@ -25,7 +25,7 @@ CLOSED = (
     "abnormally\n\tbefore or while processing the request."
 )
 NO_ROOT = (
-    'root certificate file "/home/app/.postgresql/root.crt" does not exist\nEither provide the file, '
+    'root certificate file "/app/.postgresql/root.crt" does not exist\nEither provide the file, '
     "use the system's trusted roots with sslrootcert=system, or change sslmode to disable server "
     "certificate verification."
 )
