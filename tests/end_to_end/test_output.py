@@ -389,7 +389,8 @@ def postgres_children(pid: int) -> dict[int, Path]:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:  # it has ended meanwhile
             continue
-        if parent == pid and arguments[0].endswith("/postgres"):
+        # `postgres --version` is a child, too, and has no data directory
+        if parent == pid and arguments[0].endswith("/postgres") and "-D" in arguments:
             found[int(entry.name)] = Path(arguments[arguments.index("-D") + 1])
     return found
 
