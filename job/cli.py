@@ -27,6 +27,7 @@ from job.settings import (
 )
 from job.sources import Sources, load_sources, read_declaration
 from job.sources.environment import with_files
+from job.sources.native import version_of
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 _MOUNTED_SQL = Path("/sql")
@@ -123,11 +124,15 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
         from job.run import run  # noqa: PLC0415
 
         return run(settings, sources)
+    if arguments.command == "adopt" and arguments.baseline is not None:
+        from job.run import adopt  # noqa: PLC0415
+
+        return adopt(replace(settings, baseline=arguments.baseline), sources)
     from job import inspection  # noqa: PLC0415
 
     if arguments.command == "verify":
         return inspection.verify(settings, sources, wait_s=arguments.wait)
-    look = inspection.plan if arguments.command == "plan" else inspection.status
+    look = inspection.status if arguments.command == "status" else inspection.plan
     report, text, data = look(settings, sources)
     print(json.dumps(data, ensure_ascii=False) if arguments.json else text)  # noqa: T201
     if report.exit_code is ExitCode.OK and report.pending and arguments.exit_code:
@@ -217,6 +222,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--exit-code", action="store_true", help="exit with 2 when something is pending"
         )
+    command = add("adopt", "show how a database from before its ledger would be taken over")
+    command.add_argument("--json", action="store_true", help="one JSON object")
+    command.add_argument(
+        "--baseline",
+        type=_version,
+        metavar="VERSION",
+        help="record the files up to this version as done, and run nothing",
+    )
+    command.set_defaults(exit_code=False)
     add("verify", "check the database against what the app declared").add_argument(
         "--wait",
         type=_duration,
@@ -232,6 +246,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("demo", "start a PostgreSQL of our own, run the job on it twice, and stop it")
     return parser
+
+
+def _version(text: str) -> int:
+    version = version_of(text)
+    if version is None:
+        raise argparse.ArgumentTypeError("must be a version as a file has it, such as 0042")
+    return version
 
 
 def _duration(text: str) -> float:

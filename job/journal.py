@@ -25,6 +25,7 @@ class Journal:
     settings: Settings
     sources: Sources
     deadline: Deadline
+    command: str = "run"
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     started_s: float = field(default_factory=time.monotonic)
     layers: dict[str, LayerReport] = field(default_factory=dict)
@@ -38,11 +39,15 @@ class Journal:
         self.layers[came.name] = before.with_more(came) if before else came
 
     def report(
-        self, outcome: Outcome, exit_code: ExitCode, problems: tuple[str, ...] = ()
+        self,
+        outcome: Outcome,
+        exit_code: ExitCode,
+        problems: tuple[str, ...] = (),
+        pending: int = 0,
     ) -> Report:
         """Return the report as things stand."""
         return Report(
-            command="run",
+            command=self.command,
             version=__version__,
             outcome=outcome,
             exit_code=exit_code,
@@ -52,6 +57,7 @@ class Journal:
             server_version=self.server_version,
             layers=tuple(self.layers.values()),
             problems=problems,
+            pending=pending,
         )
 
     def stopped(self, stop: JobError | Interrupted) -> Report:

@@ -1,5 +1,7 @@
 """The one loop: layer by layer look, plan, gate, execute. Under the lock."""
 
+from collections.abc import Callable
+
 import structlog
 
 from job.database import ledger, settled, wire
@@ -10,10 +12,11 @@ from job.database.wire import Connection
 from job.errors import ConnectionLostError, Interrupted, JobError
 from job.exit_codes import ExitCode
 from job.journal import Journal
-from job.layers import PIPELINE
+from job.layers import PIPELINE, migrate
+from job.layers.adoption import is_unknown
 from job.layers.base import Layer, Situation
 from job.layers.history import is_ahead
-from job.plan import Failure, Finding, LayerReport, Outcome, Plan, StepResult
+from job.plan import Failure, Finding, LayerReport, Mode, Outcome, Plan, StepResult
 from job.report import Report, as_json
 from job.settings import OnFailure
 from job.snapshot import Snapshot
@@ -26,21 +29,58 @@ def run_locked(this: Journal, work: Connection, guard: Connection) -> Report:
 
     Raises ConnectionLostError: the caller connects again and starts over.
     """
-    place = Workplace(work, guard, this.settings, this.deadline, this.id)
+    return _finished(this, guard, _run_layers, _place(this, work, guard))
+
+
+def adopt_locked(this: Journal, work: Connection, guard: Connection) -> Report:
+    """Record the files up to the baseline, and end as `run_locked` does."""
+    return _finished(this, guard, _record_baseline, _place(this, work, guard))
+
+
+def _place(this: Journal, work: Connection, guard: Connection) -> Workplace:
+    return Workplace(work, guard, this.settings, this.deadline, this.id)
+
+
+def _finished(
+    this: Journal,
+    guard: Connection,
+    go: Callable[[Journal, Workplace], Report],
+    place: Workplace,
+) -> Report:
     try:
-        report = _run_layers(this, place)
+        report = go(this, place)
     except ConnectionLostError:
         raise
     except (JobError, Interrupted) as stop:
         report = this.stopped(stop)
     if this.has_begun:
-        schema = this.settings.ledger_schema
-        outcome, exit_code = report.outcome.value, report.exit_code
         ending = ledger.finish_sql(
-            schema, this.id, outcome, exit_code, as_json(report, this.settings.secrets)
+            this.settings.ledger_schema,
+            this.id,
+            report.outcome.value,
+            report.exit_code,
+            as_json(report, this.settings.secrets),
         )
         wire.ask(guard, f"{ending}; commit")
     return report
+
+
+def _record_baseline(this: Journal, place: Workplace) -> Report:
+    """Record what migrate plans to record; what it plans to run stays pending."""
+    snapshot, plan = _look_and_plan(this, place, migrate.LAYER)
+    if not is_unknown(snapshot):
+        raise JobError(
+            "there is nothing to adopt: the database has a ledger, or no table",
+            exit_code=ExitCode.BAD_SOURCES,
+        )
+    if plan.refusal is None:
+        _begin(this, place, snapshot)
+        recorded = tuple(step for step in plan.steps if step.mode is Mode.RECORD)
+        _is_overtaken(this, place, migrate.LAYER, Plan(recorded))
+        ledger.end_adoption(place.work, place.settings.ledger_schema)
+        pending = len(plan.steps) - len(recorded)
+        return this.report(Outcome.OK, ExitCode.OK, pending=pending)
+    return this.report(Outcome.FAILED, this.layers[migrate.LAYER.name].exit_code)
 
 
 def _run_layers(this: Journal, place: Workplace) -> Report:
@@ -74,21 +114,31 @@ def _is_rescued(this: Journal, layer: Layer, came: LayerReport) -> bool:
 def _run_layer(this: Journal, place: Workplace, layer: Layer) -> Snapshot:
     """Look, plan, gate, execute; once more from the start when somebody else was faster."""
     while True:
-        statement_ms = int(place.deadline.left_s * 1000) + 1
-        snapshot = look(place.work, layer.sees, place.settings, this.sources, statement_ms)
-        plan = layer.plan(Situation(place.settings, this.sources, snapshot))
-        for finding in plan.findings:
-            _log_finding(finding)
-        this.note(LayerReport(layer.name, findings=plan.findings))
+        snapshot, plan = _look_and_plan(this, place, layer)
         if plan.refusal:
             return snapshot
-        if not this.has_begun:
-            about = {"adopting": "true"} if snapshot.has_tables else {}
-            ledger.ensure(place.work, place.settings.ledger_schema, this.id, about)
-            this.has_begun = True
+        _begin(this, place, snapshot)
         if not _is_overtaken(this, place, layer, plan):
             return snapshot
         log.info("another run has applied the next step; reading the ledger again")
+
+
+def _look_and_plan(this: Journal, place: Workplace, layer: Layer) -> tuple[Snapshot, Plan]:
+    statement_ms = int(place.deadline.left_s * 1000) + 1
+    snapshot = look(place.work, layer.sees, place.settings, this.sources, statement_ms)
+    plan = layer.plan(Situation(place.settings, this.sources, snapshot))
+    for finding in plan.findings:
+        _log_finding(finding)
+    this.note(LayerReport(layer.name, findings=plan.findings))
+    return snapshot, plan
+
+
+def _begin(this: Journal, place: Workplace, snapshot: Snapshot) -> None:
+    """Make the ledger, unless it is there, and begin the run in it, once."""
+    if not this.has_begun:
+        about = {"adopting": "true"} if snapshot.has_tables else {}
+        ledger.ensure(place.work, place.settings.ledger_schema, this.id, about)
+        this.has_begun = True
 
 
 def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> bool:

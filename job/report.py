@@ -65,11 +65,21 @@ def headline(report: Report) -> str:
 
 
 def _good_news(report: Report) -> str:
-    match report.outcome:
-        case _ if report.command == "verify":
+    pending = report.pending or "nothing"
+    match report.command:
+        case "verify":
             return "verified: the database holds what the app declared"
-        case _ if report.command in ("plan", "status"):
-            return f"{report.command}: {report.pending or 'nothing'} pending"
+        case "adopt" if report.run_id:
+            recorded = f"{report.applied} step(s) recorded and not run"
+            return f"adopted: {recorded}; {pending} pending"
+        case "run":
+            return _good_run(report)
+        case _:
+            return f"{report.command}: {pending} pending"
+
+
+def _good_run(report: Report) -> str:
+    match report.outcome:
         case Outcome.SETTLED:
             return "settled: nothing has changed since the last good run"
         case Outcome.AHEAD:

@@ -3,6 +3,8 @@
 What a settled run does not need is imported behind the lock.
 """
 
+from collections.abc import Callable
+
 import structlog
 import tenacity
 
@@ -28,7 +30,21 @@ def run(settings: Settings, sources: Sources) -> Report:
     A lost connection is opened again, and the ledger tells what has still to be done. Only a bug
     of ours is raised.
     """
-    this = Journal(settings, sources, Deadline.after(settings.deadline_s))
+    return _report(
+        Journal(settings, sources, Deadline.after(settings.deadline_s)), _connect_and_run
+    )
+
+
+def adopt(settings: Settings, sources: Sources) -> Report:
+    """Write down what the baseline says is done in a database from before its ledger; run nothing.
+
+    Reports and reconnects as `run` does. Ends with 65 where there is nothing to adopt.
+    """
+    deadline = Deadline.after(settings.deadline_s)
+    return _report(Journal(settings, sources, deadline, command="adopt"), _connect_and_adopt)
+
+
+def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
     reconnecting = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(ConnectionLostError),
         stop=tenacity.stop_after_attempt(_CONNECTIONS),
@@ -37,7 +53,7 @@ def run(settings: Settings, sources: Sources) -> Report:
         reraise=True,
     )
     try:
-        return reconnecting(_connect_and_run, this)
+        return reconnecting(attempt, this)
     except (JobError, Interrupted) as stop:
         return this.stopped(stop)
 
@@ -60,3 +76,18 @@ def _connect_and_run(this: Journal) -> Report:
             from job.pipeline import run_locked  # noqa: PLC0415 - the parser is slow to import
 
             return run_locked(this, work, guard)
+
+
+def _connect_and_adopt(this: Journal) -> Report:
+    from job.pipeline import adopt_locked  # noqa: PLC0415 - the parser is slow to import
+
+    settings, endpoint = this.settings, this.settings.endpoint
+    connect_budget = this.deadline.part(settings.connect_budget_s)
+    with (
+        wire.closing(connect(endpoint, connect_budget)) as work,
+        wire.closing(connect_beside(endpoint)) as guard,
+    ):
+        this.server_version = work.info.server_version
+        budget = this.deadline.part(settings.lock_budget_s)
+        lock.obtain(guard, settings.ledger_schema, budget, lambda: False)
+        return adopt_locked(this, work, guard)

@@ -9,12 +9,18 @@ from dataclasses import replace
 from job import statements
 from job.exit_codes import ExitCode
 from job.plan import Finding, Mode, Plan, Step
+from job.snapshot import Snapshot
 from job.sources.script import Script
 
 WAYS_OUT = (
     'say up to which file the database is done: baseline = "VERSION" in predeploy.toml (those '
     "files are recorded, not run), or start from an empty database"
 )
+
+
+def is_unknown(snapshot: Snapshot) -> bool:
+    """Whether the database has a history that its ledger does not tell, or not all of it yet."""
+    return snapshot.is_adopting or (snapshot.has_tables and not snapshot.has_ledger)
 
 
 def adopt(script: Script, pending: tuple[Step, ...], baseline: int | None) -> Plan:

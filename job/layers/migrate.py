@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from job.exit_codes import ExitCode
-from job.layers.adoption import adopt
+from job.layers.adoption import adopt, is_unknown
 from job.layers.base import Layer, Situation
 from job.layers.history import (
     FileHistory,
@@ -21,7 +21,6 @@ from job.sources.steps import ScriptSteps, steps_of
 def plan(situation: Situation) -> Plan:
     """Plan the pending steps, in the order of the folder."""
     sources, snapshot = situation.sources, situation.snapshot
-    is_unknown = snapshot.is_adopting or (snapshot.has_tables and not snapshot.has_ledger)
     newest = max((version_of(row.entry.file) or 0 for row in snapshot.ledger), default=-1)
     steps: list[Step] = []
     findings = [*_missing(situation), *_not_read(situation)]
@@ -34,7 +33,7 @@ def plan(situation: Situation) -> Plan:
         if not history.is_whole:
             findings.extend(cut.findings)
             findings.extend(_out_of_order(history, newest))
-        if is_unknown:
+        if is_unknown(snapshot):
             adopted = adopt(history.script, pending, situation.settings.baseline)
             pending = adopted.steps
             findings.extend(adopted.findings)

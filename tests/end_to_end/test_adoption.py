@@ -203,3 +203,52 @@ def test_a_baseline_is_a_version(
 
     assert code == 78
     assert "baseline must be a version" in report["message"]
+
+
+def test_adopt_shows_what_would_happen(database: Database, folder: Callable[..., Path]) -> None:
+    """Without a baseline it plans, and changes nothing."""
+    database.execute(OLD)
+    root = folder({"migrations/1_a.sql": "create table if not exists more ();"})
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)}
+
+    done = run_job("adopt", environ=environ, check=0)
+
+    assert "migrations/1_a.sql (lines 1-1, replayed): CREATE TABLE" in done.stdout
+    assert database.value("select to_regnamespace('predeploy') is null")
+
+
+def test_adopt_records_by_hand(database: Database, folder: Callable[..., Path]) -> None:
+    """With one it records those files, and the next run does the rest as ever."""
+    database.execute(OLD)
+    files = {"1_a": OLD, "2_b": "delete from items", "3_c": "insert into items values (3, 'x')"}
+    root = folder({f"migrations/{name}.sql": text for name, text in files.items()})
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)}
+
+    done = run_job("adopt", "--baseline", "2", environ=environ, check=0)
+
+    assert json.loads(done.stdout.splitlines()[-1])["message"] == (
+        "adopted: 2 step(s) recorded and not run; 1 pending"
+    )
+    assert database.rows("select id from items order by 1") == [(1,), (2,)]
+    run_job("run", environ=environ, check=0)
+    assert database.rows("select id from items order by 1") == [(1,), (2,), (3,)]
+
+
+@pytest.mark.parametrize("first", ["run", "nothing"])
+def test_there_is_nothing_to_adopt(
+    first: str, database: Database, folder: Callable[..., Path]
+) -> None:
+    """A database of ours, or an empty one, has no history that nobody knows: 65."""
+    root = folder({"migrations/1_a.sql": "create table a ();"})
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)}
+    if first == "run":
+        run_job("run", environ=environ, check=0)
+
+    done = run_job("adopt", "--baseline", "1", environ=environ, check=65)
+
+    assert "there is nothing to adopt" in done.stdout
+
+
+def test_a_baseline_by_hand_is_a_version(database: Database) -> None:
+    """Anything else is a wrong argument: 64."""
+    run_job("adopt", "--baseline", "abc", environ={"DATABASE_URL": database.url}, check=64)
