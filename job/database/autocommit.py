@@ -91,7 +91,7 @@ def _do(
         sql = f"alter table {concern.parent} detach partition {concern.child} finalize"
     answer = wire.send(conn, sql, on_tick=watch.tick)
     if answer.error is None:
-        return None
+        return _other_shape(conn, step, concern)
     position = answer.error.diag.statement_position
     offset = int(position) - 1 if position and sql is step.text else None
     failure = failure_of(step, answer.error, index=0, offset=offset, failed=ExitCode.PARTIAL)
@@ -131,6 +131,23 @@ def _drop_invalid(conn: Connection, build: IndexBuild) -> str | None:
         wire.send(conn, f"begin; set local lock_timeout = '2s'; drop index {left}; commit")
         wire.roll_back(conn)
     return invalid_index(conn, build)
+
+
+def _other_shape(conn: Connection, step: Step, concern: Concern | None) -> Failure | None:
+    """Refuse what IF NOT EXISTS has skipped although it is not what the file declares."""
+    if not isinstance(concern, IndexBuild) or prove(conn, concern) is Proof.DONE:
+        return None
+    first = step.statements[0]
+    return Failure(
+        exit_code=ExitCode.REFUSED,
+        path=step.path,
+        line=first.line,
+        column=first.column,
+        sqlstate="42P07",
+        message=f"an index {concern.name} is there with another definition",
+        remedy="drop it in a migration of its own, or give the new one another name",
+        remains="nothing was done",
+    )
 
 
 def _unproved(step: Step) -> Failure:

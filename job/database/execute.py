@@ -67,7 +67,7 @@ def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult
         )
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_result(_is_lock_failure),
+        retry=tenacity.retry_if_result(lambda outcome: _may_pass_again(step, outcome)),
         stop=lambda _: budget.left_s <= 0,
         wait=wait_a_little,
         before_sleep=tell,
@@ -79,8 +79,13 @@ def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult
     return outcome
 
 
-def _is_lock_failure(outcome: StepResult | Failure | None) -> bool:
-    return isinstance(outcome, Failure) and is_lock_failure(outcome)
+def _may_pass_again(step: Step, outcome: StepResult | Failure | None) -> bool:
+    """Whether to try again: never blindly what ran outside a transaction and may have left traces.
+
+    A failed index build leaves none, because they are dropped.
+    """
+    is_clean = step.mode is not Mode.AUTOCOMMIT or step.statements[0].node == "index_stmt"
+    return is_clean and isinstance(outcome, Failure) and is_lock_failure(outcome)
 
 
 def _try_step(

@@ -37,6 +37,7 @@ def steps_of(script: Script) -> ScriptSteps:
         )
     declared, refused = read_declarations(script.path, reading.directives)
     findings = [*refused, *_idle_directives(script, reading), *_commits_inside(script, reading)]
+    findings.extend(_unnamed_builds(script, reading))
     if reading.complaint:
         findings.append(
             Finding(
@@ -160,6 +161,16 @@ def _idle_directives(script: Script, reading: statements.Reading) -> Iterator[Fi
         if directive.text.lower() == "autocommit" and directive.end > last:
             why = "autocommit says nothing here: no statement follows it"
             yield _refusal(script, "idle-directive", directive.line, why)
+
+
+def _unnamed_builds(script: Script, reading: statements.Reading) -> Iterator[Finding]:
+    """Refuse a concurrent build without a name: what a failed one left could not be found."""
+    for statement in reading.statements:
+        if statement.mode is Mode.AUTOCOMMIT and statement.node == "index_stmt":
+            build = statements.concern(statement.text)
+            if isinstance(build, statements.IndexBuild) and not build.name:
+                why = "an index that is built concurrently needs a name"
+                yield _refusal(script, "unnamed-index", statement.line, why)
 
 
 def _commits_inside(script: Script, reading: statements.Reading) -> Iterator[Finding]:

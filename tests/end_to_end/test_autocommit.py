@@ -303,3 +303,56 @@ def test_an_error_behind_copy_data_has_its_place(environ: Callable[..., dict]) -
 
     failure = report(done.stdout)["failure"]
     assert (failure["line"], failure["column"], failure["sqlstate"]) == (6, 36, "42703")
+
+
+def test_if_not_exists_does_not_pass_another_shape(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """84: the server skips it with a NOTICE, but it is not the index that the file declares."""
+    guarded = BUILD.replace("concurrently", "concurrently if not exists")
+    other = f"{TABLE} create index items_name_idx on items (id);"
+
+    done = run_job("run", environ=environ(**{"1_a": other, "2_b": guarded}), check=84)
+
+    assert "an index items_name_idx is there with another definition" in done.stdout
+    assert database.rows(STEPS) == [("1_a.sql", 1, True)]
+
+
+def test_an_index_that_is_there_already_is_proved(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """IF NOT EXISTS over an index of the same shape is done."""
+    guarded = BUILD.replace("concurrently", "concurrently if not exists")
+    same = f"{TABLE} create index items_name_idx on items (name);"
+
+    run_job("run", environ=environ(**{"1_a": same, "2_b": guarded}), check=0)
+
+    assert database.rows(VALID) == [("items_name_idx", True)]
+
+
+def test_a_concurrent_build_needs_a_name(database: Database, environ: Callable[..., dict]) -> None:
+    """Without one, what a failed build left could never be told from other indexes: 65."""
+    unnamed = "create index concurrently on items (name);"
+
+    done = run_job("run", environ=environ(**{"1_a": TABLE, "2_b": unnamed}), check=65)
+
+    assert "migrations/2_b.sql:1: an index that is built concurrently needs a name" in done.stdout
+    assert database.value("select to_regclass('items') is null")
+
+
+def test_what_may_have_left_traces_is_not_tried_again(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """A procedure that committed and then met a lock failed once, and ran once."""
+    text = """create table log (n int);
+create procedure half() language plpgsql as $$ begin
+    insert into log values (1); commit;
+    raise exception using errcode = '55P03', message = 'locked';
+end $$;
+-- predeploy: allow commit-inside
+-- predeploy: autocommit
+call half();"""
+
+    run_job("run", environ=environ(**{"1_a": text}), check=75)
+
+    assert database.rows("select n from log") == [(1,)]
