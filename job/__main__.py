@@ -56,7 +56,7 @@ def run_and_exit() -> NoReturn:
     except Interrupted as early:
         status = early.exit_code
         message = f"{status.label} ({int(status)}): {early}, before anything was done"
-        print(json.dumps({"message": message, "level": "error", "exit_code": int(status)}))  # noqa: T201
+        print(json.dumps({"message": message, "level": "error", "exit_code": int(status)}))
     sys.stdout.flush()
     # Not sys.exit: while Python shuts down, a signal would change the status that was reported.
     os._exit(status)

@@ -113,7 +113,7 @@ def _with_settings(
         report = _early(command, JobError(str(interruption), exit_code=interruption.exit_code))
     except Exception:  # noqa: BLE001 - the last resort: a bug is reported too, and exits with 1
         text = redact(traceback.format_exc(), settings.secrets)
-        logger.error("unexpected: this is a bug in predeploy", traceback=text)  # noqa: TRY400
+        logger.error("unexpected: this is a bug in predeploy", traceback=text)  # noqa: TRY400 - the traceback is redacted first
         report = _early(command, JobError(ExitCode.UNEXPECTED.explanation))
     return _end(report, output, edge)
 
@@ -121,20 +121,20 @@ def _with_settings(
 def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -> Report:
     """Run the command. Each imports what it needs: a settled run must start fast."""
     if arguments.command == "run":
-        from job.run import run  # noqa: PLC0415
+        from job.run import run  # noqa: PLC0415 - only what the command needs
 
         return run(settings, sources)
     if arguments.command == "adopt" and arguments.baseline is not None:
-        from job.run import adopt  # noqa: PLC0415
+        from job.run import adopt  # noqa: PLC0415 - only what the command needs
 
         return adopt(replace(settings, baseline=arguments.baseline), sources)
-    from job import inspection  # noqa: PLC0415
+    from job import inspection  # noqa: PLC0415 - only what the command needs
 
     if arguments.command == "verify":
         return inspection.verify(settings, sources, wait_s=arguments.wait)
     look = inspection.status if arguments.command == "status" else inspection.plan
     report, text, data = look(settings, sources)
-    print(json.dumps(data, ensure_ascii=False) if arguments.json else text)  # noqa: T201
+    print(json.dumps(data, ensure_ascii=False) if arguments.json else text)
     if report.exit_code is ExitCode.OK and report.pending and arguments.exit_code:
         return replace(report, exit_code=ExitCode.PENDING)
     return report
@@ -170,7 +170,7 @@ def _end(report: Report, output: _Output, edge: Edge) -> ExitCode:
     if output.step_summary_path:
         _append(output.step_summary_path, redact(as_markdown(report), output.secrets))
     pretty = log.is_pretty(output.log_format, sys.stdout)
-    print(redact(as_text(report), output.secrets) if pretty else line, flush=True)  # noqa: T201
+    print(redact(as_text(report), output.secrets) if pretty else line, flush=True)
     return report.exit_code
 
 
@@ -193,7 +193,7 @@ def _explain(code: str) -> ExitCode:
     known = {str(int(c)): c for c in ExitCode} | {c.label: c for c in ExitCode}
     for exit_code in [known[code]] if code else list(ExitCode):
         again = "; may pass when run again" if exit_code.is_retryable else ""
-        print(f"{int(exit_code):>3} {exit_code.label}{again}: {exit_code.explanation}")  # noqa: T201
+        print(f"{int(exit_code):>3} {exit_code.label}{again}: {exit_code.explanation}")
     return ExitCode.OK
 
 

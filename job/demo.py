@@ -28,7 +28,7 @@ def demo(environ: Mapping[str, str], run: Callable[[Mapping[str, str]], ExitCode
             "ADMIN_PASSWORD": secrets.token_urlsafe(12),
         }
         for title in ("an empty database", "the same again: nothing to do"):
-            print(f"--- predeploy run: {title}", flush=True)  # noqa: T201
+            print(f"--- predeploy run: {title}", flush=True)
             exit_code = run(settings)
             if exit_code is not ExitCode.OK:
                 return exit_code

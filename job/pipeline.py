@@ -9,7 +9,7 @@ from job.database.execute import execute
 from job.database.look import look
 from job.database.place import Workplace
 from job.database.wire import Connection
-from job.errors import ConnectionLostError, Interrupted, JobError
+from job.errors import ConnectionLostError, Interrupted, JobError, NotObtainedError
 from job.exit_codes import ExitCode
 from job.journal import Journal
 from job.layers import PIPELINE, migrate
@@ -18,7 +18,7 @@ from job.layers.base import Layer, Situation
 from job.layers.history import is_ahead
 from job.plan import Failure, Finding, LayerReport, Mode, Outcome, Plan, StepResult
 from job.report import Report, as_json
-from job.settings import OnFailure
+from job.settings import Destructive, OnFailure
 from job.snapshot import Snapshot
 
 log = structlog.get_logger()
@@ -76,7 +76,8 @@ def _record_baseline(this: Journal, place: Workplace) -> Report:
     if plan.refusal is None:
         _begin(this, place, snapshot)
         recorded = tuple(step for step in plan.steps if step.mode is Mode.RECORD)
-        _is_overtaken(this, place, migrate.LAYER, Plan(recorded))
+        if _is_overtaken(this, place, migrate.LAYER, Plan(recorded)):
+            raise NotObtainedError("another run records at the same time; run again")
         ledger.end_adoption(place.work, place.settings.ledger_schema)
         pending = len(plan.steps) - len(recorded)
         return this.report(Outcome.OK, ExitCode.OK, pending=pending)
@@ -99,10 +100,18 @@ def _run_layers(this: Journal, place: Workplace) -> Report:
         ledger.end_adoption(place.work, place.settings.ledger_schema)
     if is_ahead(this.sources, snapshot.ledger):
         return this.report(Outcome.AHEAD, ExitCode.OK)
+    if _is_let_through(this):
+        return this.report(Outcome.OK, ExitCode.OK)
     key = settled.settled_key(place.settings, this.sources, this.server_version)
     if not settled.store(place.work, place.settings, key, snapshot.fingerprint, this.id):
         log.warning("somebody changed the schema while it was verified; the next run looks again")
     return this.report(Outcome.OK, ExitCode.OK)
+
+
+def _is_let_through(this: Journal) -> bool:
+    """Whether a policy may have let a loss pass: such a run does not settle, the next one looks."""
+    losses = any(step.losses for layer in this.layers.values() for step in layer.steps)
+    return losses and this.settings.destructive is Destructive.ALLOW
 
 
 def _is_rescued(this: Journal, layer: Layer, came: LayerReport) -> bool:

@@ -31,6 +31,7 @@ _UNIQUE_VIOLATION = "23505"
 _CANCELLED = "57014"
 _POLL_S = 0.5
 _DROP_TRIES = 3
+_STATEMENT_SHOWN = 200
 _BY_THEN = "it ran outside a transaction, so what it had done by then remains"
 
 
@@ -46,8 +47,6 @@ def run_autocommit(
     schema = place.settings.ledger_schema
     budget = place.deadline.part(place.settings.concurrent_budget_s)
     concern = statements.concern(step.text)
-    if not step.is_resumed and not _begin(place, entry):
-        return None
     with wire.closing(connect_beside(place.settings.endpoint)) as conn:
         watch.follow(conn.info.backend_pid)
         limits = {
@@ -55,6 +54,9 @@ def run_autocommit(
             "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
         }
         wire.ask(conn, "; ".join([*step.preamble, session_sql(limits)]))
+        # Not before all is ready: a row that says "started" must mean that it may have run.
+        if not step.is_resumed and not _begin(place, entry):
+            return None
         failure = _do(conn, step, concern, budget, watch)
     if failure is not None:
         if failure.sqlstate:
@@ -137,43 +139,41 @@ def _other_shape(conn: Connection, step: Step, concern: Concern | None) -> Failu
     """Refuse what IF NOT EXISTS has skipped although it is not what the file declares."""
     if not isinstance(concern, IndexBuild) or prove(conn, concern) is Proof.DONE:
         return None
-    first = step.statements[0]
-    return Failure(
-        exit_code=ExitCode.REFUSED,
-        path=step.path,
-        line=first.line,
-        column=first.column,
-        sqlstate="42P07",
+    return replace(
+        _failure(step, ExitCode.REFUSED, "42P07"),
         message=f"an index {concern.name} is there with another definition",
         remedy="drop it in a migration of its own, or give the new one another name",
-        remains="nothing was done",
-    )
-
-
-def _unproved(step: Step) -> Failure:
-    first = step.statements[0]
-    return Failure(
-        exit_code=ExitCode.PARTIAL,
-        path=step.path,
-        line=first.line,
-        column=first.column,
-        sqlstate="",
-        message=f"{first.what} was started before; the catalog does not tell how it ended",
-        remedy="look at what it does; then set is_done in its row of the ledger, or delete the row",
-        statement=" ".join(step.text.split())[:200],
-        remains="its row in the ledger says that it was started",
     )
 
 
 def _busy(step: Step, build: IndexBuild) -> Failure:
+    return replace(
+        _failure(step, ExitCode.TEMPFAIL, "55006"),
+        message=f"another session has been building an index on {build.table} for the whole budget",
+        remedy="wait for it; run again",
+    )
+
+
+def _unproved(step: Step) -> Failure:
+    what = step.statements[0].what
+    return replace(
+        _failure(step, ExitCode.PARTIAL, ""),
+        message=f"{what} was started before; the catalog does not tell how it ended",
+        remedy="look at what it does; then set is_done in its row of the ledger, or delete the row",
+        remains="its row in the ledger says that it was started",
+    )
+
+
+def _failure(step: Step, exit_code: ExitCode, sqlstate: str) -> Failure:
+    """Place a failure of ours at the step's statement."""
     first = step.statements[0]
     return Failure(
-        exit_code=ExitCode.TEMPFAIL,
+        exit_code=exit_code,
         path=step.path,
         line=first.line,
         column=first.column,
-        sqlstate="55006",
-        message=f"another session has been building an index on {build.table} for the whole budget",
-        remedy="wait for it; run again",
+        sqlstate=sqlstate,
+        message="",
+        statement=" ".join(step.text.split())[:_STATEMENT_SHOWN],
         remains="nothing was done",
     )

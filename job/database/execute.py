@@ -22,6 +22,8 @@ from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
 
 log = structlog.get_logger()
 
+_UNIQUE_VIOLATION = "23505"
+
 
 def execute(
     place: Workplace, plan: Plan, failed: ExitCode
@@ -101,7 +103,17 @@ def _try_step(
     return run_script(place, step, step.entry, failed, watch)
 
 
-def _record(place: Workplace, step: Step, entry: LedgerEntry) -> StepResult:
-    """Write a step down as done: a baseline says that it is."""
-    wire.ask(place.work, ledger.record_sql(place.settings.ledger_schema, entry, place.run_id))
+def _record(place: Workplace, step: Step, entry: LedgerEntry) -> StepResult | None:
+    """Write a step down as done, because a baseline says so; None when somebody else just has."""
+    schema = place.settings.ledger_schema
+    begun = [] if step.is_resumed else [ledger.insert_sql(schema, entry, place.run_id)]
+    answer = wire.send(
+        place.work, "; ".join(["begin", *begun, ledger.done_sql(schema, entry), "commit"])
+    )
+    wire.roll_back(place.work)
+    if answer.error is not None:
+        if answer.error.sqlstate == _UNIQUE_VIOLATION:
+            return None
+        with wire.translated(place.work):
+            raise answer.error
     return StepResult(f"{step.label} (recorded, not run)", 0.0, 0, 0)

@@ -43,11 +43,6 @@ def end_adoption(conn: Connection, schema: str) -> None:
     wire.ask(conn, f"delete from {identifier(schema)}.meta where key = 'adopting'")
 
 
-def record_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:
-    """Return the statements that write a step down as done, without running it."""
-    return f"begin; {insert_sql(schema, entry, run_id)}; {done_sql(schema, entry)}; commit"
-
-
 def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:
     """Turn what `rows_sql` returned into ledger rows."""
     return tuple(

@@ -12,7 +12,7 @@ from job.layers.history import (
     missing_files,
     pending_steps,
 )
-from job.plan import Finding, LedgerRow, Plan, Step
+from job.plan import Finding, LedgerRow, Mode, Plan, Step
 from job.snapshot import View
 from job.sources.native import version_of
 from job.sources.steps import ScriptSteps, steps_of
@@ -47,6 +47,7 @@ LAYER = Layer("migrate", frozenset({View.LEDGER}), plan, may_be_rescued=True)
 def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) -> Iterator[Finding]:
     """Say which applied steps the file no longer holds; a whole file may not grow either."""
     path = history.script.path
+    yield from (_changed_side(step) for step in pending if _has_changed_side(step))
     for row in edited_rows(history, cut):
         if not row.is_done:
             yield _unsettled(history, row)
@@ -67,6 +68,20 @@ def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) ->
             "move them to a new migration",
             ExitCode.BAD_SOURCES,
         )
+
+
+def _has_changed_side(step: Step) -> bool:
+    return step.is_resumed and step.mode is not Mode.AUTOCOMMIT
+
+
+def _changed_side(step: Step) -> Finding:
+    return Finding(
+        "unsettled",
+        f"{step.label} was started outside a transaction, nobody knows how it ended, and the file "
+        "now wants it inside one",
+        "put `-- predeploy: autocommit` back, or delete its row from the ledger",
+        ExitCode.PARTIAL,
+    )
 
 
 def _unsettled(history: FileHistory, row: LedgerRow) -> Finding:

@@ -30,7 +30,7 @@ _ADDITIVE = frozenset((
 # fmt: on
 
 
-def classify(node: str, stmt: Any) -> tuple[Mode, str]:  # noqa: ANN401 - one of 120 messages
+def classify(node: str, stmt: Any) -> tuple[Mode, str]:
     """Say how a statement must run, and name it where a message will want the name.
 
     The manual marks each "cannot be executed inside a transaction block" on the command's page.
@@ -75,7 +75,7 @@ def sets_session(statement: Statement) -> bool:
     return statement.node == "select_stmt" and bool(_SET_CONFIG.match(statement.text))
 
 
-def _more_than_an_insert(stmt: Any) -> str:  # noqa: ANN401
+def _more_than_an_insert(stmt: Any) -> str:
     """Name an INSERT that may change rows that are there; empty for one that only adds."""
     if stmt.on_conflict_clause.action == pb.ONCONFLICT_UPDATE:
         return "INSERT … ON CONFLICT DO UPDATE"
@@ -84,7 +84,7 @@ def _more_than_an_insert(stmt: Any) -> str:  # noqa: ANN401
     return next((f"INSERT … WITH … {kind}" for kind in kinds if kind != "SELECT"), "")
 
 
-def _classify_transaction(stmt: Any) -> tuple[Mode, str]:  # noqa: ANN401
+def _classify_transaction(stmt: Any) -> tuple[Mode, str]:
     word = pb.TransactionStmtKind.Name(stmt.kind).removeprefix("TRANS_STMT_").replace("_", " ")
     if word in ("BEGIN", "START") and not stmt.options:
         return Mode.BEGIN, word
@@ -93,19 +93,19 @@ def _classify_transaction(stmt: Any) -> tuple[Mode, str]:  # noqa: ANN401
     return Mode.REFUSED, f"{word} with options" if word in ("BEGIN", "START", "COMMIT") else word
 
 
-def _autocommit_name(kind: str, stmt: Any) -> str:  # noqa: ANN401
+def _autocommit_name(kind: str, stmt: Any) -> str:
     return next((name for k, name, is_so in _AUTOCOMMIT if k == kind and is_so(stmt)), "")
 
 
-def _always(_stmt: Any) -> bool:  # noqa: ANN401
+def _always(_stmt: Any) -> bool:
     return True
 
 
-def _of_everything(stmt: Any) -> bool:  # noqa: ANN401
+def _of_everything(stmt: Any) -> bool:
     return not stmt.HasField("relation")
 
 
-def detaches_concurrently(stmt: Any) -> bool:  # noqa: ANN401
+def detaches_concurrently(stmt: Any) -> bool:
     """Whether an ALTER TABLE is DETACH PARTITION … CONCURRENTLY."""
     commands = [node.alter_table_cmd for node in stmt.cmds]
     return any(
@@ -114,7 +114,7 @@ def detaches_concurrently(stmt: Any) -> bool:  # noqa: ANN401
     )
 
 
-def _turns_on(stmt: Any) -> bool:  # noqa: ANN401
+def _turns_on(stmt: Any) -> bool:
     return [a.a_const.sval.sval.lower() for a in stmt.args] in (["on"], ["true"], ["yes"])
 
 
@@ -125,27 +125,27 @@ def _names(option: str, attribute: str) -> Callable[[Any], bool]:
 def _is_on(option: str, attribute: str, *, unless_named: bool) -> Callable[[Any], bool]:
     """Ask for a boolean option as CREATE SUBSCRIPTION and REINDEX have them."""
 
-    def is_on(stmt: Any) -> bool:  # noqa: ANN401
+    def is_on(stmt: Any) -> bool:
         named = [d.def_elem for d in getattr(stmt, attribute) if d.def_elem.defname == option]
         return not _says_no(named[0].arg) if named else unless_named
 
     return is_on
 
 
-def _says_no(arg: Any) -> bool:  # noqa: ANN401
+def _says_no(arg: Any) -> bool:
     if arg.WhichOneof("node") == "integer":
         return not arg.integer.ival
     word = arg.type_name.names[-1].string if arg.type_name.names else arg.string
     return word.sval.lower() in ("false", "off", "no", "0")
 
 
-def _refreshes(stmt: Any) -> bool:  # noqa: ANN401
+def _refreshes(stmt: Any) -> bool:
     changes = pb.AlterSubscriptionType.Name(stmt.kind).endswith("_PUBLICATION")
     refreshes = _is_on("refresh", "options", unless_named=True)(stmt)
     return bool(stmt.kind == pb.ALTER_SUBSCRIPTION_REFRESH or (changes and refreshes))
 
 
-def _connects(stmt: Any) -> bool:  # noqa: ANN401
+def _connects(stmt: Any) -> bool:
     options = (_is_on(name, "options", unless_named=True) for name in ("connect", "create_slot"))
     return all(is_on(stmt) for is_on in options)
 

@@ -73,7 +73,7 @@ def concern(text: str) -> Concern | None:
     return None
 
 
-def _index_build(parsed: Any, stmt: Any) -> IndexBuild:  # noqa: ANN401
+def _index_build(parsed: Any, stmt: Any) -> IndexBuild:
     table, name = _relation(stmt.relation), stmt.idxname
     stmt.concurrent = stmt.if_not_exists = False
     stmt.idxname = PROBE_INDEX
@@ -81,7 +81,7 @@ def _index_build(parsed: Any, stmt: Any) -> IndexBuild:  # noqa: ANN401
     return IndexBuild(table, name, postgast.deparse(parsed))
 
 
-def _relation(range_var: Any) -> str:  # noqa: ANN401
+def _relation(range_var: Any) -> str:
     return _quoted(*(part for part in (range_var.schemaname, range_var.relname) if part))
 
 

@@ -356,3 +356,16 @@ call half();"""
     run_job("run", environ=environ(**{"1_a": text}), check=75)
 
     assert database.rows("select n from log") == [(1,)]
+
+
+def test_a_started_step_cannot_be_moved_into_a_transaction(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """81: nobody knows how it ended, and running it again inside one could do it twice."""
+    text = "-- predeploy: autocommit\ncreate table log (n int);"
+    run_job("run", environ=environ(**{"1_a": text}), check=0)
+    database.execute("update predeploy.migration set is_done = false; delete from predeploy.state")
+
+    done = run_job("run", environ=environ(**{"1_a": "create table log (n int);"}), check=81)
+
+    assert "put `-- predeploy: autocommit` back" in done.stdout

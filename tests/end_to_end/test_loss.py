@@ -233,6 +233,7 @@ def test_policy_allow_lets_losses_pass_and_tells_them(
     assert code == 0
     assert any("delete public.items (20 rows)" in f["message"] for f in report["findings"])
     assert database.value("select count(*) from items") == 0
+    assert database.rows("select * from predeploy.state where run_id = %s", report["run_id"]) == []
 
 
 @pytest.mark.usefixtures("before")
