@@ -8,7 +8,8 @@ from typing import Any
 from job.sources.native import version_of
 
 DECLARATION = "predeploy.toml: "
-_NO_TABLE = "is not one of the tables [critical], [settings]"
+_TABLES = ("critical", "settings", "accept")
+_NO_TABLE = "is not one of the tables [critical], [settings], [accept]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class CriticalTable:
 def read_tables(declaration: str | None, found: list[str]) -> dict[str, dict[str, object]]:
     """Return the tables of the file by name; what is wrong with it goes to `found`."""
     tables = _toml(declaration, found) if declaration else {}
-    known = {name for name in ("critical", "settings") if isinstance(tables.get(name), dict)}
+    known = {name for name in _TABLES if isinstance(tables.get(name), dict)}
     strange = [name for name in tables if name not in {*known, "baseline"}]
     found += [f"{DECLARATION}{name!r} {_NO_TABLE}" for name in strange]
     return {name: tables[name] for name in known}
@@ -73,6 +74,16 @@ def read_critical(declared: Mapping[str, object], found: list[str]) -> tuple[Cri
         else:
             tables[key] = CriticalTable(*key, columns)
     return tuple(tables.values())
+
+
+def read_accepted(declared: Mapping[str, object], found: list[str]) -> tuple[tuple[str, str], ...]:
+    """Return the drifts that `[accept]` lists, as (object, live shape); problems go to `found`."""
+    found += [
+        f"{DECLARATION}[accept] {name!r} must be the shape that is there, in quotes"
+        for name, shape in declared.items()
+        if not isinstance(shape, str)
+    ]
+    return tuple((name, shape) for name, shape in declared.items() if isinstance(shape, str))
 
 
 def _flat(declared: Mapping[str, object]) -> Iterator[tuple[str, object]]:

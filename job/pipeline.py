@@ -1,6 +1,6 @@
 """The one loop: layer by layer look, plan, gate, execute. Under the lock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -9,19 +9,22 @@ from job.database.execute import execute
 from job.database.look import look
 from job.database.place import Workplace
 from job.database.wire import Connection
+from job.drift import DRIFT, tell, unaccepted, way_to_accept
 from job.errors import ConnectionLostError, Interrupted, JobError, NotObtainedError
 from job.exit_codes import ExitCode
 from job.journal import Journal
-from job.layers import PIPELINE, migrate
+from job.layers import PIPELINE, migrate, verify
 from job.layers.adoption import is_unknown
 from job.layers.base import Layer, Situation
 from job.layers.history import is_ahead
-from job.plan import Failure, Finding, LayerReport, Mode, Outcome, Plan, StepResult
+from job.plan import ABSENT, Drift, Failure, Finding, LayerReport, Mode, Outcome, Plan, StepResult
 from job.report import Report, as_json
-from job.settings import Destructive, OnFailure
+from job.settings import Destructive, OnFailure, Settings
 from job.snapshot import Snapshot
 
 log = structlog.get_logger()
+
+_SHOWN_NOTICES = 5
 
 
 def run_locked(this: Journal, work: Connection, guard: Connection) -> Report:
@@ -109,9 +112,10 @@ def _run_layers(this: Journal, place: Workplace) -> Report:
 
 
 def _is_let_through(this: Journal) -> bool:
-    """Whether a policy may have let a loss pass: such a run does not settle, the next one looks."""
+    """Whether a policy has let something pass: such a run does not settle, the next one looks."""
     losses = any(step.losses for layer in this.layers.values() for step in layer.steps)
-    return losses and this.settings.destructive is Destructive.ALLOW
+    drifts = any(f.code == DRIFT for f in this.layers[verify.LAYER.name].findings)
+    return drifts or (losses and this.settings.destructive is Destructive.ALLOW)
 
 
 def _is_rescued(this: Journal, layer: Layer, came: LayerReport) -> bool:
@@ -156,7 +160,7 @@ def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> 
     for outcome in execute(place, plan, layer.failed):
         match outcome:
             case StepResult():
-                findings = tuple(_lost(outcome, loss) for loss in outcome.losses)
+                findings = tuple(_told(outcome, this.settings))
                 for finding in findings:
                     _log_finding(finding)
                 this.note(LayerReport(layer.name, steps=(outcome,), findings=findings))
@@ -169,8 +173,30 @@ def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> 
     return False
 
 
-def _lost(result: StepResult, loss: str) -> Finding:
-    return Finding("taken-away", f"{result.label}: {loss}", is_note=True)
+def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
+    """Say what came of a step beside its rows."""
+    for loss in result.losses:
+        yield Finding("taken-away", f"{result.label}: {loss}", is_note=True)
+    for duplicate in result.duplicates:
+        yield Finding("duplicate", f"{duplicate}; skipped", "guard it, or take it out")
+    if result.notices:
+        yield Finding("already-there", _notices(result), is_note=True)
+    for drift in unaccepted(result.drifts, dict(settings.accepted)):
+        if drift.live != ABSENT:
+            yield _drifted(result, drift)
+
+
+def _drifted(result: StepResult, drift: Drift) -> Finding:
+    what = f"{result.label}: {tell(drift)}"
+    if drift.is_adopted:
+        return Finding("adopted-drift", f"{what}; it was there before us, and is accepted")
+    return Finding(DRIFT, what, f"mend it, or accept it {way_to_accept([drift])}")
+
+
+def _notices(result: StepResult) -> str:
+    shown = "; ".join(result.notices[:_SHOWN_NOTICES])
+    more = len(result.notices) - _SHOWN_NOTICES
+    return f"{result.label}: {shown}{f' (and {more} more)' if more > 0 else ''}"
 
 
 def _log_finding(finding: Finding) -> None:

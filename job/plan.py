@@ -22,6 +22,56 @@ class Mode(Enum):
     REFUSED = "refused"  # would break a step open, or leave the connection in COPY mode
 
 
+class Creatable(Enum):
+    """What a statement may create; the value is how people and predeploy.toml name it."""
+
+    TABLE = "table"
+    COLUMN = "column"
+    CONSTRAINT = "constraint"
+    INDEX = "index"
+    SEQUENCE = "sequence"
+    TYPE = "type"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a statement would create something; names as the catalog has them, not quoted.
+
+    `relation` is the table that a column, a constraint or an index belongs to, and the thing itself
+    where it belongs to none (`name` is then the same). `schema` is empty where the statement leaves
+    it to the search_path. `is_guarded` says that IF NOT EXISTS skips what is there.
+    """
+
+    kind: Creatable
+    schema: str
+    relation: str
+    name: str
+    is_guarded: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Drift:
+    """Something that is there in another shape than a file declares, as PostgreSQL prints both.
+
+    `name` is `public.users.credits`; `live` is ABSENT where the thing itself is there and a part of
+    it is not. `is_adopted` says that it was there before the ledger, and counts as accepted.
+    """
+
+    kind: str
+    name: str
+    declared: str
+    live: str
+    is_adopted: bool = False
+
+    @property
+    def object(self) -> str:
+        """How predeploy.toml names it."""
+        return f"{self.kind} {self.name}"
+
+
+ABSENT = "absent"
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One statement of a script, where it stands, and what it is.
@@ -30,6 +80,7 @@ class Statement:
     script, `line` and `column` count from 1. `node` is the parser's name for it (`insert_stmt`),
     empty where the parser could not read it. `what` is for people (`CREATE INDEX CONCURRENTLY`).
     `data` is what follows a COPY … FROM STDIN up to its end mark, from line `data_line` on.
+    `creates` holds the tables that it creates and all that it creates only if it is not there.
     """
 
     text: str
@@ -42,6 +93,7 @@ class Statement:
     what: str
     data: str | None = None
     data_line: int = 0
+    creates: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +256,20 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """A step that is done. `rows` counts what its statements inserted, updated or deleted."""
+    """A step that is done. `rows` counts what its statements inserted, updated or deleted.
+
+    `losses` tells what it took away, `duplicates` what was proved to be there already, `notices`
+    what PostgreSQL said it skips, `drifts` what is there in another shape.
+    """
 
     label: str
     duration_s: float
     statements: int
     rows: int
     losses: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    drifts: tuple[Drift, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from job.declaration import DECLARATION, CriticalTable, read_baseline, read_critical, read_tables
+from job.declaration import (
+    DECLARATION,
+    CriticalTable,
+    read_accepted,
+    read_baseline,
+    read_critical,
+    read_tables,
+)
 from job.endpoint import URL_VARIABLES, Endpoint, EndpointError, endpoint_from_environ
 from job.errors import SettingsError
 from job.secret import Secret
@@ -45,6 +52,13 @@ class Destructive(Enum):
 
     REFUSE = "refuse"
     ALLOW = "allow"
+
+
+class OnDrift(Enum):
+    """What becomes of a step that finds something of another shape where it would create it."""
+
+    BLOCK = "block"
+    WARN = "warn"
 
 
 class LogFormat(Enum):
@@ -92,6 +106,7 @@ class Settings:
     concurrent_budget_s: float = 1800
     deadline_s: float = 1800
     on_failure: OnFailure = OnFailure.STOP
+    on_drift: OnDrift = OnDrift.BLOCK
     destructive: Destructive = Destructive.REFUSE
     ledger_schema: str = "predeploy"
     report_path: Path | None = None
@@ -101,6 +116,7 @@ class Settings:
     admin: Admin | None = None
     critical: tuple[CriticalTable, ...] = ()
     baseline: int | None = None
+    accepted: tuple[tuple[str, str], ...] = ()
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -176,6 +192,7 @@ SETTINGS = (
     Setting("PREDEPLOY_CONCURRENT_BUDGET", "concurrent_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_DEADLINE", "deadline_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_ON_FAILURE", "on_failure", partial(_parse_choice, OnFailure), (str,)),
+    Setting("PREDEPLOY_ON_DRIFT", "on_drift", partial(_parse_choice, OnDrift), (str,)),
     Setting("PREDEPLOY_DESTRUCTIVE", "destructive", partial(_parse_choice, Destructive), (str,)),
     Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
     Setting("PREDEPLOY_REPORT", "report_path", Path),
@@ -213,6 +230,7 @@ def parse_settings(
         **_from_environ(environ, found),
         "baseline": read_baseline(declaration, found),
         "critical": read_critical(declared.get("critical", {}), found),
+        "accepted": read_accepted(declared.get("accept", {}), found),
         "admin": _admin(environ, found),
     }
     found += _unknown_variables(environ)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from job.drift import Standing
 from job.plan import LedgerRow
 from job.schema.facts import Fact
 
@@ -16,6 +17,7 @@ class View(Enum):
     CRITICAL = auto()
     SEEDED = auto()
     CHECKS = auto()
+    DRIFTS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Snapshot:
     touched, and `has_tables` whether somebody else has. `is_adopting` says that the ledger is there
     and the adoption of what was there before it has not come to an end. `facts` tell of the
     critical tables, `seeded` holds the answers to the seeds' presence questions, `checks` those of
-    `sql/verify/`. `fingerprint` changes with every DDL.
+    `sql/verify/`. `drifts` are those that the ledger holds. `fingerprint` changes with every DDL.
     """
 
     server_version: int
@@ -52,4 +54,5 @@ class Snapshot:
     facts: frozenset[Fact] = frozenset()
     seeded: tuple[Response, ...] = ()
     checks: tuple[Response, ...] = ()
+    drifts: tuple[Standing, ...] = ()
     fingerprint: str = ""

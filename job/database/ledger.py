@@ -74,11 +74,20 @@ def insert_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:
     )
 
 
-def done_sql(schema: str, entry: LedgerEntry, losses: Sequence[str] = ()) -> str:
-    """Return the UPDATE that a step ends with: it is done, how long it took, what it took away."""
+def done_sql(
+    schema: str,
+    entry: LedgerEntry,
+    losses: Sequence[str] = (),
+    drifts: Sequence[Mapping[str, object]] = (),
+) -> str:
+    """Return the UPDATE that a step ends with.
+
+    It is done, how long it took, what it took away, and what it found in another shape.
+    """
     told = f"losses = {literal(json.dumps(losses))}::jsonb, " if losses else ""
+    found = f"drifts = {literal(json.dumps(drifts))}::jsonb, " if drifts else ""
     return (
-        f"update {identifier(schema)}.migration set is_done = true, {told}"
+        f"update {identifier(schema)}.migration set is_done = true, {told}{found}"
         "duration_ms = extract(epoch from clock_timestamp() - applied_at) * 1000 "
         f"where {_is(entry)}"
     )
@@ -182,6 +191,7 @@ def _create(conn: Connection, schema: str, about: Mapping[str, str]) -> None:
             applied_at timestamptz not null default clock_timestamp(),
             duration_ms double precision,
             losses jsonb,
+            drifts jsonb,
             primary key (file, step_hash, occurrence)
         );
         create table {name}.run (

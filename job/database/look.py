@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from job.database import ledger, wire
+from job.database import ledger, shape, wire
 from job.database.fingerprint import fingerprint_sql
 from job.database.transaction import settings_sql
 from job.database.wire import Answer, Connection, literal
 from job.declaration import CriticalTable
+from job.drift import Standing
+from job.plan import ABSENT, Drift
 from job.schema.facts import Fact
 from job.schema.kinds import CATALOGS, Kind
 from job.settings import Settings
@@ -60,6 +62,7 @@ def look(
         ),
         *([facts_sql(settings.critical)] if View.CRITICAL in views else []),
         *([f"select {fingerprint}"] if View.CHECKS in views else []),
+        *([shape.standing_sql(schema)] if has_ledger and View.DRIFTS in views else []),
     ]
     found, responses = _ask_all(conn, known, (*seeds, *checks), statement_ms)
     taken = iter(found)
@@ -71,6 +74,7 @@ def look(
         is_adopting=bool(has_ledger and View.LEDGER in views and next(taken)),
         facts=_facts(next(taken)) if View.CRITICAL in views else frozenset(),
         fingerprint=(next(taken)[0][0] or "") if View.CHECKS in views else "",
+        drifts=_standing(next(taken)) if has_ledger and View.DRIFTS in views else (),
         seeded=responses[: len(seeds)],
         checks=responses[len(seeds) :],
     )
@@ -177,3 +181,14 @@ def _refused(question: Question, answer: Answer) -> Response:
 
 def _facts(rows: Sequence[wire.Row]) -> frozenset[Fact]:
     return frozenset(Fact(k or "", i or "", d or "") for k, i, d in rows)
+
+
+def _standing(rows: Sequence[wire.Row]) -> tuple[Standing, ...]:
+    return tuple(
+        Standing(
+            file or "",
+            Drift(kind or "", name or "", declared or "", then or "", is_adopted == "t"),
+            now or ABSENT,
+        )
+        for file, kind, name, declared, then, is_adopted, now in rows
+    )

@@ -7,7 +7,7 @@ order up to the first that fails; counting the results tells which one that was.
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -22,15 +22,21 @@ Row = tuple[str | None, ...]
 _TICK_S = 0.25
 _COPY_CHUNK = 1 << 16
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
+# SQLSTATEs of `already exists, skipping`: schema, table or index, object, column.
+_ALREADY_THERE = ("42P06", "42P07", "42710", "42701")
 _GONE = ("08", "57P01", "57P02", "57P03")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The results of one message, in order; the failing statement's comes last, with its error."""
+    """The results of one message, in order; the failing statement's comes last, with its error.
+
+    `skipped` is what IF NOT EXISTS said of things that are there already.
+    """
 
     results: tuple[pq.abc.PGresult, ...]
     error: psycopg.Error | None
+    skipped: tuple[str, ...] = ()
 
     @property
     def failed_index(self) -> int:
@@ -75,7 +81,13 @@ def send(
     An interruption cancels the statement on the server before it goes on.
     """
     pgconn = conn.pgconn
-    with translated(conn):
+    skipped: list[str] = []
+
+    def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
+        if diagnostic.sqlstate in _ALREADY_THERE:
+            skipped.append(diagnostic.message_primary or "")
+
+    with translated(conn), _noticed_by(conn, notice):
         if values:
             pgconn.send_query_params(sql.encode(), [value.encode() for value in values])
         else:
@@ -84,7 +96,18 @@ def send(
     if results and results[-1].status in _COPY:
         conn.close()
         raise JobError("a COPY from or to the client was started; it cannot be part of a step")
-    return _answer(conn, results)
+    return replace(_answer(conn, results), skipped=tuple(skipped))
+
+
+@contextmanager
+def _noticed_by(
+    conn: Connection, handler: Callable[[psycopg.errors.Diagnostic], None]
+) -> Iterator[None]:
+    conn.add_notice_handler(handler)
+    try:
+        yield
+    finally:
+        conn.remove_notice_handler(handler)
 
 
 def _answer(conn: Connection, results: Sequence[pq.abc.PGresult]) -> Answer:

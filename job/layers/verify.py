@@ -1,8 +1,10 @@
 """The gate: whether the database holds what the app declared. Looks, and runs nothing."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from job.declaration import CriticalTable
+from job.drift import judge_standing
 from job.exit_codes import ExitCode
 from job.layers.base import Layer, Situation
 from job.layers.history import histories, is_ahead
@@ -25,6 +27,7 @@ def plan(situation: Situation) -> Plan:
         *(f for script in situation.sources.checks for f in read_check(script).findings),
         *_pending(situation, None if rescues else ExitCode.NOT_VERIFIED),
         *_missing(situation),
+        *_drifted(situation, is_ahead=ahead),
         *(
             _failed_check(c, checks_code)
             for c in situation.snapshot.checks
@@ -34,7 +37,7 @@ def plan(situation: Situation) -> Plan:
     return Plan(findings=tuple(findings))
 
 
-LAYER = Layer("verify", frozenset({View.LEDGER, View.CRITICAL, View.CHECKS}), plan)
+LAYER = Layer("verify", frozenset({View.LEDGER, View.CRITICAL, View.CHECKS, View.DRIFTS}), plan)
 
 
 def missing_tables(critical: Iterable[CriticalTable], facts: Iterable[Fact]) -> tuple[str, ...]:
@@ -66,6 +69,14 @@ def _missing(situation: Situation) -> Iterator[Finding]:
         for column in critical.columns:
             if f"{critical.name}.{column}" not in columns:
                 yield _absent(f"column {critical.name}.{column}")
+
+
+def _drifted(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
+    """Repeat what drifted when its file was applied; a newer version may have meant it."""
+    settings = situation.settings
+    found = judge_standing(situation.snapshot.drifts, dict(settings.accepted), settings.on_drift)
+    for finding in found:
+        yield replace(finding, exit_code=None) if is_ahead else finding
 
 
 def _absent(what: str) -> Finding:

@@ -23,13 +23,25 @@ from job.statements.classify import (
     sets_session,
 )
 from job.statements.concern import Concern, Detach, IndexBuild, IndexDrop, Repeatable, concern
+from job.statements.creation import (
+    Creation,
+    Departure,
+    Piece,
+    addresses,
+    may_repeat,
+    pieces,
+    tolerates,
+)
 
 __all__ = [
     "Concern",
+    "Creation",
+    "Departure",
     "Detach",
     "Directive",
     "IndexBuild",
     "IndexDrop",
+    "Piece",
     "Reading",
     "Repeatable",
     "UnreadableError",
@@ -37,8 +49,11 @@ __all__ = [
     "digest",
     "holds_ddl",
     "is_additive",
+    "may_repeat",
+    "pieces",
     "read",
     "sets_session",
+    "tolerates",
 ]
 
 # Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is no
@@ -191,10 +206,19 @@ def _statements(text: str, parsed: Iterable[Any]) -> Iterator[Statement]:
         start, line, column = offsets.place(raw.stmt_location)
         end = offsets.char(raw.stmt_location + raw.stmt_len if raw.stmt_len else size)
         node = raw.stmt.WhichOneof("node")
-        mode, what = classify(node, getattr(raw.stmt, node))
+        stmt = getattr(raw.stmt, node)
+        mode, what = classify(node, stmt)
         body = text[start:end].rstrip(_BLANKS)
         yield Statement(
-            body, start, start + len(body), line, column, node, mode, what or _opening(body)
+            body,
+            start,
+            start + len(body),
+            line,
+            column,
+            node,
+            mode,
+            what or _opening(body),
+            creates=addresses(node, stmt),
         )
 
 

@@ -11,6 +11,7 @@ import postgast
 from postgast import pg_query_pb2 as pb
 
 from job.statements.classify import detaches_concurrently
+from job.statements.names import quoted, relation_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +65,18 @@ def concern(text: str) -> Concern | None:
             return _index_build(parsed, stmt)
         case "drop_stmt" if stmt.remove_type == pb.OBJECT_INDEX:
             names = ([item.string.sval for item in o.list.items] for o in stmt.objects)
-            return IndexDrop(tuple(_quoted(*name) for name in names))
+            return IndexDrop(tuple(quoted(*name) for name in names))
         case "alter_table_stmt" if detaches_concurrently(stmt):
             child = getattr(stmt.cmds[0].alter_table_cmd, "def").partition_cmd.name
-            return Detach(_relation(stmt.relation), _relation(child))
+            return Detach(relation_sql(stmt.relation), relation_sql(child))
         case "reindex_stmt" | "vacuum_stmt" | "cluster_stmt" | "alter_system_stmt" | "discard_stmt":
             return Repeatable()
     return None
 
 
 def _index_build(parsed: Any, stmt: Any) -> IndexBuild:
-    table, name = _relation(stmt.relation), stmt.idxname
+    table, name = relation_sql(stmt.relation), stmt.idxname
     stmt.concurrent = stmt.if_not_exists = False
     stmt.idxname = PROBE_INDEX
     stmt.relation.schemaname, stmt.relation.relname = PROBE_TABLE.split(".")
     return IndexBuild(table, name, postgast.deparse(parsed))
-
-
-def _relation(range_var: Any) -> str:
-    return _quoted(*(part for part in (range_var.schemaname, range_var.relname) if part))
-
-
-def _quoted(*parts: str) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)

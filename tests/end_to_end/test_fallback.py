@@ -29,7 +29,7 @@ def run(database: Database, folder: Callable[..., Path]) -> Callable[..., tuple[
 
 RESCUE = {"PREDEPLOY_ON_FAILURE": "rescue"}
 BROKEN = {
-    "migrations/1_users.sql": "create table users (id int default 'none');",
+    "migrations/1_users.sql": "create table other (id int default 'none');",
     "migrations/2_more.sql": "create table more ();",
     "fallback/users.sql": MINIMAL,
 }

@@ -22,6 +22,7 @@ from job.settings import (
     Destructive,
     LogFormat,
     LogLevel,
+    OnDrift,
     OnFailure,
     Setting,
     Settings,
@@ -80,6 +81,7 @@ EXAMPLES = [
     ("PREDEPLOY_CONCURRENT_BUDGET", "10m", 600),
     ("PREDEPLOY_DEADLINE", "1h", 3600),
     ("PREDEPLOY_ON_FAILURE", "rescue", OnFailure.RESCUE),
+    ("PREDEPLOY_ON_DRIFT", "warn", OnDrift.WARN),
     ("PREDEPLOY_DESTRUCTIVE", "allow", Destructive.ALLOW),
     ("PREDEPLOY_LEDGER_SCHEMA", "ledger_2", "ledger_2"),
     ("PREDEPLOY_REPORT", "out/report.json", Path("out/report.json")),
@@ -444,7 +446,7 @@ def test_an_empty_declaration_declares_nothing(declaration: str | None) -> None:
 
 
 COLUMNS = "must be a list of different columns"
-NO_TABLE = "is not one of the tables [critical], [settings]"
+NO_TABLE = "is not one of the tables [critical], [settings], [accept]"
 
 
 @pytest.mark.parametrize(

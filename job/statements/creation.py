@@ -1,0 +1,286 @@
+"""What a statement creates, so that a duplicate can be told from a clash.
+
+A statement whose object is there already is skipped only where the catalog proves that it is the
+same. The proof is a *probe*: SQL that makes the same thing beside an empty copy of its table, in a
+savepoint that is rolled back, so that PostgreSQL itself prints both shapes.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from job.plan import Address, Creatable, Statement
+from job.statements.classify import sets_session
+from job.statements.names import quoted, relation_sql
+
+PROBE = "predeploy_probe"
+PROBE_PART = "predeploy_probe_part"
+"""The names of the probe: its relation, and its constraint or index."""
+
+_DUPLICATE_TABLE = "42P07"
+_DUPLICATE_OBJECT = "42710"
+_CODES = {
+    Creatable.TABLE: (_DUPLICATE_TABLE,),
+    Creatable.INDEX: (_DUPLICATE_TABLE,),
+    Creatable.SEQUENCE: (_DUPLICATE_TABLE,),
+    Creatable.TYPE: (_DUPLICATE_TABLE, _DUPLICATE_OBJECT),
+    Creatable.CONSTRAINT: (_DUPLICATE_TABLE, _DUPLICATE_OBJECT),
+    Creatable.COLUMN: ("42701",),
+}
+_UNDEFINED_COLUMN = "42703"
+_TEMPORARY = "t"
+_NODES = frozenset((
+    "create_stmt", "index_stmt", "create_seq_stmt", "alter_table_stmt", "rename_stmt",
+    "create_enum_stmt", "composite_type_stmt", "create_range_stmt",
+))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """Something that is created, and the SQL that makes the same beside an empty copy."""
+
+    address: Address
+    probe: str
+
+    @property
+    def home(self) -> str:
+        """The relation that it belongs to, or itself, as SQL would name it."""
+        return quoted(*filter(None, (self.address.schema, self.address.relation)))
+
+    @property
+    def tolerated(self) -> tuple[str, ...]:
+        """The SQLSTATEs with which PostgreSQL says that it is there already."""
+        return _CODES[self.address.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A column that is to go: dropped, or renamed to `successor`."""
+
+    home: str
+    column: str
+    successor: str = ""
+
+    @property
+    def tolerated(self) -> tuple[str, ...]:
+        """The SQLSTATE with which PostgreSQL says that it is gone already."""
+        return (_UNDEFINED_COLUMN,)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a statement that can be run by itself, and what it is about, if we can judge it.
+
+    `offset` is where its text begins in the statement's; None where it is not verbatim.
+    """
+
+    text: str
+    about: Creation | Departure | None = None
+    offset: int | None = 0
+
+
+def addresses(node: str, stmt: Any) -> tuple[Address, ...]:
+    """Name the table that a statement creates, and all that it creates only if it is not there."""
+    match node:
+        case "create_stmt" if stmt.relation.relpersistence != _TEMPORARY:
+            return (_self(Creatable.TABLE, stmt.relation, is_guarded=stmt.if_not_exists),)
+        case "create_seq_stmt" if stmt.if_not_exists:
+            return (_self(Creatable.SEQUENCE, stmt.sequence, is_guarded=True),)
+        case "index_stmt" if stmt.if_not_exists:
+            return (_part(Creatable.INDEX, stmt.relation, stmt.idxname, is_guarded=True),)
+        case "alter_table_stmt" if stmt.objtype == pb.OBJECT_TABLE:
+            return tuple(
+                _part(Creatable.COLUMN, stmt.relation, _definition(c).colname, is_guarded=True)
+                for c in _commands(stmt)
+                if c.subtype == pb.AT_AddColumn and c.missing_ok
+            )
+    return ()
+
+
+def pieces(statement: Statement, probe_schema: str) -> tuple[Piece, ...]:
+    """Take a statement apart as far as that changes nothing of what it means.
+
+    Only an ALTER TABLE is, and only where all that it does is to add columns and constraints: in
+    one statement PostgreSQL drops before it adds. Columns come first, as they do there.
+    """
+    if statement.node not in _NODES:
+        return (Piece(statement.text),)
+    parsed = postgast.parse(statement.text)
+    stmt = getattr(parsed.stmts[0].stmt, statement.node)
+    if statement.node != "alter_table_stmt":
+        return (Piece(statement.text, _about(statement.node, stmt, probe_schema)),)
+    commands = _commands(stmt)
+    if len(commands) == 1:
+        return (Piece(statement.text, _about_command(stmt, commands[0], probe_schema)),)
+    if any(c.subtype not in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands):
+        return (Piece(statement.text),)
+    return tuple(_taken_apart(parsed, stmt, commands, probe_schema))
+
+
+def may_repeat(statements: Iterable[Statement]) -> bool:
+    """Whether IF NOT EXISTS in them may meet what they have made themselves, or another schema.
+
+    What is there already can then not be told by a look before the first of them.
+    """
+    created = [a for s in statements for a in s.creates]
+    guarded = [a for a in created if a.is_guarded]
+    tables = {(a.schema, a.name) for a in created if a.kind is Creatable.TABLE}
+    own = any(a.kind is Creatable.COLUMN and (a.schema, a.relation) in tables for a in guarded)
+    moves = any(sets_session(s) for s in statements) and any(not a.schema for a in guarded)
+    return own or moves or len(set(guarded)) < len(guarded)
+
+
+def tolerates(statement: Statement, sqlstate: str) -> bool:
+    """Whether the statement, run in pieces, may turn out to have been done already."""
+    found = (piece.about for piece in pieces(statement, ""))
+    return any(sqlstate in about.tolerated for about in found if about)
+
+
+def _taken_apart(parsed: Any, stmt: Any, commands: list[Any], probe_schema: str) -> Iterator[Piece]:
+    alone = pb.ParseResult()
+    alone.CopyFrom(parsed)
+    altered = alone.stmts[0].stmt.alter_table_stmt
+    for command in sorted(commands, key=lambda c: c.subtype != pb.AT_AddColumn):
+        del altered.cmds[:]
+        altered.cmds.add().alter_table_cmd.CopyFrom(command)
+        about = _about_command(stmt, command, probe_schema)
+        yield Piece(postgast.deparse(alone), about, offset=None)
+
+
+def _about(node: str, stmt: Any, probe_schema: str) -> Creation | Departure | None:
+    match node:
+        case "create_stmt":
+            return _table(stmt, probe_schema)
+        case "index_stmt" if stmt.idxname and not stmt.concurrent:
+            return _index(stmt, probe_schema)
+        case "create_seq_stmt" if stmt.sequence.relpersistence != _TEMPORARY:
+            return _sequence(stmt, probe_schema)
+        case "create_enum_stmt" | "create_range_stmt" | "composite_type_stmt":
+            return _type(node, stmt, probe_schema)
+        case "rename_stmt" if stmt.rename_type == pb.OBJECT_COLUMN:
+            return Departure(relation_sql(stmt.relation), stmt.subname, stmt.newname)
+    return None
+
+
+def _about_command(stmt: Any, command: Any, probe_schema: str) -> Creation | Departure | None:
+    if stmt.objtype != pb.OBJECT_TABLE:
+        return None
+    match command.subtype:
+        case pb.AT_AddColumn:
+            return _column(stmt.relation, command, probe_schema)
+        case pb.AT_AddConstraint:
+            return _constraint(stmt, command, probe_schema)
+        case pb.AT_DropColumn:
+            return Departure(relation_sql(stmt.relation), command.name)
+    return None
+
+
+def _table(stmt: Any, probe_schema: str) -> Creation | None:
+    """Return a table of named columns; a partition's or a temporary one's shape is not ours."""
+    if stmt.relation.relpersistence == _TEMPORARY or stmt.HasField("partbound"):
+        return None
+    address = _self(Creatable.TABLE, stmt.relation, is_guarded=stmt.if_not_exists)
+    bare = pb.CreateStmt()
+    for element in stmt.table_elts:
+        match element.WhichOneof("node"):
+            case "column_def":
+                _bare_column(bare.table_elts.add().column_def, element.column_def)
+            case "table_like_clause":
+                bare.table_elts.add().table_like_clause.relation.CopyFrom(
+                    element.table_like_clause.relation
+                )
+    bare.inh_relations.extend(stmt.inh_relations)
+    if stmt.HasField("partspec"):
+        bare.partspec.CopyFrom(stmt.partspec)
+    return Creation(address, _create_table(bare, probe_schema))
+
+
+def _column(relation: Any, command: Any, probe_schema: str) -> Creation:
+    definition = _definition(command)
+    address = _part(Creatable.COLUMN, relation, definition.colname, is_guarded=command.missing_ok)
+    bare = pb.CreateStmt()
+    _bare_column(bare.table_elts.add().column_def, definition)
+    return Creation(address, _create_table(bare, probe_schema))
+
+
+def _constraint(stmt: Any, command: Any, probe_schema: str) -> Creation | None:
+    constraint = getattr(command, "def").constraint
+    if not constraint.conname or constraint.indexname:
+        return None
+    address = _part(Creatable.CONSTRAINT, stmt.relation, constraint.conname)
+    probe = pb.AlterTableStmt()
+    probe.CopyFrom(stmt)
+    del probe.cmds[:]
+    probe.relation.schemaname, probe.relation.relname = probe_schema, PROBE
+    probe.cmds.add().alter_table_cmd.CopyFrom(command)
+    getattr(probe.cmds[0].alter_table_cmd, "def").constraint.conname = PROBE_PART
+    return Creation(address, _deparse("alter_table_stmt", probe))
+
+
+def _index(stmt: Any, probe_schema: str) -> Creation:
+    address = _part(Creatable.INDEX, stmt.relation, stmt.idxname, is_guarded=stmt.if_not_exists)
+    stmt.concurrent = stmt.if_not_exists = False
+    stmt.idxname = PROBE_PART
+    stmt.relation.schemaname, stmt.relation.relname = probe_schema, PROBE
+    return Creation(address, _deparse("index_stmt", stmt))
+
+
+def _sequence(stmt: Any, probe_schema: str) -> Creation:
+    address = _self(Creatable.SEQUENCE, stmt.sequence, is_guarded=stmt.if_not_exists)
+    owned = [o for o in stmt.options if o.def_elem.defname == "owned_by"]
+    for option in owned:  # it would have to be in the schema of its owner
+        stmt.options.remove(option)
+    stmt.if_not_exists = False
+    stmt.sequence.schemaname, stmt.sequence.relname = probe_schema, PROBE
+    return Creation(address, _deparse("create_seq_stmt", stmt))
+
+
+def _type(node: str, stmt: Any, probe_schema: str) -> Creation:
+    if node == "composite_type_stmt":
+        address = _self(Creatable.TYPE, stmt.typevar)
+        stmt.typevar.schemaname, stmt.typevar.relname = probe_schema, PROBE
+        return Creation(address, _deparse(node, stmt))
+    *schema, name = [item.string.sval for item in stmt.type_name]
+    del stmt.type_name[:]
+    for part in (probe_schema, PROBE):
+        stmt.type_name.add().string.sval = part
+    return Creation(Address(Creatable.TYPE, "".join(schema[-1:]), name, name), _deparse(node, stmt))
+
+
+def _bare_column(bare: Any, definition: Any) -> None:
+    """Keep a column's name and type."""
+    bare.colname, bare.is_local = definition.colname, True
+    bare.type_name.CopyFrom(definition.type_name)
+
+
+def _create_table(bare: Any, probe_schema: str) -> str:
+    bare.relation.schemaname, bare.relation.relname = probe_schema, PROBE
+    bare.relation.inh, bare.relation.relpersistence = True, "p"
+    bare.oncommit = pb.ONCOMMIT_NOOP
+    return _deparse("create_stmt", bare)
+
+
+def _deparse(node: str, stmt: Any) -> str:
+    tree = pb.ParseResult()
+    getattr(tree.stmts.add().stmt, node).CopyFrom(stmt)
+    return postgast.deparse(tree)
+
+
+def _commands(stmt: Any) -> list[Any]:
+    return [node.alter_table_cmd for node in stmt.cmds]
+
+
+def _definition(command: Any) -> Any:
+    return getattr(command, "def").column_def
+
+
+def _self(kind: Creatable, relation: Any, *, is_guarded: bool = False) -> Address:
+    name = relation.relname
+    return Address(kind, relation.schemaname, name, name, is_guarded)
+
+
+def _part(kind: Creatable, relation: Any, name: str, *, is_guarded: bool = False) -> Address:
+    return Address(kind, relation.schemaname, relation.relname, name, is_guarded)

@@ -1,0 +1,88 @@
+"""Whether a step that has run may be kept: by what it took away, changed, or found. Pure."""
+
+from job.drift import tell, unaccepted, way_to_accept
+from job.exit_codes import ExitCode
+from job.loss import Loss, undeclared, unused
+from job.plan import ABSENT, Declaration, Drift, Failure, Statement, Step
+from job.settings import Destructive, OnDrift, Settings
+
+REFUSED = "PD001"
+"""The SQLSTATE of what predeploy refuses, where PostgreSQL had no objection."""
+
+_SHOWN = 3
+
+
+def judge_losses(
+    step: Step, found: tuple[Loss, ...], changed: tuple[Loss, ...], settings: Settings
+) -> Failure | None:
+    """Refuse losses that nobody declared (84), and a declaration of none (65)."""
+    if idle := unused(changed, step.declarations):
+        return _idle_declaration(step, idle[0])
+    surprising = undeclared(found, step.declarations)
+    if surprising and settings.destructive is Destructive.REFUSE:
+        return _loss(step, surprising)
+    return None
+
+
+def judge_meddling(step: Step, meddled: tuple[str, ...]) -> Failure | None:
+    """Refuse a replayed step that changed what was there before the ledger (65)."""
+    if not meddled:
+        return None
+    return _refusal(
+        step,
+        step.statements[0].line,
+        ExitCode.BAD_SOURCES,
+        "replayed on a database that was there before its ledger, it "
+        f"{'; '.join(meddled[:_SHOWN])}",
+        'if the file was run here before, say so: baseline = "VERSION" in predeploy.toml',
+    )
+
+
+def judge_drifts(
+    step: Step, statement: Statement, drifts: tuple[Drift, ...], settings: Settings
+) -> Failure | None:
+    """Refuse what is there in another shape (84), unless it is accepted, or the policy is to warn.
+
+    On a database that is being adopted, it was there before us. What IF NOT EXISTS skips and is not
+    whole may be completed by a later file: verify asks for it.
+    """
+    if step.is_replay or settings.on_drift is OnDrift.WARN:
+        return None
+    is_guarded = any(address.is_guarded for address in statement.creates)
+    judged = [d for d in drifts if not (is_guarded and d.live == ABSENT)]
+    blocking = unaccepted(judged, dict(settings.accepted))
+    if not blocking:
+        return None
+    more = f" (and {len(blocking) - _SHOWN} more)" if len(blocking) > _SHOWN else ""
+    return _refusal(
+        step,
+        statement.line,
+        ExitCode.REFUSED,
+        f"{'; '.join(tell(drift) for drift in blocking[:_SHOWN])}{more}",
+        f"mend the file or the table; or accept it {way_to_accept(blocking)}",
+    )
+
+
+def _loss(step: Step, surprising: tuple[Loss, ...]) -> Failure:
+    lines = "; ".join(f"-- predeploy: allow {s.verb.value} {s.target}" for s in surprising[:_SHOWN])
+    return _refusal(
+        step,
+        step.statements[0].line,
+        ExitCode.REFUSED,
+        f"would lose what nobody declared: {', '.join(str(loss) for loss in surprising)}",
+        f"if it is meant, say so in the file: {lines}",
+    )
+
+
+def _idle_declaration(step: Step, idle: Declaration) -> Failure:
+    return _refusal(
+        step,
+        idle.line,
+        ExitCode.BAD_SOURCES,
+        f"allow {idle.verb} {idle.target} declares what the step does not do",
+        "mend the name (as the catalog has it), or take the line out",
+    )
+
+
+def _refusal(step: Step, line: int, exit_code: ExitCode, message: str, remedy: str) -> Failure:
+    return Failure(exit_code, step.path, line, 1, REFUSED, message, remedy=remedy)
