@@ -288,7 +288,7 @@ def _without_owner(stmt: Any) -> Any:
 def _deparse(stmt: Any) -> str:
     parsed = pb.ParseResult()
     parsed.stmts.add().stmt.alter_table_stmt.CopyFrom(stmt)
-    return postgast.deparse(parsed)
+    return str(postgast.deparse(parsed))
 
 
 def _without_concurrently(text: str) -> str:
