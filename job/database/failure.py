@@ -34,12 +34,23 @@ _REMEDIES = (
     ("25001", "this cannot run in a transaction"),
 )
 _MEND = "mend the statement, then run again"
-_STATEMENT_SHOWN = 200
+STATEMENT_SHOWN = 200
 
 
 def is_lock_failure(failure: Failure) -> bool:
     """Whether the same step may pass when it is tried again as it is."""
     return failure.sqlstate in _LOCK_FAILURES
+
+
+def exit_code_of(sqlstate: str, otherwise: ExitCode) -> ExitCode:
+    """Return how a run ends that met this error."""
+    return _by_sqlstate(_EXIT_CODES, sqlstate) or otherwise
+
+
+def remedy_for(error: psycopg.Error) -> str:
+    """Say what to do about an error of the server's."""
+    known = _by_sqlstate(_REMEDIES, error.sqlstate or "")
+    return known or error.diag.message_hint or _MEND
 
 
 def failure_of(
@@ -57,11 +68,10 @@ def failure_of(
         copies = [s for s in step.statements if s.text == statement and s.data is not None]
         line, column = (copies[0].data_line + int(at[1]) - 1, 1) if copies else (line, column)
     at_end = offset is None and index >= len(step.statements)
-    remedy = _by_sqlstate(_REMEDIES, sqlstate) or error.diag.message_hint or _MEND
     bound = [value for values in step.binds for value in values if isinstance(value, Secret)]
     message = redact(error.diag.message_primary or str(error), bound)
     return Failure(
-        exit_code=_by_sqlstate(_EXIT_CODES, sqlstate) or failed,
+        exit_code=exit_code_of(sqlstate, failed),
         path=step.path,
         line=line,
         column=column,
@@ -70,8 +80,8 @@ def failure_of(
         if at_end
         else message,
         detail="" if step.binds else (error.diag.message_detail or ""),
-        remedy=redact(remedy, bound),
-        statement=" ".join(statement.split())[:_STATEMENT_SHOWN],
+        remedy=redact(remedy_for(error), bound),
+        statement=" ".join(statement.split())[:STATEMENT_SHOWN],
     )
 
 

@@ -23,7 +23,7 @@ def plan(situation: Situation) -> Plan:
     sources, snapshot = situation.sources, situation.snapshot
     newest = max((version_of(row.entry.file) or 0 for row in snapshot.ledger), default=-1)
     steps: list[Step] = []
-    findings = [*_missing(situation), *_not_read(situation)]
+    findings = list(_missing(situation))
     for history in histories(sources, snapshot.ledger):
         if history.is_untouched:
             continue
@@ -109,9 +109,3 @@ def _missing(situation: Situation) -> Iterator[Finding]:
     if missing:
         names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004
         yield Finding("not-in-folder", f"applied, but not in this folder: {names}", is_note=True)
-
-
-def _not_read(situation: Situation) -> Iterator[Finding]:
-    if situation.sources.not_read:
-        names = ", ".join(situation.sources.not_read)
-        yield Finding("not-read", f"this version does not read {names}", is_note=True)

@@ -15,8 +15,9 @@ from job.sources.script import Script, read_script
 from job.sources.walk import is_sql, walk
 
 DECLARATION = "predeploy.toml"
-_PARTS = ("migrations", "seed", "verify", DECLARATION, "schema.sql", "schema", "fallback")
-_LATER_LAYERS = ("schema.sql", "schema")
+SCHEMA_FILE = "schema.sql"
+SCHEMA_FOLDER = "schema"
+_PARTS = ("migrations", "seed", "verify", DECLARATION, SCHEMA_FILE, SCHEMA_FOLDER, "fallback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class Sources:
 
     `migrations` are in the order in which they run, `fallbacks`, `seeds` and `checks` in name
     order. `digest` is the SHA-256 over every file's path and bytes, whatever it is for: what the
-    settled key uses.
-    `not_read` names the parts of the folder that no layer of this version reads.
+    settled key uses. `schema` is the desired state: `schema.sql`, or the files below `schema/` in
+    name order; empty without either.
     """
 
     migrations: tuple[Script, ...]
@@ -34,7 +35,7 @@ class Sources:
     checks: tuple[Script, ...]
     digest: str
     fallbacks: tuple[Script, ...] = ()
-    not_read: tuple[str, ...] = ()
+    schema: tuple[Script, ...] = ()
 
 
 def read_declaration(sql_dir: Path) -> str | None:
@@ -64,11 +65,26 @@ def load_sources(sql_dir: Path) -> Sources:
         seeds=_read_folder(sql_dir, "seed", problems),
         checks=_read_folder(sql_dir, "verify", problems),
         digest=_digest(sql_dir),
-        not_read=tuple(name for name in _LATER_LAYERS if (sql_dir / name).exists()),
+        schema=_read_schema(sql_dir, problems),
     )
     if problems:
         raise SourcesError(tuple(problems))
     return sources
+
+
+def _read_schema(sql_dir: Path, problems: list[str]) -> tuple[Script, ...]:
+    """Read the desired state; two of them would leave open which one is meant."""
+    scripts = _read_folder(sql_dir, SCHEMA_FOLDER, problems)
+    path = sql_dir / SCHEMA_FILE
+    if not path.exists():
+        return scripts
+    if scripts:
+        problems.append(f"{SCHEMA_FILE} and {SCHEMA_FOLDER}/ are both there; keep one of them")
+    try:
+        return (read_script(path, SCHEMA_FILE),)
+    except SourcesError as error:
+        problems.extend(error.problems)
+        return ()
 
 
 def _read_folder(sql_dir: Path, folder: str, problems: list[str]) -> tuple[Script, ...]:

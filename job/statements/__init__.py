@@ -101,11 +101,16 @@ class Directive:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A script's statements, its directives, and why the parser gave up (empty: it did not)."""
+    """A script's statements, its directives, and why the parser gave up (empty: it did not).
+
+    `line` and `column` say where it did, from 1.
+    """
 
     statements: tuple[Statement, ...]
     directives: tuple[Directive, ...]
     complaint: str = ""
+    line: int = 0
+    column: int = 0
 
 
 class _Offsets:
@@ -146,8 +151,9 @@ def read(text: str) -> Reading:
     try:
         parsed = postgast.parse(sql)
     except postgast.PgQueryError as error:
-        pieces = _apply(directives, tuple(_pieces(sql, error)))
-        return Reading(pieces, directives, complaint=error.message)
+        place = _gave_up(sql, error)
+        pieces = _apply(directives, tuple(_pieces(sql, error, *place)))
+        return Reading(pieces, directives, error.message, *place)
     found = tuple(_statements(sql, parsed.stmts))
     return Reading(_with_data(text, copies, _apply(directives, found)), directives)
 
@@ -222,10 +228,15 @@ def _statements(text: str, parsed: Iterable[Any]) -> Iterator[Statement]:
         )
 
 
-def _pieces(text: str, error: postgast.PgQueryError) -> Iterator[Statement]:
+def _gave_up(text: str, error: postgast.PgQueryError) -> tuple[int, int]:
+    """Return line and column of the parser's complaint; its own position counts characters."""
+    byte = len(text[: max(error.cursorpos - 1, 0)].encode())
+    _, line, column = _Offsets(text).place(byte)
+    return line, column
+
+
+def _pieces(text: str, error: postgast.PgQueryError, line: int, column: int) -> Iterator[Statement]:
     """Yield what stands between semicolons outside parentheses, unclassified."""
-    gave_up = len(text[: max(error.cursorpos - 1, 0)].encode())  # its position is in characters
-    _, line, column = _Offsets(text).place(gave_up)
     try:
         tokens = [t for t in postgast.scan(text).tokens if t.token not in _COMMENTS]
     except postgast.PgQueryError as unscannable:

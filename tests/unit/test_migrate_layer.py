@@ -44,10 +44,9 @@ def planned(
     *,
     has_ledger: bool = True,
     has_tables: bool = False,
-    not_read: tuple[str, ...] = (),
 ) -> Plan:
     settings = Settings(Endpoint("DATABASE_URL", ()), Path("sql"), ledger_schema="house")
-    sources = Sources(scripts, (), (), digest="", not_read=not_read)
+    sources = Sources(scripts, (), (), digest="")
     snapshot = Snapshot(180000, ledger, has_ledger=has_ledger, has_tables=has_tables)
     return plan(Situation(settings, sources, snapshot))
 
@@ -257,11 +256,3 @@ def test_what_only_adds_is_replayed_on_an_unknown_database() -> None:
 
     assert [step.is_replay for step in found.steps] == [True]
     assert found.refusal is None
-
-
-def test_parts_that_are_not_read_are_noted() -> None:
-    """Nothing in the folder is passed over without a word."""
-    found = planned((), not_read=("schema.sql", "fallback"))
-
-    message = "this version does not read schema.sql, fallback"
-    assert found == Plan((), (Finding("not-read", message, is_note=True),))

@@ -328,13 +328,34 @@ def test_a_folder_without_any_part_of_ours_is_no_input(
     assert caught.value.exit_code is ExitCode.NO_INPUT
 
 
-def test_parts_that_no_layer_reads_are_named(tmp_path: Path) -> None:
-    """What this version does not do yet is said, not passed over."""
-    sources = load_sources(
-        write(tmp_path, {"schema.sql": "", "fallback/1_a.sql": "", "seed/a.sql": SQL})
-    )
+def test_the_desired_state_is_one_file(tmp_path: Path) -> None:
+    """What `schema.sql` says is the desired state."""
+    sources = load_sources(write(tmp_path, {"schema.sql": SQL}))
 
-    assert sources.not_read == ("schema.sql",)
+    assert [(s.path, s.text) for s in sources.schema] == [("schema.sql", SQL)]
+
+
+def test_the_desired_state_may_be_a_folder(tmp_path: Path) -> None:
+    """Every SQL file below `schema/` belongs to it, in the order of the paths."""
+    files = {"schema/b.sql": SQL, "schema/a/z.sql": SQL, "schema/README.md": "words"}
+
+    sources = load_sources(write(tmp_path, files))
+
+    assert [s.path for s in sources.schema] == ["schema/a/z.sql", "schema/b.sql"]
+
+
+def test_two_desired_states_are_refused(tmp_path: Path) -> None:
+    """A file and a folder would leave open which of them is meant."""
+    found = problems(tmp_path, {"schema.sql": SQL, "schema/a.sql": SQL})
+
+    assert found == ("schema.sql and schema/ are both there; keep one of them",)
+
+
+def test_a_desired_state_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """It is read as all other files are."""
+    found = problems(tmp_path, {"schema.sql": b"a\0"})
+
+    assert found == ("schema.sql:1: holds a NUL byte; PostgreSQL takes no such text",)
 
 
 def test_the_declaration_is_text_or_nothing(tmp_path: Path) -> None:

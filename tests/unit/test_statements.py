@@ -400,6 +400,8 @@ def test_what_the_parser_cannot_read_is_left_to_the_server() -> None:
         ),
         (Directive("note", 3, 61),),
         'syntax error at or near "frobnicate"',
+        3,
+        2,
     )
 
 

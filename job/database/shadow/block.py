@@ -1,0 +1,220 @@
+"""Statements as one PL/pgSQL block, so that the server itself refuses transaction control in them.
+
+EXECUTE takes no COMMIT in whatever disguise, and what it runs cannot end the transaction either.
+https://www.postgresql.org/docs/current/plpgsql-statements.html#PLPGSQL-STATEMENTS-EXECUTING-DYN
+An INFO message says which statement failed: those reach the client whatever client_min_messages
+is, and outlive the rollback.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from job.database.failure import STATEMENT_SHOWN, exit_code_of, remedy_for
+from job.database.wire import identifier, literal
+from job.exit_codes import ExitCode
+from job.plan import Failure
+from job.statements.desired import DesiredStatement
+from job.statements.qualifiers import Qualified
+
+# What may be missing only because it comes later: 42P01 and its like, a key before what it refers
+# to (42830), a view before the primary key by which it groups (42803).
+ORDER_CODES = ("42P01", "42883", "42704", "42703", "3F000", "42830", "42803")
+NOTHING_CHANGED = "nothing was changed: the shadow is always rolled back"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A statement with its names pointed where they are, and the search_path that it runs with."""
+
+    statement: DesiredStatement
+    qualified: Qualified
+    search_path: tuple[str, ...]
+
+    @property
+    def path_sql(self) -> str:
+        """The search_path as text of a setting."""
+        return ", ".join(identifier(name) for name in self.search_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A DO statement, and where in it (in characters) each statement's text begins."""
+
+    sql: str
+    mark: str
+    statements: tuple[Ready, ...]
+    starts: tuple[int, ...]
+
+    def failed(self, notices: Sequence[str]) -> int | None:
+        """Return which statement failed, by what the block has told; None: it has not."""
+        told = [m for m in (re.match(rf"{self.mark} at (\d+)$", n) for n in notices) if m]
+        return int(told[-1][1]) if told else None
+
+    def unchecked(self, notices: Sequence[str]) -> tuple[Ready, ...]:
+        """Return the functions whose bodies could not be checked, by what the block has told."""
+        told = (re.match(rf"{self.mark} unchecked (\d+)$", n) for n in notices)
+        return tuple(self.statements[int(m[1])] for m in told if m)
+
+
+class _Writer:
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+        self.text = ""
+        self.starts: list[int] = []
+
+    def add(self, text: str) -> None:
+        self.text += text
+
+    def quote(self, text: str) -> None:
+        self.text += f"${self.mark}_text$"
+        self.starts.append(len(self.text))
+        self.text += f"{text}${self.mark}_text$"
+
+
+def straight(statements: Sequence[Ready], mark: str) -> Block:
+    """Return a block that runs the statements once, in order, up to the first that fails."""
+    writer = _Writer(mark)
+    writer.add(f"do ${mark}$ declare i int := 0; begin\n")
+    path = None
+    for number, ready in enumerate(statements):
+        writer.add(f"i := {number};")
+        if ready.search_path != path:
+            path = ready.search_path
+            writer.add(_set("search_path", ready.path_sql))
+        writer.add(" execute ")
+        writer.quote(ready.qualified.text)
+        writer.add(";\n")
+    writer.add(_tell_and_raise(mark))
+    return Block(writer.text, mark, tuple(statements), tuple(writer.starts))
+
+
+def in_rounds(statements: Sequence[Ready], mark: str) -> Block:
+    """Return a block that runs the statements in whatever order works, starting with the given.
+
+    Each round runs again what lacked something in the round before, and must get on: first as it
+    is, then by not checking one function's body. The first statement that still lacks something
+    fails.
+    """
+    writer = _Writer(mark)
+    writer.add(f"do ${mark}$ declare\n texts text[] := array[")
+    for number, ready in enumerate(statements):
+        writer.add("," if number else "")
+        writer.quote(ready.qualified.text)
+    paths = ", ".join(literal(ready.path_sql) for ready in statements)
+    functions = [
+        str(i) for i, r in enumerate(statements) if r.statement.node == "create_function_stmt"
+    ]
+    missing = " or ".join(f"sqlstate '{code}'" for code in ORDER_CODES)
+    writer.add(
+        f"]::text[];\n paths text[] := array[{paths}]::text[];\n"
+        f" functions int[] := array[{', '.join(functions)}]::int[];\n"
+        f" todo int[] := array[{', '.join(str(i) for i in range(len(statements)))}]::int[];\n"
+        f""" again int[]; i int := 0; has_passed bool;
+begin
+loop
+  again := '{{}}';
+  foreach i in array todo loop
+    begin
+      perform pg_catalog.set_config('search_path', paths[i + 1], true);
+      execute texts[i + 1];
+    exception when {missing} then
+      again := pg_catalog.array_append(again, i);
+    end;
+  end loop;
+  exit when pg_catalog.cardinality(again) = 0;
+  if pg_catalog.cardinality(again) = pg_catalog.cardinality(todo) then
+    has_passed := false;
+    {_set("check_function_bodies", "off")}
+    foreach i in array again loop
+      continue when has_passed or pg_catalog.array_position(functions, i) is null;
+      begin
+        perform pg_catalog.set_config('search_path', paths[i + 1], true);
+        execute texts[i + 1];
+        has_passed := true;
+        again := pg_catalog.array_remove(again, i);
+        raise info '{writer.mark} unchecked %', i;
+      exception when {missing} then
+        null;
+      end;
+    end loop;
+    {_set("check_function_bodies", "on")}
+    if not has_passed then
+      i := again[1];
+      perform pg_catalog.set_config('search_path', paths[i + 1], true);
+      execute texts[i + 1];
+    end if;
+  end if;
+  todo := again;
+end loop;
+"""
+    )
+    writer.add(_tell_and_raise(mark))
+    return Block(writer.text, mark, tuple(statements), tuple(writer.starts))
+
+
+def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Failure:
+    """Tell what the server said about which statement, with its place in the file."""
+    index = block.failed(notices)
+    sqlstate = error.sqlstate or ""
+    exit_code = exit_code_of(sqlstate, ExitCode.BAD_SOURCES)
+    message = error.diag.message_primary or "the server said nothing about it"
+    if index is None:
+        return Failure(exit_code, "", 0, 0, sqlstate, message, remedy=remedy_for(error))
+    statement = block.statements[index].statement
+    line, column = _place(block, index, error)
+    return Failure(
+        exit_code=exit_code,
+        path=statement.path,
+        line=line,
+        column=column,
+        sqlstate=sqlstate,
+        message=message,
+        detail=error.diag.message_detail or "",
+        remedy=remedy_for(error),
+        statement=" ".join(statement.text.split())[:STATEMENT_SHOWN],
+        remains=NOTHING_CHANGED,
+    )
+
+
+def _place(block: Block, index: int, error: psycopg.Error) -> tuple[int, int]:
+    """Return line and column in the file: the server's position, else the statement's start."""
+    ready = block.statements[index]
+    statement = ready.statement
+    offset = _offset(block, index, error)
+    if offset is None or not statement.is_verbatim:
+        return statement.line, statement.column
+    before = statement.text[: ready.qualified.original(offset)]
+    newlines = before.count("\n")
+    column = len(before) - before.rindex("\n") if newlines else statement.column + len(before)
+    return statement.line + newlines, column
+
+
+def _offset(block: Block, index: int, error: psycopg.Error) -> int | None:
+    """Return the server's position as an offset in the statement that was sent.
+
+    What EXECUTE runs has an internal position, in its own text or in a function's body; the
+    position of a body can be one in the whole message, too.
+    """
+    sent = block.statements[index].qualified.text
+    diag = error.diag
+    if diag.internal_position and diag.internal_query:
+        within = sent.find(diag.internal_query)
+        return within + int(diag.internal_position) - 1 if within >= 0 else None
+    if diag.statement_position:
+        offset = int(diag.statement_position) - 1 - block.starts[index]
+        return offset if 0 <= offset < len(sent) else None
+    return None
+
+
+def _set(name: str, value: str) -> str:
+    return f" perform pg_catalog.set_config({literal(name)}, {literal(value)}, true);"
+
+
+def _tell_and_raise(mark: str) -> str:
+    return (
+        "exception when query_canceled or others then\n"
+        f" raise info '{mark} at %', i; raise;\nend ${mark}$"
+    )

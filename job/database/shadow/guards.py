@@ -1,0 +1,87 @@
+"""What speaks against a shadow in the live database itself: pure judgments of a survey."""
+
+import math
+
+from job.database.shadow.survey import Survey
+from job.exit_codes import ExitCode
+from job.plan import Finding
+from job.statements.desired import Desired
+
+# Measured: a table with keys and indexes takes 15 locks on 15 and 18 on 18.
+_LOCKS_OF_A_TABLE = 18
+_LOCKS_OF_ANOTHER = 2
+_WARN, _REFUSE = 0.25, 0.5
+_LONGEST_NAME = 63  # bytes; the server would cut a longer one
+
+
+def rights_lacking(survey: Survey, role: str, database: str) -> tuple[Finding, ...]:
+    """Name the rights that renaming the managed schemas takes and our role lacks."""
+    findings = [
+        Finding(
+            "not-owner",
+            f"schema {schema.name} belongs to {schema.owner}, so {role} cannot put a shadow in its "
+            "place to read schema.sql",
+            f'alter schema "{schema.name}" owner to "{role}", or connect as its owner',
+            ExitCode.DENIED,
+        )
+        for schema in survey.schemas
+        if not schema.is_ours
+    ]
+    if not survey.may_create_schemas:
+        findings.append(
+            Finding(
+                "no-create",
+                f"{role} may not create schemas in {database}, which reading schema.sql takes",
+                f'grant create on database "{database}" to "{role}"',
+                ExitCode.DENIED,
+            )
+        )
+    return tuple(findings)
+
+
+def hazards(survey: Survey, desired: Desired, prefix: str) -> tuple[Finding, ...]:
+    """Name what would go wrong, or be felt by others, while the schemas are swapped."""
+    findings = [
+        Finding(
+            "event-trigger",
+            f"event trigger {trigger} would run while its schema is swapped away, and fail",
+            "move its function to a schema that schema.sql does not manage",
+            ExitCode.WRONG_ENDPOINT,
+        )
+        for trigger in survey.event_triggers
+    ]
+    findings += [
+        Finding(
+            "long-name",
+            f"the name of schema {schema.name} is too long for it to be swapped away",
+            f"shorten it to {_LONGEST_NAME - len(prefix)} bytes",
+            ExitCode.WRONG_ENDPOINT,
+        )
+        for schema in survey.schemas
+        if len((prefix + schema.name).encode()) > _LONGEST_NAME
+    ]
+    return (*findings, *_lock_findings(survey, desired))
+
+
+def lock_estimate(desired: Desired) -> int:
+    """Return how many locks the shadow's transaction will hold at its end."""
+    others = len(desired.statements) - desired.tables
+    return _LOCKS_OF_A_TABLE * desired.tables + _LOCKS_OF_ANOTHER * others
+
+
+def _lock_findings(survey: Survey, desired: Desired) -> tuple[Finding, ...]:
+    need, room = lock_estimate(desired), survey.lock_capacity
+    if need <= _WARN * room:
+        return ()
+    is_too_much = need > _REFUSE * room
+    target = math.ceil(need / (_REFUSE if is_too_much else _WARN) / survey.lock_slots)
+    return (
+        Finding(
+            "lock-table",
+            f"reading schema.sql takes about {need} of the {room} locks that the server has room "
+            "for; when they run out, other sessions fail too",
+            f"set max_locks_per_transaction = {target} (now {survey.locks_each}) and restart the "
+            "server",
+            ExitCode.WRONG_ENDPOINT if is_too_much else None,
+        ),
+    )

@@ -1,0 +1,289 @@
+"""The schema swap: a shadow in the live schema's place, inside a transaction that is rolled back.
+
+`ALTER SCHEMA x RENAME TO __live_…_x; CREATE SCHEMA x`: every name in the files, literals and
+function bodies included, then means the shadow. No relation of the live schema is locked.
+https://www.postgresql.org/docs/current/sql-alterschema.html
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import pq
+
+from job.database import wire
+from job.database.shadow.block import (
+    NOTHING_CHANGED,
+    ORDER_CODES,
+    Block,
+    Ready,
+    failure_in,
+    in_rounds,
+    straight,
+)
+from job.database.shadow.limits import Limits, ShadowFacts
+from job.database.shadow.survey import LiveSchema, Survey
+from job.database.shadow.undeclared import undeclared
+from job.database.transaction import settings_sql
+from job.database.wire import Answer, Connection, Row, identifier, literal
+from job.errors import InternalError
+from job.exit_codes import ExitCode
+from job.plan import Failure, Finding
+from job.statements.desired import Desired, DesiredStatement, Turn
+from job.statements.qualifiers import qualify
+
+APPLICATION = "predeploy shadow"
+_BATCH = 500
+# How values are printed in facts; who compares with facts of the live side pins the same there.
+PINNED = {
+    "search_path": "",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "quote_all_identifiers": "off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One swap: what is put into which schemas' place, and how the live ones are called meanwhile.
+
+    `prefix` is random and stands nowhere in the files, so that it can be taken out of the facts.
+    """
+
+    desired: Desired
+    survey: Survey
+    prefix: str
+
+    @property
+    def mark(self) -> str:
+        """A word for quotes and messages, as random as the prefix."""
+        return "predeploy" + self.prefix.rstrip("_")
+
+
+def read_by_swap(
+    conn: Connection, swap: Swap, question: str, limits: Limits
+) -> ShadowFacts | Failure:
+    """Load the files into a shadow, ask `question` there, and roll everything back.
+
+    A failure says what the server complained of. Raises InternalError (70) when afterwards a live
+    schema is not what it was. Nothing is left behind, whatever happens.
+    """
+    try:
+        return _read(conn, swap, question, limits)
+    finally:
+        wire.roll_back(conn)
+        _require_unchanged(conn, swap)
+
+
+def _read(conn: Connection, swap: Swap, question: str, limits: Limits) -> ShadowFacts | Failure:
+    in_order, last = _ready(swap)
+    opened = _open(conn, swap, limits)
+    if isinstance(opened, Failure):
+        return opened
+    loaded = _load(conn, in_order, swap.mark)
+    if isinstance(loaded, Failure) and loaded.sqlstate in ORDER_CODES:
+        wire.roll_back(conn)
+        opened = _open(conn, swap, limits)
+        if isinstance(opened, Failure):
+            return opened
+        loaded = _run(conn, in_rounds(in_order, swap.mark))
+    if isinstance(loaded, Failure):
+        return loaded
+    if told := undeclared(conn, swap.prefix):
+        return _uses_undeclared(swap, told)
+    return _ask(conn, swap, last, question, loaded)
+
+
+def _open(conn: Connection, swap: Swap, limits: Limits) -> Failure | None:
+    """Begin the transaction and swap the schemas."""
+    settings = settings_sql(
+        {
+            "application_name": APPLICATION,
+            "lock_timeout": str(math.ceil(limits.lock_timeout_s * 1000)),
+            "statement_timeout": str(math.ceil(limits.deadline.left_s * 1000) + 1),
+            "client_min_messages": "warning",
+            "check_function_bodies": "on",
+        }
+    )
+    live = {schema.name: schema for schema in swap.survey.schemas}
+    steps = [
+        *("; ".join(_away(swap, schema)) for schema in live.values()),
+        *(f"create schema {identifier(n)}" for n in swap.desired.schemas if n not in live),
+    ]
+    answer = wire.send(
+        conn, f"begin isolation level read committed read write; {settings}; {'; '.join(steps)}"
+    )
+    _require_open(conn, answer)
+    if answer.error is None:
+        return None
+    nothing = Block("", swap.mark, (), ())
+    failure = failure_in(nothing, answer.error, ())
+    if failure.exit_code is ExitCode.BAD_SOURCES:
+        with wire.translated(conn):
+            raise answer.error
+    return failure
+
+
+def _away(swap: Swap, schema: LiveSchema) -> Iterator[str]:
+    """Yield what puts an empty schema in the place of a live one, with its owner, ACL, comment."""
+    name, mark = identifier(schema.name), swap.mark
+    yield f"alter schema {name} rename to {identifier(swap.prefix + schema.name)}"
+    yield f"""do ${mark}$ begin
+        execute {literal(f"create schema {name} authorization {identifier(schema.owner)}")};
+        exception when insufficient_privilege then execute {literal(f"create schema {name}")};
+        end ${mark}$"""
+    if schema.name not in swap.desired.own_grants:
+        yield f"""do ${mark}$ declare g record; begin
+            for g in select a.privilege_type, a.is_grantable,
+                       case when r.oid is null then 'public'
+                            else pg_catalog.quote_ident(r.rolname) end who
+                     from pg_catalog.pg_namespace n
+                     cross join pg_catalog.aclexplode(n.nspacl) a
+                     left join pg_catalog.pg_roles r on r.oid = a.grantee
+                     where n.oid = {schema.oid} and a.grantee <> n.nspowner loop
+                execute pg_catalog.format('grant %s on schema %s to %s%s', g.privilege_type,
+                    {literal(name)}, g.who, case when g.is_grantable then ' with grant option' end);
+            end loop; end ${mark}$"""
+    if schema.name not in swap.desired.own_comments:
+        yield f"""do ${mark}$ begin
+            execute pg_catalog.format('comment on schema %s is %L', {literal(name)},
+                pg_catalog.obj_description({schema.oid}, 'pg_namespace')); end ${mark}$"""
+
+
+def _ready(swap: Swap) -> tuple[tuple[Ready, ...], tuple[Ready, ...]]:
+    """Return the statements as they are sent: in order, and the ones that come last."""
+    survey, desired = swap.survey, swap.desired
+    members = survey.members - desired.names
+    live = {schema.name for schema in survey.schemas}
+    where = {s: swap.prefix + s if s in live else s for s in survey.extension_schemas}
+
+    def ready(statement: DesiredStatement) -> Ready:
+        path = statement.search_path
+        if path is None:
+            path = ("public", *where.values())
+        else:
+            path = (*path, *(where[s] for s in path if where.get(s, s) != s))
+        return Ready(statement, qualify(statement.text, members, swap.prefix), path)
+
+    run = [s for s in desired.statements if s.extension not in survey.extensions]
+    return (
+        tuple(ready(s) for s in run if s.turn is not Turn.LAST),
+        tuple(ready(s) for s in run if s.turn is Turn.LAST),
+    )
+
+
+_Loaded = tuple[Finding, ...] | Failure
+
+
+def _load(conn: Connection, statements: Sequence[Ready], mark: str) -> _Loaded:
+    for first in range(0, len(statements), _BATCH):
+        outcome = _run(conn, straight(statements[first : first + _BATCH], mark))
+        if isinstance(outcome, Failure):
+            return outcome
+    return ()
+
+
+def _run(conn: Connection, block: Block) -> _Loaded:
+    """Run a block; return what is to be said of it, or its failure."""
+    with _hearing(conn) as notices:
+        answer = wire.send(conn, block.sql)
+    _require_open(conn, answer)
+    if answer.error is not None:
+        return failure_in(block, answer.error, notices)
+    return tuple(
+        Finding(
+            "body-not-checked",
+            f"{ready.statement.path}:{ready.statement.line}: the body of this function uses what "
+            "the schema files do not declare, so it was not checked",
+            "declare what it uses, or see that it is there before the function is called",
+        )
+        for ready in block.unchecked(notices)
+    )
+
+
+def _ask(
+    conn: Connection,
+    swap: Swap,
+    last: tuple[Ready, ...],
+    question: str,
+    findings: tuple[Finding, ...],
+) -> ShadowFacts | Failure:
+    """Run what comes last, ask the question, and give up at once the locks that this has taken."""
+    wire.ask(conn, "savepoint predeploy_last")
+    loaded = _load(conn, last, swap.mark)
+    if isinstance(loaded, Failure):
+        return loaded
+    pins = ", ".join(
+        f"pg_catalog.set_config({literal(k)}, {literal(v)}, true)" for k, v in PINNED.items()
+    )
+    first = literal(swap.desired.schemas[0])
+    answer = wire.send(
+        conn,
+        f"select {pins};\nselect oid from pg_catalog.pg_namespace where nspname = {first};\n"
+        f"{question}\n;rollback to savepoint predeploy_last",
+    )
+    _require_open(conn, answer)
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    rows = tuple(_named_back(row, swap.prefix) for row in answer.rows(2))
+    return ShadowFacts(rows, int(answer.rows(1)[0][0] or 0), "swap", findings)
+
+
+def _uses_undeclared(swap: Swap, told: Sequence[str]) -> Failure:
+    return Failure(
+        exit_code=ExitCode.BAD_SOURCES,
+        path=swap.desired.statements[0].path,
+        line=0,
+        column=0,
+        sqlstate="",
+        message=f"it uses what the schema files do not declare: {'; '.join(told)}",
+        remedy="declare it there",
+        remains=NOTHING_CHANGED,
+    )
+
+
+def _named_back(row: Row, prefix: str) -> Row:
+    return tuple(None if value is None else value.replace(prefix, "") for value in row)
+
+
+def _require_open(conn: Connection, answer: Answer) -> None:
+    """Insist that the transaction is open still; were it not, the swap could have been kept."""
+    is_whole = answer.error is None
+    expected = pq.TransactionStatus.INTRANS if is_whole else pq.TransactionStatus.INERROR
+    if conn.pgconn.transaction_status != expected:
+        raise InternalError("the shadow's transaction was ended from within")
+
+
+def _require_unchanged(conn: Connection, swap: Swap) -> None:
+    expected = {(str(s.oid), s.name) for s in swap.survey.schemas}
+    if not expected:
+        return
+    oids = ", ".join(oid for oid, _ in expected)
+    rows = wire.ask(conn, f"select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})")
+    if {(oid or "", name or "") for oid, name in rows} != expected:
+        names = ", ".join(sorted(name or "" for _, name in rows)) or "none"
+        raise InternalError(
+            f"the managed schemas are not what they were before schema.sql was read; they are now: "
+            f"{names}; rename those that begin with {swap.prefix} back by hand"
+        )
+
+
+@contextmanager
+def _hearing(conn: Connection) -> Iterator[list[str]]:
+    """Collect the messages that the server sends beside its results."""
+    heard: list[str] = []
+
+    def listen(diagnostic: psycopg.errors.Diagnostic) -> None:
+        heard.append(diagnostic.message_primary or "")
+
+    conn.add_notice_handler(listen)
+    try:
+        yield heard
+    finally:
+        conn.remove_notice_handler(listen)

@@ -1,0 +1,345 @@
+"""Reads the schema files: which statements declare the desired state, and of which schemas.
+
+What comes out is what a shadow runs: only statements on the whitelist, each with the search_path
+that the file has set for it, with the text of the file wherever that is possible, so that the
+server's error positions fit.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from job.exit_codes import ExitCode
+from job.plan import Finding, Statement
+from job.statements import UnreadableError, read
+from job.statements.foreign import take_apart
+from job.statements.psql_lines import PsqlLineError, without_psql_lines
+from job.statements.targets import Name, changed, described, made, referenced
+from job.statements.whitelist import Verdict, judge, path_of_select, reason
+
+_DEFAULT_SCHEMA = "public"
+_RELATION_NODES = frozenset(
+    ("create_stmt", "view_stmt", "create_foreign_table_stmt", "create_table_as_stmt")
+)
+_TABLE_NODES = _RELATION_NODES - {"view_stmt"}
+_WITH_KEYS = ("create_stmt", "alter_table_stmt")
+
+
+class Turn(Enum):
+    """When a shadow runs a statement."""
+
+    IN_ORDER = "in-order"
+    WHERE_MISSING = "where-missing"  # CREATE EXTENSION, where the database does not have it
+    LAST = "last"  # locks a table of somebody else's
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredStatement:
+    """One statement of the schema files, as a shadow runs it.
+
+    `text` has the length of what stands at `line` and `column` (from 1) of the file, so that an
+    offset fits both; not so where `is_verbatim` is False. `search_path` is what the file has set;
+    None: nothing. `extension` is what a WHERE_MISSING one creates.
+    """
+
+    path: str
+    line: int
+    column: int
+    text: str
+    node: str
+    search_path: tuple[str, ...] | None = None
+    turn: Turn = Turn.IN_ORDER
+    extension: str = ""
+    is_verbatim: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The desired state as statements.
+
+    `schemas` are the ones that the files manage, in the order of their first mention; `names` what
+    they make there, as (schema, name); `own_grants` and `own_comments` the schemas on which they
+    grant or comment themselves. `tables` counts the tables. With a finding that has an exit code
+    (65), nothing of it may be run.
+    """
+
+    schemas: tuple[str, ...]
+    statements: tuple[DesiredStatement, ...]
+    names: frozenset[Name]
+    own_grants: frozenset[str]
+    own_comments: frozenset[str]
+    tables: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A statement that is not refused, with its node of the parser."""
+
+    path: str
+    statement: Statement
+    stmt: Any
+    search_path: tuple[str, ...] | None
+
+    @property
+    def schemas(self) -> tuple[str, ...]:
+        """Where an unqualified name is looked for, and made in the first."""
+        return (_DEFAULT_SCHEMA,) if self.search_path is None else self.search_path
+
+    def resolved(self, name: Name) -> Name:
+        return (name[0] or next(iter(self.schemas), ""), name[1])
+
+
+@dataclass(slots=True)
+class _Reader:
+    findings: list[Finding] = field(default_factory=list)
+    schemas: dict[str, None] = field(default_factory=dict)
+
+    def refuse(self, path: str, line: int, column: int, why: str, remedy: str = "") -> None:
+        message = f"{path}:{line}:{column}: {why}"
+        self.findings.append(Finding("bad-schema", message, remedy, ExitCode.BAD_SOURCES))
+
+
+def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desired:
+    """Read the schema files, given as (path, text) in their order.
+
+    The findings name every statement that a schema file may not hold, with its place.
+    """
+    reader = _Reader()
+    found = [piece for path, text in files for piece in _read_file(path, text, reader)]
+    names: set[Name] = set()
+    relations: set[Name] = set()
+    for piece in found:
+        name = made(piece.statement.node, piece.stmt)
+        if name is None:
+            continue
+        name = piece.resolved(name)
+        names.add(name)
+        if piece.statement.node in _RELATION_NODES:
+            relations.add(name)
+        if name[0]:
+            reader.schemas.setdefault(name[0])
+    schemas = tuple(reader.schemas) or (_DEFAULT_SCHEMA,)
+    _refuse_reserved(found, schemas, ledger_schema, reader)
+    for piece in found:
+        _check_reach(piece, schemas, relations, reader)
+    statements = tuple(s for piece in found for s in _prepared(piece, schemas, relations))
+    return Desired(
+        schemas=schemas,
+        statements=statements,
+        names=frozenset(names),
+        own_grants=frozenset(_own(found, "grant_stmt")),
+        own_comments=frozenset(_own(found, "comment_stmt")),
+        tables=sum(piece.statement.node in _TABLE_NODES for piece in found),
+        findings=tuple(reader.findings),
+    )
+
+
+def _read_file(path: str, text: str, reader: _Reader) -> Iterator[_Read]:
+    """Yield the statements to be run; note the schemas that the file creates, and what is wrong."""
+    try:
+        reading = read(without_psql_lines(text))
+    except PsqlLineError as error:
+        reader.refuse(path, error.line, 1, str(error), "take the line out")
+        return
+    except UnreadableError as error:
+        reader.refuse(path, error.line, error.column, f"cannot be read: {error}")
+        return
+    if reading.complaint:
+        why = f"cannot be read: {reading.complaint}"
+        reader.refuse(path, reading.line, reading.column, why)
+        return
+    search_path: tuple[str, ...] | None = None
+    for statement in reading.statements:
+        stmt = _node_of(statement.text)
+        match judge(statement, stmt):
+            case Verdict.PATH:
+                search_path = _path_of(statement.node, stmt)
+            case Verdict.RUN:
+                yield _Read(path, statement, stmt, search_path)
+            case Verdict.SKIP if statement.node == "create_schema_stmt":
+                reader.schemas.setdefault(stmt.schemaname)
+            case None:
+                what = f"{statement.what} in a schema file"
+                why = reason(statement)
+                reader.refuse(path, statement.line, statement.column, what, why)
+
+
+def _check_reach(
+    piece: _Read, schemas: Sequence[str], relations: set[Name], reader: _Reader
+) -> None:
+    """Refuse what would lock or change a live object that the files do not declare."""
+    node, stmt = piece.statement.node, piece.stmt
+
+    def refuse(name: str, why: str) -> None:
+        place = (piece.path, piece.statement.line, piece.statement.column)
+        reader.refuse(*place, f"{piece.statement.what} concerns {name}, {why}")
+
+    for schema, name in changed(node, stmt):
+        if schema and schema not in schemas:
+            remedy = f"and no schema file creates anything in {schema}; use a migration for it"
+            refuse(f"{schema}.{name}", remedy)
+        elif not schema and not _is_declared(piece, name, schemas, relations):
+            refuse(name, "which no schema file creates; declare it, or write its schema")
+    for schema in described(node, stmt):
+        if schema and schema not in schemas:
+            refuse(f"schema {schema}", "which the schema files do not manage; use a migration")
+    if node in _WITH_KEYS:
+        for _, (schema, name) in referenced(stmt):
+            if not schema and not _resolves(piece, name, relations):
+                refuse(name, "which no schema file creates; declare it, or write its schema")
+
+
+def _is_declared(piece: _Read, name: str, schemas: Sequence[str], relations: set[Name]) -> bool:
+    """Whether an unqualified name can only mean a relation that the files create."""
+    for schema in piece.schemas:
+        if (schema, name) in relations:
+            return True
+        if schema not in schemas:
+            return False
+    return False
+
+
+def _resolves(piece: _Read, name: str, relations: set[Name]) -> bool:
+    return any((schema, name) in relations for schema in piece.schemas)
+
+
+def _refuse_reserved(
+    found: Sequence[_Read], schemas: Iterable[str], ledger_schema: str, reader: _Reader
+) -> None:
+    for schema in schemas:
+        if schema.startswith("pg_") or schema in ("information_schema", ledger_schema):
+            first = next((p for p in found if _makes_in(p, schema)), None)
+            place = (first.path, first.statement.line, first.statement.column) if first else None
+            whose = "predeploy" if schema == ledger_schema else "PostgreSQL"
+            why = f"schema {schema} belongs to {whose}; declare nothing in it"
+            reader.refuse(*(place or ("schema", 1, 1)), why)
+
+
+def _makes_in(piece: _Read, schema: str) -> bool:
+    name = made(piece.statement.node, piece.stmt)
+    return name is not None and piece.resolved(name)[0] == schema
+
+
+def _prepared(
+    piece: _Read, schemas: Sequence[str], relations: set[Name]
+) -> Iterator[DesiredStatement]:
+    statement = piece.statement
+    ready = DesiredStatement(
+        piece.path, statement.line, statement.column, statement.text, statement.node,
+        piece.search_path,
+    )  # fmt: skip
+    match statement.node:
+        case "index_stmt" if piece.stmt.concurrent:
+            yield replace(ready, text=_without_concurrently(statement.text))
+        case "create_table_as_stmt" if not piece.stmt.into.skip_data:
+            yield replace(ready, text=_without_rows(statement.text))
+        case "create_extension_stmt":
+            yield replace(ready, turn=Turn.WHERE_MISSING, extension=piece.stmt.extname)
+        case node if node in _WITH_KEYS:
+            yield from _without_far_keys(ready, piece, _is_far(piece, schemas, relations))
+        case _:
+            yield ready
+
+
+def _is_far(piece: _Read, schemas: Sequence[str], relations: set[Name]) -> Callable[[Name], bool]:
+    def is_far(name: Name) -> bool:
+        if name[0]:
+            return name[0] not in schemas
+        return not _is_declared(piece, name[1], schemas, relations)
+
+    return is_far
+
+
+def _without_far_keys(
+    ready: DesiredStatement, piece: _Read, is_far: Callable[[Name], bool]
+) -> Iterator[DesiredStatement]:
+    stmt = _without_owner(piece.stmt)
+    if stmt is not piece.stmt:
+        ready = replace(ready, text=_deparse(stmt), is_verbatim=False)
+    if not any(is_far(target) for _, target in referenced(stmt)):
+        yield ready
+        return
+    rest, keys = take_apart(ready.text, is_far)
+    if rest:
+        yield replace(ready, text=rest, is_verbatim=False)
+    for key in keys:
+        yield replace(ready, text=key, turn=Turn.LAST, is_verbatim=False)
+
+
+def _without_owner(stmt: Any) -> Any:
+    """Leave out who is to own it, which is not compared and needs membership in that role."""
+    if not isinstance(stmt, pb.AlterTableStmt):
+        return stmt
+    kept = [n for n in stmt.cmds if n.alter_table_cmd.subtype != pb.AT_ChangeOwner]
+    if len(kept) == len(stmt.cmds):
+        return stmt
+    bare = pb.AlterTableStmt()
+    bare.CopyFrom(stmt)
+    del bare.cmds[:]
+    bare.cmds.extend(kept)
+    return bare
+
+
+def _deparse(stmt: Any) -> str:
+    parsed = pb.ParseResult()
+    parsed.stmts.add().stmt.alter_table_stmt.CopyFrom(stmt)
+    return str(postgast.deparse(parsed))
+
+
+def _without_concurrently(text: str) -> str:
+    """Blank the word, which cannot be used in a transaction; offsets stay as they are."""
+    raw = text.encode()
+    token = next(t for t in postgast.scan(text).tokens if t.token == pb.CONCURRENTLY)
+    blank = b" " * (token.end - token.start)
+    return (raw[: token.start] + blank + raw[token.end :]).decode()
+
+
+def _without_rows(text: str) -> str:
+    """Let a materialized view be made without running its query."""
+    raw = text.encode()
+    tokens = [
+        t for t in postgast.scan(text).tokens if t.token not in (pb.SQL_COMMENT, pb.C_COMMENT)
+    ]
+    words = [raw[t.start : t.end].decode().lower() for t in tokens[-2:]]
+    if words == ["with", "data"]:
+        start, end = tokens[-2].start, tokens[-1].end
+        raw = raw[:start] + b" " * (end - start) + raw[end:]
+    return raw.decode() + "\nWITH NO DATA"
+
+
+def _path_of(node: str, stmt: Any) -> tuple[str, ...] | None:
+    if node == "select_stmt":
+        return _names_in(path_of_select(stmt) or "")
+    if stmt.kind != pb.VAR_SET_VALUE:
+        return None
+    names = tuple(arg.a_const.sval.sval for arg in stmt.args)
+    return tuple(name for name in names if name)
+
+
+def _names_in(text: str) -> tuple[str, ...]:
+    """Return the names in the text of a search_path, as the server folds and unquotes them."""
+    raw = text.encode()
+    tokens = postgast.scan(text).tokens
+    words = [raw[t.start : t.end].decode() for t in tokens if t.token != pb.ASCII_44]
+    return tuple(
+        word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()
+        for word in words
+        if word != '""'
+    )
+
+
+def _own(found: Iterable[_Read], node: str) -> Iterator[str]:
+    """Yield the schemas on which the files say something themselves."""
+    for piece in found:
+        if piece.statement.node == node and piece.stmt.objtype == pb.OBJECT_SCHEMA:
+            yield from described(node, piece.stmt)
+
+
+def _node_of(text: str) -> Any:
+    raw = postgast.parse(text).stmts[0].stmt
+    return getattr(raw, raw.WhichOneof("node"))

@@ -1,0 +1,49 @@
+"""Lines that are meant for psql, not for the server: pg_dump writes some around its output."""
+
+import re
+
+import postgast
+
+_LINE = re.compile(r"^[ \t]*\\(?P<command>[^\s\\]*)[^\n]*", re.MULTILINE)
+# What changes nothing of what the file declares. `\i` or `\gexec` would: they must not be dropped.
+_HARMLESS = frozenset(
+    ("restrict", "unrestrict", "connect", "c", "encoding", "set", "echo", "qecho", "warn", "pset",
+     "timing", "x", "q")
+)  # fmt: skip
+
+
+class PsqlLineError(Exception):
+    """A psql command that only psql can carry out. `line` counts from 1."""
+
+    def __init__(self, command: str, line: int) -> None:
+        """Keep the command's name, without its backslash, and where it stands."""
+        super().__init__(f"\\{command} is a command of psql, which the server does not know")
+        self.line = line
+
+
+def without_psql_lines(text: str) -> str:
+    """Blank the psql lines outside literals and comments; offsets and lines stay as they are.
+
+    Raises PsqlLineError for one whose absence would change what the text says.
+    """
+    if "\\" not in text:
+        return text
+    position = 0
+    while match := _LINE.search(text, position):
+        position = match.end()
+        if not _stands_alone(text[: match.start()]):
+            continue
+        if match["command"].lower() not in _HARMLESS:
+            raise PsqlLineError(match["command"], text.count("\n", 0, match.start()) + 1)
+        blank = " " * (match.end() - match.start())
+        text = text[: match.start()] + blank + text[match.end() :]
+    return text
+
+
+def _stands_alone(before: str) -> bool:
+    """Whether no literal, comment or quoted name is open at the end of `before`."""
+    try:
+        postgast.scan(before)
+    except postgast.PgQueryError:
+        return False
+    return True
