@@ -16,8 +16,8 @@ from job.database.wire import Answer, Connection, literal
 from job.declaration import CriticalTable
 from job.drift import Standing
 from job.plan import ABSENT, Drift
-from job.schema.facts import Fact
-from job.schema.kinds import CATALOGS, Kind
+from job.schema.facts import parse_facts
+from job.schema.kinds import KINDS, Kind, select
 from job.settings import Settings
 from job.snapshot import Response, Snapshot, View
 from job.sources import Sources
@@ -72,7 +72,7 @@ def look(
         has_tables=has_tables,
         ledger=ledger.parse_rows(next(taken)) if has_ledger and View.LEDGER in views else (),
         is_adopting=bool(has_ledger and View.LEDGER in views and next(taken)),
-        facts=_facts(next(taken)) if View.CRITICAL in views else frozenset(),
+        facts=parse_facts(next(taken)) if View.CRITICAL in views else frozenset(),
         fingerprint=(next(taken)[0][0] or "") if View.CHECKS in views else "",
         drifts=_standing(next(taken)) if has_ledger and View.DRIFTS in views else (),
         seeded=responses[: len(seeds)],
@@ -95,15 +95,11 @@ def check_questions(sources: Sources) -> tuple[Question, ...]:
 
 
 def facts_sql(critical: Sequence[CriticalTable]) -> str:
-    """Return the query of the facts (kind, identity, definition) about the critical tables."""
+    """Return the query of the facts about the critical tables, views among them."""
     names = ", ".join(f"({literal(t.schema)}, {literal(t.table)})" for t in critical)
     scope = f"(q.schema, q.relation) in (values {names})" if names else "false"
-    parts = (
-        f"select {literal(kind.value)}, q.identity, q.definition "
-        f"from ({CATALOGS[kind].query}) q(schema, relation, identity, definition) where {scope}"
-        for kind in (Kind.TABLE, Kind.COLUMN)
-    )
-    return " union all ".join(parts)
+    kinds = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.COLUMN)
+    return " union all ".join(select(KINDS[kind], scope) for kind in kinds)
 
 
 def _survey(conn: Connection, ledger_schema: str) -> tuple[bool, bool]:
@@ -177,12 +173,6 @@ def _refused(question: Question, answer: Answer) -> Response:
         sqlstate=error.sqlstate or "",
         message=error.diag.message_primary or "",
     )
-
-
-def _facts(rows: Sequence[wire.Row]) -> frozenset[Fact]:
-    return frozenset(Fact(k or "", i or "", d or "") for k, i, d in rows)
-
-
 def _standing(rows: Sequence[wire.Row]) -> tuple[Standing, ...]:
     return tuple(
         Standing(

@@ -10,12 +10,13 @@ from job.layers.base import Layer, Situation
 from job.layers.history import histories, is_ahead
 from job.plan import Finding, Plan
 from job.schema.facts import Fact
-from job.schema.kinds import Kind
+from job.schema.kind import Kind
 from job.settings import OnFailure
 from job.snapshot import Response, View
 from job.sources.checks import read_check
 
 _SHOWN_ROWS = 3
+_RELATIONS = frozenset(kind.value for kind in (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW))
 
 
 def plan(situation: Situation) -> Plan:
@@ -42,7 +43,7 @@ LAYER = Layer("verify", frozenset({View.LEDGER, View.CRITICAL, View.CHECKS, View
 
 def missing_tables(critical: Iterable[CriticalTable], facts: Iterable[Fact]) -> tuple[str, ...]:
     """Name the critical tables that are not there."""
-    there = {fact.identity for fact in facts if fact.kind == Kind.TABLE.value}
+    there = {fact.identity for fact in facts if fact.kind in _RELATIONS}
     return tuple(table.name for table in critical if table.name not in there)
 
 

@@ -1,21 +1,70 @@
 """A fact: one thing that a schema holds, told the way PostgreSQL itself prints it."""
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+Key = tuple[str, str, str, str]
 
-@dataclass(frozen=True, slots=True, order=True)
-class Fact:
-    """`kind` and `identity` say what (`column`, `public.users.email`), `definition` how it is."""
-
-    kind: str
-    identity: str
-    definition: str
+FLAG = "true"
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """How two sets of facts differ; each part sorted by kind and identity."""
+class Fact:
+    """What (`kind` and where it is) and how (`attributes`: names and texts, absent ones left out).
+
+    `relation` is the table, view or sequence that it is or hangs on, and `name` what hangs there:
+    a table has no `name`, a type or a routine no `relation`, an extension no `schema`. A routine's
+    name is quoted and carries its argument types. Texts are what PostgreSQL prints with an empty
+    search_path; a flag's is `true`, a list's is JSON.
+
+    `order` rises with the order of creation: 2048 times the OID of what was created last for it
+    (a column's default, say), plus the number of the column. It is no part of what a fact says.
+    """
+
+    kind: str
+    schema: str
+    relation: str
+    name: str
+    attributes: tuple[tuple[str, str], ...] = ()
+    order: int = field(default=0, compare=False)
+
+    @property
+    def key(self) -> Key:
+        """What tells it from every other fact of a database."""
+        return (self.kind, self.schema, self.relation, self.name)
+
+    @property
+    def identity(self) -> str:
+        """`public.users.email`: schema, relation and name for people, without the empty ones."""
+        return ".".join(part for part in (self.schema, self.relation, self.name) if part)
+
+    @property
+    def definition(self) -> str:
+        """All attributes as one text, for people and for comparison."""
+        if len(self.attributes) == 1 and self.attributes[0][1] != FLAG:
+            return self.attributes[0][1]
+        return ", ".join(
+            name if value == FLAG else f"{name} {value}" for name, value in self.attributes
+        )
+
+    @property
+    def label(self) -> str:
+        """`column public.users.email`: how messages and `[accept]` name it."""
+        return f"{self.kind} {self.identity}"
+
+    def get(self, name: str) -> str:
+        """Return the attribute's text; empty where it is absent."""
+        return next((value for key, value in self.attributes if key == name), "")
+
+    def listed(self, name: str) -> tuple[str, ...]:
+        """Return the attribute's JSON list of texts; empty where it is absent."""
+        return tuple(json.loads(self.get(name) or "[]"))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How two sets of facts differ; each part sorted by key."""
 
     missing: tuple[Fact, ...]
     extra: tuple[Fact, ...]
@@ -26,18 +75,31 @@ class Difference:
         return bool(self.missing or self.extra or self.changed)
 
 
-def compare(desired: Iterable[Fact], current: Iterable[Fact]) -> Difference:
-    """Compare by kind and identity: what `current` lacks, has beside, and has in another shape."""
-    wanted = {(f.kind, f.identity): f for f in desired}
-    found = {(f.kind, f.identity): f for f in current}
-    return Difference(
-        missing=tuple(sorted(wanted[key] for key in wanted.keys() - found.keys())),
-        extra=tuple(sorted(found[key] for key in found.keys() - wanted.keys())),
+def compare(desired: Iterable[Fact], current: Iterable[Fact]) -> Comparison:
+    """Compare key by key: what `current` lacks, has beside, and has in another shape."""
+    wanted = {fact.key: fact for fact in desired}
+    found = {fact.key: fact for fact in current}
+    return Comparison(
+        missing=tuple(wanted[key] for key in sorted(wanted.keys() - found.keys())),
+        extra=tuple(found[key] for key in sorted(found.keys() - wanted.keys())),
         changed=tuple(
-            sorted(
-                (wanted[key], found[key])
-                for key in wanted.keys() & found.keys()
-                if wanted[key] != found[key]
-            )
+            (wanted[key], found[key])
+            for key in sorted(wanted.keys() & found.keys())
+            if wanted[key] != found[key]
         ),
+    )
+
+
+def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
+    """Return the facts in the rows of `kinds.facts_sql`, every value in its text form."""
+    return frozenset(
+        Fact(
+            kind or "",
+            schema or "",
+            relation or "",
+            name or "",
+            tuple((key, str(value)) for key, value in json.loads(attributes or "{}").items()),
+            int(order or 0),
+        )
+        for kind, schema, relation, name, attributes, order in rows
     )

@@ -4,30 +4,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.schema.facts import Difference, Fact, compare
+from job.schema.facts import Comparison, Fact, Key, compare, parse_facts
 
 bounded = settings(max_examples=25, deadline=None)
 
-ID = Fact("column", "public.t.id", "integer")
-BIG = Fact("column", "public.t.id", "bigint")
-NAME = Fact("column", "public.t.name", "text")
-TABLE = Fact("table", "public.t", "table")
-INDEX = Fact("index", "public.t", "CREATE INDEX …")
+ID = Fact("column", "public", "t", "id", (("type", "integer"), ("not null", "true")))
+BIG = Fact("column", "public", "t", "id", (("type", "bigint"),))
+NAME = Fact("column", "public", "t", "name", (("type", "text"),))
+TABLE = Fact("table", "public", "t", "")
+INDEX = Fact("index", "public", "t", "", (("definition", "USING btree (id)"),))
 
 facts = st.frozensets(
     st.builds(
         Fact,
         st.sampled_from(("table", "column")),
-        st.sampled_from(("public.a", "public.b", "public.B")),
-        st.sampled_from(("text", "integer")),
+        st.sampled_from(("public", "")),
+        st.sampled_from(("a", "b", "B")),
+        st.just(""),
+        st.sampled_from(((("type", "text"),), (("type", "integer"),))),
     ),
     max_size=6,
 )
 
 
-def schema(found: frozenset[Fact]) -> dict[tuple[str, str], Fact]:
-    """One fact of a kind and identity, as every schema has."""
-    return {(fact.kind, fact.identity): fact for fact in sorted(found)}
+def schema(found: frozenset[Fact]) -> dict[Key, Fact]:
+    """One fact of a key, as every schema has."""
+    return {fact.key: fact for fact in sorted(found, key=str)}
 
 
 @pytest.mark.parametrize(
@@ -49,10 +51,10 @@ def test_schemas_differ_in_what_lacks_is_beside_or_has_another_shape(
     extra: tuple[Fact, ...],
     changed: tuple[tuple[Fact, Fact], ...],
 ) -> None:
-    """Facts are matched by kind and identity, and each part is sorted."""
+    """Facts are matched by key, and each part is sorted."""
     found = compare(desired, current)
 
-    assert found == Difference(missing, extra, changed)
+    assert found == Comparison(missing, extra, changed)
     assert bool(found) is bool(missing or extra or changed)
 
 
@@ -74,3 +76,31 @@ def test_a_difference_leads_from_the_one_schema_to_the_other(
     assert (there.missing, there.extra) == (back.extra, back.missing)
     assert [(new, old) for old, new in back.changed] == list(there.changed)
     assert bool(there) is (desired != current)
+
+
+@pytest.mark.parametrize(
+    ("fact", "identity", "definition"),
+    [
+        (ID, "public.t.id", "type integer, not null"),
+        (BIG, "public.t.id", "bigint"),
+        (TABLE, "public.t", ""),
+        (Fact("extension", "", "", "citext", (("schema", "x"),)), "citext", "x"),
+        (Fact("enum", "app", "", "mood"), "app.mood", ""),
+        (Fact("table", "app", "t", "", (("unlogged", "true"),)), "app.t", "unlogged"),
+    ],
+)
+def test_a_fact_is_named_and_told_for_people(fact: Fact, identity: str, definition: str) -> None:
+    """Empty parts are left out; a flag needs no value, and a single text no name."""
+    assert (fact.identity, fact.definition) == (identity, definition)
+    assert fact.label == f"{fact.kind} {identity}"
+
+
+def test_rows_become_facts_whatever_their_order_is() -> None:
+    """The order of creation is kept, and is no part of what a fact says."""
+    row = ("column", "public", "t", "id", '{"type" : "integer", "not null" : "true"}', "4097")
+
+    assert parse_facts([row, row]) == {ID}
+    assert [fact.order for fact in parse_facts([row])] == [4097]
+    assert ID.get("type") == "integer"
+    assert ID.get("default") == ""
+    assert Fact("enum", "", "", "e", (("labels", '["a", "b"]'),)).listed("labels") == ("a", "b")

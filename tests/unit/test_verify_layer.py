@@ -19,9 +19,9 @@ from job.sources.script import Script
 USERS = CriticalTable("public", "users", ("id", "email"))
 FACTS = frozenset(
     {
-        Fact("table", "public.users", "table"),
-        Fact("column", "public.users.id", "integer not null"),
-        Fact("column", "public.users.email", "text"),
+        Fact("table", "public", "users", ""),
+        Fact("column", "public", "users", "id"),
+        Fact("column", "public", "users", "email"),
     }
 )
 
@@ -117,7 +117,7 @@ def test_what_is_missing_is_named(critical: CriticalTable, expected: tuple[str, 
 
 def test_a_column_that_is_no_table_does_not_count_as_one() -> None:
     """Facts of other kinds with the same name are not what was declared."""
-    facts = frozenset({Fact("index", "public.users", ""), Fact("table", "public.users.id", "")})
+    facts = frozenset({Fact("index", "public", "users", ""), Fact("column", "public", "users", "")})
 
     found = judged(facts=facts, critical=(USERS,))
 

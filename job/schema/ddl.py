@@ -1,0 +1,102 @@
+"""What comes of a difference: statements to run, by phase, or a report in words. Values only."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from job.schema.facts import Fact
+
+
+class Phase(Enum):
+    """When and how a change's statements are run; the phases follow each other in this order."""
+
+    BEFORE = 0  # each statement alone in autocommit: what cannot be used before its commit
+    TOGETHER = 1  # one transaction for all changes of the phase
+    ONLINE = 2  # each statement alone in autocommit; a rerun plans what is left
+    AFTER = 3  # one transaction for all changes of the phase
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Statements that make `fact` true, in order, without semicolons.
+
+    `order` sorts changes of a phase as their objects were created in the desired schema.
+    `rewrites` says why every row of a table is written again under ACCESS EXCLUSIVE; mostly empty.
+    """
+
+    fact: Fact
+    phase: Phase
+    statements: tuple[str, ...]
+    order: int
+    rewrites: str = ""
+
+
+class Verdict(Enum):
+    """What a report is about."""
+
+    NOT_ADDABLE = "missing-and-not-addable"
+    DRIFT = "drift"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something that is never executed: the consequence and the remedy, in words.
+
+    `code` is stable and kebab-case, `object` is `<kind> <identity>`. `declared` and `live` are the
+    two shapes as texts; `live` is empty for what is missing.
+    """
+
+    verdict: Verdict
+    code: str
+    object: str
+    message: str
+    remedy: str
+    declared: str = ""
+    live: str = ""
+
+
+def change(
+    fact: Fact, phase: Phase, *statements: str, order: int | None = None, rewrites: str = ""
+) -> Change:
+    """Make a Change that stands where its fact does, unless `order` says otherwise."""
+    return Change(fact, phase, statements, fact.order if order is None else order, rewrites)
+
+
+def not_addable(fact: Fact, code: str, because: str, remedy: str) -> Report:
+    """Report a desired fact that is missing and that no additive statement makes."""
+    message = f"{fact.label} is missing and is not added: {because}"
+    return Report(Verdict.NOT_ADDABLE, code, fact.label, message, remedy, fact.definition)
+
+
+def drift(desired: Fact, live: Fact, code: str, what: str, remedy: str) -> Report:
+    """Report a fact that exists with another shape."""
+    message = f"{live.label} is there with another shape: {what}; it stays as it is"
+    return Report(
+        Verdict.DRIFT, code, live.label, message, remedy, desired.definition, live.definition
+    )
+
+
+def warning(fact: Fact, code: str, message: str, remedy: str) -> Report:
+    """Report something about a live fact that does not lack, and may hurt."""
+    return Report(Verdict.WARNING, code, fact.label, message, remedy, live=fact.definition)
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL text."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """Quote a value for SQL text, whatever standard_conforming_strings is."""
+    quoted = "'" + value.replace("'", "''").replace("\\", "\\\\") + "'"
+    return f" E{quoted}" if "\\" in value else quoted
+
+
+def relation(fact: Fact) -> str:
+    """Return the quoted, qualified name of the relation that a fact is or hangs on."""
+    return f"{identifier(fact.schema)}.{identifier(fact.relation)}"
+
+
+def qualified(fact: Fact) -> str:
+    """Return the quoted, qualified name of a fact without relation, such as a type."""
+    return f"{identifier(fact.schema)}.{identifier(fact.name)}"

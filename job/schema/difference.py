@@ -1,0 +1,105 @@
+"""The difference of two schemas: what to run, and what only to say. Pure; nothing is looked up."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from job.schema.ddl import Change, Phase, Report
+from job.schema.facts import Fact, compare
+from job.schema.kind import Kind
+from job.schema.kinds import KINDS, Entry
+from job.schema.sides import Sides
+from job.schema.waiting import hold_back
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What lacks on the live side.
+
+    `changes` make it true, in the order in which they run, phase by phase. `reports` are what is
+    never executed. `missing` and `changed` (desired, live) are the bare facts behind both, where a
+    live object of another name with an equal definition counts as the one that is desired.
+    """
+
+    changes: tuple[Change, ...]
+    reports: tuple[Report, ...]
+    missing: tuple[Fact, ...]
+    changed: tuple[tuple[Fact, Fact], ...]
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to run or to say."""
+        return bool(self.changes or self.reports)
+
+    def of(self, phase: Phase) -> tuple[Change, ...]:
+        """Return the changes of one phase, in order."""
+        return tuple(change for change in self.changes if change.phase is phase)
+
+
+def difference(
+    desired: Iterable[Fact],
+    live: Iterable[Fact],
+    rows: Mapping[str, bool],
+    server_version: int,
+) -> Difference:
+    """Plan what makes every desired fact true without taking anything away.
+
+    `rows` says of live tables, by identity (`public.users`), whether they hold rows; one that it
+    does not know counts as one that does.
+    """
+    wanted = {fact.key: fact for fact in desired}
+    found = {fact.key: fact for fact in live}
+    sides = Sides(wanted, found, rows, server_version)
+    compared = compare(wanted.values(), found.values())
+    twins = dict(_twins(compared.missing, compared.extra))
+    missing = tuple(fact for fact in compared.missing if fact not in twins)
+    # A twin's name is another, which is no difference; its state (not valid) can be one.
+    renamed = tuple(
+        (fact, twin) for fact, twin in twins.items() if fact.attributes != twin.attributes
+    )
+    changed = (*compared.changed, *renamed)
+    pairs = (*((fact, None) for fact in missing), *changed)
+    outcomes = [
+        outcome for fact, other in pairs for outcome in _entry(fact).plan(fact, other, sides)
+    ]
+    known = set(twins.values())
+    for fact in compared.extra:
+        if fact not in known:
+            outcomes += _entry(fact).undeclared(fact, sides)
+    changes, waiting = hold_back(
+        [o for o in outcomes if isinstance(o, Change)],
+        [o for o in outcomes if isinstance(o, Report)],
+        missing,
+    )
+    return Difference(
+        tuple(sorted(changes, key=_place)),
+        tuple(sorted(waiting, key=lambda r: (r.verdict.value, r.object, r.code))),
+        missing,
+        changed,
+    )
+
+
+def _entry(fact: Fact) -> Entry:
+    return KINDS[Kind(fact.kind)]
+
+
+def _twins(missing: Iterable[Fact], extra: Iterable[Fact]) -> Iterator[tuple[Fact, Fact]]:
+    """Pair what lacks with what is there under another name: an unnamed index, say."""
+    left = list(extra)
+    for fact in missing:
+        is_twin = _entry(fact).is_twin
+        place = (fact.kind, fact.schema, fact.relation)
+        twin = next(
+            (f for f in left if (f.kind, f.schema, f.relation) == place and is_twin(fact, f)), None
+        )
+        if twin is not None:
+            left.remove(twin)
+            yield fact, twin
+
+
+def _place(change: Change) -> tuple[int, int, int, str]:
+    """Return what to sort by: the phase; then, in TOGETHER, creation before kind."""
+    rank = Kind(change.fact.kind).rank
+    first, second = change.order, rank
+    if change.phase in (Phase.ONLINE, Phase.AFTER):
+        # Unique indexes before the foreign keys that need them; grants before comments.
+        first, second = rank, change.order
+    return (change.phase.value, first, second, change.fact.identity)

@@ -1,0 +1,40 @@
+"""The vocabulary of kinds: what a fact can be about, in an order that things are created in."""
+
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a fact is about; the value is the fact's `kind`."""
+
+    EXTENSION = "extension"
+    SCHEMA = "schema"
+    ENUM = "enum"
+    DOMAIN = "domain"
+    DOMAIN_CONSTRAINT = "domain constraint"
+    COMPOSITE = "composite type"
+    RANGE = "range type"
+    SEQUENCE = "sequence"
+    TABLE = "table"
+    COLUMN = "column"
+    INDEX = "index"
+    CONSTRAINT = "constraint"
+    VIEW = "view"
+    MATERIALIZED_VIEW = "materialized view"
+    ROUTINE = "routine"
+    AGGREGATE = "aggregate"
+    TRIGGER = "trigger"
+    RULE = "rule"
+    POLICY = "policy"
+    STATISTICS = "statistics"
+    DEFAULT_PRIVILEGE = "default privilege"
+    GRANT = "grant"
+    COMMENT = "comment"
+    UNMODELLED = "unmodelled"
+
+    @property
+    def rank(self) -> int:
+        """Where it stands in the order of this list."""
+        return _RANKS[self]
+
+
+_RANKS = {kind: rank for rank, kind in enumerate(Kind)}

@@ -1,0 +1,67 @@
+"""The kinds of object that we know: one entry each, in an order that things are created in.
+
+A new kind is an entry: its query, its comparison and its DDL stand in one module, side by side.
+"""
+
+from collections.abc import Sequence
+from types import MappingProxyType
+
+from job.schema.ddl import literal
+from job.schema.kind import Kind
+from job.schema.kinds.columns import COLUMN
+from job.schema.kinds.constraints import CONSTRAINT
+from job.schema.kinds.entry import Entry
+from job.schema.kinds.indexes import INDEX
+from job.schema.kinds.schemas import EXTENSION, SCHEMA
+from job.schema.kinds.sequences import SEQUENCE
+from job.schema.kinds.tables import TABLE
+from job.schema.kinds.types import COMPOSITE, DOMAIN, DOMAIN_CONSTRAINT, ENUM, RANGE
+from job.schema.kinds.views import MATERIALIZED_VIEW, VIEW
+
+__all__ = ["KINDS", "Entry", "Kind", "facts_sql"]
+
+_OLDEST = 140000
+
+KINDS = MappingProxyType(
+    {
+        entry.kind: entry
+        for entry in (
+            EXTENSION,
+            SCHEMA,
+            ENUM,
+            DOMAIN,
+            DOMAIN_CONSTRAINT,
+            COMPOSITE,
+            RANGE,
+            SEQUENCE,
+            TABLE,
+            COLUMN,
+            INDEX,
+            CONSTRAINT,
+            VIEW,
+            MATERIALIZED_VIEW,
+        )
+    }
+)
+
+
+def facts_sql(schemas: Sequence[str], server_version: int) -> str:
+    """Return one query of all facts about `schemas`, and about what belongs to no schema.
+
+    Its columns are kind, schema, relation, name, attributes and order, all text, for `parse_facts`;
+    the rows are sorted. Read it with an empty search_path, DateStyle ISO, IntervalStyle postgres,
+    TimeZone UTC, extra_float_digits 1 and quote_all_identifiers off, so that both sides are printed
+    alike. Raises ValueError before PostgreSQL 14, whose catalogs lack columns that it names.
+    """
+    if server_version < _OLDEST:
+        raise ValueError(f"PostgreSQL 14 is the oldest that is understood, not {server_version}")
+    names = ", ".join(literal(name) for name in ("", *sorted(set(schemas))))
+    parts = (select(entry, f"q.schema in ({names})") for entry in KINDS.values())
+    return f"{' union all '.join(parts)} order by 1, 2, 3, 4"
+
+
+def select(entry: Entry, condition: str) -> str:
+    """Return the query of one kind's facts, of those rows `q` for which `condition` holds."""
+    return f"""select {literal(entry.kind.value)}, q.schema::text collate "C",
+        q.relation::text collate "C", q.name::text collate "C", q.attributes, q.position::text
+        from ({entry.query}) q(schema, relation, name, attributes, position) where {condition}"""

@@ -1,0 +1,322 @@
+"""Columns: of tables one by one, of views only so that they can be looked up."""
+
+import re
+from collections.abc import Iterator
+
+from job.schema.ddl import (
+    Change,
+    Phase,
+    Report,
+    change,
+    drift,
+    identifier,
+    not_addable,
+    relation,
+    warning,
+)
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.names import derived
+from job.schema.sides import Sides
+
+_SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
+_STABLE = re.compile(r"\b(now|transaction_timestamp|current_setting)\(", re.IGNORECASE)
+_CALL = re.compile(r"[\w\"]+\(")
+
+
+def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Add it, or give a live one its default and its NOT NULL; another type is only told."""
+    table = sides.table_of(desired)
+    if desired.get("inherited"):
+        return  # it comes and changes with its parent's
+    if table is None:
+        yield from _of_view(desired, live, sides)
+    elif live is None:
+        if sides.is_new(desired):
+            yield from _deferred(desired, table, sides)
+        else:
+            yield from _add(desired, sides)
+    else:
+        yield from _alter(desired, live, sides)
+
+
+def undeclared(live: Fact, sides: Sides) -> Iterator[Report]:
+    """Warn of a column that the app's inserts do not know and cannot leave out."""
+    declared = (Kind.TABLE.value, live.schema, live.relation, "") in sides.desired
+    filled = any(live.get(name) for name in ("default", "generated", "identity"))
+    if declared and live.get("not null") and not filled and not live.get("inherited"):
+        yield warning(
+            live,
+            "extra-column-not-null",
+            f"{live.label} is not declared, and is NOT NULL without a default: inserts of an app "
+            "that does not know it fail",
+            "give it a default or drop its NOT NULL, by a migration",
+        )
+
+
+def column_sql(column: Fact) -> str:
+    """Return a column as CREATE TABLE and ADD COLUMN take it."""
+    parts = [identifier(column.name), column.get("type")]
+    if column.get("collation"):
+        parts.append(f"COLLATE {column.get('collation')}")
+    if column.get("compression"):
+        parts.append(f"COMPRESSION {column.get('compression')}")
+    if column.get("default"):
+        parts.append(f"DEFAULT {column.get('default')}")
+    if column.get("generated"):
+        parts.append(f"GENERATED ALWAYS AS ({column.get('expression')}) {column.get('generated')}")
+    if column.get("identity"):
+        options = column.get("sequence")
+        parts.append(f"GENERATED {column.get('identity')} AS IDENTITY")
+        parts += [f"({options})"] if options else []
+    if column.get("not null"):
+        parts.append("NOT NULL")
+    return " ".join(parts)
+
+
+def storage_sql(column: Fact) -> tuple[str, ...]:
+    """Return what sets a column's storage; before PostgreSQL 16 its definition cannot hold it."""
+    storage = column.get("storage")
+    return (f"{_alter_column(column)} SET STORAGE {storage}",) if storage else ()
+
+
+def inlined(table: Fact, sides: Sides) -> tuple[Fact, ...]:
+    """Return a new table's columns that CREATE TABLE can hold, as it can hold them, in order."""
+    columns = sorted(
+        (
+            fact
+            for fact in sides.desired.values()
+            if fact.kind == Kind.COLUMN.value
+            and (fact.schema, fact.relation) == (table.schema, table.relation)
+            and not fact.get("inherited")
+        ),
+        key=lambda fact: fact.order % 2048,
+    )
+    return tuple(
+        _without_default(c) if _default_waits(c, table, sides) else c
+        for c in columns
+        if not _type_waits(c, table, sides)
+    )
+
+
+def _without_default(column: Fact) -> Fact:
+    kept = tuple(item for item in column.attributes if item[0] != "default")
+    return Fact(column.kind, column.schema, column.relation, column.name, kept, column.order)
+
+
+def _made_between(table: Fact, column: Fact, sides: Sides, *kinds: Kind) -> tuple[Fact, ...]:
+    return tuple(f for f in sides.missing(*kinds) if table.order < f.order < column.order)
+
+
+def _type_waits(column: Fact, table: Fact, sides: Sides) -> bool:
+    """Whether the column was added after its table, when its type had been made."""
+    types = (Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
+    made = _made_between(table, column, sides, *types)
+    if column.get("generated") and _made_between(table, column, sides, Kind.ROUTINE):
+        return True
+    return any(fact.name in column.get("type") for fact in made)
+
+
+def _default_waits(column: Fact, table: Fact, sides: Sides) -> bool:
+    """Whether the default may need something that was made after the table."""
+    makers = (Kind.ROUTINE, Kind.SEQUENCE, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
+    return bool(column.get("default")) and bool(_made_between(table, column, sides, *makers))
+
+
+def _deferred(desired: Fact, table: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Yield what CREATE TABLE had to leave out."""
+    if _type_waits(desired, table, sides):
+        yield change(
+            desired,
+            Phase.TOGETHER,
+            f"ALTER TABLE {relation(desired)} ADD COLUMN {column_sql(desired)}",
+            *storage_sql(desired),
+        )
+    elif _default_waits(desired, table, sides):
+        yield change(desired, Phase.TOGETHER, _set_default(desired))
+
+
+def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+    filled = any(desired.get(name) for name in ("default", "generated", "identity"))
+    plain = sides.is_plain(desired)
+    if desired.get("not null") and not filled and not plain:
+        yield not_addable(
+            desired,
+            "not-null-without-default",
+            "it is NOT NULL and the rows that are there would have no value",
+            "declare a default; or add it nullable, fill it by a migration, then declare NOT NULL",
+        )
+        return
+    yield change(
+        desired,
+        Phase.TOGETHER,
+        f"ALTER TABLE {relation(desired)} ADD COLUMN {column_sql(desired)}",
+        *storage_sql(desired),
+        rewrites="" if plain else _rewrites(desired, sides),
+    )
+    alike = (
+        f
+        for f in sides.undeclared(Kind.COLUMN)
+        if (f.schema, f.relation) == (desired.schema, desired.relation)
+        and f.get("type") == desired.get("type")
+    )
+    for other in alike:
+        yield warning(
+            other,
+            "looks-like-rename",
+            f"{desired.label} is added, while {other.label}, which is not declared, has the same "
+            "type",
+            "if it was renamed, rename it by a migration, before sync comes to it",
+        )
+        return
+
+
+def _rewrites(column: Fact, sides: Sides) -> str:
+    """Say why adding the column writes every row again; empty where the catalog alone changes."""
+    if column.get("generated") == "STORED":
+        return "it is generated and stored"
+    if column.get("identity"):
+        return "each row takes a number from its sequence"
+    default = _STABLE.sub("", column.get("default"))
+    if _CALL.search(default):
+        return f"its default {column.get('default')} may differ from row to row"
+    constrained = {
+        (f.schema, f.relation)
+        for f in sides.desired.values()
+        if f.kind == Kind.DOMAIN_CONSTRAINT.value
+    }
+    if any(f"{schema}.{name}" in column.get("type") for schema, name in constrained):
+        return "its domain has constraints"
+    return ""
+
+
+def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
+    differing = [name for name in _SHAPE if desired.get(name) != live.get(name)]
+    for name in differing:
+        yield drift(
+            desired,
+            live,
+            f"column-{name}",
+            f"{name} {live.get(name) or 'none'} instead of {desired.get(name) or 'none'}",
+            "change it by a migration, or declare it as it is",
+        )
+    if "type" in differing or "generated" in differing or "identity" in differing:
+        return
+    if desired.get("default") != live.get("default"):
+        yield from _default(desired, live)
+    if desired.get("not null") and not live.get("not null"):
+        yield _set_not_null(desired, live, sides)
+    elif live.get("not null") and not desired.get("not null"):
+        yield warning(
+            live,
+            "live-not-null",
+            f"{live.label} is NOT NULL and declared nullable: inserts without it fail",
+            "declare NOT NULL, or drop it by a migration",
+        )
+    for name in ("storage", "compression"):
+        if desired.get(name) and desired.get(name) != live.get(name):
+            how = f"{_alter_column(desired)} SET {name.upper()} {desired.get(name)}"
+            yield change(desired, Phase.TOGETHER, how)
+
+
+def _default(desired: Fact, live: Fact) -> Iterator[Change | Report]:
+    if desired.get("default"):
+        yield change(desired, Phase.TOGETHER, _set_default(desired))
+    else:
+        yield warning(
+            live,
+            "live-default",
+            f"{live.label} has the default {live.get('default')}, and none is declared",
+            "declare it, or drop it by a migration",
+        )
+
+
+def _set_default(column: Fact) -> str:
+    return f"{_alter_column(column)} SET DEFAULT {column.get('default')}"
+
+
+def _alter_column(column: Fact) -> str:
+    return f"ALTER TABLE {relation(column)} ALTER COLUMN {identifier(column.name)}"
+
+
+def _set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
+    """Prove it by a CHECK first: SET NOT NULL then need not read the table under its lock."""
+    alter, column = f"ALTER TABLE {relation(desired)}", identifier(desired.name)
+    set_not_null = f"{_alter_column(desired)} SET NOT NULL"
+    if sides.is_plain(live):
+        return change(desired, Phase.TOGETHER, set_not_null)
+    helper = identifier(derived(desired.relation, desired.name, "predeploy_not_null"))
+    return change(
+        desired,
+        Phase.ONLINE,
+        # An earlier run may have left it; PostgreSQL drops before it adds.
+        f"{alter} DROP CONSTRAINT IF EXISTS {helper}, "
+        f"ADD CONSTRAINT {helper} CHECK ({column} IS NOT NULL) NOT VALID",
+        f"{alter} VALIDATE CONSTRAINT {helper}",
+        set_not_null,
+        f"{alter} DROP CONSTRAINT {helper}",
+    )
+
+
+def _of_view(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Leave it to the view's own fact, unless only the column differs."""
+    view = (Kind.VIEW.value, desired.schema, desired.relation, "")
+    if live is not None and sides.desired.get(view) == sides.live.get(view):
+        yield drift(
+            desired,
+            live,
+            "view-column-type",
+            f"type {live.get('type')} instead of {desired.get('type')}",
+            "change what the view selects from by a migration",
+        )
+
+
+_SEQUENCE_OPTIONS = """(
+    select nullif(pg_catalog.concat_ws(' ',
+        case when s.seqstart <> s.seqmin then 'START WITH ' || s.seqstart end,
+        case when s.seqincrement <> 1 then 'INCREMENT BY ' || s.seqincrement end,
+        case when s.seqmin <> 1 then 'MINVALUE ' || s.seqmin end,
+        case when s.seqmax <> (case s.seqtypid::int when 21 then 32767 when 23 then 2147483647
+                               else 9223372036854775807 end) then 'MAXVALUE ' || s.seqmax end,
+        case when s.seqcache <> 1 then 'CACHE ' || s.seqcache end,
+        case when s.seqcycle then 'CYCLE' end), '')
+    from pg_catalog.pg_depend d join pg_catalog.pg_sequence s on s.seqrelid = d.objid
+    where a.attidentity <> '' and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      and d.refclassid = d.classid and d.refobjid = c.oid and d.refobjsubid = a.attnum
+      and d.deptype = 'i')"""
+_COLLATION = """(
+    select pg_catalog.format('%I.%I', cn.nspname, co.collname) from pg_catalog.pg_collation co
+    join pg_catalog.pg_namespace cn on cn.oid = co.collnamespace
+    where co.oid = a.attcollation and a.attcollation <> t.typcollation)"""
+_STORAGE = """case when a.attstorage <> t.typstorage then
+    case a.attstorage when 'p' then 'PLAIN' when 'e' then 'EXTERNAL' when 'm' then 'MAIN'
+    else 'EXTENDED' end end"""
+_EXPRESSION = "pg_catalog.pg_get_expr(ad.adbin, ad.adrelid)"
+
+COLUMN = Entry(
+    Kind.COLUMN,
+    f"""select n.nspname, c.relname, a.attname, {
+        attributes(
+            type="pg_catalog.format_type(a.atttypid, a.atttypmod)",
+            collation=_COLLATION,
+            not_null=flag("a.attnotnull"),
+            default=f"case when a.attgenerated = '' then {_EXPRESSION} end",
+            generated="case a.attgenerated when 's' then 'STORED' when 'v' then 'VIRTUAL' end",
+            expression=f"case when a.attgenerated <> '' then {_EXPRESSION} end",
+            identity="case a.attidentity when 'a' then 'ALWAYS' when 'd' then 'BY DEFAULT' end",
+            sequence=_SEQUENCE_OPTIONS,
+            storage=_STORAGE,
+            compression="case a.attcompression when 'p' then 'pglz' when 'l' then 'lz4' end",
+            inherited=flag("c.relispartition or not a.attislocal"),
+        )
+    }, {order("c.oid", "t.oid", "ad.oid")} + a.attnum
+        from pg_catalog.pg_attribute a {OF_RELATION.format("a.attrelid")}
+        join pg_catalog.pg_type t on t.oid = a.atttypid
+        left join pg_catalog.pg_attrdef ad on ad.adrelid = c.oid and ad.adnum = a.attnum
+        where c.relkind in ('r', 'p', 'f', 'v', 'm') and c.relpersistence <> 't'
+          and a.attnum > 0 and not a.attisdropped
+          and {own("pg_class", "c.oid")}""",
+    plan,
+    undeclared,
+)

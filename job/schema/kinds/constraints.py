@@ -1,0 +1,201 @@
+"""Constraints of tables: built whole where there are no rows, in two steps where there are.
+
+NOT NULL is told with its column, although PostgreSQL 18 keeps it as a constraint, too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from job.schema.ddl import (
+    Change,
+    Phase,
+    Report,
+    change,
+    drift,
+    identifier,
+    not_addable,
+    relation,
+)
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+from job.schema.kinds import indexes
+from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.sides import Sides
+
+_FOREIGN_KEY_NOT_VALID_ON_PARTITIONED = 180000
+_UNIQUE = ("primary key", "unique")
+
+
+def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Add it, or validate a live one; only tell of one with another definition."""
+    if live is not None and not is_twin(desired, live):
+        yield drift(
+            desired,
+            live,
+            "constraint-definition",
+            live.get("definition"),
+            "add the new one under another name and drop this one, by a migration",
+        )
+    elif live is not None:
+        if live.get("not valid") and not desired.get("not valid"):
+            yield change(desired, Phase.ONLINE, _validate(live))
+    elif _other_primary_key(desired, sides):
+        yield not_addable(
+            desired,
+            "other-primary-key",
+            "the table has another primary key",
+            "swap the two by a migration",
+        )
+    elif sides.is_plain(desired):
+        phase = Phase.ONLINE if _waits_for_unique(desired, sides) else Phase.TOGETHER
+        yield change(desired, phase, _add(desired))
+    elif desired.get("type") in _UNIQUE:
+        yield from _unique(desired, sides)
+    elif desired.get("type") == "exclude":
+        yield _needs_lock(desired, "an exclusion constraint has no online form")
+    else:
+        yield from _checked_later(desired, sides)
+
+
+def is_twin(desired: Fact, live: Fact) -> bool:
+    """Whether they are the same but for the name, and for being validated."""
+    names = ("type", "definition", "index")
+    return all(desired.get(name) == live.get(name) for name in names)
+
+
+def _add(constraint: Fact) -> str:
+    not_valid = " NOT VALID" if constraint.get("not valid") else ""
+    return f"{_alter(constraint)} ADD {_named(constraint)}{not_valid}"
+
+
+def _named(constraint: Fact) -> str:
+    return f"CONSTRAINT {identifier(constraint.name)} {constraint.get('definition')}"
+
+
+def _alter(constraint: Fact) -> str:
+    return f"ALTER TABLE {relation(constraint)}"
+
+
+def _validate(constraint: Fact) -> str:
+    return f"{_alter(constraint)} VALIDATE CONSTRAINT {identifier(constraint.name)}"
+
+
+def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Build the index first, without a lock; then the constraint takes it over in no time."""
+    table = sides.table_of(desired)
+    if table is not None and table.get("kind") == "partitioned table":
+        yield _needs_lock(desired, "on a partitioned table it cannot take over an index")
+        return
+    if "WITHOUT OVERLAPS" in desired.get("definition"):
+        yield _needs_lock(desired, "with WITHOUT OVERLAPS it cannot take over an index")
+        return
+    index = Fact(
+        Kind.INDEX.value,
+        desired.schema,
+        desired.relation,
+        desired.name,
+        (("unique", "true"), ("definition", desired.get("index"))),
+        desired.order,
+    )
+    there = sides.live.get(index.key)
+    if there is not None and not indexes.is_twin(index, there):
+        yield not_addable(
+            desired,
+            "name-taken",
+            f"{there.label} has that name and another definition",
+            "rename or drop that index by a migration",
+        )
+        return
+    is_built = there is not None and not there.get("invalid")
+    built = () if is_built else indexes.build(index, there, sides).statements
+    timing = " DEFERRABLE" if desired.get("deferrable") else ""
+    timing += " INITIALLY DEFERRED" if desired.get("deferred") else ""
+    take_over = (
+        f"{_alter(desired)} ADD CONSTRAINT {identifier(desired.name)} "
+        f"{desired.get('type').upper()} USING INDEX {identifier(desired.name)}{timing}"
+    )
+    yield change(desired, Phase.ONLINE, *built, take_over)
+
+
+def _checked_later(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Add it for new rows in no time; then read the old ones under a lock that hinders nobody."""
+    table = sides.table_of(desired)
+    is_partitioned = table is not None and table.get("kind") == "partitioned table"
+    if (
+        desired.get("type") == "foreign key"
+        and is_partitioned
+        and sides.server_version < _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED
+    ):
+        yield _needs_lock(desired, "before PostgreSQL 18 a partitioned table takes no NOT VALID")
+        return
+    if "NOT ENFORCED" in desired.get("definition"):
+        yield change(desired, Phase.ONLINE, _add(desired))
+        return
+    added = _add(replace(desired, attributes=(*desired.attributes, ("not valid", "true"))))
+    validated = () if desired.get("not valid") else (_validate(desired),)
+    yield change(desired, Phase.ONLINE, added, *validated)
+
+
+def _needs_lock(desired: Fact, because: str) -> Report:
+    return not_addable(
+        desired,
+        "constraint-needs-lock",
+        f"the table has rows, and {because}",
+        f"in a quiet hour, by a migration: {_add(desired)}",
+    )
+
+
+def _other_primary_key(desired: Fact, sides: Sides) -> bool:
+    return desired.get("type") == "primary key" and any(
+        fact.kind == Kind.CONSTRAINT.value and fact.get("type") == "primary key"
+        for fact in sides.live.values()
+        if (fact.schema, fact.relation) == (desired.schema, desired.relation)
+    )
+
+
+def _waits_for_unique(desired: Fact, sides: Sides) -> bool:
+    """Whether a foreign key refers to a table that gets a unique index only in phase ONLINE."""
+    if desired.get("type") != "foreign key":
+        return False
+    built_later = (
+        fact
+        for fact in sides.missing(Kind.CONSTRAINT, Kind.INDEX)
+        if (fact.get("type") in _UNIQUE or fact.get("unique")) and not sides.is_plain(fact)
+    )
+    referred = desired.listed("references")
+    return any((fact.schema, fact.relation) == referred for fact in built_later)
+
+
+# pg_get_constraintdef says NOT VALID, too; here it is an attribute, as it is no part of the shape.
+_DEFINITION = """pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(k.oid),
+    ' NOT VALID$', '')"""
+_REFERENCES = """(select pg_catalog.json_build_array(rn.nspname, r.relname)
+    from pg_catalog.pg_class r join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace
+    where r.oid = k.confrelid)::text"""
+
+CONSTRAINT = Entry(
+    Kind.CONSTRAINT,
+    f"""select n.nspname, c.relname, k.conname, {
+        attributes(
+            type="case k.contype when 'p' then 'primary key' when 'u' then 'unique' "
+            "when 'f' then 'foreign key' when 'c' then 'check' else 'exclude' end",
+            definition=_DEFINITION,
+            index=f"case when k.contype in ('p', 'u') then {indexes.definition_sql('x')} end",
+            deferrable=flag("k.condeferrable"),
+            deferred=flag("k.condeferred"),
+            references=_REFERENCES,
+            not_valid=flag(
+                "not k.convalidated and coalesce(pg_catalog.to_jsonb(k) ->> 'conenforced', "
+                "'true') = 'true'"
+            ),
+        )
+    }, {order("k.oid")}
+        from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
+        left join pg_catalog.pg_index x on x.indexrelid = k.conindid
+        left join pg_catalog.pg_class i on i.oid = x.indexrelid
+        where k.contype in ('p', 'u', 'f', 'c', 'x') and k.conparentid = 0 and k.conislocal
+          and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+          and {own("pg_constraint", "k.oid")}""",
+    plan,
+    is_twin=is_twin,
+)

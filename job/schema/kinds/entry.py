@@ -1,0 +1,77 @@
+"""What a kind of object has to say for itself, and the SQL that its query is put together from.
+
+A query yields (schema, relation, name, attributes as JSON text, order); see `Fact`. It is read
+with an empty search_path, so that PostgreSQL prints every name with its schema
+(https://www.postgresql.org/docs/current/functions-info.html, pg_get_*def).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from job.schema.ddl import Change, Report
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+from job.schema.sides import Sides
+
+Outcome = Iterator[Change | Report]
+
+
+def nothing(live: Fact, sides: Sides) -> Iterator[Report]:  # noqa: ARG001 - an entry's default
+    """Say nothing about what only the live side has: extra objects are invisible."""
+    yield from ()
+
+
+def no_twin(desired: Fact, live: Fact) -> bool:  # noqa: ARG001 - an entry's default
+    """Match by name alone."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One kind: how it is read, what makes a desired one true, and what undeclared ones mean.
+
+    `plan` gets a desired fact and the live one of its name, or None. `is_twin` says whether a live
+    fact of another name on the same relation is the desired one all the same.
+    """
+
+    kind: Kind
+    query: str
+    plan: Callable[[Fact, Fact | None, Sides], Outcome]
+    undeclared: Callable[[Fact, Sides], Iterator[Report]] = nothing
+    is_twin: Callable[[Fact, Fact], bool] = no_twin
+
+
+def attributes(**expressions: str) -> str:
+    """Return an expression for the JSON text: attribute names (`_` for a blank) and their SQL."""
+    pairs = ", ".join(f"'{name.replace('_', ' ')}', {sql}" for name, sql in expressions.items())
+    return f"pg_catalog.json_strip_nulls(pg_catalog.json_build_object({pairs}))::text"
+
+
+def flag(condition: str) -> str:
+    """Return an expression for an attribute that is there or not."""
+    return f"case when {condition} then 'true' end"
+
+
+def order(*oids: str) -> str:
+    """Return an expression for the order of creation: the largest of some OIDs."""
+    return f"greatest({', '.join(f'{oid}::bigint' for oid in oids)}) * 2048"
+
+
+def own(catalog: str, oid: str) -> str:
+    """Return a condition: the object is no member of an extension."""
+    return f"""not exists (
+        select from pg_catalog.pg_depend member
+        where member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
+          and member.objid = {oid} and member.deptype = 'e')"""
+
+
+def name_of(oid: str) -> str:
+    """Return an expression for a relation's quoted, qualified name."""
+    return f"""(select pg_catalog.format('%I.%I', rn.nspname, r.relname)
+        from pg_catalog.pg_class r join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace
+        where r.oid = {oid})"""
+
+
+OF_RELATION = """
+    join pg_catalog.pg_class c on c.oid = {}
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace"""

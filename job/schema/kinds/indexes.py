@@ -1,0 +1,148 @@
+"""Indexes that no constraint owns: concurrently where rows are, partition by partition."""
+
+from collections.abc import Iterator
+
+from job.schema.ddl import (
+    Change,
+    Phase,
+    Report,
+    change,
+    drift,
+    identifier,
+    relation,
+)
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.names import derived
+from job.schema.sides import Sides
+
+_PARTITIONED = "partitioned table"
+
+
+def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Build it; build an invalid one anew; only tell of one with another definition."""
+    if live is not None and not is_twin(desired, live):
+        yield drift(
+            desired,
+            live,
+            "index-definition",
+            live.get("definition"),
+            "build the new one under another name and drop this one, by a migration",
+        )
+    elif live is None or live.get("invalid"):
+        yield build(desired, live, sides)
+
+
+def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
+    """Return the change that builds an index; of a live one only an invalid rest may be there."""
+    table = sides.table_of(desired)
+    if table is not None and table.get("kind") == _PARTITIONED and not sides.is_plain(desired):
+        return change(desired, Phase.ONLINE, *_by_partition(desired, table, sides))
+    if live is None and sides.is_plain(desired):
+        return change(desired, Phase.TOGETHER, create_sql(desired, desired.name))
+    name = live.name if live is not None else desired.name
+    # A build that failed leaves an invalid index, which IF NOT EXISTS would pass over.
+    drop = f"DROP INDEX CONCURRENTLY IF EXISTS {identifier(desired.schema)}.{identifier(name)}"
+    create = create_sql(desired, name, "CONCURRENTLY ")
+    return change(desired, Phase.ONLINE, *((drop,) if live is not None else ()), create)
+
+
+def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
+    """Return a CREATE INDEX; `how` stands before the name, `on` is the table if another."""
+    unique = "UNIQUE " if index.get("unique") else ""
+    return (
+        f"CREATE {unique}INDEX {how}{identifier(name)} ON {on or relation(index)} "
+        f"{index.get('definition')}"
+    )
+
+
+def is_twin(desired: Fact, live: Fact) -> bool:
+    """Whether they are the same but for the name, and for being valid."""
+    names = ("unique", "definition")
+    return all(desired.get(name) == live.get(name) for name in names)
+
+
+def _by_partition(index: Fact, table: Fact, sides: Sides) -> Iterator[str]:
+    """Yield statements for a parent: an empty shell, each partition's own index, then attached.
+
+    https://www.postgresql.org/docs/current/ddl-partitioning.html: CONCURRENTLY is refused there.
+    """
+    yield create_sql(index, index.name, "IF NOT EXISTS ", f"ONLY {relation(table)}")
+    for child in _partitions(table, sides):
+        schema = identifier(child.schema)
+        there = _own_index(index, child, sides)
+        if there is not None:
+            name = there.name
+        else:
+            name = derived(child.relation, index.name)
+            own_index = Fact(
+                index.kind, child.schema, child.relation, name, index.attributes, index.order
+            )
+            if child.get("kind") == _PARTITIONED:
+                yield from _by_partition(own_index, child, sides)
+            else:
+                # One that is left over from a run that died may be invalid.
+                yield f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{identifier(name)}"
+                yield create_sql(own_index, name, "CONCURRENTLY ")
+        yield (
+            f"ALTER INDEX {identifier(index.schema)}.{identifier(index.name)} "
+            f"ATTACH PARTITION {schema}.{identifier(name)}"
+        )
+
+
+def _partitions(table: Fact, sides: Sides) -> tuple[Fact, ...]:
+    parent = f"{table.schema}.{table.relation}"
+    known = {f.key: f for f in (*sides.desired.values(), *sides.live.values())}
+    return tuple(
+        fact
+        for _, fact in sorted(known.items())
+        if fact.kind == Kind.TABLE.value and fact.get("partition of").replace('"', "") == parent
+    )
+
+
+def _own_index(index: Fact, child: Fact, sides: Sides) -> Fact | None:
+    return next(
+        (
+            fact
+            for fact in sides.live.values()
+            if fact.kind == index.kind
+            and (fact.schema, fact.relation) == (child.schema, child.relation)
+            and not fact.get("invalid")
+            and is_twin(index, fact)
+        ),
+        None,
+    )
+
+
+def definition_sql(index: str) -> str:
+    """Return an expression for what follows the table's name: `USING btree (id) WHERE …`."""
+    opening = f"""'CREATE ' || case when {index}.indisunique then 'UNIQUE ' else '' end || 'INDEX '
+        || pg_catalog.quote_ident(i.relname) || ' ON '
+        || case when c.relkind = 'p' then 'ONLY ' else '' end
+        || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || ' '"""
+    return (
+        f"substr(pg_catalog.pg_get_indexdef({index}.indexrelid), pg_catalog.length({opening}) + 1)"
+    )
+
+
+INDEX = Entry(
+    Kind.INDEX,
+    f"""select n.nspname, c.relname, i.relname, {
+        attributes(
+            unique=flag("x.indisunique"),
+            definition=definition_sql("x"),
+            invalid=flag("not x.indisvalid"),
+        )
+    }, {order("i.oid")}
+        from pg_catalog.pg_index x {OF_RELATION.format("x.indrelid")}
+        join pg_catalog.pg_class i on i.oid = x.indexrelid
+        where c.relkind in ('r', 'p', 'm') and c.relpersistence <> 't' and not i.relispartition
+          and {own("pg_class", "c.oid")} and {own("pg_class", "i.oid")}
+          and not exists (
+            select from pg_catalog.pg_constraint k
+            where k.conrelid = x.indrelid and k.conindid = i.oid
+              and k.contype in ('p', 'u', 'x'))""",
+    plan,
+    is_twin=is_twin,
+)

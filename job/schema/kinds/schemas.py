@@ -1,0 +1,63 @@
+"""Schemas and extensions."""
+
+from collections.abc import Iterator
+
+from job.schema.ddl import Change, Phase, Report, change, identifier, warning
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+from job.schema.kinds.entry import Entry, attributes, order
+from job.schema.sides import Sides
+
+
+def plan_schema(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it. It has no attributes that could differ."""
+    if live is None:
+        yield change(
+            desired, Phase.TOGETHER, f"CREATE SCHEMA IF NOT EXISTS {identifier(desired.schema)}"
+        )
+
+
+def plan_extension(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it, before anything uses it; another version or schema is only told."""
+    schema, name = identifier(desired.get("schema")), identifier(desired.name)
+    if live is None:
+        # An extension's own script may need what only superusers have: the error then says so.
+        yield change(
+            desired,
+            Phase.BEFORE,
+            f"CREATE SCHEMA IF NOT EXISTS {schema}",
+            f"CREATE EXTENSION IF NOT EXISTS {name} WITH SCHEMA {schema}",
+        )
+    else:
+        yield warning(
+            live,
+            "extension-differs",
+            f"extension {live.name} is {live.definition}, declared {desired.definition}",
+            "ALTER EXTENSION … UPDATE by a migration when the app needs it",
+        )
+
+
+SCHEMA = Entry(
+    Kind.SCHEMA,
+    f"""select n.nspname, '', '', '{{}}', {order("n.oid")}
+        from pg_catalog.pg_namespace n where n.nspname !~ '^(pg_|information_schema$)'""",
+    plan_schema,
+)
+
+EXTENSION = Entry(
+    Kind.EXTENSION,
+    f"""select '', '', e.extname,
+               {attributes(schema="n.nspname", version="e.extversion")}, {order("e.oid")}
+        from pg_catalog.pg_extension e
+        join pg_catalog.pg_namespace n on n.oid = e.extnamespace
+        where n.nspname <> 'pg_catalog'""",
+    plan_extension,
+)

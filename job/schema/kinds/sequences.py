@@ -1,0 +1,87 @@
+"""Sequences, except those of identity columns: they are part of their column."""
+
+from collections.abc import Iterator
+
+from job.schema.ddl import Change, Phase, Report, change, drift, identifier, relation
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.sides import Sides
+
+
+def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Create it, and let a column own it; never touch the value or the parameters of a live one."""
+    if live is None:
+        unlogged = "UNLOGGED " if desired.get("unlogged") else ""
+        yield change(
+            desired,
+            Phase.TOGETHER,
+            f"CREATE {unlogged}SEQUENCE {relation(desired)} AS {desired.get('type')} "
+            f"{desired.get('options')}",
+        )
+    elif any(desired.get(name) != live.get(name) for name in ("type", "options", "unlogged")):
+        yield drift(
+            desired,
+            live,
+            "sequence-parameters",
+            f"{live.get('type')} {live.get('options')}",
+            "ALTER SEQUENCE by a migration, or declare it as it is",
+        )
+    owner = desired.listed("owned by")
+    if not owner or (live is not None and live.listed("owned by") == owner):
+        return
+    if live is not None and live.get("owned by"):
+        yield drift(
+            desired,
+            live,
+            "sequence-owner",
+            f"owned by {'.'.join(live.listed('owned by'))}",
+            "ALTER SEQUENCE … OWNED BY by a migration",
+        )
+        return
+    column = ".".join(identifier(part) for part in owner)
+    statement = f"ALTER SEQUENCE {relation(desired)} OWNED BY {column}"
+    yield change(desired, Phase.TOGETHER, statement, order=_after_column(desired, sides))
+
+
+def _after_column(sequence: Fact, sides: Sides) -> int:
+    """Return a place in the order where the owning column is there; a dependency has no OID."""
+    columns = (
+        fact.order
+        for fact in sides.desired.values()
+        if fact.kind == Kind.COLUMN.value
+        and (fact.schema, fact.relation, fact.name) == sequence.listed("owned by")
+    )
+    return max(columns, default=sequence.order) + 1
+
+
+_OWNER = """(
+    select pg_catalog.json_build_array(rn.nspname, r.relname, a.attname)::text
+    from pg_catalog.pg_depend d
+    join pg_catalog.pg_class r on r.oid = d.refobjid
+    join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace
+    join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+    where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
+      and d.refclassid = d.classid and d.deptype = 'a')"""
+_OPTIONS = """pg_catalog.format('START WITH %s INCREMENT BY %s MINVALUE %s MAXVALUE %s CACHE %s%s',
+    s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache,
+    case when s.seqcycle then ' CYCLE' end)"""
+
+SEQUENCE = Entry(
+    Kind.SEQUENCE,
+    f"""select n.nspname, c.relname, '', {
+        attributes(
+            type="pg_catalog.format_type(s.seqtypid, null)",
+            options=_OPTIONS,
+            unlogged=flag("c.relpersistence = 'u'"),
+            owned_by=_OWNER,
+        )
+    }, {order("c.oid")}
+        from pg_catalog.pg_sequence s {OF_RELATION.format("s.seqrelid")}
+        where c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+          and not exists (
+            select from pg_catalog.pg_depend d
+            where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+              and d.objid = c.oid and d.deptype = 'i')""",
+    plan,
+)

@@ -1,0 +1,98 @@
+"""Views and materialized views."""
+
+import json
+from collections.abc import Iterator
+
+from job.schema.ddl import Change, Phase, Report, change, drift, relation
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+from job.schema.kinds.entry import Entry, attributes, flag, order, own
+from job.schema.sides import Sides
+
+
+def plan_view(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it, or replace it where it keeps the columns that it has."""
+    wanted = json.loads(desired.get("columns") or "[]")
+    found = json.loads(live.get("columns") or "[]") if live is not None else []
+    if live is not None and wanted[: len(found)] != found:
+        yield drift(
+            desired,
+            live,
+            "view-columns",
+            "a replaced view has to keep its columns, their order and their types",
+            "drop it and create it anew, by a migration",
+        )
+        return
+    options = _options(desired)
+    yield change(
+        desired,
+        Phase.TOGETHER,
+        f"CREATE OR REPLACE VIEW {relation(desired)}{options} AS\n{desired.get('definition')}",
+    )
+
+
+def plan_materialized_view(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it empty and fill it afterwards; only tell of one with another definition."""
+    refresh = f"REFRESH MATERIALIZED VIEW {relation(desired)}"
+    if live is None:
+        yield change(
+            desired,
+            Phase.TOGETHER,
+            f"CREATE MATERIALIZED VIEW {relation(desired)}{_options(desired)} AS\n"
+            f"{desired.get('definition')}\nWITH NO DATA",
+        )
+    elif _shape(desired) != _shape(live):
+        yield drift(
+            desired,
+            live,
+            "materialized-view-differs",
+            live.get("definition"),
+            "drop it and create it anew, by a migration; nothing replaces it",
+        )
+        return
+    if desired.get("populated") and (live is None or not live.get("populated")):
+        yield change(desired, Phase.ONLINE, refresh)
+
+
+def _shape(view: Fact) -> tuple[tuple[str, str], ...]:
+    return tuple(item for item in view.attributes if item[0] != "populated")
+
+
+def _options(view: Fact) -> str:
+    options = ", ".join(view.listed("options"))
+    return f" WITH ({options})" if options else ""
+
+
+# The rule that makes a view has the OID of the view's own creation, also after a replacement.
+_COLUMNS = """(select pg_catalog.json_agg(pg_catalog.json_build_array(
+        a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)) order by a.attnum)
+    from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0)::text"""
+
+
+def _query(relkind: str, populated: str) -> str:
+    return f"""select n.nspname, c.relname, '', {
+        attributes(
+            definition="pg_catalog.rtrim(pg_catalog.pg_get_viewdef(c.oid), ';')",
+            columns=_COLUMNS,
+            options="pg_catalog.to_json(c.reloptions)::text",
+            populated=populated,
+        )
+    }, {order("r.oid")}
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        join pg_catalog.pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+        where c.relkind = '{relkind}' and c.relpersistence <> 't' and {own("pg_class", "c.oid")}"""
+
+
+VIEW = Entry(Kind.VIEW, _query("v", "null"), plan_view)
+MATERIALIZED_VIEW = Entry(
+    Kind.MATERIALIZED_VIEW, _query("m", flag("c.relispopulated")), plan_materialized_view
+)

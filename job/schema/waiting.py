@@ -1,0 +1,66 @@
+"""Changes that have to wait for something that is not added, so that they do not fail for it.
+
+Facts know no dependencies. What a statement mentions by name stands in for them: a change held back
+for nothing is reported and made by the next run, one sent for nothing fails its whole phase.
+"""
+
+import re
+from collections.abc import Iterable
+
+from job.schema.ddl import Change, Report, Verdict, not_addable
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+
+_WORD = re.compile(r"\w+")
+_COLUMNS = re.compile(r"\([^()]*\)")
+# What these mention may be meant; a table or a type needs nothing but types that come before it.
+_NEEDY = frozenset(
+    kind.value
+    for kind in (
+        Kind.SEQUENCE, Kind.COLUMN, Kind.INDEX, Kind.CONSTRAINT, Kind.VIEW, Kind.MATERIALIZED_VIEW,
+        Kind.ROUTINE, Kind.TRIGGER, Kind.RULE, Kind.POLICY, Kind.STATISTICS, Kind.GRANT,
+        Kind.COMMENT,
+    )
+)  # fmt: skip
+_UNIQUE = ("unique", "primary key")
+
+
+def hold_back(
+    changes: Iterable[Change], reports: Iterable[Report], missing: Iterable[Fact]
+) -> tuple[tuple[Change, ...], tuple[Report, ...]]:
+    """Turn the changes that need something that is not added into reports that say so."""
+    kept, told = list(changes), list(reports)
+    labels = {r.object for r in told if r.verdict is Verdict.NOT_ADDABLE}
+    todo = [fact for fact in missing if fact.label in labels]
+    while todo:
+        absent = todo.pop()
+        held = {c.fact for c in kept if _needs(c, absent)}
+        kept = [c for c in kept if c.fact not in held]
+        told += [
+            not_addable(
+                fact,
+                "waits",
+                f"it needs {absent.label}, which is missing",
+                f"it is added by the run that finds {absent.label}",
+            )
+            for fact in sorted(held, key=lambda fact: fact.key)
+        ]
+        todo += held
+    return tuple(kept), tuple(told)
+
+
+def _needs(change: Change, absent: Fact) -> bool:
+    fact = change.fact
+    if fact.kind not in _NEEDY or fact == absent:
+        return False
+    if fact.kind == Kind.ROUTINE.value and "BEGIN ATOMIC" not in fact.get("definition"):
+        return False  # its body is text, looked at when it is called
+    if absent.kind == Kind.CONSTRAINT.value and absent.get("type") in _UNIQUE:
+        columns = _COLUMNS.search(absent.get("definition"))
+        is_key = columns is not None and columns[0] in fact.get("definition")
+        if is_key and fact.listed("references") == (absent.schema, absent.relation):
+            return True
+    words = set(_WORD.findall(" ".join(change.statements)))
+    return all(
+        words.issuperset(_WORD.findall(name)) for name in (absent.relation, absent.name) if name
+    )
