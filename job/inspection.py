@@ -105,7 +105,7 @@ def _connected(settings: Settings) -> AbstractContextManager[Connection]:
 
 
 def _look(conn: Connection, layer: Layer, settings: Settings, sources: Sources) -> Snapshot:
-    return look(conn, layer.sees, settings, sources, int(settings.deadline_s * 1000))
+    return look(conn, layer.sees, settings, sources, Deadline.after(settings.deadline_s))
 
 
 def _report(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from job.database import ledger, settled, wire
+from job.database.declared import remember
 from job.database.execute import execute
 from job.database.look import look
 from job.database.place import Workplace
@@ -13,7 +14,7 @@ from job.drift import DRIFT, tell, unaccepted, way_to_accept
 from job.errors import ConnectionLostError, Interrupted, JobError, NotObtainedError
 from job.exit_codes import ExitCode
 from job.journal import Journal
-from job.layers import PIPELINE, migrate, verify
+from job.layers import PIPELINE, migrate, sync, verify
 from job.layers.adoption import is_unknown
 from job.layers.base import Layer, Situation
 from job.layers.history import is_ahead
@@ -100,7 +101,7 @@ def _run_layers(this: Journal, place: Workplace) -> Report:
     if this.is_degraded:
         return this.report(Outcome.DEGRADED, ExitCode.OK)
     if snapshot.is_adopting and this.sources.migrations:
-        ledger.end_adoption(place.work, place.settings.ledger_schema)
+        ledger.end_adoption(place.work, place.settings.ledger_schema, sync.drifts(snapshot))
     if is_ahead(this.sources, snapshot.ledger):
         return this.report(Outcome.AHEAD, ExitCode.OK)
     if _is_let_through(this):
@@ -137,8 +138,9 @@ def _run_layer(this: Journal, place: Workplace, layer: Layer) -> Snapshot:
 
 
 def _look_and_plan(this: Journal, place: Workplace, layer: Layer) -> tuple[Snapshot, Plan]:
-    statement_ms = int(place.deadline.left_s * 1000) + 1
-    snapshot = look(place.work, layer.sees, place.settings, this.sources, statement_ms)
+    snapshot = look(place.work, layer.sees, place.settings, this.sources, place.deadline)
+    if snapshot.schema is not None and snapshot.schema.is_new:
+        remember(place.work, place.settings.ledger_schema, this.sources, snapshot.schema)
     plan = layer.plan(Situation(place.settings, this.sources, snapshot))
     for finding in plan.findings:
         _log_finding(finding)

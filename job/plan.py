@@ -156,6 +156,8 @@ class Step:
     ledger knows of an earlier start. In mode RECORD it is written down and not run. With
     `is_replay` the database was there before the ledger, and what was there must not change.
     `preamble` are the SETs of the file's earlier steps, which count to the end of the file.
+    With a `fingerprint` it was planned for a catalog that had that one, and runs on no other.
+    `offenders` is a query of the rows that stand in its way when they violate a constraint.
     """
 
     path: str
@@ -169,6 +171,8 @@ class Step:
     is_replay: bool = False
     declarations: tuple[Declaration, ...] = ()
     preamble: tuple[str, ...] = ()
+    fingerprint: str = ""
+    offenders: str = ""
 
     @property
     def label(self) -> str:

@@ -1,10 +1,11 @@
 """Everything that a planner may know of the database: one immutable look at it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from job.drift import Standing
-from job.plan import LedgerRow
+from job.plan import Finding, LedgerRow
 from job.schema.facts import Fact
 
 Row = tuple[str | None, ...]
@@ -18,6 +19,7 @@ class View(Enum):
     SEEDED = auto()
     CHECKS = auto()
     DRIFTS = auto()
+    SCHEMA = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,29 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaView:
+    """What the schema files declare beside what is there, both in the `schemas` that they manage.
+
+    `is_new` says that the declared side comes from a shadow, and not from the ledger. `sizes` are
+    the bytes of the live tables by identity (`public.users`), those of its partitions
+    for a partitioned one. A finding with an exit code says why the files could not be read; both
+    sides are then empty.
+    """
+
+    schemas: tuple[str, ...] = ()
+    declared: frozenset[Fact] = frozenset()
+    live: frozenset[Fact] = frozenset()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    is_new: bool = False
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the files could not be read."""
+        return any(finding.exit_code is not None for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One look, taken in one transaction. Parts that nobody asked for are empty.
 
@@ -43,7 +68,9 @@ class Snapshot:
     touched, and `has_tables` whether somebody else has. `is_adopting` says that the ledger is there
     and the adoption of what was there before it has not come to an end. `facts` tell of the
     critical tables, `seeded` holds the answers to the seeds' presence questions, `checks` those of
-    `sql/verify/`. `drifts` are those that the ledger holds. `fingerprint` changes with every DDL.
+    `sql/verify/`. `drifts` are those that the ledger holds, `adopted` the shapes
+    (object, definition) that were not as declared when the database was adopted. `schema` is None
+    where nobody asked for it or no file declares one. `fingerprint` changes with every DDL.
     """
 
     server_version: int
@@ -55,4 +82,6 @@ class Snapshot:
     seeded: tuple[Response, ...] = ()
     checks: tuple[Response, ...] = ()
     drifts: tuple[Standing, ...] = ()
+    adopted: tuple[tuple[str, str], ...] = ()
+    schema: SchemaView | None = None
     fingerprint: str = ""

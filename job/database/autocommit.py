@@ -16,18 +16,18 @@ from job.database import ledger, wire
 from job.database.blockers import Watch
 from job.database.connection import connect_beside
 from job.database.failure import failure_of
+from job.database.fence import STOPPED, fence_sql
 from job.database.place import Workplace
 from job.database.proof import Proof, invalid_index, is_being_built, prove
 from job.database.transaction import session_sql, step_application
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.exit_codes import ExitCode
-from job.plan import Failure, LedgerEntry, Step, StepResult
+from job.plan import Failure, Step, StepResult
 from job.statements.concern import Concern, Detach, IndexBuild
 
 log = structlog.get_logger()
 
-_UNIQUE_VIOLATION = "23505"
 _CANCELLED = "57014"
 _POLL_S = 0.5
 _DROP_TRIES = 3
@@ -35,9 +35,7 @@ _STATEMENT_SHOWN = 200
 _BY_THEN = "it ran outside a transaction, so what it had done by then remains"
 
 
-def run_autocommit(
-    place: Workplace, step: Step, entry: LedgerEntry, watch: Watch
-) -> StepResult | Failure | None:
+def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | Failure | None:
     """Run the step, or prove that it is done: a result, a failure, or None when overtaken.
 
     Failures end with 81, or with 75 when time or a lock was not to be had; the ledger then lacks
@@ -55,22 +53,22 @@ def run_autocommit(
         }
         wire.ask(conn, "; ".join([*step.preamble, session_sql(limits)]))
         # Not before all is ready: a row that says "started" must mean that it may have run.
-        if not step.is_resumed and not _begin(place, entry):
+        if not step.is_resumed and not _begin(place, step):
             return None
         failure = _do(conn, step, concern, budget, watch)
     if failure is not None:
-        if failure.sqlstate:
-            wire.ask(place.work, ledger.forget_sql(schema, entry))
+        if failure.sqlstate and step.entry is not None:
+            wire.ask(place.work, ledger.forget_sql(schema, step.entry))
         return failure
-    wire.ask(place.work, ledger.done_sql(schema, entry))
+    if step.entry is not None:
+        wire.ask(place.work, ledger.done_sql(schema, step.entry))
     return StepResult(step.label, time.monotonic() - started, 1, 0)
 
 
-def _begin(place: Workplace, entry: LedgerEntry) -> bool:
-    """Commit the step's row; False when somebody else's is there."""
-    insert = ledger.insert_sql(place.settings.ledger_schema, entry, place.run_id)
-    answer = wire.send(place.work, insert)
-    if answer.error is not None and answer.error.sqlstate != _UNIQUE_VIOLATION:
+def _begin(place: Workplace, step: Step) -> bool:
+    """Commit the step's row, if it keeps one; False when somebody else was faster."""
+    answer = wire.send(place.work, fence_sql(place, step))
+    if answer.error is not None and answer.error.sqlstate not in STOPPED:
         with wire.translated(place.work):
             raise answer.error
     return answer.error is None

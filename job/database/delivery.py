@@ -12,26 +12,25 @@ from job import statements
 from job.database import sentinel, wire
 from job.database.blockers import Watch
 from job.database.failure import failure_of
+from job.database.fence import STOPPED
 from job.database.place import Workplace
 from job.database.shape import absent_sql
 from job.database.transaction import rows_written
 from job.database.wire import Answer
 from job.exit_codes import ExitCode
 from job.loss import Loss
-from job.plan import Drift, Failure, LedgerEntry, Statement, Step
+from job.plan import Drift, Failure, Statement, Step
 
-_UNIQUE_VIOLATION = "23505"
 _DIVISION_BY_ZERO = "22012"
 _FENCE = 2  # its place in a step's opening, behind BEGIN and the settings
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A step, its row, where it runs, how it ends when a statement fails, and who watches."""
+    """A step, where it runs, how it ends when a statement fails, and who watches."""
 
     place: Workplace
     step: Step
-    entry: LedgerEntry
     failed: ExitCode
     watch: Watch
 
@@ -69,7 +68,7 @@ class AlreadyThere:
 
 
 Outcome = Sent | Suspects | AlreadyThere | Failure | None
-"""None says that somebody else has written the step's row."""
+"""None says that somebody else was faster: look again."""
 
 Closing = Callable[[tuple[Drift, ...]], list[str]]
 """What ends a step, once it is known what is there in another shape."""
@@ -101,11 +100,11 @@ def at_once(context: Context, opening: list[str], closing: Closing) -> Outcome:
 
 
 def begin(context: Context, opening: list[str]) -> Outcome:
-    """Send a step's opening by itself; None when somebody else has written the step's row."""
+    """Send a step's opening by itself; None when its fence does not let it pass."""
     answer = wire.send(context.place.work, ";\n".join(opening), on_tick=context.watch.tick)
     if answer.error is None:
         return Sent()
-    if _has_failed(answer, _FENCE, _UNIQUE_VIOLATION):
+    if _has_failed(answer, _FENCE, *STOPPED):
         return None
     return failure_of(context.step, answer.error, index=0, offset=None, failed=context.failed)
 
@@ -150,7 +149,7 @@ def _refused(context: Context, message: _Message, answer: Answer) -> Outcome:
     """Tell what a message's error means for the step."""
     step, error = context.step, answer.error
     assert error is not None  # noqa: S101 - only called with one
-    if message.before > _FENCE and _has_failed(answer, _FENCE, _UNIQUE_VIOLATION):
+    if message.before > _FENCE and _has_failed(answer, _FENCE, *STOPPED):
         return None
     is_behind = answer.failed_index >= message.before + message.count
     if is_behind and (suspected := suspects(answer)):
@@ -165,9 +164,9 @@ def _refused(context: Context, message: _Message, answer: Answer) -> Outcome:
     return failure_of(step, error, index=index, offset=offset, failed=context.failed)
 
 
-def _has_failed(answer: Answer, index: int, sqlstate: str) -> bool:
+def _has_failed(answer: Answer, index: int, *sqlstates: str) -> bool:
     error = answer.error
-    return error is not None and answer.failed_index == index and error.sqlstate == sqlstate
+    return error is not None and answer.failed_index == index and error.sqlstate in sqlstates
 
 
 def _messages(step: Step, opening: list[str], closing: list[str]) -> Iterator[_Message]:

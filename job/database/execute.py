@@ -94,13 +94,13 @@ def _try_step(
     place: Workplace, step: Step, failed: ExitCode, watch: Watch
 ) -> StepResult | Failure | None:
     """Try once: a result, a failure (nothing of the step is left), or None when overtaken."""
-    if step.entry is None:
+    if step.binds:
         return run_bound(place, step, failed, watch)
-    if step.mode is Mode.RECORD:
-        return _record(place, step, step.entry)
     if step.mode is Mode.AUTOCOMMIT:
-        return run_autocommit(place, step, step.entry, watch)
-    return run_script(place, step, step.entry, failed, watch)
+        return run_autocommit(place, step, watch)
+    if step.mode is Mode.RECORD and step.entry is not None:
+        return _record(place, step, step.entry)
+    return run_script(place, step, failed, watch)
 
 
 def _record(place: Workplace, step: Step, entry: LedgerEntry) -> StepResult | None:

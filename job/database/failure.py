@@ -11,6 +11,7 @@ from job.secret import Secret, redact
 
 _T = TypeVar("_T")
 
+_VIOLATION = "23"  # integrity_constraint_violation
 _COPY_LINE = re.compile(r"^COPY .*?, line (\d+)", re.MULTILINE)
 _LOCK_FAILURES = {
     "55P03",  # lock_not_available: our own lock_timeout
@@ -68,10 +69,13 @@ def failure_of(
         copies = [s for s in step.statements if s.text == statement and s.data is not None]
         line, column = (copies[0].data_line + int(at[1]) - 1, 1) if copies else (line, column)
     at_end = offset is None and index >= len(step.statements)
+    code, remedy = exit_code_of(sqlstate, failed), remedy_for(error)
+    if step.offenders and sqlstate.startswith(_VIOLATION):
+        code, remedy = ExitCode.NOT_VERIFIED, f"mend the rows that this finds: {step.offenders}"
     bound = [value for values in step.binds for value in values if isinstance(value, Secret)]
     message = redact(error.diag.message_primary or str(error), bound)
     return Failure(
-        exit_code=exit_code_of(sqlstate, failed),
+        exit_code=code,
         path=step.path,
         line=line,
         column=column,
@@ -80,7 +84,7 @@ def failure_of(
         if at_end
         else message,
         detail="" if step.binds else (error.diag.message_detail or ""),
-        remedy=redact(remedy_for(error), bound),
+        remedy=redact(remedy, bound),
         statement=" ".join(statement.split())[:STATEMENT_SHOWN],
     )
 

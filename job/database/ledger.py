@@ -5,7 +5,7 @@ version that does not know them: `meta.version` tells.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from job import __version__
@@ -14,9 +14,10 @@ from job.database.transaction import settings_sql
 from job.database.wire import Connection, identifier, literal
 from job.errors import DatabaseRefusedError, JobError, NotObtainedError
 from job.exit_codes import ExitCode
-from job.plan import LedgerEntry, LedgerRow
+from job.plan import Drift, LedgerEntry, LedgerRow
 
 VERSION = 1
+_ADOPTED = "adopted "  # before the name of an object, as a key of `meta`
 
 
 def exists_sql(schema: str) -> str:
@@ -38,9 +39,24 @@ def adopting_sql(schema: str) -> str:
     return f"select from {identifier(schema)}.meta where key = 'adopting'"
 
 
-def end_adoption(conn: Connection, schema: str) -> None:
-    """Note that every file of the folder is in the ledger: from now on it is a database of ours."""
-    wire.ask(conn, f"delete from {identifier(schema)}.meta where key = 'adopting'")
+def end_adoption(conn: Connection, schema: str, drifts: Iterable[Drift] = ()) -> None:
+    """Note that every file of the folder is in the ledger: from now on it is a database of ours.
+
+    What is there in another shape than is declared was so before, and is accepted as it is.
+    """
+    meta = f"{identifier(schema)}.meta"
+    accepted = "".join(
+        f"insert into {meta} values ({literal(_ADOPTED + d.object)}, {literal(d.live)}) "
+        "on conflict (key) do update set value = excluded.value; "
+        for d in drifts
+    )
+    wire.ask(conn, f"begin; {accepted}delete from {meta} where key = 'adopting'; commit")
+
+
+def adopted_sql(schema: str) -> str:
+    """Return the query of the shapes that were accepted at adoption, by object."""
+    return f"""select substr(key, {len(_ADOPTED) + 1}), value from {identifier(schema)}.meta
+        where key like {literal(_ADOPTED + "%")}"""
 
 
 def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:
@@ -202,6 +218,14 @@ def _create(conn: Connection, schema: str, about: Mapping[str, str]) -> None:
             outcome text,
             exit_code integer,
             report jsonb
+        );
+        create table {name}.declared (
+            files text not null,
+            about text not null,
+            schemas text not null,
+            facts text not null,
+            stored_at timestamptz not null default clock_timestamp(),
+            primary key (files, about)
         );
         create table {name}.state (
             name text primary key,

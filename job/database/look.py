@@ -5,21 +5,25 @@ Read only, REPEATABLE READ: what a planner judges is one moment. The operator's 
 is asked again without it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from job.database import ledger, shape, wire
+from job.database.declared import read_declared
 from job.database.fingerprint import fingerprint_sql
-from job.database.transaction import settings_sql
+from job.database.transaction import PINNED, settings_sql
 from job.database.wire import Answer, Connection, literal
+from job.deadline import Deadline
 from job.declaration import CriticalTable
 from job.drift import Standing
 from job.plan import ABSENT, Drift
+from job.schema import kinds
 from job.schema.facts import parse_facts
 from job.schema.kinds import KINDS, Kind, select
 from job.settings import Settings
-from job.snapshot import Response, Snapshot, View
+from job.snapshot import Response, SchemaView, Snapshot, View
 from job.sources import Sources
 from job.sources.checks import read_check
 from job.sources.placeholders import presence_question
@@ -27,7 +31,6 @@ from job.sources.placeholders import presence_question
 _SHOWN_ROWS = 10
 _SEPARATOR = "\n;\n"
 _OPENING = 2  # BEGIN and the settings
-_EMPTY_PATH = {"search_path": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +46,78 @@ def look(
     views: frozenset[View],
     settings: Settings,
     sources: Sources,
-    statement_ms: int,
+    deadline: Deadline,
 ) -> Snapshot:
-    """Take a snapshot with `views`; each query may take `statement_ms` milliseconds.
+    """Take a snapshot with `views`, on an idle connection; no query outlives the deadline.
 
     Raises DatabaseRefusedError (77) where a privilege lacks.
     """
-    schema = settings.ledger_schema
-    has_ledger, has_tables = _survey(conn, schema)
+    has_ledger, has_tables = _survey(conn, settings.ledger_schema)
+    declared = None
+    if View.SCHEMA in views and sources.schema:
+        declared = read_declared(conn, settings, sources, deadline, has_ledger=has_ledger)
     seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
     checks = check_questions(sources) if View.CHECKS in views else ()
-    fingerprint = fingerprint_sql(schema, conn.info.server_version)
-    known = [
-        *(
-            [ledger.rows_sql(schema), ledger.adopting_sql(schema)]
-            if has_ledger and View.LEDGER in views
-            else []
-        ),
-        *([facts_sql(settings.critical)] if View.CRITICAL in views else []),
-        *([f"select {fingerprint}"] if View.CHECKS in views else []),
-        *([shape.standing_sql(schema)] if has_ledger and View.DRIFTS in views else []),
-    ]
-    found, responses = _ask_all(conn, known, (*seeds, *checks), statement_ms)
-    taken = iter(found)
+    known = _known(conn, views, settings, declared, has_ledger=has_ledger)
+    answers, responses = _ask_all(conn, known, (*seeds, *checks), deadline)
+    found = defaultdict(list, answers)
     return Snapshot(
         server_version=conn.info.server_version,
         has_ledger=has_ledger,
         has_tables=has_tables,
-        ledger=ledger.parse_rows(next(taken)) if has_ledger and View.LEDGER in views else (),
-        is_adopting=bool(has_ledger and View.LEDGER in views and next(taken)),
-        facts=parse_facts(next(taken)) if View.CRITICAL in views else frozenset(),
-        fingerprint=(next(taken)[0][0] or "") if View.CHECKS in views else "",
-        drifts=_standing(next(taken)) if has_ledger and View.DRIFTS in views else (),
+        ledger=ledger.parse_rows(found["ledger"]),
+        is_adopting=bool(found["adopting"]),
+        adopted=tuple((name or "", shape or "") for name, shape in found["adopted"]),
+        facts=parse_facts(found["critical"]),
+        fingerprint=(found["fingerprint"][0][0] or "") if found["fingerprint"] else "",
+        drifts=_standing(found["drifts"]),
+        schema=_both_sides(declared, found) if declared is not None else None,
         seeded=responses[: len(seeds)],
         checks=responses[len(seeds) :],
     )
+
+
+def _known(
+    conn: Connection,
+    views: frozenset[View],
+    settings: Settings,
+    declared: SchemaView | None,
+    *,
+    has_ledger: bool,
+) -> dict[str, str]:
+    """Return the questions of ours that `views` need, by what they are about."""
+    schema, version = settings.ledger_schema, conn.info.server_version
+    known: dict[str, str] = {}
+    if has_ledger and View.LEDGER in views:
+        known["ledger"] = ledger.rows_sql(schema)
+        known["adopting"] = ledger.adopting_sql(schema)
+    if has_ledger and View.DRIFTS in views:
+        known["drifts"] = shape.standing_sql(schema)
+        known["adopted"] = ledger.adopted_sql(schema)
+    if View.CRITICAL in views:
+        known["critical"] = facts_sql(settings.critical)
+    if {View.CHECKS, View.SCHEMA} & views:
+        known["fingerprint"] = f"select {fingerprint_sql(schema, version)}"
+    if declared is not None:
+        known["live"] = kinds.facts_sql(declared.schemas, version)
+        known["sizes"] = _sizes_sql(declared.schemas)
+    return known
+
+
+def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> SchemaView:
+    sizes = {name or "": int(size or 0) for name, size in found["sizes"]}
+    return replace(declared, live=parse_facts(found["live"]), sizes=sizes)
+
+
+def _sizes_sql(schemas: Sequence[str]) -> str:
+    names = ", ".join(literal(name) for name in schemas)
+    return f"""select concat_ws('.', n.nspname, c.relname), coalesce(
+            case c.relkind when 'p' then (
+                select sum(pg_catalog.pg_relation_size(t.relid))
+                from pg_catalog.pg_partition_tree(c.oid) t)
+            else pg_catalog.pg_relation_size(c.oid) end, 0)
+        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('r', 'p', 'm') and n.nspname in ({names})"""
 
 
 def seed_questions(settings: Settings, sources: Sources) -> tuple[Question, ...]:
@@ -98,8 +138,8 @@ def facts_sql(critical: Sequence[CriticalTable]) -> str:
     """Return the query of the facts about the critical tables, views among them."""
     names = ", ".join(f"({literal(t.schema)}, {literal(t.table)})" for t in critical)
     scope = f"(q.schema, q.relation) in (values {names})" if names else "false"
-    kinds = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.COLUMN)
-    return " union all ".join(select(KINDS[kind], scope) for kind in kinds)
+    wanted = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.COLUMN)
+    return " union all ".join(select(KINDS[kind], scope) for kind in wanted)
 
 
 def _survey(conn: Connection, ledger_schema: str) -> tuple[bool, bool]:
@@ -121,18 +161,21 @@ def _survey(conn: Connection, ledger_schema: str) -> tuple[bool, bool]:
 
 
 def _ask_all(
-    conn: Connection, known: Sequence[str], questions: Sequence[Question], statement_ms: int
-) -> tuple[list[list[wire.Row]], tuple[Response, ...]]:
+    conn: Connection, known: Mapping[str, str], questions: Sequence[Question], deadline: Deadline
+) -> tuple[dict[str, list[wire.Row]], tuple[Response, ...]]:
     """Ask everything in one message; once more without each question that fails."""
     failed: dict[Question, Response] = {}
+    limit = {"statement_timeout": f"{int(deadline.left_s * 1000) + 1}"}
     opening = (
-        f"begin isolation level repeatable read read only; "
-        f"{settings_sql({'statement_timeout': str(statement_ms), **_EMPTY_PATH})}"
+        f"begin isolation level repeatable read read only; {settings_sql({**limit, **PINNED})}"
     )
+    names = ", ".join(literal(name) for name in PINNED)
+    unpin = f"""select pg_catalog.set_config(name, reset_val, true)
+        from pg_catalog.pg_settings where name in ({names})"""
     while True:
         # Ours are read with an empty search_path, theirs with the role's own.
         asked = [q for q in questions if q not in failed]
-        parts = [opening, *known, "reset search_path", *(q.sql for q in asked), "commit"]
+        parts = [opening, *known.values(), unpin, *(q.sql for q in asked), "commit"]
         answer = wire.send(conn, _SEPARATOR.join(parts))
         if answer.error is None:
             break
@@ -142,7 +185,7 @@ def _ask_all(
             with wire.translated(conn):
                 raise answer.error
         failed[asked[index]] = _refused(asked[index], answer)
-    found = [answer.rows(_OPENING + i) for i in range(len(known))]
+    found = {name: answer.rows(_OPENING + i) for i, name in enumerate(known)}
     first = _OPENING + len(known) + 1
     replied = {q: _response(q, answer, first + i) for i, q in enumerate(asked)}
     return found, tuple((failed | replied)[q] for q in questions)
@@ -173,6 +216,8 @@ def _refused(question: Question, answer: Answer) -> Response:
         sqlstate=error.sqlstate or "",
         message=error.diag.message_primary or "",
     )
+
+
 def _standing(rows: Sequence[wire.Row]) -> tuple[Standing, ...]:
     return tuple(
         Standing(

@@ -22,6 +22,7 @@ from job.database.delivery import (
     at_once,
     begin,
 )
+from job.database.fence import fence_sql
 from job.database.pieces import in_pieces
 from job.database.place import Workplace
 from job.database.transaction import RESET, RESET_ROLE, step_settings
@@ -29,18 +30,18 @@ from job.errors import InternalError
 from job.exit_codes import ExitCode
 from job.loss import losses, renames
 from job.meddling import meddling
-from job.plan import Drift, Failure, LedgerEntry, Step, StepResult
+from job.plan import Drift, Failure, Step, StepResult
 from job.verdict import judge_losses, judge_meddling
 
 _END_OF_STATEMENTS = ["set constraints all immediate", RESET_ROLE]
 
 
 def run_script(
-    place: Workplace, step: Step, entry: LedgerEntry, failed: ExitCode, watch: Watch
+    place: Workplace, step: Step, failed: ExitCode, watch: Watch
 ) -> StepResult | Failure | None:
     """Run the step: a result, a failure that has left nothing of it, or None when overtaken."""
     started = time.monotonic()
-    context = Context(place, step, entry, failed, watch)
+    context = Context(place, step, failed, watch)
     first = in_pieces if step.is_replay or statements.may_repeat(step.statements) else at_once
     outcome = _try(context, first)
     if isinstance(outcome, AlreadyThere):
@@ -79,7 +80,7 @@ def _send(context: Context, deliver: Delivery) -> Outcome:
     opening = [
         "begin",
         step_settings(place, step),
-        ledger.insert_sql(schema, context.entry, place.run_id),
+        fence_sql(place, step),
         sentinel.begin_sql(schema),
         *step.preamble,
     ]
@@ -142,7 +143,7 @@ def _begin_carefully(context: Context) -> Outcome:
         [
             "begin isolation level repeatable read",
             step_settings(place, step),
-            ledger.insert_sql(context.schema, context.entry, place.run_id),
+            fence_sql(place, step),
         ],
     )
 
@@ -154,4 +155,6 @@ def _end_of_statements(_: tuple[Drift, ...]) -> list[str]:
 def _keep(context: Context, told: Sequence[str], drifts: tuple[Drift, ...]) -> list[str]:
     """Return what ends the step for good: the reset, the row, COMMIT."""
     found = [asdict(drift) for drift in drifts]
-    return [RESET, ledger.done_sql(context.schema, context.entry, told, found), "commit"]
+    entry = context.step.entry
+    done = [ledger.done_sql(context.schema, entry, told, found)] if entry else []
+    return [RESET, *done, "commit"]

@@ -1,5 +1,5 @@
 """The layers, in the order in which they run."""
 
-from job.layers import fallback, migrate, seed, verify
+from job.layers import fallback, migrate, seed, sync, verify
 
-PIPELINE = (migrate.LAYER, fallback.LAYER, seed.LAYER, verify.LAYER)
+PIPELINE = (migrate.LAYER, sync.LAYER, fallback.LAYER, seed.LAYER, verify.LAYER)

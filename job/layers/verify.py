@@ -1,18 +1,20 @@
 """The gate: whether the database holds what the app declared. Looks, and runs nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from job.declaration import CriticalTable
-from job.drift import judge_standing
+from job.drift import DRIFT, judge_standing, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
+from job.layers import sync
 from job.layers.base import Layer, Situation
 from job.layers.history import histories, is_ahead
 from job.plan import Finding, Plan
+from job.schema.ddl import Report, Verdict
 from job.schema.facts import Fact
 from job.schema.kind import Kind
-from job.settings import OnFailure
-from job.snapshot import Response, View
+from job.settings import OnDrift, OnFailure, Settings
+from job.snapshot import Response, Snapshot, View
 from job.sources.checks import read_check
 
 _SHOWN_ROWS = 3
@@ -29,6 +31,7 @@ def plan(situation: Situation) -> Plan:
         *_pending(situation, None if rescues else ExitCode.NOT_VERIFIED),
         *_missing(situation),
         *_drifted(situation, is_ahead=ahead),
+        *(() if ahead else _unlike(situation)),
         *(
             _failed_check(c, checks_code)
             for c in situation.snapshot.checks
@@ -38,7 +41,7 @@ def plan(situation: Situation) -> Plan:
     return Plan(findings=tuple(findings))
 
 
-LAYER = Layer("verify", frozenset({View.LEDGER, View.CRITICAL, View.CHECKS, View.DRIFTS}), plan)
+LAYER = Layer("verify", frozenset(View) - {View.SEEDED}, plan)
 
 
 def missing_tables(critical: Iterable[CriticalTable], facts: Iterable[Fact]) -> tuple[str, ...]:
@@ -78,6 +81,43 @@ def _drifted(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
     found = judge_standing(situation.snapshot.drifts, dict(settings.accepted), settings.on_drift)
     for finding in found:
         yield replace(finding, exit_code=None) if is_ahead else finding
+
+
+def _unlike(situation: Situation) -> Iterator[Finding]:
+    """Say what schema.sql declares and the database has not, or has in another shape."""
+    snapshot, settings = situation.snapshot, situation.settings
+    schema = snapshot.schema
+    if schema is None:
+        return
+    if schema.is_unread:
+        for finding in schema.findings:
+            yield replace(finding, exit_code=ExitCode.NOT_VERIFIED)
+        return
+    found = sync.differences(snapshot, schema)
+    for change in found.changes:
+        what = f"{change.fact.label} is not there as schema.sql declares it"
+        remedy = sync.rewrite_recipe(change) if change.rewrites else "run `predeploy run`"
+        yield Finding("missing", what, remedy, ExitCode.NOT_VERIFIED)
+    for report in found.reports:
+        if report.verdict is Verdict.NOT_ADDABLE:
+            yield Finding(report.code, report.message, report.remedy, ExitCode.NOT_VERIFIED)
+        elif report.verdict is Verdict.DRIFT:
+            yield from _drift(report, settings, dict(snapshot.adopted), snapshot)
+
+
+def _drift(
+    report: Report, settings: Settings, adopted: Mapping[str, str], snapshot: Snapshot
+) -> Iterator[Finding]:
+    drift = report.as_drift
+    if adopted.get(drift.object) == drift.live or not unaccepted([drift], dict(settings.accepted)):
+        return
+    if snapshot.is_adopting:
+        what = f"{report.message}; it was there before us, and is accepted"
+        yield Finding("adopted-drift", what)
+        return
+    code = ExitCode.REFUSED if settings.on_drift is OnDrift.BLOCK else None
+    remedy = f"{report.remedy}; or accept it {way_to_accept([drift])}"
+    yield Finding(DRIFT, report.message, remedy, code)
 
 
 def _absent(what: str) -> Finding:

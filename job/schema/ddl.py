@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from job.plan import Drift
 from job.schema.facts import Fact
 
 
@@ -53,6 +54,12 @@ class Report:
     remedy: str
     declared: str = ""
     live: str = ""
+
+    @property
+    def as_drift(self) -> Drift:
+        """The same as what `[accept]` can name and the ledger can hold."""
+        kind, _, name = self.object.partition(" ")
+        return Drift(kind, name, self.declared, self.live)
 
 
 def change(

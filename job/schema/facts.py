@@ -90,6 +90,20 @@ def compare(desired: Iterable[Fact], current: Iterable[Fact]) -> Comparison:
     )
 
 
+def as_json(facts: Iterable[Fact]) -> str:
+    """Return the facts as JSON, for `from_json`."""
+    rows = [(*f.key, f.attributes, f.order) for f in sorted(facts, key=lambda fact: fact.key)]
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_json(text: str) -> frozenset[Fact]:
+    """Return the facts that `as_json` has written."""
+    return frozenset(
+        Fact(kind, schema, relation, name, tuple((key, value) for key, value in pairs), order)
+        for kind, schema, relation, name, pairs, order in json.loads(text)
+    )
+
+
 def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
     """Return the facts in the rows of `kinds.facts_sql`, every value in its text form."""
     return frozenset(

@@ -13,13 +13,13 @@ from job.database.failure import is_lock_failure
 from job.database.shadow.guards import hazards, rights_lacking
 from job.database.shadow.limits import Limits, ShadowFacts
 from job.database.shadow.survey import survey
-from job.database.shadow.swap import PINNED, Swap, read_by_swap
+from job.database.shadow.swap import Swap, read_by_swap
 from job.database.wire import Connection
 from job.errors import DatabaseRefusedError, NotObtainedError
 from job.plan import Failure, Finding
 from job.statements.desired import Desired
 
-__all__ = ["PINNED", "Limits", "ShadowFacts", "read_shadow"]
+__all__ = ["Limits", "ShadowFacts", "read_shadow"]
 
 log = structlog.get_logger()
 

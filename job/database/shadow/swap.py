@@ -26,7 +26,7 @@ from job.database.shadow.block import (
 from job.database.shadow.limits import Limits, ShadowFacts
 from job.database.shadow.survey import LiveSchema, Survey
 from job.database.shadow.undeclared import undeclared
-from job.database.transaction import settings_sql
+from job.database.transaction import PINNED, settings_sql
 from job.database.wire import Answer, Connection, Row, identifier, literal
 from job.errors import InternalError
 from job.exit_codes import ExitCode
@@ -36,16 +36,6 @@ from job.statements.qualifiers import qualify
 
 APPLICATION = "predeploy shadow"
 _BATCH = 500
-# How values are printed in facts; who compares with facts of the live side pins the same there.
-PINNED = {
-    "search_path": "",
-    "DateStyle": "ISO, MDY",
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "extra_float_digits": "1",
-    "bytea_output": "hex",
-    "quote_all_identifiers": "off",
-}
 
 
 @dataclass(frozen=True, slots=True)

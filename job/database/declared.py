@@ -1,0 +1,97 @@
+"""What the schema files declare, as facts: from the ledger, or else from a shadow.
+
+Reading them is costly and felt by whoever creates objects meanwhile. So what came of it is kept in
+the ledger, under a hash of the files and of all else that it depends on.
+"""
+
+import hashlib
+import json
+
+from job import __version__
+from job.database import wire
+from job.database.wire import Connection, identifier, literal
+from job.deadline import Deadline
+from job.errors import DatabaseRefusedError
+from job.plan import Failure, Finding
+from job.schema.facts import as_json, from_json, parse_facts
+from job.schema.kinds import facts_sql
+from job.settings import Settings
+from job.snapshot import SchemaView
+from job.sources import Sources
+
+# The server prints facts in its own words, and the role decides what a grant adds.
+_ABOUT = """(select pg_catalog.concat_ws(' ', current_user,
+    pg_catalog.current_setting('server_version_num'),
+    (select pg_catalog.string_agg(extname || '=' || extversion, ' ' order by extname)
+     from pg_catalog.pg_extension)))"""
+
+
+def read_declared(
+    conn: Connection, settings: Settings, sources: Sources, deadline: Deadline, *, has_ledger: bool
+) -> SchemaView:
+    """Return what the schema files declare, on an idle connection; nothing is left behind.
+
+    What stands in the way is a finding with an exit code: 65 for the files, 75 to 77 for what the
+    server lacks or refuses.
+    """
+    kept = _recall(conn, settings.ledger_schema, sources) if has_ledger else None
+    return kept or _read(conn, settings, sources, deadline)
+
+
+def remember(conn: Connection, ledger_schema: str, sources: Sources, declared: SchemaView) -> None:
+    """Keep what has been read in the ledger, in the place of what was there before."""
+    table = f"{identifier(ledger_schema)}.declared"
+    wire.ask(
+        conn,
+        f"""begin; delete from {table};
+        insert into {table} (files, about, schemas, facts)
+        values ({literal(_files(sources))}, {_ABOUT}, {literal(json.dumps(declared.schemas))},
+                {literal(as_json(declared.declared))});
+        commit""",
+    )
+
+
+def _recall(conn: Connection, ledger_schema: str, sources: Sources) -> SchemaView | None:
+    rows = wire.ask(
+        conn,
+        f"""select schemas, facts from {identifier(ledger_schema)}.declared
+        where files = {literal(_files(sources))} and about = {_ABOUT}""",
+    )
+    if not rows:
+        return None
+    return SchemaView(tuple(json.loads(rows[0][0] or "[]")), from_json(rows[0][1] or "[]"))
+
+
+def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Deadline) -> SchemaView:
+    # Both bring the parser, which most runs do without.
+    from job.database.shadow import Limits, read_shadow  # noqa: PLC0415
+    from job.statements.desired import read_desired  # noqa: PLC0415
+
+    files = [(script.path, script.text) for script in sources.schema]
+    desired = read_desired(files, settings.ledger_schema)
+    if any(finding.exit_code is not None for finding in desired.findings):
+        return SchemaView(desired.schemas, findings=desired.findings)
+    limits = Limits(settings.ddl_lock_timeout_s, deadline.part(settings.ddl_budget_s), deadline)
+    question = facts_sql(desired.schemas, conn.info.server_version)
+    try:
+        read = read_shadow(conn, desired, question, limits)
+    except DatabaseRefusedError as refused:
+        what = f"schema.sql cannot be read here: {refused}"
+        why = Finding("no-shadow", what, exit_code=refused.exit_code)
+        return SchemaView(desired.schemas, findings=(*desired.findings, why))
+    if isinstance(read, Failure):
+        return SchemaView(desired.schemas, findings=(*desired.findings, _finding(read)))
+    findings = (*desired.findings, *read.findings)
+    facts = parse_facts(read.rows)
+    return SchemaView(desired.schemas, facts, findings=findings, is_new=True)
+
+
+def _finding(failure: Failure) -> Finding:
+    where = f"{failure.place}: " if failure.path else ""
+    message = f"{where}{failure.sqlstate} {failure.message}"
+    return Finding("bad-schema", message, failure.remedy, failure.exit_code)
+
+
+def _files(sources: Sources) -> str:
+    parts = [__version__, *((script.path, script.raw_hash) for script in sources.schema)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,159 @@
+"""The desired state: what `schema.sql` declares and the database lacks is added, online.
+
+Only what adds is ever planned. What would change or remove something is said in words, and what
+would write a big table anew is left to a migration.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from job import statements
+from job.layers.base import Layer, Situation
+from job.layers.history import is_ahead
+from job.plan import Drift, Finding, Mode, Plan, Step
+from job.schema.ddl import Change, Phase, Report, Verdict
+from job.schema.difference import Difference, difference
+from job.schema.offenders import offenders
+from job.snapshot import SchemaView, Snapshot, View
+
+_REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
+_TOGETHER = (Phase.TOGETHER, Phase.AFTER)
+_VALIDATE = " VALIDATE CONSTRAINT "
+
+
+def plan(situation: Situation) -> Plan:
+    """Plan what makes the database at least what the files declare; nothing where it is ahead."""
+    snapshot = situation.snapshot
+    schema = snapshot.schema
+    if schema is None or is_ahead(situation.sources, snapshot.ledger):
+        return Plan()
+    if schema.is_unread:
+        return Plan(findings=schema.findings)
+    found = differences(snapshot, schema)
+    too_big = tuple(c for c in found.changes if _is_too_big(c, schema))
+    changes = tuple(c for c in found.changes if c not in too_big)
+    findings = (
+        *schema.findings,
+        *(_left(report) for report in found.reports if report.verdict is not Verdict.DRIFT),
+        *(_rewrite(change, schema) for change in too_big),
+    )
+    steps = tuple(_steps(changes, schema))
+    # What comes after the first step has been planned for what that step makes.
+    bound = (replace(steps[0], fingerprint=snapshot.fingerprint), *steps[1:]) if steps else ()
+    return Plan(bound, findings)
+
+
+LAYER = Layer("sync", frozenset({View.LEDGER, View.SCHEMA}), plan, may_be_rescued=True)
+
+
+def differences(snapshot: Snapshot, schema: SchemaView) -> Difference:
+    """Compare both sides, knowing which tables are empty."""
+    rows = {name: size > 0 for name, size in schema.sizes.items()}
+    return difference(schema.declared, schema.live, rows, snapshot.server_version)
+
+
+def drifts(snapshot: Snapshot) -> tuple[Drift, ...]:
+    """Return what is there in another shape than the files declare."""
+    schema = snapshot.schema
+    if schema is None or schema.is_unread:
+        return ()
+    return tuple(
+        report.as_drift
+        for report in differences(snapshot, schema).reports
+        if report.verdict is Verdict.DRIFT
+    )
+
+
+def rewrite_recipe(change: Change) -> str:
+    """Say how a column is added to a big table without writing the table anew under a lock."""
+    fact = change.fact
+    return (
+        f"by migrations: add {fact.identity} without default and nullable, fill it in batches, "
+        "then set its default and NOT NULL; declared in schema.sql it then counts as there"
+    )
+
+
+def _is_too_big(change: Change, schema: SchemaView) -> bool:
+    size = schema.sizes.get(f"{change.fact.schema}.{change.fact.relation}", 0)
+    return bool(change.rewrites) and size > _REWRITE_LIMIT_BYTES
+
+
+def _rewrite(change: Change, schema: SchemaView) -> Finding:
+    size = schema.sizes[f"{change.fact.schema}.{change.fact.relation}"]
+    return Finding(
+        "rewrite",
+        f"{change.fact.label} is not added: {change.rewrites}, so all {size // 2**20} MB of the "
+        "table would be written anew while nobody can read it",
+        rewrite_recipe(change),
+    )
+
+
+def _left(report: Report) -> Finding:
+    return Finding(report.code, report.message, report.remedy)
+
+
+def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:
+    """Cut the changes into steps, phase by phase; what may fail for the rows comes last."""
+    for phase, group in groupby(changes, key=lambda change: change.phase):
+        if phase in _TOGETHER:
+            yield from _transactions(tuple(group), schema)
+            continue
+        pairs = [(change, _at_validation(change)) for change in group]
+        for change, at in pairs:
+            yield from _alone(change, change.statements[:at])
+        for change, at in pairs:
+            yield from _alone(change, change.statements[at:])
+
+
+def _at_validation(change: Change) -> int:
+    """Return where in a change's statements the rows begin to matter."""
+    texts = change.statements
+    return next((i for i, text in enumerate(texts) if _VALIDATE in text), len(texts))
+
+
+def _alone(change: Change, texts: Sequence[str]) -> Iterator[Step]:
+    for text in texts:
+        yield _step(f"sync: {change.fact.label}", [text], offenders(change.fact))
+
+
+def _transactions(changes: tuple[Change, ...], schema: SchemaView) -> Iterator[Step]:
+    """Put changes together in their order, but never two tables that others may be using."""
+    together: list[Change] = []
+    used: set[str] = set()
+    for change in changes:
+        uses = _in_use(change, schema)
+        if together and len(used | uses) > 1 and uses - used:
+            yield _together(together)
+            together, used = [], set()
+        together.append(change)
+        used |= uses
+    if together:
+        yield _together(together)
+
+
+def _in_use(change: Change, schema: SchemaView) -> set[str]:
+    """Return the live tables with rows that a change locks."""
+    fact = change.fact
+    names = {f"{fact.schema}.{fact.relation}", ".".join(fact.listed("references"))}
+    return {name for name in names if schema.sizes.get(name, 0)}
+
+
+def _together(changes: Sequence[Change]) -> Step:
+    texts = [text for change in changes for text in change.statements]
+    more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+    return _step(f"sync: {changes[0].fact.label}{more}", texts)
+
+
+def _step(path: str, texts: Sequence[str], rows: str = "") -> Step:
+    text = ";\n".join(texts)
+    found = statements.read(text).statements
+    alone = any(statement.mode is Mode.AUTOCOMMIT for statement in found)
+    return Step(
+        path,
+        text,
+        found,
+        holds_ddl=statements.holds_ddl(found),
+        mode=Mode.AUTOCOMMIT if alone else Mode.TRANSACTION,
+        offenders=rows,
+    )
