@@ -20,7 +20,7 @@ from job.layers import PIPELINE, migrate
 from job.layers import verify as verify_layer
 from job.layers.base import Layer, Situation
 from job.layers.history import histories, is_ahead, missing_files
-from job.plan import LayerReport, Outcome, Plan
+from job.plan import LayerReport, Outcome, Plan, Step
 from job.report import Report
 from job.settings import Settings
 from job.snapshot import Snapshot
@@ -136,7 +136,7 @@ def _plan_data(plans: Mapping[str, Plan], provisional: list[str]) -> dict[str, A
                 "step": step.label,
                 "lines": step.lines,
                 "how": step.how,
-                "statements": [s.what for s in step.statements],
+                "statements": [s.what if step.lines else s.text for s in step.statements],
             }
             for name, planned in plans.items()
             for step in planned.steps
@@ -161,13 +161,20 @@ def _plan_text(plans: Mapping[str, Plan], provisional: list[str]) -> str:
     for name, planned in plans.items():
         lines += [f"{name}: {len(planned.steps) or 'no'} step(s)"]
         for step in planned.steps:
-            kinds = Counter(statement.what for statement in step.statements)
-            summary = ", ".join(f"{n} {kind}" if n > 1 else kind for kind, n in kinds.items())
-            lines += [f"  {step.label} ({step.lines}, {step.how}): {summary or 'nothing'}"]
+            if step.lines:
+                lines += [f"  {step.label} ({step.lines}, {step.how}): {_summary(step)}"]
+            else:
+                texts = (" ".join(statement.text.split()) for statement in step.statements)
+                lines += [f"  {step.how}:", *(f"    {text};" for text in texts)]
         lines += [f"  {f.level}: {f.message}" for f in planned.findings]
     if provisional:
         lines += [f"{', '.join(provisional)}: planned once the steps above are applied"]
     return "\n".join(lines)
+
+
+def _summary(step: Step) -> str:
+    kinds = Counter(statement.what for statement in step.statements)
+    return ", ".join(f"{n} {kind}" if n > 1 else kind for kind, n in kinds.items()) or "nothing"
 
 
 def _status_text(data: Mapping[str, Any]) -> str:

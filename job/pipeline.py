@@ -167,6 +167,10 @@ def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> 
                     _log_finding(finding)
                 this.note(LayerReport(layer.name, steps=(outcome,), findings=findings))
                 done += 1
+            case Failure() if outcome.is_violation:
+                violated = _violated(outcome)
+                _log_finding(violated)
+                this.note(LayerReport(layer.name, findings=(violated,)))
             case Failure():
                 not_run = tuple(step.label for step in plan.steps[done + 1 :])
                 this.note(LayerReport(layer.name, failure=outcome, not_run=not_run))
@@ -193,6 +197,11 @@ def _drifted(result: StepResult, drift: Drift) -> Finding:
     if drift.is_adopted:
         return Finding("adopted-drift", f"{what}; it was there before us, and is accepted")
     return Finding(DRIFT, what, f"mend it, or accept it {way_to_accept([drift])}")
+
+
+def _violated(failure: Failure) -> Finding:
+    what = f"{failure.place}: {failure.sqlstate} {failure.message}"
+    return Finding("violated", what, failure.remedy, failure.exit_code)
 
 
 def _notices(result: StepResult) -> str:

@@ -157,7 +157,8 @@ class Step:
     `is_replay` the database was there before the ledger, and what was there must not change.
     `preamble` are the SETs of the file's earlier steps, which count to the end of the file.
     With a `fingerprint` it was planned for a catalog that had that one, and runs on no other.
-    `offenders` is a query of the rows that stand in its way when they violate a constraint.
+    `offenders` is a query of the rows that stand in its way when they violate a constraint: then
+    only the later steps of its `chain` are left out, and the others run.
     """
 
     path: str
@@ -173,6 +174,7 @@ class Step:
     preamble: tuple[str, ...] = ()
     fingerprint: str = ""
     offenders: str = ""
+    chain: str = ""
 
     @property
     def label(self) -> str:
@@ -191,9 +193,11 @@ class Step:
 
     @property
     def lines(self) -> str:
-        """The lines of the file that it covers, such as `lines 3-17`."""
+        """The lines of the file that it covers, such as `lines 3-17`; empty where none does."""
         if not self.statements:
             return "no statement"
+        if not self.statements[0].line:
+            return ""
         last = self.statements[-1]
         return f"lines {self.statements[0].line}-{last.line + last.text.count(chr(10))}"
 
@@ -253,9 +257,14 @@ class Failure:
     remains: str = "nothing of that step remains"
 
     @property
+    def is_violation(self) -> bool:
+        """Whether it is rows that stand in the way; what does not need them gone can go on."""
+        return self.exit_code is ExitCode.NOT_VERIFIED
+
+    @property
     def place(self) -> str:
-        """`migrations/0003_tags.sql:12:5`."""
-        return f"{self.path}:{self.line}:{self.column}"
+        """`migrations/0003_tags.sql:12:5`; the path alone where no line is known."""
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,15 @@ def execute(
 ) -> Iterator[StepResult | Failure | None]:
     """Run the plan's steps in order, yielding what came of each, up to the first that is not done.
 
+    A violation leaves out the later steps of its chain only.
     A Failure (which ends with `failed`, unless its SQLSTATE says better) left nothing of its step.
     None says that somebody else has applied the step: read the ledger anew. Raises
     ConnectionLostError when a connection dies: the ledger then knows what was committed.
     """
+    broken: set[str] = set()
     for step in plan.steps:
+        if step.chain in broken:
+            continue
         require_alive(place.guard)
         try:
             outcome = _with_patience(place, step, failed)
@@ -42,6 +46,9 @@ def execute(
             stop.add_note(f"in the middle of {step.label}")
             raise
         yield outcome
+        if isinstance(outcome, Failure) and outcome.is_violation and step.chain:
+            broken.add(step.chain)
+            continue
         if not isinstance(outcome, StepResult):
             return
         log.info(

@@ -19,6 +19,7 @@ from job.snapshot import SchemaView, Snapshot, View
 
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _TOGETHER = (Phase.TOGETHER, Phase.AFTER)
+_LONGEST_LABEL = 120  # characters
 _VALIDATE = " VALIDATE CONSTRAINT "
 
 
@@ -114,7 +115,8 @@ def _at_validation(change: Change) -> int:
 
 def _alone(change: Change, texts: Sequence[str]) -> Iterator[Step]:
     for text in texts:
-        yield _step(f"sync: {change.fact.label}", [text], offenders(change.fact))
+        step = _step(_shortened(f"sync: {text}"), [text])
+        yield replace(step, offenders=offenders(change.fact), chain=change.fact.label)
 
 
 def _transactions(changes: tuple[Change, ...], schema: SchemaView) -> Iterator[Step]:
@@ -145,9 +147,16 @@ def _together(changes: Sequence[Change]) -> Step:
     return _step(f"sync: {changes[0].fact.label}{more}", texts)
 
 
-def _step(path: str, texts: Sequence[str], rows: str = "") -> Step:
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…"
+
+
+def _step(path: str, texts: Sequence[str]) -> Step:
+    """Make a step of statements that stand in no file: they have no line."""
     text = ";\n".join(texts)
-    found = statements.read(text).statements
+    read = statements.read(text).statements
+    found = tuple(replace(statement, line=0, column=0) for statement in read)
     alone = any(statement.mode is Mode.AUTOCOMMIT for statement in found)
     return Step(
         path,
@@ -155,5 +164,4 @@ def _step(path: str, texts: Sequence[str], rows: str = "") -> Step:
         found,
         holds_ddl=statements.holds_ddl(found),
         mode=Mode.AUTOCOMMIT if alone else Mode.TRANSACTION,
-        offenders=rows,
     )
