@@ -266,7 +266,7 @@ def test_findings_that_do_not_fit_are_counted(database: Database, folder: Folder
 
 def test_a_failed_statement_is_reported_with_its_place(database: Database, folder: Folder) -> None:
     """The report says file, line and column, the server's code and words, and the statement."""
-    broken = "create table a (id int);\n\n  alter table a\n    add column id int;\n"
+    broken = "create table a (id int);\n\n  alter table a\n    drop constraint k;\n"
     sql = folder({**ONE_MIGRATION, "migrations/0002_broken.sql": broken})
 
     done = run_job(environ=environ(database, sql))
@@ -278,13 +278,13 @@ def test_a_failed_statement_is_reported_with_its_place(database: Database, folde
         "file": "migrations/0002_broken.sql",
         "line": 3,
         "column": 3,
-        "sqlstate": "42701",
-        "message": 'column "id" of relation "a" already exists',
-        "statement": "alter table a add column id int",
+        "sqlstate": "42704",
+        "message": 'constraint "k" of relation "a" does not exist',
+        "statement": "alter table a drop constraint k",
     }
     assert report["message"].startswith(
-        "failed (80): migrations/0002_broken.sql:3:3 42701 column "
-        '"id" of relation "a" already exists; nothing of that step remains'
+        "failed (80): migrations/0002_broken.sql:3:3 42704 constraint "
+        '"k" of relation "a" does not exist; nothing of that step remains'
     )
     assert database.rows("select file from predeploy.migration") == [("0001_notes.sql",)]
 

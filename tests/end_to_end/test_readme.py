@@ -37,8 +37,8 @@ def test_the_readmes_predeploy_toml_is_understood(
     database: Database, folder: Callable[[dict[str, str]], Path]
 ) -> None:
     """The example declares two tables, and names a setting by its short name."""
-    declaration, baseline = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    root = folder({"predeploy.toml": baseline + declaration})
+    declaration, accept, baseline = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    root = folder({"predeploy.toml": baseline + declaration + accept})
 
     done = run_job("run", environ={"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)})
 
