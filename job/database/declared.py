@@ -19,9 +19,8 @@ from job.settings import Settings
 from job.snapshot import SchemaView
 from job.sources import Sources
 
-# The server prints facts in its own words, and the role decides what a grant adds.
-_ABOUT = """(select pg_catalog.concat_ws(' ', current_user,
-    pg_catalog.current_setting('server_version_num'),
+# The server prints facts in its own words, which may be those of an extension.
+_ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
     (select pg_catalog.string_agg(extname || '=' || extversion, ' ' order by extname)
      from pg_catalog.pg_extension)))"""
 

@@ -86,7 +86,7 @@ def test_plan_names_steps_and_lines(database: Database, folder: Folder) -> None:
         "  migrations/1_log.sql (lines 3-4, one transaction): CREATE TABLE, SELECT 1",
         "  migrations/2_steps.sql step 1 (lines 2-2, one transaction): INSERT INTO",
         "  migrations/2_steps.sql step 2 (lines 6-7, one transaction): INSERT INTO",
-        "fallback, seed, verify: planned once the steps above are applied",
+        "sync, fallback, seed, verify: planned once the steps above are applied",
     ]
 
 
@@ -131,7 +131,7 @@ def test_plan_as_json_is_one_object(database: Database, folder: Folder) -> None:
             },
         ],
         "findings": [],
-        "provisional": ["fallback", "seed", "verify"],
+        "provisional": ["sync", "fallback", "seed", "verify"],
     }
     assert report_of(done)["command"] == "plan"
 
