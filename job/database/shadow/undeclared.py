@@ -10,7 +10,7 @@ def undeclared(conn: Connection, prefix: str) -> tuple[str, ...]:
     An unqualified name can mean one, since the schemas of extensions are on the search_path; the
     members of extensions are meant to be used so. In the shadow's transaction; ten at most.
     """
-    live = f"left(n.nspname, {len(swap.prefix)}) = {literal(swap.prefix)}"
+    live = f"left(n.nspname, {len(prefix)}) = {literal(prefix)}"
     objects = " union all ".join(
         f"select 'pg_catalog.{catalog}'::pg_catalog.regclass::oid, x.oid "
         f"from pg_catalog.{catalog} x join pg_catalog.pg_namespace n on n.oid = x.{schema} "
