@@ -180,8 +180,8 @@ COMMITS = (
         " $$ begin commit; return 1; end $$; create table x (a int); create index on x (f(1))"
     ),
     (
-        "create function f() returns date language plpgsql as $$ begin commit; return now(); end $$;"
-        " create table x (a date default f()) partition by range (a);"
+        "create function f() returns date language plpgsql as $$ begin commit; return now(); end"
+        " $$; create table x (a date default f()) partition by range (a);"
         " create table x1 partition of x for values from (f()) to (maxvalue)"
     ),
     (

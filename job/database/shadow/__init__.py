@@ -35,7 +35,7 @@ def read_shadow(
     the budget; InternalError (70) when a live schema is not what it was. Nothing is left behind.
     """
     seen = survey(conn, desired.schemas)
-    swap = Swap(desired, seen, _free_prefix(desired))
+    swap = Swap(desired, seen, _free_prefix(desired), seen.dressings)
     database, role = conn.info.dbname, conn.info.user
     found = (*rights_lacking(seen, role, database), *hazards(seen, desired, swap.prefix))
     _raise_first(found)

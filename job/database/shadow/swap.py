@@ -6,7 +6,7 @@ https://www.postgresql.org/docs/current/sql-alterschema.html
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ from job.database.shadow.block import (
     straight,
 )
 from job.database.shadow.limits import Limits, ShadowFacts
-from job.database.shadow.survey import LiveSchema, Survey
+from job.database.shadow.survey import Dressing, LiveSchema, Survey
 from job.database.shadow.undeclared import undeclared
 from job.database.transaction import settings_sql
 from job.database.wire import Answer, Connection, Row, identifier, literal
@@ -53,11 +53,14 @@ class Swap:
     """One swap: what is put into which schemas' place, and how the live ones are called meanwhile.
 
     `prefix` is random and stands nowhere in the files, so that it can be taken out of the facts.
+    `dressings` are the live database's, wherever the swap is made.
     """
 
     desired: Desired
     survey: Survey
     prefix: str
+    dressings: tuple[Dressing, ...]
+    provider: str = "swap"
 
     @property
     def mark(self) -> str:
@@ -137,22 +140,15 @@ def _away(swap: Swap, schema: LiveSchema) -> Iterator[str]:
         execute {literal(f"create schema {name} authorization {identifier(schema.owner)}")};
         exception when insufficient_privilege then execute {literal(f"create schema {name}")};
         end ${mark}$"""
-    if schema.name not in swap.desired.own_grants:
-        yield f"""do ${mark}$ declare g record; begin
-            for g in select a.privilege_type, a.is_grantable,
-                       case when r.oid is null then 'public'
-                            else pg_catalog.quote_ident(r.rolname) end who
-                     from pg_catalog.pg_namespace n
-                     cross join pg_catalog.aclexplode(n.nspacl) a
-                     left join pg_catalog.pg_roles r on r.oid = a.grantee
-                     where n.oid = {schema.oid} and a.grantee <> n.nspowner loop
-                execute pg_catalog.format('grant %s on schema %s to %s%s', g.privilege_type,
-                    {literal(name)}, g.who, case when g.is_grantable then ' with grant option' end);
-            end loop; end ${mark}$"""
-    if schema.name not in swap.desired.own_comments:
-        yield f"""do ${mark}$ begin
-            execute pg_catalog.format('comment on schema %s is %L', {literal(name)},
-                pg_catalog.obj_description({schema.oid}, 'pg_namespace')); end ${mark}$"""
+    yield from dressing_sql(swap.desired, swap.dressings, schema.name)
+
+
+def dressing_sql(desired: Desired, dressings: Iterable[Dressing], schema: str) -> Iterator[str]:
+    """Yield the statements that give a shadow schema what the files say nothing about."""
+    for dressing in dressings:
+        own = desired.own_grants if dressing.is_grant else desired.own_comments
+        if dressing.schema == schema and schema not in own:
+            yield dressing.sql
 
 
 def _ready(swap: Swap) -> tuple[tuple[Ready, ...], tuple[Ready, ...]]:
@@ -170,7 +166,8 @@ def _ready(swap: Swap) -> tuple[tuple[Ready, ...], tuple[Ready, ...]]:
             path = (*path, *(where[s] for s in path if where.get(s, s) != s))
         return Ready(statement, qualify(statement.text, members, swap.prefix), path)
 
-    run = [s for s in desired.statements if s.extension not in survey.extensions]
+    installed = {name for name, _ in survey.extensions}
+    run = [s for s in desired.statements if s.extension not in installed]
     return (
         tuple(ready(s) for s in run if s.turn is not Turn.LAST),
         tuple(ready(s) for s in run if s.turn is Turn.LAST),
@@ -218,21 +215,17 @@ def _ask(
     loaded = _load(conn, last, swap.mark)
     if isinstance(loaded, Failure):
         return loaded
-    pins = ", ".join(
-        f"pg_catalog.set_config({literal(k)}, {literal(v)}, true)" for k, v in PINNED.items()
-    )
-    first = literal(swap.desired.schemas[0])
     answer = wire.send(
         conn,
-        f"select {pins};\nselect oid from pg_catalog.pg_namespace where nspname = {first};\n"
-        f"{question}\n;rollback to savepoint predeploy_last",
+        f"{pins_sql()};\n{origin_sql(swap.desired)};\n{question}\n"
+        ";rollback to savepoint predeploy_last",
     )
     _require_open(conn, answer)
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
     rows = tuple(_named_back(row, swap.prefix) for row in answer.rows(2))
-    return ShadowFacts(rows, int(answer.rows(1)[0][0] or 0), "swap", findings)
+    return ShadowFacts(rows, int(answer.rows(1)[0][0] or 0), swap.provider, findings)
 
 
 def _uses_undeclared(swap: Swap, told: Sequence[str]) -> Failure:
@@ -246,6 +239,18 @@ def _uses_undeclared(swap: Swap, told: Sequence[str]) -> Failure:
         remedy="declare it there",
         remains=NOTHING_CHANGED,
     )
+
+
+def pins_sql() -> str:
+    """Return the SELECT that makes the settings of PINNED, local to the transaction."""
+    pins = (f"pg_catalog.set_config({literal(k)}, {literal(v)}, true)" for k, v in PINNED.items())
+    return f"select {', '.join(pins)}"
+
+
+def origin_sql(desired: Desired) -> str:
+    """Return the query of the first shadow schema's OID."""
+    name = literal(desired.schemas[0])
+    return f"select oid from pg_catalog.pg_namespace where nspname = {name}"
 
 
 def _named_back(row: Row, prefix: str) -> Row:
