@@ -21,7 +21,7 @@ from job.statements.psql_lines import PsqlLineError, without_psql_lines
 from job.statements.targets import Name, changed, described, made, referenced
 from job.statements.whitelist import Verdict, judge, path_of_select, reason
 
-_DEFAULT_SCHEMA = "public"
+DEFAULT_SCHEMA = "public"
 _RELATION_NODES = frozenset(
     ("create_stmt", "view_stmt", "create_foreign_table_stmt", "create_table_as_stmt")
 )
@@ -88,7 +88,7 @@ class _Read:
     @property
     def schemas(self) -> tuple[str, ...]:
         """Where an unqualified name is looked for, and made in the first."""
-        return (_DEFAULT_SCHEMA,) if self.search_path is None else self.search_path
+        return (DEFAULT_SCHEMA,) if self.search_path is None else self.search_path
 
     def resolved(self, name: Name) -> Name:
         return (name[0] or next(iter(self.schemas), ""), name[1])
@@ -123,7 +123,7 @@ def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desire
             relations.add(name)
         if name[0]:
             reader.schemas.setdefault(name[0])
-    schemas = tuple(reader.schemas) or (_DEFAULT_SCHEMA,)
+    schemas = tuple(reader.schemas) or (DEFAULT_SCHEMA,)
     _refuse_reserved(found, schemas, ledger_schema, reader)
     for piece in found:
         _check_reach(piece, schemas, relations, reader)
@@ -295,8 +295,8 @@ def _without_concurrently(text: str) -> str:
     """Blank the word, which cannot be used in a transaction; offsets stay as they are."""
     raw = text.encode()
     token = next(t for t in postgast.scan(text).tokens if t.token == pb.CONCURRENTLY)
-    blank = b" " * (token.end - token.start)
-    return (raw[: token.start] + blank + raw[token.end :]).decode()
+    start, end = int(token.start), int(token.end)
+    return (raw[:start] + b" " * (end - start) + raw[end:]).decode()
 
 
 def _without_rows(text: str) -> str:

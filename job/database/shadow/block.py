@@ -23,7 +23,7 @@ from job.statements.qualifiers import Qualified
 # to (42830), a view before the primary key by which it groups (42803).
 ORDER_CODES = ("42P01", "42883", "42704", "42703", "3F000", "42830", "42803")
 # What a function's body may lack and still be taken over unchecked: a name, but not a column.
-_NAME_CODES = ("42P01", "42883", "42704", "3F000")
+NAME_CODES = ("42P01", "42883", "42704", "3F000")
 NOTHING_CHANGED = "nothing was changed: the shadow is always rolled back"
 
 
@@ -118,7 +118,7 @@ def in_rounds(statements: Sequence[Ready], mark: str) -> Block:
         str(i) for i, r in enumerate(statements) if r.statement.node == "create_function_stmt"
     ]
     missing = " or ".join(f"sqlstate '{code}'" for code in ORDER_CODES)
-    names = ", ".join(literal(code) for code in _NAME_CODES)
+    names = ", ".join(literal(code) for code in NAME_CODES)
     writer.add(
         f"]::text[];\n paths text[] := array[{paths}]::text[];\n"
         f" functions int[] := array[{', '.join(functions)}]::int[];\n"

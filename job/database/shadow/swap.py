@@ -6,11 +6,9 @@ https://www.postgresql.org/docs/current/sql-alterschema.html
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import psycopg
 from psycopg import pq
 
 from job.database import wire
@@ -24,14 +22,15 @@ from job.database.shadow.block import (
     straight,
 )
 from job.database.shadow.limits import Limits, ShadowFacts
+from job.database.shadow.running import Loaded, run_block
 from job.database.shadow.survey import Dressing, LiveSchema, Survey
 from job.database.shadow.undeclared import undeclared
 from job.database.transaction import settings_sql
-from job.database.wire import Answer, Connection, Row, identifier, literal
+from job.database.wire import Connection, Row, identifier, literal
 from job.errors import InternalError
 from job.exit_codes import ExitCode
 from job.plan import Failure, Finding
-from job.statements.desired import Desired, DesiredStatement, Turn
+from job.statements.desired import DEFAULT_SCHEMA, Desired, DesiredStatement, Turn
 from job.statements.qualifiers import qualify
 
 APPLICATION = "predeploy shadow"
@@ -121,7 +120,7 @@ def _open(conn: Connection, swap: Swap, limits: Limits) -> Failure | None:
     answer = wire.send(
         conn, f"begin isolation level read committed read write; {settings}; {'; '.join(steps)}"
     )
-    _require_open(conn, answer)
+    _require_open(conn, answer.error)
     if answer.error is None:
         return None
     nothing = Block("", swap.mark, (), ())
@@ -154,19 +153,15 @@ def dressing_sql(desired: Desired, dressings: Iterable[Dressing], schema: str) -
 def _ready(swap: Swap) -> tuple[tuple[Ready, ...], tuple[Ready, ...]]:
     """Return the statements as they are sent: in order, and the ones that come last."""
     survey, desired = swap.survey, swap.desired
-    members = survey.members - desired.names
     live = {schema.name for schema in survey.schemas}
     where = {s: swap.prefix + s if s in live else s for s in survey.extension_schemas}
+    installed = {name for name, _ in survey.extensions}
+    members = survey.members - desired.names
 
     def ready(statement: DesiredStatement) -> Ready:
-        path = statement.search_path
-        if path is None:
-            path = ("public", *where.values())
-        else:
-            path = (*path, *(where[s] for s in path if where.get(s, s) != s))
-        return Ready(statement, qualify(statement.text, members, swap.prefix), path)
+        qualified = qualify(statement.text, members, swap.prefix)
+        return Ready(statement, qualified, search_path(statement, where))
 
-    installed = {name for name, _ in survey.extensions}
     run = [s for s in desired.statements if s.extension not in installed]
     return (
         tuple(ready(s) for s in run if s.turn is not Turn.LAST),
@@ -174,10 +169,18 @@ def _ready(swap: Swap) -> tuple[tuple[Ready, ...], tuple[Ready, ...]]:
     )
 
 
-_Loaded = tuple[Finding, ...] | Failure
+def search_path(statement: DesiredStatement, where: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a statement's search_path; `where` maps the schemas of extensions to their place.
+
+    Extensions are found without a path of the file's own, or when it names their schema.
+    """
+    path = statement.search_path
+    if path is None:
+        return (DEFAULT_SCHEMA, *where.values())
+    return (*path, *(where[s] for s in path if where.get(s, s) != s))
 
 
-def _load(conn: Connection, statements: Sequence[Ready], mark: str) -> _Loaded:
+def _load(conn: Connection, statements: Sequence[Ready], mark: str) -> Loaded:
     for first in range(0, len(statements), _BATCH):
         outcome = _run(conn, straight(statements[first : first + _BATCH], mark))
         if isinstance(outcome, Failure):
@@ -185,22 +188,10 @@ def _load(conn: Connection, statements: Sequence[Ready], mark: str) -> _Loaded:
     return ()
 
 
-def _run(conn: Connection, block: Block) -> _Loaded:
-    """Run a block; return what is to be said of it, or its failure."""
-    with _hearing(conn) as notices:
-        answer = wire.send(conn, block.sql)
-    _require_open(conn, answer)
-    if answer.error is not None:
-        return failure_in(block, answer.error, notices)
-    return tuple(
-        Finding(
-            "body-not-checked",
-            f"{ready.statement.path}:{ready.statement.line}: the body of this function uses what "
-            "the schema files do not declare, so it was not checked",
-            "declare what it uses, or see that it is there before the function is called",
-        )
-        for ready in block.unchecked(notices)
-    )
+def _run(conn: Connection, block: Block) -> Loaded:
+    outcome = run_block(conn, block)
+    _require_open(conn, isinstance(outcome, Failure))
+    return outcome
 
 
 def _ask(
@@ -220,7 +211,7 @@ def _ask(
         f"{pins_sql()};\n{origin_sql(swap.desired)};\n{question}\n"
         ";rollback to savepoint predeploy_last",
     )
-    _require_open(conn, answer)
+    _require_open(conn, answer.error)
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
@@ -257,10 +248,9 @@ def _named_back(row: Row, prefix: str) -> Row:
     return tuple(None if value is None else value.replace(prefix, "") for value in row)
 
 
-def _require_open(conn: Connection, answer: Answer) -> None:
+def _require_open(conn: Connection, has_failed: object) -> None:
     """Insist that the transaction is open still; were it not, the swap could have been kept."""
-    is_whole = answer.error is None
-    expected = pq.TransactionStatus.INTRANS if is_whole else pq.TransactionStatus.INERROR
+    expected = pq.TransactionStatus.INERROR if has_failed else pq.TransactionStatus.INTRANS
     if conn.pgconn.transaction_status != expected:
         raise InternalError("the shadow's transaction was ended from within")
 
@@ -277,18 +267,3 @@ def _require_unchanged(conn: Connection, swap: Swap) -> None:
             f"the managed schemas are not what they were before schema.sql was read; they are now: "
             f"{names}; rename those that begin with {swap.prefix} back by hand"
         )
-
-
-@contextmanager
-def _hearing(conn: Connection) -> Iterator[list[str]]:
-    """Collect the messages that the server sends beside its results."""
-    heard: list[str] = []
-
-    def listen(diagnostic: psycopg.errors.Diagnostic) -> None:
-        heard.append(diagnostic.message_primary or "")
-
-    conn.add_notice_handler(listen)
-    try:
-        yield heard
-    finally:
-        conn.remove_notice_handler(listen)
