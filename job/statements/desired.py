@@ -26,6 +26,8 @@ _RELATION_NODES = frozenset(
     ("create_stmt", "view_stmt", "create_foreign_table_stmt", "create_table_as_stmt")
 )
 _TABLE_NODES = _RELATION_NODES - {"view_stmt"}
+# "$user" depends on who runs us; what is declared does not.
+_NO_SCHEMAS = ("", "$user")
 _WITH_KEYS = ("create_stmt", "alter_table_stmt")
 
 
@@ -317,8 +319,8 @@ def _path_of(node: str, stmt: Any) -> tuple[str, ...] | None:
         return _names_in(path_of_select(stmt) or "")
     if stmt.kind != pb.VAR_SET_VALUE:
         return None
-    names = tuple(arg.a_const.sval.sval for arg in stmt.args)
-    return tuple(name for name in names if name)
+    names = (arg.a_const.sval.sval for arg in stmt.args)
+    return tuple(name for name in names if name not in _NO_SCHEMAS)
 
 
 def _names_in(text: str) -> tuple[str, ...]:
@@ -326,11 +328,10 @@ def _names_in(text: str) -> tuple[str, ...]:
     raw = text.encode()
     tokens = postgast.scan(text).tokens
     words = [raw[t.start : t.end].decode() for t in tokens if t.token != pb.ASCII_44]
-    return tuple(
-        word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()
-        for word in words
-        if word != '""'
+    names = (
+        word[1:-1].replace('""', '"') if word.startswith('"') else word.lower() for word in words
     )
+    return tuple(name for name in names if name not in _NO_SCHEMAS)
 
 
 def _own(found: Iterable[_Read], node: str) -> Iterator[str]:

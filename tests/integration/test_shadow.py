@@ -278,6 +278,18 @@ def test_errors_have_their_place(
     assert found.exit_code is ExitCode.BAD_SOURCES
 
 
+def test_a_label_that_is_added_cannot_be_used(unchanged: Database) -> None:
+    """PostgreSQL wants it committed first; in a file of declarations it belongs to the type."""
+    found = failure(
+        unchanged.url,
+        "create type e as enum ('a'); alter type e add value 'b';\n"
+        "create table t (x e default 'b')",
+    )
+
+    assert (found.line, found.column) == (2, 29)
+    assert found.remedy.startswith("write the value into the CREATE TYPE")
+
+
 def test_an_error_behind_a_requalified_name_has_its_place(unchanged: Database) -> None:
     """What is put in front of an extension's names is taken off the position again."""
     unchanged.execute("create extension citext")
@@ -397,6 +409,23 @@ def test_keys_to_an_unmanaged_schema(unchanged: Database) -> None:
 
     key = "FOREIGN KEY (id) REFERENCES auth.users(id) ON DELETE CASCADE"
     assert ("constraint", "public.t_id_fkey", key) in found
+    unchanged.execute("drop schema auth cascade")
+
+
+def test_a_writer_of_the_unmanaged_table_is_waited_for(unchanged: Database) -> None:
+    """The key needs a lock there, for which the shadow waits briefly and is made again."""
+    unchanged.execute(AUTH)
+    text = "create table t (id uuid primary key references auth.users)"
+    with unchanged.connect() as writer, unchanged.connect() as conn:
+        writer.execute("begin; update auth.users set id = id")
+        with pytest.raises(NotObtainedError):
+            read_shadow(conn, desired(text), question(), limits(1))
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(read_shadow, conn, desired(text), question(), limits())
+            wait_until(unchanged, "select count(*) from pg_locks where not granted")
+            writer.execute("commit")
+
+            assert isinstance(future.result(timeout=20), ShadowFacts)
     unchanged.execute("drop schema auth cascade")
 
 
@@ -546,6 +575,16 @@ def test_an_event_trigger_of_a_managed_schema_is_refused(unchanged: Database) ->
         unchanged.execute("drop event trigger e; drop function public.audit()")
 
     assert "event trigger e (function public.audit)" in str(caught.value)
+
+
+def test_without_plpgsql_there_is_no_guard(unchanged: Database) -> None:
+    """The statements are never run outside the block in which the server guards them."""
+    unchanged.execute("drop extension plpgsql")
+
+    with pytest.raises(DatabaseRefusedError) as caught:
+        shadow(unchanged.url, desired("create table t ()"))
+
+    assert "no PL/pgSQL" in str(caught.value)
 
 
 # dumps

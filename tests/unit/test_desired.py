@@ -134,6 +134,14 @@ def test_the_search_path_is_the_files_own() -> None:
     assert found.schemas == ("public", "app", "D")
 
 
+def test_whose_schema_comes_first_is_nobodys() -> None:
+    """What "$user" means depends on who runs us; it is left out of a path."""
+    found = desired('set search_path = "$user", app; create table t (); alter table t add a int')
+
+    assert texts(found)[0] == "create table t ()"
+    assert (found.schemas, found.statements[0].search_path) == (("app",), ("app",))
+
+
 def test_concurrently_is_taken_out_in_its_place() -> None:
     """An index is built in the transaction, and the server's positions still fit the file."""
     text = "create index /* concurrently */ concurrently i on t (a)"

@@ -24,6 +24,8 @@ from job.statements.qualifiers import Qualified
 ORDER_CODES = ("42P01", "42883", "42704", "42703", "3F000", "42830", "42803")
 # What a function's body may lack and still be taken over unchecked: a name, but not a column.
 NAME_CODES = ("42P01", "42883", "42704", "3F000")
+_UNSAFE_LABEL = "55P04"
+_USED_LABEL = "write the value into the CREATE TYPE … AS ENUM; then it can be used"
 NOTHING_CHANGED = "nothing was changed: the shadow is always rolled back"
 
 
@@ -187,7 +189,7 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
         sqlstate=sqlstate,
         message=message,
         detail=error.diag.message_detail or "",
-        remedy=remedy_for(error),
+        remedy=_USED_LABEL if sqlstate == _UNSAFE_LABEL else remedy_for(error),
         statement=" ".join(statement.text.split())[:STATEMENT_SHOWN],
         remains=NOTHING_CHANGED,
     )
