@@ -335,10 +335,16 @@ def test_a_body_that_cannot_be_checked_is_said(unchanged: Database) -> None:
 
 
 def test_what_is_missing_in_every_round_is_an_error(unchanged: Database) -> None:
-    """The first statement that lacks something still is the one to be mended."""
-    found = failure(unchanged.url, "create view w as select 1 from v;create view v as select nope")
+    """The statement to be mended is the one that lacks what no file declares."""
+    found = failure(
+        unchanged.url,
+        "create view w as select 1 from public.v; create view x as select f();",
+        "create function f() returns int begin atomic select a from v; end;\n"
+        "create view v as select 1 as a from nope",
+    )
 
-    assert (found.line, found.column, found.message) == (1, 32, 'relation "v" does not exist')
+    assert (found.path, found.line, found.column) == ("schema/2.sql", 2, 37)
+    assert found.message == 'relation "nope" does not exist'
 
 
 # extensions, and what is not declared
@@ -380,6 +386,9 @@ def test_an_extension_that_is_missing_is_made_in_the_shadow(unchanged: Database)
         "create table t (a old)",
         "create table t (a old[])",
         "create table t (a int default old_f())",
+        "comment on type old is 'x'",
+        "grant execute on function old_f() to pg_monitor",
+        "alter type old add value 'b'",
     ],
 )
 def test_what_is_used_must_be_declared(unchanged: Database, text: str) -> None:

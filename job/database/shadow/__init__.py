@@ -14,8 +14,9 @@ from job.database.connection import connect_beside
 from job.database.failure import is_lock_failure
 from job.database.shadow.guards import hazards, rights_lacking
 from job.database.shadow.limits import Elsewhere, Limits, Request, ShadowFacts
+from job.database.shadow.pins import PINNED
 from job.database.shadow.survey import Survey, survey
-from job.database.shadow.swap import PINNED, Swap, read_by_swap
+from job.database.shadow.swap import Swap, read_by_swap
 from job.database.shadow.temporary import read_in_temporary_database
 from job.database.wire import Connection
 from job.endpoint import Endpoint

@@ -7,7 +7,7 @@ is, and outlive the rollback.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -18,6 +18,7 @@ from job.exit_codes import ExitCode
 from job.plan import Failure
 from job.statements.desired import DesiredStatement
 from job.statements.qualifiers import Qualified
+from job.statements.targets import Name
 
 # What may be missing only because it comes later: 42P01 and its like, a key before what it refers
 # to (42830), a view before the primary key by which it groups (42803).
@@ -103,12 +104,12 @@ def straight(statements: Sequence[Ready], mark: str) -> Block:
     return Block(writer.text, mark, tuple(statements), tuple(writer.starts))
 
 
-def in_rounds(statements: Sequence[Ready], mark: str) -> Block:
+def in_rounds(statements: Sequence[Ready], mark: str, names: Iterable[Name]) -> Block:
     """Return a block that runs the statements in whatever order works, starting with the given.
 
     Each round runs again what lacked something in the round before, and must get on: first as it
-    is, then by not checking one function's body. The first statement that still lacks something
-    fails.
+    is, then by not checking one function's body. Then the first statement fails that lacks
+    something else than the files' own `names`: those may lack because it does.
     """
     writer = _Writer(mark, statements)
     writer.add(" declare\n texts text[] := array[")
@@ -120,12 +121,13 @@ def in_rounds(statements: Sequence[Ready], mark: str) -> Block:
         str(i) for i, r in enumerate(statements) if r.statement.node == "create_function_stmt"
     ]
     missing = " or ".join(f"sqlstate '{code}'" for code in ORDER_CODES)
-    names = ", ".join(literal(code) for code in NAME_CODES)
+    unchecked = ", ".join(literal(code) for code in NAME_CODES)
     writer.add(
         f"]::text[];\n paths text[] := array[{paths}]::text[];\n"
         f" functions int[] := array[{', '.join(functions)}]::int[];\n"
         f" todo int[] := array[{', '.join(str(i) for i in range(len(statements)))}]::int[];\n"
         f" codes text[] := pg_catalog.array_fill(''::text, array[{max(len(statements), 1)}]);\n"
+        f" said text[] := codes; names text[] := array[{_as_said(names)}]::text[]; j int;\n"
         f""" again int[]; i int := 0; has_passed bool;
 begin
 loop
@@ -137,6 +139,7 @@ loop
     exception when {missing} then
       again := pg_catalog.array_append(again, i);
       codes[i + 1] := sqlstate;
+      said[i + 1] := sqlerrm;
     end;
   end loop;
   exit when pg_catalog.cardinality(again) = 0;
@@ -145,7 +148,7 @@ loop
     {_set("check_function_bodies", "off")}
     foreach i in array again loop
       continue when has_passed or pg_catalog.array_position(functions, i) is null
-        or codes[i + 1] not in ({names});
+        or codes[i + 1] not in ({unchecked});
       begin
         perform pg_catalog.set_config('search_path', paths[i + 1], true);
         execute texts[i + 1];
@@ -159,6 +162,14 @@ loop
     {_set("check_function_bodies", "on")}
     if not has_passed then
       i := again[1];
+      foreach j in array again loop
+        if not exists (
+          select from pg_catalog.unnest(names) n where pg_catalog.strpos(said[j + 1], n) > 0
+        ) then
+          i := j;
+          exit;
+        end if;
+      end loop;
       perform pg_catalog.set_config('search_path', paths[i + 1], true);
       execute texts[i + 1];
     end if;
@@ -223,6 +234,16 @@ def _offset(block: Block, index: int, error: psycopg.Error) -> int | None:
     if within == 0 and offset >= start:
         offset -= start
     return offset if within >= 0 and offset <= len(sent) else None
+
+
+def _as_said(names: Iterable[Name]) -> str:
+    """Return the names as the server writes them into its messages, of relations and functions."""
+    forms = (
+        form
+        for schema, name in sorted(names)
+        for form in (f'"{name}"', f'"{schema}.{name}"', f" {name}(", f" {schema}.{name}(")
+    )
+    return ", ".join(literal(form) for form in forms)
 
 
 def _set(name: str, value: str) -> str:

@@ -22,6 +22,7 @@ from job.database.shadow.block import (
     straight,
 )
 from job.database.shadow.limits import Limits, ShadowFacts
+from job.database.shadow.pins import pins_sql
 from job.database.shadow.running import Loaded, run_block
 from job.database.shadow.survey import Dressing, LiveSchema, Survey
 from job.database.shadow.undeclared import undeclared
@@ -35,16 +36,6 @@ from job.statements.qualifiers import qualify
 
 APPLICATION = "predeploy shadow"
 _BATCH = 500
-# How values are printed in facts; who compares with facts of the live side pins the same there.
-PINNED = {
-    "search_path": "",
-    "DateStyle": "ISO, MDY",
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "extra_float_digits": "1",
-    "bytea_output": "hex",
-    "quote_all_identifiers": "off",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +84,7 @@ def _read(conn: Connection, swap: Swap, question: str, limits: Limits) -> Shadow
         opened = _open(conn, swap, limits)
         if isinstance(opened, Failure):
             return opened
-        loaded = _run(conn, in_rounds(in_order, swap.mark))
+        loaded = _run(conn, in_rounds(in_order, swap.mark, swap.desired.names))
     if isinstance(loaded, Failure):
         return loaded
     if told := undeclared(conn, swap.prefix):
@@ -230,12 +221,6 @@ def _uses_undeclared(swap: Swap, told: Sequence[str]) -> Failure:
         remedy="declare it there",
         remains=NOTHING_CHANGED,
     )
-
-
-def pins_sql() -> str:
-    """Return the SELECT that makes the settings of PINNED, local to the transaction."""
-    pins = (f"pg_catalog.set_config({literal(k)}, {literal(v)}, true)" for k, v in PINNED.items())
-    return f"select {', '.join(pins)}"
 
 
 def origin_sql(desired: Desired) -> str:

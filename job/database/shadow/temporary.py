@@ -15,9 +15,10 @@ from job.database import wire
 from job.database.connection import connect_beside
 from job.database.shadow.block import NAME_CODES, ORDER_CODES, Ready, straight
 from job.database.shadow.limits import Request, ShadowFacts, body_not_checked
+from job.database.shadow.pins import pins_sql
 from job.database.shadow.running import Loaded, run_block
 from job.database.shadow.survey import Survey
-from job.database.shadow.swap import APPLICATION, dressing_sql, origin_sql, pins_sql, search_path
+from job.database.shadow.swap import APPLICATION, dressing_sql, origin_sql, search_path
 from job.database.transaction import session_sql
 from job.database.wire import Connection, identifier, literal
 from job.endpoint import Endpoint
