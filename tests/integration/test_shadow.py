@@ -143,6 +143,11 @@ def test_facts_come_from_the_shadow_and_nothing_stays(unchanged: Database) -> No
     ]
 
 
+def test_an_empty_file_declares_an_empty_schema(unchanged: Database) -> None:
+    """Nothing of the live schema shines through."""
+    assert [row[:2] for row in rows(unchanged.url, "-- nothing")] == [("schema", "public")]
+
+
 def test_thekeyn_as_owner_without_superuser(database: Database, owner_url: str) -> None:
     """The shipped schema.sql gives the rows that running it gives, schema and rights included."""
     text = (SQL / "schema.sql").read_text()

@@ -202,7 +202,10 @@ def test_live_objects_that_the_files_do_not_declare_are_left_alone(text: str, to
 @pytest.mark.parametrize("schema", ["pg_catalog", "information_schema", "predeploy", "pg_temp"])
 def test_schemas_of_others_are_never_managed(schema: str) -> None:
     """Neither PostgreSQL's nor the ledger's is swapped."""
-    assert complaint(f"create table {schema}.t ()").endswith("declare nothing in it")
+    for text in (f"create table {schema}.t ()", f"create schema {schema}"):
+        message = complaint(f"create type a as (); {text}")
+
+        assert message.startswith(f"1.sql:1:22: schema {schema} belongs to ")
 
 
 def test_without_a_declaration_public_is_managed() -> None:

@@ -189,7 +189,7 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
     exit_code = exit_code_of(sqlstate, ExitCode.BAD_SOURCES)
     message = error.diag.message_primary or "the server said nothing about it"
     if index is None:
-        return Failure(exit_code, "", 0, 0, sqlstate, message, remedy=remedy_for(error))
+        return Failure(exit_code, "schema.sql", 0, 0, sqlstate, message, remedy=remedy_for(error))
     statement = block.statements[index].statement
     line, column = _place(block, index, error)
     return Failure(

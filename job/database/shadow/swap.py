@@ -114,9 +114,8 @@ def _open(conn: Connection, swap: Swap, limits: Limits) -> Failure | None:
     _require_open(conn, answer.error)
     if answer.error is None:
         return None
-    nothing = Block("", swap.mark, (), ())
-    failure = failure_in(nothing, answer.error, ())
-    if failure.exit_code is ExitCode.BAD_SOURCES:
+    failure = failure_in(Block("", swap.mark, (), ()), answer.error, ())
+    if failure.exit_code is not ExitCode.TEMPFAIL:
         with wire.translated(conn):
             raise answer.error
     return failure
