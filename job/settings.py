@@ -20,12 +20,19 @@ from job.declaration import (
     read_critical,
     read_tables,
 )
-from job.endpoint import URL_VARIABLES, Endpoint, EndpointError, endpoint_from_environ
+from job.endpoint import (
+    URL_VARIABLES,
+    Endpoint,
+    EndpointError,
+    endpoint_from_environ,
+    parse_endpoint,
+)
 from job.errors import SettingsError
 from job.secret import Secret
 
 ADMIN_VARIABLES = ("ADMIN_USERNAME", "ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_PASSWORD_HASH")
-FILE_VARIABLES: tuple[str, ...] = (*URL_VARIABLES, "PGPASSWORD", *ADMIN_VARIABLES)
+SHADOW_URL = "PREDEPLOY_SHADOW_URL"
+FILE_VARIABLES: tuple[str, ...] = (*URL_VARIABLES, "PGPASSWORD", *ADMIN_VARIABLES, SHADOW_URL)
 """The variables whose value may stand in the file that `NAME_FILE` names."""
 RELEASE_COMMAND_DEADLINE_S = 270
 """Fly ends a release command after 300 s; the rest is for the report and the roll back."""
@@ -114,6 +121,7 @@ class Settings:
     log_level: LogLevel = LogLevel.INFO
     step_summary_path: Path | None = None
     admin: Admin | None = None
+    shadow: Endpoint | None = None
     critical: tuple[CriticalTable, ...] = ()
     baseline: int | None = None
     accepted: tuple[tuple[str, str], ...] = ()
@@ -121,7 +129,8 @@ class Settings:
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """Return every secret that the run knows of, so that no text holds one."""
-        values = [value for _, value in self.endpoint.parameters]
+        shadow = self.shadow.parameters if self.shadow else ()
+        values = [value for _, value in (*self.endpoint.parameters, *shadow)]
         if self.admin:
             values += [v for v in (self.admin.password, self.admin.password_hash) if v]
         return tuple(value for value in values if isinstance(value, Secret))
@@ -195,6 +204,7 @@ SETTINGS = (
     Setting("PREDEPLOY_ON_DRIFT", "on_drift", partial(_parse_choice, OnDrift), (str,)),
     Setting("PREDEPLOY_DESTRUCTIVE", "destructive", partial(_parse_choice, Destructive), (str,)),
     Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
+    Setting(SHADOW_URL, "shadow", partial(parse_endpoint, SHADOW_URL)),
     Setting("PREDEPLOY_REPORT", "report_path", Path),
     Setting("PREDEPLOY_LOG_FORMAT", "log_format", partial(_parse_choice, LogFormat), (str,)),
     Setting("PREDEPLOY_LOG_LEVEL", "log_level", partial(_parse_choice, LogLevel), (str,)),
@@ -262,6 +272,9 @@ def _from_environ(environ: Mapping[str, str], found: list[str]) -> dict[str, obj
 def _parsed(setting: Setting, text: str, name: str, found: list[str]) -> dict[str, object]:
     try:
         return {setting.field: setting.parse(text)}
+    except EndpointError as error:
+        found.append(str(error))  # it shows nothing of the text, which holds a password
+        return {}
     except ValueError as error:
         found.append(f"{name} is {text!r}; it must be {error}")
         return {}

@@ -13,7 +13,8 @@ from itertools import accumulate
 from job.database import ledger, shape, wire
 from job.database.declared import read_declared
 from job.database.fingerprint import fingerprint_sql
-from job.database.transaction import PINNED, settings_sql
+from job.database.shadow.pins import PINNED
+from job.database.transaction import settings_sql
 from job.database.wire import Answer, Connection, literal
 from job.deadline import Deadline
 from job.declaration import CriticalTable

@@ -29,16 +29,6 @@ _ALWAYS = {
 # is behind a pooler. The role comes first: what follows is ours.
 RESET_ROLE = "reset session authorization; reset role"
 RESET = "reset all; discard temp; discard sequences"
-PINNED = {
-    "search_path": "",
-    "DateStyle": "ISO, MDY",
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "extra_float_digits": "1",
-    "bytea_output": "hex",
-    "quote_all_identifiers": "off",
-}
-"""What facts are read with, so that PostgreSQL prints every name in full and both sides alike."""
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 
 

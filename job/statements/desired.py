@@ -21,11 +21,13 @@ from job.statements.psql_lines import PsqlLineError, without_psql_lines
 from job.statements.targets import Name, changed, described, made, referenced
 from job.statements.whitelist import Verdict, judge, path_of_select, reason
 
-_DEFAULT_SCHEMA = "public"
+DEFAULT_SCHEMA = "public"
 _RELATION_NODES = frozenset(
     ("create_stmt", "view_stmt", "create_foreign_table_stmt", "create_table_as_stmt")
 )
 _TABLE_NODES = _RELATION_NODES - {"view_stmt"}
+# "$user" depends on who runs us; what is declared does not.
+_NO_SCHEMAS = ("", "$user")
 _WITH_KEYS = ("create_stmt", "alter_table_stmt")
 
 
@@ -88,7 +90,11 @@ class _Read:
     @property
     def schemas(self) -> tuple[str, ...]:
         """Where an unqualified name is looked for, and made in the first."""
-        return (_DEFAULT_SCHEMA,) if self.search_path is None else self.search_path
+        return (DEFAULT_SCHEMA,) if self.search_path is None else self.search_path
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        return (self.path, self.statement.line, self.statement.column)
 
     def resolved(self, name: Name) -> Name:
         return (name[0] or next(iter(self.schemas), ""), name[1])
@@ -97,7 +103,7 @@ class _Read:
 @dataclass(slots=True)
 class _Reader:
     findings: list[Finding] = field(default_factory=list)
-    schemas: dict[str, None] = field(default_factory=dict)
+    schemas: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # first mentioned
 
     def refuse(self, path: str, line: int, column: int, why: str, remedy: str = "") -> None:
         message = f"{path}:{line}:{column}: {why}"
@@ -122,9 +128,9 @@ def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desire
         if piece.statement.node in _RELATION_NODES:
             relations.add(name)
         if name[0]:
-            reader.schemas.setdefault(name[0])
-    schemas = tuple(reader.schemas) or (_DEFAULT_SCHEMA,)
-    _refuse_reserved(found, schemas, ledger_schema, reader)
+            reader.schemas.setdefault(name[0], piece.place)
+    schemas = tuple(reader.schemas) or (DEFAULT_SCHEMA,)
+    _refuse_reserved(ledger_schema, reader)
     for piece in found:
         _check_reach(piece, schemas, relations, reader)
     statements = tuple(s for piece in found for s in _prepared(piece, schemas, relations))
@@ -162,7 +168,8 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[_Read]:
             case Verdict.RUN:
                 yield _Read(path, statement, stmt, search_path)
             case Verdict.SKIP if statement.node == "create_schema_stmt":
-                reader.schemas.setdefault(stmt.schemaname)
+                place = (path, statement.line, statement.column)
+                reader.schemas.setdefault(stmt.schemaname, place)
             case None:
                 what = f"{statement.what} in a schema file"
                 why = reason(statement)
@@ -176,8 +183,7 @@ def _check_reach(
     node, stmt = piece.statement.node, piece.stmt
 
     def refuse(name: str, why: str) -> None:
-        place = (piece.path, piece.statement.line, piece.statement.column)
-        reader.refuse(*place, f"{piece.statement.what} concerns {name}, {why}")
+        reader.refuse(*piece.place, f"{piece.statement.what} concerns {name}, {why}")
 
     for schema, name in changed(node, stmt):
         if schema and schema not in schemas:
@@ -208,21 +214,11 @@ def _resolves(piece: _Read, name: str, relations: set[Name]) -> bool:
     return any((schema, name) in relations for schema in piece.schemas)
 
 
-def _refuse_reserved(
-    found: Sequence[_Read], schemas: Iterable[str], ledger_schema: str, reader: _Reader
-) -> None:
-    for schema in schemas:
+def _refuse_reserved(ledger_schema: str, reader: _Reader) -> None:
+    for schema, place in reader.schemas.items():
         if schema.startswith("pg_") or schema in ("information_schema", ledger_schema):
-            first = next((p for p in found if _makes_in(p, schema)), None)
-            place = (first.path, first.statement.line, first.statement.column) if first else None
             whose = "predeploy" if schema == ledger_schema else "PostgreSQL"
-            why = f"schema {schema} belongs to {whose}; declare nothing in it"
-            reader.refuse(*(place or ("schema", 1, 1)), why)
-
-
-def _makes_in(piece: _Read, schema: str) -> bool:
-    name = made(piece.statement.node, piece.stmt)
-    return name is not None and piece.resolved(name)[0] == schema
+            reader.refuse(*place, f"schema {schema} belongs to {whose}; declare nothing in it")
 
 
 def _prepared(
@@ -295,8 +291,8 @@ def _without_concurrently(text: str) -> str:
     """Blank the word, which cannot be used in a transaction; offsets stay as they are."""
     raw = text.encode()
     token = next(t for t in postgast.scan(text).tokens if t.token == pb.CONCURRENTLY)
-    blank = b" " * (token.end - token.start)
-    return (raw[: token.start] + blank + raw[token.end :]).decode()
+    start, end = int(token.start), int(token.end)
+    return (raw[:start] + b" " * (end - start) + raw[end:]).decode()
 
 
 def _without_rows(text: str) -> str:
@@ -317,8 +313,8 @@ def _path_of(node: str, stmt: Any) -> tuple[str, ...] | None:
         return _names_in(path_of_select(stmt) or "")
     if stmt.kind != pb.VAR_SET_VALUE:
         return None
-    names = tuple(arg.a_const.sval.sval for arg in stmt.args)
-    return tuple(name for name in names if name)
+    names = (arg.a_const.sval.sval for arg in stmt.args)
+    return tuple(name for name in names if name not in _NO_SCHEMAS)
 
 
 def _names_in(text: str) -> tuple[str, ...]:
@@ -326,11 +322,10 @@ def _names_in(text: str) -> tuple[str, ...]:
     raw = text.encode()
     tokens = postgast.scan(text).tokens
     words = [raw[t.start : t.end].decode() for t in tokens if t.token != pb.ASCII_44]
-    return tuple(
-        word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()
-        for word in words
-        if word != '""'
+    names = (
+        word[1:-1].replace('""', '"') if word.startswith('"') else word.lower() for word in words
     )
+    return tuple(name for name in names if name not in _NO_SCHEMAS)
 
 
 def _own(found: Iterable[_Read], node: str) -> Iterator[str]:

@@ -134,6 +134,14 @@ def test_the_search_path_is_the_files_own() -> None:
     assert found.schemas == ("public", "app", "D")
 
 
+def test_whose_schema_comes_first_is_nobodys() -> None:
+    """What "$user" means depends on who runs us; it is left out of a path."""
+    found = desired('set search_path = "$user", app; create table t (); alter table t add a int')
+
+    assert texts(found)[0] == "create table t ()"
+    assert (found.schemas, found.statements[0].search_path) == (("app",), ("app",))
+
+
 def test_concurrently_is_taken_out_in_its_place() -> None:
     """An index is built in the transaction, and the server's positions still fit the file."""
     text = "create index /* concurrently */ concurrently i on t (a)"
@@ -194,7 +202,10 @@ def test_live_objects_that_the_files_do_not_declare_are_left_alone(text: str, to
 @pytest.mark.parametrize("schema", ["pg_catalog", "information_schema", "predeploy", "pg_temp"])
 def test_schemas_of_others_are_never_managed(schema: str) -> None:
     """Neither PostgreSQL's nor the ledger's is swapped."""
-    assert complaint(f"create table {schema}.t ()").endswith("declare nothing in it")
+    for text in (f"create table {schema}.t ()", f"create schema {schema}"):
+        message = complaint(f"create type a as (); {text}")
+
+        assert message.startswith(f"1.sql:1:22: schema {schema} belongs to ")
 
 
 def test_without_a_declaration_public_is_managed() -> None:

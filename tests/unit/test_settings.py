@@ -84,6 +84,11 @@ EXAMPLES = [
     ("PREDEPLOY_ON_DRIFT", "warn", OnDrift.WARN),
     ("PREDEPLOY_DESTRUCTIVE", "allow", Destructive.ALLOW),
     ("PREDEPLOY_LEDGER_SCHEMA", "ledger_2", "ledger_2"),
+    (
+        "PREDEPLOY_SHADOW_URL",
+        "postgresql://joe:QQQQ@scratch/s",
+        parse_endpoint("PREDEPLOY_SHADOW_URL", "postgresql://joe:QQQQ@scratch/s"),
+    ),
     ("PREDEPLOY_REPORT", "out/report.json", Path("out/report.json")),
     ("PREDEPLOY_LOG_FORMAT", "pretty", LogFormat.PRETTY),
     ("PREDEPLOY_LOG_LEVEL", "DEBUG", LogLevel.DEBUG),
@@ -392,7 +397,7 @@ def test_password_and_hash_together_are_a_problem() -> None:
 
 
 def test_the_variables_that_may_stand_in_files() -> None:
-    expected = ("PGPASSWORD", *ADMIN, "ADMIN_PASSWORD_HASH")
+    expected = ("PGPASSWORD", *ADMIN, "ADMIN_PASSWORD_HASH", "PREDEPLOY_SHADOW_URL")
 
     assert (*URL_VARIABLES, *expected) == FILE_VARIABLES
 
@@ -596,3 +601,13 @@ def test_a_settings_value_can_be_made_by_hand() -> None:
     made = Settings(endpoint=Endpoint("DATABASE_URL", ()), sql_dir=SQL)
 
     assert made.identity == (("ledger_schema", "predeploy"),)
+
+
+def test_a_bad_shadow_url_shows_nothing_of_its_password() -> None:
+    """It is an endpoint as the other one, and its password is a secret of the run."""
+    (problem,) = problems_of({"PREDEPLOY_SHADOW_URL": "postgresql://joe:QQQQ@h/d?nonsense=1"})
+    settings = parsed({"PREDEPLOY_SHADOW_URL": "postgresql://joe:QQQQ2@h/d"})
+
+    assert problem.startswith("PREDEPLOY_SHADOW_URL")
+    assert "QQQQ" not in problem
+    assert "QQQQ2" in [secret.reveal() for secret in settings.secrets]

@@ -9,51 +9,125 @@ from dataclasses import replace
 import structlog
 import tenacity
 
+from job.database import wire
+from job.database.connection import connect_beside
 from job.database.failure import is_lock_failure
 from job.database.shadow.guards import hazards, rights_lacking
-from job.database.shadow.limits import Limits, ShadowFacts
-from job.database.shadow.survey import survey
+from job.database.shadow.limits import Elsewhere, Limits, Request, ShadowFacts
+from job.database.shadow.pins import PINNED
+from job.database.shadow.survey import Survey, survey
 from job.database.shadow.swap import Swap, read_by_swap
+from job.database.shadow.temporary import read_in_temporary_database
 from job.database.wire import Connection
+from job.endpoint import Endpoint
 from job.errors import DatabaseRefusedError, NotObtainedError
+from job.exit_codes import ExitCode
 from job.plan import Failure, Finding
 from job.statements.desired import Desired
 
-__all__ = ["Limits", "ShadowFacts", "read_shadow"]
+__all__ = ["PINNED", "Elsewhere", "Limits", "ShadowFacts", "read_shadow"]
 
 log = structlog.get_logger()
 
 
 def read_shadow(
-    conn: Connection, desired: Desired, question: str, limits: Limits
+    conn: Connection,
+    desired: Desired,
+    question: str,
+    limits: Limits,
+    elsewhere: Elsewhere | None = None,
 ) -> ShadowFacts | Failure:
-    """Load `desired` into a shadow on an idle connection and return the rows of `question`.
+    """Load `desired` into a shadow and return the rows of `question`; `conn` is idle.
 
-    `question` is one query; it is run with the settings of `PINNED`. A failure says what the
-    server complained of (65) or lacked (75, 77). Raises DatabaseRefusedError (76, 77) when no
-    shadow can be made here, naming why; NotObtainedError (75) when locks could not be had within
-    the budget; InternalError (70) when a live schema is not what it was. Nothing is left behind.
+    `question` is one query; it is run with the settings of `PINNED`. The shadow is a swap of the
+    managed schemas; where rights, size or event triggers speak against it, it is made `elsewhere`,
+    and a finding says why. A failure says what the server complained of (65) or lacked (75, 77).
+
+    Raises DatabaseRefusedError (76, 77) when no shadow can be made, naming why; NotObtainedError
+    (75) when locks could not be had within the budget; InternalError (70) when a live schema is
+    not what it was. Nothing is left behind.
     """
+    request = Request(desired, question, limits)
     seen = survey(conn, desired.schemas)
-    swap = Swap(desired, seen, _free_prefix(desired))
-    database, role = conn.info.dbname, conn.info.user
-    found = (*rights_lacking(seen, role, database), *hazards(seen, desired, swap.prefix))
-    _raise_first(found)
+    prefix = _free_prefix(desired)
+    found = _obstacles(conn, seen, desired, prefix)
+    stopping = tuple(f for f in found if f.exit_code is not None)
+    if not stopping:
+        swap = Swap(desired, seen, prefix, seen.dressings)
+        return _with(found, _swap_patiently(conn, swap, request))
+    if elsewhere and elsewhere.scratch:
+        note = _reason("the scratch database of PREDEPLOY_SHADOW_URL", stopping)
+        outcome = _read_in_scratch(conn, elsewhere.scratch, seen, request)
+        return _with((note,), outcome)
+    if elsewhere and seen.may_create_databases:
+        note = _reason("a temporary database", stopping)
+        outcome = read_in_temporary_database(conn, elsewhere.live, seen, request)
+        return _with((note,), outcome)
+    raise _refused(stopping)
 
+
+def _obstacles(
+    conn: Connection, seen: Survey, desired: Desired, prefix: str
+) -> tuple[Finding, ...]:
+    rights = rights_lacking(seen, conn.info.user, conn.info.dbname)
+    return (*rights, *hazards(seen, desired, prefix))
+
+
+def _read_in_scratch(
+    conn: Connection, scratch: Endpoint, seen: Survey, request: Request
+) -> ShadowFacts | Failure:
+    """Swap the schemas of a database that nobody else uses, and roll it back there."""
+    desired = request.desired
+    with wire.closing(connect_beside(scratch)) as other:
+        ours, theirs = conn.info.server_version // 10000, other.info.server_version // 10000
+        if ours != theirs:
+            raise DatabaseRefusedError(
+                f"{scratch.target} ({scratch.variable}) is PostgreSQL {theirs} and the database "
+                f"{ours}, so they print definitions differently; use a scratch database of the "
+                "same version",
+                exit_code=ExitCode.WRONG_ENDPOINT,
+            )
+        there = survey(other, desired.schemas)
+        prefix = _free_prefix(desired)
+        found = _obstacles(other, there, desired, prefix)
+        stopping = tuple(f for f in found if f.exit_code is not None)
+        if stopping:
+            raise _refused(stopping)
+        swap = Swap(desired, there, prefix, seen.dressings, "scratch database")
+        return _swap_patiently(other, swap, request)
+
+
+def _swap_patiently(conn: Connection, swap: Swap, request: Request) -> ShadowFacts | Failure:
     def log_wait(state: tenacity.RetryCallState) -> None:
         log.info("waiting for a lock to read schema.sql", attempt=state.attempt_number)
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_result(_may_pass_later),
-        stop=lambda _: limits.lock_budget.left_s <= 0,
+        stop=lambda _: request.limits.lock_budget.left_s <= 0,
         wait=tenacity.wait_random_exponential(multiplier=0.25, max=2),
         before_sleep=log_wait,
         retry_error_callback=_give_up,
     )
-    outcome = retrying(read_by_swap, conn, swap, question, limits)
-    if isinstance(outcome, ShadowFacts):
-        return replace(outcome, findings=(*found, *outcome.findings))
-    return outcome
+    return retrying(read_by_swap, conn, swap, request.question, request.limits)
+
+
+def _with(findings: tuple[Finding, ...], outcome: ShadowFacts | Failure) -> ShadowFacts | Failure:
+    if isinstance(outcome, Failure):
+        return outcome
+    return replace(outcome, findings=(*findings, *outcome.findings))
+
+
+def _reason(where: str, stopping: tuple[Finding, ...]) -> Finding:
+    why = "; ".join(f.message for f in stopping)
+    return Finding("shadow-elsewhere", f"schema.sql is read in {where}: {why}", is_note=True)
+
+
+def _refused(stopping: tuple[Finding, ...]) -> DatabaseRefusedError:
+    message = "; ".join(f"{f.message}: {f.remedy}" for f in stopping)
+    return DatabaseRefusedError(
+        f"{message}; or let the role create databases, or set PREDEPLOY_SHADOW_URL",
+        exit_code=stopping[0].exit_code,
+    )
 
 
 def _free_prefix(desired: Desired) -> str:
@@ -62,14 +136,6 @@ def _free_prefix(desired: Desired) -> str:
         prefix = f"__live_{secrets.token_hex(6)}_"
         if not any(prefix.strip("_") in s.text for s in desired.statements):
             return prefix
-
-
-def _raise_first(findings: tuple[Finding, ...]) -> None:
-    stopping = [f for f in findings if f.exit_code is not None]
-    if stopping:
-        first = stopping[0]
-        message = "; ".join(f"{f.message}: {f.remedy}" for f in stopping)
-        raise DatabaseRefusedError(message, exit_code=first.exit_code)
 
 
 def _may_pass_later(outcome: ShadowFacts | Failure) -> bool:

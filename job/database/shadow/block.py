@@ -7,7 +7,7 @@ is, and outlive the rollback.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -18,10 +18,15 @@ from job.exit_codes import ExitCode
 from job.plan import Failure
 from job.statements.desired import DesiredStatement
 from job.statements.qualifiers import Qualified
+from job.statements.targets import Name
 
 # What may be missing only because it comes later: 42P01 and its like, a key before what it refers
 # to (42830), a view before the primary key by which it groups (42803).
 ORDER_CODES = ("42P01", "42883", "42704", "42703", "3F000", "42830", "42803")
+# What a function's body may lack and still be taken over unchecked: a name, but not a column.
+NAME_CODES = ("42P01", "42883", "42704", "3F000")
+_UNSAFE_LABEL = "55P04"
+_USED_LABEL = "write the value into the CREATE TYPE … AS ENUM; then it can be used"
 NOTHING_CHANGED = "nothing was changed: the shadow is always rolled back"
 
 
@@ -60,9 +65,17 @@ class Block:
 
 
 class _Writer:
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str, statements: Sequence[Ready]) -> None:
         self.mark = mark
-        self.text = ""
+        # No statement begins before an offset that could be one within it: `_offset` needs that.
+        self.text = f"do ${mark}$" + " " * max(
+            (
+                len(r.qualified.text)
+                for r in statements
+                if r.statement.node == "create_function_stmt"
+            ),
+            default=0,
+        )
         self.starts: list[int] = []
 
     def add(self, text: str) -> None:
@@ -76,8 +89,8 @@ class _Writer:
 
 def straight(statements: Sequence[Ready], mark: str) -> Block:
     """Return a block that runs the statements once, in order, up to the first that fails."""
-    writer = _Writer(mark)
-    writer.add(f"do ${mark}$ declare i int := 0; begin\n")
+    writer = _Writer(mark, statements)
+    writer.add(" declare i int := 0; begin\n")
     path = None
     for number, ready in enumerate(statements):
         writer.add(f"i := {number};")
@@ -91,15 +104,15 @@ def straight(statements: Sequence[Ready], mark: str) -> Block:
     return Block(writer.text, mark, tuple(statements), tuple(writer.starts))
 
 
-def in_rounds(statements: Sequence[Ready], mark: str) -> Block:
+def in_rounds(statements: Sequence[Ready], mark: str, names: Iterable[Name]) -> Block:
     """Return a block that runs the statements in whatever order works, starting with the given.
 
     Each round runs again what lacked something in the round before, and must get on: first as it
-    is, then by not checking one function's body. The first statement that still lacks something
-    fails.
+    is, then by not checking one function's body. Then the first statement fails that lacks
+    something else than the files' own `names`: those may lack because it does.
     """
-    writer = _Writer(mark)
-    writer.add(f"do ${mark}$ declare\n texts text[] := array[")
+    writer = _Writer(mark, statements)
+    writer.add(" declare\n texts text[] := array[")
     for number, ready in enumerate(statements):
         writer.add("," if number else "")
         writer.quote(ready.qualified.text)
@@ -108,10 +121,13 @@ def in_rounds(statements: Sequence[Ready], mark: str) -> Block:
         str(i) for i, r in enumerate(statements) if r.statement.node == "create_function_stmt"
     ]
     missing = " or ".join(f"sqlstate '{code}'" for code in ORDER_CODES)
+    unchecked = ", ".join(literal(code) for code in NAME_CODES)
     writer.add(
         f"]::text[];\n paths text[] := array[{paths}]::text[];\n"
         f" functions int[] := array[{', '.join(functions)}]::int[];\n"
         f" todo int[] := array[{', '.join(str(i) for i in range(len(statements)))}]::int[];\n"
+        f" codes text[] := pg_catalog.array_fill(''::text, array[{max(len(statements), 1)}]);\n"
+        f" said text[] := codes; names text[] := array[{_as_said(names)}]::text[]; j int;\n"
         f""" again int[]; i int := 0; has_passed bool;
 begin
 loop
@@ -122,6 +138,8 @@ loop
       execute texts[i + 1];
     exception when {missing} then
       again := pg_catalog.array_append(again, i);
+      codes[i + 1] := sqlstate;
+      said[i + 1] := sqlerrm;
     end;
   end loop;
   exit when pg_catalog.cardinality(again) = 0;
@@ -129,7 +147,8 @@ loop
     has_passed := false;
     {_set("check_function_bodies", "off")}
     foreach i in array again loop
-      continue when has_passed or pg_catalog.array_position(functions, i) is null;
+      continue when has_passed or pg_catalog.array_position(functions, i) is null
+        or codes[i + 1] not in ({unchecked});
       begin
         perform pg_catalog.set_config('search_path', paths[i + 1], true);
         execute texts[i + 1];
@@ -143,6 +162,14 @@ loop
     {_set("check_function_bodies", "on")}
     if not has_passed then
       i := again[1];
+      foreach j in array again loop
+        if not exists (
+          select from pg_catalog.unnest(names) n where pg_catalog.strpos(said[j + 1], n) > 0
+        ) then
+          i := j;
+          exit;
+        end if;
+      end loop;
       perform pg_catalog.set_config('search_path', paths[i + 1], true);
       execute texts[i + 1];
     end if;
@@ -162,7 +189,7 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
     exit_code = exit_code_of(sqlstate, ExitCode.BAD_SOURCES)
     message = error.diag.message_primary or "the server said nothing about it"
     if index is None:
-        return Failure(exit_code, "", 0, 0, sqlstate, message, remedy=remedy_for(error))
+        return Failure(exit_code, "schema.sql", 0, 0, sqlstate, message, remedy=remedy_for(error))
     statement = block.statements[index].statement
     line, column = _place(block, index, error)
     return Failure(
@@ -173,7 +200,7 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
         sqlstate=sqlstate,
         message=message,
         detail=error.diag.message_detail or "",
-        remedy=remedy_for(error),
+        remedy=_USED_LABEL if sqlstate == _UNSAFE_LABEL else remedy_for(error),
         statement=" ".join(statement.text.split())[:STATEMENT_SHOWN],
         remains=NOTHING_CHANGED,
     )
@@ -195,18 +222,28 @@ def _place(block: Block, index: int, error: psycopg.Error) -> tuple[int, int]:
 def _offset(block: Block, index: int, error: psycopg.Error) -> int | None:
     """Return the server's position as an offset in the statement that was sent.
 
-    What EXECUTE runs has an internal position, in its own text or in a function's body; the
-    position of a body can be one in the whole message, too.
+    It is internal: in the statement's own text or in a function's body. Where the server finds the
+    body in the message, it counts from the message's start, and still names the statement's text.
     """
-    sent = block.statements[index].qualified.text
+    sent, start = block.statements[index].qualified.text, block.starts[index]
     diag = error.diag
-    if diag.internal_position and diag.internal_query:
-        within = sent.find(diag.internal_query)
-        return within + int(diag.internal_position) - 1 if within >= 0 else None
-    if diag.statement_position:
-        offset = int(diag.statement_position) - 1 - block.starts[index]
-        return offset if 0 <= offset < len(sent) else None
-    return None
+    if not diag.internal_position or not diag.internal_query:
+        return None
+    within = sent.find(diag.internal_query)
+    offset = within + int(diag.internal_position) - 1
+    if within == 0 and offset >= start:
+        offset -= start
+    return offset if within >= 0 and offset <= len(sent) else None
+
+
+def _as_said(names: Iterable[Name]) -> str:
+    """Return the names as the server writes them into its messages, of relations and functions."""
+    forms = (
+        form
+        for schema, name in sorted(names)
+        for form in (f'"{name}"', f'"{schema}.{name}"', f" {name}(", f" {schema}.{name}(")
+    )
+    return ", ".join(literal(form) for form in forms)
 
 
 def _set(name: str, value: str) -> str:

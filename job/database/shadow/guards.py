@@ -60,6 +60,15 @@ def hazards(survey: Survey, desired: Desired, prefix: str) -> tuple[Finding, ...
         for schema in survey.schemas
         if len((prefix + schema.name).encode()) > _LONGEST_NAME
     ]
+    if "plpgsql" not in dict(survey.extensions):
+        findings.append(
+            Finding(
+                "no-plpgsql",
+                "the database has no PL/pgSQL, in which schema.sql is run under guard",
+                "create extension plpgsql",
+                ExitCode.WRONG_ENDPOINT,
+            )
+        )
     return (*findings, *_lock_findings(survey, desired))
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from job.database.wire import Row
 from job.deadline import Deadline
+from job.endpoint import Endpoint
 from job.plan import Finding
+from job.statements.desired import Desired, DesiredStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,26 @@ class Limits:
     lock_timeout_s: float
     lock_budget: Deadline
     deadline: Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where a shadow may be made when the schemas cannot be swapped.
+
+    `live` is the live database, beside which one may be created; `scratch` one that was given.
+    """
+
+    live: Endpoint
+    scratch: Endpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be loaded, what is to be asked there, and how long it may take."""
+
+    desired: Desired
+    question: str
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +50,13 @@ class ShadowFacts:
     origin: int
     provider: str
     findings: tuple[Finding, ...] = ()
+
+
+def body_not_checked(function: DesiredStatement) -> Finding:
+    """Say that a function was made although its body lacks something."""
+    return Finding(
+        "body-not-checked",
+        f"{function.path}:{function.line}: the body of this function uses what the schema files "
+        "do not declare, so it was not checked",
+        "declare what it uses, or see that it is there before the function is called",
+    )

@@ -32,23 +32,39 @@ class LiveSchema:
 
 
 @dataclass(frozen=True, slots=True)
+class Dressing:
+    """A statement that gives an empty schema the comment or one grant that the live one has."""
+
+    schema: str
+    is_grant: bool
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """The live database as far as a shadow depends on it.
 
-    `extension_schemas` hold the extensions, in name order; `members` are the (schema, name) of
-    what belongs to an extension in a managed schema. `event_triggers` are the enabled ones whose
-    function lies in a managed schema, for people. `lock_slots` is the number of sessions that
-    share the lock table, `locks_each` its setting max_locks_per_transaction.
+    `extensions` are (name, schema), in the order of the schemas; `members` are the (schema, name)
+    of what belongs to an extension in a managed schema. `dressings` are of the managed schemas.
+    `event_triggers` are the enabled ones whose function lies in a managed schema, for people.
+    `lock_slots` is the number of sessions that share the lock table, `locks_each` its setting
+    max_locks_per_transaction.
     """
 
     schemas: tuple[LiveSchema, ...]
+    dressings: tuple[Dressing, ...]
     may_create_schemas: bool
-    extensions: frozenset[str]
-    extension_schemas: tuple[str, ...]
+    may_create_databases: bool
+    extensions: tuple[tuple[str, str], ...]
     members: frozenset[Name]
     event_triggers: tuple[str, ...]
     locks_each: int
     lock_slots: int
+
+    @property
+    def extension_schemas(self) -> tuple[str, ...]:
+        """The schemas that have to be on the search_path for extensions, in name order."""
+        return tuple(dict.fromkeys(s for _, s in self.extensions if s != "pg_catalog"))
 
     @property
     def lock_capacity(self) -> int:
@@ -62,15 +78,16 @@ def survey(conn: Connection, schemas: Sequence[str]) -> Survey:
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
-    live, rights, extensions, members, triggers, sizes = (answer.rows(i) for i in range(6))
+    live, dressings, rights, extensions, members, triggers, sizes = map(answer.rows, range(7))
     return Survey(
         schemas=tuple(
             LiveSchema(name or "", int(oid or 0), owner or "", is_ours == "t")
             for name, oid, owner, is_ours in live
         ),
-        may_create_schemas=rights == [("t",)],
-        extensions=frozenset(name or "" for name, _ in extensions),
-        extension_schemas=tuple(dict.fromkeys(s for _, s in extensions if s and s != "pg_catalog")),
+        dressings=tuple(Dressing(n or "", g == "t", sql or "") for n, g, sql in dressings),
+        may_create_schemas=rights[0][0] == "t",
+        may_create_databases=rights[0][1] == "t",
+        extensions=tuple((name or "", schema or "") for name, schema in extensions),
         members=frozenset((schema or "", name or "") for schema, name in members),
         event_triggers=tuple(text or "" for (text,) in triggers),
         locks_each=int(sizes[0][0] or 0),
@@ -92,7 +109,22 @@ def _questions(schemas: Sequence[str]) -> tuple[str, ...]:
         f"""select n.nspname, n.oid, pg_catalog.pg_get_userbyid(n.nspowner),
                    pg_catalog.pg_has_role(n.nspowner, 'usage')
             from pg_catalog.pg_namespace n where {managed} order by n.oid""",
-        "select pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create')",
+        f"""select n.nspname, true, pg_catalog.format('grant %s on schema %I to %s%s',
+                   a.privilege_type, n.nspname,
+                   case when a.grantee = 0 then 'public' else pg_catalog.quote_ident(r.rolname) end,
+                   case when a.is_grantable then ' with grant option' end)
+            from pg_catalog.pg_namespace n
+            cross join pg_catalog.aclexplode(n.nspacl) a
+            left join pg_catalog.pg_roles r on r.oid = a.grantee
+            where a.grantee <> n.nspowner and {managed}
+            union all
+            select n.nspname, false, pg_catalog.format('comment on schema %I is %L', n.nspname,
+                   pg_catalog.obj_description(n.oid, 'pg_namespace'))
+            from pg_catalog.pg_namespace n
+            where pg_catalog.obj_description(n.oid, 'pg_namespace') is not null and {managed}""",
+        """select pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create'),
+                  rolcreatedb or rolsuper
+           from pg_catalog.pg_roles where rolname = current_user""",
         """select e.extname, n.nspname from pg_catalog.pg_extension e
            join pg_catalog.pg_namespace n on n.oid = e.extnamespace
            order by n.nspname""",

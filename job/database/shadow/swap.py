@@ -6,11 +6,9 @@ https://www.postgresql.org/docs/current/sql-alterschema.html
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import psycopg
 from psycopg import pq
 
 from job.database import wire
@@ -24,14 +22,16 @@ from job.database.shadow.block import (
     straight,
 )
 from job.database.shadow.limits import Limits, ShadowFacts
-from job.database.shadow.survey import LiveSchema, Survey
+from job.database.shadow.pins import pins_sql
+from job.database.shadow.running import Loaded, run_block
+from job.database.shadow.survey import Dressing, LiveSchema, Survey
 from job.database.shadow.undeclared import undeclared
-from job.database.transaction import PINNED, settings_sql
-from job.database.wire import Answer, Connection, Row, identifier, literal
+from job.database.transaction import settings_sql
+from job.database.wire import Connection, Row, identifier, literal
 from job.errors import InternalError
 from job.exit_codes import ExitCode
 from job.plan import Failure, Finding
-from job.statements.desired import Desired, DesiredStatement, Turn
+from job.statements.desired import DEFAULT_SCHEMA, Desired, DesiredStatement, Turn
 from job.statements.qualifiers import qualify
 
 APPLICATION = "predeploy shadow"
@@ -43,11 +43,14 @@ class Swap:
     """One swap: what is put into which schemas' place, and how the live ones are called meanwhile.
 
     `prefix` is random and stands nowhere in the files, so that it can be taken out of the facts.
+    `dressings` are the live database's, wherever the swap is made.
     """
 
     desired: Desired
     survey: Survey
     prefix: str
+    dressings: tuple[Dressing, ...]
+    provider: str = "swap"
 
     @property
     def mark(self) -> str:
@@ -81,7 +84,7 @@ def _read(conn: Connection, swap: Swap, question: str, limits: Limits) -> Shadow
         opened = _open(conn, swap, limits)
         if isinstance(opened, Failure):
             return opened
-        loaded = _run(conn, in_rounds(in_order, swap.mark))
+        loaded = _run(conn, in_rounds(in_order, swap.mark, swap.desired.names))
     if isinstance(loaded, Failure):
         return loaded
     if told := undeclared(conn, swap.prefix):
@@ -108,12 +111,11 @@ def _open(conn: Connection, swap: Swap, limits: Limits) -> Failure | None:
     answer = wire.send(
         conn, f"begin isolation level read committed read write; {settings}; {'; '.join(steps)}"
     )
-    _require_open(conn, answer)
+    _require_open(conn, answer.error)
     if answer.error is None:
         return None
-    nothing = Block("", swap.mark, (), ())
-    failure = failure_in(nothing, answer.error, ())
-    if failure.exit_code is ExitCode.BAD_SOURCES:
+    failure = failure_in(Block("", swap.mark, (), ()), answer.error, ())
+    if failure.exit_code is not ExitCode.TEMPFAIL:
         with wire.translated(conn):
             raise answer.error
     return failure
@@ -127,50 +129,48 @@ def _away(swap: Swap, schema: LiveSchema) -> Iterator[str]:
         execute {literal(f"create schema {name} authorization {identifier(schema.owner)}")};
         exception when insufficient_privilege then execute {literal(f"create schema {name}")};
         end ${mark}$"""
-    if schema.name not in swap.desired.own_grants:
-        yield f"""do ${mark}$ declare g record; begin
-            for g in select a.privilege_type, a.is_grantable,
-                       case when r.oid is null then 'public'
-                            else pg_catalog.quote_ident(r.rolname) end who
-                     from pg_catalog.pg_namespace n
-                     cross join pg_catalog.aclexplode(n.nspacl) a
-                     left join pg_catalog.pg_roles r on r.oid = a.grantee
-                     where n.oid = {schema.oid} and a.grantee <> n.nspowner loop
-                execute pg_catalog.format('grant %s on schema %s to %s%s', g.privilege_type,
-                    {literal(name)}, g.who, case when g.is_grantable then ' with grant option' end);
-            end loop; end ${mark}$"""
-    if schema.name not in swap.desired.own_comments:
-        yield f"""do ${mark}$ begin
-            execute pg_catalog.format('comment on schema %s is %L', {literal(name)},
-                pg_catalog.obj_description({schema.oid}, 'pg_namespace')); end ${mark}$"""
+    yield from dressing_sql(swap.desired, swap.dressings, schema.name)
+
+
+def dressing_sql(desired: Desired, dressings: Iterable[Dressing], schema: str) -> Iterator[str]:
+    """Yield the statements that give a shadow schema what the files say nothing about."""
+    for dressing in dressings:
+        own = desired.own_grants if dressing.is_grant else desired.own_comments
+        if dressing.schema == schema and schema not in own:
+            yield dressing.sql
 
 
 def _ready(swap: Swap) -> tuple[tuple[Ready, ...], tuple[Ready, ...]]:
     """Return the statements as they are sent: in order, and the ones that come last."""
     survey, desired = swap.survey, swap.desired
-    members = survey.members - desired.names
     live = {schema.name for schema in survey.schemas}
     where = {s: swap.prefix + s if s in live else s for s in survey.extension_schemas}
+    installed = {name for name, _ in survey.extensions}
+    members = survey.members - desired.names
 
     def ready(statement: DesiredStatement) -> Ready:
-        path = statement.search_path
-        if path is None:
-            path = ("public", *where.values())
-        else:
-            path = (*path, *(where[s] for s in path if where.get(s, s) != s))
-        return Ready(statement, qualify(statement.text, members, swap.prefix), path)
+        qualified = qualify(statement.text, members, swap.prefix)
+        return Ready(statement, qualified, search_path(statement, where))
 
-    run = [s for s in desired.statements if s.extension not in survey.extensions]
+    run = [s for s in desired.statements if s.extension not in installed]
     return (
         tuple(ready(s) for s in run if s.turn is not Turn.LAST),
         tuple(ready(s) for s in run if s.turn is Turn.LAST),
     )
 
 
-_Loaded = tuple[Finding, ...] | Failure
+def search_path(statement: DesiredStatement, where: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a statement's search_path; `where` maps the schemas of extensions to their place.
+
+    Extensions are found without a path of the file's own, or when it names their schema.
+    """
+    path = statement.search_path
+    if path is None:
+        return (DEFAULT_SCHEMA, *where.values())
+    return (*path, *(where[s] for s in path if where.get(s, s) != s))
 
 
-def _load(conn: Connection, statements: Sequence[Ready], mark: str) -> _Loaded:
+def _load(conn: Connection, statements: Sequence[Ready], mark: str) -> Loaded:
     for first in range(0, len(statements), _BATCH):
         outcome = _run(conn, straight(statements[first : first + _BATCH], mark))
         if isinstance(outcome, Failure):
@@ -178,22 +178,10 @@ def _load(conn: Connection, statements: Sequence[Ready], mark: str) -> _Loaded:
     return ()
 
 
-def _run(conn: Connection, block: Block) -> _Loaded:
-    """Run a block; return what is to be said of it, or its failure."""
-    with _hearing(conn) as notices:
-        answer = wire.send(conn, block.sql)
-    _require_open(conn, answer)
-    if answer.error is not None:
-        return failure_in(block, answer.error, notices)
-    return tuple(
-        Finding(
-            "body-not-checked",
-            f"{ready.statement.path}:{ready.statement.line}: the body of this function uses what "
-            "the schema files do not declare, so it was not checked",
-            "declare what it uses, or see that it is there before the function is called",
-        )
-        for ready in block.unchecked(notices)
-    )
+def _run(conn: Connection, block: Block) -> Loaded:
+    outcome = run_block(conn, block)
+    _require_open(conn, isinstance(outcome, Failure))
+    return outcome
 
 
 def _ask(
@@ -208,21 +196,17 @@ def _ask(
     loaded = _load(conn, last, swap.mark)
     if isinstance(loaded, Failure):
         return loaded
-    pins = ", ".join(
-        f"pg_catalog.set_config({literal(k)}, {literal(v)}, true)" for k, v in PINNED.items()
-    )
-    first = literal(swap.desired.schemas[0])
     answer = wire.send(
         conn,
-        f"select {pins};\nselect oid from pg_catalog.pg_namespace where nspname = {first};\n"
-        f"{question}\n;rollback to savepoint predeploy_last",
+        f"{pins_sql()};\n{origin_sql(swap.desired)};\n{question}\n"
+        ";rollback to savepoint predeploy_last",
     )
-    _require_open(conn, answer)
+    _require_open(conn, answer.error)
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
     rows = tuple(_named_back(row, swap.prefix) for row in answer.rows(2))
-    return ShadowFacts(rows, int(answer.rows(1)[0][0] or 0), "swap", findings)
+    return ShadowFacts(rows, int(answer.rows(1)[0][0] or 0), swap.provider, findings)
 
 
 def _uses_undeclared(swap: Swap, told: Sequence[str]) -> Failure:
@@ -238,14 +222,19 @@ def _uses_undeclared(swap: Swap, told: Sequence[str]) -> Failure:
     )
 
 
+def origin_sql(desired: Desired) -> str:
+    """Return the query of the first shadow schema's OID."""
+    name = literal(desired.schemas[0])
+    return f"select oid from pg_catalog.pg_namespace where nspname = {name}"
+
+
 def _named_back(row: Row, prefix: str) -> Row:
     return tuple(None if value is None else value.replace(prefix, "") for value in row)
 
 
-def _require_open(conn: Connection, answer: Answer) -> None:
+def _require_open(conn: Connection, has_failed: object) -> None:
     """Insist that the transaction is open still; were it not, the swap could have been kept."""
-    is_whole = answer.error is None
-    expected = pq.TransactionStatus.INTRANS if is_whole else pq.TransactionStatus.INERROR
+    expected = pq.TransactionStatus.INERROR if has_failed else pq.TransactionStatus.INTRANS
     if conn.pgconn.transaction_status != expected:
         raise InternalError("the shadow's transaction was ended from within")
 
@@ -262,18 +251,3 @@ def _require_unchanged(conn: Connection, swap: Swap) -> None:
             f"the managed schemas are not what they were before schema.sql was read; they are now: "
             f"{names}; rename those that begin with {swap.prefix} back by hand"
         )
-
-
-@contextmanager
-def _hearing(conn: Connection) -> Iterator[list[str]]:
-    """Collect the messages that the server sends beside its results."""
-    heard: list[str] = []
-
-    def listen(diagnostic: psycopg.errors.Diagnostic) -> None:
-        heard.append(diagnostic.message_primary or "")
-
-    conn.add_notice_handler(listen)
-    try:
-        yield heard
-    finally:
-        conn.remove_notice_handler(listen)

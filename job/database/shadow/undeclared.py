@@ -1,48 +1,73 @@
-"""Finds what a shadow took from a live schema without the files declaring it."""
+"""Finds what a shadow took from a live schema, or changed there, without the files declaring it."""
 
 from job.database import wire
+from job.database.shadow.pins import pins_sql
 from job.database.wire import Connection, literal
+
+# Where objects that have a schema are kept, and the column of the schema.
+_CATALOGS = (
+    ("pg_class", "relnamespace"), ("pg_type", "typnamespace"), ("pg_proc", "pronamespace"),
+    ("pg_operator", "oprnamespace"), ("pg_opclass", "opcnamespace"),
+    ("pg_opfamily", "opfnamespace"), ("pg_collation", "collnamespace"),
+    ("pg_conversion", "connamespace"), ("pg_ts_config", "cfgnamespace"),
+    ("pg_ts_dict", "dictnamespace"),
+)  # fmt: skip
 
 
 def undeclared(conn: Connection, prefix: str) -> tuple[str, ...]:
-    """Say what depends on an object of a live schema, renamed to begin with `prefix`.
+    """Say what uses, or changes, an object of a live schema, renamed to begin with `prefix`.
 
     An unqualified name can mean one, since the schemas of extensions are on the search_path; the
     members of extensions are meant to be used so. In the shadow's transaction; ten at most.
     """
-    live = f"left(n.nspname, {len(prefix)}) = {literal(prefix)}"
     objects = " union all ".join(
-        f"select 'pg_catalog.{catalog}'::pg_catalog.regclass::oid, x.oid "
+        f"select 'pg_catalog.{catalog}'::pg_catalog.regclass::oid, x.oid, x.xmin "
         f"from pg_catalog.{catalog} x join pg_catalog.pg_namespace n on n.oid = x.{schema} "
-        f"where {live}"
-        for catalog, schema in (
-            ("pg_class", "relnamespace"), ("pg_type", "typnamespace"),
-            ("pg_proc", "pronamespace"), ("pg_operator", "oprnamespace"),
-            ("pg_opclass", "opcnamespace"), ("pg_opfamily", "opfnamespace"),
-            ("pg_collation", "collnamespace"), ("pg_conversion", "connamespace"),
-            ("pg_ts_config", "cfgnamespace"), ("pg_ts_dict", "dictnamespace"),
-        )
-    )  # fmt: skip
-    # Rows of this transaction are the newest: a subtransaction's id is higher than ours.
+        f"where left(n.nspname, {len(prefix)}) = {literal(prefix)}"
+        for catalog, schema in _CATALOGS
+    )
     rows = wire.ask(
         conn,
-        f"""
-        with live(classid, objid) as ({objects}), extension(classid, objid) as (
-            select classid, objid from pg_catalog.pg_depend where deptype = 'e')
-        select distinct
-            (pg_catalog.pg_identify_object(d.refclassid, d.refobjid, 0)).type,
-            (pg_catalog.pg_identify_object(d.refclassid, d.refobjid, 0)).identity,
-            (pg_catalog.pg_identify_object(d.classid, d.objid, 0)).identity
+        f"""{pins_sql()};
+        with live(classid, objid, xmin) as ({objects}), extension(classid, objid) as (
+            select classid, objid from pg_catalog.pg_depend where deptype = 'e'
+        ), own(classid, objid, xmin) as (
+            select * from live l
+            where (classid, objid) not in (select classid, objid from extension)
+              and not exists (
+                select from pg_catalog.pg_depend i
+                join extension e on e.classid = i.refclassid and e.objid = i.refobjid
+                where i.classid = l.classid and i.objid = l.objid and i.deptype in ('i', 'a')))
+        select distinct pg_catalog.format('%s uses the %s %s',
+            (pg_catalog.pg_identify_object(d.classid, d.objid, 0)).identity, r.type, r.identity)
         from pg_catalog.pg_depend d
-        join live on live.classid = d.refclassid and live.objid = d.refobjid
-        where pg_catalog.age(d.xmin) <= 0
-          and (d.classid, d.objid) not in (select classid, objid from live)
-          and (d.refclassid, d.refobjid) not in (select classid, objid from extension)
-          and not exists (
-            select from pg_catalog.pg_depend i
-            join extension e on e.classid = i.refclassid and e.objid = i.refobjid
-            where i.classid = d.refclassid and i.objid = d.refobjid and i.deptype in ('i', 'a'))
-        order by 1, 2, 3 limit 10""",
+        join own on own.classid = d.refclassid and own.objid = d.refobjid
+        cross join pg_catalog.pg_identify_object(d.refclassid, d.refobjid, 0) r
+        where (d.classid, d.objid) not in (select classid, objid from live)
+          and {_is_of_this_transaction("d.xmin")}
+        union
+        select pg_catalog.format('the %s %s is changed', r.type, r.identity)
+        from own cross join pg_catalog.pg_identify_object(own.classid, own.objid, 0) r
+        where {_is_of_this_transaction("own.xmin")} or exists (
+            select from pg_catalog.pg_description c
+            where c.classoid = own.classid and c.objoid = own.objid
+              and {_is_of_this_transaction("c.xmin")}) or exists (
+            select from pg_catalog.pg_enum e
+            where own.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+              and e.enumtypid = own.objid and {_is_of_this_transaction("e.xmin")})
+        order by 1 limit 10""",
     )
-    texts = [[(text or "").replace(prefix, "") for text in row] for row in rows]
-    return tuple(f"{user} uses the {kind} {used}" for kind, used, user in texts)
+    return tuple((text or "").replace(prefix, "") for (text,) in rows)
+
+
+def _is_of_this_transaction(xmin: str) -> str:
+    """Return an expression: whether we wrote a row, in a subtransaction maybe.
+
+    Ids of subtransactions come after ours, and so do those of others who have committed meanwhile;
+    only our own are visible and in progress.
+    """
+    own = "pg_catalog.pg_current_xact_id()::text::bigint"
+    return (
+        f"case when pg_catalog.age({xmin}) <= 0 then pg_catalog.pg_xact_status("
+        f"({own} - pg_catalog.age({xmin}))::text::xid8) = 'in progress' else false end"
+    )

@@ -1,0 +1,197 @@
+"""The temporary database: a shadow where the live schemas cannot be swapped.
+
+It is made beside the live database from template0, loaded in transactions small enough for the
+lock table, asked, and dropped. What a killed run leaves is dropped by the next one, by its name.
+https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
+"""
+
+import math
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from job.database import wire
+from job.database.connection import connect_beside
+from job.database.shadow.block import NAME_CODES, ORDER_CODES, Ready, straight
+from job.database.shadow.limits import Request, ShadowFacts, body_not_checked
+from job.database.shadow.pins import pins_sql
+from job.database.shadow.running import Loaded, run_block
+from job.database.shadow.survey import Survey
+from job.database.shadow.swap import APPLICATION, dressing_sql, origin_sql, search_path
+from job.database.transaction import session_sql
+from job.database.wire import Connection, identifier, literal
+from job.endpoint import Endpoint
+from job.plan import Failure, Finding
+from job.statements.desired import Desired, Turn
+from job.statements.qualifiers import Qualified
+
+PROVIDER = "temporary database"
+NAME_BEGINS = "predeploy_shadow_"
+_ORPHAN_AFTER_S = 3600
+_SHARE_OF_LOCKS = 0.1
+_LOCKS_OF_A_STATEMENT = 18
+_BATCH = 500
+_UNMANAGED = (
+    "a temporary database holds only what the schema files declare; for keys to other schemas the "
+    "role must own the managed ones, so that they can be swapped"
+)
+
+
+def read_in_temporary_database(
+    conn: Connection, endpoint: Endpoint, seen: Survey, request: Request
+) -> ShadowFacts | Failure:
+    """Load the files into a database of our own, ask `question` there, and drop it.
+
+    Raises DatabaseRefusedError when there is no connection for it. A run that is killed leaves the
+    database behind for the next one to drop.
+    """
+    _sweep(conn)
+    name = f"{NAME_BEGINS}{int(time.time()):08x}_{secrets.token_hex(4)}"
+    wire.ask(conn, _create_sql(conn, name))
+    try:
+        parameters = {**dict(endpoint.parameters), "dbname": name}
+        beside = replace(endpoint, parameters=tuple(sorted(parameters.items())))
+        with wire.closing(connect_beside(beside)) as shadow:
+            return _read(shadow, seen, request)
+    finally:
+        wire.roll_back(conn)
+        wire.ask(conn, f"drop database if exists {identifier(name)} with (force)")
+
+
+def _sweep(conn: Connection) -> None:
+    """Drop what runs that were killed have left: ours, old, and used by nobody."""
+    rows = wire.ask(
+        conn,
+        f"""select d.datname from pg_catalog.pg_database d
+            where d.datname ~ '^{NAME_BEGINS}[0-9a-f]{{8}}_[0-9a-f]{{8}}$'
+              and ('x' || substr(d.datname, {len(NAME_BEGINS) + 1}, 8))::bit(32)::bigint
+                  < extract(epoch from now()) - {_ORPHAN_AFTER_S}
+              and pg_catalog.pg_has_role(d.datdba, 'usage')
+              and not exists (select from pg_catalog.pg_stat_activity a where a.datid = d.oid)""",
+    )
+    for (name,) in rows:
+        wire.ask(conn, f"drop database if exists {identifier(name or '')}")
+
+
+def _create_sql(conn: Connection, name: str) -> str:
+    """Return the CREATE DATABASE: bounds of partitions are compared by the live collation."""
+    ((encoding, collate, ctype),) = wire.ask(
+        conn,
+        """select pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype
+           from pg_catalog.pg_database where datname = pg_catalog.current_database()""",
+    )
+    return (
+        f"create database {identifier(name)} template template0 "
+        f"encoding {literal(encoding or '')} lc_collate {literal(collate or '')} "
+        f"lc_ctype {literal(ctype or '')}"
+    )
+
+
+def _read(shadow: Connection, seen: Survey, request: Request) -> ShadowFacts | Failure:
+    desired, limits = request.desired, request.limits
+    wire.ask(
+        shadow,
+        session_sql(
+            {
+                "application_name": APPLICATION,
+                "statement_timeout": str(math.ceil(limits.deadline.left_s * 1000) + 1),
+                "client_min_messages": "warning",
+                "check_function_bodies": "on",
+            }
+        ),
+    )
+    findings = tuple(_furnish(shadow, desired, seen))
+    where = {schema: schema for schema in seen.extension_schemas}
+    ready = [Ready(s, Qualified(s.text, "", ()), search_path(s, where)) for s in desired.statements]
+    mark = f"predeploy_{secrets.token_hex(6)}"
+    loaded = _load(shadow, [r for r in ready if r.statement.turn is not Turn.LAST], seen, mark)
+    if isinstance(loaded, Failure):
+        return loaded
+    last = _load(shadow, [r for r in ready if r.statement.turn is Turn.LAST], seen, mark)
+    if isinstance(last, Failure):
+        return replace(last, remedy=_UNMANAGED)
+    answer = wire.send(
+        shadow,
+        f"begin isolation level repeatable read read only; {pins_sql()};\n{origin_sql(desired)};\n"
+        f"{request.question}\n;rollback",
+    )
+    if answer.error is not None:
+        with wire.translated(shadow):
+            raise answer.error
+    origin = int(answer.rows(2)[0][0] or 0)
+    return ShadowFacts(tuple(answer.rows(3)), origin, PROVIDER, (*findings, *loaded))
+
+
+def _furnish(shadow: Connection, desired: Desired, seen: Survey) -> Iterator[Finding]:
+    """Make the schemas and the extensions; an extension that cannot be made here is told."""
+    for schema in desired.schemas:
+        name = identifier(schema)
+        dressed = dressing_sql(desired, seen.dressings, schema)
+        bare = (f"create schema if not exists {name}", f"revoke all on schema {name} from public")
+        wire.ask(shadow, "; ".join((*bare, *dressed)))
+    for extension, schema in seen.extensions:
+        if schema != "pg_catalog":
+            wire.ask(shadow, f"create schema if not exists {identifier(schema)}")
+        answer = wire.send(
+            shadow,
+            f"create extension if not exists {identifier(extension)} "
+            f"schema {identifier(schema)} cascade",
+        )
+        if answer.error is not None:
+            yield Finding(
+                "no-extension",
+                f"extension {extension} could not be made in the temporary database: "
+                f"{answer.error.diag.message_primary}",
+                "where schema.sql uses it, make the role owner of the managed schemas",
+            )
+
+
+def _load(shadow: Connection, statements: Sequence[Ready], seen: Survey, mark: str) -> Loaded:
+    """Load in order; from the first batch on in which something is missing, in rounds."""
+    room = int(seen.lock_capacity * _SHARE_OF_LOCKS / _LOCKS_OF_A_STATEMENT)
+    size = max(1, min(_BATCH, room))
+    for first in range(0, len(statements), size):
+        outcome = run_block(shadow, straight(statements[first : first + size], mark))
+        if isinstance(outcome, Failure):
+            if outcome.sqlstate not in ORDER_CODES:
+                return outcome
+            return _load_in_rounds(shadow, statements[first:], mark)
+    return ()
+
+
+def _load_in_rounds(shadow: Connection, statements: Sequence[Ready], mark: str) -> Loaded:
+    """Load one by one, again what lacked something, as long as each round gets on."""
+    todo, findings = list(statements), []
+    while todo:
+        lacking: list[tuple[Ready, Failure]] = []
+        for ready in todo:
+            outcome = run_block(shadow, straight([ready], mark))
+            if isinstance(outcome, Failure):
+                if outcome.sqlstate not in ORDER_CODES:
+                    return outcome
+                lacking.append((ready, outcome))
+        if len(lacking) == len(todo):
+            passed = _without_checking(shadow, lacking, mark)
+            if passed is None:
+                return lacking[0][1]
+            findings.append(body_not_checked(passed.statement))
+            lacking = [pair for pair in lacking if pair[0] is not passed]
+        todo = [ready for ready, _ in lacking]
+    return tuple(findings)
+
+
+def _without_checking(
+    shadow: Connection, lacking: Sequence[tuple[Ready, Failure]], mark: str
+) -> Ready | None:
+    """Make the first function that can be made without a look at its body."""
+    wire.ask(shadow, "set check_function_bodies = off")
+    functions = (
+        ready
+        for ready, failure in lacking
+        if ready.statement.node == "create_function_stmt" and failure.sqlstate in NAME_CODES
+    )
+    made = (r for r in functions if not isinstance(run_block(shadow, straight([r], mark)), Failure))
+    passed = next(made, None)
+    wire.ask(shadow, "set check_function_bodies = on")
+    return passed

@@ -1,0 +1,158 @@
+"""Where the schemas cannot be swapped, the desired state is read in another database."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from job.database.shadow import Elsewhere, ShadowFacts, read_shadow
+from job.endpoint import parse_endpoint
+from job.errors import DatabaseRefusedError
+from job.exit_codes import ExitCode
+from job.plan import Failure
+from tests.conftest import SQL, Database
+from tests.integration.test_shadow import desired, limits, live, question
+
+LEFT = "select count(*) from pg_database where datname like 'predeploy_shadow_%'"
+
+
+@pytest.fixture
+def guest_url(database: Database) -> Iterator[str]:
+    """The URL of a role that may make databases and owns nothing here."""
+    role = f"guest_{database.name}"
+    database.execute(f"create role {role} login createdb")
+    yield database.url.replace("postgres@", f"{role}@")
+    database.execute(f"drop owned by {role}; drop role {role}")
+
+
+def read(url: str, *texts: str, scratch: str = "") -> ShadowFacts | Failure:
+    found = desired(*texts)
+    other = parse_endpoint("PREDEPLOY_SHADOW_URL", scratch) if scratch else None
+    elsewhere = Elsewhere(parse_endpoint("DATABASE_URL", url), other)
+    with psycopg.connect(url, autocommit=True) as conn:
+        return read_shadow(conn, found, question(*found.schemas), limits(), elsewhere)
+
+
+def without_owner(rows: tuple[tuple[str | None, ...], ...]) -> list[tuple[str | None, ...]]:
+    return [row for row in rows if row[0] != "schema"]
+
+
+def test_thekeyn_in_a_temporary_database(database: Database, guest_url: str) -> None:
+    """The rows are the ones that running the file gives; the database is gone afterwards."""
+    text = (SQL / "schema.sql").read_text()
+
+    found = read(guest_url, text)
+    database.execute(text)
+
+    assert isinstance(found, ShadowFacts), found
+    assert found.provider == "temporary database"
+    assert without_owner(found.rows) == without_owner(live(database))
+    assert [f.code for f in found.findings] == ["shadow-elsewhere"]
+    assert database.value(LEFT) == 0
+
+
+def test_extensions_are_made_there_again(database: Database, guest_url: str) -> None:
+    """What the live database has installed can be used without CREATE EXTENSION."""
+    database.execute("create extension citext; revoke usage on schema public from public")
+
+    found = read(guest_url, "create table public.t (a public.citext, b citext)")
+
+    assert isinstance(found, ShadowFacts), found
+    assert without_owner(found.rows) == [
+        ("column", "public.t.a", "public.citext"),
+        ("column", "public.t.b", "public.citext"),
+    ]
+    schemas = [row[2] for row in found.rows if row[0] == "schema"]
+    assert "=U/" not in str(schemas)
+
+
+def test_files_need_no_order_there_either(guest_url: str) -> None:
+    """What is missing comes in a later round; a body that cannot be checked is said."""
+    found = read(
+        guest_url,
+        "create view v as select f() from t;",
+        "create table t (a int); create function f() returns int language sql as 'select nope()';",
+    )
+
+    assert isinstance(found, ShadowFacts), found
+    assert ("column", "public.v.f", "integer") in found.rows
+    assert [f.code for f in found.findings] == ["shadow-elsewhere", "body-not-checked"]
+
+
+def test_errors_have_their_place_there(database: Database, guest_url: str) -> None:
+    """A failure leaves no database behind either."""
+    found = read(guest_url, "create table a ();\ncreate table t (a int,\n b nope)")
+
+    assert isinstance(found, Failure)
+    assert (found.line, found.column, found.exit_code) == (3, 4, ExitCode.BAD_SOURCES)
+    assert database.value(LEFT) == 0
+
+
+def test_many_tables_need_no_large_lock_table(database: Database) -> None:
+    """What would fill the lock table in one transaction is loaded in many."""
+    capacity = int(
+        str(
+            database.value(
+                "select current_setting('max_locks_per_transaction')::int *"
+                " (current_setting('max_connections')::int"
+                " + current_setting('max_prepared_transactions')::int)"
+            )
+        )
+    )
+    tables = capacity // 36 + 10
+    text = "".join(f"create table t{n} (id int primary key);" for n in range(tables))
+
+    found = read(database.url, text)
+
+    assert isinstance(found, ShadowFacts), found
+    assert found.provider == "temporary database"
+    assert sum(row[0] == "column" for row in found.rows) == 2 * tables  # and of the keys
+
+
+def test_what_a_killed_run_left_is_dropped(database: Database, guest_url: str) -> None:
+    """Only old databases of that name which nobody uses."""
+    with psycopg.connect(guest_url, autocommit=True) as conn:
+        conn.execute("create database predeploy_shadow_00000001_0a0b0c0d")
+
+    read(guest_url, "create table t ()")
+
+    assert database.value(LEFT) == 0
+
+
+def test_a_scratch_database_is_left_as_it_was(
+    database: Database, guest_url: str, superuser_url: str
+) -> None:
+    """The files are rolled back there; it may hold whatever it likes."""
+    with psycopg.connect(guest_url, autocommit=True) as conn:
+        name = f"scratch_{database.name}"
+        conn.execute(f'create database "{name}"')
+    url = guest_url.replace(database.name + "/", "").rsplit("/", 1)[0] + f"/{name}"
+    try:
+        with psycopg.connect(url, autocommit=True) as conn:
+            version = conn.info.server_version
+            if version >= 150000:
+                conn.execute("create table public.other ()")
+
+        found = read(guest_url, "create table t (a int)", scratch=url)
+
+        assert isinstance(found, ShadowFacts), found
+        assert found.provider == "scratch database"
+        assert without_owner(found.rows) == [("column", "public.t.a", "integer")]
+        with psycopg.connect(url) as conn:
+            assert conn.execute("select to_regclass('public.t') is null").fetchone() == (True,)
+    finally:
+        with psycopg.connect(superuser_url, autocommit=True) as conn:
+            conn.execute(f'drop database "{name}" with (force)')
+
+
+def test_without_any_way_the_rights_are_named(database: Database) -> None:
+    """Who may neither swap nor make databases is told all three ways out."""
+    role = f"poor_{database.name}"
+    database.execute(f"create role {role} login")
+    try:
+        with pytest.raises(DatabaseRefusedError) as caught:
+            read(database.url.replace("postgres@", f"{role}@"), "create table t ()")
+    finally:
+        database.execute(f"drop role {role}")
+
+    assert "let the role create databases, or set PREDEPLOY_SHADOW_URL" in str(caught.value)
