@@ -8,14 +8,19 @@ from types import MappingProxyType
 
 from job.schema.ddl import literal
 from job.schema.kind import Kind
+from job.schema.kinds.attached import POLICY, RULE, STATISTICS, TRIGGER
 from job.schema.kinds.columns import COLUMN
+from job.schema.kinds.comments import COMMENT
 from job.schema.kinds.constraints import CONSTRAINT
 from job.schema.kinds.entry import Entry
 from job.schema.kinds.indexes import INDEX
+from job.schema.kinds.privileges import DEFAULT_PRIVILEGE, GRANT
+from job.schema.kinds.routines import AGGREGATE, ROUTINE
 from job.schema.kinds.schemas import EXTENSION, SCHEMA
 from job.schema.kinds.sequences import SEQUENCE
 from job.schema.kinds.tables import TABLE
 from job.schema.kinds.types import COMPOSITE, DOMAIN, DOMAIN_CONSTRAINT, ENUM, RANGE
+from job.schema.kinds.unmodelled import UNMODELLED
 from job.schema.kinds.views import MATERIALIZED_VIEW, VIEW
 
 __all__ = ["KINDS", "Entry", "Kind", "facts_sql"]
@@ -40,6 +45,16 @@ KINDS = MappingProxyType(
             CONSTRAINT,
             VIEW,
             MATERIALIZED_VIEW,
+            ROUTINE,
+            AGGREGATE,
+            TRIGGER,
+            RULE,
+            POLICY,
+            STATISTICS,
+            DEFAULT_PRIVILEGE,
+            GRANT,
+            COMMENT,
+            UNMODELLED,
         )
     }
 )

@@ -21,6 +21,7 @@ from job.schema.names import derived
 from job.schema.sides import Sides
 
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
+_LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
 _STABLE = re.compile(r"\b(now|transaction_timestamp|current_setting)\(", re.IGNORECASE)
 _CALL = re.compile(r"[\w\"]+\(")
 
@@ -178,8 +179,7 @@ def _rewrites(column: Fact, sides: Sides) -> str:
         return "it is generated and stored"
     if column.get("identity"):
         return "each row takes a number from its sequence"
-    default = _STABLE.sub("", column.get("default"))
-    if _CALL.search(default):
+    if _CALL.search(_STABLE.sub("", _LITERAL.sub("", column.get("default")))):
         return f"its default {column.get('default')} may differ from row to row"
     constrained = {
         (f.schema, f.relation)

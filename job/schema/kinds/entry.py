@@ -65,6 +65,14 @@ def own(catalog: str, oid: str) -> str:
           and member.objid = {oid} and member.deptype = 'e')"""
 
 
+def alone(catalog: str, oid: str) -> str:
+    """Return a condition: the object was not made along with another, as a range's casts are."""
+    return f"""not exists (
+        select from pg_catalog.pg_depend part
+        where part.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
+          and part.objid = {oid} and part.deptype = 'i')"""
+
+
 def name_of(oid: str) -> str:
     """Return an expression for a relation's quoted, qualified name."""
     return f"""(select pg_catalog.format('%I.%I', rn.nspname, r.relname)
