@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from conftest import Database
 
@@ -127,6 +128,21 @@ create table void (id integer, name text, constraint void_pk primary key (id));
 create index void_name on void (name);
 create view cheap as select id, price from item where price < 5;
 create materialized view totals as select maker, count(*) from item group by maker;
+create function double(n integer) returns integer language sql as 'select n * 2';
+create function stamp() returns trigger language plpgsql as 'begin return new; end';
+create aggregate total (integer) (sfunc = int4pl, stype = integer);
+create trigger stamp before insert on item for each row execute function stamp();
+create constraint trigger late after insert on item for each row execute function stamp();
+create rule keep as on delete to void do instead nothing;
+alter table item enable row level security;
+create policy own on item using (id > 0);
+create statistics pair on code, maker from item;
+comment on table item is 'for sale';
+comment on function double(integer) is 'twice';
+grant select, update (code) on item to pg_monitor;
+grant execute on function double(integer) to pg_monitor;
+revoke execute on function double(integer) from public;
+alter default privileges in schema public grant select on tables to pg_monitor;
 """
 ROWS = """
 insert into maker (name) values ('one'), ('two');
@@ -239,9 +255,52 @@ ADDED = [
             "TOGETHER table public.void",
             "TOGETHER constraint public.void.void_pk",
             "TOGETHER index public.void.void_name",
+            "TOGETHER rule public.void.keep",
         ],
     ),
     ("drop table part_1", ["TOGETHER table public.part_1"]),
+    (
+        "drop function double",
+        [
+            "TOGETHER routine public.double(integer)",
+            "TOGETHER grant public.on double(integer) not to PUBLIC",
+            "AFTER grant public.EXECUTE on double(integer) to pg_monitor",
+            "AFTER comment public.routine double(integer)",
+        ],
+    ),
+    (
+        "create or replace function double(n integer) returns integer language sql as 'select n'",
+        ["TOGETHER routine public.double(integer)"],
+    ),
+    ("drop aggregate total(integer)", ["TOGETHER aggregate public.total(integer)"]),
+    ("drop trigger stamp on item", ["TOGETHER trigger public.item.stamp"]),
+    (
+        """drop trigger stamp on item;
+        create trigger stamp after update on item for each row execute function stamp()""",
+        ["TOGETHER trigger public.item.stamp"],
+    ),
+    ("drop trigger late on item", ["TOGETHER trigger public.item.late"]),
+    ("drop rule keep on void", ["TOGETHER rule public.void.keep"]),
+    (
+        "create or replace rule keep as on delete to void do also nothing",
+        ["TOGETHER rule public.void.keep"],
+    ),
+    (
+        "drop policy own on item; alter table item disable row level security",
+        ["TOGETHER policy public.item.own", "AFTER table public.item"],
+    ),
+    ("drop statistics pair", ["TOGETHER statistics public.item.pair"]),
+    ("comment on table item is null", ["AFTER comment public.item.table"]),
+    ("comment on table item is 'other'", ["AFTER comment public.item.table"]),
+    ("revoke select on item from pg_monitor", ["AFTER grant public.item.SELECT to pg_monitor"]),
+    (
+        "revoke update (code) on item from pg_monitor",
+        ["AFTER grant public.item.UPDATE on code to pg_monitor"],
+    ),
+    (
+        "alter default privileges in schema public revoke select on tables from pg_monitor",
+        ["AFTER default privilege public.SELECT on TABLES to pg_monitor for postgres"],
+    ),
 ]
 
 
@@ -406,6 +465,49 @@ REPORTED = [
         ["DRIFT materialized-view-differs materialized view public.totals"],
     ),
     ("alter table item set unlogged", ["DRIFT table-differs table public.item"]),
+    (
+        "alter table void enable row level security",
+        [
+            "WARNING row-security-extra table public.void",
+        ],
+    ),
+    (
+        """drop function double; create function double(m integer) returns integer
+        language sql as 'select m * 2'; revoke execute on function double(integer) from public;
+        grant execute on function double(integer) to pg_monitor;
+        comment on function double(integer) is 'twice'""",
+        ["DRIFT routine-signature routine public.double(integer)"],
+    ),
+    (
+        "grant execute on function double(integer) to public",
+        [
+            "DRIFT granted-to-public grant public.on double(integer) not to PUBLIC",
+        ],
+    ),
+    ("grant delete on item to pg_monitor; grant select on void to public", []),
+    (
+        """drop aggregate total(integer);
+        create aggregate total(integer) (sfunc = int4mul, stype = integer)""",
+        ["DRIFT aggregate-differs aggregate public.total(integer)"],
+    ),
+    (
+        "alter table item disable trigger stamp",
+        [
+            "DRIFT trigger-enabled trigger public.item.stamp",
+        ],
+    ),
+    (
+        """drop trigger late on item;
+        create constraint trigger late after update on item for each row
+        execute function stamp()""",
+        ["DRIFT trigger-differs trigger public.item.late"],
+    ),
+    ("alter policy own on item using (true)", ["DRIFT policy-differs policy public.item.own"]),
+    (
+        "drop statistics pair; create statistics pair (mcv) on code, maker from item",
+        ["DRIFT statistics-differ statistics public.item.pair"],
+    ),
+    ("create policy more on item using (true); comment on table void is 'x'", []),
 ]
 
 
@@ -424,3 +526,175 @@ def test_what_is_not_additive_is_only_said(
     assert all(report.message and report.remedy for report in found.reports)
     drifts = [r for r in found.reports if r.verdict is Verdict.DRIFT]
     assert all(r.declared and r.live and r.declared != r.live for r in drifts)
+
+
+def test_what_a_missing_part_holds_up_waits_and_fails_nothing(make_database: Make) -> None:
+    """Whatever needs a column that cannot be added is reported, and the rest is added."""
+    desired, live = make_database(), make_database()
+    base = "create table item (id integer primary key); create table note (of integer)"
+    desired.execute(f"""{base};
+        alter table item add kind text not null, add other text;
+        create index on item (kind); create index on item (other);
+        alter table item add unique (kind); alter table item add check (kind <> other);
+        alter table note add kind text references item (kind);
+        create view kinds as select kind from item; create view again as select * from kinds;
+        create function f() returns bigint language sql begin atomic
+            select count(kind) from item; end;
+        create function g() returns bigint language sql as 'select count(kind) from item';
+        comment on column item.kind is 'k'; comment on view again is 'a';
+        grant select (kind) on item to pg_monitor""")
+    live.execute(f"{base}; insert into item values (1)")
+
+    found = differ(facts(desired), live)
+    apply(live, found)
+
+    assert described(found) == [
+        "TOGETHER column public.item.other",
+        "TOGETHER column public.note.kind",
+        "TOGETHER routine public.g()",
+        "ONLINE index public.item.item_other_idx",
+        "NOT_ADDABLE not-null-without-default column public.item.kind",
+        "NOT_ADDABLE waits comment public.again.view",
+        "NOT_ADDABLE waits comment public.item.column kind",
+        "NOT_ADDABLE waits constraint public.item.item_check",
+        "NOT_ADDABLE waits constraint public.item.item_kind_key",
+        "NOT_ADDABLE waits constraint public.note.note_kind_fkey",
+        "NOT_ADDABLE waits grant public.item.SELECT on kind to pg_monitor",
+        "NOT_ADDABLE waits index public.item.item_kind_idx",
+        "NOT_ADDABLE waits routine public.f()",
+        "NOT_ADDABLE waits view public.again",
+        "NOT_ADDABLE waits view public.kinds",
+    ]
+    assert [r.code for r in differ(facts(desired), live).reports if r.code != "waits"] == [
+        "not-null-without-default"
+    ]
+
+
+def test_what_looks_like_a_rename_is_said_and_added(make_database: Make) -> None:
+    """A missing column or table beside one of the same shape may have been renamed."""
+    desired, live = make_database(), make_database()
+    desired.execute("create table a (id integer, title text); create table b (x date, y date)")
+    live.execute("create table a (id integer, name text); create table c (x date, y date)")
+
+    found = differ(facts(desired), live)
+    apply(live, found)
+
+    assert described(found) == [
+        "TOGETHER column public.a.title",
+        "TOGETHER table public.b",
+        "WARNING looks-like-rename column public.a.name",
+        "WARNING looks-like-rename table public.c",
+    ]
+    assert described(differ(facts(desired), live)) == []
+
+
+def test_an_invalid_index_is_built_anew(make_database: Make) -> None:
+    """What a failed build left behind is dropped first, as an index or under a constraint."""
+    desired, live = make_database(), make_database()
+    desired.execute("""create table t (a integer, b integer, constraint b_key unique (b));
+        create unique index a_key on t (a)""")
+    live.execute("create table t (a integer, b integer); insert into t values (1, 1), (1, 1)")
+    for column in ("a", "b"):
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            live.execute(f"create unique index concurrently {column}_key on t ({column})")
+    live.execute(
+        "update t set a = n, b = n from generate_series(1, 2) n where t.ctid = "
+        "format('(0,%s)', n)::tid"
+    )
+
+    found = differ(facts(desired), live)
+    apply(live, found)
+
+    assert described(found) == [
+        "ONLINE index public.t.a_key",
+        "ONLINE constraint public.t.b_key",
+    ]
+    assert described(differ(facts(desired), live)) == []
+    assert live.value("select count(*) from pg_index where not indisvalid") == 0
+
+
+def test_an_interrupted_proof_is_taken_up_again(make_database: Make) -> None:
+    """Whichever statement a run dies after, the next one leads to the same end."""
+    desired = make_database()
+    desired.execute("""create table t (id integer primary key, a integer not null check (a > 0),
+        b integer references t, unique (a))""")
+    wanted = facts(desired)
+    live = make_database()
+    live.execute("create table t (id integer, a integer, b integer); insert into t values (1, 1)")
+    steps = [s for change in differ(wanted, live).changes for s in change.statements]
+
+    for died_after in range(len(steps)):
+        live = make_database()
+        live.execute(
+            "create table t (id integer, a integer, b integer); insert into t values (1, 1)"
+        )
+        with live.connect() as conn:
+            for statement in steps[:died_after]:
+                conn.execute(statement)
+        apply(live, differ(wanted, live))
+        assert described(differ(wanted, live)) == []
+        assert {f for f in facts(live) if "predeploy" not in f.name} == wanted
+
+
+def test_what_is_not_modelled_is_named(make_database: Make) -> None:
+    """Operators, collations, casts, publications and their like are listed, not passed over."""
+    desired, live = make_database(), make_database()
+    desired.execute("""
+        create collation public.plain (locale = 'C');
+        create function public.same(integer, text) returns boolean language sql as 'select true';
+        create operator public.=== (leftarg = integer, rightarg = text, function = public.same);
+        create text search configuration public.mine (copy = simple);
+        create type public.pair as (a integer);
+        create function public.to_pair(integer) returns public.pair language sql as 'select row(1)';
+        create cast (integer as public.pair) with function public.to_pair(integer);
+        create publication all_of_it for all tables""")
+
+    found = differ(facts(desired), live)
+
+    assert [r.object for r in found.reports if r.code == "unmodelled"] == [
+        "unmodelled cast (integer AS public.pair)",
+        "unmodelled public.collation public.plain",
+        "unmodelled public.operator public.===(integer,pg_catalog.text)",
+        "unmodelled public.text search configuration public.mine",
+        "unmodelled publication all_of_it",
+    ]
+
+
+def test_an_extension_is_one_fact_and_its_members_are_none(make_database: Make) -> None:
+    """Only the extension itself is missing, it comes before all else, and its version is told."""
+    desired, live = make_database(), make_database()
+    desired.execute(
+        "create schema app; create extension citext schema app; comment on "
+        "function app.citext_eq is 'x'; grant execute on function app.citext_eq to "
+        "pg_monitor; create table app.t (a app.citext)"
+    )
+
+    found = differ(facts(desired), live)
+    apply(live, found)
+
+    assert described(found) == [
+        "BEFORE extension citext",
+        "TOGETHER schema app",
+        "TOGETHER table app.t",
+    ]
+    assert described(differ(facts(desired), live)) == []
+    live.execute("update pg_extension set extversion = '0.9' where extname = 'citext'")
+    assert described(differ(facts(desired), live)) == ["WARNING extension-differs extension citext"]
+
+
+def test_names_and_texts_are_quoted(make_database: Make) -> None:
+    """Names and texts that try to be SQL stay names and texts."""
+    nasty = """a'; drop table "t" -- \\ %s {}"""
+    name = '"' + nasty.replace('"', '""') + '"'
+    text = "'" + nasty.replace("'", "''") + "'"
+    desired, live = make_database(), make_database()
+    desired.execute(
+        f"""create type {name} as enum ({text}, 'b');
+        create table public."t {nasty.replace('"', '""')}" ({name} {name} default {text});
+        create index {name[:-1]}i" on "t {nasty.replace('"', '""')}" ({name});
+        comment on type {name} is {text}""".encode().decode()
+    )
+
+    apply(live, differ(facts(desired), live))
+
+    assert facts(live) == facts(desired)
