@@ -13,9 +13,15 @@ from job.schema.sides import Sides
 def plan(
     desired: Fact,
     live: Fact | None,  # noqa: ARG001 - every kind is asked the same way
-    sides: Sides,  # noqa: ARG001
+    sides: Sides,
 ) -> Iterator[Change | Report]:
     """Set it, in place of another if need be; a live one that is not declared stays."""
+    what, _, name = desired.name.partition(" ")
+    renamed = sides.renamed.all(Kind.INDEX, Kind.CONSTRAINT, Kind.DOMAIN_CONSTRAINT)
+    if what in {"index", "constraint"} and any(
+        (fact.schema, fact.name) == (desired.schema, name or desired.relation) for fact in renamed
+    ):
+        return  # what is there under another name keeps its own comment
     text = literal(desired.get("text")).strip()
     yield change(desired, Phase.AFTER, f"COMMENT ON {desired.get('on')} IS {text}")
 

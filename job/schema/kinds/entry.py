@@ -16,7 +16,7 @@ from job.schema.sides import Sides
 Outcome = Iterator[Change | Report]
 
 
-def nothing(live: Fact, sides: Sides) -> Iterator[Report]:  # noqa: ARG001 - an entry's default
+def nothing(live: Fact, sides: Sides) -> Outcome:  # noqa: ARG001 - an entry's default
     """Say nothing about what only the live side has: extra objects are invisible."""
     yield from ()
 
@@ -37,7 +37,7 @@ class Entry:
     kind: Kind
     query: str
     plan: Callable[[Fact, Fact | None, Sides], Outcome]
-    undeclared: Callable[[Fact, Sides], Iterator[Report]] = nothing
+    undeclared: Callable[[Fact, Sides], Outcome] = nothing
     is_twin: Callable[[Fact, Fact], bool] = no_twin
 
 

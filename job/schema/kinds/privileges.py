@@ -30,7 +30,7 @@ def plan_grant(
         return
     statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM PUBLIC"
     of = desired.get("of")
-    is_there = any((kind.value, desired.schema, "", of) in sides.live for kind in _NAMED)
+    is_there = any(sides.live.get(kind, desired.schema, "", of) for kind in _NAMED)
     if not is_there:
         yield change(desired, Phase.TOGETHER, statement)
     else:

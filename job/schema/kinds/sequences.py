@@ -46,13 +46,9 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
 
 def _after_column(sequence: Fact, sides: Sides) -> int:
     """Return a place in the order where the owning column is there; a dependency has no OID."""
-    columns = (
-        fact.order
-        for fact in sides.desired.values()
-        if fact.kind == Kind.COLUMN.value
-        and (fact.schema, fact.relation, fact.name) == sequence.listed("owned by")
-    )
-    return max(columns, default=sequence.order) + 1
+    schema, table, name = sequence.listed("owned by")
+    column = sides.desired.get(Kind.COLUMN, schema, table, name)
+    return (column or sequence).order + 1
 
 
 _OWNER = """(

@@ -120,8 +120,7 @@ def plan_domain_constraint(
     alter, name = f"ALTER DOMAIN {relation(desired)}", identifier(desired.name)
     add = f"{alter} ADD CONSTRAINT {name} {desired.get('definition')}"
     if live is None:
-        domain = (Kind.DOMAIN.value, desired.schema, "", desired.relation)
-        if domain not in sides.live:
+        if sides.live.get(Kind.DOMAIN, desired.schema, "", desired.relation) is None:
             not_valid = " NOT VALID" if desired.get("not valid") else ""
             yield change(desired, Phase.TOGETHER, add + not_valid)
         else:
@@ -153,10 +152,7 @@ def plan_composite(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[C
         yield change(desired, Phase.TOGETHER, f"CREATE TYPE {qualified(desired)} AS ({inner})")
         return
     found = json.loads(live.get("attributes") or "[]")
-    is_used = any(
-        fact.kind == Kind.COLUMN.value and live.name in fact.get("type")
-        for fact in sides.live.values()
-    )
+    is_used = any(live.name in fact.get("type") for fact in sides.live.all(Kind.COLUMN))
     if wanted[: len(found)] != found or is_used:
         yield drift(
             desired,
