@@ -118,6 +118,9 @@ create policy own on public.maker for select to public using (id = 1);
 create policy "w r" on public.maker as restrictive for insert to current_user
     with check ("Name" <> 'it''s');
 create statistics app.together (dependencies, ndistinct) on code, price from app."Order ""1""";
+create statistics public.hidden on price, (lower(code)), (price * 2) from app."Order ""1""";
+create statistics app.single on (price * 3) from app."Order ""1""";
+create statistics app.few (mcv) on (price * 3), maker from app."Order ""1""";
 
 grant usage on schema app to public;
 grant select, insert on public.maker to pg_monitor with grant option;

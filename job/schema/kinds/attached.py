@@ -78,10 +78,18 @@ def plan_statistics(
     sides: Sides,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create them; ANALYZE fills them when it next comes by."""
-    if live is None:
-        yield change(desired, Phase.TOGETHER, desired.get("definition"))
-    else:
-        yield drift(desired, live, "statistics-differ", live.get("definition"), _BY_MIGRATION)
+    if live is not None:
+        yield drift(desired, live, "statistics-differ", live.definition, _BY_MIGRATION)
+        return
+    schema = desired.get("in") or identifier(desired.schema)
+    kinds = f" ({desired.get('kinds')})" if desired.get("kinds") else ""
+    subjects = ", ".join((*desired.listed("columns"), *desired.listed("expressions")))
+    yield change(
+        desired,
+        Phase.TOGETHER,
+        f"CREATE STATISTICS {schema}.{identifier(desired.name)}{kinds} ON {subjects} "
+        f"FROM {relation(desired)}",
+    )
 
 
 TRIGGER = Entry(
@@ -133,10 +141,28 @@ POLICY = Entry(
     plan_policy,
 )
 
+_KINDS = """(select pg_catalog.string_agg(k.word, ', ')
+    from (values ('d', 'ndistinct'), ('f', 'dependencies'), ('m', 'mcv')) k(code, word)
+    where k.code::"char" = any (s.stxkind) and pg_catalog.array_length(s.stxkind, 1)
+        < 3 + (s.stxexprs is not null)::int)"""
+# By name: pg_get_statisticsobjdef has them as they stand in the table, which is no difference.
+_COLUMNS = """(select pg_catalog.json_agg(pg_catalog.quote_ident(a.attname) order by a.attname)
+    from pg_catalog.pg_attribute a
+    where a.attrelid = c.oid and a.attnum = any (s.stxkeys))::text"""
+
 STATISTICS = Entry(
     Kind.STATISTICS,
     f"""select n.nspname, c.relname, s.stxname, {
-        attributes(definition="pg_catalog.pg_get_statisticsobjdef(s.oid)")
+        attributes(
+            **{
+                "in": "case when s.stxnamespace <> n.oid then s.stxnamespace::"
+                "pg_catalog.regnamespace::text end"
+            },
+            kinds=_KINDS,
+            columns=_COLUMNS,
+            expressions="pg_catalog.to_json(pg_catalog.pg_get_statisticsobjdef_expressions(s.oid))"
+            "::text",
+        )
     }, {order("s.oid")}
         from pg_catalog.pg_statistic_ext s {OF_RELATION.format("s.stxrelid")}
         where c.relpersistence <> 't' and {own("pg_class", "c.oid")}
