@@ -77,6 +77,7 @@ def drop_sql(fact: Fact) -> str:
         part: '"' + getattr(fact, part).replace('"', '""') + '"'
         for part in ("schema", "relation", "name")
     }
+    parts["schema"] = fact.get("in") or parts["schema"]
     return DROPS[Kind(fact.kind)].format(**parts, signature=fact.name, on=fact.get("on"))
 
 
