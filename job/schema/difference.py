@@ -1,5 +1,6 @@
 """The difference of two schemas: what to run, and what only to say. Pure; nothing is looked up."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ from job.schema.ddl import Change, Phase, Report
 from job.schema.facts import Fact, compare
 from job.schema.kind import Kind
 from job.schema.kinds import KINDS, Entry
-from job.schema.sides import Sides
+from job.schema.sides import Side, Sides
 from job.schema.waiting import hold_back
 
 
@@ -45,11 +46,18 @@ def difference(
     `rows` says of live tables, by identity (`public.users`), whether they hold rows; one that it
     does not know counts as one that does.
     """
-    wanted = {fact.key: fact for fact in desired}
-    found = {fact.key: fact for fact in live}
-    sides = Sides(wanted, found, rows, server_version)
-    compared = compare(wanted.values(), found.values())
+    wanted, found = Side.of(desired), Side.of(live)
+    compared = compare(wanted.facts.values(), found.facts.values())
     twins = dict(_twins(compared.missing, compared.extra))
+    sides = Sides(
+        wanted,
+        found,
+        Side.of(compared.missing),
+        Side.of(compared.extra),
+        Side.of(twins),
+        rows,
+        server_version,
+    )
     missing = tuple(fact for fact in compared.missing if fact not in twins)
     # A twin's name is another, which is no difference; its state (not valid) can be one.
     renamed = tuple(
@@ -83,15 +91,14 @@ def _entry(fact: Fact) -> Entry:
 
 def _twins(missing: Iterable[Fact], extra: Iterable[Fact]) -> Iterator[tuple[Fact, Fact]]:
     """Pair what lacks with what is there under another name: an unnamed index, say."""
-    left = list(extra)
+    left = defaultdict(list)
+    for fact in extra:
+        left[fact.key[:3]].append(fact)
     for fact in missing:
-        is_twin = _entry(fact).is_twin
-        place = (fact.kind, fact.schema, fact.relation)
-        twin = next(
-            (f for f in left if (f.kind, f.schema, f.relation) == place and is_twin(fact, f)), None
-        )
+        nearby = left[fact.key[:3]]
+        twin = next((other for other in nearby if _entry(fact).is_twin(fact, other)), None)
         if twin is not None:
-            left.remove(twin)
+            nearby.remove(twin)
             yield fact, twin
 
 

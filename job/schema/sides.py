@@ -1,29 +1,69 @@
 """The two schemas side by side, as the kinds look at them when they plan."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from job.schema.facts import Fact, Key
 from job.schema.kind import Kind
 
+Group = TypeVar("Group")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One schema's facts, and the ways in which they are looked up."""
+
+    facts: Mapping[Key, Fact]
+    _by_kind: Mapping[str, tuple[Fact, ...]] = field(repr=False)
+    _by_relation: Mapping[tuple[str, str], tuple[Fact, ...]] = field(repr=False)
+
+    @classmethod
+    def of(cls, facts: Iterable[Fact]) -> "Side":
+        """Sort facts into their drawers."""
+        found = sorted(facts, key=lambda fact: fact.key)
+        return cls(
+            {fact.key: fact for fact in found},
+            _grouped(found, lambda fact: fact.kind),
+            _grouped(found, lambda fact: (fact.schema, fact.relation)),
+        )
+
+    def all(self, *kinds: Kind) -> tuple[Fact, ...]:
+        """Return the facts of some kinds, sorted by key within each."""
+        return tuple(fact for kind in kinds for fact in self._by_kind.get(kind.value, ()))
+
+    def on(self, relation: tuple[str, str], *kinds: Kind) -> tuple[Fact, ...]:
+        """Return the facts of some kinds that hang on the relation (schema, name)."""
+        names = {kind.value for kind in kinds}
+        return tuple(fact for fact in self._by_relation.get(relation, ()) if fact.kind in names)
+
+    def get(self, kind: Kind, schema: str, relation: str, name: str = "") -> Fact | None:
+        """Return the fact of that key, if it is there."""
+        return self.facts.get((kind.value, schema, relation, name))
+
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Both sides' facts by key. `rows` says of live tables, by identity, whether they hold rows.
+    """The desired schema and the live one, and what each has that the other has not.
 
-    A table that `rows` does not know counts as one with rows: that is the careful guess.
+    `rows` says of live tables, by identity (`public.users`), whether they hold rows; one that it
+    does not know counts as one that does: that is the careful guess. `renamed` holds the desired
+    facts that are there under another name.
     """
 
-    desired: Mapping[Key, Fact]
-    live: Mapping[Key, Fact]
+    desired: Side
+    live: Side
+    missing: Side
+    undeclared: Side
+    renamed: Side
     rows: Mapping[str, bool]
     server_version: int
 
     def is_new(self, fact: Fact) -> bool:
         """Whether the relation that `fact` hangs on is not there yet."""
-        return not any(
-            (kind.value, fact.schema, fact.relation, "") in self.live
-            for kind in (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW)
+        return not self.live.on(
+            (fact.schema, fact.relation), Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW
         )
 
     def is_plain(self, fact: Fact) -> bool:
@@ -32,18 +72,14 @@ class Sides:
 
     def table_of(self, fact: Fact) -> Fact | None:
         """Return the table that `fact` hangs on, from the live side or else the desired one."""
-        key = (Kind.TABLE.value, fact.schema, fact.relation, "")
-        return self.live.get(key) or self.desired.get(key)
-
-    def missing(self, *kinds: Kind) -> tuple[Fact, ...]:
-        """Return the desired facts of these kinds whose key the live side lacks."""
-        return _of(kinds, (f for key, f in self.desired.items() if key not in self.live))
-
-    def undeclared(self, *kinds: Kind) -> tuple[Fact, ...]:
-        """Return the live facts of these kinds whose key the desired side lacks."""
-        return _of(kinds, (f for key, f in self.live.items() if key not in self.desired))
+        place = (Kind.TABLE, fact.schema, fact.relation)
+        return self.live.get(*place) or self.desired.get(*place)
 
 
-def _of(kinds: tuple[Kind, ...], facts: Iterable[Fact]) -> tuple[Fact, ...]:
-    names = {kind.value for kind in kinds}
-    return tuple(sorted((f for f in facts if f.kind in names), key=lambda fact: fact.key))
+def _grouped(
+    facts: Iterable[Fact], group: Callable[[Fact], Group]
+) -> Mapping[Group, tuple[Fact, ...]]:
+    groups: dict[Group, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        groups[group(fact)].append(fact)
+    return {key: tuple(members) for key, members in groups.items()}

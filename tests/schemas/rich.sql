@@ -84,3 +84,69 @@ create materialized view app.totals with (fillfactor = 70) as
     select maker, sum(price) as total from app."Order ""1""" group by maker;
 create unique index on app.totals (maker);
 create materialized view app.hollow as select 1 as one with no data;
+
+create function app.add(a integer, b integer default 2) returns integer
+    language sql immutable return a + b;
+create function app.touch() returns trigger language plpgsql as $$
+begin
+    new.note := 'it''s \ touched';
+    return new;
+end $$;
+set check_function_bodies = off;
+create function app.later() returns bigint language sql as 'select count(*) from app.afterwards';
+create function app."Two"(out x integer, out y text, variadic z text[] default '{}')
+    language plpgsql security definer set search_path = '' as $$ begin x := 1; y := 'a'; end $$;
+create procedure app.tidy(days integer) language sql
+    begin atomic delete from public.cache where length(key) > days; end;
+create aggregate app.total(integer) (
+    sfunc = app.add, stype = integer, initcond = '0', combinefunc = app.add, parallel = safe
+);
+create table app.afterwards (id integer default app.add(1), n integer check (app.add(n) > 0));
+
+create trigger touch before insert or update of note on app."Order ""1"""
+    for each row when (new.note is null) execute function app.touch();
+create constraint trigger late after insert on app."Order ""1"""
+    deferrable initially deferred for each row execute function app.touch();
+create trigger off before insert on public.event for each row execute function app.touch();
+create trigger sleeping before insert on public.maker execute function app.touch();
+alter table public.maker disable trigger sleeping;
+create rule keep as on delete to public.thing do instead nothing;
+
+alter table public.maker enable row level security;
+alter table public.maker force row level security;
+create policy own on public.maker for select to public using (id = 1);
+create policy "w r" on public.maker as restrictive for insert to current_user
+    with check ("Name" <> 'it''s');
+create statistics app.together (dependencies, ndistinct) on code, price from app."Order ""1""";
+create statistics public.hidden on price, (lower(code)), (price * 2) from app."Order ""1""";
+create statistics app.single on (price * 3) from app."Order ""1""";
+create statistics app.few (mcv) on (price * 3), maker from app."Order ""1""";
+
+grant usage on schema app to public;
+grant select, insert on public.maker to pg_monitor with grant option;
+grant update (note, code) on app."Order ""1""" to public;
+grant usage on sequence app.ticket_no to public;
+revoke execute on function app.add(integer, integer) from public;
+revoke usage on type app.colour from public;
+grant execute on function app.later() to pg_monitor;
+alter default privileges in schema app grant select on tables to pg_monitor;
+
+comment on schema app is 'The app''s \own';
+comment on table public.maker is E'Who\nmakes';
+comment on column public.maker."Name" is 'quoted';
+comment on constraint "order's pk" on app."Order ""1""" is 'key';
+comment on index app.order_code_lower is 'index';
+comment on type app.colour is 'enum';
+comment on domain app.email is 'domain';
+comment on constraint short on domain app.email is 'short';
+comment on column app.point3."Y" is 'attribute';
+comment on function app.add(integer, integer) is 'function';
+comment on aggregate app.total(integer) is 'aggregate';
+comment on procedure app.tidy(integer) is 'procedure';
+comment on view public.dear is 'view';
+comment on materialized view app.totals is 'materialized';
+comment on sequence app.ticket_no is 'sequence';
+comment on trigger touch on app."Order ""1""" is 'trigger';
+comment on policy own on public.maker is 'policy';
+comment on rule keep on public.thing is 'rule';
+comment on statistics app.together is 'statistics';

@@ -8,19 +8,36 @@ from types import MappingProxyType
 
 from job.schema.ddl import literal
 from job.schema.kind import Kind
+from job.schema.kinds.attached import POLICY, RULE, STATISTICS, TRIGGER
 from job.schema.kinds.columns import COLUMN
+from job.schema.kinds.comments import COMMENT
 from job.schema.kinds.constraints import CONSTRAINT
 from job.schema.kinds.entry import Entry
 from job.schema.kinds.indexes import INDEX
+from job.schema.kinds.privileges import DEFAULT_PRIVILEGE, GRANT
+from job.schema.kinds.routines import AGGREGATE, ROUTINE
 from job.schema.kinds.schemas import EXTENSION, SCHEMA
 from job.schema.kinds.sequences import SEQUENCE
 from job.schema.kinds.tables import TABLE
 from job.schema.kinds.types import COMPOSITE, DOMAIN, DOMAIN_CONSTRAINT, ENUM, RANGE
+from job.schema.kinds.unmodelled import UNMODELLED
 from job.schema.kinds.views import MATERIALIZED_VIEW, VIEW
 
-__all__ = ["KINDS", "Entry", "Kind", "facts_sql"]
+__all__ = ["KINDS", "READ_WITH", "Entry", "Kind", "facts_sql"]
 
 _OLDEST = 140000
+
+# Settings to read facts with, so that both sides are printed alike.
+READ_WITH = MappingProxyType(
+    {
+        "search_path": "",
+        "DateStyle": "ISO, MDY",
+        "IntervalStyle": "postgres",
+        "TimeZone": "UTC",
+        "extra_float_digits": "1",
+        "quote_all_identifiers": "off",
+    }
+)
 
 KINDS = MappingProxyType(
     {
@@ -40,6 +57,16 @@ KINDS = MappingProxyType(
             CONSTRAINT,
             VIEW,
             MATERIALIZED_VIEW,
+            ROUTINE,
+            AGGREGATE,
+            TRIGGER,
+            RULE,
+            POLICY,
+            STATISTICS,
+            DEFAULT_PRIVILEGE,
+            GRANT,
+            COMMENT,
+            UNMODELLED,
         )
     }
 )
@@ -49,9 +76,8 @@ def facts_sql(schemas: Sequence[str], server_version: int) -> str:
     """Return one query of all facts about `schemas`, and about what belongs to no schema.
 
     Its columns are kind, schema, relation, name, attributes and order, all text, for `parse_facts`;
-    the rows are sorted. Read it with an empty search_path, DateStyle ISO, IntervalStyle postgres,
-    TimeZone UTC, extra_float_digits 1 and quote_all_identifiers off, so that both sides are printed
-    alike. Raises ValueError before PostgreSQL 14, whose catalogs lack columns that it names.
+    the rows are sorted. Read it with the settings READ_WITH. Raises ValueError for a server before
+    PostgreSQL 14, whose catalogs lack columns that it names.
     """
     if server_version < _OLDEST:
         raise ValueError(f"PostgreSQL 14 is the oldest that is understood, not {server_version}")

@@ -14,13 +14,14 @@ from job.schema.ddl import (
     relation,
     warning,
 )
-from job.schema.facts import Fact
+from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
 from job.schema.names import derived
 from job.schema.sides import Sides
 
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
+_LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
 _STABLE = re.compile(r"\b(now|transaction_timestamp|current_setting)\(", re.IGNORECASE)
 _CALL = re.compile(r"[\w\"]+\(")
 
@@ -43,7 +44,7 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
 
 def undeclared(live: Fact, sides: Sides) -> Iterator[Report]:
     """Warn of a column that the app's inserts do not know and cannot leave out."""
-    declared = (Kind.TABLE.value, live.schema, live.relation, "") in sides.desired
+    declared = sides.desired.get(Kind.TABLE, live.schema, live.relation)
     filled = any(live.get(name) for name in ("default", "generated", "identity"))
     if declared and live.get("not null") and not filled and not live.get("inherited"):
         yield warning(
@@ -75,6 +76,11 @@ def column_sql(column: Fact) -> str:
     return " ".join(parts)
 
 
+def not_null_helper(column: Fact) -> str:
+    """Return the name of the CHECK that proves a column to be NOT NULL, while that takes."""
+    return derived(column.relation, column.name, "predeploy_not_null")
+
+
 def storage_sql(column: Fact) -> tuple[str, ...]:
     """Return what sets a column's storage; before PostgreSQL 16 its definition cannot hold it."""
     storage = column.get("storage")
@@ -83,19 +89,11 @@ def storage_sql(column: Fact) -> tuple[str, ...]:
 
 def inlined(table: Fact, sides: Sides) -> tuple[Fact, ...]:
     """Return a new table's columns that CREATE TABLE can hold, as it can hold them, in order."""
-    columns = sorted(
-        (
-            fact
-            for fact in sides.desired.values()
-            if fact.kind == Kind.COLUMN.value
-            and (fact.schema, fact.relation) == (table.schema, table.relation)
-            and not fact.get("inherited")
-        ),
-        key=lambda fact: fact.order % 2048,
-    )
+    columns = sides.desired.on((table.schema, table.relation), Kind.COLUMN)
+    own_columns = (column for column in columns if not column.get("inherited"))
     return tuple(
         _without_default(c) if _default_waits(c, table, sides) else c
-        for c in columns
+        for c in sorted(own_columns, key=lambda column: column.order % 2048)
         if not _type_waits(c, table, sides)
     )
 
@@ -106,7 +104,7 @@ def _without_default(column: Fact) -> Fact:
 
 
 def _made_between(table: Fact, column: Fact, sides: Sides, *kinds: Kind) -> tuple[Fact, ...]:
-    return tuple(f for f in sides.missing(*kinds) if table.order < f.order < column.order)
+    return tuple(f for f in sides.missing.all(*kinds) if table.order < f.order < column.order)
 
 
 def _type_waits(column: Fact, table: Fact, sides: Sides) -> bool:
@@ -155,13 +153,8 @@ def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         *storage_sql(desired),
         rewrites="" if plain else _rewrites(desired, sides),
     )
-    alike = (
-        f
-        for f in sides.undeclared(Kind.COLUMN)
-        if (f.schema, f.relation) == (desired.schema, desired.relation)
-        and f.get("type") == desired.get("type")
-    )
-    for other in alike:
+    others = sides.undeclared.on((desired.schema, desired.relation), Kind.COLUMN)
+    for other in (other for other in others if other.get("type") == desired.get("type")):
         yield warning(
             other,
             "looks-like-rename",
@@ -178,14 +171,10 @@ def _rewrites(column: Fact, sides: Sides) -> str:
         return "it is generated and stored"
     if column.get("identity"):
         return "each row takes a number from its sequence"
-    default = _STABLE.sub("", column.get("default"))
-    if _CALL.search(default):
+    if _CALL.search(_STABLE.sub("", _LITERAL.sub("", column.get("default")))):
         return f"its default {column.get('default')} may differ from row to row"
-    constrained = {
-        (f.schema, f.relation)
-        for f in sides.desired.values()
-        if f.kind == Kind.DOMAIN_CONSTRAINT.value
-    }
+    constraints = sides.desired.all(Kind.DOMAIN_CONSTRAINT)
+    constrained = {(fact.schema, fact.relation) for fact in constraints}
     if any(f"{schema}.{name}" in column.get("type") for schema, name in constrained):
         return "its domain has constraints"
     return ""
@@ -205,7 +194,7 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
         return
     if desired.get("default") != live.get("default"):
         yield from _default(desired, live)
-    if desired.get("not null") and not live.get("not null"):
+    if desired.get("not null") == FLAG != live.get("not null"):
         yield _set_not_null(desired, live, sides)
     elif live.get("not null") and not desired.get("not null"):
         yield warning(
@@ -246,7 +235,7 @@ def _set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
     set_not_null = f"{_alter_column(desired)} SET NOT NULL"
     if sides.is_plain(live):
         return change(desired, Phase.TOGETHER, set_not_null)
-    helper = identifier(derived(desired.relation, desired.name, "predeploy_not_null"))
+    helper = identifier(not_null_helper(desired))
     return change(
         desired,
         Phase.ONLINE,
@@ -261,8 +250,8 @@ def _set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
 
 def _of_view(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
     """Leave it to the view's own fact, unless only the column differs."""
-    view = (Kind.VIEW.value, desired.schema, desired.relation, "")
-    if live is not None and sides.desired.get(view) == sides.live.get(view):
+    view = (Kind.VIEW, desired.schema, desired.relation)
+    if live is not None and sides.desired.get(*view) == sides.live.get(*view):
         yield drift(
             desired,
             live,
@@ -292,6 +281,10 @@ _COLLATION = """(
 _STORAGE = """case when a.attstorage <> t.typstorage then
     case a.attstorage when 'p' then 'PLAIN' when 'e' then 'EXTERNAL' when 'm' then 'MAIN'
     else 'EXTENDED' end end"""
+# Since PostgreSQL 18 new rows can be held to it before the old ones are.
+_UNPROVEN = """exists (
+    select from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'n'
+      and k.conkey = array[a.attnum] and not k.convalidated)"""
 _EXPRESSION = "pg_catalog.pg_get_expr(ad.adbin, ad.adrelid)"
 
 COLUMN = Entry(
@@ -300,7 +293,8 @@ COLUMN = Entry(
         attributes(
             type="pg_catalog.format_type(a.atttypid, a.atttypmod)",
             collation=_COLLATION,
-            not_null=flag("a.attnotnull"),
+            not_null=f"case when a.attnotnull then case when {_UNPROVEN} then 'not valid' "
+            "else 'true' end end",
             default=f"case when a.attgenerated = '' then {_EXPRESSION} end",
             generated="case a.attgenerated when 's' then 'STORED' when 'v' then 'VIRTUAL' end",
             expression=f"case when a.attgenerated <> '' then {_EXPRESSION} end",

@@ -19,6 +19,7 @@ from job.schema.ddl import (
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds import indexes
+from job.schema.kinds.columns import not_null_helper
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
 from job.schema.sides import Sides
 
@@ -55,6 +56,15 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
         yield _needs_lock(desired, "an exclusion constraint has no online form")
     else:
         yield from _checked_later(desired, sides)
+
+
+def undeclared(live: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Clear away a helper of ours, left over by a run that died when it had done its work."""
+    columns = sides.live.on((live.schema, live.relation), Kind.COLUMN)
+    proven = {not_null_helper(column) for column in columns if column.get("not null")}
+    if live.name in proven and live.get("definition").endswith("IS NOT NULL))"):
+        drop = f"{_alter(live)} DROP CONSTRAINT IF EXISTS {identifier(live.name)}"
+        yield change(live, Phase.ONLINE, drop)
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
@@ -97,7 +107,7 @@ def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         (("unique", "true"), ("definition", desired.get("index"))),
         desired.order,
     )
-    there = sides.live.get(index.key)
+    there = sides.live.facts.get(index.key)
     if there is not None and not indexes.is_twin(index, there):
         yield not_addable(
             desired,
@@ -146,10 +156,9 @@ def _needs_lock(desired: Fact, because: str) -> Report:
 
 
 def _other_primary_key(desired: Fact, sides: Sides) -> bool:
+    there = sides.live.on((desired.schema, desired.relation), Kind.CONSTRAINT)
     return desired.get("type") == "primary key" and any(
-        fact.kind == Kind.CONSTRAINT.value and fact.get("type") == "primary key"
-        for fact in sides.live.values()
-        if (fact.schema, fact.relation) == (desired.schema, desired.relation)
+        fact.get("type") == "primary key" for fact in there
     )
 
 
@@ -157,13 +166,11 @@ def _waits_for_unique(desired: Fact, sides: Sides) -> bool:
     """Whether a foreign key refers to a table that gets a unique index only in phase ONLINE."""
     if desired.get("type") != "foreign key":
         return False
-    built_later = (
-        fact
-        for fact in sides.missing(Kind.CONSTRAINT, Kind.INDEX)
-        if (fact.get("type") in _UNIQUE or fact.get("unique")) and not sides.is_plain(fact)
+    schema, referred = desired.listed("references")
+    return any(
+        (fact.get("type") in _UNIQUE or fact.get("unique")) and not sides.is_plain(fact)
+        for fact in sides.missing.on((schema, referred), Kind.CONSTRAINT, Kind.INDEX)
     )
-    referred = desired.listed("references")
-    return any((fact.schema, fact.relation) == referred for fact in built_later)
 
 
 # pg_get_constraintdef says NOT VALID, too; here it is an attribute, as it is no part of the shape.
@@ -197,5 +204,6 @@ CONSTRAINT = Entry(
           and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
           and {own("pg_constraint", "k.oid")}""",
     plan,
+    undeclared,
     is_twin=is_twin,
 )

@@ -16,7 +16,7 @@ from job.schema.sides import Sides
 Outcome = Iterator[Change | Report]
 
 
-def nothing(live: Fact, sides: Sides) -> Iterator[Report]:  # noqa: ARG001 - an entry's default
+def nothing(live: Fact, sides: Sides) -> Outcome:  # noqa: ARG001 - an entry's default
     """Say nothing about what only the live side has: extra objects are invisible."""
     yield from ()
 
@@ -37,7 +37,7 @@ class Entry:
     kind: Kind
     query: str
     plan: Callable[[Fact, Fact | None, Sides], Outcome]
-    undeclared: Callable[[Fact, Sides], Iterator[Report]] = nothing
+    undeclared: Callable[[Fact, Sides], Outcome] = nothing
     is_twin: Callable[[Fact, Fact], bool] = no_twin
 
 
@@ -63,6 +63,14 @@ def own(catalog: str, oid: str) -> str:
         select from pg_catalog.pg_depend member
         where member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
           and member.objid = {oid} and member.deptype = 'e')"""
+
+
+def alone(catalog: str, oid: str) -> str:
+    """Return a condition: the object was not made along with another, as a range's casts are."""
+    return f"""not exists (
+        select from pg_catalog.pg_depend part
+        where part.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
+          and part.objid = {oid} and part.deptype = 'i')"""
 
 
 def name_of(oid: str) -> str:

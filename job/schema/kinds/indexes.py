@@ -92,24 +92,18 @@ def _by_partition(index: Fact, table: Fact, sides: Sides) -> Iterator[str]:
 
 
 def _partitions(table: Fact, sides: Sides) -> tuple[Fact, ...]:
-    parent = f"{table.schema}.{table.relation}"
-    known = {f.key: f for f in (*sides.desired.values(), *sides.live.values())}
-    return tuple(
-        fact
-        for _, fact in sorted(known.items())
-        if fact.kind == Kind.TABLE.value and fact.get("partition of").replace('"', "") == parent
-    )
+    tables = (*sides.desired.all(Kind.TABLE), *sides.live.all(Kind.TABLE))
+    known = {fact.key: fact for fact in tables}
+    parent = (table.schema, table.relation)
+    return tuple(f for _, f in sorted(known.items()) if f.listed("partition of") == parent)
 
 
 def _own_index(index: Fact, child: Fact, sides: Sides) -> Fact | None:
     return next(
         (
             fact
-            for fact in sides.live.values()
-            if fact.kind == index.kind
-            and (fact.schema, fact.relation) == (child.schema, child.relation)
-            and not fact.get("invalid")
-            and is_twin(index, fact)
+            for fact in sides.live.on((child.schema, child.relation), Kind.INDEX)
+            if not fact.get("invalid") and is_twin(index, fact)
         ),
         None,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from job.schema.ddl import Change, Phase, Report, change, drift, identifier, relation
 from job.schema.facts import Fact
 from job.schema.kind import Kind
-from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.kinds.entry import OF_RELATION, Entry, alone, attributes, flag, order, own
 from job.schema.sides import Sides
 
 
@@ -46,13 +46,9 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
 
 def _after_column(sequence: Fact, sides: Sides) -> int:
     """Return a place in the order where the owning column is there; a dependency has no OID."""
-    columns = (
-        fact.order
-        for fact in sides.desired.values()
-        if fact.kind == Kind.COLUMN.value
-        and (fact.schema, fact.relation, fact.name) == sequence.listed("owned by")
-    )
-    return max(columns, default=sequence.order) + 1
+    schema, table, name = sequence.listed("owned by")
+    column = sides.desired.get(Kind.COLUMN, schema, table, name)
+    return (column or sequence).order + 1
 
 
 _OWNER = """(
@@ -79,9 +75,6 @@ SEQUENCE = Entry(
     }, {order("c.oid")}
         from pg_catalog.pg_sequence s {OF_RELATION.format("s.seqrelid")}
         where c.relpersistence <> 't' and {own("pg_class", "c.oid")}
-          and not exists (
-            select from pg_catalog.pg_depend d
-            where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-              and d.objid = c.oid and d.deptype = 'i')""",
+          and {alone("pg_class", "c.oid")}""",
     plan,
 )

@@ -1,6 +1,6 @@
 """Tables, partitioned ones and partitions among them, without what hangs on them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from job.schema.ddl import (
     Change,
@@ -8,19 +8,20 @@ from job.schema.ddl import (
     Report,
     change,
     drift,
+    identifier,
     not_addable,
     relation,
     warning,
 )
-from job.schema.facts import Fact, Key
+from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.columns import column_sql, inlined, storage_sql
 from job.schema.kinds.entry import Entry, attributes, flag, name_of, order, own
-from job.schema.sides import Sides
+from job.schema.sides import Side, Sides
 
 FOREIGN = "foreign table"
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
-_ADDED = ("options", *(name for name, _ in _ROW_SECURITY))
+_ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
 
 
 def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
@@ -44,6 +45,8 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
         return
     if desired.get("options") != live.get("options"):
         yield from _options(desired, live)
+    if desired.get("replica identity") not in {"", live.get("replica identity")}:
+        yield change(desired, Phase.TOGETHER, *_replicated(desired))
     for name, verb in _ROW_SECURITY:
         if desired.get(name) and not live.get(name):
             yield change(desired, Phase.AFTER, _secure(desired, verb))
@@ -60,7 +63,8 @@ def _create_sql(desired: Fact, columns: tuple[Fact, ...]) -> str:
     unlogged = "UNLOGGED " if desired.get("unlogged") else ""
     text = f"CREATE {unlogged}TABLE {relation(desired)} "
     if desired.get("bound"):
-        text += f"PARTITION OF {desired.get('partition of')} {desired.get('bound')}"
+        parent = ".".join(identifier(part) for part in desired.listed("partition of"))
+        text += f"PARTITION OF {parent} {desired.get('bound')}"
     else:
         inner = ",".join(f"\n    {column_sql(column)}" for column in columns)
         text += f"({inner}\n)"
@@ -85,13 +89,14 @@ def _create(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     stored = (statement for column in columns for statement in storage_sql(column))
     # A table is never there without its row security, not even between two phases.
     secured = (_secure(desired, verb) for name, verb in _ROW_SECURITY if desired.get(name))
-    yield change(desired, Phase.TOGETHER, _create_sql(desired, columns), *stored, *secured)
+    altered = (*stored, *_replicated(desired), *secured)
+    yield change(desired, Phase.TOGETHER, _create_sql(desired, columns), *altered)
     yield from _renamed(desired, sides)
 
 
 def _renamed(desired: Fact, sides: Sides) -> Iterator[Report]:
     columns = _columns(desired, sides.desired)
-    alike = (other for other in sides.undeclared(Kind.TABLE) if other.schema == desired.schema)
+    alike = (other for other in sides.undeclared.all(Kind.TABLE) if other.schema == desired.schema)
     for extra in (other for other in alike if _columns(other, sides.live) == columns):
         yield warning(
             extra,
@@ -103,16 +108,10 @@ def _renamed(desired: Fact, sides: Sides) -> Iterator[Report]:
         return
 
 
-def _columns(table: Fact, facts: Mapping[Key, Fact]) -> tuple[tuple[str, str], ...]:
+def _columns(table: Fact, side: Side) -> tuple[tuple[str, str], ...]:
     """Return names and types of a table's columns."""
-    return tuple(
-        sorted(
-            (fact.name, fact.get("type"))
-            for fact in facts.values()
-            if fact.kind == Kind.COLUMN.value
-            and (fact.schema, fact.relation) == (table.schema, table.relation)
-        )
-    )
+    columns = side.on((table.schema, table.relation), Kind.COLUMN)
+    return tuple((column.name, column.get("type")) for column in columns)
 
 
 def _options(desired: Fact, live: Fact) -> Iterator[Change | Report]:
@@ -125,14 +124,22 @@ def _options(desired: Fact, live: Fact) -> Iterator[Change | Report]:
         )
 
 
+def _replicated(table: Fact) -> tuple[str, ...]:
+    how = table.get("replica identity")
+    return (f"ALTER TABLE {relation(table)} REPLICA IDENTITY {how}",) if how else ()
+
+
 def _secure(table: Fact, verb: str) -> str:
     return f"ALTER TABLE {relation(table)} {verb} ROW LEVEL SECURITY"
 
 
 _PARENTS = f"""(select pg_catalog.json_agg({name_of("i.inhparent")} order by i.inhseqno)
     from pg_catalog.pg_inherits i where i.inhrelid = c.oid and not c.relispartition)::text"""
-_PARENT = f"""(select {name_of("i.inhparent")} from pg_catalog.pg_inherits i
-    where i.inhrelid = c.oid and c.relispartition)"""
+_PARENT = """(select pg_catalog.json_build_array(pn.nspname, p.relname)
+    from pg_catalog.pg_inherits i
+    join pg_catalog.pg_class p on p.oid = i.inhparent
+    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+    where i.inhrelid = c.oid and c.relispartition)::text"""
 
 TABLE = Entry(
     Kind.TABLE,
@@ -147,6 +154,7 @@ TABLE = Entry(
             inherits=_PARENTS,
             method="case when m.amname <> 'heap' then m.amname end",
             options="pg_catalog.to_json(c.reloptions)::text",
+            replica_identity="case c.relreplident when 'f' then 'FULL' when 'n' then 'NOTHING' end",
             row_security=flag("c.relrowsecurity"),
             forced_row_security=flag("c.relforcerowsecurity"),
         )

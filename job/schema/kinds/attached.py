@@ -1,0 +1,171 @@
+"""What hangs on tables and acts on its rows: triggers, rules, policies, extended statistics."""
+
+from collections.abc import Iterator
+
+from job.schema.ddl import Change, Phase, Report, change, drift, identifier, relation
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.sides import Sides
+
+_BY_MIGRATION = "change it by a migration, or declare it as it is"
+
+
+def plan_trigger(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it, or replace it; one that is switched off or on by hand is only told."""
+    if live is None:
+        switched = desired.get("enabled")
+        name = identifier(desired.name)
+        switch = f"ALTER TABLE {relation(desired)} {switched} TRIGGER {name}"
+        yield change(
+            desired, Phase.TOGETHER, desired.get("definition"), *((switch,) if switched else ())
+        )
+        return
+    if desired.get("enabled") != live.get("enabled"):
+        yield drift(
+            desired,
+            live,
+            "trigger-enabled",
+            f"it is {live.get('enabled') or 'ENABLE'}",
+            "switch it by a migration",
+        )
+    elif desired.get("constraint") or live.get("constraint"):
+        yield drift(desired, live, "trigger-differs", live.get("definition"), _BY_MIGRATION)
+    else:
+        anew = desired.get("definition").replace("CREATE ", "CREATE OR REPLACE ", 1)
+        yield change(desired, Phase.TOGETHER, anew)
+
+
+def plan_rule(
+    desired: Fact,
+    live: Fact | None,  # noqa: ARG001 - every kind is asked the same way
+    sides: Sides,  # noqa: ARG001
+) -> Iterator[Change | Report]:
+    """Create or replace it."""
+    statement = desired.get("definition").rstrip(";")
+    yield change(
+        desired, Phase.TOGETHER, statement.replace("CREATE RULE", "CREATE OR REPLACE RULE", 1)
+    )
+
+
+def plan_policy(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it; never change who sees what in a live one."""
+    if live is not None:
+        yield drift(desired, live, "policy-differs", live.definition, _BY_MIGRATION)
+        return
+    restrictive = " AS RESTRICTIVE" if desired.get("restrictive") else ""
+    using = f" USING ({desired.get('using')})" if desired.get("using") else ""
+    check = f" WITH CHECK ({desired.get('check')})" if desired.get("check") else ""
+    yield change(
+        desired,
+        Phase.TOGETHER,
+        f"CREATE POLICY {identifier(desired.name)} ON {relation(desired)}{restrictive} "
+        f"FOR {desired.get('command')} TO {desired.get('roles')}{using}{check}",
+    )
+
+
+def plan_statistics(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create them; ANALYZE fills them when it next comes by."""
+    if live is not None:
+        yield drift(desired, live, "statistics-differ", live.definition, _BY_MIGRATION)
+        return
+    schema = desired.get("in") or identifier(desired.schema)
+    kinds = f" ({desired.get('kinds')})" if desired.get("kinds") else ""
+    subjects = ", ".join((*desired.listed("columns"), *desired.listed("expressions")))
+    yield change(
+        desired,
+        Phase.TOGETHER,
+        f"CREATE STATISTICS {schema}.{identifier(desired.name)}{kinds} ON {subjects} "
+        f"FROM {relation(desired)}",
+    )
+
+
+TRIGGER = Entry(
+    Kind.TRIGGER,
+    f"""select n.nspname, c.relname, g.tgname, {
+        attributes(
+            definition="pg_catalog.pg_get_triggerdef(g.oid)",
+            enabled="case g.tgenabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' "
+            "when 'A' then 'ENABLE ALWAYS' end",
+            constraint=flag("g.tgconstraint <> 0"),
+        )
+    }, {order("g.oid")}
+        from pg_catalog.pg_trigger g {OF_RELATION.format("g.tgrelid")}
+        where not g.tgisinternal and g.tgparentid = 0 and c.relpersistence <> 't'
+          and {own("pg_class", "c.oid")} and {own("pg_trigger", "g.oid")}""",
+    plan_trigger,
+)
+
+RULE = Entry(
+    Kind.RULE,
+    f"""select n.nspname, c.relname, r.rulename, {
+        attributes(definition="pg_catalog.pg_get_ruledef(r.oid)")
+    }, {order("r.oid")}
+        from pg_catalog.pg_rewrite r {OF_RELATION.format("r.ev_class")}
+        where r.rulename <> '_RETURN' and c.relpersistence <> 't'
+          and {own("pg_class", "c.oid")} and {own("pg_rewrite", "r.oid")}""",
+    plan_rule,
+)
+
+_ROLES = """(select pg_catalog.string_agg(case pr.role when 0 then 'PUBLIC'
+        else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(pr.role)) end, ', '
+        order by pg_catalog.pg_get_userbyid(pr.role))
+    from pg_catalog.unnest(p.polroles) pr(role))"""
+
+POLICY = Entry(
+    Kind.POLICY,
+    f"""select n.nspname, c.relname, p.polname, {
+        attributes(
+            command="case p.polcmd when 'r' then 'SELECT' when 'a' then 'INSERT' "
+            "when 'w' then 'UPDATE' when 'd' then 'DELETE' else 'ALL' end",
+            restrictive=flag("not p.polpermissive"),
+            roles=_ROLES,
+            using="pg_catalog.pg_get_expr(p.polqual, p.polrelid)",
+            check="pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)",
+        )
+    }, {order("p.oid")}
+        from pg_catalog.pg_policy p {OF_RELATION.format("p.polrelid")}
+        where {own("pg_class", "c.oid")}""",
+    plan_policy,
+)
+
+_KINDS = """(select pg_catalog.string_agg(k.word, ', ')
+    from (values ('d', 'ndistinct'), ('f', 'dependencies'), ('m', 'mcv')) k(code, word)
+    where k.code::"char" = any (s.stxkind) and pg_catalog.array_length(s.stxkind, 1)
+        < 3 + (s.stxexprs is not null)::int)"""
+# By name: pg_get_statisticsobjdef has them as they stand in the table, which is no difference.
+_COLUMNS = """(select pg_catalog.json_agg(pg_catalog.quote_ident(a.attname) order by a.attname)
+    from pg_catalog.pg_attribute a
+    where a.attrelid = c.oid and a.attnum = any (s.stxkeys))::text"""
+
+STATISTICS = Entry(
+    Kind.STATISTICS,
+    f"""select n.nspname, c.relname, s.stxname, {
+        attributes(
+            **{
+                "in": "case when s.stxnamespace <> n.oid then s.stxnamespace::"
+                "pg_catalog.regnamespace::text end"
+            },
+            kinds=_KINDS,
+            columns=_COLUMNS,
+            expressions="pg_catalog.to_json(pg_catalog.pg_get_statisticsobjdef_expressions(s.oid))"
+            "::text",
+        )
+    }, {order("s.oid")}
+        from pg_catalog.pg_statistic_ext s {OF_RELATION.format("s.stxrelid")}
+        where c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+          and {own("pg_statistic_ext", "s.oid")}""",
+    plan_statistics,
+)
