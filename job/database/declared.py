@@ -7,6 +7,8 @@ the ledger, under a hash of the files and of all else that it depends on.
 import hashlib
 import json
 
+import structlog
+
 from job import __version__
 from job.database import wire
 from job.database.wire import Connection, identifier, literal
@@ -18,6 +20,8 @@ from job.schema.kinds import facts_sql
 from job.settings import Settings
 from job.snapshot import SchemaView
 from job.sources import Sources
+
+log = structlog.get_logger()
 
 # The server prints facts in its own words, which may be those of an extension.
 _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
@@ -63,7 +67,7 @@ def _recall(conn: Connection, ledger_schema: str, sources: Sources) -> SchemaVie
 
 def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Deadline) -> SchemaView:
     # Both bring the parser, which most runs do without.
-    from job.database.shadow import Limits, read_shadow  # noqa: PLC0415
+    from job.database.shadow import Elsewhere, Limits, read_shadow  # noqa: PLC0415
     from job.statements.desired import read_desired  # noqa: PLC0415
 
     files = [(script.path, script.text) for script in sources.schema]
@@ -73,7 +77,8 @@ def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Dead
     limits = Limits(settings.ddl_lock_timeout_s, deadline.part(settings.ddl_budget_s), deadline)
     question = facts_sql(desired.schemas, conn.info.server_version)
     try:
-        read = read_shadow(conn, desired, question, limits)
+        elsewhere = Elsewhere(settings.endpoint, settings.shadow)
+        read = read_shadow(conn, desired, question, limits, elsewhere)
     except DatabaseRefusedError as refused:
         what = f"schema.sql cannot be read here: {refused}"
         why = Finding("no-shadow", what, exit_code=refused.exit_code)
@@ -81,6 +86,7 @@ def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Dead
     if isinstance(read, Failure):
         return SchemaView(desired.schemas, findings=(*desired.findings, _finding(read)))
     findings = (*desired.findings, *read.findings)
+    log.info("read what schema.sql declares", shadow=read.provider, schemas=list(desired.schemas))
     facts = parse_facts(read.rows)
     return SchemaView(desired.schemas, facts, findings=findings, is_new=True)
 
