@@ -1,5 +1,6 @@
 """What comes of a difference: statements to run, by phase, or a report in words. Values only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -75,12 +76,18 @@ def not_addable(fact: Fact, code: str, because: str, remedy: str) -> Report:
     return Report(Verdict.NOT_ADDABLE, code, fact.label, message, remedy, fact.definition)
 
 
-def drift(desired: Fact, live: Fact, code: str, what: str, remedy: str) -> Report:
-    """Report a fact that exists with another shape."""
+def drift(
+    desired: Fact, live: Fact, code: str, what: str, remedy: str, *, names: Sequence[str] = ()
+) -> Report:
+    """Report a fact that exists with another shape.
+
+    The shapes told are those of the attributes that differ, or of those of them in `names`: what
+    is accepted does not change with the rest.
+    """
+    differing = [n for n in live.differing(desired) if not names or n in names]
     message = f"{live.label} is there with another shape: {what}; it stays as it is"
-    return Report(
-        Verdict.DRIFT, code, live.label, message, remedy, desired.definition, live.definition
-    )
+    declared, there = desired.told(differing), live.told(differing)
+    return Report(Verdict.DRIFT, code, live.label, message, remedy, declared, there)
 
 
 def warning(fact: Fact, code: str, message: str, remedy: str) -> Report:

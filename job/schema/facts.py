@@ -1,7 +1,7 @@
 """A fact: one thing that a schema holds, told the way PostgreSQL itself prints it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 Key = tuple[str, str, str, str]
@@ -56,6 +56,18 @@ class Fact:
     def get(self, name: str) -> str:
         """Return the attribute's text; empty where it is absent."""
         return next((value for key, value in self.attributes if key == name), "")
+
+    def differing(self, other: "Fact") -> tuple[str, ...]:
+        """Return the names of the attributes that are not the same in another fact."""
+        names = dict.fromkeys(name for name, _ in (*self.attributes, *other.attributes))
+        return tuple(name for name in names if self.get(name) != other.get(name))
+
+    def told(self, names: Sequence[str]) -> str:
+        """Return some attributes as one text, `none` for those that are absent."""
+        texts = [self.get(name) or "none" for name in names]
+        if len(names) == 1:
+            return texts[0]
+        return ", ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))
 
     def listed(self, name: str) -> tuple[str, ...]:
         """Return the attribute's JSON list of texts; empty where it is absent."""

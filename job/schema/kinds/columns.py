@@ -182,13 +182,17 @@ def _rewrites(column: Fact, sides: Sides) -> str:
 
 def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
     differing = [name for name in _SHAPE if desired.get(name) != live.get(name)]
-    for name in differing:
+    if differing:
         yield drift(
             desired,
             live,
-            f"column-{name}",
-            f"{name} {live.get(name) or 'none'} instead of {desired.get(name) or 'none'}",
+            f"column-{differing[0]}",
+            ", ".join(
+                f"{name} {live.get(name) or 'none'} instead of {desired.get(name) or 'none'}"
+                for name in differing
+            ),
             "change it by a migration, or declare it as it is",
+            names=differing,
         )
     if "type" in differing or "generated" in differing or "identity" in differing:
         return
