@@ -134,7 +134,7 @@ def _run_layer(this: Journal, place: Workplace, layer: Layer) -> Snapshot:
         _begin(this, place, snapshot)
         if not _is_overtaken(this, place, layer, plan):
             return snapshot
-        log.info("another run has applied the next step; reading the ledger again")
+        log.info("somebody else was faster, or has changed the schema; looking again")
 
 
 def _look_and_plan(this: Journal, place: Workplace, layer: Layer) -> tuple[Snapshot, Plan]:

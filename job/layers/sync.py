@@ -19,6 +19,7 @@ from job.snapshot import SchemaView, Snapshot, View
 
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _TOGETHER = (Phase.TOGETHER, Phase.AFTER)
+_MOST_TOGETHER = 500  # changes in one transaction: each holds locks, and the server's table is small
 _LONGEST_LABEL = 120  # characters
 _VALIDATE = " VALIDATE CONSTRAINT "
 
@@ -125,7 +126,8 @@ def _transactions(changes: tuple[Change, ...], schema: SchemaView) -> Iterator[S
     used: set[str] = set()
     for change in changes:
         uses = _in_use(change, schema)
-        if together and len(used | uses) > 1 and uses - used:
+        is_full = len(together) == _MOST_TOGETHER
+        if together and (is_full or (uses - used and len(used | uses) > 1)):
             yield _together(together)
             together, used = [], set()
         together.append(change)
