@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from conftest import Database, run_job
 from production import fill
@@ -107,3 +108,192 @@ def structure(database: Database) -> list[tuple]:
         "union all select 'index', tablename, indexname, indexdef, '' from pg_indexes "
         "where schemaname = 'public' order by 1, 2, 3"
     )
+
+
+USERS = "create table users (id int primary key, email text);"
+ROWS = "insert into users select n, 'u' || n from generate_series(1, 3) n;"
+
+
+def test_a_schema_alone_makes_an_empty_database(database: Database, run: Run) -> None:
+    """Without one migration: everything is made in one transaction, and the next run is settled."""
+    code, report = run(USERS + "create view v as select email from users;")
+
+    assert (code, report["layers"][1]["name"], report["layers"][1]["steps"]) == (0, "sync", 1)
+    assert database.value("select to_regclass('v') is not null")
+    assert run(USERS + "create view v as select email from users;")[1]["outcome"] == "settled"
+
+
+def test_what_is_not_declared_is_left_alone(database: Database, run: Run) -> None:
+    """Tables, columns and indexes that the file does not know stay, and nothing is said of them."""
+    database.execute(
+        "create table other (a int); insert into other values (1);"
+        "create table users (id int primary key, email text, extra text); create index on users (extra)"
+    )
+
+    code, report = run(USERS, 'baseline = "1"')
+
+    assert (code, report.get("findings", [])) == (0, [])
+    assert database.rows("select * from other") == [(1,)]
+
+
+def test_plan_shows_the_statements(database: Database, folder: Callable[..., Path]) -> None:
+    """Every statement that sync would send stands in the plan, and nothing is changed by it."""
+    root = folder({"schema.sql": USERS})
+
+    done = run_job("plan", environ={"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)})
+
+    assert done.returncode == 0
+    assert 'CREATE TABLE "public"."users" ( "id" integer NOT NULL, "email" text );' in done.stdout
+    assert database.value("select count(*) from pg_class where relnamespace = 'public'::regnamespace") == 0
+
+
+def test_rows_that_violate_it_leave_a_constraint_not_valid(database: Database, run: Run) -> None:
+    """82 with the query that finds them; everything else is done, and new rows are checked."""
+    database.execute(USERS + ROWS + "insert into users values (-1, null)")
+    schema = (
+        "create table users (id int primary key, email text not null, age int, check (id > 0));"
+        "create unique index by_email on users (email);"
+    )
+
+    code, report = run(schema)
+    queries = [f["next"].partition(": ")[2] for f in report["findings"] if f["code"] == "violated"]
+    offending = [database.rows(query) for query in queries]
+
+    assert code == 82
+    assert offending == [[(-1, None, None)], [(-1, None, None)]]
+    assert database.value("select count(*) from pg_index where indisvalid and indisunique") == 2
+    assert database.value("select count(age) from users") == 0
+    with pytest.raises(psycopg.errors.CheckViolation):
+        database.execute("insert into users values (-2, 'x')")
+
+    database.execute("delete from users where id = -1")
+    assert run(schema)[0] == 0
+    assert run(schema)[1]["outcome"] == "settled"
+    assert database.value("select count(*) from pg_constraint where conname like '%predeploy%'") == 0
+
+
+def test_duplicates_under_a_unique_constraint_leave_no_index(database: Database, run: Run) -> None:
+    """82 with the query; the invalid index is gone, and a later run builds it."""
+    database.execute("create table users (id int primary key, email text); " + ROWS)
+    database.execute("update users set email = 'same'")
+    schema = "create table users (id int primary key, email text unique, bio text);"
+
+    code, report = run(schema)
+
+    assert code == 82
+    assert "group by email having count(*) > 1" in report["message"]
+    assert database.value("select count(*) from pg_index where not indisvalid") == 0
+    assert database.value("select count(bio) from users") == 0
+    database.execute("update users set email = email || id")
+    assert run(schema)[0] == 0
+
+
+def test_what_is_not_additive_is_said_and_not_done(database: Database, run: Run) -> None:
+    """NOT NULL without default over rows: 82, with what to do, and no column."""
+    database.execute(USERS + ROWS)
+
+    code, report = run("create table users (id int primary key, email text, age int not null);")
+
+    assert code == 82
+    assert "column public.users.age is missing and is not added" in report["message"]
+    assert database.rows("select * from users where id = 1") == [(1, "u1")]
+
+
+DRIFTED = "create table users (id int primary key, email varchar(9));"
+LINE = '"column public.users.email" = "text"'
+
+
+def test_drift_blocks_is_let_through_or_accepted(database: Database, run: Run) -> None:
+    """84; under warn a warning in every report, never settled; silent and settled when accepted."""
+    database.execute(USERS)
+    run("create table other ();", 'baseline = "1"')
+
+    blocked, report = run(DRIFTED)
+    warned = [run(DRIFTED, PREDEPLOY_ON_DRIFT="warn") for _ in range(2)]
+    accepted = [run(DRIFTED, f"[accept]\n{LINE}") for _ in range(2)]
+
+    assert blocked == 84
+    assert LINE in report["message"]
+    assert [(code, r["outcome"]) for code, r in warned] == [(0, "ok")] * 2
+    assert all(found(r, "drift") for _, r in warned)
+    assert [r["outcome"] for _, r in accepted] == ["ok", "settled"]
+    assert run(DRIFTED)[0] == 84
+
+
+def test_drift_from_before_the_ledger_is_accepted(database: Database, run: Run) -> None:
+    """Adoption reports it and goes on; later it is silent, until its shape changes."""
+    database.execute(USERS + ROWS)
+
+    code, report = run(DRIFTED)
+
+    assert (code, len(found(report, "adopted-drift"))) == (0, 1)
+    assert run(DRIFTED)[1]["outcome"] == "settled"
+    database.execute("alter table users alter email type char(9)")
+    assert run(DRIFTED)[0] == 84
+
+
+def test_verify_needs_no_shadow_of_its_own(
+    database: Database, folder: Callable[..., Path]
+) -> None:
+    """What a run has read is in the ledger: a role without any right to create can compare."""
+    environ = {
+        "DATABASE_URL": database.url,
+        "PREDEPLOY_SQL_DIR": str(folder({"schema.sql": USERS})),
+    }
+    run_job(environ=environ, check=0)
+    database.execute("alter table users drop column email")
+
+    done = run_job("verify", environ=environ)
+
+    assert done.returncode == 82
+    assert "column public.users.email is not there as schema.sql declares it" in done.stdout
+    assert "read what schema.sql declares" not in done.stdout
+
+
+def test_a_database_that_is_ahead_is_not_synced(
+    database: Database, folder: Callable[..., Path]
+) -> None:
+    """An old schema.sql would add a renamed column back, empty: it plans nothing."""
+    newer = {
+        "migrations/1_users.sql": USERS,
+        "migrations/2_rename.sql": "-- predeploy: allow rename users.email\n"
+        "alter table users rename email to mail",
+    }
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(newer))}
+    run_job(environ=environ, check=0)
+    folder({"migrations/1_users.sql": USERS, "schema.sql": USERS})
+
+    done = run_job(environ=environ, check=0)
+
+    assert json.loads(done.stdout.splitlines()[-1])["outcome"] == "ahead"
+    assert database.rows("select attname from pg_attribute where attrelid = 'users'::regclass "
+                         "and attnum > 0") == [("id",), ("mail",)]
+
+
+def test_a_mistake_in_the_file_is_pointed_at(database: Database, run: Run) -> None:
+    """65 with file, line and column, and the database as it was."""
+    code, report = run(f"{USERS}\n\ncreate table posts (\n  id int,\n  owner user_id\n);")
+
+    assert code == 65
+    assert report["message"].startswith("bad-sources (65): schema.sql:5:9: 42704 type")
+    assert database.value("select to_regclass('users')") is None
+
+
+def test_a_schema_of_several_files_may_stand_in_any_order(
+    database: Database, folder: Callable[..., Path]
+) -> None:
+    """A view whose table comes in a later file, and a second schema."""
+    root = folder(
+        {
+            "schema/10_views.sql": "create view app.v as select email from users;",
+            "schema/20_tables/users.sql": USERS,
+            "schema/30_schemas.sql": "create schema app;",
+        }
+    )
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)}
+
+    run_job(environ=environ, check=0)
+
+    assert database.value("select to_regclass('app.v') is not null")
+    again = run_job(environ=environ, check=0)
+    assert json.loads(again.stdout.splitlines()[-1])["outcome"] == "settled"
