@@ -73,7 +73,7 @@ def _by_partition(index: Fact, live: Fact | None, table: Fact, sides: Sides) -> 
     yield create_sql(index, index.name, "IF NOT EXISTS ", f"ONLY {relation(table)}")
     attached = live.listed("attached") if live is not None else ()
     partitions = _partitions(table, sides)
-    for child in (c for c in partitions if [c.schema, c.relation] not in attached):
+    for child in (c for c in partitions if c.identity not in attached):
         schema = identifier(child.schema)
         there = _own_index(index, child, sides)
         name = derived(child.relation, index.name) if there is None else there.name
@@ -122,7 +122,7 @@ def definition_sql(index: str) -> str:
 
 # What an interrupted build on partitions has done already.
 _ATTACHED = """case when not x.indisvalid then (
-    select pg_catalog.json_agg(pg_catalog.json_build_array(pn.nspname, p.relname))
+    select pg_catalog.json_agg(pn.nspname || '.' || p.relname)
     from pg_catalog.pg_inherits h
     join pg_catalog.pg_index px on px.indexrelid = h.inhrelid
     join pg_catalog.pg_class p on p.oid = px.indrelid
