@@ -8,6 +8,7 @@ from job.schema.ddl import Change, Phase, Report
 from job.schema.facts import Fact, compare
 from job.schema.kind import Kind
 from job.schema.kinds import KINDS, Entry
+from job.schema.namespaces import refusal, takers
 from job.schema.sides import Side, Sides
 from job.schema.waiting import hold_back
 
@@ -64,10 +65,13 @@ def difference(
         (fact, twin) for fact, twin in twins.items() if fact.attributes != twin.attributes
     )
     changed = (*compared.changed, *renamed)
-    pairs = (*((fact, None) for fact in missing), *changed)
-    outcomes = [
-        outcome for fact, other in pairs for outcome in _entry(fact).plan(fact, other, sides)
-    ]
+    taken = takers(found)
+    outcomes: list[Change | Report] = []
+    for fact in missing:
+        refused = refusal(fact, taken)
+        outcomes += [refused] if refused else _entry(fact).plan(fact, None, sides)
+    for fact, other in changed:
+        outcomes += _entry(fact).plan(fact, other, sides)
     known = set(twins.values())
     for fact in compared.extra:
         if fact not in known:

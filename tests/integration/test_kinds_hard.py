@@ -270,3 +270,99 @@ def test_a_constraint_that_rows_break_stays_not_valid(make_database: Make) -> No
         ('ALTER TABLE "public"."t" VALIDATE CONSTRAINT "positive"',)
     ]
     assert facts(live) == facts(desired)
+
+
+def test_a_name_that_another_object_has_is_not_taken_from_it(make_database: Make) -> None:
+    """Relations and types share their names; what cannot be made fails nothing else."""
+    desired, live = make_database(), make_database()
+    desired.execute("""create view a as select 1 as id; create view over_a as select id from a;
+        create table b (id integer, more text); create type c as enum ('x');
+        create table d (id integer); create unique index e on d (id);
+        create table fine (id integer)""")
+    live.execute("""create table a (id integer, other text); create view b as select 1 as id;
+        create table c (id integer); create table d (id integer, constraint e unique (id));
+        insert into d values (1)""")
+
+    found = differ(facts(desired), live)
+    apply(live, found)
+
+    assert described(found) == [
+        "TOGETHER table public.fine",
+        "NOT_ADDABLE waits column public.b.more",
+        "NOT_ADDABLE name-taken enum public.c",
+        "NOT_ADDABLE name-taken index public.d.e",
+        "NOT_ADDABLE name-taken table public.b",
+        "NOT_ADDABLE name-taken view public.a",
+        "NOT_ADDABLE waits view public.over_a",
+        "WARNING looks-like-rename table public.c",
+    ]
+
+
+def test_what_has_no_online_form_is_said(make_database: Make) -> None:
+    """Exclusion, and unique constraints of partitioned tables, need a lock while they are built."""
+    desired, live = make_database(), make_database()
+    base = """create table t (id integer, during tsrange);
+        create table p (id integer, at date) partition by range (at);
+        create table p_1 partition of p for values from ('2024-01-01') to ('2025-01-01');
+        create table m (id integer primary key)"""
+    desired.execute(f"""{base}; alter table t add constraint apart exclude using gist (during
+        with &&); alter table p add unique (id, at), add foreign key (id) references m""")
+    live.execute(f"""{base}; insert into t values (1, '[2024-01-01,2024-01-02)');
+        insert into m values (1); insert into p values (1, '2024-02-02')""")
+
+    found = differ(facts(desired), live)
+    apply(live, found)
+
+    needs_lock = "NOT_ADDABLE constraint-needs-lock constraint public"
+    before_18 = ["p.p_id_fkey"] if found.changes == () else []
+    assert [line for line in described(found) if "ONLINE" not in line] == [
+        f"{needs_lock}.{name}" for name in ("p.p_id_at_key", *before_18, "t.apart")
+    ]
+    with live.connect() as conn:
+        assert (conn.info.server_version < 180000) is bool(before_18)
+
+
+def test_an_index_takes_in_what_partitions_have_already(make_database: Make) -> None:
+    """An equal index of a partition is attached, not built once more."""
+    desired, live = make_database(), make_database()
+    base = """create table p (id integer, at date) partition by range (at);
+        create table p_1 partition of p for values from ('2024-01-01') to ('2025-01-01')"""
+    desired.execute(f"{base}; create index by_id on p (id)")
+    live.execute(f"{base}; create index mine on p_1 (id); insert into p values (1, '2024-02-02')")
+
+    (change,) = differ(facts(desired), live).changes
+    apply(live, differ(facts(desired), live))
+
+    assert change.statements == (
+        'CREATE INDEX IF NOT EXISTS "by_id" ON ONLY "public"."p" USING btree (id)',
+        'ALTER INDEX "public"."by_id" ATTACH PARTITION "public"."mine"',
+    )
+    assert described(differ(facts(desired), live)) == []
+
+
+def test_an_interrupted_build_on_partitions_is_taken_up_again(make_database: Make) -> None:
+    """Whichever statement a run dies after, what is attached stays, and the rest follows."""
+    base = """create table p (id integer, at date) partition by range (at);
+        create table p_1 partition of p for values from ('2024-01-01') to ('2025-01-01');
+        create table p_2 partition of p for values from ('2025-01-01') to ('2026-01-01')
+            partition by range (at);
+        create table p_2_1 partition of p_2 for values from ('2025-01-01') to ('2025-07-01');
+        create table p_3 partition of p for values from ('2026-01-01') to ('2027-01-01')"""
+    desired, live = make_database(), make_database()
+    desired.execute(f"{base}; create index by_id on p (id)")
+    with_rows = f"{base}; create index mine on p_1 (id); insert into p values (1, '2024-02-02')"
+    live.execute(with_rows)
+    wanted = facts(desired)
+    steps = [s for change in differ(wanted, live).changes for s in change.statements]
+
+    for died_after in range(len(steps)):
+        live = make_database()
+        live.execute(with_rows)
+        with live.connect() as conn:
+            for statement in steps[:died_after]:
+                conn.execute(statement)
+        apply(live, differ(wanted, live))
+        assert (died_after, described(differ(wanted, live))) == (died_after, [])
+        assert live.value("select count(*) from pg_index where not indisvalid") == 0
+        built = "select count(*) from pg_index where indrelid in (select relid from "
+        assert live.value(f"{built}pg_partition_tree('p'))") == 5

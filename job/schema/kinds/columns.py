@@ -28,7 +28,7 @@ _CALL = re.compile(r"[\w\"]+\(")
 
 def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
     """Add it, or give a live one its default and its NOT NULL; another type is only told."""
-    table = sides.table_of(desired)
+    table = sides.desired.get(Kind.TABLE, desired.schema, desired.relation)
     if desired.get("inherited"):
         return  # it comes and changes with its parent's
     if table is None:

@@ -1,6 +1,7 @@
 """Indexes that no constraint owns: concurrently where rows are, partition by partition."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from job.schema.ddl import (
     Change,
@@ -38,7 +39,8 @@ def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
     """Return the change that builds an index; of a live one only an invalid rest may be there."""
     table = sides.table_of(desired)
     if table is not None and table.get("kind") == _PARTITIONED and not sides.is_plain(desired):
-        return change(desired, Phase.ONLINE, *_by_partition(desired, table, sides))
+        named = replace(desired, name=live.name) if live is not None else desired
+        return change(desired, Phase.ONLINE, *_by_partition(named, live, table, sides))
     if live is None and sides.is_plain(desired):
         return change(desired, Phase.TOGETHER, create_sql(desired, desired.name))
     name = live.name if live is not None else desired.name
@@ -63,28 +65,26 @@ def is_twin(desired: Fact, live: Fact) -> bool:
     return all(desired.get(name) == live.get(name) for name in names)
 
 
-def _by_partition(index: Fact, table: Fact, sides: Sides) -> Iterator[str]:
+def _by_partition(index: Fact, live: Fact | None, table: Fact, sides: Sides) -> Iterator[str]:
     """Yield statements for a parent: an empty shell, each partition's own index, then attached.
 
     https://www.postgresql.org/docs/current/ddl-partitioning.html: CONCURRENTLY is refused there.
     """
     yield create_sql(index, index.name, "IF NOT EXISTS ", f"ONLY {relation(table)}")
-    for child in _partitions(table, sides):
+    attached = live.listed("attached") if live is not None else ()
+    partitions = _partitions(table, sides)
+    for child in (c for c in partitions if c.identity not in attached):
         schema = identifier(child.schema)
         there = _own_index(index, child, sides)
-        if there is not None:
-            name = there.name
-        else:
-            name = derived(child.relation, index.name)
-            own_index = Fact(
-                index.kind, child.schema, child.relation, name, index.attributes, index.order
-            )
+        name = derived(child.relation, index.name) if there is None else there.name
+        if there is None or there.get("invalid"):
+            own_index = replace(index, schema=child.schema, relation=child.relation, name=name)
             if child.get("kind") == _PARTITIONED:
-                yield from _by_partition(own_index, child, sides)
+                yield from _by_partition(own_index, there, child, sides)
             else:
-                # One that is left over from a run that died may be invalid.
-                yield f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{identifier(name)}"
-                yield create_sql(own_index, name, "CONCURRENTLY ")
+                if there is not None:
+                    yield f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{identifier(name)}"
+                yield create_sql(own_index, name, "CONCURRENTLY IF NOT EXISTS ")
         yield (
             f"ALTER INDEX {identifier(index.schema)}.{identifier(index.name)} "
             f"ATTACH PARTITION {schema}.{identifier(name)}"
@@ -103,7 +103,7 @@ def _own_index(index: Fact, child: Fact, sides: Sides) -> Fact | None:
         (
             fact
             for fact in sides.live.on((child.schema, child.relation), Kind.INDEX)
-            if not fact.get("invalid") and is_twin(index, fact)
+            if is_twin(index, fact)
         ),
         None,
     )
@@ -120,6 +120,15 @@ def definition_sql(index: str) -> str:
     )
 
 
+# What an interrupted build on partitions has done already.
+_ATTACHED = """case when not x.indisvalid then (
+    select pg_catalog.json_agg(pn.nspname || '.' || p.relname)
+    from pg_catalog.pg_inherits h
+    join pg_catalog.pg_index px on px.indexrelid = h.inhrelid
+    join pg_catalog.pg_class p on p.oid = px.indrelid
+    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+    where h.inhparent = i.oid and px.indisvalid)::text end"""
+
 INDEX = Entry(
     Kind.INDEX,
     f"""select n.nspname, c.relname, i.relname, {
@@ -127,6 +136,7 @@ INDEX = Entry(
             unique=flag("x.indisunique"),
             definition=definition_sql("x"),
             invalid=flag("not x.indisvalid"),
+            attached=_ATTACHED,
         )
     }, {order("i.oid")}
         from pg_catalog.pg_index x {OF_RELATION.format("x.indrelid")}
