@@ -100,8 +100,10 @@ def _run_layers(this: Journal, place: Workplace) -> Report:
         this.is_degraded |= bool(came.failure or (layer.degrades and came.steps))
     if this.is_degraded:
         return this.report(Outcome.DEGRADED, ExitCode.OK)
+    if snapshot.is_adopting and snapshot.schema and not snapshot.has_synced:
+        ledger.accept(place.work, place.settings.ledger_schema, sync.drifts(snapshot))
     if snapshot.is_adopting and this.sources.migrations:
-        ledger.end_adoption(place.work, place.settings.ledger_schema, sync.drifts(snapshot))
+        ledger.end_adoption(place.work, place.settings.ledger_schema)
     if is_ahead(this.sources, snapshot.ledger):
         return this.report(Outcome.AHEAD, ExitCode.OK)
     if _is_let_through(this):

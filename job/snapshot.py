@@ -68,9 +68,10 @@ class Snapshot:
     touched, and `has_tables` whether somebody else has. `is_adopting` says that the ledger is there
     and the adoption of what was there before it has not come to an end. `facts` tell of the
     critical tables, `seeded` holds the answers to the seeds' presence questions, `checks` those of
-    `sql/verify/`. `drifts` are those that the ledger holds, `adopted` the shapes
-    (object, definition) that were not as declared when the database was adopted. `schema` is None
-    where nobody asked for it or no file declares one. `fingerprint` changes with every DDL.
+    `sql/verify/`. `drifts` are those that the ledger holds. `has_synced` says that what was not
+    as `schema.sql` declares it at adoption has been accepted, and `adopted` what: (object, shape).
+    `schema` is None where nobody asked for it or no file declares one. `fingerprint` changes with
+    every DDL.
     """
 
     server_version: int
@@ -78,6 +79,7 @@ class Snapshot:
     has_ledger: bool = False
     has_tables: bool = False
     is_adopting: bool = False
+    has_synced: bool = False
     facts: frozenset[Fact] = frozenset()
     seeded: tuple[Response, ...] = ()
     checks: tuple[Response, ...] = ()

@@ -60,7 +60,18 @@ def apply(database: Database, found: Difference) -> None:
                         conn.execute(statement)
             else:
                 for statement in statements:
+                    if "CONCURRENTLY" in statement:
+                        clear_invalid(conn)
                     conn.execute(statement)
+
+
+def clear_invalid(conn: psycopg.Connection) -> None:
+    """Drop what failed builds have left, as the job does before it builds."""
+    for (name,) in conn.execute(
+        "select i.indexrelid::regclass::text from pg_index i join pg_class c on c.oid = indexrelid "
+        "where not i.indisvalid and c.relkind = 'i'"
+    ).fetchall():
+        conn.execute(f"drop index {name}")
 
 
 def described(found: Difference) -> list[str]:

@@ -34,29 +34,32 @@ def rows_sql(schema: str) -> str:
         from {identifier(schema)}.migration order by applied_at, file, position"""
 
 
-def adopting_sql(schema: str) -> str:
-    """Return the query that has a row while a database from before the ledger is being adopted."""
-    return f"select from {identifier(schema)}.meta where key = 'adopting'"
+def adoption_sql(schema: str) -> str:
+    """Return the query of what is known of an adoption: `adopting` while it lasts, and `synced`.
 
-
-def end_adoption(conn: Connection, schema: str, drifts: Iterable[Drift] = ()) -> None:
-    """Note that every file of the folder is in the ledger: from now on it is a database of ours.
-
-    What is there in another shape than is declared was so before, and is accepted as it is.
+    `synced` says that what differed from `schema.sql` before us has been accepted.
     """
+    return f"select key from {identifier(schema)}.meta where key in ('adopting', 'synced')"
+
+
+def end_adoption(conn: Connection, schema: str) -> None:
+    """Note that every file of the folder is in the ledger: from now on it is a database of ours."""
+    wire.ask(conn, f"delete from {identifier(schema)}.meta where key = 'adopting'")
+
+
+def accept(conn: Connection, schema: str, drifts: Iterable[Drift]) -> None:
+    """Note what was there before us in another shape than `schema.sql` declares: it may stay so."""
     meta = f"{identifier(schema)}.meta"
-    accepted = "".join(
-        f"insert into {meta} values ({literal(_ADOPTED + d.object)}, {literal(d.live)}) "
-        "on conflict (key) do update set value = excluded.value; "
-        for d in drifts
-    )
-    wire.ask(conn, f"begin; {accepted}delete from {meta} where key = 'adopting'; commit")
+    rows = [(_ADOPTED + drift.object, drift.live) for drift in drifts]
+    values = ", ".join(f"({literal(key)}, {literal(value)})" for key, value in rows)
+    accepted = f"insert into {meta} values {values}; " if rows else ""
+    wire.ask(conn, f"begin; {accepted}insert into {meta} values ('synced', 'true'); commit")
 
 
 def adopted_sql(schema: str) -> str:
     """Return the query of the shapes that were accepted at adoption, by object."""
     return f"""select substr(key, {len(_ADOPTED) + 1}), value from {identifier(schema)}.meta
-        where key like {literal(_ADOPTED + "%")}"""
+        where starts_with(key, {literal(_ADOPTED)})"""
 
 
 def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:

@@ -13,7 +13,6 @@ from itertools import accumulate
 from job.database import ledger, shape, wire
 from job.database.declared import read_declared
 from job.database.fingerprint import fingerprint_sql
-from job.database.shadow.pins import PINNED
 from job.database.transaction import settings_sql
 from job.database.wire import Answer, Connection, literal
 from job.deadline import Deadline
@@ -22,7 +21,7 @@ from job.drift import Standing
 from job.plan import ABSENT, Drift
 from job.schema import kinds
 from job.schema.facts import parse_facts
-from job.schema.kinds import KINDS, Kind, select
+from job.schema.kinds import KINDS, READ_WITH, Kind, select
 from job.settings import Settings
 from job.snapshot import Response, SchemaView, Snapshot, View
 from job.sources import Sources
@@ -67,7 +66,8 @@ def look(
         has_ledger=has_ledger,
         has_tables=has_tables,
         ledger=ledger.parse_rows(found["ledger"]),
-        is_adopting=bool(found["adopting"]),
+        is_adopting=("adopting",) in found["adoption"],
+        has_synced=("synced",) in found["adoption"],
         adopted=tuple((name or "", shape or "") for name, shape in found["adopted"]),
         facts=parse_facts(found["critical"]),
         fingerprint=(found["fingerprint"][0][0] or "") if found["fingerprint"] else "",
@@ -91,7 +91,7 @@ def _known(
     known: dict[str, str] = {}
     if has_ledger and View.LEDGER in views:
         known["ledger"] = ledger.rows_sql(schema)
-        known["adopting"] = ledger.adopting_sql(schema)
+        known["adoption"] = ledger.adoption_sql(schema)
     if has_ledger and View.DRIFTS in views:
         known["drifts"] = shape.standing_sql(schema)
         known["adopted"] = ledger.adopted_sql(schema)
@@ -168,9 +168,9 @@ def _ask_all(
     failed: dict[Question, Response] = {}
     limit = {"statement_timeout": f"{int(deadline.left_s * 1000) + 1}"}
     opening = (
-        f"begin isolation level repeatable read read only; {settings_sql({**limit, **PINNED})}"
+        f"begin isolation level repeatable read read only; {settings_sql({**limit, **READ_WITH})}"
     )
-    names = ", ".join(literal(name) for name in PINNED)
+    names = ", ".join(literal(name) for name in READ_WITH)
     unpin = f"""select pg_catalog.set_config(name, reset_val, true)
         from pg_catalog.pg_settings where name in ({names})"""
     while True:

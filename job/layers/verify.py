@@ -111,7 +111,7 @@ def _drift(
     drift = report.as_drift
     if adopted.get(drift.object) == drift.live or not unaccepted([drift], dict(settings.accepted)):
         return
-    if snapshot.is_adopting:
+    if snapshot.is_adopting and not snapshot.has_synced:
         what = f"{report.message}; it was there before us, and is accepted"
         yield Finding("adopted-drift", what)
         return

@@ -14,7 +14,6 @@ from job.database.connection import connect_beside
 from job.database.failure import is_lock_failure
 from job.database.shadow.guards import hazards, rights_lacking
 from job.database.shadow.limits import Elsewhere, Limits, Request, ShadowFacts
-from job.database.shadow.pins import PINNED
 from job.database.shadow.survey import Survey, survey
 from job.database.shadow.swap import Swap, read_by_swap
 from job.database.shadow.temporary import read_in_temporary_database
@@ -25,7 +24,7 @@ from job.exit_codes import ExitCode
 from job.plan import Failure, Finding
 from job.statements.desired import Desired
 
-__all__ = ["PINNED", "Elsewhere", "Limits", "ShadowFacts", "read_shadow"]
+__all__ = ["Elsewhere", "Limits", "ShadowFacts", "read_shadow"]
 
 log = structlog.get_logger()
 
@@ -39,7 +38,7 @@ def read_shadow(
 ) -> ShadowFacts | Failure:
     """Load `desired` into a shadow and return the rows of `question`; `conn` is idle.
 
-    `question` is one query; it is run with the settings of `PINNED`. The shadow is a swap of the
+    `question` is one query; it is run with the settings of READ_WITH. The shadow is a swap of the
     managed schemas; where rights, size or event triggers speak against it, it is made `elsewhere`,
     and a finding says why. A failure says what the server complained of (65) or lacked (75, 77).
 

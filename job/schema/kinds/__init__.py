@@ -35,6 +35,7 @@ READ_WITH = MappingProxyType(
         "IntervalStyle": "postgres",
         "TimeZone": "UTC",
         "extra_float_digits": "1",
+        "bytea_output": "hex",
         "quote_all_identifiers": "off",
     }
 )

@@ -43,11 +43,9 @@ def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
         return change(desired, Phase.ONLINE, *_by_partition(named, live, table, sides))
     if live is None and sides.is_plain(desired):
         return change(desired, Phase.TOGETHER, create_sql(desired, desired.name))
+    # What a failed build has left is cleared away by who builds, if nobody else is building it.
     name = live.name if live is not None else desired.name
-    # A build that failed leaves an invalid index, which IF NOT EXISTS would pass over.
-    drop = f"DROP INDEX CONCURRENTLY IF EXISTS {identifier(desired.schema)}.{identifier(name)}"
-    create = create_sql(desired, name, "CONCURRENTLY ")
-    return change(desired, Phase.ONLINE, *((drop,) if live is not None else ()), create)
+    return change(desired, Phase.ONLINE, create_sql(desired, name, "CONCURRENTLY "))
 
 
 def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
@@ -82,8 +80,6 @@ def _by_partition(index: Fact, live: Fact | None, table: Fact, sides: Sides) -> 
             if child.get("kind") == _PARTITIONED:
                 yield from _by_partition(own_index, there, child, sides)
             else:
-                if there is not None:
-                    yield f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{identifier(name)}"
                 yield create_sql(own_index, name, "CONCURRENTLY IF NOT EXISTS ")
         yield (
             f"ALTER INDEX {identifier(index.schema)}.{identifier(index.name)} "

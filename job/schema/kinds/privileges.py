@@ -25,8 +25,10 @@ def plan_grant(
     sides: Sides,
 ) -> Iterator[Change | Report]:
     """Grant it; to whom more was granted is nobody's business here."""
+    if desired.get("owned"):
+        return
     if not desired.get("revoked"):
-        yield from _granted(desired, live)
+        yield from _granted(desired, live, sides)
         return
     statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM PUBLIC"
     of = desired.get("of")
@@ -64,9 +66,12 @@ def plan_default_privilege(
     )
 
 
-def _granted(desired: Fact, live: Fact | None) -> Iterator[Change | Report]:
+def _granted(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
     if live is not None and not desired.get("grantable"):
         return  # with the grant option it has more than is declared
+    owned = f"owned by {desired.get('grantee')}: {desired.get('on')}"
+    if sides.live.get(Kind.GRANT, desired.schema, desired.relation, owned) is not None:
+        return  # the owner may do everything, and a grant to it leaves no trace
     option = " WITH GRANT OPTION" if desired.get("grantable") else ""
     yield change(
         desired,
@@ -78,6 +83,8 @@ def _granted(desired: Fact, live: Fact | None) -> Iterator[Change | Report]:
 
 _GRANTEE = """case a.grantee when 0 then 'PUBLIC'
     else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end"""
+
+_OWNER = "pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(o.owner))"
 
 # Each: schema, relation, what the name tells it by, what SQL calls it, columns, acl, owner, oid.
 _ON_SCHEMA = """select n.nspname, '', 'schema', pg_catalog.format('SCHEMA %I', n.nspname), '',
@@ -135,7 +142,13 @@ GRANT = Entry(
         )
     }, {order("o.oid")} + 1
         from {_OPEN_TO_ALL} where o.acl is not null
-          and not exists (select from pg_catalog.aclexplode(o.acl) a where a.grantee = 0)""",
+          and not exists (select from pg_catalog.aclexplode(o.acl) a where a.grantee = 0)
+        union all
+        select o.schema, o.relation, pg_catalog.format('owned by %s: %s', {_OWNER}, o.target),
+            {attributes(owned="'true'")}, {order("o.oid")}
+        from {_ALL} where o.columns = ''
+          and o.owner not in (current_user::pg_catalog.regrole,
+                              'pg_database_owner'::pg_catalog.regrole)""",
     plan_grant,
 )
 
