@@ -65,15 +65,26 @@ _SHAPES = {
             when 'e' then 'enum ' || coalesce((
                 select jsonb_agg(e.enumlabel order by e.enumsortorder)
                 from pg_catalog.pg_enum e where e.enumtypid = t.oid), '[]')::text
-            when 'c' then 'composite ' || coalesce((
+            when 'c' then case when (select c.relkind from pg_catalog.pg_class c
+                                     where c.oid = t.typrelid) = 'c'
+                     then 'composite ' else 'row type ' end || coalesce((
                 select jsonb_agg(a.attname || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod)
                                  order by a.attnum)
                 from pg_catalog.pg_attribute a
                 where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped),
                 '[]')::text
             when 'r' then 'range of ' || (
-                select pg_catalog.format_type(r.rngsubtype, null)
-                from pg_catalog.pg_range r where r.rngtypid = t.oid)
+                select concat_ws(' ', pg_catalog.format_type(r.rngsubtype, null),
+                    'opclass ' || (select concat_ws('.', n.nspname, o.opcname)
+                        from pg_catalog.pg_opclass o
+                        join pg_catalog.pg_namespace n on n.oid = o.opcnamespace
+                        where o.oid = r.rngsubopc and not o.opcdefault),
+                    'collation ' || nullif(r.rngcollation, s.typcollation)::regcollation::text,
+                    'canonical ' || nullif(r.rngcanonical, 0)::regprocedure::text,
+                    'difference ' || nullif(r.rngsubdiff, 0)::regprocedure::text)
+                from pg_catalog.pg_range r
+                join pg_catalog.pg_type s on s.oid = r.rngsubtype
+                where r.rngtypid = t.oid)
             when 'd' then 'domain over ' || pg_catalog.format_type(t.typbasetype, t.typtypmod)
             else 'base type' end
         from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace""",

@@ -193,6 +193,8 @@ def _table(stmt: Any, probe_schema: str) -> Creation | None:
                     element.table_like_clause.relation
                 )
     bare.inh_relations.extend(stmt.inh_relations)
+    if stmt.HasField("of_typename"):
+        bare.of_typename.CopyFrom(stmt.of_typename)
     if stmt.HasField("partspec"):
         bare.partspec.CopyFrom(stmt.partspec)
     return Creation(address, _create_table(bare, probe_schema))
