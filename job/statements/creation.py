@@ -5,6 +5,7 @@ same. The proof is a *probe*: SQL that makes the same thing beside an empty copy
 savepoint that is rolled back, so that PostgreSQL itself prints both shapes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,6 @@ import postgast
 from postgast import pg_query_pb2 as pb
 
 from job.plan import Address, Creatable, Statement
-from job.statements.classify import sets_session
 from job.statements.names import quoted, relation_sql
 
 PROBE = "predeploy_probe"
@@ -35,6 +35,13 @@ _TEMPORARY = "t"
 _NODES = frozenset((
     "create_stmt", "index_stmt", "create_seq_stmt", "alter_table_stmt", "rename_stmt",
     "create_enum_stmt", "composite_type_stmt", "create_range_stmt",
+))  # fmt: skip
+
+
+# What may make a thing that only the server knows of, or move the search_path.
+_MAKES_UNSEEN = frozenset((
+    "do_stmt", "call_stmt", "select_stmt", "execute_stmt", "variable_set_stmt", "rename_stmt",
+    "alter_object_schema_stmt", "create_table_as_stmt", "view_stmt",
 ))  # fmt: skip
 
 
@@ -125,18 +132,31 @@ def may_repeat(statements: Iterable[Statement]) -> bool:
 
     What is there already can then not be told by a look before the first of them.
     """
-    created = [a for s in statements for a in s.creates]
-    guarded = [a for a in created if a.is_guarded]
-    tables = {(a.schema, a.name) for a in created if a.kind is Creatable.TABLE}
-    own = any(a.kind is Creatable.COLUMN and (a.schema, a.relation) in tables for a in guarded)
-    moves = any(sets_session(s) for s in statements) and any(not a.schema for a in guarded)
-    return own or moves or len(set(guarded)) < len(guarded)
+    steps = tuple(statements)
+    if not any(address.is_guarded for s in steps for address in s.creates):
+        return False
+    if any(s.node in _MAKES_UNSEEN for s in steps):
+        return True
+    abouts = (piece.about for s in steps for piece in pieces(s, ""))
+    made = [about.address for about in abouts if isinstance(about, Creation)]
+    times = Counter(map(_told_apart_by, made))
+    tables = {address.name for address in made if address.kind is Creatable.TABLE}
+    return any(
+        times[_told_apart_by(a)] > 1 or (a.kind is Creatable.COLUMN and a.relation in tables)
+        for a in made
+        if a.is_guarded
+    )
 
 
 def tolerates(statement: Statement, sqlstate: str) -> bool:
     """Whether the statement, run in pieces, may turn out to have been done already."""
     found = (piece.about for piece in pieces(statement, ""))
     return any(sqlstate in about.tolerated for about in found if about)
+
+
+def _told_apart_by(address: Address) -> tuple[str, str]:
+    """Return what two creations of one thing share, whether or not they name its schema."""
+    return (address.relation if address.kind is Creatable.COLUMN else "", address.name)
 
 
 def _taken_apart(parsed: Any, stmt: Any, commands: list[Any], probe_schema: str) -> Iterator[Piece]:

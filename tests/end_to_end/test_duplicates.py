@@ -321,6 +321,35 @@ GUARDED = {
         "create schema app; create table app.t (a text)",
         "set search_path = app;\nalter table t add column if not exists a bigint",
     ),
+    "a table behind a SET LOCAL": (
+        "create schema app; create table app.t (a text)",
+        "set local search_path = app;\ncreate table if not exists t (a bigint)",
+    ),
+    "a table behind set_config": (
+        "create schema app; create table app.t (a text)",
+        "select set_config('search_path', 'app', true);\ncreate table if not exists t (a int)",
+    ),
+    "a table that this very file makes unguarded": (
+        "select 1",
+        "create table t (a text);\ncreate table if not exists public.t (a int)",
+    ),
+    "an index that this very file makes unguarded": (
+        "create table t (a int, b int)",
+        "create index i on t (b);\ncreate index if not exists i on t (a)",
+    ),
+    "a table that a DO block makes": (
+        "select 1",
+        "do $$ begin create table t (a text); end $$;\ncreate table if not exists t (a int)",
+    ),
+    "a table that comes by a rename": (
+        "create table u (a text)",
+        "-- predeploy: allow rename u\n"
+        "alter table u rename to t;\ncreate table if not exists t (a int)",
+    ),
+    "a table that comes from another schema": (
+        "create schema app; create table app.t (a text)",
+        "alter table app.t set schema public;\ncreate table if not exists t (a int)",
+    ),
     "a silent one": (
         "create table t (a text)",
         "set client_min_messages = error;\nalter table t add column if not exists a bigint",
