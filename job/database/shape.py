@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from job.database import wire
+from job.database.transaction import RESET_ROLE
 from job.database.wire import Connection, identifier, literal
 from job.drift import satisfies
 from job.plan import ABSENT, Address, Creatable, Drift
@@ -134,16 +135,19 @@ def compare(conn: Connection, creation: Creation, schema: str) -> tuple[Drift, .
     )
 
 
-def has_left(conn: Connection, departure: Departure) -> bool:
-    """Say whether the table is there, the column is not, and its successor, if any, is."""
-    table = f"pg_catalog.to_regclass({literal(departure.home)})"
-    there = f"""exists (select from pg_catalog.pg_attribute
-        where attrelid = {table} and not attisdropped and attname = """
+def left_from(conn: Connection, departure: Departure) -> str | None:
+    """Name the table, if it is there, the column is not, and its successor, if any, is."""
+    there = """exists (select from pg_catalog.pg_attribute
+        where attrelid = c.oid and not attisdropped and attname = """
     successor = f"and {there}{literal(departure.successor)})" if departure.successor else ""
     rows = wire.ask(
-        conn, f"select {table} is not null and not {there}{literal(departure.column)}) {successor}"
+        conn,
+        f"""select concat_ws('.', n.nspname, c.relname) from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.oid = pg_catalog.to_regclass({literal(departure.home)})
+          and not {there}{literal(departure.column)}) {successor}""",
     )
-    return rows == [("t",)]
+    return rows[0][0] if rows else None
 
 
 def standing_sql(schema: str) -> str:
@@ -182,6 +186,7 @@ def _questions(creation: Creation, home: tuple[str, str], schema: str) -> Iterat
     """Yield the statements of a proof; the last two return (kind, part, shape), live first."""
     address = creation.address
     yield f"savepoint {_SAVEPOINT}"
+    yield RESET_ROLE  # the file's own may make nothing in our schema
     if address.kind in (Creatable.CONSTRAINT, Creatable.INDEX):
         # Indexes stay behind: a second primary key would be refused, and none is needed here.
         yield (
@@ -237,6 +242,9 @@ def _is_taken_sql(address: Address) -> str:
             return f"""exists (select from pg_catalog.pg_attribute
                 where attrelid = {_relation_sql(address)} and not attisdropped
                   and attname = {literal(address.name)})"""
+        case Creatable.CONSTRAINT:
+            return f"""exists (select from pg_catalog.pg_constraint
+                where conrelid = {_relation_sql(address)} and conname = {literal(address.name)})"""
         case Creatable.INDEX:
             return f"""exists (select from pg_catalog.pg_class i
                 join pg_catalog.pg_class t on t.relnamespace = i.relnamespace

@@ -6,7 +6,7 @@ savepoint that is rolled back, so that PostgreSQL itself prints both shapes.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,18 +77,6 @@ class Departure:
         return (_UNDEFINED_COLUMN,)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a statement that can be run by itself, and what it is about, if we can judge it.
-
-    `offset` is where its text begins in the statement's; None where it is not verbatim.
-    """
-
-    text: str
-    about: Creation | Departure | None = None
-    offset: int | None = 0
-
-
 def addresses(node: str, stmt: Any) -> tuple[Address, ...]:
     """Name the table that a statement creates, and all that it creates only if it is not there."""
     match node:
@@ -107,24 +95,33 @@ def addresses(node: str, stmt: Any) -> tuple[Address, ...]:
     return ()
 
 
-def pieces(statement: Statement, probe_schema: str) -> tuple[Piece, ...]:
-    """Take a statement apart as far as that changes nothing of what it means.
+def abouts(statement: Statement, probe_schema: str) -> tuple[Creation | Departure | None, ...]:
+    """Say what a statement is about: one thing, or None where we cannot judge it.
 
-    Only an ALTER TABLE is, and only where all that it does is to add columns and constraints: in
-    one statement PostgreSQL drops before it adds. Columns come first, as they do there.
+    An ALTER TABLE that only adds columns and constraints is about each of them. No other is taken
+    apart: in one statement PostgreSQL drops before it adds.
     """
     if statement.node not in _NODES:
-        return (Piece(statement.text),)
-    parsed = postgast.parse(statement.text)
-    stmt = getattr(parsed.stmts[0].stmt, statement.node)
+        return (None,)
+    stmt = _parsed(statement)
     if statement.node != "alter_table_stmt":
-        return (Piece(statement.text, _about(statement.node, stmt, probe_schema)),)
+        return (_about(statement.node, stmt, probe_schema),)
     commands = _commands(stmt)
-    if len(commands) == 1:
-        return (Piece(statement.text, _about_command(stmt, commands[0], probe_schema)),)
-    if any(c.subtype not in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands):
-        return (Piece(statement.text),)
-    return tuple(_taken_apart(parsed, stmt, commands, probe_schema))
+    only_adds = all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
+    if len(commands) > 1 and not only_adds:
+        return (None,)
+    return tuple(_about_command(stmt, command, probe_schema) for command in commands)
+
+
+def without(statement: Statement, done: Collection[int]) -> str:
+    """Return the text of an ALTER TABLE without those of its commands that are done."""
+    stmt = _parsed(statement)
+    rest = [node for number, node in enumerate(stmt.cmds) if number not in done]
+    kept = pb.AlterTableStmt()
+    kept.CopyFrom(stmt)
+    del kept.cmds[:]
+    kept.cmds.extend(rest)
+    return _deparse("alter_table_stmt", kept)
 
 
 def may_repeat(statements: Iterable[Statement]) -> bool:
@@ -137,8 +134,8 @@ def may_repeat(statements: Iterable[Statement]) -> bool:
         return False
     if any(s.node in _MAKES_UNSEEN for s in steps):
         return True
-    abouts = (piece.about for s in steps for piece in pieces(s, ""))
-    made = [about.address for about in abouts if isinstance(about, Creation)]
+    found = (about for s in steps for about in abouts(s, ""))
+    made = [about.address for about in found if isinstance(about, Creation)]
     times = Counter(map(_told_apart_by, made))
     tables = {address.name for address in made if address.kind is Creatable.TABLE}
     return any(
@@ -150,8 +147,7 @@ def may_repeat(statements: Iterable[Statement]) -> bool:
 
 def tolerates(statement: Statement, sqlstate: str) -> bool:
     """Whether the statement, run in pieces, may turn out to have been done already."""
-    found = (piece.about for piece in pieces(statement, ""))
-    return any(sqlstate in about.tolerated for about in found if about)
+    return any(sqlstate in about.tolerated for about in abouts(statement, "") if about)
 
 
 def _told_apart_by(address: Address) -> tuple[str, str]:
@@ -159,15 +155,8 @@ def _told_apart_by(address: Address) -> tuple[str, str]:
     return (address.relation if address.kind is Creatable.COLUMN else "", address.name)
 
 
-def _taken_apart(parsed: Any, stmt: Any, commands: list[Any], probe_schema: str) -> Iterator[Piece]:
-    alone = pb.ParseResult()
-    alone.CopyFrom(parsed)
-    altered = alone.stmts[0].stmt.alter_table_stmt
-    for command in sorted(commands, key=lambda c: c.subtype != pb.AT_AddColumn):
-        del altered.cmds[:]
-        altered.cmds.add().alter_table_cmd.CopyFrom(command)
-        about = _about_command(stmt, command, probe_schema)
-        yield Piece(postgast.deparse(alone), about, offset=None)
+def _parsed(statement: Statement) -> Any:
+    return getattr(postgast.parse(statement.text).stmts[0].stmt, statement.node)
 
 
 def _about(node: str, stmt: Any, probe_schema: str) -> Creation | Departure | None:

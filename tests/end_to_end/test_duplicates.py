@@ -343,7 +343,6 @@ GUARDED = {
     ),
     "a table that comes by a rename": (
         "create table u (a text)",
-        "-- predeploy: allow rename u\n"
         "alter table u rename to t;\ncreate table if not exists t (a int)",
     ),
     "a table that comes from another schema": (
@@ -420,6 +419,51 @@ def test_alter_table_is_taken_apart(database: Database, run: Run) -> None:
     assert code == 0, report
     assert database.rows("select * from t") == [(7, 1)]
     assert database.value("select count(*) from pg_constraint where conrelid = 't'::regclass") == 1
+
+
+def test_what_is_left_of_an_alter_table_stays_one_statement(database: Database, run: Run) -> None:
+    """A column may refer to one that comes behind it, as in the whole."""
+    database.execute("create table t (a int); insert into t values (7)")
+
+    code, report = run(
+        "alter table t add column a int, add column b int references t (c) default 8, "
+        "add column if not exists c int unique default 8, add column if not exists a int"
+    )
+
+    assert code == 0, report
+    assert len(found(report, "duplicate")) == 1
+    assert database.rows("select * from t") == [(7, 8, 8)]
+
+
+def test_a_declared_loss_of_what_is_gone_is_done(database: Database, run: Run) -> None:
+    """The declaration counts as used when it is proved that the column is gone already."""
+    database.execute("create table t (new int)")
+
+    code, report = run(
+        "-- predeploy: allow drop-column t.a\n-- predeploy: allow rename t.old\n"
+        "alter table t drop column a;\nalter table t rename old to new;"
+    )
+
+    assert code == 0, report
+    assert len(found(report, "duplicate")) == 2
+
+
+def test_a_role_of_the_file_s_own_is_no_obstacle(database: Database, run: Run) -> None:
+    """Proof needs our privileges, not those of the role that the file sets; its is back after."""
+    role = f"role_{database.name}"
+    database.execute(f"create role {role}; create schema app authorization {role}")
+    try:
+        database.execute(f"set role {role}; create table app.t (a text)")
+        code, report = run(f"set role {role};\ncreate table if not exists app.t (a int)")
+        passed, _ = run(f"set role {role};\ncreate table app.t (a text);create table app.u ()")
+
+        assert code == 84, report
+        assert passed == 0
+        assert database.value(
+            "select relowner::regrole::text = %s from pg_class where relname = 'u'", role
+        )
+    finally:
+        database.execute(f"drop owned by {role}; drop role {role}")
 
 
 FAILING = {
