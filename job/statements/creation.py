@@ -22,12 +22,13 @@ PROBE_PART = "predeploy_probe_part"
 
 _DUPLICATE_TABLE = "42P07"
 _DUPLICATE_OBJECT = "42710"
+_SECOND_PRIMARY_KEY = "42P16"  # said of the same one, too
 _CODES = {
     Creatable.TABLE: (_DUPLICATE_TABLE,),
     Creatable.INDEX: (_DUPLICATE_TABLE,),
     Creatable.SEQUENCE: (_DUPLICATE_TABLE,),
     Creatable.TYPE: (_DUPLICATE_TABLE, _DUPLICATE_OBJECT),
-    Creatable.CONSTRAINT: (_DUPLICATE_TABLE, _DUPLICATE_OBJECT),
+    Creatable.CONSTRAINT: (_DUPLICATE_TABLE, _DUPLICATE_OBJECT, _SECOND_PRIMARY_KEY),
     Creatable.COLUMN: ("42701",),
 }
 _UNDEFINED_COLUMN = "42703"
@@ -228,11 +229,13 @@ def _constraint(stmt: Any, command: Any, probe_schema: str) -> Creation | None:
     probe.relation.schemaname, probe.relation.relname = probe_schema, PROBE
     probe.cmds.add().alter_table_cmd.CopyFrom(command)
     getattr(probe.cmds[0].alter_table_cmd, "def").constraint.conname = PROBE_PART
+    _unqualify(probe, stmt.relation.relname)
     return Creation(address, _deparse("alter_table_stmt", probe))
 
 
 def _index(stmt: Any, probe_schema: str) -> Creation:
     address = _part(Creatable.INDEX, stmt.relation, stmt.idxname, is_guarded=stmt.if_not_exists)
+    _unqualify(stmt, stmt.relation.relname)
     stmt.concurrent = stmt.if_not_exists = False
     stmt.idxname = PROBE_PART
     stmt.relation.schemaname, stmt.relation.relname = probe_schema, PROBE
@@ -265,6 +268,18 @@ def _bare_column(bare: Any, definition: Any) -> None:
     """Keep a column's name and type."""
     bare.colname, bare.is_local = definition.colname, True
     bare.type_name.CopyFrom(definition.type_name)
+
+
+def _unqualify(tree: Any, table: str) -> None:
+    """Take the table's name out of `t.a`, since the probe has another; Drizzle writes it so."""
+    for _, value in tree.ListFields():
+        if isinstance(value, str | bytes | bool | int | float):
+            continue
+        for child in (value,) if hasattr(value, "ListFields") else value:
+            if not isinstance(child, pb.ColumnRef):
+                _unqualify(child, table)
+            elif len(child.fields) > 1 and child.fields[-2].string.sval == table:
+                del child.fields[:-1]
 
 
 def _create_table(bare: Any, probe_schema: str) -> str:

@@ -69,6 +69,18 @@ PROVED = {
         "create table t (a int, constraint k check (a > 0))",
         "alter table t add constraint k check (a > 0) not valid",
     ),
+    "a check that names its table": (
+        "create table t (a int, constraint k check (a > 0))",
+        'alter table t add constraint k check ("t"."a" > 0)',
+    ),
+    "an index that names its table": (
+        "create table t (a text); create index i on t (lower(a)) where a > ''",
+        "create index i on t (lower(t.a)) where public.t.a > ''",
+    ),
+    "a primary key": (
+        "create table t (a int, constraint k primary key (a))",
+        "alter table only t add constraint k primary key (a)",
+    ),
     "a unique constraint": (
         "create table t (a int, b int, constraint k unique (a, b))",
         "alter table t add constraint k unique (a, b)",
