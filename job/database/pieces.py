@@ -77,8 +77,11 @@ class _Run:
         answer = self._send(statement, statement.text)
         if answer.error is not None or not was_there:
             return self._failure(index, statement, answer)
-        found = compare(conn, creation, self.context.schema)
+        found = self._compare(creation)
         if isinstance(found, Unproved):
+            if found.error is not None:
+                why = found.error.diag.message_primary
+                self.notices.append(f"{creation.address.name} could not be compared: {why}")
             return self._unproved(index, found)
         return self._judge(statement, found)
 
@@ -103,7 +106,7 @@ class _Run:
             self.gone.append(Loss(verb, f"{table}.{about.column}"))
             self._skipped(statement, f"column {about.column} of {about.home} is gone")
             return None
-        found = compare(conn, about, self.context.schema)
+        found = self._compare(about)
         if isinstance(found, Unproved):
             return self._unproved(index, found) or original
         return self._judge(statement, found, about)
@@ -120,7 +123,7 @@ class _Run:
         for number, part in enumerate(parts):
             if not isinstance(part, Creation) or not is_taken(conn, part.address):
                 continue
-            found = compare(conn, part, self.context.schema)
+            found = self._compare(part)
             if isinstance(found, Unproved):
                 failure = self._unproved(index, found)
             else:
@@ -135,6 +138,10 @@ class _Run:
             return self._failure(index, statement, self._send(statement, statement.text))
         rest = statements.without(statement, done)
         return self._failure(index, statement, self._send(statement, rest), None)
+
+    def _compare(self, creation: Creation) -> tuple[Drift, ...] | Unproved:
+        context = self.context
+        return compare(context.place.work, creation, context.schema, context.watch.tick)
 
     def _judge(
         self, statement: Statement, found: tuple[Drift, ...], skipped: Creation | None = None

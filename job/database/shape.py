@@ -5,7 +5,7 @@ an empty copy of its table. The probe stands in the ledger's schema, since a tem
 refer to none that lasts, and inside a savepoint that is rolled back.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import psycopg
@@ -110,16 +110,18 @@ def is_taken(conn: Connection, address: Address) -> bool:
     return wire.ask(conn, f"select {_is_taken_sql(address)}") == [("t",)]
 
 
-def compare(conn: Connection, creation: Creation, schema: str) -> tuple[Drift, ...] | Unproved:
+def compare(
+    conn: Connection, creation: Creation, schema: str, on_tick: Callable[[], None]
+) -> tuple[Drift, ...] | Unproved:
     """Compare what is there with what the statement declares: empty means that it is the same.
 
     In the open transaction, whose search_path counts; `schema` is the ledger's. A part that is not
-    there is a Drift whose `live` is ABSENT.
+    there is a Drift whose `live` is ABSENT. The probe may have to wait for locks, hence `on_tick`.
     """
     home = _home(conn, creation.address)
     if home is None:
         return Unproved()
-    answer = wire.send(conn, "; ".join(_questions(creation, home, schema)))
+    answer = wire.send(conn, "; ".join(_questions(creation, home, schema)), on_tick=on_tick)
     wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
     if answer.error is not None:
         return Unproved(answer.error)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Database, run_job
+from production import environ, jobs, until
 
 Run = Callable[..., tuple[int, dict]]
 COLUMNS = """
@@ -18,7 +19,7 @@ RECORDED = "select file from predeploy.migration where is_done and is_final orde
 def run(database: Database, folder: Callable[..., Path]) -> Run:
     """Runs the job on one migration, over a ledger of its own; returns exit code and report."""
 
-    def job(sql: str, declaration: str = "", **environ: str) -> tuple[int, dict]:
+    def job(sql: str, declaration: str = "", **policies: str) -> tuple[int, dict]:
         root = folder(
             {
                 "predeploy.toml": declaration,
@@ -26,7 +27,7 @@ def run(database: Database, folder: Callable[..., Path]) -> Run:
                 "migrations/0002_it.sql": sql,
             }
         )
-        settings = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root), **environ}
+        settings = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root), **policies}
         done = run_job(environ=settings)
         return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
@@ -416,6 +417,58 @@ def test_a_guarded_table_that_stays_incomplete_is_82(database: Database, run: Ru
     assert code == 82
     assert "column public.t.b is missing" in report["message"]
     assert run(sql, '[accept]\n"column public.t.b" = "absent"')[0] == 0
+
+
+def test_what_cannot_be_compared_is_named(database: Database, run: Run) -> None:
+    """The server skips it before it looks at the types: a note says that nothing is proved."""
+    database.execute("create table t (a int)")
+
+    code, report = run("create table if not exists t (a nonsense)")
+
+    assert code == 0
+    assert (
+        't could not be compared: type "nonsense" does not exist'
+        in (found(report, "already-there")[0])
+    )
+
+
+# Locks, and the end of a process
+
+
+def test_a_proof_that_has_to_wait_is_tried_again(database: Database, run: Run) -> None:
+    """75, not 80, with who is in the way; it passes when the lock is free."""
+    database.execute(
+        "create table u (a int primary key); create table t (a int constraint k references u)"
+    )
+    sql = "alter table t add constraint k foreign key (a) references u"
+    with database.connect() as holder, holder.transaction():
+        holder.execute("lock table u")
+        code, report = run(sql, PREDEPLOY_DDL_LOCK_TIMEOUT="1s", PREDEPLOY_DDL_BUDGET="1s")
+        pid = holder.info.backend_pid
+
+    assert code == 75
+    assert f"pid {pid}" in report["failure"]["message"]
+    assert run(sql)[0] == 0
+
+
+def test_a_kill_between_two_pieces_leaves_nothing(
+    database: Database, run: Run, tmp_path: Path
+) -> None:
+    """All pieces are one transaction: the next run does the whole again."""
+    database.execute("create table t (a int); insert into t values (1)")
+    sql = "create table t (a int);\ninsert into t values (2);\nselect pg_sleep(2);\n"
+    (tmp_path / "sql" / "migrations" / "0002_it.sql").write_text(sql)
+    asleep = "select 1 from pg_stat_activity where query ~ '^select pg_sleep' and datname = %s"
+
+    with jobs(environ(database, tmp_path / "sql")) as (job,):
+        until(lambda: database.rows(asleep, database.name), "the second piece")
+        job.kill()
+        job.wait()
+    rows, recorded = database.rows("select * from t"), is_recorded(database)
+
+    assert (rows, recorded) == ([(1,)], False)
+    assert run(sql)[0] == 0
+    assert database.rows("select * from t order by 1") == [(1,), (2,)]
 
 
 # What is taken apart, and what never passes
