@@ -151,7 +151,8 @@ class _Run:
             address = skipped.address
             self._skipped(statement, f"{address.kind.value} {address.name} is there, as declared")
         is_adopted = self.context.step.is_replay
-        self.drifts += (replace(drift, is_adopted=is_adopted) for drift in found)
+        told = (replace(drift, is_adopted=is_adopted) for drift in found)
+        self.drifts += (drift for drift in told if drift not in self.drifts)
         return judge_drifts(self.context.step, statement, found, self.context.place.settings)
 
     def _skipped(self, statement: Statement, why: str) -> None:

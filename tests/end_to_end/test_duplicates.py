@@ -270,6 +270,19 @@ def test_drift_that_is_let_through_is_repeated(database: Database, run: Run) -> 
     assert run(sql, '[accept]\n"column public.t.a" = "text"')[0] == 0
 
 
+def test_drift_that_a_file_meets_twice_is_told_once(database: Database, run: Run) -> None:
+    """One finding for each object and file, now and in later reports."""
+    database.execute("create table t (a text)")
+    sql = "create table if not exists t (a int);\nalter table t add column a int"
+    run(sql, PREDEPLOY_ON_DRIFT="warn")
+
+    _, report = run(sql, PREDEPLOY_ON_DRIFT="warn")
+
+    assert found(report, "drift") == [
+        "0002_it.sql: column public.t.a is there as text, and integer is declared"
+    ]
+
+
 def test_drift_that_is_mended_is_forgotten(database: Database, run: Run) -> None:
     """Once the shape is the declared one, nothing is said and the database settles."""
     database.execute("create table t (a text)")
