@@ -629,6 +629,16 @@ def test_a_loss_is_noticed_in_pieces_too(database: Database, run: Run) -> None:
     assert database.rows("select * from u") == [(1,)]
 
 
+def test_a_prepared_statement_is_prepared_again(database: Database, run: Run) -> None:
+    """What the first try has prepared is not in the way of the second."""
+    database.execute("create table t (a int)")
+
+    code, report = run("prepare p as insert into t values (1);create table t (a int);execute p;")
+
+    assert code == 0, report
+    assert database.rows("select * from t") == [(1,)]
+
+
 def test_copy_data_arrives_in_pieces(database: Database, run: Run) -> None:
     """A file with COPY data and a duplicate is applied whole."""
     database.execute("create table t (a int)")
