@@ -45,7 +45,7 @@ class _Run:
     rows: int = 0
     duplicates: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    drifts: list[Drift] = field(default_factory=list)
+    drifts: dict[Drift, None] = field(default_factory=dict)  # a set that keeps its order
     gone: list[Loss] = field(default_factory=list)
 
     @property
@@ -151,8 +151,7 @@ class _Run:
             address = skipped.address
             self._skipped(statement, f"{address.kind.value} {address.name} is there, as declared")
         is_adopted = self.context.step.is_replay
-        told = (replace(drift, is_adopted=is_adopted) for drift in found)
-        self.drifts += (drift for drift in told if drift not in self.drifts)
+        self.drifts |= dict.fromkeys(replace(drift, is_adopted=is_adopted) for drift in found)
         return judge_drifts(self.context.step, statement, found, self.context.place.settings)
 
     def _skipped(self, statement: Statement, why: str) -> None:
