@@ -110,7 +110,7 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     after = sentinel.read_holdings(place.work, schema, suspects)
     found = losses(before, after)
     changed = (*found, *renames(before, after))
-    if refusal := judge_losses(context.step, found, changed, place.settings):
+    if refusal := judge_losses(context.step, found, (*changed, *sent.gone), place.settings):
         return refusal
     told = [str(loss) for loss in changed]
     wire.ask(place.work, "; ".join(_keep(context, told, sent.drifts)))

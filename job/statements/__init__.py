@@ -26,11 +26,11 @@ from job.statements.concern import Concern, Detach, IndexBuild, IndexDrop, Repea
 from job.statements.creation import (
     Creation,
     Departure,
-    Piece,
+    abouts,
     addresses,
     may_repeat,
-    pieces,
     tolerates,
+    without,
 )
 
 __all__ = [
@@ -41,19 +41,19 @@ __all__ = [
     "Directive",
     "IndexBuild",
     "IndexDrop",
-    "Piece",
     "Reading",
     "Repeatable",
     "UnreadableError",
+    "abouts",
     "concern",
     "digest",
     "holds_ddl",
     "is_additive",
     "may_repeat",
-    "pieces",
     "read",
     "sets_session",
     "tolerates",
+    "without",
 ]
 
 # Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is no
