@@ -44,7 +44,7 @@ def run_script(
     first = in_pieces if step.is_replay or statements.may_repeat(step.statements) else at_once
     outcome = _try(context, first)
     if isinstance(outcome, AlreadyThere):
-        wire.roll_back(place.work)
+        _roll_back(context)
         outcome = _try(context, in_pieces)
     if isinstance(outcome, Sent):
         return StepResult(
@@ -57,7 +57,7 @@ def run_script(
             outcome.notices,
             outcome.drifts,
         )
-    wire.roll_back(place.work)
+    _roll_back(context)
     if isinstance(outcome, Suspects | AlreadyThere):
         raise InternalError(f"{step.label}: a guard spoke where it was not asked")
     return outcome
@@ -68,9 +68,16 @@ def _try(context: Context, deliver: Delivery) -> Outcome:
         return _replay(context, deliver)
     outcome = _send(context, deliver)
     if isinstance(outcome, Suspects):
-        wire.roll_back(context.place.work)
+        _roll_back(context)
         return _send_carefully(context, deliver, outcome.oids)
     return outcome
+
+
+def _roll_back(context: Context) -> None:
+    """Undo the step; what it has prepared outlives that, and would be in its way the next time."""
+    wire.roll_back(context.place.work)
+    if any(statement.node == "prepare_stmt" for statement in context.step.statements):
+        wire.ask(context.place.work, "deallocate all")
 
 
 def _send(context: Context, deliver: Delivery) -> Outcome:

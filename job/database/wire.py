@@ -148,12 +148,9 @@ def ask(conn: Connection, sql: str) -> list[Row]:
 
 
 def roll_back(conn: Connection) -> None:
-    """End whatever transaction is open, without complaint when none is.
-
-    Statements that it has prepared outlive it, and would be in the way when it is tried again.
-    """
+    """End whatever transaction is open, without complaint when none is."""
     if conn.pgconn.transaction_status != pq.TransactionStatus.IDLE:
-        send(conn, "rollback; deallocate all")
+        send(conn, "rollback")
 
 
 @contextmanager

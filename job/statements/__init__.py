@@ -15,6 +15,7 @@ from google._upb import _message
 from postgast import pg_query_pb2 as pb
 
 from job.plan import Mode, Statement
+from job.statements.alteration import alters
 from job.statements.classify import (
     COPY_FROM_STDIN,
     classify,
@@ -45,6 +46,7 @@ __all__ = [
     "Repeatable",
     "UnreadableError",
     "abouts",
+    "alters",
     "concern",
     "digest",
     "holds_ddl",

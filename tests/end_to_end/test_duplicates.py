@@ -657,3 +657,49 @@ def test_an_error_in_a_piece_has_its_place(database: Database, run: Run) -> None
 
     assert code == 80
     assert (report["failure"]["line"], report["failure"]["column"]) == (4, 5)
+
+
+# What a later file does to it
+
+
+@pytest.mark.parametrize(
+    ("there", "sql", "later"),
+    [
+        (
+            "create table t (a text)",
+            "create table if not exists t (a varchar(9))",
+            "alter table t alter a type varchar(50)",
+        ),
+        (
+            "create table t (a int)",
+            "create table if not exists t (a int, b int)",
+            "alter table t drop column b",
+        ),
+        (
+            "create table t (a int, c int)",
+            "create table if not exists t (a int, b int)",
+            "alter table t rename b to c",
+        ),
+        (
+            "create table t (a text)",
+            "alter table t add column a int",
+            "-- predeploy: allow drop-table t\ndrop table t",
+        ),
+    ],
+    ids=["altered", "dropped", "renamed", "with its table"],
+)
+def test_a_later_file_supersedes_what_an_earlier_one_declared(
+    database: Database, folder: Callable[..., Path], there: str, sql: str, later: str
+) -> None:
+    """What was found in another shape is no drift any more once a migration has changed it."""
+    root = folder({"migrations/0001_ledger.sql": ""})
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)}
+    run_job(environ=environ, check=0)
+    database.execute(there)
+    files = {"migrations/0001_ledger.sql": "", "migrations/0002_it.sql": sql}
+    folder({**files, "migrations/0003_later.sql": later})
+
+    done = run_job(environ={**environ, "PREDEPLOY_ON_DRIFT": "warn"})
+
+    assert done.returncode == 0, done.stdout
+    assert run_job(environ=environ, check=0).stdout.count('"outcome":"settled"') == 1
