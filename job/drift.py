@@ -50,7 +50,7 @@ def way_to_accept(drifts: Iterable[Drift]) -> str:
         f"{json.dumps(d.object, ensure_ascii=False)} = {json.dumps(d.live, ensure_ascii=False)}"
         for d in drifts
     )
-    return f"under [accept] in predeploy.toml: {'; '.join(lines)}"
+    return "under [accept] in predeploy.toml: " + "\n".join(lines)
 
 
 def judge_standing(

@@ -10,7 +10,7 @@ from job.database.execute import execute
 from job.database.look import look
 from job.database.place import Workplace
 from job.database.wire import Connection
-from job.drift import DRIFT, tell, unaccepted, way_to_accept
+from job.drift import DRIFT, tell, unaccepted
 from job.errors import ConnectionLostError, Interrupted, JobError, NotObtainedError
 from job.exit_codes import ExitCode
 from job.journal import Journal
@@ -18,7 +18,7 @@ from job.layers import PIPELINE, migrate, sync, verify
 from job.layers.adoption import is_unknown
 from job.layers.base import Layer, Situation
 from job.layers.history import is_ahead
-from job.plan import ABSENT, Drift, Failure, Finding, LayerReport, Mode, Outcome, Plan, StepResult
+from job.plan import ABSENT, Failure, Finding, LayerReport, Mode, Outcome, Plan, StepResult
 from job.report import Report, as_json
 from job.settings import Destructive, OnFailure, Settings
 from job.snapshot import Snapshot
@@ -189,16 +189,11 @@ def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
         yield Finding("duplicate", f"{duplicate}; skipped", "guard it, or take it out")
     if result.notices:
         yield Finding("already-there", _notices(result), is_note=True)
+    # What we do not accept as it was before us, verify tells.
     for drift in unaccepted(result.drifts, dict(settings.accepted)):
-        if drift.live != ABSENT:
-            yield _drifted(result, drift)
-
-
-def _drifted(result: StepResult, drift: Drift) -> Finding:
-    what = f"{result.label}: {tell(drift)}"
-    if drift.is_adopted:
-        return Finding("adopted-drift", f"{what}; it was there before us, and is accepted")
-    return Finding(DRIFT, what, f"mend it, or accept it {way_to_accept([drift])}")
+        if drift.is_adopted and drift.live != ABSENT:
+            what = f"{result.label}: {tell(drift)}; it was there before us, and is accepted"
+            yield Finding("adopted-drift", what)
 
 
 def _violated(failure: Failure) -> Finding:

@@ -15,7 +15,10 @@ _SHOWN = 3
 def judge_losses(
     step: Step, found: tuple[Loss, ...], changed: tuple[Loss, ...], settings: Settings
 ) -> Failure | None:
-    """Refuse losses that nobody declared (84), and a declaration of none (65)."""
+    """Refuse losses that nobody declared (84), and a declaration of none (65).
+
+    What is declared counts as done when it was done before.
+    """
     if idle := unused(changed, step.declarations):
         return _idle_declaration(step, idle[0])
     surprising = undeclared(found, step.declarations)

@@ -1,6 +1,7 @@
 """A production-like TheKeyn, and how the tests read a database and what a job has said."""
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,6 +109,23 @@ def fill(database: Database) -> None:
     names = {"username": ADMIN["ADMIN_USERNAME"], "email": ADMIN["ADMIN_EMAIL"]}
     quoted = {key: f"'{value}'" for key, value in names.items()}
     database.execute(_ROWS.format(**quoted))
+
+
+def odd_folder(target: Path) -> list[str]:
+    """Write TheKeyn's migrations without guards, several to a file, under names as theirs are.
+
+    Return the names in the order in which they have to run: versions twice and thrice, and dates.
+    """
+    texts = [path.read_text() for path in sorted((SQL / "migrations").iterdir())]
+    names = [
+        *("0000_a", "0002_b", "0003_c", "0004_a", "0004_b", "0004_c", "0005_a", "0005_b"),
+        *("2025-09-01_late", "20250913_later"),
+    ]
+    cuts = [*range(0, 2 * len(names) - 2, 2), len(texts) - 1, len(texts)]
+    for name, first, end in zip(names, cuts, cuts[1:], strict=False):
+        text = re.sub(r"if not exists (?!\()", "", "\n".join(texts[first:end]))
+        (target / f"{name}.sql").write_text(text)
+    return [f"{name}.sql" for name in names]
 
 
 # what a job said

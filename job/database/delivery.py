@@ -45,7 +45,8 @@ class Sent:
     """What came of a step's statements.
 
     How many rows they wrote, what the step has taken away or renamed, what it found to be there
-    already, what PostgreSQL said it skips, and what is there in another shape.
+    already, what PostgreSQL said it skips, what is there in another shape, and what was gone before
+    it came to take it away.
     """
 
     rows: int = 0
@@ -53,6 +54,7 @@ class Sent:
     duplicates: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     drifts: tuple[Drift, ...] = ()
+    gone: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

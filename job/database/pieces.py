@@ -1,8 +1,9 @@
 """Runs a step in pieces: what is there already is skipped where that is proved, and only there.
 
-Each statement goes by itself, in the step's one transaction, and an ALTER TABLE that only adds is
-taken apart. A savepoint stands before those that may find their object there; proof comes from the
-catalog. Anything that is neither proved nor a clash of shapes fails as it would have anyway.
+Each statement goes by itself, in the step's one transaction. A savepoint stands before those that
+may find their object there; proof comes from the catalog. An ALTER TABLE that only adds goes
+without what is there. Anything that is neither proved nor a clash of shapes fails as it would have
+anyway.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,11 +12,12 @@ from job import statements
 from job.database import wire
 from job.database.delivery import Closing, Context, Outcome, Sent, begin, end
 from job.database.failure import failure_of, is_lock_failure
-from job.database.shape import Unproved, compare, has_left, is_taken
+from job.database.shape import Unproved, compare, is_taken, left_from
 from job.database.transaction import rows_written
 from job.database.wire import Answer
+from job.loss import Loss, Verb
 from job.plan import Drift, Failure, Statement
-from job.statements import Creation, Departure, Piece
+from job.statements import Creation, Departure
 from job.verdict import judge_drifts
 
 _SAVEPOINT = "predeploy_piece"
@@ -28,10 +30,9 @@ def in_pieces(context: Context, opening: list[str], closing: Closing) -> Outcome
         return begun
     run = _Run(context)
     for index, statement in enumerate(context.step.statements):
-        for piece in statements.pieces(statement, context.schema):
-            failure = run.piece(index, statement, piece)
-            if failure is not None:
-                return failure
+        failure = run.statement(index, statement)
+        if failure is not None:
+            return failure
     ended = end(context, closing(tuple(run.drifts)))
     return run.sent if isinstance(ended, Sent) else ended
 
@@ -44,65 +45,117 @@ class _Run:
     rows: int = 0
     duplicates: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    drifts: list[Drift] = field(default_factory=list)
+    drifts: dict[Drift, None] = field(default_factory=dict)  # a set that keeps its order
+    gone: list[Loss] = field(default_factory=list)
 
     @property
     def sent(self) -> Sent:
-        return Sent(self.rows, (), tuple(self.duplicates), tuple(self.notices), tuple(self.drifts))
+        return Sent(
+            self.rows,
+            (),
+            tuple(self.duplicates),
+            tuple(self.notices),
+            tuple(self.drifts),
+            tuple(self.gone),
+        )
 
-    def piece(self, index: int, statement: Statement, piece: Piece) -> Failure | None:
-        match piece.about:
-            case Creation() as creation if creation.address.is_guarded:
-                return self._guarded(index, statement, piece, creation)
-            case Creation() | Departure() as about:
-                return self._tolerantly(index, statement, piece, about)
-        return self._failure(index, statement, piece, self._send(statement, piece.text))
+    def statement(self, index: int, statement: Statement) -> Failure | None:
+        match statements.abouts(statement, self.context.schema):
+            case (Creation() as creation,) if creation.address.is_guarded:
+                return self._guarded(index, statement, creation)
+            case (Creation() | Departure() as about,):
+                return self._tolerantly(index, statement, about)
+            case (None,):
+                return self._failure(index, statement, self._send(statement, statement.text))
+            case several:
+                return self._rest(index, statement, several)
 
-    def _guarded(
-        self, index: int, statement: Statement, piece: Piece, creation: Creation
-    ) -> Failure | None:
+    def _guarded(self, index: int, statement: Statement, creation: Creation) -> Failure | None:
         """Let IF NOT EXISTS skip what is there, and look whether it is what the file declares."""
         conn = self.context.place.work
         was_there = is_taken(conn, creation.address)
-        answer = self._send(statement, piece.text)
+        answer = self._send(statement, statement.text)
         if answer.error is not None or not was_there:
-            return self._failure(index, statement, piece, answer)
-        found = compare(conn, creation, self.context.schema)
+            return self._failure(index, statement, answer)
+        found = self._compare(creation)
         if isinstance(found, Unproved):
+            if found.error is not None:
+                why = found.error.diag.message_primary
+                self.notices.append(f"{creation.address.name} could not be compared: {why}")
             return self._unproved(index, found)
         return self._judge(statement, found)
 
     def _tolerantly(
-        self, index: int, statement: Statement, piece: Piece, about: Creation | Departure
+        self, index: int, statement: Statement, about: Creation | Departure
     ) -> Failure | None:
-        """Skip the piece where it is proved that what it does is done."""
+        """Skip the statement where it is proved that what it does is done."""
         conn = self.context.place.work
         prefix = f"savepoint {_SAVEPOINT};\n"
-        answer = self._send(statement, f"{prefix}{piece.text}\n;\nrelease {_SAVEPOINT}")
+        answer = self._send(statement, f"{prefix}{statement.text}\n;\nrelease {_SAVEPOINT}")
         if answer.error is None:
             return None
-        original = self._failure(index, statement, piece, answer, len(prefix))
+        original = self._failure(index, statement, answer, len(prefix))
         if answer.error.sqlstate not in about.tolerated:
             return original
         wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
-        where = f"{self.context.step.path}:{statement.line}"
         if isinstance(about, Departure):
-            if not has_left(conn, about):
+            table = left_from(conn, about)
+            if table is None:
                 return original
-            self.duplicates.append(f"{where}: column {about.column} of {about.home} is gone")
+            verb = Verb.RENAME if about.successor else Verb.DROP_COLUMN
+            self.gone.append(Loss(verb, f"{table}.{about.column}"))
+            self._skipped(statement, f"column {about.column} of {about.home} is gone")
             return None
-        found = compare(conn, about, self.context.schema)
+        found = self._compare(about)
         if isinstance(found, Unproved):
             return self._unproved(index, found) or original
-        if not found:
-            what = f"{about.address.kind.value} {about.address.name}"
-            self.duplicates.append(f"{where}: {what} is there, as declared")
-        return self._judge(statement, found)
+        return self._judge(statement, found, about)
 
-    def _judge(self, statement: Statement, found: tuple[Drift, ...]) -> Failure | None:
+    def _rest(
+        self, index: int, statement: Statement, parts: tuple[Creation | Departure | None, ...]
+    ) -> Failure | None:
+        """Run an ALTER TABLE that only adds without what is there already.
+
+        What is left stays one statement: PostgreSQL adds columns before it looks at constraints.
+        """
+        conn = self.context.place.work
+        done = set()
+        for number, part in enumerate(parts):
+            if not isinstance(part, Creation) or not is_taken(conn, part.address):
+                continue
+            found = self._compare(part)
+            if isinstance(found, Unproved):
+                failure = self._unproved(index, found)
+            else:
+                failure = self._judge(statement, found, part)
+                if not part.address.is_guarded:
+                    done.add(number)
+            if failure is not None:
+                return failure
+        if len(done) == len(parts):
+            return None
+        if not done:
+            return self._failure(index, statement, self._send(statement, statement.text))
+        rest = statements.without(statement, done)
+        return self._failure(index, statement, self._send(statement, rest), None)
+
+    def _compare(self, creation: Creation) -> tuple[Drift, ...] | Unproved:
+        context = self.context
+        return compare(context.place.work, creation, context.schema, context.watch.tick)
+
+    def _judge(
+        self, statement: Statement, found: tuple[Drift, ...], skipped: Creation | None = None
+    ) -> Failure | None:
+        """Keep what was found, and say which creation was skipped because nothing was."""
+        if skipped and not found and not skipped.address.is_guarded:
+            address = skipped.address
+            self._skipped(statement, f"{address.kind.value} {address.name} is there, as declared")
         is_adopted = self.context.step.is_replay
-        self.drifts += (replace(drift, is_adopted=is_adopted) for drift in found)
+        self.drifts |= dict.fromkeys(replace(drift, is_adopted=is_adopted) for drift in found)
         return judge_drifts(self.context.step, statement, found, self.context.place.settings)
+
+    def _skipped(self, statement: Statement, why: str) -> None:
+        self.duplicates.append(f"{self.context.step.path}:{statement.line}: {why}")
 
     def _unproved(self, index: int, why: Unproved) -> Failure | None:
         """Return what a proof failed of, where another try may do better: locks."""
@@ -124,16 +177,16 @@ class _Run:
         return answer
 
     def _failure(
-        self, index: int, statement: Statement, piece: Piece, answer: Answer, shift: int = 0
+        self, index: int, statement: Statement, answer: Answer, shift: int | None = 0
     ) -> Failure | None:
+        """Tell an error; `shift` is how much of ours stood in front, None where all was ours."""
         if answer.error is None:
             return None
         step = self.context.step
         position = answer.error.diag.statement_position
         offset = None
-        if position and piece.offset is not None:
-            start = statement.start - step.statements[0].start
-            offset = start + piece.offset + int(position) - 1 - shift
+        if position and shift is not None:
+            offset = statement.start - step.statements[0].start + int(position) - 1 - shift
         return failure_of(
             step, answer.error, index=index, offset=offset, failed=self.context.failed
         )

@@ -45,7 +45,7 @@ def run_script(
     first = in_pieces if step.is_replay or statements.may_repeat(step.statements) else at_once
     outcome = _try(context, first)
     if isinstance(outcome, AlreadyThere):
-        wire.roll_back(place.work)
+        _roll_back(context)
         outcome = _try(context, in_pieces)
     if isinstance(outcome, Sent):
         return StepResult(
@@ -58,7 +58,7 @@ def run_script(
             outcome.notices,
             outcome.drifts,
         )
-    wire.roll_back(place.work)
+    _roll_back(context)
     if isinstance(outcome, Suspects | AlreadyThere):
         raise InternalError(f"{step.label}: a guard spoke where it was not asked")
     return outcome
@@ -69,9 +69,16 @@ def _try(context: Context, deliver: Delivery) -> Outcome:
         return _replay(context, deliver)
     outcome = _send(context, deliver)
     if isinstance(outcome, Suspects):
-        wire.roll_back(context.place.work)
+        _roll_back(context)
         return _send_carefully(context, deliver, outcome.oids)
     return outcome
+
+
+def _roll_back(context: Context) -> None:
+    """Undo the step; what it has prepared outlives that, and would be in its way the next time."""
+    wire.roll_back(context.place.work)
+    if any(statement.node == "prepare_stmt" for statement in context.step.statements):
+        wire.ask(context.place.work, "deallocate all")
 
 
 def _send(context: Context, deliver: Delivery) -> Outcome:
@@ -111,7 +118,7 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     after = sentinel.read_holdings(place.work, schema, suspects)
     found = losses(before, after)
     changed = (*found, *renames(before, after))
-    if refusal := judge_losses(context.step, found, changed, place.settings):
+    if refusal := judge_losses(context.step, found, (*changed, *sent.gone), place.settings):
         return refusal
     told = [str(loss) for loss in changed]
     wire.ask(place.work, "; ".join(_keep(context, told, sent.drifts)))

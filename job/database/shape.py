@@ -5,12 +5,13 @@ an empty copy of its table. The probe stands in the ledger's schema, since a tem
 refer to none that lasts, and inside a savepoint that is rolled back.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import psycopg
 
 from job.database import wire
+from job.database.transaction import RESET_ROLE
 from job.database.wire import Connection, identifier, literal
 from job.drift import satisfies
 from job.plan import ABSENT, Address, Creatable, Drift
@@ -65,15 +66,26 @@ _SHAPES = {
             when 'e' then 'enum ' || coalesce((
                 select jsonb_agg(e.enumlabel order by e.enumsortorder)
                 from pg_catalog.pg_enum e where e.enumtypid = t.oid), '[]')::text
-            when 'c' then 'composite ' || coalesce((
+            when 'c' then case when (select c.relkind from pg_catalog.pg_class c
+                                     where c.oid = t.typrelid) = 'c'
+                     then 'composite ' else 'row type ' end || coalesce((
                 select jsonb_agg(a.attname || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod)
                                  order by a.attnum)
                 from pg_catalog.pg_attribute a
                 where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped),
                 '[]')::text
             when 'r' then 'range of ' || (
-                select pg_catalog.format_type(r.rngsubtype, null)
-                from pg_catalog.pg_range r where r.rngtypid = t.oid)
+                select concat_ws(' ', pg_catalog.format_type(r.rngsubtype, null),
+                    'opclass ' || (select concat_ws('.', n.nspname, o.opcname)
+                        from pg_catalog.pg_opclass o
+                        join pg_catalog.pg_namespace n on n.oid = o.opcnamespace
+                        where o.oid = r.rngsubopc and not o.opcdefault),
+                    'collation ' || nullif(r.rngcollation, s.typcollation)::regcollation::text,
+                    'canonical ' || nullif(r.rngcanonical, 0)::regprocedure::text,
+                    'difference ' || nullif(r.rngsubdiff, 0)::regprocedure::text)
+                from pg_catalog.pg_range r
+                join pg_catalog.pg_type s on s.oid = r.rngsubtype
+                where r.rngtypid = t.oid)
             when 'd' then 'domain over ' || pg_catalog.format_type(t.typbasetype, t.typtypmod)
             else 'base type' end
         from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace""",
@@ -98,16 +110,18 @@ def is_taken(conn: Connection, address: Address) -> bool:
     return wire.ask(conn, f"select {_is_taken_sql(address)}") == [("t",)]
 
 
-def compare(conn: Connection, creation: Creation, schema: str) -> tuple[Drift, ...] | Unproved:
+def compare(
+    conn: Connection, creation: Creation, schema: str, on_tick: Callable[[], None]
+) -> tuple[Drift, ...] | Unproved:
     """Compare what is there with what the statement declares: empty means that it is the same.
 
     In the open transaction, whose search_path counts; `schema` is the ledger's. A part that is not
-    there is a Drift whose `live` is ABSENT.
+    there is a Drift whose `live` is ABSENT. The probe may have to wait for locks, hence `on_tick`.
     """
     home = _home(conn, creation.address)
     if home is None:
         return Unproved()
-    answer = wire.send(conn, "; ".join(_questions(creation, home, schema)))
+    answer = wire.send(conn, "; ".join(_questions(creation, home, schema)), on_tick=on_tick)
     wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
     if answer.error is not None:
         return Unproved(answer.error)
@@ -123,16 +137,19 @@ def compare(conn: Connection, creation: Creation, schema: str) -> tuple[Drift, .
     )
 
 
-def has_left(conn: Connection, departure: Departure) -> bool:
-    """Say whether the table is there, the column is not, and its successor, if any, is."""
-    table = f"pg_catalog.to_regclass({literal(departure.home)})"
-    there = f"""exists (select from pg_catalog.pg_attribute
-        where attrelid = {table} and not attisdropped and attname = """
+def left_from(conn: Connection, departure: Departure) -> str | None:
+    """Name the table, if it is there, the column is not, and its successor, if any, is."""
+    there = """exists (select from pg_catalog.pg_attribute
+        where attrelid = c.oid and not attisdropped and attname = """
     successor = f"and {there}{literal(departure.successor)})" if departure.successor else ""
     rows = wire.ask(
-        conn, f"select {table} is not null and not {there}{literal(departure.column)}) {successor}"
+        conn,
+        f"""select concat_ws('.', n.nspname, c.relname) from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.oid = pg_catalog.to_regclass({literal(departure.home)})
+          and not {there}{literal(departure.column)}) {successor}""",
     )
-    return rows == [("t",)]
+    return rows[0][0] if rows else None
 
 
 def standing_sql(schema: str) -> str:
@@ -171,6 +188,7 @@ def _questions(creation: Creation, home: tuple[str, str], schema: str) -> Iterat
     """Yield the statements of a proof; the last two return (kind, part, shape), live first."""
     address = creation.address
     yield f"savepoint {_SAVEPOINT}"
+    yield RESET_ROLE  # the file's own may make nothing in our schema
     if address.kind in (Creatable.CONSTRAINT, Creatable.INDEX):
         # Indexes stay behind: a second primary key would be refused, and none is needed here.
         yield (
@@ -226,6 +244,9 @@ def _is_taken_sql(address: Address) -> str:
             return f"""exists (select from pg_catalog.pg_attribute
                 where attrelid = {_relation_sql(address)} and not attisdropped
                   and attname = {literal(address.name)})"""
+        case Creatable.CONSTRAINT:
+            return f"""exists (select from pg_catalog.pg_constraint
+                where conrelid = {_relation_sql(address)} and conname = {literal(address.name)})"""
         case Creatable.INDEX:
             return f"""exists (select from pg_catalog.pg_class i
                 join pg_catalog.pg_class t on t.relnamespace = i.relnamespace

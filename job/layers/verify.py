@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import dropwhile, islice
 
+from job import statements
 from job.declaration import CriticalTable
-from job.drift import DRIFT, judge_standing, unaccepted, way_to_accept
+from job.drift import DRIFT, Standing, judge_standing, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
 from job.layers import sync
 from job.layers.base import Layer, Situation
@@ -78,7 +80,8 @@ def _missing(situation: Situation) -> Iterator[Finding]:
 def _drifted(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
     """Repeat what drifted when its file was applied; a newer version may have meant it."""
     settings = situation.settings
-    found = judge_standing(situation.snapshot.drifts, dict(settings.accepted), settings.on_drift)
+    standing = (one for one in situation.snapshot.drifts if not _is_superseded(situation, one))
+    found = judge_standing(standing, dict(settings.accepted), settings.on_drift)
     for finding in found:
         yield replace(finding, exit_code=None) if is_ahead else finding
 
@@ -118,6 +121,20 @@ def _drift(
     code = ExitCode.REFUSED if settings.on_drift is OnDrift.BLOCK else None
     remedy = f"{report.remedy}; or accept it {way_to_accept([drift])}"
     yield Finding(DRIFT, report.message, remedy, code)
+
+
+def _is_superseded(situation: Situation, one: Standing) -> bool:
+    """Whether a file behind the one that found it has altered the thing, or taken it away."""
+    known = histories(situation.sources, situation.snapshot.ledger)
+    later = dropwhile(lambda history: history.script.name != one.file, known)
+    _, *parts = one.drift.name.split(".")
+    names = {".".join(parts), parts[0] if parts else ""}
+    return any(
+        names & statements.alters(statement)
+        for history in islice(later, 1, None)
+        if history.is_whole
+        for statement in statements.read(history.script.text).statements
+    )
 
 
 def _absent(what: str) -> Finding:

@@ -15,6 +15,7 @@ from google._upb import _message
 from postgast import pg_query_pb2 as pb
 
 from job.plan import Mode, Statement
+from job.statements.alteration import alters
 from job.statements.classify import (
     COPY_FROM_STDIN,
     classify,
@@ -26,11 +27,11 @@ from job.statements.concern import Concern, Detach, IndexBuild, IndexDrop, Repea
 from job.statements.creation import (
     Creation,
     Departure,
-    Piece,
+    abouts,
     addresses,
     may_repeat,
-    pieces,
     tolerates,
+    without,
 )
 
 __all__ = [
@@ -41,19 +42,20 @@ __all__ = [
     "Directive",
     "IndexBuild",
     "IndexDrop",
-    "Piece",
     "Reading",
     "Repeatable",
     "UnreadableError",
+    "abouts",
+    "alters",
     "concern",
     "digest",
     "holds_ddl",
     "is_additive",
     "may_repeat",
-    "pieces",
     "read",
     "sets_session",
     "tolerates",
+    "without",
 ]
 
 # Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is no

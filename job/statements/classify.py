@@ -59,6 +59,8 @@ def is_additive(statement: Statement) -> bool:
 
     A DO block counts, because it can ask first; what it did is judged afterwards.
     """
+    if sets_session(statement) or statement.node == "variable_set_stmt":
+        return True
     if statement.node != "alter_table_stmt":
         guarded_build = statement.node == "index_stmt" and "not exists" in statement.text.lower()
         plain = statement.mode is Mode.TRANSACTION or guarded_build

@@ -5,7 +5,8 @@ same. The proof is a *probe*: SQL that makes the same thing beside an empty copy
 savepoint that is rolled back, so that PostgreSQL itself prints both shapes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,6 @@ import postgast
 from postgast import pg_query_pb2 as pb
 
 from job.plan import Address, Creatable, Statement
-from job.statements.classify import sets_session
 from job.statements.names import quoted, relation_sql
 
 PROBE = "predeploy_probe"
@@ -22,12 +22,13 @@ PROBE_PART = "predeploy_probe_part"
 
 _DUPLICATE_TABLE = "42P07"
 _DUPLICATE_OBJECT = "42710"
+_SECOND_PRIMARY_KEY = "42P16"  # said of the same one, too
 _CODES = {
     Creatable.TABLE: (_DUPLICATE_TABLE,),
     Creatable.INDEX: (_DUPLICATE_TABLE,),
     Creatable.SEQUENCE: (_DUPLICATE_TABLE,),
     Creatable.TYPE: (_DUPLICATE_TABLE, _DUPLICATE_OBJECT),
-    Creatable.CONSTRAINT: (_DUPLICATE_TABLE, _DUPLICATE_OBJECT),
+    Creatable.CONSTRAINT: (_DUPLICATE_TABLE, _DUPLICATE_OBJECT, _SECOND_PRIMARY_KEY),
     Creatable.COLUMN: ("42701",),
 }
 _UNDEFINED_COLUMN = "42703"
@@ -35,6 +36,13 @@ _TEMPORARY = "t"
 _NODES = frozenset((
     "create_stmt", "index_stmt", "create_seq_stmt", "alter_table_stmt", "rename_stmt",
     "create_enum_stmt", "composite_type_stmt", "create_range_stmt",
+))  # fmt: skip
+
+
+# What may make a thing that only the server knows of, or move the search_path.
+_MAKES_UNSEEN = frozenset((
+    "do_stmt", "call_stmt", "select_stmt", "execute_stmt", "variable_set_stmt", "rename_stmt",
+    "alter_object_schema_stmt", "create_table_as_stmt", "view_stmt",
 ))  # fmt: skip
 
 
@@ -70,18 +78,6 @@ class Departure:
         return (_UNDEFINED_COLUMN,)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a statement that can be run by itself, and what it is about, if we can judge it.
-
-    `offset` is where its text begins in the statement's; None where it is not verbatim.
-    """
-
-    text: str
-    about: Creation | Departure | None = None
-    offset: int | None = 0
-
-
 def addresses(node: str, stmt: Any) -> tuple[Address, ...]:
     """Name the table that a statement creates, and all that it creates only if it is not there."""
     match node:
@@ -100,24 +96,33 @@ def addresses(node: str, stmt: Any) -> tuple[Address, ...]:
     return ()
 
 
-def pieces(statement: Statement, probe_schema: str) -> tuple[Piece, ...]:
-    """Take a statement apart as far as that changes nothing of what it means.
+def abouts(statement: Statement, probe_schema: str) -> tuple[Creation | Departure | None, ...]:
+    """Say what a statement is about: one thing, or None where we cannot judge it.
 
-    Only an ALTER TABLE is, and only where all that it does is to add columns and constraints: in
-    one statement PostgreSQL drops before it adds. Columns come first, as they do there.
+    An ALTER TABLE that only adds columns and constraints is about each of them. No other is taken
+    apart: in one statement PostgreSQL drops before it adds.
     """
     if statement.node not in _NODES:
-        return (Piece(statement.text),)
-    parsed = postgast.parse(statement.text)
-    stmt = getattr(parsed.stmts[0].stmt, statement.node)
+        return (None,)
+    stmt = _parsed(statement)
     if statement.node != "alter_table_stmt":
-        return (Piece(statement.text, _about(statement.node, stmt, probe_schema)),)
+        return (_about(statement.node, stmt, probe_schema),)
     commands = _commands(stmt)
-    if len(commands) == 1:
-        return (Piece(statement.text, _about_command(stmt, commands[0], probe_schema)),)
-    if any(c.subtype not in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands):
-        return (Piece(statement.text),)
-    return tuple(_taken_apart(parsed, stmt, commands, probe_schema))
+    only_adds = all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
+    if len(commands) > 1 and not only_adds:
+        return (None,)
+    return tuple(_about_command(stmt, command, probe_schema) for command in commands)
+
+
+def without(statement: Statement, done: Collection[int]) -> str:
+    """Return the text of an ALTER TABLE without those of its commands that are done."""
+    stmt = _parsed(statement)
+    rest = [node for number, node in enumerate(stmt.cmds) if number not in done]
+    kept = pb.AlterTableStmt()
+    kept.CopyFrom(stmt)
+    del kept.cmds[:]
+    kept.cmds.extend(rest)
+    return _deparse("alter_table_stmt", kept)
 
 
 def may_repeat(statements: Iterable[Statement]) -> bool:
@@ -125,29 +130,34 @@ def may_repeat(statements: Iterable[Statement]) -> bool:
 
     What is there already can then not be told by a look before the first of them.
     """
-    created = [a for s in statements for a in s.creates]
-    guarded = [a for a in created if a.is_guarded]
-    tables = {(a.schema, a.name) for a in created if a.kind is Creatable.TABLE}
-    own = any(a.kind is Creatable.COLUMN and (a.schema, a.relation) in tables for a in guarded)
-    moves = any(sets_session(s) for s in statements) and any(not a.schema for a in guarded)
-    return own or moves or len(set(guarded)) < len(guarded)
+    steps = tuple(statements)
+    if not any(address.is_guarded for s in steps for address in s.creates):
+        return False
+    if any(s.node in _MAKES_UNSEEN for s in steps):
+        return True
+    found = (about for s in steps for about in abouts(s, ""))
+    made = [about.address for about in found if isinstance(about, Creation)]
+    times = Counter(map(_told_apart_by, made))
+    tables = {address.name for address in made if address.kind is Creatable.TABLE}
+    return any(
+        times[_told_apart_by(a)] > 1 or (a.kind is Creatable.COLUMN and a.relation in tables)
+        for a in made
+        if a.is_guarded
+    )
 
 
 def tolerates(statement: Statement, sqlstate: str) -> bool:
     """Whether the statement, run in pieces, may turn out to have been done already."""
-    found = (piece.about for piece in pieces(statement, ""))
-    return any(sqlstate in about.tolerated for about in found if about)
+    return any(sqlstate in about.tolerated for about in abouts(statement, "") if about)
 
 
-def _taken_apart(parsed: Any, stmt: Any, commands: list[Any], probe_schema: str) -> Iterator[Piece]:
-    alone = pb.ParseResult()
-    alone.CopyFrom(parsed)
-    altered = alone.stmts[0].stmt.alter_table_stmt
-    for command in sorted(commands, key=lambda c: c.subtype != pb.AT_AddColumn):
-        del altered.cmds[:]
-        altered.cmds.add().alter_table_cmd.CopyFrom(command)
-        about = _about_command(stmt, command, probe_schema)
-        yield Piece(postgast.deparse(alone), about, offset=None)
+def _told_apart_by(address: Address) -> tuple[str, str]:
+    """Return what two creations of one thing share, whether or not they name its schema."""
+    return (address.relation if address.kind is Creatable.COLUMN else "", address.name)
+
+
+def _parsed(statement: Statement) -> Any:
+    return getattr(postgast.parse(statement.text).stmts[0].stmt, statement.node)
 
 
 def _about(node: str, stmt: Any, probe_schema: str) -> Creation | Departure | None:
@@ -193,6 +203,8 @@ def _table(stmt: Any, probe_schema: str) -> Creation | None:
                     element.table_like_clause.relation
                 )
     bare.inh_relations.extend(stmt.inh_relations)
+    if stmt.HasField("of_typename"):
+        bare.of_typename.CopyFrom(stmt.of_typename)
     if stmt.HasField("partspec"):
         bare.partspec.CopyFrom(stmt.partspec)
     return Creation(address, _create_table(bare, probe_schema))
@@ -217,11 +229,13 @@ def _constraint(stmt: Any, command: Any, probe_schema: str) -> Creation | None:
     probe.relation.schemaname, probe.relation.relname = probe_schema, PROBE
     probe.cmds.add().alter_table_cmd.CopyFrom(command)
     getattr(probe.cmds[0].alter_table_cmd, "def").constraint.conname = PROBE_PART
+    _unqualify(probe, stmt.relation.relname)
     return Creation(address, _deparse("alter_table_stmt", probe))
 
 
 def _index(stmt: Any, probe_schema: str) -> Creation:
     address = _part(Creatable.INDEX, stmt.relation, stmt.idxname, is_guarded=stmt.if_not_exists)
+    _unqualify(stmt, stmt.relation.relname)
     stmt.concurrent = stmt.if_not_exists = False
     stmt.idxname = PROBE_PART
     stmt.relation.schemaname, stmt.relation.relname = probe_schema, PROBE
@@ -254,6 +268,18 @@ def _bare_column(bare: Any, definition: Any) -> None:
     """Keep a column's name and type."""
     bare.colname, bare.is_local = definition.colname, True
     bare.type_name.CopyFrom(definition.type_name)
+
+
+def _unqualify(tree: Any, table: str) -> None:
+    """Take the table's name out of `t.a`, since the probe has another; Drizzle writes it so."""
+    for _, value in tree.ListFields():
+        if isinstance(value, str | bytes | bool | int | float):
+            continue
+        for child in (value,) if hasattr(value, "ListFields") else value:
+            if not isinstance(child, pb.ColumnRef):
+                _unqualify(child, table)
+            elif len(child.fields) > 1 and child.fields[-2].string.sval == table:
+                del child.fields[:-1]
 
 
 def _create_table(bare: Any, probe_schema: str) -> str:

@@ -252,3 +252,54 @@ def test_there_is_nothing_to_adopt(
 def test_a_baseline_by_hand_is_a_version(database: Database) -> None:
     """Anything else is a wrong argument: 64."""
     run_job("adopt", "--baseline", "abc", environ={"DATABASE_URL": database.url}, check=64)
+
+
+@pytest.mark.parametrize("guard", ["if not exists ", ""], ids=["guarded", "not"])
+def test_drift_from_before_is_reported_and_accepted(
+    guard: str, database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """Exit 0 with a warning, silent and settled after, and drift (84) once its shape changes."""
+    database.execute(OLD)
+    files = {"1_a": f"create table {guard}items (id int, name varchar(9)); create table more ();"}
+
+    code, report = run(database, **files)
+    again = run(database, **files)
+    database.execute("alter table items alter name type varchar(5)")
+    changed = run(database, **files)
+
+    told = [f["message"] for f in report["findings"] if f["code"] == "adopted-drift"]
+    assert code == 0, report
+    assert ["column public.items.name is there as text" in message for message in told] == [True]
+    assert database.value("""select drifts from predeploy.migration where file = '1_a.sql'""") == [
+        {
+            "kind": "column",
+            "name": "public.items.name",
+            "declared": "character varying(9)",
+            "live": "text",
+            "is_adopted": True,
+        }
+    ]
+    assert (again[0], again[1]["outcome"], again[1].get("findings", [])) == (0, "settled", [])
+    assert changed[0] == 84
+    assert "column public.items.name is there as character varying(5)" in changed[1]["message"]
+    assert database.rows("select * from items order by 1") == [(1, "one"), (2, "two")]
+
+
+@pytest.mark.parametrize("guard", ["if not exists ", ""], ids=["guarded", "not"])
+def test_a_column_that_was_missing_before_is_missing(
+    guard: str, database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """82 with its name; a migration that adds it is one way out, accepting that is the other."""
+    database.execute(OLD)
+    files = {"1_a": f"create table {guard}items (id int, name text, size int);"}
+
+    code, report = run(database, **files)
+    again, _ = run(database, **files)
+    accepted, silent = run(database, '[accept]\n"column public.items.size" = "absent"', **files)
+    added, _ = run(database, **files, **{"2_b": "alter table items add column size int;"})
+
+    assert (code, again) == (82, 82)
+    assert "column public.items.size is missing" in report["message"]
+    assert (accepted, silent.get("findings", [])) == (0, [])
+    assert added == 0
+    assert database.rows("select * from items order by 1") == [(1, "one", None), (2, "two", None)]

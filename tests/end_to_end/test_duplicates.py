@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Database, run_job
+from production import environ, jobs, until
 
 Run = Callable[..., tuple[int, dict]]
 COLUMNS = """
@@ -18,7 +19,7 @@ RECORDED = "select file from predeploy.migration where is_done and is_final orde
 def run(database: Database, folder: Callable[..., Path]) -> Run:
     """Runs the job on one migration, over a ledger of its own; returns exit code and report."""
 
-    def job(sql: str, declaration: str = "", **environ: str) -> tuple[int, dict]:
+    def job(sql: str, declaration: str = "", **policies: str) -> tuple[int, dict]:
         root = folder(
             {
                 "predeploy.toml": declaration,
@@ -26,7 +27,7 @@ def run(database: Database, folder: Callable[..., Path]) -> Run:
                 "migrations/0002_it.sql": sql,
             }
         )
-        settings = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root), **environ}
+        settings = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root), **policies}
         done = run_job(environ=settings)
         return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
@@ -68,6 +69,18 @@ PROVED = {
     "a check that is validated by now": (
         "create table t (a int, constraint k check (a > 0))",
         "alter table t add constraint k check (a > 0) not valid",
+    ),
+    "a check that names its table": (
+        "create table t (a int, constraint k check (a > 0))",
+        'alter table t add constraint k check ("t"."a" > 0)',
+    ),
+    "an index that names its table": (
+        "create table t (a text); create index i on t (lower(a)) where a > ''",
+        "create index i on t (lower(t.a)) where public.t.a > ''",
+    ),
+    "a primary key": (
+        "create table t (a int, constraint k primary key (a))",
+        "alter table only t add constraint k primary key (a)",
     ),
     "a unique constraint": (
         "create table t (a int, b int, constraint k unique (a, b))",
@@ -144,6 +157,21 @@ def test_what_is_proved_to_be_there_is_skipped(
 
 
 DRIFTED = {
+    "a table of another type": (
+        "create type row as (a int); create table t (a text)",
+        "create table t of row",
+        '"column public.t.a" = "text"',
+    ),
+    "a table where a type is declared": (
+        "create table t (a int)",
+        "create type t as (a int)",
+        '"type public.t" = "row type [\\"a integer\\"]"',
+    ),
+    "a range of another collation": (
+        'create type m as range (subtype = text, collation = "C")',
+        "create type m as range (subtype = text)",
+        '"type public.m" = "range of text collation \\"C\\""',
+    ),
     "a table": (
         "create table t (a text)",
         "create table t (a int)",
@@ -242,6 +270,19 @@ def test_drift_that_is_let_through_is_repeated(database: Database, run: Run) -> 
     assert run(sql, '[accept]\n"column public.t.a" = "text"')[0] == 0
 
 
+def test_drift_that_a_file_meets_twice_is_told_once(database: Database, run: Run) -> None:
+    """One finding for each object and file, now and in later reports."""
+    database.execute("create table t (a text)")
+    sql = "create table if not exists t (a int);\nalter table t add column a int"
+    run(sql, PREDEPLOY_ON_DRIFT="warn")
+
+    _, report = run(sql, PREDEPLOY_ON_DRIFT="warn")
+
+    assert found(report, "drift") == [
+        "0002_it.sql: column public.t.a is there as text, and integer is declared"
+    ]
+
+
 def test_drift_that_is_mended_is_forgotten(database: Database, run: Run) -> None:
     """Once the shape is the declared one, nothing is said and the database settles."""
     database.execute("create table t (a text)")
@@ -306,6 +347,34 @@ GUARDED = {
         "create schema app; create table app.t (a text)",
         "set search_path = app;\nalter table t add column if not exists a bigint",
     ),
+    "a table behind a SET LOCAL": (
+        "create schema app; create table app.t (a text)",
+        "set local search_path = app;\ncreate table if not exists t (a bigint)",
+    ),
+    "a table behind set_config": (
+        "create schema app; create table app.t (a text)",
+        "select set_config('search_path', 'app', true);\ncreate table if not exists t (a int)",
+    ),
+    "a table that this very file makes unguarded": (
+        "select 1",
+        "create table t (a text);\ncreate table if not exists public.t (a int)",
+    ),
+    "an index that this very file makes unguarded": (
+        "create table t (a int, b int)",
+        "create index i on t (b);\ncreate index if not exists i on t (a)",
+    ),
+    "a table that a DO block makes": (
+        "select 1",
+        "do $$ begin create table t (a text); end $$;\ncreate table if not exists t (a int)",
+    ),
+    "a table that comes by a rename": (
+        "create table u (a text)",
+        "alter table u rename to t;\ncreate table if not exists t (a int)",
+    ),
+    "a table that comes from another schema": (
+        "create schema app; create table app.t (a text)",
+        "alter table app.t set schema public;\ncreate table if not exists t (a int)",
+    ),
     "a silent one": (
         "create table t (a text)",
         "set client_min_messages = error;\nalter table t add column if not exists a bigint",
@@ -363,6 +432,58 @@ def test_a_guarded_table_that_stays_incomplete_is_82(database: Database, run: Ru
     assert run(sql, '[accept]\n"column public.t.b" = "absent"')[0] == 0
 
 
+def test_what_cannot_be_compared_is_named(database: Database, run: Run) -> None:
+    """The server skips it before it looks at the types: a note says that nothing is proved."""
+    database.execute("create table t (a int)")
+
+    code, report = run("create table if not exists t (a nonsense)")
+
+    assert code == 0
+    assert (
+        't could not be compared: type "nonsense" does not exist'
+        in (found(report, "already-there")[0])
+    )
+
+
+# Locks, and the end of a process
+
+
+def test_a_proof_that_has_to_wait_is_tried_again(database: Database, run: Run) -> None:
+    """75, not 80, with who is in the way; it passes when the lock is free."""
+    database.execute(
+        "create table u (a int primary key); create table t (a int constraint k references u)"
+    )
+    sql = "alter table t add constraint k foreign key (a) references u"
+    with database.connect() as holder, holder.transaction():
+        holder.execute("lock table u")
+        code, report = run(sql, PREDEPLOY_DDL_LOCK_TIMEOUT="1s", PREDEPLOY_DDL_BUDGET="1s")
+        pid = holder.info.backend_pid
+
+    assert code == 75
+    assert f"pid {pid}" in report["failure"]["message"]
+    assert run(sql)[0] == 0
+
+
+def test_a_kill_between_two_pieces_leaves_nothing(
+    database: Database, run: Run, tmp_path: Path
+) -> None:
+    """All pieces are one transaction: the next run does the whole again."""
+    database.execute("create table t (a int); insert into t values (1)")
+    sql = "create table t (a int);\ninsert into t values (2);\nselect pg_sleep(2);\n"
+    (tmp_path / "sql" / "migrations" / "0002_it.sql").write_text(sql)
+    asleep = "select 1 from pg_stat_activity where query ~ '^select pg_sleep' and datname = %s"
+
+    with jobs(environ(database, tmp_path / "sql")) as (job,):
+        until(lambda: database.rows(asleep, database.name), "the second piece")
+        job.kill()
+        job.wait()
+    rows, recorded = database.rows("select * from t"), is_recorded(database)
+
+    assert (rows, recorded) == ([(1,)], False)
+    assert run(sql)[0] == 0
+    assert database.rows("select * from t order by 1") == [(1,), (2,)]
+
+
 # What is taken apart, and what never passes
 
 
@@ -376,6 +497,51 @@ def test_alter_table_is_taken_apart(database: Database, run: Run) -> None:
     assert code == 0, report
     assert database.rows("select * from t") == [(7, 1)]
     assert database.value("select count(*) from pg_constraint where conrelid = 't'::regclass") == 1
+
+
+def test_what_is_left_of_an_alter_table_stays_one_statement(database: Database, run: Run) -> None:
+    """A column may refer to one that comes behind it, as in the whole."""
+    database.execute("create table t (a int); insert into t values (7)")
+
+    code, report = run(
+        "alter table t add column a int, add column b int references t (c) default 8, "
+        "add column if not exists c int unique default 8, add column if not exists a int"
+    )
+
+    assert code == 0, report
+    assert len(found(report, "duplicate")) == 1
+    assert database.rows("select * from t") == [(7, 8, 8)]
+
+
+def test_a_declared_loss_of_what_is_gone_is_done(database: Database, run: Run) -> None:
+    """The declaration counts as used when it is proved that the column is gone already."""
+    database.execute("create table t (new int)")
+
+    code, report = run(
+        "-- predeploy: allow drop-column t.a\n-- predeploy: allow rename t.old\n"
+        "alter table t drop column a;\nalter table t rename old to new;"
+    )
+
+    assert code == 0, report
+    assert len(found(report, "duplicate")) == 2
+
+
+def test_a_role_of_the_file_s_own_is_no_obstacle(database: Database, run: Run) -> None:
+    """Proof needs our privileges, not those of the role that the file sets; its is back after."""
+    role = f"role_{database.name}"
+    database.execute(f"create role {role}; create schema app authorization {role}")
+    try:
+        database.execute(f"set role {role}; create table app.t (a text)")
+        code, report = run(f"set role {role};\ncreate table if not exists app.t (a int)")
+        passed, _ = run(f"set role {role};\ncreate table app.t (a text);create table app.u ()")
+
+        assert code == 84, report
+        assert passed == 0
+        assert database.value(
+            "select relowner::regrole::text = %s from pg_class where relname = 'u'", role
+        )
+    finally:
+        database.execute(f"drop owned by {role}; drop role {role}")
 
 
 FAILING = {
@@ -463,6 +629,16 @@ def test_a_loss_is_noticed_in_pieces_too(database: Database, run: Run) -> None:
     assert database.rows("select * from u") == [(1,)]
 
 
+def test_a_prepared_statement_is_prepared_again(database: Database, run: Run) -> None:
+    """What the first try has prepared is not in the way of the second."""
+    database.execute("create table t (a int)")
+
+    code, report = run("prepare p as insert into t values (1);create table t (a int);execute p;")
+
+    assert code == 0, report
+    assert database.rows("select * from t") == [(1,)]
+
+
 def test_copy_data_arrives_in_pieces(database: Database, run: Run) -> None:
     """A file with COPY data and a duplicate is applied whole."""
     database.execute("create table t (a int)")
@@ -481,3 +657,49 @@ def test_an_error_in_a_piece_has_its_place(database: Database, run: Run) -> None
 
     assert code == 80
     assert (report["failure"]["line"], report["failure"]["column"]) == (4, 5)
+
+
+# What a later file does to it
+
+
+@pytest.mark.parametrize(
+    ("there", "sql", "later"),
+    [
+        (
+            "create table t (a text)",
+            "create table if not exists t (a varchar(9))",
+            "alter table t alter a type varchar(50)",
+        ),
+        (
+            "create table t (a int)",
+            "create table if not exists t (a int, b int)",
+            "alter table t drop column b",
+        ),
+        (
+            "create table t (a int, c int)",
+            "create table if not exists t (a int, b int)",
+            "alter table t rename b to c",
+        ),
+        (
+            "create table t (a text)",
+            "alter table t add column a int",
+            "-- predeploy: allow drop-table t\ndrop table t",
+        ),
+    ],
+    ids=["altered", "dropped", "renamed", "with its table"],
+)
+def test_a_later_file_supersedes_what_an_earlier_one_declared(
+    database: Database, folder: Callable[..., Path], there: str, sql: str, later: str
+) -> None:
+    """What was found in another shape is no drift any more once a migration has changed it."""
+    root = folder({"migrations/0001_ledger.sql": ""})
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)}
+    run_job(environ=environ, check=0)
+    database.execute(there)
+    files = {"migrations/0001_ledger.sql": "", "migrations/0002_it.sql": sql}
+    folder({**files, "migrations/0003_later.sql": later})
+
+    done = run_job(environ={**environ, "PREDEPLOY_ON_DRIFT": "warn"})
+
+    assert done.returncode == 0, done.stdout
+    assert run_job(environ=environ, check=0).stdout.count('"outcome":"settled"') == 1

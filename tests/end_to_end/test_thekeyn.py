@@ -12,11 +12,15 @@ from production import (
     ADMIN_BY_HASH,
     FIGURES,
     Rows,
+    applied,
+    codes_of,
     contents,
     environ,
     fill,
     ledger,
+    odd_folder,
     prepare,
+    report_here,
     report_of,
     until,
     whole_files,
@@ -191,6 +195,64 @@ def test_a_clone_of_the_database_is_looked_at_anew(
 
     assert outcomes == ["ok", "settled"]
     assert (contents(clone), _without(ledger(clone), "applied_at")["migration"]) == before
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """A folder as theirs was: nothing guarded, several tables to a file, versions twice."""
+    (tmp_path / "odd" / "migrations").mkdir(parents=True)
+    return tmp_path / "odd"
+
+
+@pytest.mark.parametrize("origin", ["rescue", "adoption"])
+def test_nothing_behind_a_duplicate_is_lost(origin: str, database: Database, odd: Path) -> None:
+    """With `users` from the fallback, an unguarded folder makes all of the rest, in its order."""
+    fallback = (SQL / "fallback" / "010_users.sql").read_text()
+    settings = environ(database, odd)
+    if origin == "rescue":
+        (odd / "fallback").mkdir()
+        (odd / "fallback" / "users.sql").write_text(fallback)
+        (odd / "predeploy.toml").write_text('[critical]\nusers = ["id"]\n')
+        broken = odd / "migrations" / "0000_a.sql"
+        broken.write_text("create table broken (score real default 'none');")
+        rescued = report_here(settings | {"PREDEPLOY_ON_FAILURE": "rescue"})
+        assert (rescued["exit_code"], rescued["outcome"]) == (0, "degraded")
+    else:
+        database.execute(fallback)
+    database.execute("insert into users (username, email, password_hash) values ('a', 'b', 'c')")
+    before = contents(database)["public.users"]
+    names = odd_folder(odd / "migrations")
+
+    report = report_here(settings)
+    again = report_here(settings)
+
+    assert (report["exit_code"], again["outcome"]) == (0, "settled"), report
+    assert ("warn", "duplicate") in codes_of(report)
+    assert len(tables(database)) == 42
+    assert database.value("select count(*) from pg_constraint where contype = 'f'") == 61
+    assert contents(database)["public.users"] == before
+    assert [file for file, position, _ in applied(database) if position == 1] == names
+
+
+def test_a_clash_stops_only_its_own_file(database: Database, odd: Path) -> None:
+    """84; what came before is applied, nothing of the file is there, and every row is as it was."""
+    (odd / "migrations" / "0000_0.sql").write_text("")
+    prepare(environ(database, odd))
+    names = odd_folder(odd / "migrations")
+    database.execute(
+        "create table likes (id serial primary key, user_id text, work_id int not null,"
+        "created_at timestamp not null default now());"
+        "insert into likes (user_id, work_id) values ('me', 7), ('you', 8)"
+    )
+    before = contents(database)["public.likes"]
+
+    report = report_here(environ(database, odd))
+
+    assert report["exit_code"] == 84, report
+    assert "column public.likes.user_id is there as text" in report["message"]
+    assert whole_files(database) == ["0000_0.sql", names[0]]
+    assert tables(database) == {"likes", "users", "session", "works", "certificates"}
+    assert contents(database)["public.likes"] == before
 
 
 def _without(rows: Rows, column: str) -> Rows:

@@ -5,7 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.plan import Mode, Statement
-from job.statements import Directive, Reading, UnreadableError, digest, holds_ddl, read
+from job.statements import (
+    Directive,
+    Reading,
+    UnreadableError,
+    abouts,
+    digest,
+    holds_ddl,
+    may_repeat,
+    read,
+    without,
+)
 
 bounded = settings(max_examples=40, deadline=None)
 
@@ -513,3 +523,52 @@ def test_any_layout_has_the_digest_of_the_plain_text(parts: list[tuple[str, str,
     laid_out = "".join(f"{before}{statement}{after};" for before, statement, after in parts)
 
     assert digest_of(laid_out) == digest_of(plain)
+
+
+# what is created, and what may be there already
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats"),
+    [
+        ("create table if not exists t (a int)", False),
+        ("create table t (a int); create table if not exists u (a int)", False),
+        ("create table t (a int); create table if not exists public.t (a int)", True),
+        ("create index i on t (a); create index if not exists i on t (b)", True),
+        ("alter table t add column a int; alter table t add column if not exists a int", True),
+        ("create table t (); alter table t add column if not exists a int", True),
+        ("set local search_path = a; create table if not exists t (a int)", True),
+        ("do $$ begin end $$; create table if not exists t (a int)", True),
+        ("do $$ begin end $$; create table t (a int)", False),
+    ],
+)
+def test_what_may_repeat_is_known(text: str, *, repeats: bool) -> None:
+    """IF NOT EXISTS is looked behind one by one where the file may have made the thing itself."""
+    assert may_repeat(read(text).statements) is repeats
+
+
+def test_an_alter_table_can_go_without_what_is_done() -> None:
+    """The rest keeps its order and its options."""
+    text = "alter table if exists only t add a int, add check (b > 0) not valid, add b text"
+    (statement,) = read(text).statements
+
+    assert without(statement, {0}) == (
+        "ALTER TABLE IF EXISTS ONLY t ADD CHECK (b > 0) NOT VALID, ADD COLUMN b text"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "homes"),
+    [
+        ("alter table a.t add x int, add constraint k check (x > 0)", ['"a"."t"', '"a"."t"']),
+        ("alter table t add x int, drop y", [None]),
+        ("alter table t drop y", ['"t"']),
+        ("create temp table t (a int)", [None]),
+        ("update t set a = 1", [None]),
+    ],
+)
+def test_what_a_statement_is_about_is_known(text: str, homes: list[str | None]) -> None:
+    """One thing each, more only of an ALTER TABLE that only adds, None where nobody can judge."""
+    (statement,) = read(text).statements
+
+    assert [about.home if about else None for about in abouts(statement, "p")] == homes
