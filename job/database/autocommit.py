@@ -7,7 +7,7 @@ invalid is dropped and built again, never skipped; one that another session buil
 
 import math
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import structlog
 
@@ -19,12 +19,15 @@ from job.database.failure import failure_of
 from job.database.fence import STOPPED, fence_sql
 from job.database.place import Workplace
 from job.database.proof import Proof, invalid_index, is_being_built, prove
+from job.database.shape import Unproved, compare
 from job.database.transaction import session_sql, step_application
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.exit_codes import ExitCode
-from job.plan import Failure, Step, StepResult
+from job.plan import Drift, Failure, Step, StepResult
+from job.statements import Creation
 from job.statements.concern import Concern, Detach, IndexBuild
+from job.verdict import judge_drifts
 
 log = structlog.get_logger()
 
@@ -55,14 +58,17 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
         # Not before all is ready: a row that says "started" must mean that it may have run.
         if not step.is_resumed and not _begin(place, step):
             return None
-        failure = _do(conn, step, concern, budget, watch)
-    if failure is not None:
-        if failure.sqlstate and step.entry is not None:
+        outcome = _do(conn, step, concern, budget, watch)
+        if not isinstance(outcome, Failure) and isinstance(concern, IndexBuild):
+            outcome = _judged(conn, place, step, watch)
+    if isinstance(outcome, Failure):
+        if outcome.sqlstate and step.entry is not None:
             wire.ask(place.work, ledger.forget_sql(schema, step.entry))
-        return failure
+        return outcome
     if step.entry is not None:
-        wire.ask(place.work, ledger.done_sql(schema, step.entry))
-    return StepResult(step.label, time.monotonic() - started, 1, 0)
+        found = [asdict(drift) for drift in outcome]
+        wire.ask(place.work, ledger.done_sql(schema, step.entry, drifts=found))
+    return StepResult(step.label, time.monotonic() - started, 1, 0, drifts=outcome)
 
 
 def _begin(place: Workplace, step: Step) -> bool:
@@ -76,12 +82,12 @@ def _begin(place: Workplace, step: Step) -> bool:
 
 def _do(
     conn: Connection, step: Step, concern: Concern | None, budget: Deadline, watch: Watch
-) -> Failure | None:
+) -> Failure | tuple[Drift, ...]:
     """Do what is left of the statement; a failure without SQLSTATE leaves its row as it is."""
     proof = prove(conn, concern) if step.is_resumed else Proof.TO_DO
     if proof is Proof.DONE:
         log.info(f"{step.label} was done by a run that did not live to say so")
-        return None
+        return ()
     if proof is Proof.NOTHING:
         return _unproved(step)
     if isinstance(concern, IndexBuild) and not _clear(conn, concern, budget):
@@ -91,7 +97,7 @@ def _do(
         sql = f"alter table {concern.parent} detach partition {concern.child} finalize"
     answer = wire.send(conn, sql, on_tick=watch.tick)
     if answer.error is None:
-        return _other_shape(conn, step, concern)
+        return ()
     position = answer.error.diag.statement_position
     offset = int(position) - 1 if position and sql is step.text else None
     failure = failure_of(step, answer.error, index=0, offset=offset, failed=ExitCode.PARTIAL)
@@ -133,13 +139,26 @@ def _drop_invalid(conn: Connection, build: IndexBuild) -> str | None:
     return invalid_index(conn, build)
 
 
-def _other_shape(conn: Connection, step: Step, concern: Concern | None) -> Failure | None:
-    """Refuse what IF NOT EXISTS has skipped although it is not what the file declares."""
-    if not isinstance(concern, IndexBuild) or prove(conn, concern) is Proof.DONE:
-        return None
+def _judged(
+    conn: Connection, place: Workplace, step: Step, watch: Watch
+) -> Failure | tuple[Drift, ...]:
+    """Look behind IF NOT EXISTS: what it has skipped may not be what the file declares."""
+    statement = step.statements[0]
+    (about,) = statements.abouts(statement, place.settings.ledger_schema)
+    assert isinstance(about, Creation)  # noqa: S101 - every build that has a name is one
+    wire.ask(conn, "begin")
+    found = compare(conn, about, place.settings.ledger_schema, watch.tick)
+    wire.roll_back(conn)
+    if isinstance(found, Unproved):
+        return _other_shape(step, about.address.name)
+    drifts = tuple(replace(drift, is_adopted=step.is_replay) for drift in found)
+    return judge_drifts(step, statement, drifts, place.settings) or drifts
+
+
+def _other_shape(step: Step, name: str) -> Failure:
     return replace(
         _failure(step, ExitCode.REFUSED, "42P07"),
-        message=f"an index {concern.name} is there with another definition",
+        message=f"{name} is there and is no index of that definition",
         remedy="drop it in a migration of its own, or give the new one another name",
     )
 

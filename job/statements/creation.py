@@ -164,7 +164,7 @@ def _about(node: str, stmt: Any, probe_schema: str) -> Creation | Departure | No
     match node:
         case "create_stmt":
             return _table(stmt, probe_schema)
-        case "index_stmt" if stmt.idxname and not stmt.concurrent:
+        case "index_stmt" if stmt.idxname:
             return _index(stmt, probe_schema)
         case "create_seq_stmt" if stmt.sequence.relpersistence != _TEMPORARY:
             return _sequence(stmt, probe_schema)

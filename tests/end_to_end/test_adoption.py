@@ -303,3 +303,17 @@ def test_a_column_that_was_missing_before_is_missing(
     assert (accepted, silent.get("findings", [])) == (0, [])
     assert added == 0
     assert database.rows("select * from items order by 1") == [(1, "one", None), (2, "two", None)]
+
+
+def test_a_concurrent_build_over_another_index_is_adopted_drift(
+    database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """What IF NOT EXISTS skips outside a transaction was there before us, too."""
+    database.execute(OLD + "create index by_name on items (id)")
+
+    code, report = run(
+        database, **{"1_a": "create index concurrently if not exists by_name on items (name)"}
+    )
+
+    assert code == 0, report
+    assert [f["code"] for f in report["findings"]] == ["adopted-drift"]

@@ -314,7 +314,7 @@ def test_if_not_exists_does_not_pass_another_shape(
 
     done = run_job("run", environ=environ(**{"1_a": other, "2_b": guarded}), check=84)
 
-    assert "an index items_name_idx is there with another definition" in done.stdout
+    assert "index public.items_name_idx is there as on public.items USING" in done.stdout
     assert database.rows(STEPS) == [("1_a.sql", 1, True)]
 
 
