@@ -173,9 +173,9 @@ def _rewrites(column: Fact, sides: Sides) -> str:
         return "each row takes a number from its sequence"
     if _CALL.search(_STABLE.sub("", _LITERAL.sub("", column.get("default")))):
         return f"its default {column.get('default')} may differ from row to row"
-    constraints = sides.desired.all(Kind.DOMAIN_CONSTRAINT)
-    constrained = {(fact.schema, fact.relation) for fact in constraints}
-    if any(f"{schema}.{name}" in column.get("type") for schema, name in constrained):
+    kind = column.get("type").replace('"', "")
+    constrained = (f"{f.schema}.{f.relation}" for f in sides.desired.all(Kind.DOMAIN_CONSTRAINT))
+    if kind in constrained:
         return "its domain has constraints"
     return ""
 

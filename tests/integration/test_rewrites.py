@@ -1,0 +1,63 @@
+"""Whether adding a column writes its table anew: our word for it, and PostgreSQL's own."""
+
+import pytest
+from conftest import Database
+from two_sides import Make, differ, facts
+
+COLUMNS = {
+    "nothing": "a integer",
+    "a constant": "a integer not null default 7",
+    "a text with brackets": "a text default 'f(x)'",
+    "an array": "a text[] default '{}'",
+    "a date": "a date default '2024-01-01'",
+    "now": "a timestamptz default now()",
+    "current_timestamp": "a timestamptz not null default current_timestamp",
+    "current_date": "a date default current_date",
+    "current_user": "a text default current_user",
+    "a cast": "a numeric(10, 2) default 1.5::numeric",
+    "json": "a jsonb not null default '{}'::jsonb",
+    "clock_timestamp": "a timestamptz default clock_timestamp()",
+    "random": "a float8 default random() * 10",
+    "a uuid": "a uuid default gen_random_uuid()",
+    "serial": "a serial",
+    "identity": "a integer generated always as identity",
+    "generated and stored": "a integer generated always as (id + 1) stored",
+    "a check": "a integer check (a > 0)",
+    "a domain": "a plain_domain",
+    "a domain with a constraint": "a checked",
+    "a domain with a constraint and a default": "a checked default 5",
+    "an array of such a domain": "a checked[]",
+    "a quoted domain with a constraint": 'a "Checked One"',
+    "a volatile function of ours": "a integer default volatile_one()",
+    "an immutable function of ours": "a integer default immutable_one()",
+}
+# Careful where the text alone does not tell: said to rewrite, and it would not.
+CAREFUL = {"an immutable function of ours"}
+BASE = """
+create domain plain_domain as integer;
+create domain checked as integer check (value > 0 or value is null);
+create domain "Checked One" as integer check (value > 0 or value is null);
+create function volatile_one() returns integer volatile language plpgsql
+    as 'begin return 1; end';
+create function immutable_one() returns integer immutable language plpgsql
+    as 'begin return 1; end';
+"""
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda name: name)
+def test_what_rewrites_a_table_is_known(make_database: Make, column: str) -> None:
+    """Nothing that PostgreSQL would write anew is taken for cheap."""
+    desired, live = make_database(), make_database()
+    desired.execute(f"{BASE} create table t (id integer, {COLUMNS[column]})")
+    live.execute(f"{BASE} create table t (id integer); insert into t values (1)")
+
+    changes = [c for c in differ(facts(desired), live).changes if c.fact.kind == "column"]
+    said = any(change.rewrites for change in changes)
+
+    assert said == (_is_rewritten(live, COLUMNS[column]) or column in CAREFUL)
+
+
+def _is_rewritten(database: Database, column: str) -> bool:
+    before = database.value("select pg_relation_filenode('t')")
+    database.execute(f"alter table t add column {column}")
+    return database.value("select pg_relation_filenode('t')") != before
