@@ -1,5 +1,6 @@
 """Indexes that no constraint owns: concurrently where rows are, partition by partition."""
 
+import json
 from collections.abc import Iterator
 
 from job.schema.ddl import (
@@ -38,7 +39,7 @@ def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
     """Return the change that builds an index; of a live one only an invalid rest may be there."""
     table = sides.table_of(desired)
     if table is not None and table.get("kind") == _PARTITIONED and not sides.is_plain(desired):
-        return change(desired, Phase.ONLINE, *_by_partition(desired, table, sides))
+        return change(desired, Phase.ONLINE, *_by_partition(desired, live, table, sides))
     if live is None and sides.is_plain(desired):
         return change(desired, Phase.TOGETHER, create_sql(desired, desired.name))
     name = live.name if live is not None else desired.name
@@ -63,13 +64,19 @@ def is_twin(desired: Fact, live: Fact) -> bool:
     return all(desired.get(name) == live.get(name) for name in names)
 
 
-def _by_partition(index: Fact, table: Fact, sides: Sides) -> Iterator[str]:
+def _by_partition(index: Fact, live: Fact | None, table: Fact, sides: Sides) -> Iterator[str]:
     """Yield statements for a parent: an empty shell, each partition's own index, then attached.
 
+    A run that died may have left the shell, and indexes that are attached to it.
     https://www.postgresql.org/docs/current/ddl-partitioning.html: CONCURRENTLY is refused there.
     """
-    yield create_sql(index, index.name, "IF NOT EXISTS ", f"ONLY {relation(table)}")
+    if live is None:
+        yield create_sql(index, index.name, "IF NOT EXISTS ", f"ONLY {relation(table)}")
+    shell = live.name if live is not None else index.name
+    attached = json.loads(live.get("attached") or "[]") if live is not None else []
     for child in _partitions(table, sides):
+        if [child.schema, child.relation] in attached:
+            continue
         schema = identifier(child.schema)
         there = _own_index(index, child, sides)
         if there is not None:
@@ -80,13 +87,15 @@ def _by_partition(index: Fact, table: Fact, sides: Sides) -> Iterator[str]:
                 index.kind, child.schema, child.relation, name, index.attributes, index.order
             )
             if child.get("kind") == _PARTITIONED:
-                yield from _by_partition(own_index, child, sides)
+                yield from _by_partition(
+                    own_index, sides.live.facts.get(own_index.key), child, sides
+                )
             else:
                 # One that is left over from a run that died may be invalid.
                 yield f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{identifier(name)}"
                 yield create_sql(own_index, name, "CONCURRENTLY ")
         yield (
-            f"ALTER INDEX {identifier(index.schema)}.{identifier(index.name)} "
+            f"ALTER INDEX {identifier(index.schema)}.{identifier(shell)} "
             f"ATTACH PARTITION {schema}.{identifier(name)}"
         )
 
@@ -120,6 +129,16 @@ def definition_sql(index: str) -> str:
     )
 
 
+# Of a partitioned table's index that is not whole yet: the partitions that have theirs.
+_ATTACHED = """(
+    select pg_catalog.json_agg(pg_catalog.json_build_array(pn.nspname, p.relname)
+        order by pn.nspname, p.relname)
+    from pg_catalog.pg_inherits h
+    join pg_catalog.pg_index px on px.indexrelid = h.inhrelid
+    join pg_catalog.pg_class p on p.oid = px.indrelid
+    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+    where h.inhparent = i.oid and not x.indisvalid)::text"""
+
 INDEX = Entry(
     Kind.INDEX,
     f"""select n.nspname, c.relname, i.relname, {
@@ -127,6 +146,7 @@ INDEX = Entry(
             unique=flag("x.indisunique"),
             definition=definition_sql("x"),
             invalid=flag("not x.indisvalid"),
+            attached=_ATTACHED,
         )
     }, {order("i.oid")}
         from pg_catalog.pg_index x {OF_RELATION.format("x.indrelid")}
