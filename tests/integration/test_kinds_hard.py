@@ -270,3 +270,70 @@ def test_a_constraint_that_rows_break_stays_not_valid(make_database: Make) -> No
         ('ALTER TABLE "public"."t" VALIDATE CONSTRAINT "positive"',)
     ]
     assert facts(live) == facts(desired)
+
+
+def test_an_interrupted_index_over_partitions_is_taken_up_again(make_database: Make) -> None:
+    """Its shell, and what is attached to it, may be there already; whichever statement was last."""
+    base = """create table t (id integer, a integer) partition by range (id);
+        create table t_1 partition of t for values from (0) to (10);
+        create table t_2 partition of t for values from (10) to (20) partition by range (a);
+        create table t_2_low partition of t_2 for values from (0) to (10);
+        insert into t values (1, 1), (11, 1)"""
+    desired, live = make_database(), make_database()
+    desired.execute(f"{base}; create index t_a on t (a)")
+    live.execute(base)
+    wanted = facts(desired)
+    steps = [s for change in differ(wanted, live).changes for s in change.statements]
+
+    for died_after in range(len(steps)):
+        live = make_database()
+        live.execute(base)
+        with live.connect() as conn:
+            for statement in steps[:died_after]:
+                conn.execute(statement)
+        apply(live, differ(wanted, live))
+        assert described(differ(wanted, live)) == []
+        assert live.value("select count(*) from pg_index where not indisvalid") == 0
+        assert (
+            live.value(
+                "select count(*) from pg_inherits i join pg_class c on "
+                "c.oid = i.inhrelid where c.relkind in ('i', 'I')"
+            )
+            == 3
+        )
+
+
+def test_a_proof_that_nobody_wants_any_more_is_cleared_away(make_database: Make) -> None:
+    """The helper of a NOT NULL whose rows stood in the way goes when the file gives it up."""
+    strict, lax, live = make_database(), make_database(), make_database()
+    strict.execute("create table t (a integer not null)")
+    lax.execute("create table t (a integer)")
+    live.execute("create table t (a integer); insert into t values (null)")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        apply(live, differ(facts(strict), live))
+    left = [s for change in differ(facts(strict), live).changes for s in change.statements]
+
+    apply(live, differ(facts(lax), live))
+
+    assert len(left) == 3
+    assert (
+        live.value(
+            "select count(*) from pg_constraint where contype = 'c' and conrelid = 't'::regclass"
+        )
+        == 0
+    )
+    live.execute("insert into t values (null)")
+
+
+def test_what_a_partition_would_inherit_holds_up_what_needs_it(make_database: Make) -> None:
+    """An index of a partition alone waits for the column that its parent does not get."""
+    base = """create table t (id integer{}) partition by range (id);
+        create table t_1 partition of t for values from (0) to (10);"""
+    desired, live = make_database(), make_database()
+    desired.execute(base.format(", a integer not null") + "create index t_1_a on t_1 (a)")
+    live.execute(base.format("") + "insert into t values (1)")
+
+    assert described(differ(facts(desired), live)) == [
+        "NOT_ADDABLE not-null-without-default column public.t.a",
+        "NOT_ADDABLE waits index public.t_1.t_1_a",
+    ]
