@@ -337,3 +337,32 @@ def test_what_a_partition_would_inherit_holds_up_what_needs_it(make_database: Ma
         "NOT_ADDABLE not-null-without-default column public.t.a",
         "NOT_ADDABLE waits index public.t_1.t_1_a",
     ]
+
+
+def test_what_goes_with_an_index_that_is_built_anew_comes_back(make_database: Make) -> None:
+    """Its comment is set again, and a partition made meanwhile has its own index already."""
+    base = """create table t (id integer, a integer) partition by range (id);
+        create table t_1 partition of t for values from (0) to (10);"""
+    new = "create table t_2 partition of t for values from (10) to (20);"
+    index = "create index t_1_a on t_1 (a); comment on index t_1_a is 'one'; "
+    desired, live = make_database(), make_database()
+    desired.execute(f"{base}{new}{index} create index t_id on t (id)")
+    live.execute(f"{base}{index} insert into t values (1, 1); create index t_id on only t (id)")
+    live.execute("update pg_index set indisvalid = false where indexrelid = 't_1_a'::regclass")
+
+    apply(live, differ(facts(desired), live))
+
+    assert described(differ(facts(desired), live)) == []
+    assert facts(live) == facts(desired)
+
+
+def test_a_comment_waits_for_an_attribute_that_is_not_added(make_database: Make) -> None:
+    """What is said of a type's attribute needs that attribute."""
+    desired, live = make_database(), make_database()
+    desired.execute("create type p as (x integer, y integer); comment on column p.y is 'y'")
+    live.execute("create type p as (x integer, z integer)")
+
+    assert described(differ(facts(desired), live)) == [
+        "DRIFT composite-attributes composite type public.p",
+        "NOT_ADDABLE waits comment public.p.column y",
+    ]

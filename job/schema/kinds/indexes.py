@@ -10,6 +10,7 @@ from job.schema.ddl import (
     change,
     drift,
     identifier,
+    literal,
     relation,
 )
 from job.schema.facts import Fact
@@ -46,7 +47,17 @@ def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
     # A build that failed leaves an invalid index, which IF NOT EXISTS would pass over.
     drop = f"DROP INDEX CONCURRENTLY IF EXISTS {identifier(desired.schema)}.{identifier(name)}"
     create = create_sql(desired, name, "CONCURRENTLY ")
-    return change(desired, Phase.ONLINE, *((drop,) if live is not None else ()), create)
+    if live is None:
+        return change(desired, Phase.ONLINE, create)
+    return change(desired, Phase.ONLINE, drop, create, *_commented(live, sides))
+
+
+def _commented(live: Fact, sides: Sides) -> tuple[str, ...]:
+    """Return what gives an index that is built anew the comment that goes with the old one."""
+    comment = sides.live.get(Kind.COMMENT, live.schema, live.name, "index")
+    if comment is None:
+        return ()
+    return (f"COMMENT ON {comment.get('on')} IS {literal(comment.get('text')).strip()}",)
 
 
 def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
@@ -77,6 +88,8 @@ def _by_partition(index: Fact, live: Fact | None, table: Fact, sides: Sides) -> 
     for child in _partitions(table, sides):
         if [child.schema, child.relation] in attached:
             continue
+        if live is not None and sides.is_new(child):
+            continue  # a new partition gets its own with the shell that is there
         schema = identifier(child.schema)
         there = _own_index(index, child, sides)
         if there is not None:
