@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format clean
+.PHONY: demo test drift kill lint format clean
 
 demo: $(STAMP)
 	$(BIN)/predeploy demo
@@ -12,6 +12,15 @@ demo: $(STAMP)
 # TEST_POSTGRES_BIN=/usr/lib/postgresql/15/bin runs it on another server; PYTEST_ARGS narrows it.
 test: $(STAMP)
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+# The long forms: make drift N=500 FROM=1000, make kill N=50.
+drift: $(STAMP)
+	DRIFTS=$(or $(N),200) DRIFT_FROM=$(or $(FROM),0) $(BIN)/python -m pytest -q --timeout=0 \
+		tests/end_to_end/test_drift.py $(PYTEST_ARGS)
+
+kill: $(STAMP)
+	KILLS=$(or $(N),50) KILL_FROM=$(or $(FROM),0) $(BIN)/python -m pytest -q --timeout=0 \
+		tests/end_to_end/test_kill.py $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

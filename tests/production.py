@@ -263,6 +263,24 @@ def catalog(database: Database) -> list[tuple[str, str, str]]:
     )
 
 
+def orphans(database: Database) -> list[str]:
+    """Return what a run that died may have left: schemas, helpers, invalid indexes, databases."""
+    return [
+        name
+        for (name,) in database.rows(
+            """select 'schema ' || nspname from pg_namespace where nspname ~ '^__live_'
+            union all select 'relation ' || oid::regclass from pg_class
+                where relname ~ '^predeploy_probe'
+            union all select 'index ' || indexrelid::regclass from pg_index where not indisvalid
+            union all select 'constraint ' || conname from pg_constraint
+                where conname ~ 'predeploy'
+            union all select 'database ' || datname from pg_database where datname ~ '^predeploy'
+            union all select 'transaction ' || gid from pg_prepared_xacts
+            order by 1"""
+        )
+    ]
+
+
 def until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
     """Wait until a condition holds; fail when it does not in time."""
     end = time.monotonic() + seconds

@@ -58,7 +58,7 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
         # Not before all is ready: a row that says "started" must mean that it may have run.
         if not step.is_resumed and not _begin(place, step):
             return None
-        outcome = _do(conn, step, concern, budget, watch)
+        outcome = _do(conn, step, concern, budget, watch, drop_wait=_drop_wait(place))
         if not isinstance(outcome, Failure) and isinstance(concern, IndexBuild):
             outcome = _judged(conn, place, step, watch)
     if isinstance(outcome, Failure):
@@ -80,8 +80,19 @@ def _begin(place: Workplace, step: Step) -> bool:
     return answer.error is None
 
 
+def _drop_wait(place: Workplace) -> str:
+    """Return how long one try to drop an invalid index may keep others from its table."""
+    return f"{math.ceil(place.settings.ddl_lock_timeout_s * 1000)}"
+
+
 def _do(
-    conn: Connection, step: Step, concern: Concern | None, budget: Deadline, watch: Watch
+    conn: Connection,
+    step: Step,
+    concern: Concern | None,
+    budget: Deadline,
+    watch: Watch,
+    *,
+    drop_wait: str,
 ) -> Failure | tuple[Drift, ...]:
     """Do what is left of the statement; a failure without SQLSTATE leaves its row as it is."""
     proof = prove(conn, concern) if step.is_resumed else Proof.TO_DO
@@ -90,7 +101,7 @@ def _do(
         return ()
     if proof is Proof.NOTHING:
         return _unproved(step)
-    if isinstance(concern, IndexBuild) and not _clear(conn, concern, budget):
+    if isinstance(concern, IndexBuild) and not _clear(conn, concern, budget, drop_wait):
         return _busy(step, concern)
     sql = step.text
     if isinstance(concern, Detach) and proof is Proof.HALF_DONE:
@@ -101,31 +112,31 @@ def _do(
     position = answer.error.diag.statement_position
     offset = int(position) - 1 if position and sql is step.text else None
     failure = failure_of(step, answer.error, index=0, offset=offset, failed=ExitCode.PARTIAL)
-    failure = replace(failure, remains=_what_remains(conn, concern))
+    failure = replace(failure, remains=_what_remains(conn, concern, drop_wait))
     return watch.explain(failure) if failure.sqlstate == _CANCELLED else failure
 
 
-def _what_remains(conn: Connection, concern: Concern | None) -> str:
+def _what_remains(conn: Connection, concern: Concern | None, drop_wait: str) -> str:
     """Clean up after a failure and say what is left."""
     if not isinstance(concern, IndexBuild):
         return _BY_THEN
-    left = _drop_invalid(conn, concern)
+    left = _drop_invalid(conn, concern, drop_wait)
     return f"the invalid index {left} remains, the next run drops it" if left else "nothing remains"
 
 
-def _clear(conn: Connection, build: IndexBuild, budget: Deadline) -> bool:
+def _clear(conn: Connection, build: IndexBuild, budget: Deadline, drop_wait: str) -> bool:
     """Remove what an earlier build left; wait while another session builds, False at the budget."""
     while (left := invalid_index(conn, build)) is not None:
         if not is_being_built(conn, build):
             log.warning(f"the index {left} is invalid, left by a build that failed; dropping it")
-            _drop_invalid(conn, build)
+            _drop_invalid(conn, build, drop_wait)
         if budget.left_s <= 0:
             return False
         time.sleep(min(_POLL_S, budget.left_s))
     return True
 
 
-def _drop_invalid(conn: Connection, build: IndexBuild) -> str | None:
+def _drop_invalid(conn: Connection, build: IndexBuild, drop_wait: str) -> str | None:
     """Drop the build's invalid index; return its name when its table's lock was not to be had.
 
     Plainly: DROP INDEX CONCURRENTLY would wait for the very sessions that the build waited for.
@@ -134,7 +145,7 @@ def _drop_invalid(conn: Connection, build: IndexBuild) -> str | None:
         left = invalid_index(conn, build)
         if left is None:
             return None
-        wire.send(conn, f"begin; set local lock_timeout = '2s'; drop index {left}; commit")
+        wire.send(conn, f"begin; set local lock_timeout = {drop_wait}; drop index {left}; commit")
         wire.roll_back(conn)
     return invalid_index(conn, build)
 

@@ -179,8 +179,13 @@ def read_marks(conn: Connection, schema: str) -> Marks:
 
 
 def _count(conn: Connection, oid: int) -> int:
-    (name,) = wire.ask(conn, f"select {oid}::pg_catalog.oid::pg_catalog.regclass::text")[0]
-    return int(wire.ask(conn, f"select count(*) from {name}")[0][0] or 0)
+    """Count a table's rows; a materialized view that is not populated has none to ask for."""
+    populated = wire.ask(
+        conn,
+        f"""select oid::pg_catalog.regclass::text from pg_catalog.pg_class
+            where oid = {oid} and relispopulated""",
+    )
+    return sum(int(wire.ask(conn, f"select count(*) from {n}")[0][0] or 0) for (n,) in populated)
 
 
 def _signs_body(schema: str) -> str:

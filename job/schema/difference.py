@@ -80,6 +80,7 @@ def difference(
         [o for o in outcomes if isinstance(o, Change)],
         [o for o in outcomes if isinstance(o, Report)],
         missing,
+        wanted.all(Kind.TABLE),
     )
     return Difference(
         tuple(sorted(changes, key=_place)),

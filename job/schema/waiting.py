@@ -26,10 +26,16 @@ _UNIQUE = ("unique", "primary key")
 
 
 def hold_back(
-    changes: Iterable[Change], reports: Iterable[Report], missing: Iterable[Fact]
+    changes: Iterable[Change],
+    reports: Iterable[Report],
+    missing: Iterable[Fact],
+    tables: Iterable[Fact],
 ) -> tuple[tuple[Change, ...], tuple[Report, ...]]:
-    """Turn the changes that need something that is not added into reports that say so."""
-    kept, told = list(changes), list(reports)
+    """Turn the changes that need something that is not added into reports that say so.
+
+    `tables` are the desired ones: their columns come and lack with those of their parents.
+    """
+    kept, told, missing, tables = list(changes), list(reports), list(missing), list(tables)
     labels = {r.object for r in told if r.verdict is Verdict.NOT_ADDABLE}
     todo = [fact for fact in missing if fact.label in labels]
     while todo:
@@ -46,7 +52,33 @@ def hold_back(
             for fact in sorted(held, key=lambda fact: fact.key)
         ]
         todo += held
+        todo += _inherited(absent, missing, tables)
     return tuple(kept), tuple(told)
+
+
+def _inherited(absent: Fact, missing: Iterable[Fact], tables: Iterable[Fact]) -> list[Fact]:
+    """Return the missing columns that tables would have from an absent one of their parent."""
+    if absent.kind != Kind.COLUMN.value:
+        return []
+    parent = (absent.schema, absent.relation)
+    heirs = {
+        (table.schema, table.relation)
+        for table in tables
+        if table.listed("partition of") == parent or _names(table.listed("inherits"), parent)
+    }
+    return [
+        fact
+        for fact in missing
+        if fact.kind == absent.kind
+        and fact.name == absent.name
+        and (fact.schema, fact.relation) in heirs
+        and fact.get("inherited")
+    ]
+
+
+def _names(quoted: Iterable[str], relation: tuple[str, str]) -> bool:
+    """Whether a relation is among some names that are quoted where they have to be."""
+    return ".".join(relation) in {name.replace('"', "") for name in quoted}
 
 
 def _needs(change: Change, absent: Fact) -> bool:

@@ -65,8 +65,9 @@ class Desired:
 
     `schemas` are the ones that the files manage, in the order of their first mention; `names` what
     they make there, as (schema, name); `own_grants` and `own_comments` the schemas on which they
-    grant or comment themselves. `tables` counts the tables. With a finding that has an exit code
-    (65), nothing of it may be run.
+    grant or comment themselves. `tables` counts the tables. `filled` are the materialized views
+    that are declared with their rows, although a shadow makes them without. With a finding that
+    has an exit code (65), nothing of it may be run.
     """
 
     schemas: tuple[str, ...]
@@ -75,6 +76,7 @@ class Desired:
     own_grants: frozenset[str]
     own_comments: frozenset[str]
     tables: int
+    filled: frozenset[Name]
     findings: tuple[Finding, ...]
 
 
@@ -141,6 +143,7 @@ def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desire
         own_grants=frozenset(_own(found, "grant_stmt")),
         own_comments=frozenset(_own(found, "comment_stmt")),
         tables=sum(piece.statement.node in _TABLE_NODES for piece in found),
+        filled=frozenset(_filled(found)),
         findings=tuple(reader.findings),
     )
 
@@ -212,6 +215,14 @@ def _is_declared(piece: _Read, name: str, schemas: Sequence[str], relations: set
 
 def _resolves(piece: _Read, name: str, relations: set[Name]) -> bool:
     return any((schema, name) in relations for schema in piece.schemas)
+
+
+def _filled(found: Iterable[_Read]) -> Iterator[Name]:
+    for piece in found:
+        name = made(piece.statement.node, piece.stmt)
+        is_view = piece.statement.node == "create_table_as_stmt"
+        if name is not None and is_view and not piece.stmt.into.skip_data:
+            yield piece.resolved(name)
 
 
 def _refuse_reserved(ledger_schema: str, reader: _Reader) -> None:

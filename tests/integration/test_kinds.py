@@ -3,18 +3,17 @@
 import random
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
 import psycopg
 import pytest
 from conftest import Database
+from damage import RICH, drop_sql, droppable
 from two_sides import Make, apply, described, differ, facts, read
 
 from job.schema.difference import difference
 from job.schema.facts import Fact
 from job.schema.kinds import KINDS, Kind, facts_sql
 
-RICH = (Path(__file__).parent.parent / "schemas" / "rich.sql").read_text()
 SCHEMAS = ("public", "app")
 
 
@@ -48,52 +47,6 @@ def test_reading_is_deterministic(rich: Database) -> None:
         sql = facts_sql(SCHEMAS, conn.info.server_version)
         assert conn.execute(sql).fetchall() == conn.execute(sql).fetchall()
         assert sql == facts_sql(("app", "public", "app"), conn.info.server_version)
-
-
-DROPS = {
-    Kind.SCHEMA: "drop schema {schema} cascade",
-    Kind.ENUM: "drop type {schema}.{name} cascade",
-    Kind.DOMAIN: "drop domain {schema}.{name} cascade",
-    Kind.DOMAIN_CONSTRAINT: "alter domain {schema}.{relation} drop constraint {name} cascade",
-    Kind.COMPOSITE: "drop type {schema}.{name} cascade",
-    Kind.RANGE: "drop type {schema}.{name} cascade",
-    Kind.SEQUENCE: "drop sequence {schema}.{relation} cascade",
-    Kind.TABLE: "drop table {schema}.{relation} cascade",
-    Kind.COLUMN: "alter table {schema}.{relation} drop column {name} cascade",
-    Kind.INDEX: "drop index {schema}.{name} cascade",
-    Kind.CONSTRAINT: "alter table {schema}.{relation} drop constraint {name} cascade",
-    Kind.VIEW: "drop view {schema}.{relation} cascade",
-    Kind.MATERIALIZED_VIEW: "drop materialized view {schema}.{relation} cascade",
-    Kind.ROUTINE: "drop routine {schema}.{signature} cascade",
-    Kind.AGGREGATE: "drop aggregate {schema}.{signature} cascade",
-    Kind.TRIGGER: "drop trigger {name} on {schema}.{relation}",
-    Kind.RULE: "drop rule {name} on {schema}.{relation}",
-    Kind.POLICY: "drop policy {name} on {schema}.{relation}",
-    Kind.STATISTICS: "drop statistics {schema}.{name}",
-    Kind.COMMENT: "comment on {on} is null",
-}
-
-
-def drop_sql(fact: Fact) -> str:
-    """Return what drops the object of a fact, with all that hangs on it."""
-    parts = {
-        part: '"' + getattr(fact, part).replace('"', '""') + '"'
-        for part in ("schema", "relation", "name")
-    }
-    parts["schema"] = fact.get("in") or parts["schema"]
-    return DROPS[Kind(fact.kind)].format(**parts, signature=fact.name, on=fact.get("on"))
-
-
-def droppable(desired: frozenset[Fact]) -> list[Fact]:
-    """Return what can be dropped by itself, sorted."""
-    views = {(f.schema, f.relation) for f in desired if "view" in f.kind}
-    return [
-        fact
-        for fact in sorted(desired, key=lambda fact: fact.key)
-        if Kind(fact.kind) in DROPS
-        and not fact.get("inherited")
-        and not (fact.kind == "column" and (fact.schema, fact.relation) in views)
-    ]
 
 
 def not_brought_back(

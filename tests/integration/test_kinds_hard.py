@@ -366,3 +366,68 @@ def test_an_interrupted_build_on_partitions_is_taken_up_again(make_database: Mak
         assert live.value("select count(*) from pg_index where not indisvalid") == 0
         built = "select count(*) from pg_index where indrelid in (select relid from "
         assert live.value(f"{built}pg_partition_tree('p'))") == 5
+
+
+def test_a_proof_that_nobody_wants_any_more_is_cleared_away(make_database: Make) -> None:
+    """The helper of a NOT NULL whose rows stood in the way goes when the file gives it up."""
+    strict, lax, live = make_database(), make_database(), make_database()
+    strict.execute("create table t (a integer not null)")
+    lax.execute("create table t (a integer)")
+    live.execute("create table t (a integer); insert into t values (null)")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        apply(live, differ(facts(strict), live))
+    left = [s for change in differ(facts(strict), live).changes for s in change.statements]
+
+    apply(live, differ(facts(lax), live))
+
+    assert len(left) == 3
+    assert (
+        live.value(
+            "select count(*) from pg_constraint where contype = 'c' and conrelid = 't'::regclass"
+        )
+        == 0
+    )
+    live.execute("insert into t values (null)")
+
+
+def test_what_a_partition_would_inherit_holds_up_what_needs_it(make_database: Make) -> None:
+    """An index of a partition alone waits for the column that its parent does not get."""
+    base = """create table t (id integer{}) partition by range (id);
+        create table t_1 partition of t for values from (0) to (10);"""
+    desired, live = make_database(), make_database()
+    desired.execute(base.format(", a integer not null") + "create index t_1_a on t_1 (a)")
+    live.execute(base.format("") + "insert into t values (1)")
+
+    assert described(differ(facts(desired), live)) == [
+        "NOT_ADDABLE not-null-without-default column public.t.a",
+        "NOT_ADDABLE waits index public.t_1.t_1_a",
+    ]
+
+
+def test_what_goes_with_an_index_that_is_built_anew_comes_back(make_database: Make) -> None:
+    """Its comment is set again, and a partition made meanwhile has its own index already."""
+    base = """create table t (id integer, a integer) partition by range (id);
+        create table t_1 partition of t for values from (0) to (10);"""
+    new = "create table t_2 partition of t for values from (10) to (20);"
+    index = "create index t_1_a on t_1 (a); comment on index t_1_a is 'one'; "
+    desired, live = make_database(), make_database()
+    desired.execute(f"{base}{new}{index} create index t_id on t (id)")
+    live.execute(f"{base}{index} insert into t values (1, 1); create index t_id on only t (id)")
+    live.execute("update pg_index set indisvalid = false where indexrelid = 't_1_a'::regclass")
+
+    apply(live, differ(facts(desired), live))
+
+    assert described(differ(facts(desired), live)) == []
+    assert facts(live) == facts(desired)
+
+
+def test_a_comment_waits_for_an_attribute_that_is_not_added(make_database: Make) -> None:
+    """What is said of a type's attribute needs that attribute."""
+    desired, live = make_database(), make_database()
+    desired.execute("create type p as (x integer, y integer); comment on column p.y is 'y'")
+    live.execute("create type p as (x integer, z integer)")
+
+    assert described(differ(facts(desired), live)) == [
+        "DRIFT composite-attributes composite type public.p",
+        "NOT_ADDABLE waits comment public.p.column y",
+    ]

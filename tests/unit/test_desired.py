@@ -161,6 +161,17 @@ def test_a_materialized_view_is_never_filled() -> None:
     ]
 
 
+def test_which_materialized_views_are_declared_with_rows_is_kept() -> None:
+    """The shadow's own are all empty; those of pg_dump are declared so."""
+    found = desired(
+        "create schema app; set search_path = app; create materialized view a as select 1",
+        "create materialized view public.b as select 1",
+        "create materialized view public.c as select 1 with no data; create view d as select 1",
+    )
+
+    assert found.filled == {("app", "a"), ("public", "b")}
+
+
 def test_keys_to_unmanaged_tables_come_last() -> None:
     """They lock somebody else's table, so they are made when all else is done."""
     found = desired(

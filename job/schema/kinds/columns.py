@@ -239,13 +239,15 @@ def _set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
     set_not_null = f"{_alter_column(desired)} SET NOT NULL"
     if sides.is_plain(live):
         return change(desired, Phase.TOGETHER, set_not_null)
-    helper = identifier(not_null_helper(desired))
+    name = not_null_helper(desired)
+    helper = identifier(name)
+    # An earlier run may have left it, when it died or when rows stood in its way.
+    left = sides.live.get(Kind.CONSTRAINT, desired.schema, desired.relation, name)
+    add = f"{alter} ADD CONSTRAINT {helper} CHECK ({column} IS NOT NULL) NOT VALID"
     return change(
         desired,
         Phase.ONLINE,
-        # An earlier run may have left it; PostgreSQL drops before it adds.
-        f"{alter} DROP CONSTRAINT IF EXISTS {helper}, "
-        f"ADD CONSTRAINT {helper} CHECK ({column} IS NOT NULL) NOT VALID",
+        *(() if left is not None else (add,)),
         f"{alter} VALIDATE CONSTRAINT {helper}",
         set_not_null,
         f"{alter} DROP CONSTRAINT {helper}",
@@ -254,8 +256,12 @@ def _set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
 
 def _of_view(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
     """Leave it to the view's own fact, unless only the column differs."""
-    view = (Kind.VIEW, desired.schema, desired.relation)
-    if live is not None and sides.desired.get(*view) == sides.live.get(*view):
+    view = (desired.schema, desired.relation)
+    is_same = all(
+        sides.desired.get(kind, *view) == sides.live.get(kind, *view)
+        for kind in (Kind.VIEW, Kind.MATERIALIZED_VIEW)
+    )
+    if live is not None and is_same:
         yield drift(
             desired,
             live,

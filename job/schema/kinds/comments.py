@@ -1,8 +1,9 @@
 """Comments on everything that is modelled."""
 
+import json
 from collections.abc import Iterator
 
-from job.schema.ddl import Change, Phase, Report, change, literal
+from job.schema.ddl import Change, Phase, Report, change, literal, not_addable
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import Entry, attributes
@@ -22,8 +23,26 @@ def plan(
         (fact.schema, fact.name) == (desired.schema, name or desired.relation) for fact in renamed
     ):
         return  # what is there under another name keeps its own comment
+    if what == "column" and _is_of_another_shape(desired, name, sides):
+        yield not_addable(
+            desired,
+            "waits",
+            f"the composite type {desired.schema}.{desired.relation} has another shape, without it",
+            "it is added by the run that finds the attribute",
+        )
+        return
     text = literal(desired.get("text")).strip()
     yield change(desired, Phase.AFTER, f"COMMENT ON {desired.get('on')} IS {text}")
+
+
+def _is_of_another_shape(comment: Fact, attribute: str, sides: Sides) -> bool:
+    """Whether it is on an attribute that a live type lacks, and that is not added to it."""
+    place = (Kind.COMPOSITE, comment.schema, "", comment.relation)
+    live, desired = sides.live.get(*place), sides.desired.get(*place)
+    if live is None or desired is None:
+        return False
+    found, wanted = (json.loads(fact.get("attributes") or "[]") for fact in (live, desired))
+    return wanted[: len(found)] != found and attribute not in (name for name, *_ in found)
 
 
 def _hanging(catalog: str, prefix: str, word: str, where: str = "true") -> str:

@@ -16,7 +16,7 @@ from job.schema.ddl import (
     not_addable,
     relation,
 )
-from job.schema.facts import Fact
+from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
 from job.schema.kinds import indexes
 from job.schema.kinds.columns import not_null_helper
@@ -59,12 +59,17 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
 
 
 def undeclared(live: Fact, sides: Sides) -> Iterator[Change | Report]:
-    """Clear away a helper of ours, left over by a run that died when it had done its work."""
+    """Clear away a helper of ours, left over by a run that died, when nothing needs it any more."""
     columns = sides.live.on((live.schema, live.relation), Kind.COLUMN)
-    proven = {not_null_helper(column) for column in columns if column.get("not null")}
-    if live.name in proven and live.get("definition").endswith("IS NOT NULL))"):
+    idle = {not_null_helper(column) for column in columns if not _needs_proof(column, sides)}
+    if live.name in idle and live.get("definition").endswith("IS NOT NULL))"):
         drop = f"{_alter(live)} DROP CONSTRAINT IF EXISTS {identifier(live.name)}"
         yield change(live, Phase.ONLINE, drop)
+
+
+def _needs_proof(column: Fact, sides: Sides) -> bool:
+    desired = sides.desired.facts.get(column.key)
+    return desired is not None and desired.get("not null") == FLAG != column.get("not null")
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:

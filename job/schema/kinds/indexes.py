@@ -10,6 +10,7 @@ from job.schema.ddl import (
     change,
     drift,
     identifier,
+    literal,
     relation,
 )
 from job.schema.facts import Fact
@@ -45,7 +46,18 @@ def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
         return change(desired, Phase.TOGETHER, create_sql(desired, desired.name))
     # What a failed build has left is cleared away by who builds, if nobody else is building it.
     name = live.name if live is not None else desired.name
-    return change(desired, Phase.ONLINE, create_sql(desired, name, "CONCURRENTLY "))
+    create = create_sql(desired, name, "CONCURRENTLY ")
+    if live is None:
+        return change(desired, Phase.ONLINE, create)
+    return change(desired, Phase.ONLINE, create, *_commented(live, sides))
+
+
+def _commented(live: Fact, sides: Sides) -> tuple[str, ...]:
+    """Return what gives an index that is built anew the comment that goes with the old one."""
+    comment = sides.live.get(Kind.COMMENT, live.schema, live.name, "index")
+    if comment is None:
+        return ()
+    return (f"COMMENT ON {comment.get('on')} IS {literal(comment.get('text')).strip()}",)
 
 
 def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
@@ -66,12 +78,15 @@ def is_twin(desired: Fact, live: Fact) -> bool:
 def _by_partition(index: Fact, live: Fact | None, table: Fact, sides: Sides) -> Iterator[str]:
     """Yield statements for a parent: an empty shell, each partition's own index, then attached.
 
+    A run that died may have left the shell, and indexes that are attached to it.
     https://www.postgresql.org/docs/current/ddl-partitioning.html: CONCURRENTLY is refused there.
     """
     yield create_sql(index, index.name, "IF NOT EXISTS ", f"ONLY {relation(table)}")
     attached = live.listed("attached") if live is not None else ()
     partitions = _partitions(table, sides)
-    for child in (c for c in partitions if c.identity not in attached):
+    for child in partitions:
+        if child.identity in attached or (live is not None and sides.is_new(child)):
+            continue  # it has its own, or gets it with the shell that is there
         schema = identifier(child.schema)
         there = _own_index(index, child, sides)
         name = derived(child.relation, index.name) if there is None else there.name

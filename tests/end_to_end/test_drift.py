@@ -1,0 +1,221 @@
+"""Whatever was changed by hand: it comes back or is named, nothing is lost, a rerun says the same.
+
+`make drift N=500` tries more, with FROM=1000 others. An example's seed is in its test's name.
+"""
+
+import json
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from conftest import Database
+from damage import CHANGES, RICH, ROWS, drop_sql, droppable
+from production import Rows, contents, environ, orphans, prepare, run_here
+from two_sides import differ, facts
+
+from job.exit_codes import ExitCode
+from job.plan import Finding, Outcome
+from job.report import Report, headline
+from job.schema.difference import Difference
+from job.schema.facts import Fact
+
+Make = Callable[..., Database]
+
+FIRST = int(os.environ.get("DRIFT_FROM", "0"))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("DRIFTS", "40")))
+NAME_TAKEN = frozenset(("42P07", "42710"))
+# What a live object may have and the file does not say.
+MAY_BE_MORE = frozenset(
+    ("default", "not null", "row security", "forced row security", "replica identity", "grantable")
+)
+LISTS = frozenset((("table", "options"), ("enum", "labels")))
+
+
+@pytest.fixture(scope="module")
+def sql(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the rich schema."""
+    root = tmp_path_factory.mktemp("sql")
+    (root / "schema.sql").write_text(RICH)
+    return root
+
+
+@pytest.fixture(scope="module")
+def rich(superuser_url: str, sql: Path) -> Iterator[Database]:
+    """A settled database with the rich schema and rows, to be cloned."""
+    name = "drift_template"
+    url = superuser_url.rsplit("/", 1)[0] + f"/{name}"
+    with psycopg.connect(superuser_url, autocommit=True) as conn:
+        conn.execute(f"create database {name}")
+        made = Database(name, url)
+        prepare(environ(made, sql))
+        made.execute(ROWS)
+        prepare(environ(made, sql))
+        yield made
+        conn.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="module")
+def desired(rich: Database) -> frozenset[Fact]:
+    return facts(rich)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_drift(
+    make_database: Make, rich: Database, sql: Path, desired: frozenset[Fact], seed: int
+) -> None:
+    """A run brings it back (0) or names just what it does not (82, 84); a second run does not more.
+
+    No row, and no object that is there, is taken away, and none gets a shape that nobody declared.
+    """
+    database = make_database(rich.name)
+    done = damage(database, desired, random.Random(seed))  # noqa: S311 - nobody guesses it
+    shapes, rows, numbers = facts(database), contents(database), sequences(database)
+    story = f"seed {seed}: {'; '.join(done)}"
+
+    first = run_here(environ(database, sql))
+
+    assert has_ended_well(first), f"{story}\n{headline(first)}"
+    assert not_kept(shapes, facts(database), desired) == [], story
+    assert rows_lost(rows, contents(database)) == [], story
+    assert went_back(numbers, sequences(database)) == [], story
+    left, named = unlike(differ(desired, database)), errors(first, desired)
+    if first.failure or any(finding.code == "violated" for finding in first.findings):
+        assert named <= left, story
+    else:
+        assert named == left, story
+        assert orphans(database) == [], story
+    second = run_here(environ(database, sql))
+    assert (second.exit_code, second.applied) == (first.exit_code, 0), story
+    assert errors(second, desired) == named, story
+    if first.exit_code is ExitCode.OK:
+        assert second.outcome is Outcome.SETTLED, story
+
+
+def has_ended_well(report: Report) -> bool:
+    """Whether it brought all back, or said what it did not; or a name is taken by an extra."""
+    if report.exit_code is ExitCode.FAILED and report.failure is not None:
+        return report.failure.sqlstate in NAME_TAKEN
+    return report.exit_code in {ExitCode.OK, ExitCode.NOT_VERIFIED, ExitCode.REFUSED}
+
+
+def damage(database: Database, desired: frozenset[Fact], chance: random.Random) -> list[str]:
+    """Drop and change some things, as far as PostgreSQL lets it; return what was done."""
+    pool = droppable(desired)
+    drops = [drop_sql(fact) for fact in chance.sample(pool, chance.randint(0, 6))]
+    statements = [*drops, *chance.sample(CHANGES, chance.randint(0 if drops else 1, 8))]
+    chance.shuffle(statements)
+    if chance.random() < 0.25:
+        # Then the run has to read the file beside what is there now.
+        statements.append("delete from predeploy.declared")
+    done = []
+    with database.connect() as conn:
+        conn.execute("set client_min_messages = error; set allow_system_table_mods = on")
+        for statement in statements:
+            try:
+                conn.execute(statement.encode())
+            except psycopg.Error:
+                continue
+            done.append(" ".join(statement.split()).rstrip(";"))
+    return done
+
+
+def sequences(database: Database) -> dict[str, int]:
+    """Where every sequence stands."""
+    return dict(
+        database.rows(
+            "select format('%I.%I', schemaname, sequencename), coalesce(last_value, 0) "
+            "from pg_sequences"
+        )
+    )
+
+
+def went_back(before: dict[str, int], after: dict[str, int]) -> list[str]:
+    """Return the sequences that would give a number again; a new column may have taken some."""
+    return [name for name, value in before.items() if after.get(name, -1) < value]
+
+
+def not_kept(
+    before: Iterable[Fact], after: Iterable[Fact], desired: Iterable[Fact]
+) -> list[tuple[Fact, Fact | None]]:
+    """Return what is gone, or has a shape that is neither the old one nor the declared one."""
+    there, wanted = {f.key: f for f in after}, {f.key: f for f in desired}
+    return [
+        (old, now)
+        for old in before
+        if (now := there.get(old.key)) is None
+        or (
+            any(now.get(n) != wanted.get(old.key, old).get(n) for n in now.differing(old))
+            and not (old.kind == "enum" and set(old.listed("labels")) < set(now.listed("labels")))
+        )
+    ]
+
+
+def rows_lost(before: Rows, after: Rows) -> list[str]:
+    """Return the tables whose rows are not what they were, in the columns that they had."""
+    return [
+        table
+        for table, rows in before.items()
+        if sorted(map(str, rows))
+        != sorted(str(_like(row, rows[0]) if rows else row) for row in after.get(table, []))
+    ]
+
+
+def _like(row: Any, old: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return of a row, and of the composite values in it, only what there was before."""
+    if isinstance(row, dict) and isinstance(old, dict):
+        return {name: _like(value, old[name]) for name, value in row.items() if name in old}
+    return row
+
+
+def unlike(found: Difference) -> set[str]:
+    """Return the labels of what is declared and not there, or not so."""
+    pairs = [pair for pair in found.changed if not satisfies(*pair)]
+    facts = (*found.missing, *(desired for desired, _ in pairs))
+    labels = {fact.label for fact in facts}
+    return {fact.label for fact in facts if not _is_told_with_its_relation(fact, labels)}
+
+
+def _is_told_with_its_relation(fact: Fact, labels: set[str]) -> bool:
+    """Whether it is a column of a view, or one that a table has from its parent."""
+    relation = f"{fact.schema}.{fact.relation}"
+    views = {f"{kind} {relation}" for kind in ("view", "materialized view")}
+    return fact.kind == "column" and bool(fact.get("inherited") or labels & views)
+
+
+def satisfies(desired: Fact, live: Fact) -> bool:
+    """Whether what is there is at least what is declared."""
+    for name in desired.differing(live):
+        if (desired.kind, name) in LISTS:
+            there = iter(live.listed(name))
+            if not all(one in there for one in desired.listed(name)):
+                return False
+        elif name == "not valid":
+            if live.get(name):
+                return False
+        elif desired.get(name) or name not in MAY_BE_MORE:
+            return False
+    return True
+
+
+def errors(report: Report, desired: frozenset[Fact]) -> set[str]:
+    """Return the labels that the report's errors name: exactly one each."""
+    found = [f for f in report.findings if f.level == "error" and f.code != "violated"]
+    labels = {fact.label for fact in desired}
+    named = [_named(finding, labels) for finding in found]
+    assert len(set(named)) == len(named), found
+    return set(named)
+
+
+def _named(finding: Finding, labels: set[str]) -> str:
+    named = {
+        label
+        for label in labels
+        if finding.message.startswith(f"{label} is ")
+        or f"{json.dumps(label, ensure_ascii=False)} = " in finding.remedy
+    }
+    assert named, finding
+    return max(named, key=len)
