@@ -47,14 +47,18 @@ def repoint(text: str, schemas: Schemas, prefix: str) -> Qualified:
     folded = text.lower()
     if not any(name.lower() in folded for name in schemas.names):
         return Qualified(text, prefix, ())
-    return prefixed(text, prefix, _places(text, schemas))
+    return prefixed(text, prefix, _in_sql(text, schemas))
 
 
 def strays(text: str, schemas: Schemas) -> bool:
-    """Whether a statement names a relation of one of `schemas`, as the parser sees it."""
+    """Whether a statement names a relation of one of `schemas`, or the parser cannot tell."""
+    try:
+        nodes = _nodes(text)
+    except postgast.PgQueryError:
+        return True
     return any(
         isinstance(node, pb.RangeVar) and schemas.holds(node.schemaname, node.relname)
-        for node in _nodes(text)
+        for node in nodes
     )
 
 

@@ -122,12 +122,21 @@ def unchanged(database: Database) -> Iterator[Database]:
     assert database.rows("select a from public.keep order by a") == [(1,), (2,)]
 
 
+def is_before_15(database: Database) -> bool:
+    """Whether `public` belongs to the superuser, and not to the database's owner."""
+    return database.value("select current_setting('server_version_num')::int < 150000") is True
+
+
 @pytest.fixture
 def owner_url(database: Database) -> Iterator[str]:
     """The URL of the database's owner, who is no superuser."""
     role = f"owner_{database.name}"
     database.execute(f"create role {role} login; alter database {database.name} owner to {role}")
+    if is_before_15(database):
+        database.execute(f"alter schema public owner to {role}")
     yield database.url.replace("postgres@", f"{role}@")
+    if is_before_15(database):
+        database.execute("alter schema public owner to postgres")
     database.execute(
         f"alter database {database.name} owner to postgres; drop owned by {role}; drop role {role}"
     )

@@ -74,5 +74,7 @@ def _is_quoted_alike(name: str) -> bool:
     """Whether PostgreSQL quotes a name both with and without a prefix of letters, or neither."""
     if not re.fullmatch("[a-z0-9_]+", name):
         return True
-    (token, *_) = postgast.scan(name).tokens
-    return bool(_BARE.fullmatch(name)) and token.keyword_kind in _NEEDS_NO_QUOTES
+    if not _BARE.fullmatch(name):
+        return False
+    (token,) = postgast.scan(name).tokens
+    return token.keyword_kind in _NEEDS_NO_QUOTES
