@@ -61,19 +61,29 @@ def read_shadow(
         note = _reason("the scratch database of PREDEPLOY_SHADOW_URL", stopping)
         outcome = _read_in_scratch(conn, elsewhere.scratch, seen, request)
         return _with((note,), outcome)
-    if all(finding.code == NOT_OWNER for finding in stopping):
-        places = renamed(desired, seen, prefix)
-        unclear = uncertain(places)
-        if not unclear:
-            passing = tuple(f for f in found if f not in stopping)
-            note = _reason("schemas of other names, beside the live ones", stopping)
-            return _with((*passing, note), _patiently(conn, beside(places), request))
-        stopping = (*stopping, *unclear)
+    shadow = _in_place(desired, seen, prefix, stopping)
+    if isinstance(shadow, Shadow):
+        note = _reason("schemas of other names, beside the live ones", stopping)
+        passing = tuple(f for f in found if f not in stopping)
+        return _with((*passing, note), _patiently(conn, shadow, request))
+    stopping = (*stopping, *shadow)
     if elsewhere and seen.may_create_databases:
         note = _reason("a temporary database", stopping)
         outcome = read_in_temporary_database(conn, elsewhere.live, seen, request, prefix)
         return _with((note,), outcome)
-    raise _refused(stopping)
+    raise _refused(stopping, "let the role create databases, or set PREDEPLOY_SHADOW_URL")
+
+
+def _in_place(
+    desired: Desired, seen: Survey, prefix: str, stopping: tuple[Finding, ...]
+) -> Shadow | tuple[Finding, ...]:
+    """Return a swap, or new names where only the right to rename lacks; else what lacks, too."""
+    if not stopping:
+        return swapped(desired, seen, prefix)
+    if any(finding.code != NOT_OWNER for finding in stopping):
+        return ()
+    places = renamed(desired, seen, prefix)
+    return uncertain(places) or beside(places)
 
 
 def _obstacles(
@@ -86,7 +96,7 @@ def _obstacles(
 def _read_in_scratch(
     conn: Connection, scratch: Endpoint, seen: Survey, request: Request
 ) -> ShadowFacts | Failure:
-    """Swap the schemas of a database that nobody else uses, and roll it back there."""
+    """Make the shadow in a database that nobody else uses, and roll it back there."""
     desired = request.desired
     with wire.closing(connect_beside(scratch)) as other:
         ours, theirs = conn.info.server_version // 10000, other.info.server_version // 10000
@@ -101,11 +111,11 @@ def _read_in_scratch(
         prefix = _free_prefix(desired)
         found = _obstacles(other, there, desired, prefix)
         stopping = tuple(f for f in found if f.exit_code is not None)
-        if stopping:
-            raise _refused(stopping)
-        dressed = replace(there, dressings=seen.dressings)
-        shadow = swapped(desired, dressed, prefix, "scratch database")
-        return _patiently(other, shadow, request)
+        here = replace(there, dressings=seen.dressings)
+        shadow = _in_place(desired, here, prefix, stopping)
+        if not isinstance(shadow, Shadow):
+            raise _refused((*stopping, *shadow), f"name another database than {scratch.target}")
+        return _patiently(other, replace(shadow, provider="scratch database"), request)
 
 
 def _patiently(conn: Connection, shadow: Shadow, request: Request) -> ShadowFacts | Failure:
@@ -133,12 +143,9 @@ def _reason(where: str, stopping: tuple[Finding, ...]) -> Finding:
     return Finding("shadow-elsewhere", f"schema.sql is read in {where}: {why}", is_note=True)
 
 
-def _refused(stopping: tuple[Finding, ...]) -> DatabaseRefusedError:
+def _refused(stopping: tuple[Finding, ...], otherwise: str) -> DatabaseRefusedError:
     message = "; ".join(f"{f.message}: {f.remedy}" for f in stopping)
-    return DatabaseRefusedError(
-        f"{message}; or let the role create databases, or set PREDEPLOY_SHADOW_URL",
-        exit_code=stopping[0].exit_code,
-    )
+    return DatabaseRefusedError(f"{message}; or {otherwise}", exit_code=stopping[0].exit_code)
 
 
 def _free_prefix(desired: Desired) -> str:

@@ -14,18 +14,15 @@ from job.database.wire import identifier, literal
 from job.statements.desired import Desired
 
 
-def swapped(desired: Desired, seen: Survey, prefix: str, provider: str = "swap") -> Shadow:
-    """Return the shadow that takes the live schemas' place; those are called otherwise meanwhile.
-
-    The survey's dressings are the live database's, wherever the swap is made.
-    """
+def swapped(desired: Desired, seen: Survey, prefix: str) -> Shadow:
+    """Return the shadow that takes the live schemas' place; those have other names meanwhile."""
     places = Places(desired, seen, prefix, live={s.name: prefix + s.name for s in seen.schemas})
     fresh = (name for name in desired.schemas if name not in places.live)
     opening = (
         *(sql for schema in seen.schemas for sql in _away(places, schema)),
         *(f"create schema {identifier(name)}" for name in fresh),
     )
-    return Shadow(places, opening, provider, "declare it there")
+    return Shadow(places, opening, "swap", "declare it there")
 
 
 def _away(places: Places, schema: LiveSchema) -> Iterator[str]:
