@@ -44,14 +44,15 @@ class Schemas:
 
 def repoint(text: str, schemas: Schemas, prefix: str) -> Qualified:
     """Put `prefix` before every one of `schemas` that the statement names."""
-    folded = text.lower()
-    if not any(name.lower() in folded for name in schemas.names):
+    if not _may_name(text, schemas):
         return Qualified(text, prefix, ())
     return prefixed(text, prefix, _in_sql(text, schemas))
 
 
 def strays(text: str, schemas: Schemas) -> bool:
     """Whether a statement names a relation of one of `schemas`, or the parser cannot tell."""
+    if not _may_name(text, schemas):
+        return False
     try:
         nodes = _nodes(text)
     except postgast.PgQueryError:
@@ -60,6 +61,13 @@ def strays(text: str, schemas: Schemas) -> bool:
         isinstance(node, pb.RangeVar) and schemas.holds(node.schemaname, node.relname)
         for node in nodes
     )
+
+
+def _may_name(text: str, schemas: Schemas) -> bool:
+    """Whether to look closer: a name stands in the text, or could be written in escapes."""
+    folded = text.lower()
+    written = (name.lower().replace('"', '""') for name in schemas.names)
+    return "u&" in folded or any(name in folded for name in written)
 
 
 def _places(text: str, schemas: Schemas) -> Iterator[int]:

@@ -4,7 +4,7 @@ import pytest
 
 from job.statements.repointed import Schemas, repoint, strays
 
-SCHEMAS = Schemas({"public", "app", "Big One"}, {("public", "citext")})
+SCHEMAS = Schemas({"public", "app", "Big One", 'a"b'}, {("public", "citext")})
 PREFIX = "new_"
 
 
@@ -14,6 +14,7 @@ PREFIX = "new_"
         ("create table public.t (a app.kind)", "create table new_public.t (a new_app.kind)"),
         ("create table PUBLIC . t ()", "create table new_PUBLIC . t ()"),
         ('create index on "Big One".t (a)', 'create index on "new_Big One".t (a)'),
+        ('create index on "a""b".t (a)', 'create index on "new_a""b".t (a)'),
         ("create table t (a public.citext)", "create table t (a public.citext)"),
         ("create table auth.t ()", "create table auth.t ()"),
         ("create table t (a text default 'app.x') -- app.x",
@@ -76,7 +77,11 @@ def inserted(places: tuple[int, ...]) -> set[int]:
 
 @pytest.mark.parametrize(
     "text",
-    ['create table U&"\\0061pp".t ()', "create view v as select from db.app.t", "create tabel t"],
+    [
+        'create table U&"\\0061pp".t ()',
+        "create view v as select from db.app.t",
+        "create tabel app.t",
+    ],
 )
 def test_a_relation_that_stays_is_seen(text: str) -> None:
     """However it is written; what the parser cannot read may be anything."""

@@ -8,6 +8,7 @@ from job.database.shadow.survey import Survey
 from job.statements.desired import DEFAULT_SCHEMA, Desired, DesiredStatement, Turn
 from job.statements.qualifiers import Qualified, qualify
 from job.statements.repointed import Schemas, repoint, strays
+from job.statements.targets import Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +36,24 @@ class Places:
         What creates an extension is not among them where the live database has it.
         """
         installed = {name for name, _ in self.survey.extensions}
+        kept = self._kept()
         return tuple(
-            Ready(statement, self.pointed(statement.text), self._search_path(statement))
+            Ready(statement, self._pointed(statement.text, kept), self._search_path(statement))
             for statement in self.desired.statements
             if statement.turn in turns and statement.extension not in installed
         )
 
-    def pointed(self, text: str) -> Qualified:
-        """Let a statement mean the shadow's objects, and the live members of extensions."""
-        members = self.survey.members - self.desired.names
-        if self.shadow:
-            return repoint(text, Schemas(self.shadow.keys(), members), self.prefix)
-        return qualify(text, members if self.live else frozenset(), self.prefix)
-
     def dressing(self, name: str) -> Iterator[str]:
         """Yield what gives a schema of the shadow what the files say nothing about."""
-        desired = self.desired
+        desired, kept = self.desired, self._kept()
         for dressing in self.survey.dressings:
             own = desired.own_grants if dressing.is_grant else desired.own_comments
             if dressing.schema == name and name not in own:
-                yield self.pointed(dressing.sql).text
+                yield self._pointed(dressing.sql, kept).text
 
     def strays(self) -> tuple[DesiredStatement, ...]:
         """Return the statements that would still concern a live relation of a managed schema."""
-        kept = self.survey.members - self.desired.names
-        schemas = Schemas(self.shadow.keys(), kept)
+        schemas = Schemas(self.shadow.keys(), self._kept())
         return tuple(
             ready.statement for ready in self.ready(*Turn) if strays(ready.qualified.text, schemas)
         )
@@ -67,6 +61,16 @@ class Places:
     def told(self, text: str) -> str:
         """Return a text of the server's with the names that people know."""
         return text.replace(self.prefix, "")
+
+    def _kept(self) -> frozenset[Name]:
+        """Return the members of extensions, which are the live ones; not what is declared."""
+        return self.survey.members - self.desired.names
+
+    def _pointed(self, text: str, kept: frozenset[Name]) -> Qualified:
+        """Let a statement mean the shadow's objects, and the live members of extensions."""
+        if self.shadow:
+            return repoint(text, Schemas(self.shadow.keys(), kept), self.prefix)
+        return qualify(text, kept if self.live else frozenset(), self.prefix)
 
     def _search_path(self, statement: DesiredStatement) -> tuple[str, ...]:
         """Return a statement's search_path; extensions are found where the live ones are.
