@@ -43,14 +43,16 @@ class SchemaView:
 
     `is_new` says that the declared side comes from a shadow, and not from the ledger. `sizes` are
     the bytes of the live tables by identity (`public.users`), those of its partitions
-    for a partitioned one. A finding with an exit code says why the files could not be read; both
-    sides are then empty.
+    for a partitioned one. `lock_capacity` is how many locks the server has room for, of all
+    sessions together; 0: not known. A finding with an exit code says why the files could not be
+    read; both sides are then empty.
     """
 
     schemas: tuple[str, ...] = ()
     declared: frozenset[Fact] = frozenset()
     live: frozenset[Fact] = frozenset()
     sizes: Mapping[str, int] = field(default_factory=dict)
+    lock_capacity: int = 0
     findings: tuple[Finding, ...] = ()
     is_new: bool = False
 

@@ -6,7 +6,7 @@ the ledger, under a hash of the files and of all else that it depends on.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -82,7 +82,10 @@ def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Dead
     if any(finding.exit_code is not None for finding in desired.findings):
         return SchemaView(desired.schemas, findings=desired.findings)
     limits = Limits(settings.ddl_lock_timeout_s, deadline.part(settings.ddl_budget_s), deadline)
-    question = facts_sql(desired.schemas, conn.info.server_version)
+
+    def question(schemas: Sequence[str]) -> str:
+        return facts_sql(schemas, conn.info.server_version)
+
     try:
         elsewhere = Elsewhere(settings.endpoint, settings.shadow)
         read = read_shadow(conn, desired, question, limits, elsewhere)

@@ -31,6 +31,9 @@ from job.sources.placeholders import presence_question
 _SHOWN_ROWS = 10
 _SEPARATOR = "\n;\n"
 _OPENING = 2  # BEGIN and the settings
+_LOCKS = """select pg_catalog.current_setting('max_locks_per_transaction')::bigint
+    * (pg_catalog.current_setting('max_connections')::int
+       + pg_catalog.current_setting('max_prepared_transactions')::int)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +105,16 @@ def _known(
     if declared is not None:
         known["live"] = kinds.facts_sql(declared.schemas, version)
         known["sizes"] = _sizes_sql(declared.schemas)
+        known["locks"] = _LOCKS
     return known
 
 
 def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> SchemaView:
     sizes = {name or "": int(size or 0) for name, size in found["sizes"]}
-    return replace(declared, live=parse_facts(found["live"]), sizes=sizes)
+    ((capacity,),) = found["locks"]
+    return replace(
+        declared, live=parse_facts(found["live"]), sizes=sizes, lock_capacity=int(capacity or 0)
+    )
 
 
 def _sizes_sql(schemas: Sequence[str]) -> str:

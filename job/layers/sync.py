@@ -19,7 +19,10 @@ from job.snapshot import SchemaView, Snapshot, View
 
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _TOGETHER = (Phase.TOGETHER, Phase.AFTER)
-_MOST_TOGETHER = 500  # changes in one transaction: each holds locks, of which there are not many
+# Changes in one transaction: each holds locks, and when those run out, other sessions fail too.
+_MOST_TOGETHER = 500
+_LOCKS_OF_A_CHANGE = 4  # measured: a table with its two keys and an index, four changes, takes 15
+_SHARE_OF_LOCKS = 0.25
 _LONGEST_LABEL = 120  # characters
 _VALIDATE = " VALIDATE CONSTRAINT "
 
@@ -124,9 +127,10 @@ def _transactions(changes: tuple[Change, ...], schema: SchemaView) -> Iterator[S
     """Put changes together in their order, but never two tables that others may be using."""
     together: list[Change] = []
     used: set[str] = set()
+    most = _most_together(schema)
     for change in changes:
         uses = _in_use(change, schema)
-        is_full = len(together) == _MOST_TOGETHER
+        is_full = len(together) == most
         if together and (is_full or (uses - used and len(used | uses) > 1)):
             yield _together(together)
             together, used = [], set()
@@ -134,6 +138,11 @@ def _transactions(changes: tuple[Change, ...], schema: SchemaView) -> Iterator[S
         used |= uses
     if together:
         yield _together(together)
+
+
+def _most_together(schema: SchemaView) -> int:
+    room = int(schema.lock_capacity * _SHARE_OF_LOCKS / _LOCKS_OF_A_CHANGE)
+    return max(1, min(room, _MOST_TOGETHER)) if schema.lock_capacity else _MOST_TOGETHER
 
 
 def _in_use(change: Change, schema: SchemaView) -> set[str]:

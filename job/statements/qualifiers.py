@@ -3,6 +3,7 @@
 Only where the scanner sees a schema, a dot and the name: never inside literals, comments or bodies.
 """
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -33,25 +34,68 @@ class Qualified:
         return offset - len(self.places) * len(self.prefix)
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A token that is no comment: its kind, its text, and where that begins, in bytes."""
+
+    kind: int
+    text: str
+    start: int
+
+    @property
+    def folded(self) -> str:
+        """The name that it is, if it is one."""
+        if self.text.startswith('"'):
+            return self.text[1:-1].replace('""', '"')
+        return self.text.lower()
+
+    @property
+    def inner(self) -> int:
+        """Where a name begins in it: behind a quote."""
+        return self.start + self.text.startswith(('"', "'"))
+
+
+def words_of(text: str) -> tuple[Word, ...]:
+    """Return the tokens of a text that has been parsed, without comments."""
+    raw = text.encode()
+    return tuple(
+        Word(t.token, raw[t.start : t.end].decode(), t.start)
+        for t in postgast.scan(text).tokens
+        if t.token not in _COMMENTS
+    )
+
+
+def is_dot(word: Word | None) -> bool:
+    """Whether a token is there and is the dot between a schema and a name."""
+    return word is not None and word.kind == _DOT
+
+
+def heads(words: tuple[Word, ...]) -> tuple[int, ...]:
+    """Return the places, in `words`, of those that have a dot behind and none in front of them."""
+    return tuple(
+        i
+        for i in range(len(words) - 2)
+        if is_dot(words[i + 1]) and not (i and is_dot(words[i - 1]))
+    )
+
+
 def qualify(text: str, names: AbstractSet[Name], prefix: str) -> Qualified:
     """Put `prefix` before the schema of every qualified name that is in `names`."""
     if not any(schema in text for schema in {schema for schema, _ in names}):
         return Qualified(text, prefix, ())
-    raw = text.encode()
-    tokens = [t for t in postgast.scan(text).tokens if t.token not in _COMMENTS]
-    words = [raw[t.start : t.end].decode() for t in tokens]
-    places = []
-    for i in range(len(tokens) - 2):
-        is_pair = tokens[i + 1].token == _DOT and (i == 0 or tokens[i - 1].token != _DOT)
-        if is_pair and (_folded(words[i]), _folded(words[i + 2])) in names:
-            start = len(raw[: tokens[i].start].decode())
-            places.append(start + words[i].startswith('"'))
-    pieces, last = [], 0
-    for place in places:
-        pieces += [text[last:place], prefix]
+    words = words_of(text)
+    found = (i for i in heads(words) if (words[i].folded, words[i + 2].folded) in names)
+    return prefixed(text, prefix, (words[i].inner for i in found))
+
+
+def prefixed(text: str, prefix: str, places: Iterable[int]) -> Qualified:
+    """Put `prefix` at some places of a text, given in bytes."""
+    raw, last = text.encode(), 0
+    pieces: list[str] = []
+    offsets: list[int] = []
+    for place in sorted(set(places)):
+        pieces.append(raw[last:place].decode())
+        offsets.append(len(pieces[-1]) + (offsets[-1] if offsets else 0))
         last = place
-    return Qualified("".join([*pieces, text[last:]]), prefix, tuple(places))
-
-
-def _folded(word: str) -> str:
-    return word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()
+    pieces.append(raw[last:].decode())
+    return Qualified(prefix.join(pieces), prefix, tuple(offsets))

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from job.database.shadow import Limits, ShadowFacts, read_shadow
+from job.database.shadow import Limits, Question, ShadowFacts, read_shadow
 from job.deadline import Deadline
 from job.embedded import wheel_binaries
 from job.errors import DatabaseRefusedError, NotObtainedError
@@ -65,8 +65,8 @@ order by 1, 2, 3
 """
 
 
-def question(*schemas: str) -> str:
-    names = ", ".join(f"'{s}'" for s in schemas or ("public",))
+def question(schemas: Sequence[str]) -> str:
+    names = ", ".join(f"'{s}'" for s in schemas)
     return QUESTION.replace("{schemas}", names)
 
 
@@ -81,9 +81,9 @@ def limits(lock_budget_s: float = 10) -> Limits:
     return Limits(0.5, Deadline.after(lock_budget_s), Deadline.after(60))
 
 
-def shadow(url: str, found: Desired, ask: str | None = None) -> ShadowFacts | Failure:
+def shadow(url: str, found: Desired, ask: Question = question) -> ShadowFacts | Failure:
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as conn:
-        return read_shadow(conn, found, ask or question(*found.schemas), limits())
+        return read_shadow(conn, found, ask, limits())
 
 
 def rows(url: str, *texts: str) -> tuple[tuple[str | None, ...], ...]:
@@ -102,7 +102,7 @@ def live(database: Database, *schemas: str) -> tuple[tuple[str | None, ...], ...
     """The same question, asked of the live schemas."""
     with database.connect() as conn:
         conn.execute("set search_path = ''")
-        answer = conn.execute(question(*schemas).encode())
+        answer = conn.execute(question(schemas or ("public",)).encode())
         return tuple(tuple(row) for row in answer.fetchall())
 
 
@@ -122,12 +122,21 @@ def unchanged(database: Database) -> Iterator[Database]:
     assert database.rows("select a from public.keep order by a") == [(1,), (2,)]
 
 
+def is_before_15(database: Database) -> bool:
+    """Whether `public` belongs to the superuser, and not to the database's owner."""
+    return database.value("select current_setting('server_version_num')::int < 150000") is True
+
+
 @pytest.fixture
 def owner_url(database: Database) -> Iterator[str]:
     """The URL of the database's owner, who is no superuser."""
     role = f"owner_{database.name}"
     database.execute(f"create role {role} login; alter database {database.name} owner to {role}")
+    if is_before_15(database):
+        database.execute(f"alter schema public owner to {role}")
     yield database.url.replace("postgres@", f"{role}@")
+    if is_before_15(database):
+        database.execute("alter schema public owner to postgres")
     database.execute(
         f"alter database {database.name} owner to postgres; drop owned by {role}; drop role {role}"
     )
@@ -433,9 +442,9 @@ def test_a_writer_of_the_unmanaged_table_is_waited_for(unchanged: Database) -> N
     with unchanged.connect() as writer, unchanged.connect() as conn:
         writer.execute("begin; update auth.users set id = id")
         with pytest.raises(NotObtainedError):
-            read_shadow(conn, desired(text), question(), limits(1))
+            read_shadow(conn, desired(text), question, limits(1))
         with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(read_shadow, conn, desired(text), question(), limits())
+            future = pool.submit(read_shadow, conn, desired(text), question, limits())
             wait_until(unchanged, "select count(*) from pg_locks where not granted")
             writer.execute("commit")
 
@@ -519,11 +528,11 @@ def during_the_shadow(database: Database, work: Callable[[object], None]) -> obj
             return future.result(timeout=20)
 
 
-def shadow_patiently(url: str, ask: str) -> object:
+def shadow_patiently(url: str, waiting: str) -> object:
     with psycopg.connect(url, autocommit=True) as conn:
         patient = Limits(20, Deadline.after(20), Deadline.after(20))
-        return read_shadow(conn, desired("create table t (a int); create index on t (a)"), ask,
-                           patient)  # fmt: skip
+        return read_shadow(conn, desired("create table t (a int); create index on t (a)"),
+                           lambda _: waiting, patient)  # fmt: skip
 
 
 def wait_until(database: Database, sql: str) -> None:
@@ -557,7 +566,7 @@ def test_a_lock_that_is_not_to_be_had_is_tried_for_a_while(unchanged: Database) 
     with unchanged.connect() as other:
         other.execute("begin; grant usage on schema public to pg_monitor")
         with unchanged.connect() as conn, pytest.raises(NotObtainedError) as caught:
-            read_shadow(conn, desired("create table t ()"), question(), limits(1))
+            read_shadow(conn, desired("create table t ()"), question, limits(1))
         other.execute("rollback")
 
     assert caught.value.exit_code is ExitCode.TEMPFAIL
@@ -659,7 +668,7 @@ def test_a_dump_says_what_the_file_says(database: Database, owner_url: str, bina
 
 
 def rows_of(url: str, text: str) -> tuple[tuple[str | None, ...], ...]:
-    found = shadow(url, desired(text), question("public", "app"))
+    found = shadow(url, desired(text))
     assert isinstance(found, ShadowFacts), found
     return found.rows
 

@@ -30,7 +30,7 @@ def read(url: str, *texts: str, scratch: str = "") -> ShadowFacts | Failure:
     other = parse_endpoint("PREDEPLOY_SHADOW_URL", scratch) if scratch else None
     elsewhere = Elsewhere(parse_endpoint("DATABASE_URL", url), other)
     with psycopg.connect(url, autocommit=True) as conn:
-        return read_shadow(conn, found, question(*found.schemas), limits(), elsewhere)
+        return read_shadow(conn, found, question, limits(), elsewhere)
 
 
 def without_owner(rows: tuple[tuple[str | None, ...], ...]) -> list[tuple[str | None, ...]]:

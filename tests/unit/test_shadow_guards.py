@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from job.database.shadow.guards import hazards, lock_estimate, rights_lacking
+from job.database.shadow.new_names import renamed, uncertain
 from job.database.shadow.survey import LiveSchema, Survey
 from job.exit_codes import ExitCode
 from job.statements.desired import read_desired
@@ -66,3 +67,20 @@ def test_a_name_that_would_be_cut_is_refused() -> None:
     found = hazards(survey, read_desired([], "predeploy"), PREFIX)
 
     assert [f.code for f in found] == ["long-name"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("public", []), ("app_2", []), ('"Big One"', []), ('"ü"', []), ("data", []),
+        ('"select"', ["no-new-name"]), ('"user"', ["no-new-name"]), ("values", ["no-new-name"]),
+        ('"2nd"', ["no-new-name"]),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_quoted_only_as_it_is_cannot_be_changed(name: str, codes: list[str]) -> None:
+    """Its quotes would be missing in the facts that are read under another name."""
+    desired = read_desired([("a.sql", f"create schema {name};")], "predeploy")
+
+    found = uncertain(renamed(desired, SURVEY, PREFIX))
+
+    assert [f.code for f in found] == codes

@@ -11,6 +11,7 @@ from job.statements.desired import Desired
 _LOCKS_OF_A_TABLE = 18
 _LOCKS_OF_ANOTHER = 2
 _WARN, _REFUSE = 0.25, 0.5
+NOT_OWNER = "not-owner"  # the right to rename is all that lacks, and there is a way without
 _LONGEST_NAME = 63  # bytes; the server would cut a longer one
 
 
@@ -18,7 +19,7 @@ def rights_lacking(survey: Survey, role: str, database: str) -> tuple[Finding, .
     """Name the rights that renaming the managed schemas takes and our role lacks."""
     findings = [
         Finding(
-            "not-owner",
+            NOT_OWNER,
             f"schema {schema.name} belongs to {schema.owner}, so {role} cannot put a shadow in its "
             "place to read schema.sql",
             f'alter schema "{schema.name}" owner to "{role}", or connect as its owner',

@@ -1,5 +1,6 @@
 """What a shadow is given, and what comes back from one."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from job.database.wire import Row
@@ -7,6 +8,9 @@ from job.deadline import Deadline
 from job.endpoint import Endpoint
 from job.plan import Finding
 from job.statements.desired import Desired, DesiredStatement
+
+Question = Callable[[Sequence[str]], str]
+"""Returns the query to be asked about schemas, under the names that they have in a shadow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Request:
     """What is to be loaded, what is to be asked there, and how long it may take."""
 
     desired: Desired
-    question: str
+    question: Question
     limits: Limits
 
 

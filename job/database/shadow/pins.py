@@ -1,4 +1,4 @@
-"""How values are printed in facts."""
+"""How facts are asked for, and how values are printed in them."""
 
 from job.database.wire import literal
 from job.schema.kinds import READ_WITH
@@ -10,3 +10,9 @@ def pins_sql() -> str:
         f"pg_catalog.set_config({literal(k)}, {literal(v)}, true)" for k, v in READ_WITH.items()
     )
     return f"select {', '.join(pins)}"
+
+
+def asked_sql(schema: str, question: str) -> str:
+    """Return three queries: the settings, the OID of the shadow's first schema, the question."""
+    origin = f"select oid from pg_catalog.pg_namespace where nspname = {literal(schema)}"
+    return f"{pins_sql()};\n{origin};\n{question}\n"

@@ -15,16 +15,19 @@ from job.database import wire
 from job.database.connection import connect_beside
 from job.database.shadow.block import NAME_CODES, ORDER_CODES, Ready, straight
 from job.database.shadow.limits import Request, ShadowFacts, body_not_checked
-from job.database.shadow.pins import pins_sql
+from job.database.shadow.new_names import renamed, uncertain
+from job.database.shadow.pins import asked_sql
+from job.database.shadow.places import Places
+from job.database.shadow.rolled_back import APPLICATION
 from job.database.shadow.running import Loaded, run_block
-from job.database.shadow.survey import Survey
-from job.database.shadow.swap import APPLICATION, dressing_sql, origin_sql, search_path
+from job.database.shadow.survey import Survey, survey
 from job.database.transaction import session_sql
 from job.database.wire import Connection, identifier, literal
 from job.endpoint import Endpoint
+from job.errors import DatabaseRefusedError
+from job.exit_codes import ExitCode
 from job.plan import Failure, Finding
-from job.statements.desired import Desired, Turn
-from job.statements.qualifiers import Qualified
+from job.statements.desired import Turn
 
 PROVIDER = "temporary database"
 NAME_BEGINS = "predeploy_shadow_"
@@ -39,7 +42,7 @@ _UNMANAGED = (
 
 
 def read_in_temporary_database(
-    conn: Connection, endpoint: Endpoint, seen: Survey, request: Request
+    conn: Connection, endpoint: Endpoint, seen: Survey, request: Request, prefix: str
 ) -> ShadowFacts | Failure:
     """Load the files into a database of our own, ask `question` there, and drop it.
 
@@ -53,7 +56,7 @@ def read_in_temporary_database(
         parameters = {**dict(endpoint.parameters), "dbname": name}
         beside = replace(endpoint, parameters=tuple(sorted(parameters.items())))
         with wire.closing(connect_beside(beside)) as shadow:
-            return _read(shadow, seen, request)
+            return _read(shadow, seen, request, prefix)
     finally:
         wire.roll_back(conn)
         wire.ask(conn, f"drop database if exists {identifier(name)} with (force)")
@@ -88,49 +91,70 @@ def _create_sql(conn: Connection, name: str) -> str:
     )
 
 
-def _read(shadow: Connection, seen: Survey, request: Request) -> ShadowFacts | Failure:
-    desired, limits = request.desired, request.limits
+def _read(shadow: Connection, seen: Survey, request: Request, prefix: str) -> ShadowFacts | Failure:
     wire.ask(
         shadow,
         session_sql(
             {
                 "application_name": APPLICATION,
-                "statement_timeout": str(math.ceil(limits.deadline.left_s * 1000) + 1),
+                "statement_timeout": str(math.ceil(request.limits.deadline.left_s * 1000) + 1),
                 "client_min_messages": "warning",
                 "check_function_bodies": "on",
             }
         ),
     )
-    findings = tuple(_furnish(shadow, desired, seen))
-    where = {schema: schema for schema in seen.extension_schemas}
-    ready = [Ready(s, Qualified(s.text, "", ()), search_path(s, where)) for s in desired.statements]
+    places = _places(shadow, seen, request, prefix)
+    outcome = _load_and_ask(shadow, places, request)
+    if isinstance(outcome, Failure):
+        told = places.told
+        return replace(outcome, message=told(outcome.message), detail=told(outcome.detail))
+    return outcome
+
+
+def _places(shadow: Connection, seen: Survey, request: Request, prefix: str) -> Places:
+    """Return the schemas as the files name them; under new names where template0's are not ours.
+
+    Before PostgreSQL 15 `public` belongs to the superuser in every new database.
+    """
+    if all(schema.is_ours for schema in survey(shadow, request.desired.schemas).schemas):
+        return Places(request.desired, seen, prefix)
+    places = renamed(request.desired, seen, prefix)
+    if unclear := uncertain(places):
+        what = "; ".join(f"{f.message}: {f.remedy}" for f in unclear)
+        raise DatabaseRefusedError(what, exit_code=ExitCode.DENIED)
+    return places
+
+
+def _load_and_ask(shadow: Connection, places: Places, request: Request) -> ShadowFacts | Failure:
+    findings = tuple(_furnish(shadow, places))
     mark = f"predeploy_{secrets.token_hex(6)}"
-    loaded = _load(shadow, [r for r in ready if r.statement.turn is not Turn.LAST], seen, mark)
+    room = int(places.survey.lock_capacity * _SHARE_OF_LOCKS / _LOCKS_OF_A_STATEMENT)
+    size = max(1, min(_BATCH, room))
+    in_order = places.ready(Turn.IN_ORDER, Turn.WHERE_MISSING)
+    loaded = _load(shadow, in_order, size, mark)
     if isinstance(loaded, Failure):
         return loaded
-    last = _load(shadow, [r for r in ready if r.statement.turn is Turn.LAST], seen, mark)
+    last = _load(shadow, places.ready(Turn.LAST), size, mark)
     if isinstance(last, Failure):
         return replace(last, remedy=_UNMANAGED)
-    answer = wire.send(
-        shadow,
-        f"begin isolation level repeatable read read only; {pins_sql()};\n{origin_sql(desired)};\n"
-        f"{request.question}\n;rollback",
-    )
+    asked = asked_sql(places.schemas[0], request.question(places.schemas))
+    answer = wire.send(shadow, f"begin isolation level repeatable read read only; {asked};rollback")
     if answer.error is not None:
         with wire.translated(shadow):
             raise answer.error
     origin = int(answer.rows(2)[0][0] or 0)
-    return ShadowFacts(tuple(answer.rows(3)), origin, PROVIDER, (*findings, *loaded))
+    rows = (tuple(v and places.told(v) for v in row) for row in answer.rows(3))
+    return ShadowFacts(tuple(rows), origin, PROVIDER, (*findings, *loaded))
 
 
-def _furnish(shadow: Connection, desired: Desired, seen: Survey) -> Iterator[Finding]:
+def _furnish(shadow: Connection, places: Places) -> Iterator[Finding]:
     """Make the schemas and the extensions; an extension that cannot be made here is told."""
-    for schema in desired.schemas:
-        name = identifier(schema)
-        dressed = dressing_sql(desired, seen.dressings, schema)
+    for schema in places.desired.schemas:
+        name = identifier(places.shadow.get(schema, schema))
+        dressed = places.dressing(schema)
         bare = (f"create schema if not exists {name}", f"revoke all on schema {name} from public")
         wire.ask(shadow, "; ".join((*bare, *dressed)))
-    for extension, schema in seen.extensions:
+    for extension, schema in places.survey.extensions:
         if schema != "pg_catalog":
             wire.ask(shadow, f"create schema if not exists {identifier(schema)}")
         answer = wire.send(
@@ -147,10 +171,8 @@ def _furnish(shadow: Connection, desired: Desired, seen: Survey) -> Iterator[Fin
             )
 
 
-def _load(shadow: Connection, statements: Sequence[Ready], seen: Survey, mark: str) -> Loaded:
+def _load(shadow: Connection, statements: Sequence[Ready], size: int, mark: str) -> Loaded:
     """Load in order; from the first batch on in which something is missing, in rounds."""
-    room = int(seen.lock_capacity * _SHARE_OF_LOCKS / _LOCKS_OF_A_STATEMENT)
-    size = max(1, min(_BATCH, room))
     for first in range(0, len(statements), size):
         outcome = run_block(shadow, straight(statements[first : first + size], mark))
         if isinstance(outcome, Failure):

@@ -1,5 +1,7 @@
 """Finds what a shadow took from a live schema, or changed there, without the files declaring it."""
 
+from collections.abc import Iterable
+
 from job.database import wire
 from job.database.shadow.pins import pins_sql
 from job.database.wire import Connection, literal
@@ -14,16 +16,17 @@ _CATALOGS = (
 )  # fmt: skip
 
 
-def undeclared(conn: Connection, prefix: str) -> tuple[str, ...]:
-    """Say what uses, or changes, an object of a live schema, renamed to begin with `prefix`.
+def undeclared(conn: Connection, schemas: Iterable[str]) -> tuple[str, ...]:
+    """Say what uses, changes or makes an object of the live `schemas`, by their present names.
 
     An unqualified name can mean one, since the schemas of extensions are on the search_path; the
     members of extensions are meant to be used so. In the shadow's transaction; ten at most.
     """
+    names = ", ".join(map(literal, ("", *schemas)))
     objects = " union all ".join(
         f"select 'pg_catalog.{catalog}'::pg_catalog.regclass::oid, x.oid, x.xmin "
         f"from pg_catalog.{catalog} x join pg_catalog.pg_namespace n on n.oid = x.{schema} "
-        f"where left(n.nspname, {len(prefix)}) = {literal(prefix)}"
+        f"where n.nspname in ({names})"
         for catalog, schema in _CATALOGS
     )
     rows = wire.ask(
@@ -57,7 +60,7 @@ def undeclared(conn: Connection, prefix: str) -> tuple[str, ...]:
               and e.enumtypid = own.objid and {_is_of_this_transaction("e.xmin")})
         order by 1 limit 10""",
     )
-    return tuple((text or "").replace(prefix, "") for (text,) in rows)
+    return tuple(text or "" for (text,) in rows)
 
 
 def _is_of_this_transaction(xmin: str) -> str:

@@ -1,0 +1,195 @@
+"""A shadow inside a transaction of the live database that is always rolled back.
+
+How its schemas come to be is the provider's: see `swap` and `new_names`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from psycopg import pq
+
+from job.database import wire
+from job.database.shadow.block import (
+    NOTHING_CHANGED,
+    ORDER_CODES,
+    Block,
+    Ready,
+    failure_in,
+    in_rounds,
+    straight,
+)
+from job.database.shadow.limits import Limits, Question, ShadowFacts
+from job.database.shadow.pins import asked_sql
+from job.database.shadow.places import Places
+from job.database.shadow.running import Loaded, run_block
+from job.database.shadow.undeclared import undeclared
+from job.database.transaction import settings_sql
+from job.database.wire import Connection, Row, literal
+from job.errors import InternalError
+from job.exit_codes import ExitCode
+from job.plan import Failure, Finding
+from job.statements.desired import Turn
+
+APPLICATION = "predeploy shadow"
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What is to stand: the statements that make its schemas, empty, and what they are called.
+
+    `provider` says how it is made, and `remedy` what to do about a live object that is used.
+    """
+
+    places: Places
+    opening: tuple[str, ...]
+    provider: str
+    remedy: str
+
+    @property
+    def mark(self) -> str:
+        """A word for quotes and messages, as random as the prefix."""
+        return "predeploy" + self.places.prefix.rstrip("_")
+
+
+def read_rolled_back(
+    conn: Connection, shadow: Shadow, question: Question, limits: Limits
+) -> ShadowFacts | Failure:
+    """Load the files into a shadow, ask `question` there, and roll everything back.
+
+    A failure says what the server complained of. Raises InternalError (70) when afterwards a live
+    schema is not what it was. Nothing is left behind, whatever happens.
+    """
+    try:
+        outcome = _read(conn, shadow, question, limits)
+    finally:
+        wire.roll_back(conn)
+        _require_unchanged(conn, shadow.places)
+    if isinstance(outcome, Failure):
+        told = shadow.places.told
+        return replace(outcome, message=told(outcome.message), detail=told(outcome.detail))
+    return outcome
+
+
+def _read(
+    conn: Connection, shadow: Shadow, question: Question, limits: Limits
+) -> ShadowFacts | Failure:
+    in_order = shadow.places.ready(Turn.IN_ORDER, Turn.WHERE_MISSING)
+    opened = _open(conn, shadow, limits)
+    if isinstance(opened, Failure):
+        return opened
+    loaded = _load(conn, in_order, shadow.mark)
+    if isinstance(loaded, Failure) and loaded.sqlstate in ORDER_CODES:
+        wire.roll_back(conn)
+        opened = _open(conn, shadow, limits)
+        if isinstance(opened, Failure):
+            return opened
+        names = {(shadow.places.shadow.get(s, s), name) for s, name in shadow.places.desired.names}
+        loaded = _run(conn, in_rounds(in_order, shadow.mark, names))
+    if isinstance(loaded, Failure):
+        return loaded
+    if told := undeclared(conn, _live_names(shadow.places)):
+        return _uses_undeclared(shadow, told)
+    return _ask(conn, shadow, question, loaded)
+
+
+def _live_names(places: Places) -> tuple[str, ...]:
+    return tuple(places.live.get(schema.name, schema.name) for schema in places.survey.schemas)
+
+
+def _open(conn: Connection, shadow: Shadow, limits: Limits) -> Failure | None:
+    """Begin the transaction and make the schemas."""
+    settings = settings_sql(
+        {
+            "application_name": APPLICATION,
+            "lock_timeout": str(math.ceil(limits.lock_timeout_s * 1000)),
+            "statement_timeout": str(math.ceil(limits.deadline.left_s * 1000) + 1),
+            "client_min_messages": "warning",
+            "check_function_bodies": "on",
+        }
+    )
+    begin = "begin isolation level read committed read write"
+    answer = wire.send(conn, "; ".join((begin, settings, *shadow.opening)))
+    _require_open(conn, answer.error)
+    if answer.error is None:
+        return None
+    failure = failure_in(Block("", shadow.mark, (), ()), answer.error, ())
+    if failure.exit_code is not ExitCode.TEMPFAIL:
+        with wire.translated(conn):
+            raise answer.error
+    return failure
+
+
+def _load(conn: Connection, statements: Sequence[Ready], mark: str) -> Loaded:
+    for first in range(0, len(statements), _BATCH):
+        outcome = _run(conn, straight(statements[first : first + _BATCH], mark))
+        if isinstance(outcome, Failure):
+            return outcome
+    return ()
+
+
+def _run(conn: Connection, block: Block) -> Loaded:
+    outcome = run_block(conn, block)
+    _require_open(conn, isinstance(outcome, Failure))
+    return outcome
+
+
+def _ask(
+    conn: Connection, shadow: Shadow, question: Question, findings: tuple[Finding, ...]
+) -> ShadowFacts | Failure:
+    """Run what comes last, ask the question, and give up at once the locks that this has taken."""
+    places = shadow.places
+    wire.ask(conn, "savepoint predeploy_last")
+    loaded = _load(conn, places.ready(Turn.LAST), shadow.mark)
+    if isinstance(loaded, Failure):
+        return loaded
+    asked = asked_sql(places.schemas[0], question(places.schemas))
+    answer = wire.send(conn, f"{asked};rollback to savepoint predeploy_last")
+    _require_open(conn, answer.error)
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    rows = tuple(_named_back(row, places) for row in answer.rows(2))
+    return ShadowFacts(rows, int(answer.rows(1)[0][0] or 0), shadow.provider, findings)
+
+
+def _uses_undeclared(shadow: Shadow, told: Sequence[str]) -> Failure:
+    named = "; ".join(map(shadow.places.told, told))
+    return Failure(
+        exit_code=ExitCode.BAD_SOURCES,
+        path=shadow.places.desired.statements[0].path,
+        line=0,
+        column=0,
+        sqlstate="",
+        message=f"it uses what the schema files do not declare: {named}",
+        remedy=shadow.remedy,
+        remains=NOTHING_CHANGED,
+    )
+
+
+def _named_back(row: Row, places: Places) -> Row:
+    return tuple(None if value is None else places.told(value) for value in row)
+
+
+def _require_open(conn: Connection, has_failed: object) -> None:
+    """Insist that the transaction is open still; were it not, the shadow could have been kept."""
+    expected = pq.TransactionStatus.INERROR if has_failed else pq.TransactionStatus.INTRANS
+    if conn.pgconn.transaction_status != expected:
+        raise InternalError("the shadow's transaction was ended from within")
+
+
+def _require_unchanged(conn: Connection, places: Places) -> None:
+    expected = {(str(s.oid), s.name) for s in places.survey.schemas}
+    oids = ", ".join(["0", *(oid for oid, _ in expected)])
+    rows = wire.ask(
+        conn,
+        f"""select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})
+            or left(nspname, {len(places.prefix)}) = {literal(places.prefix)}""",
+    )
+    if {(oid or "", name or "") for oid, name in rows} != expected:
+        names = ", ".join(sorted(name or "" for _, name in rows)) or "none"
+        raise InternalError(
+            f"the managed schemas are not what they were before schema.sql was read; they are now: "
+            f"{names}; put those that begin with {places.prefix} in order by hand"
+        )
