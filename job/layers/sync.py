@@ -14,6 +14,7 @@ from job.layers.history import is_ahead
 from job.plan import Drift, Finding, Mode, Plan, Step
 from job.schema.ddl import Change, Phase, Report, Verdict
 from job.schema.difference import Difference, difference
+from job.schema.kind import Kind
 from job.schema.offenders import offenders
 from job.snapshot import SchemaView, Snapshot, View
 
@@ -21,6 +22,8 @@ _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _TOGETHER = (Phase.TOGETHER, Phase.AFTER)
 _LONGEST_LABEL = 120  # characters
 _VALIDATE = " VALIDATE CONSTRAINT "
+# Bodies were checked in the shadow, and may need what a later statement makes.
+_BODIES_AS_THEY_ARE = ("SET LOCAL check_function_bodies = off",)
 
 
 def plan(situation: Situation) -> Plan:
@@ -108,8 +111,10 @@ def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:
 
 
 def _at_validation(change: Change) -> int:
-    """Return where in a change's statements the rows begin to matter."""
+    """Return where in a change's statements the rows begin to matter to what comes after."""
     texts = change.statements
+    if change.fact.kind == Kind.COLUMN.value:
+        return len(texts)  # a primary key that finds no NOT NULL reads the table under its lock
     return next((i for i, text in enumerate(texts) if _VALIDATE in text), len(texts))
 
 
@@ -144,7 +149,9 @@ def _in_use(change: Change, schema: SchemaView) -> set[str]:
 def _together(changes: Sequence[Change]) -> Step:
     texts = [text for change in changes for text in change.statements]
     more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-    return _step(f"sync: {changes[0].fact.label}{more}", texts)
+    step = _step(f"sync: {changes[0].fact.label}{more}", texts)
+    makes_routines = any(change.fact.kind == Kind.ROUTINE.value for change in changes)
+    return replace(step, preamble=_BODIES_AS_THEY_ARE) if makes_routines else step
 
 
 def _shortened(text: str) -> str:
