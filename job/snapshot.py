@@ -42,9 +42,9 @@ class SchemaView:
     """What the schema files declare beside what is there, both in the `schemas` that they manage.
 
     `is_new` says that the declared side comes from a shadow, and not from the ledger. `sizes` are
-    the bytes of the live tables by identity (`public.users`), those of its partitions
-    for a partitioned one. A finding with an exit code says why the files could not be read; both
-    sides are then empty.
+    the bytes of the live tables by identity (`public.users`), with those of its partitions
+    and of the tables that inherit from it. A finding with an exit code says why the files could
+    not be read; both sides are then empty.
     """
 
     schemas: tuple[str, ...] = ()
