@@ -17,6 +17,7 @@ from job.errors import DatabaseRefusedError
 from job.plan import Failure, Finding
 from job.schema.facts import as_json, from_json, parse_facts
 from job.schema.kinds import facts_sql
+from job.schema.kinds.views import filled
 from job.settings import Settings
 from job.snapshot import SchemaView
 from job.sources import Sources
@@ -87,7 +88,7 @@ def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Dead
         return SchemaView(desired.schemas, findings=(*desired.findings, _finding(read)))
     findings = (*desired.findings, *read.findings)
     log.info("read what schema.sql declares", shadow=read.provider, schemas=list(desired.schemas))
-    facts = parse_facts(read.rows)
+    facts = filled(parse_facts(read.rows), desired.filled)
     return SchemaView(desired.schemas, facts, findings=findings, is_new=True)
 
 

@@ -179,7 +179,13 @@ def read_marks(conn: Connection, schema: str) -> Marks:
 
 
 def _count(conn: Connection, oid: int) -> int:
-    (name,) = wire.ask(conn, f"select {oid}::pg_catalog.oid::pg_catalog.regclass::text")[0]
+    ((name, has_rows),) = wire.ask(
+        conn,
+        f"select oid::pg_catalog.regclass::text, relispopulated from pg_catalog.pg_class "
+        f"where oid = {oid}",
+    )
+    if has_rows != "t":
+        return 0  # a materialized view that was never filled cannot be asked
     return int(wire.ask(conn, f"select count(*) from {name}")[0][0] or 0)
 
 

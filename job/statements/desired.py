@@ -66,7 +66,8 @@ class Desired:
     `schemas` are the ones that the files manage, in the order of their first mention; `names` what
     they make there, as (schema, name); `own_grants` and `own_comments` the schemas on which they
     grant or comment themselves. `tables` counts the tables. With a finding that has an exit code
-    (65), nothing of it may be run.
+    (65), nothing of it may be run. `filled` are the materialized views that are declared with
+    their rows, which a shadow does not compute.
     """
 
     schemas: tuple[str, ...]
@@ -76,6 +77,7 @@ class Desired:
     own_comments: frozenset[str]
     tables: int
     findings: tuple[Finding, ...]
+    filled: frozenset[Name] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desire
         own_comments=frozenset(_own(found, "comment_stmt")),
         tables=sum(piece.statement.node in _TABLE_NODES for piece in found),
         findings=tuple(reader.findings),
+        filled=frozenset(_filled(found)),
     )
 
 
@@ -326,6 +329,14 @@ def _names_in(text: str) -> tuple[str, ...]:
         word[1:-1].replace('""', '"') if word.startswith('"') else word.lower() for word in words
     )
     return tuple(name for name in names if name not in _NO_SCHEMAS)
+
+
+def _filled(found: Iterable[_Read]) -> Iterator[Name]:
+    for piece in found:
+        if piece.statement.node == "create_table_as_stmt" and not piece.stmt.into.skip_data:
+            name = made(piece.statement.node, piece.stmt)
+            if name is not None:
+                yield piece.resolved(name)
 
 
 def _own(found: Iterable[_Read], node: str) -> Iterator[str]:
