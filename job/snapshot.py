@@ -42,10 +42,10 @@ class SchemaView:
     """What the schema files declare beside what is there, both in the `schemas` that they manage.
 
     `is_new` says that the declared side comes from a shadow, and not from the ledger. `sizes` are
-    the bytes of the live tables by identity (`public.users`), those of its partitions
-    for a partitioned one. `lock_capacity` is how many locks the server has room for, of all
-    sessions together; 0: not known. A finding with an exit code says why the files could not be
-    read; both sides are then empty.
+    the bytes of the live tables by identity (`public.users`), with those of its partitions
+    and of the tables that inherit from it. `lock_capacity` is how many locks the server has room
+    for, of all sessions together; 0: not known. A finding with an exit code says why the files
+    could not be read; both sides are then empty.
     """
 
     schemas: tuple[str, ...] = ()

@@ -76,7 +76,7 @@ def template(superuser_url: str) -> Iterator[str]:
     name = f"template_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(superuser_url, autocommit=True) as conn:
         conn.execute(f'create database "{name}"')
-    run_job("run", environ={"DATABASE_URL": _url_of(superuser_url, name), **ADMIN}, check=0)
+    run_job("run", environ={"DATABASE_URL": url_of(superuser_url, name), **ADMIN}, check=0)
     yield name
     with psycopg.connect(superuser_url, autocommit=True) as conn:
         conn.execute(f'drop database "{name}" with (force)')
@@ -93,7 +93,7 @@ def make_database(superuser_url: str) -> Iterator[Callable[..., Database]]:
         with psycopg.connect(superuser_url, autocommit=True) as conn:
             conn.execute(f'create database "{name}"{source}')
         made.append(name)
-        return Database(name, _url_of(superuser_url, name))
+        return Database(name, url_of(superuser_url, name))
 
     yield make
     with psycopg.connect(superuser_url, autocommit=True) as conn:
@@ -172,7 +172,7 @@ def run_job(
     return done
 
 
-def _url_of(url: str, database: str) -> str:
+def url_of(url: str, database: str) -> str:
     parts = psycopg.conninfo.conninfo_to_dict(url)
     user, port = parts.get("user", "postgres"), parts.get("port", 5432)
     password = f":{parts['password']}" if parts.get("password") else ""

@@ -1,6 +1,6 @@
 """Two databases side by side: read as facts, compared, mended; and a small shop to change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psycopg
 from conftest import Database
@@ -15,11 +15,11 @@ SCHEMAS = ("public", "app")
 Make = Callable[..., Database]
 
 
-def read(conn: psycopg.Connection) -> frozenset[Fact]:
-    """Read all facts of both schemas, and leave the settings so."""
+def read(conn: psycopg.Connection, schemas: Sequence[str] = SCHEMAS) -> frozenset[Fact]:
+    """Read all facts of the schemas, and leave the settings so."""
     for name, value in READ_WITH.items():
         conn.execute("select set_config(%s, %s, false)", (name, value))
-    return parse_facts(conn.execute(facts_sql(SCHEMAS, conn.info.server_version)).fetchall())
+    return parse_facts(conn.execute(facts_sql(schemas, conn.info.server_version)).fetchall())
 
 
 def facts(database: Database) -> frozenset[Fact]:

@@ -6,9 +6,7 @@ the ledger, under a hash of the files and of all else that it depends on.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import structlog
 
@@ -18,15 +16,12 @@ from job.database.wire import Connection, identifier, literal
 from job.deadline import Deadline
 from job.errors import DatabaseRefusedError
 from job.plan import Failure, Finding
-from job.schema.facts import FLAG, Fact, as_json, from_json, parse_facts
-from job.schema.kind import Kind
+from job.schema.facts import as_json, from_json, parse_facts
 from job.schema.kinds import facts_sql
+from job.schema.kinds.views import filled
 from job.settings import Settings
 from job.snapshot import SchemaView
 from job.sources import Sources
-
-if TYPE_CHECKING:
-    from job.statements.desired import Desired
 
 log = structlog.get_logger()
 
@@ -97,18 +92,8 @@ def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Dead
         return SchemaView(desired.schemas, findings=(*desired.findings, _finding(read)))
     findings = (*desired.findings, *read.findings)
     log.info("read what schema.sql declares", shadow=read.provider, schemas=list(desired.schemas))
-    facts = frozenset(_filled(parse_facts(read.rows), desired))
+    facts = filled(parse_facts(read.rows), desired.filled)
     return SchemaView(desired.schemas, facts, findings=findings, is_new=True)
-
-
-def _filled(facts: Iterable[Fact], desired: "Desired") -> Iterator[Fact]:
-    """Say of materialized views that they hold rows, where the files say so and no shadow can."""
-    for fact in facts:
-        is_view = fact.kind == Kind.MATERIALIZED_VIEW.value
-        if is_view and (fact.schema, fact.relation) in desired.filled:
-            yield replace(fact, attributes=(*fact.attributes, ("populated", FLAG)))
-        else:
-            yield fact
 
 
 def _finding(failure: Failure) -> Finding:

@@ -120,9 +120,11 @@ def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> Sc
 def _sizes_sql(schemas: Sequence[str]) -> str:
     names = ", ".join(literal(name) for name in schemas)
     return f"""select concat_ws('.', n.nspname, c.relname), coalesce(
-            case c.relkind when 'p' then (
-                select sum(pg_catalog.pg_relation_size(t.relid))
-                from pg_catalog.pg_partition_tree(c.oid) t)
+            case when c.relhassubclass then (
+                with recursive tree(relid) as (
+                    select c.oid union select i.inhrelid
+                    from tree join pg_catalog.pg_inherits i on i.inhparent = relid)
+                select sum(pg_catalog.pg_relation_size(relid)) from tree)
             else pg_catalog.pg_relation_size(c.oid) end, 0)
         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where c.relkind in ('r', 'p', 'm') and n.nspname in ({names})"""

@@ -179,13 +179,14 @@ def read_marks(conn: Connection, schema: str) -> Marks:
 
 
 def _count(conn: Connection, oid: int) -> int:
-    """Count a table's rows; a materialized view that is not populated has none to ask for."""
-    populated = wire.ask(
+    ((name, has_rows),) = wire.ask(
         conn,
-        f"""select oid::pg_catalog.regclass::text from pg_catalog.pg_class
-            where oid = {oid} and relispopulated""",
+        f"select oid::pg_catalog.regclass::text, relispopulated from pg_catalog.pg_class "
+        f"where oid = {oid}",
     )
-    return sum(int(wire.ask(conn, f"select count(*) from {n}")[0][0] or 0) for (n,) in populated)
+    if has_rows != "t":
+        return 0  # a materialized view that was never filled cannot be asked
+    return int(wire.ask(conn, f"select count(*) from {name}")[0][0] or 0)
 
 
 def _signs_body(schema: str) -> str:

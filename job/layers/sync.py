@@ -14,6 +14,7 @@ from job.layers.history import is_ahead
 from job.plan import Drift, Finding, Mode, Plan, Step
 from job.schema.ddl import Change, Phase, Report, Verdict
 from job.schema.difference import Difference, difference
+from job.schema.kind import Kind
 from job.schema.offenders import offenders
 from job.snapshot import SchemaView, Snapshot, View
 
@@ -25,6 +26,8 @@ _LOCKS_OF_A_CHANGE = 4  # measured: a table with its two keys and an index, four
 _SHARE_OF_LOCKS = 0.25
 _LONGEST_LABEL = 120  # characters
 _VALIDATE = " VALIDATE CONSTRAINT "
+# Bodies were checked in the shadow, and may need what a later statement makes.
+_BODIES_AS_THEY_ARE = ("SET LOCAL check_function_bodies = off",)
 
 
 def plan(situation: Situation) -> Plan:
@@ -112,8 +115,10 @@ def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:
 
 
 def _at_validation(change: Change) -> int:
-    """Return where in a change's statements the rows begin to matter."""
+    """Return where in a change's statements the rows begin to matter to what comes after."""
     texts = change.statements
+    if change.fact.kind == Kind.COLUMN.value:
+        return len(texts)  # a primary key that finds no NOT NULL reads the table under its lock
     return next((i for i, text in enumerate(texts) if _VALIDATE in text), len(texts))
 
 
@@ -156,8 +161,8 @@ def _together(changes: Sequence[Change]) -> Step:
     texts = [text for change in changes for text in change.statements]
     more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
     step = _step(f"sync: {changes[0].fact.label}{more}", texts)
-    # The shadow has checked them; what a body mentions may come later in the same transaction.
-    return replace(step, preamble=("set local check_function_bodies = off",))
+    makes_routines = any(change.fact.kind == Kind.ROUTINE.value for change in changes)
+    return replace(step, preamble=_BODIES_AS_THEY_ARE) if makes_routines else step
 
 
 def _shortened(text: str) -> str:

@@ -10,7 +10,7 @@ from job.schema.kind import Kind
 from job.schema.kinds import KINDS, Entry
 from job.schema.namespaces import refusal, takers
 from job.schema.sides import Side, Sides
-from job.schema.waiting import hold_back
+from job.schema.waiting import hold_back, put_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def difference(
         wanted.all(Kind.TABLE),
     )
     return Difference(
-        tuple(sorted(changes, key=_place)),
+        tuple(sorted(put_off(changes), key=_place)),
         tuple(sorted(waiting, key=lambda r: (r.verdict.value, r.object, r.code))),
         missing,
         changed,
@@ -94,17 +94,29 @@ def _entry(fact: Fact) -> Entry:
     return KINDS[Kind(fact.kind)]
 
 
+def _near(fact: Fact) -> tuple[str, ...]:
+    return (fact.kind, *_entry(fact).near(fact))
+
+
 def _twins(missing: Iterable[Fact], extra: Iterable[Fact]) -> Iterator[tuple[Fact, Fact]]:
     """Pair what lacks with what is there under another name: an unnamed index, say."""
     left = defaultdict(list)
     for fact in extra:
-        left[fact.key[:3]].append(fact)
+        left[_near(fact)].append(fact)
     for fact in missing:
-        nearby = left[fact.key[:3]]
+        nearby = left[_near(fact)]
         twin = next((other for other in nearby if _entry(fact).is_twin(fact, other)), None)
         if twin is not None:
             nearby.remove(twin)
             yield fact, twin
+
+
+_PUT_OFF = frozenset(
+    kind.value
+    for kind in (
+        Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.ROUTINE, Kind.INDEX, Kind.TRIGGER, Kind.RULE,
+    )
+)  # fmt: skip
 
 
 def _place(change: Change) -> tuple[int, int, int, str]:
@@ -114,4 +126,6 @@ def _place(change: Change) -> tuple[int, int, int, str]:
     if change.phase in (Phase.ONLINE, Phase.AFTER):
         # Unique indexes before the foreign keys that need them; grants before comments.
         first, second = rank, change.order
+    if change.phase is Phase.AFTER and change.fact.kind in _PUT_OFF:
+        first, second = 0, change.order
     return (change.phase.value, first, second, change.fact.identity)

@@ -1,6 +1,7 @@
 """A fact: one thing that a schema holds, told the way PostgreSQL itself prints it."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -116,6 +117,21 @@ def from_json(text: str) -> frozenset[Fact]:
     )
 
 
+# `varchar_column IN ('a', 'b')` is printed with a cast of the array; read back, and so in the
+# output of pg_dump, it becomes an array of casts. Both are the same to the server.
+_CAST_ARRAY = re.compile(r"\(ARRAY\[((?:'(?:[^']|'')*'::character varying(?:, )?)+)\]\)::text\[\]")
+_ELEMENT = re.compile(r"'(?:[^']|'')*'::character varying")
+
+
+def _read_back(text: str) -> str:
+    """Return an expression as it is printed when its printed text has been read once more."""
+    if "::character varying" not in text:
+        return text
+    return _CAST_ARRAY.sub(
+        lambda array: "ARRAY[" + _ELEMENT.sub(lambda e: f"({e[0]})::text", array[1]) + "]", text
+    )
+
+
 def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
     """Return the facts in the rows of `kinds.facts_sql`, every value in its text form."""
     return frozenset(
@@ -124,7 +140,7 @@ def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
             schema or "",
             relation or "",
             name or "",
-            tuple((key, str(value)) for key, value in json.loads(attributes or "{}").items()),
+            tuple((k, _read_back(str(v))) for k, v in json.loads(attributes or "{}").items()),
             int(order or 0),
         )
         for kind, schema, relation, name, attributes, order in rows

@@ -6,8 +6,9 @@ for nothing is reported and made by the next run, one sent for nothing fails its
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
-from job.schema.ddl import Change, Report, Verdict, not_addable
+from job.schema.ddl import Change, Phase, Report, Verdict, not_addable
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 
@@ -81,6 +82,39 @@ def _names(quoted: Iterable[str], relation: tuple[str, str]) -> bool:
     return ".".join(relation) in {name.replace('"', "") for name in quoted}
 
 
+def put_off(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Put off the views that may group by a primary key which is built online, and what needs them.
+
+    https://www.postgresql.org/docs/current/sql-select.html, GROUP BY: functional dependency.
+    """
+    given = tuple(changes)
+    keys = [
+        c.fact for c in given if c.phase is Phase.ONLINE and c.fact.get("type") == "primary key"
+    ]
+    todo = [
+        c.fact
+        for c in given
+        if "GROUP BY" in c.fact.get("definition")
+        and any(_mentions(c, key.schema, key.relation) for key in keys)
+    ]
+    late = set(todo)
+    while todo:
+        first = todo.pop()
+        more = {
+            c.fact
+            for c in given
+            if c.fact.kind in _NEEDY and _mentions(c, first.relation, first.name)
+        } - late
+        late |= more
+        todo += more
+    return tuple(replace(c, phase=Phase.AFTER) if c.fact in late else c for c in given)
+
+
+def _mentions(change: Change, *names: str) -> bool:
+    words = set(_WORD.findall(" ".join(change.statements)))
+    return all(words.issuperset(_WORD.findall(name)) for name in names if name)
+
+
 def _needs(change: Change, absent: Fact) -> bool:
     fact = change.fact
     if fact.kind not in _NEEDY or fact == absent:
@@ -92,7 +126,4 @@ def _needs(change: Change, absent: Fact) -> bool:
         is_key = columns is not None and columns[0] in fact.get("definition")
         if is_key and fact.listed("references") == (absent.schema, absent.relation):
             return True
-    words = set(_WORD.findall(" ".join(change.statements)))
-    return all(
-        words.issuperset(_WORD.findall(name)) for name in (absent.relation, absent.name) if name
-    )
+    return _mentions(change, absent.relation, absent.name)

@@ -196,7 +196,7 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
         )
     if "type" in differing or "generated" in differing or "identity" in differing:
         return
-    if desired.get("default") != live.get("default"):
+    if desired.get("default") != live.get("default") and not _counts_alike(desired, live, sides):
         yield from _default(desired, live)
     if desired.get("not null") == FLAG != live.get("not null"):
         yield _set_not_null(desired, live, sides)
@@ -211,6 +211,13 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
         if desired.get(name) and desired.get(name) != live.get(name):
             how = f"{_alter_column(desired)} SET {name.upper()} {desired.get(name)}"
             yield change(desired, Phase.TOGETHER, how)
+
+
+def _counts_alike(desired: Fact, live: Fact, sides: Sides) -> bool:
+    """Whether both take the next number of the sequence that the column owns, by whatever name."""
+    owner = (desired.schema, desired.relation, desired.name)
+    is_renamed = any(s.listed("owned by") == owner for s in sides.renamed.all(Kind.SEQUENCE))
+    return is_renamed and all(f.get("default").startswith("nextval(") for f in (desired, live))
 
 
 def _default(desired: Fact, live: Fact) -> Iterator[Change | Report]:

@@ -18,9 +18,10 @@ def plan(
 ) -> Iterator[Change | Report]:
     """Set it, in place of another if need be; a live one that is not declared stays."""
     what, _, name = desired.name.partition(" ")
-    renamed = sides.renamed.all(Kind.INDEX, Kind.CONSTRAINT, Kind.DOMAIN_CONSTRAINT)
-    if what in {"index", "constraint"} and any(
-        (fact.schema, fact.name) == (desired.schema, name or desired.relation) for fact in renamed
+    renamed = sides.renamed.all(Kind.INDEX, Kind.CONSTRAINT, Kind.DOMAIN_CONSTRAINT, Kind.SEQUENCE)
+    if what in {"index", "constraint", "sequence"} and any(
+        (fact.schema, fact.name or fact.relation) == (desired.schema, name or desired.relation)
+        for fact in renamed
     ):
         return  # what is there under another name keeps its own comment
     if what == "column" and _is_of_another_shape(desired, name, sides):

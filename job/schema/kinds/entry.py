@@ -26,12 +26,17 @@ def no_twin(desired: Fact, live: Fact) -> bool:  # noqa: ARG001 - an entry's def
     return False
 
 
+def on_the_same_relation(fact: Fact) -> tuple[str, ...]:
+    """Return where to look for a twin: among what hangs on the relation."""
+    return fact.key[:3]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One kind: how it is read, what makes a desired one true, and what undeclared ones mean.
 
     `plan` gets a desired fact and the live one of its name, or None. `is_twin` says whether a live
-    fact of another name on the same relation is the desired one all the same.
+    fact of another name is the desired one all the same, among those that are `near` the same.
     """
 
     kind: Kind
@@ -39,6 +44,7 @@ class Entry:
     plan: Callable[[Fact, Fact | None, Sides], Outcome]
     undeclared: Callable[[Fact, Sides], Outcome] = nothing
     is_twin: Callable[[Fact, Fact], bool] = no_twin
+    near: Callable[[Fact], tuple[str, ...]] = on_the_same_relation
 
 
 def attributes(**expressions: str) -> str:

@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/current/ddl-priv.html
 
 from collections.abc import Iterator
 
-from job.schema.ddl import Change, Phase, Report, Verdict, change
+from job.schema.ddl import Change, Phase, Report, Verdict, change, not_addable
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import Entry, attributes, flag, order, own
@@ -26,6 +26,15 @@ def plan_grant(
 ) -> Iterator[Change | Report]:
     """Grant it; to whom more was granted is nobody's business here."""
     if desired.get("owned"):
+        return
+    renamed = {(fact.schema, fact.relation) for fact in sides.renamed.all(Kind.SEQUENCE)}
+    if (desired.schema, desired.relation) in renamed:
+        yield not_addable(
+            desired,
+            "sequence-renamed",
+            "its column owns a sequence of another name",
+            f"rename that sequence to {desired.relation} by a migration",
+        )
         return
     if not desired.get("revoked"):
         yield from _granted(desired, live, sides)

@@ -24,16 +24,17 @@ def plan_schema(
 def plan_extension(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    sides: Sides,
 ) -> Iterator[Change | Report]:
     """Create it, before anything uses it; another version or schema is only told."""
     schema, name = identifier(desired.get("schema")), identifier(desired.name)
     if live is None:
+        is_there = sides.live.get(Kind.SCHEMA, desired.get("schema"), "")
         # An extension's own script may need what only superusers have: the error then says so.
         yield change(
             desired,
             Phase.BEFORE,
-            f"CREATE SCHEMA IF NOT EXISTS {schema}",
+            *(() if is_there else (f"CREATE SCHEMA IF NOT EXISTS {schema}",)),
             f"CREATE EXTENSION IF NOT EXISTS {name} WITH SCHEMA {schema}",
         )
     else:

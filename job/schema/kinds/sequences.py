@@ -2,7 +2,16 @@
 
 from collections.abc import Iterator
 
-from job.schema.ddl import Change, Phase, Report, change, drift, identifier, relation
+from job.schema.ddl import (
+    Change,
+    Phase,
+    Report,
+    change,
+    drift,
+    identifier,
+    not_addable,
+    relation,
+)
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import OF_RELATION, Entry, alone, attributes, flag, order, own
@@ -11,6 +20,18 @@ from job.schema.sides import Sides
 
 def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
     """Create it, and let a column own it; never touch the value or the parameters of a live one."""
+    owner = desired.listed("owned by")
+    column = sides.live.get(Kind.COLUMN, *owner) if owner else None
+    if live is None and column is not None and column.get("identity"):
+        return  # the column is told as drift; it has a sequence of its own, and takes no other
+    if live is None and column is not None and not sides.is_plain(column):
+        yield not_addable(
+            desired,
+            "sequence-behind",
+            f"the rows have values in {column.label}, and it would begin before them",
+            "by a migration: create it, setval it to the largest value, let the column own it",
+        )
+        return
     if live is None:
         unlogged = "UNLOGGED " if desired.get("unlogged") else ""
         yield change(
@@ -27,7 +48,6 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
             f"{live.get('type')} {live.get('options')}",
             "ALTER SEQUENCE by a migration, or declare it as it is",
         )
-    owner = desired.listed("owned by")
     if not owner or (live is not None and live.listed("owned by") == owner):
         return
     if live is not None and live.get("owned by"):
@@ -39,9 +59,19 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
             "ALTER SEQUENCE … OWNED BY by a migration",
         )
         return
-    column = ".".join(identifier(part) for part in owner)
-    statement = f"ALTER SEQUENCE {relation(desired)} OWNED BY {column}"
+    owned_by = ".".join(identifier(part) for part in owner)
+    statement = f"ALTER SEQUENCE {relation(desired)} OWNED BY {owned_by}"
     yield change(desired, Phase.TOGETHER, statement, order=_after_column(desired, sides))
+
+
+def is_twin(desired: Fact, live: Fact) -> bool:
+    """Whether the same column owns both: it was made with a serial, and renamed since."""
+    return desired.get("owned by") == live.get("owned by")
+
+
+def near(sequence: Fact) -> tuple[str, ...]:
+    """Return the column that owns it, or else its own place."""
+    return sequence.listed("owned by") or sequence.key
 
 
 def _after_column(sequence: Fact, sides: Sides) -> int:
@@ -77,4 +107,6 @@ SEQUENCE = Entry(
         where c.relpersistence <> 't' and {own("pg_class", "c.oid")}
           and {alone("pg_class", "c.oid")}""",
     plan,
+    is_twin=is_twin,
+    near=near,
 )

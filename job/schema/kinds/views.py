@@ -1,10 +1,11 @@
 """Views and materialized views."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import replace
 
 from job.schema.ddl import Change, Phase, Report, change, drift, relation
-from job.schema.facts import Fact
+from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import Entry, attributes, flag, order, own
 from job.schema.sides import Sides
@@ -60,6 +61,20 @@ def plan_materialized_view(
         return
     if desired.get("populated") and (live is None or not live.get("populated")):
         yield change(desired, Phase.ONLINE, refresh)
+
+
+def filled(facts: Iterable[Fact], names: Container[tuple[str, str]]) -> frozenset[Fact]:
+    """Return the facts with those materialized views populated that are declared with their rows.
+
+    A shadow makes them without: their queries may take long.
+    """
+    populated = ("populated", FLAG)
+    return frozenset(
+        replace(fact, attributes=(*fact.attributes, populated))
+        if fact.kind == Kind.MATERIALIZED_VIEW.value and (fact.schema, fact.relation) in names
+        else fact
+        for fact in facts
+    )
 
 
 def _shape(view: Fact) -> tuple[tuple[str, str], ...]:

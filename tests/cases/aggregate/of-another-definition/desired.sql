@@ -1,0 +1,2 @@
+create aggregate total (integer) (sfunc = int4mul, stype = integer);
+create table note (id integer primary key);

@@ -1,0 +1,4 @@
+create table author (id integer primary key);
+create table event (id integer, at date not null, author integer references author)
+    partition by range (at);
+create table event_2024 partition of event for values from ('2024-01-01') to ('2025-01-01');

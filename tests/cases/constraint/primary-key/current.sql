@@ -1,0 +1,2 @@
+create table note (id integer, body text);
+insert into note values (1, 'a'), (2, 'b');

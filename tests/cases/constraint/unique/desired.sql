@@ -1,0 +1,4 @@
+create table note (
+    id integer primary key, a text unique, b text,
+    constraint pair unique (a, b) include (id) deferrable initially deferred
+);

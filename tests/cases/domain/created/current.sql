@@ -1,0 +1,2 @@
+create table person (id integer primary key);
+insert into person values (1);

@@ -1,0 +1,2 @@
+create table ticket (id integer primary key);
+insert into ticket values (1);

@@ -1,0 +1,2 @@
+create extension citext;
+create table person (id integer primary key, email citext unique);

@@ -1,0 +1,2 @@
+create table person (id integer primary key, email extensions.citext);
+insert into person values (1, 'A@b.example');

@@ -1,0 +1,1 @@
+create trigger stamp before insert on note for each row execute function stamp();

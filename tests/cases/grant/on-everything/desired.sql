@@ -1,0 +1,15 @@
+create type mood as enum ('ok');
+create sequence no;
+create table note (id integer primary key, body text);
+create view notes as select n.id, m.body from note n join note m on m.id = n.id;
+create function f(integer) returns integer language sql as 'select $1';
+create procedure p() language plpgsql as 'begin end';
+grant usage on schema public to pg_monitor;
+grant usage on type mood to pg_monitor;
+grant usage, select on sequence no to pg_monitor;
+grant select, insert on note to pg_monitor with grant option;
+grant update (body) on note to pg_monitor;
+grant select on notes to public;
+revoke execute on function f(integer) from public;
+grant execute on function f(integer) to pg_monitor;
+grant execute on procedure p() to pg_monitor;

@@ -1,0 +1,6 @@
+create table event (id integer, at date not null, kind text) partition by range (at);
+create table event_2024 partition of event for values from ('2024-01-01') to ('2025-01-01');
+create table event_2025 partition of event for values from ('2025-01-01') to ('2026-01-01')
+    partition by list (kind);
+create table event_2025_a partition of event_2025 for values in ('a');
+create index event_kind on event (kind);

@@ -1,0 +1,2 @@
+create table note (id integer not null, body text constraint given not null, more text not null);
+insert into note values (1, 'a', 'b');

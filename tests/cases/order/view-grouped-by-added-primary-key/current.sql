@@ -1,0 +1,2 @@
+create table note (id integer not null, a text);
+insert into note values (1, 'a');

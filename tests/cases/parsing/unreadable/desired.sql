@@ -1,0 +1,2 @@
+create table note (id integer primary key, body text);
+create tabel entry (id integer primary key);

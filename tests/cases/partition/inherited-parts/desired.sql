@@ -1,0 +1,10 @@
+create table author (id integer primary key);
+create function stamp() returns trigger language plpgsql as 'begin return new; end';
+create table event (
+    id integer, at date not null, author integer references author, kind text check (kind <> ''),
+    primary key (id, at)
+) partition by range (at);
+create table event_2024 partition of event for values from ('2024-01-01') to ('2025-01-01');
+create table event_2025 partition of event for values from ('2025-01-01') to ('2026-01-01');
+create index event_kind on event (kind);
+create trigger stamp after insert on event for each row execute function stamp();

@@ -1,0 +1,2 @@
+create table booking (id integer primary key);
+insert into booking values (1);

@@ -1,0 +1,2 @@
+create type price_range as range (subtype = numeric);
+create table booking (id integer primary key, price price_range);

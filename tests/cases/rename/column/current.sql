@@ -1,0 +1,2 @@
+create table person (id integer primary key, name text);
+insert into person values (1, 'Ada');

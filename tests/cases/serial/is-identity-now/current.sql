@@ -1,0 +1,2 @@
+create table ticket (id serial primary key, note text);
+insert into ticket (note) values ('one'), ('two');

@@ -1,0 +1,1 @@
+create table ticket (id serial primary key, note text);

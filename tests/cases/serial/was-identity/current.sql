@@ -1,0 +1,2 @@
+create table ticket (id integer generated always as identity primary key, note text);
+insert into ticket (note) values ('one'), ('two');

@@ -1,0 +1,2 @@
+create table cache (key text primary key);
+insert into cache values ('a');

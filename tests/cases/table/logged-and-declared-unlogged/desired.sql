@@ -1,0 +1,1 @@
+create unlogged table cache (key text primary key);

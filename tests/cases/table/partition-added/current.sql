@@ -1,0 +1,4 @@
+create table event (id integer, at date not null, primary key (id, at)) partition by range (at);
+create table event_2024 partition of event for values from ('2024-01-01') to ('2025-01-01');
+create index event_at on event (at);
+insert into event values (1, '2024-02-03');

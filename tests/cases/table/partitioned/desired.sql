@@ -1,0 +1,9 @@
+create table note (id integer primary key);
+create table event (id integer, at date not null, kind text, primary key (id, at, kind))
+    partition by range (at);
+create table event_2024 partition of event for values from ('2024-01-01') to ('2025-01-01');
+create table event_2025 partition of event for values from ('2025-01-01') to ('2026-01-01')
+    partition by list (kind);
+create table event_2025_a partition of event_2025 for values in ('a', 'it''s');
+create table event_2025_rest partition of event_2025 default;
+create unique index event_kind on event (kind, at);

@@ -1,0 +1,1 @@
+create table event (id integer, at date not null) partition by range (at);

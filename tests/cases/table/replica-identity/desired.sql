@@ -1,0 +1,2 @@
+create table note (id integer, body text);
+alter table note replica identity full;

@@ -1,0 +1,2 @@
+create table note (id integer primary key);
+create unlogged table cache (key text primary key, value text);

@@ -1,0 +1,3 @@
+create function stamp() returns trigger language plpgsql as 'begin return new; end';
+create table note (id integer primary key, body text);
+create trigger stamp before insert on note for each row execute function stamp();

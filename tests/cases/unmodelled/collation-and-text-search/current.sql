@@ -1,0 +1,3 @@
+create collation plain (locale = 'C');
+create table note (id integer primary key);
+insert into note values (1);

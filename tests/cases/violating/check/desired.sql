@@ -1,0 +1,2 @@
+create table note (id integer primary key, stars integer check (stars < 5), body text);
+create index on note (body);
