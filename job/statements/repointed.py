@@ -16,6 +16,7 @@ from postgast import pg_query_pb2 as pb
 
 from job.statements.qualifiers import Qualified, Word, heads, is_dot, prefixed, words_of
 from job.statements.targets import Name
+from job.statements.tree import nodes_of
 
 # Types whose text is the name of an object, and functions that take such a text.
 _NAMING_TYPES = frozenset(
@@ -54,7 +55,7 @@ def strays(text: str, schemas: Schemas) -> bool:
     if not _may_name(text, schemas):
         return False
     try:
-        nodes = _nodes(text)
+        nodes = nodes_of(text)
     except postgast.PgQueryError:
         return True
     return any(
@@ -73,7 +74,7 @@ def _may_name(text: str, schemas: Schemas) -> bool:
 def _places(text: str, schemas: Schemas) -> Iterator[int]:
     """Yield where one of the schemas is named, in bytes."""
     words = words_of(text)
-    nodes = _nodes(text)
+    nodes = nodes_of(text)
     columns = {n.location for n in nodes if _is_column_of_a_table(n)}
     for i in heads(words):
         is_column = words[i].start in columns or _is_column_in_a_list(words, i)
@@ -200,16 +201,3 @@ def _in_word(word: Word, value: str, offsets: Iterable[int]) -> Iterator[int]:
         yield from (word.start + begin + offset for offset in offsets)
     elif word.text.startswith("'") and raw[1:-1].replace(b"''", b"'") == inside:
         yield from (word.start + 1 + n + inside.count(b"'", 0, n) for n in offsets)
-
-
-def _nodes(text: str) -> tuple[Any, ...]:
-    """Return every node of the parser's tree; a deep one has no deep recursion."""
-    found, todo = [], [raw.stmt for raw in postgast.parse(text).stmts]
-    while todo:
-        node: Any = todo.pop()
-        found.append(node)
-        for field, value in node.ListFields():
-            if field.message_type is None:
-                continue
-            todo.extend([value] if hasattr(value, "ListFields") else value)
-    return tuple(found)

@@ -419,6 +419,24 @@ def test_what_is_used_must_be_declared(unchanged: Database, text: str) -> None:
     unchanged.execute("drop extension citext; drop type old; drop function old_f()")
 
 
+def test_what_comes_later_is_not_taken_from_the_live_schema(database: Database) -> None:
+    """With an extension in it, the live schema is on the search_path, too."""
+    database.execute("create extension citext")
+    text = (
+        "create view v as select a, f() from t; create table u (k kind, a int references t);"
+        "create table t (a int primary key, b citext); create type kind as enum ('a');"
+        "create function f() returns int language sql return 1"
+    )
+    before = rows(database.url, text)
+    database.execute(
+        "create type kind as enum ('a'); create table t (a int primary key, b citext);"
+        "create table u (k kind, a int references t);"
+        "create function f() returns int language sql return 1; create view v as select a from t"
+    )
+
+    assert rows(database.url, text) == before
+
+
 AUTH = """create schema auth; create table auth.users (id uuid primary key);
     insert into auth.users values ('00000000-0000-0000-0000-000000000001')"""
 

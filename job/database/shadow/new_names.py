@@ -5,10 +5,6 @@ superuser. The names in the files are pointed at the shadow. What cannot be poin
 means a live object still: a relation is refused before anything is sent, the rest is found after.
 """
 
-import re
-
-import postgast
-
 from job.database.shadow.places import Places
 from job.database.shadow.rolled_back import Shadow
 from job.database.shadow.survey import Survey
@@ -16,10 +12,9 @@ from job.database.wire import identifier
 from job.exit_codes import ExitCode
 from job.plan import Finding
 from job.statements.desired import Desired
+from job.statements.names import is_quoted_alike
 
 PROVIDER = "new names"
-_BARE = re.compile("[a-z_][a-z0-9_]*")
-_NEEDS_NO_QUOTES = (0, 1)  # no keyword, or an unreserved one
 
 
 def renamed(desired: Desired, seen: Survey, prefix: str) -> Places:
@@ -55,7 +50,7 @@ def uncertain(places: Places) -> tuple[Finding, ...]:
             ExitCode.DENIED,
         )
         for name in places.desired.schemas
-        if not _is_quoted_alike(name)
+        if not is_quoted_alike(name)
     ]
     findings += [
         Finding(
@@ -68,13 +63,3 @@ def uncertain(places: Places) -> tuple[Finding, ...]:
         for statement in places.strays()
     ]
     return tuple(findings)
-
-
-def _is_quoted_alike(name: str) -> bool:
-    """Whether PostgreSQL quotes a name both with and without a prefix of letters, or neither."""
-    if not re.fullmatch("[a-z0-9_]+", name):
-        return True
-    if not _BARE.fullmatch(name):
-        return False
-    (token,) = postgast.scan(name).tokens
-    return token.keyword_kind in _NEEDS_NO_QUOTES

@@ -30,6 +30,7 @@ from job.errors import InternalError
 from job.exit_codes import ExitCode
 from job.plan import Failure, Finding
 from job.statements.desired import Turn
+from job.statements.need import by_need
 
 APPLICATION = "predeploy shadow"
 _BATCH = 500
@@ -76,22 +77,40 @@ def _read(
     conn: Connection, shadow: Shadow, question: Question, limits: Limits
 ) -> ShadowFacts | Failure:
     in_order = shadow.places.ready(Turn.IN_ORDER, Turn.WHERE_MISSING)
+    loaded = _load_anew(conn, shadow, limits, in_order)
+    if isinstance(loaded, Failure):
+        return loaded
+    told = undeclared(conn, _live_names(shadow.places))
+    if told:
+        # A name may mean the live object only because its own comes later.
+        order = by_need([ready.statement.text for ready in in_order])
+        wire.roll_back(conn)
+        loaded = _load_anew(conn, shadow, limits, tuple(in_order[place] for place in order))
+        if isinstance(loaded, Failure):
+            return loaded
+        told = undeclared(conn, _live_names(shadow.places))
+    if told:
+        return _uses_undeclared(shadow, told)
+    return _ask(conn, shadow, question, loaded)
+
+
+def _load_anew(
+    conn: Connection, shadow: Shadow, limits: Limits, statements: tuple[Ready, ...]
+) -> Loaded:
+    """Make the shadow and load it: in order, and once more in rounds where something lacks."""
     opened = _open(conn, shadow, limits)
     if isinstance(opened, Failure):
         return opened
-    loaded = _load(conn, in_order, shadow.mark)
-    if isinstance(loaded, Failure) and loaded.sqlstate in ORDER_CODES:
-        wire.roll_back(conn)
-        opened = _open(conn, shadow, limits)
-        if isinstance(opened, Failure):
-            return opened
-        names = {(shadow.places.shadow.get(s, s), name) for s, name in shadow.places.desired.names}
-        loaded = _run(conn, in_rounds(in_order, shadow.mark, names))
-    if isinstance(loaded, Failure):
+    loaded = _load(conn, statements, shadow.mark)
+    if not isinstance(loaded, Failure) or loaded.sqlstate not in ORDER_CODES:
         return loaded
-    if told := undeclared(conn, _live_names(shadow.places)):
-        return _uses_undeclared(shadow, told)
-    return _ask(conn, shadow, question, loaded)
+    wire.roll_back(conn)
+    opened = _open(conn, shadow, limits)
+    if isinstance(opened, Failure):
+        return opened
+    places = shadow.places
+    names = {(places.shadow.get(schema, schema), name) for schema, name in places.desired.names}
+    return _run(conn, in_rounds(statements, shadow.mark, names))
 
 
 def _live_names(places: Places) -> tuple[str, ...]:
