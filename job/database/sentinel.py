@@ -18,7 +18,9 @@ from job.meddling import Marks
 SUSPICION = "PD001"
 
 _SIGNS_BODY = """
-    select coalesce(jsonb_object_agg(signs.oid, signs.gone), '{}') from (
+    select coalesce(jsonb_object_agg(signs.oid, signs.gone), '{}')
+        || jsonb_build_object('newest', (select max(oid)::bigint from pg_catalog.pg_class))
+    from (
         select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) as gone
         from pg_catalog.pg_class c
         where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relnamespace <> LEDGER::regnamespace
@@ -32,6 +34,8 @@ _SIGNS_BODY = """
     ) signs
     where signs.gone > 0
 """
+# The columns of a new table are updated, too, when they get a default. New are those with an OID
+# beyond the largest at the step's start: after a wraparound more tables seem old, never fewer.
 # A table whose catalog row this transaction has written and whose file is not its first may have
 # been emptied or rewritten in it. Subtransactions have later ids than ours, hence age().
 _GUARD_BODY = """
@@ -40,7 +44,11 @@ declare
 begin
     select jsonb_agg(s.oid) into suspects from (
         select key as oid from jsonb_each_text(SIGNS()) now
-        where now.value::bigint > coalesce((before ->> now.key)::bigint, 0)
+        where now.value::bigint > coalesce((before ->> now.key)::bigint, 0) and now.key <> 'newest'
+          and (now.key <> 'pg_catalog.pg_attribute'::regclass::oid::text or exists (
+            select from pg_catalog.pg_attribute a
+            where a.attrelid::bigint <= coalesce((before ->> 'newest')::bigint, 4294967295)
+              and age(a.xmin) <= age(pg_current_xact_id()::xid)))
         union
         select c.oid::text from pg_catalog.pg_class c
         where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relfilenode <> c.oid
