@@ -157,11 +157,17 @@ def not_kept(
         (old, now)
         for old in before
         if (now := there.get(old.key)) is None
-        or (
-            any(now.get(n) != wanted.get(old.key, old).get(n) for n in now.differing(old))
-            and not (old.kind == "enum" and set(old.listed("labels")) < set(now.listed("labels")))
-        )
+        or not all(_is_kept(n, old, now, wanted.get(old.key, old)) for n in now.differing(old))
     ]
+
+
+def _is_kept(name: str, before: Fact, after: Fact, desired: Fact) -> bool:
+    """Whether an attribute has the declared shape, or its list has only got what is declared."""
+    if (before.kind, name) not in LISTS:
+        return after.get(name) == desired.get(name)
+    old, new, wanted = (set(fact.listed(name)) for fact in (before, after, desired))
+    options = [{one.partition("=")[0] for one in some} for some in (old, new)]
+    return options[0] <= options[1] and wanted <= new <= old | wanted
 
 
 def rows_lost(before: Rows, after: Rows) -> list[str]:
