@@ -57,6 +57,8 @@ def read_in_temporary_database(
     finally:
         wire.roll_back(conn)
         wire.ask(conn, f"drop database if exists {identifier(name)} with (force)")
+        # A server goes on to make the database of a run that was killed meanwhile.
+        _sweep(conn)
 
 
 def _name(conn: Connection) -> str:
