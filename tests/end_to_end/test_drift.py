@@ -157,6 +157,8 @@ def not_kept(
     return [
         (old, now)
         for old in before
+        # A partition's column changes with its parent's, also where nobody declares it.
+        if not (old.kind == "column" and old.get("inherited"))
         if (now := there.get(old.key)) is None
         or not all(_is_kept(n, old, now, wanted.get(old.key, old)) for n in now.differing(old))
     ]
