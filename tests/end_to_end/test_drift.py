@@ -32,6 +32,7 @@ NAME_TAKEN = frozenset(("42P07", "42710"))
 MAY_BE_MORE = frozenset(
     ("default", "not null", "row security", "forced row security", "replica identity", "grantable")
 )
+HALF_BUILT = frozenset(("invalid", "attached"))
 LISTS = frozenset((("table", "options"), ("enum", "labels")))
 
 
@@ -166,6 +167,8 @@ def not_kept(
 
 def _is_kept(name: str, before: Fact, after: Fact, desired: Fact) -> bool:
     """Whether an attribute has the declared shape, or its list has only got what is declared."""
+    if name in HALF_BUILT:
+        return not after.get(name)
     if (before.kind, name) not in LISTS:
         return after.get(name) == desired.get(name)
     old, new, wanted = (set(fact.listed(name)) for fact in (before, after, desired))
