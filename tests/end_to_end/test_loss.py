@@ -274,3 +274,19 @@ def test_a_step_that_switches_its_role_is_watched_too(
 
     assert code == 84
     assert database.rows(EVERYTHING) == before
+
+
+def test_a_view_without_rows_has_none_to_lose(
+    database: Database, folder: Callable[..., Path]
+) -> None:
+    """A materialized view is filled for the first time; nothing can be counted before."""
+    files = {
+        "migrations/1_view.sql": "create materialized view v as select 1 as n with no data;",
+        "migrations/2_fill.sql": "refresh materialized view v;",
+    }
+
+    run_job(
+        environ={"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files))}, check=0
+    )
+
+    assert database.rows("select n from v") == [(1,)]

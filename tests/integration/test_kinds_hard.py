@@ -368,6 +368,19 @@ def test_an_interrupted_build_on_partitions_is_taken_up_again(make_database: Mak
         assert live.value(f"{built}pg_partition_tree('p'))") == 5
 
 
+def test_the_shell_of_an_index_is_filled_where_no_rows_are(make_database: Make) -> None:
+    """An index over partitions cannot be dropped concurrently, so it is completed there, too."""
+    base = """create table t (id integer) partition by range (id);
+        create table t_1 partition of t for values from (0) to (10);"""
+    desired, live = make_database(), make_database()
+    desired.execute(f"{base} create index t_id on t (id)")
+    live.execute(f"{base} create index t_id on only t (id)")
+
+    apply(live, differ(facts(desired), live))
+
+    assert facts(live) == facts(desired)
+
+
 def test_a_proof_that_nobody_wants_any_more_is_cleared_away(make_database: Make) -> None:
     """The helper of a NOT NULL whose rows stood in the way goes when the file gives it up."""
     strict, lax, live = make_database(), make_database(), make_database()

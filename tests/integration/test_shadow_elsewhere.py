@@ -1,5 +1,6 @@
 """Where the schemas cannot be swapped, the desired state is read in another database."""
 
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -110,13 +111,17 @@ def test_many_tables_need_no_large_lock_table(database: Database) -> None:
 
 
 def test_what_a_killed_run_left_is_dropped(database: Database, guest_url: str) -> None:
-    """Only old databases of that name which nobody uses."""
+    """Only databases of that name which nobody uses: old ones, and those whose maker is gone."""
     with psycopg.connect(guest_url, autocommit=True) as conn:
-        conn.execute("create database predeploy_shadow_00000001_0a0b0c0d")
+        now, pid = int(time.time()), conn.info.backend_pid
+        conn.execute(f"create database predeploy_shadow_00000001_{pid:08x}_0a0b0c0d")
+        conn.execute(f"create database predeploy_shadow_{now:08x}_7fffffff_0a0b0c0d")
+        conn.execute(f"create database predeploy_shadow_{now:08x}_{pid:08x}_0a0b0c0d")
 
-    read(guest_url, "create table t ()")
+        read(guest_url, "create table t ()")
 
-    assert database.value(LEFT) == 0
+        assert database.value(LEFT) == 1
+        conn.execute(f"drop database predeploy_shadow_{now:08x}_{pid:08x}_0a0b0c0d")
 
 
 def test_a_scratch_database_is_left_as_it_was(

@@ -50,7 +50,7 @@ def read_in_temporary_database(
     database behind for the next one to drop.
     """
     _sweep(conn)
-    name = f"{NAME_BEGINS}{int(time.time()):08x}_{secrets.token_hex(4)}"
+    name = _name(conn)
     wire.ask(conn, _create_sql(conn, name))
     try:
         parameters = {**dict(endpoint.parameters), "dbname": name}
@@ -60,16 +60,31 @@ def read_in_temporary_database(
     finally:
         wire.roll_back(conn)
         wire.ask(conn, f"drop database if exists {identifier(name)} with (force)")
+        # A server goes on to make the database of a run that was killed meanwhile.
+        _sweep(conn)
+
+
+def _name(conn: Connection) -> str:
+    """Return a name that tells when it was made, and by which backend: that will drop it."""
+    ((pid,),) = wire.ask(conn, "select pg_catalog.pg_backend_pid()")
+    return f"{NAME_BEGINS}{int(time.time()):08x}_{int(pid or 0):08x}_{secrets.token_hex(4)}"
 
 
 def _sweep(conn: Connection) -> None:
-    """Drop what runs that were killed have left: ours, old, and used by nobody."""
+    """Drop what runs that were killed have left: ours, used by nobody, and its maker gone.
+
+    Or old, since another backend may bear the maker's number by now.
+    """
+    begins = len(NAME_BEGINS)
     rows = wire.ask(
         conn,
         f"""select d.datname from pg_catalog.pg_database d
-            where d.datname ~ '^{NAME_BEGINS}[0-9a-f]{{8}}_[0-9a-f]{{8}}$'
-              and ('x' || substr(d.datname, {len(NAME_BEGINS) + 1}, 8))::bit(32)::bigint
-                  < extract(epoch from now()) - {_ORPHAN_AFTER_S}
+            where d.datname ~ '^{NAME_BEGINS}[0-9a-f]{{8}}_[0-9a-f]{{8}}_[0-9a-f]{{8}}$'
+              and (('x' || substr(d.datname, {begins + 1}, 8))::bit(32)::bigint
+                   < extract(epoch from now()) - {_ORPHAN_AFTER_S}
+                or not exists (
+                    select from pg_catalog.pg_stat_activity a
+                    where a.pid = ('x' || substr(d.datname, {begins + 10}, 8))::bit(32)::int))
               and pg_catalog.pg_has_role(d.datdba, 'usage')
               and not exists (select from pg_catalog.pg_stat_activity a where a.datid = d.oid)""",
     )

@@ -39,10 +39,11 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
 def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
     """Return the change that builds an index; of a live one only an invalid rest may be there."""
     table = sides.table_of(desired)
-    if table is not None and table.get("kind") == _PARTITIONED and not sides.is_plain(desired):
+    is_plain = live is None and sides.is_plain(desired)
+    if table is not None and table.get("kind") == _PARTITIONED and not is_plain:
         named = replace(desired, name=live.name) if live is not None else desired
         return change(desired, Phase.ONLINE, *_by_partition(named, live, table, sides))
-    if live is None and sides.is_plain(desired):
+    if is_plain:
         return change(desired, Phase.TOGETHER, create_sql(desired, desired.name))
     # What a failed build has left is cleared away by who builds, if nobody else is building it.
     name = live.name if live is not None else desired.name
