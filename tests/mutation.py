@@ -1,6 +1,6 @@
 """Breaks each line that a case guards, in a copy, and sees that the case fails.
 
-`python tests/mutation.py [WORD]` tries all of tests/cases/guards.toml, or those with WORD in a
+`python tests/mutation.py [WORD …]` tries all of tests/cases/guards.toml, or those with a WORD in a
 case's name. Its exit status is 1 when a case still passes.
 """
 
@@ -73,8 +73,8 @@ def _tried(guard: Guard, copy: Path, url: str) -> Iterator[str]:
 
 def main() -> int:
     """Try the guards; return the exit status."""
-    word = "".join(sys.argv[1:])
-    guards = tuple(g for g in read_guards() if any(word in case for case in g.cases))
+    words = sys.argv[1:] or [""]
+    guards = tuple(g for g in read_guards() if any(w in c for w in words for c in g.cases))
     shares = [guards[start::_WORKERS] for start in range(_WORKERS)]
     with ThreadPoolExecutor(_WORKERS) as pool:
         found = [case for cases in pool.map(lambda s: [*survivors(s)], shares) for case in cases]
