@@ -14,4 +14,4 @@ create view public.notes as
     select n.id, m.mood from (public.note n
         join public.note m on (((m.id = n.id) and (m.mood = 'ok'::public.mood))));
 set search_path = public;
-create table other (id integer primary key);
+create table other (id integer primary key, mood mood);
