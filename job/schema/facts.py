@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from job.schema.kind import Kind
+
 Key = tuple[str, str, str, str]
 
 FLAG = "true"
@@ -120,6 +122,7 @@ def from_json(text: str) -> frozenset[Fact]:
 # `varchar_column IN ('a', 'b')` is printed with a cast of the array; read back, and so in the
 # output of pg_dump, it becomes an array of casts. Both are the same to the server.
 _CAST_ARRAY = re.compile(r"\(ARRAY\[((?:'(?:[^']|'')*'::character varying(?:, )?)+)\]\)::text\[\]")
+_VERBATIM = (Kind.ROUTINE.value, Kind.COMMENT.value)
 _ELEMENT = re.compile(r"'(?:[^']|'')*'::character varying")
 
 
@@ -140,7 +143,10 @@ def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
             schema or "",
             relation or "",
             name or "",
-            tuple((k, _read_back(str(v))) for k, v in json.loads(attributes or "{}").items()),
+            tuple(
+                (key, str(value) if kind in _VERBATIM else _read_back(str(value)))
+                for key, value in json.loads(attributes or "{}").items()
+            ),
             int(order or 0),
         )
         for kind, schema, relation, name, attributes, order in rows

@@ -38,7 +38,8 @@ class Ground:
     """What all cases stand on: an empty database with a ledger to clone, and one to read in."""
 
     template: str
-    beside: Database
+    beside: psycopg.Connection
+    major: int
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +55,8 @@ def ground(superuser_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         conn.execute(psycopg.sql.SQL("create role {}").format(role))
     template, beside = (Database(name, url_of(superuser_url, name)) for name in names)
     prepare(environ(template, folder))
-    yield Ground(template.name, beside)
+    with beside.connect() as conn:
+        yield Ground(template.name, conn, conn.info.server_version // 10000)
     with psycopg.connect(superuser_url, autocommit=True) as conn:
         for name in names:
             conn.execute(f"drop database {name} with (force)")
@@ -69,8 +71,7 @@ def test_a_case(
     folder: Callable[[Mapping[str, str]], Path],
 ) -> None:
     """What lacks is added and the rest is said; no row is lost, and a second run is settled."""
-    major = _major(ground.beside)
-    _skip_unless_for(case, major)
+    _skip_unless_for(case, ground.major)
     live = make_database(ground.template)
     live.execute(_text(case / "beside.sql") + _text(case / "current.sql"))
     files = _schema_files(case)
@@ -85,7 +86,7 @@ def test_a_case(
     is_declared = report.exit_code is not ExitCode.BAD_SOURCES
     desired = _alone(case, ground.beside, schemas) if is_declared else frozenset()
     left = _left(desired, _facts(live, schemas))
-    _expect(case, major, _told(planned["pending"], report, left))
+    _expect(case, ground.major, _told(planned["pending"], report, left))
     if report.exit_code == 0:
         assert run_here(settings).outcome is Outcome.SETTLED
 
@@ -100,7 +101,8 @@ def _expect(case: Path, major: int, told: str) -> None:
     path = known[until] if until else case / "expected.txt"
     if os.environ.get("UPDATE_CASES") and told != _text(path):
         is_own = not path.exists() or major in (until, _NEWEST)
-        (path if is_own else case / f"expected-{major}.txt").write_text(told)
+        path = path if is_own else case / f"expected-{major}.txt"
+        path.write_text(told)
     assert told == _text(path)
 
 
@@ -149,12 +151,12 @@ def _kept(before: object, after: object) -> object:
     return after
 
 
-def _alone(case: Path, beside: Database, schemas: tuple[str, ...]) -> frozenset[Fact]:
+def _alone(case: Path, beside: psycopg.Connection, schemas: tuple[str, ...]) -> frozenset[Fact]:
     """Load what is declared as psql would, into a database of its own, and read it."""
     text = _PSQL_LINE.sub("", _CONCURRENTLY.sub("", _text(case / "desired.sql")))
-    with beside.connect() as conn, conn.transaction(force_rollback=True):
-        conn.execute(_text(case / "beside.sql") + text)
-        return read(conn, schemas)
+    with beside.transaction(force_rollback=True):
+        beside.execute(_text(case / "beside.sql") + text)
+        return read(beside, schemas)
 
 
 def _facts(database: Database, schemas: tuple[str, ...]) -> frozenset[Fact]:
@@ -173,10 +175,6 @@ def _skip_unless_for(case: Path, major: int) -> None:
     first, _, last = (_text(case / "versions").strip() or "-").partition("-")
     if not int(first or 0) <= major <= int(last or 99):
         pytest.skip(f"a case for PostgreSQL {first}-{last}")
-
-
-def _major(database: Database) -> int:
-    return int(str(database.value("show server_version_num"))) // 10000
 
 
 def _text(path: Path) -> str:

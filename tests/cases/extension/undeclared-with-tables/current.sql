@@ -1,4 +1,2 @@
-create extension pg_stat_statements;
-create extension citext;
-create table note (id integer primary key);
-insert into note values (1);
+create table note (id integer primary key, email citext);
+insert into note values (1, 'a@b.example');

@@ -1,1 +1,1 @@
-create table note (id integer primary key, body text);
+create table note (id integer primary key, email citext, body text);

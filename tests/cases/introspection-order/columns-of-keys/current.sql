@@ -1,4 +1,4 @@
-create table t (c integer not null, a integer not null, b integer not null, d integer, x integer);
+create table t (x integer, c integer not null, a integer not null, b integer not null, d integer);
 alter table t drop column x;
 alter table t add primary key (b, c, a), add unique (d, a), add unique (a, d);
 create table u (b integer, a integer, c integer, foreign key (b, c, a) references t (b, c, a));

@@ -13,3 +13,5 @@ create index note_touch on public.note using btree (mood) where (mood = 'ok'::pu
 create view public.notes as
     select n.id, m.mood from (public.note n
         join public.note m on (((m.id = n.id) and (m.mood = 'ok'::public.mood))));
+set search_path = public;
+create table other (id integer primary key, mood mood);

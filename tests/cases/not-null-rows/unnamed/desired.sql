@@ -1,1 +1,4 @@
-create table note (id integer not null, body text not null, more text constraint named not null);
+create table note (
+    id integer not null, body text not null, more text constraint named not null,
+    other text constraint other_there not null no inherit
+);
