@@ -129,7 +129,8 @@ def _clear(conn: Connection, build: IndexBuild, budget: Deadline, drop_wait: str
     while (left := invalid_index(conn, build)) is not None:
         if not is_being_built(conn, build):
             log.warning(f"the index {left} is invalid, left by a build that failed; dropping it")
-            _drop_invalid(conn, build, drop_wait)
+            if _drop_invalid(conn, build, drop_wait) is None:
+                return True
         if budget.left_s <= 0:
             return False
         time.sleep(min(_POLL_S, budget.left_s))

@@ -45,11 +45,11 @@ def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
         return change(desired, Phase.ONLINE, *_by_partition(named, live, table, sides))
     if is_plain:
         return change(desired, Phase.TOGETHER, create_sql(desired, desired.name))
-    # What a failed build has left is cleared away by who builds, if nobody else is building it.
-    name = live.name if live is not None else desired.name
-    create = create_sql(desired, name, "CONCURRENTLY ")
     if live is None:
-        return change(desired, Phase.ONLINE, create)
+        return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
+    # What a failed build has left is cleared away by who builds, if nobody else is building it; it
+    # may have become valid by then, since what writes a table anew builds its indexes, too.
+    create = create_sql(desired, live.name, "CONCURRENTLY IF NOT EXISTS ")
     return change(desired, Phase.ONLINE, create, *_commented(live, sides))
 
 
