@@ -47,13 +47,9 @@ class Report:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What all layers found, what stops the run first; what several tell, once."""
+        """What all layers found, what stops the run first."""
         found = (finding for layer in self.layers for finding in layer.findings)
-        by_weight = sorted(found, key=lambda f: ("error", "warn", "info").index(f.level))
-        told: dict[tuple[str, str], Finding] = {}
-        for finding in by_weight:
-            told.setdefault((finding.code, finding.message), finding)
-        return tuple(told.values())
+        return tuple(sorted(found, key=lambda f: ("error", "warn", "info").index(f.level)))
 
     @property
     def applied(self) -> int:
