@@ -62,7 +62,8 @@ def rich(superuser_url: str, sql: Path) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def desired(rich: Database) -> frozenset[Fact]:
     # Not the file's: they come with the schema public of every database.
-    given = {"comment public.schema", "grant public.USAGE on schema to PUBLIC"}
+    given = {f"grant public.{right} on schema to PUBLIC" for right in ("USAGE", "CREATE")}
+    given.add("comment public.schema")
     return frozenset(f for f in facts(rich) if f.label not in given)
 
 
