@@ -52,7 +52,7 @@ def accept(conn: Connection, schema: str, drifts: Iterable[Drift]) -> None:
     meta = f"{identifier(schema)}.meta"
     rows = [(_ADOPTED + drift.object, drift.live) for drift in drifts]
     values = ", ".join(f"({literal(key)}, {literal(value)})" for key, value in rows)
-    accepted = f"insert into {meta} values {values}; " if rows else ""
+    accepted = f"insert into {meta} values {values} on conflict do nothing; " if rows else ""
     wire.ask(conn, f"begin; {accepted}insert into {meta} values ('synced', 'true'); commit")
 
 
