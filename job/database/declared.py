@@ -69,8 +69,8 @@ def _recall(conn: Connection, ledger_schema: str, sources: Sources) -> SchemaVie
 
 def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Deadline) -> SchemaView:
     # Both bring the parser, which most runs do without.
-    from job.database.shadow import Elsewhere, Limits, read_shadow  # noqa: PLC0415
-    from job.statements.desired import read_desired  # noqa: PLC0415
+    from job.database.shadow import Elsewhere, Limits, read_shadow  # noqa: PLC0415 - as above
+    from job.statements.desired import read_desired  # noqa: PLC0415 - as above
 
     files = [(script.path, script.text) for script in sources.schema]
     desired = read_desired(files, settings.ledger_schema)

@@ -43,7 +43,7 @@ def plan_trigger(
 def plan_rule(
     desired: Fact,
     live: Fact | None,  # noqa: ARG001 - every kind is asked the same way
-    sides: Sides,  # noqa: ARG001
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create or replace it."""
     statement = desired.get("definition").rstrip(";")
