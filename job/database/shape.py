@@ -48,7 +48,7 @@ _SHAPES = {
                concat_ws(' ', case when x.indisunique then 'unique' end, 'on',
                          concat_ws('.', n.nspname, c.relname),
                          substring(pg_catalog.pg_get_indexdef(i.oid) from ' (USING .*)'),
-                         case when not x.indisvalid then 'INVALID' end)
+                         case when not x.indisvalid and i.relkind = 'i' then 'INVALID' end)
         from pg_catalog.pg_index x
         join pg_catalog.pg_class i on i.oid = x.indexrelid
         join pg_catalog.pg_class c on c.oid = x.indrelid

@@ -74,6 +74,11 @@ PROVED = {
         "create table t (a int, constraint k check (a > 0))",
         'alter table t add constraint k check ("t"."a" > 0)',
     ),
+    "an index whose partitions are yet to be attached": (
+        """create table t (a int) partition by range (a);
+        create table t_1 partition of t for values from (1) to (9); create index i on only t (a)""",
+        "create index i on only t (a)",
+    ),
     "an index that names its table": (
         "create table t (a text); create index i on t (lower(a)) where a > ''",
         "create index i on t (lower(t.a)) where public.t.a > ''",

@@ -50,6 +50,33 @@ def found(report: dict, code: str) -> list[str]:
     return [f["message"] for f in report.get("findings", []) if f["code"] == code]
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        "create index by_id on only p (id)",
+        "create index by_id on only p (id); create index on p_1 (id)",
+        """create index by_id on only p (id); create index i on p_1 (id);
+        alter index by_id attach partition i""",
+    ],
+)
+def test_an_index_of_partitions_that_a_crash_left_is_finished(
+    database: Database, run: Run, left: str
+) -> None:
+    """Whatever is there of it by then: the empty index, a partition's own, one attached."""
+    partitions = """create table p (id integer) partition by range (id);
+        create table p_1 partition of p for values from (1) to (9);
+        create table p_2 partition of p for values from (9) to (20);"""
+    database.execute(f"{partitions} insert into p values (1), (10); {left}")
+
+    code, report = run(f"{partitions} create index by_id on p (id);")
+
+    assert code == 0, report
+    assert database.value("select bool_and(indisvalid) from pg_index")
+    assert (
+        database.value("select count(*) from pg_inherits where inhparent = 'by_id'::regclass") == 2
+    )
+
+
 REMOVED = """
 drop table purchases;
 drop table shares;
