@@ -12,7 +12,7 @@ demo: $(STAMP)
 # TEST_POSTGRES_BIN=/usr/lib/postgresql/15/bin runs it on another server; PYTEST_ARGS narrows it.
 # One process a core, each with a server of its own.
 test: $(STAMP)
-	$(BIN)/python -m pytest -q --numprocesses=auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q --numprocesses=auto --dist=loadgroup $(PYTEST_ARGS)
 
 # The long forms: make drift N=500 FROM=1000, make kill N=50.
 drift: $(STAMP)
