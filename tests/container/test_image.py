@@ -16,8 +16,6 @@ PYTHON = (
     *("/opt/predeploy/bin/python3", "-IS", "-c"),
 )
 TABLES = "select count(*) from pg_tables where schemaname = 'public'"
-# Set by the job itself; root may read what a test's folder holds, uid 65532 must be let.
-READABLE = 0o755
 
 
 @pytest.fixture(params=TARGETS)
@@ -31,9 +29,6 @@ def mounted(root: Path, files: dict[str, str]) -> Sequence[str]:
     for path, text in files.items():
         (sql / path).parent.mkdir(parents=True, exist_ok=True)
         (sql / path).write_text(text)
-    for folder in (*root.parents, root, sql, *sql.rglob("*")):
-        if folder.is_dir() and folder.is_relative_to(root.parents[1]):
-            folder.chmod(READABLE)
     return ("--volume", f"{sql}:/sql:ro")
 
 

@@ -1,0 +1,2 @@
+create table greeting (words text primary key);
+insert into greeting values ('hello from a database that is ready');
