@@ -190,12 +190,16 @@ def last_runs(conn: Connection, schema: str, limit: int = 5) -> tuple[Run, ...]:
 
 def _create(conn: Connection, schema: str, about: Mapping[str, str]) -> None:
     name = identifier(schema)
+    # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
+    found = wire.ask(conn, f"select pg_catalog.to_regnamespace({literal(name)})::text")
+    is_there = found != [(None,)]
+    create_schema = "" if is_there else f"create schema {name};"
     remembered = "".join(f", ({literal(k)}, {literal(v)})" for k, v in about.items())
     born = "('born', pg_catalog.pg_current_xact_id()::text)"
     answer = wire.send(
         conn,
         f"""begin; {settings_sql({"lock_timeout": "10s"})};
-        create schema if not exists {name};
+        {create_schema}
         create table {name}.meta (key text primary key, value text not null);
         insert into {name}.meta values ('version', '{VERSION}'), {born}{remembered};
         create table {name}.migration (
@@ -244,9 +248,11 @@ def _create(conn: Connection, schema: str, about: Mapping[str, str]) -> None:
         return
     wire.roll_back(conn)
     if answer.error.sqlstate == "42501":
+        what = f"tables in schema {schema}" if is_there else f"the schema {schema} for the ledger"
+        where = f"schema {name}" if is_there else f"database {identifier(conn.info.dbname)}"
         raise DatabaseRefusedError(
-            f"not allowed to create the schema {schema} for the ledger; "
-            f"grant create on database {identifier(conn.info.dbname)} "
+            f"not allowed to create {what}; "
+            f"grant {'usage, ' if is_there else ''}create on {where} "
             f"to {identifier(conn.info.user)}",
             exit_code=ExitCode.DENIED,
         )
