@@ -1,11 +1,12 @@
 """The image, built and run as its users do, with every hardening flag."""
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from conftest import Database
+from conftest import ROOT, Database
 from containers import HARDENED, PASSWORD, Engine, Host, Job, report_of
 from production import until
 
@@ -190,3 +191,17 @@ def tree_of(engine: Engine, image: str) -> str:
     done = engine.docker("run", "--rm", "--entrypoint", "/bin/sh", image, "-c", script)
     assert "opt/predeploy/bin/predeploy" in done.stdout
     return done.stdout
+
+
+def test_the_readmes_commands_work(engine: Engine, slim: str, database: Database) -> None:
+    """Verbatim in a shell, on the shipped folder and a server on this host."""
+    readme = (ROOT / "README.md").read_text()
+    (block,) = re.findall(r"```sh\n(docker build.*?)```", readme, re.DOTALL)
+    build, run = block.splitlines()
+    assert (build, slim) == ("docker build --tag predeploy .", "predeploy")
+    environ = {**engine.environ, "DATABASE_URL": database.url}
+
+    done = Engine(environ, "/bin/sh").docker("-c", run)
+
+    assert report_of(done)["outcome"] == "ok"
+    assert database.value(TABLES) == 42
