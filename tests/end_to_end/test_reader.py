@@ -152,6 +152,17 @@ def test_granted_before_the_first_run_it_waits_for_that(shop: Database, roles: R
     assert waiting.returncode == 0, told
 
 
+def test_schemas_of_others_are_none_of_their_business(shop: Database, roles: Roles) -> None:
+    """Tables in a schema that neither role may use: the first run adopts, and nobody is denied."""
+    shop.execute("create schema others; create table others.secret (id int)")
+    roles.grant(shop, LEDGER)
+
+    before = roles.verify(shop)
+    done = run_job("run", environ=roles.environ(shop, roles.owner) | ADMIN)
+
+    assert (before.returncode, done.returncode) == (82, 0), before.stdout + done.stdout
+
+
 def test_schema_sql_is_verified_as_it_was_last_read(
     shop: Database, roles: Roles, folder: Folder
 ) -> None:
