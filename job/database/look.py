@@ -161,7 +161,10 @@ def _survey(conn: Connection, ledger_schema: str) -> tuple[bool, bool]:
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema$)'
               and n.nspname <> {literal(ledger_schema)}
-              and pg_catalog.to_regclass(format('%I.migration', n.nspname)) is null
+              -- Not by to_regclass, which asks for USAGE on schemas that are none of our business.
+              and not exists (
+                select from pg_catalog.pg_class l
+                where l.relnamespace = n.oid and l.relname = 'migration')
               and not exists (
                 select from pg_catalog.pg_depend d
                 where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
