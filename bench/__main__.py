@@ -4,12 +4,14 @@ import argparse
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bench import fresh, scale, settled, stall
-from bench.harness import Benchmark, Ground, Size, ground
+from bench.harness import Benchmark, Ground, ground
 
 BENCHMARKS = {
-    "stall": stall.BENCHMARK,
+    "stall": stall.SHORT,
+    "held": stall.HELD,
     "scale": scale.BENCHMARK,
     "settled": settled.BENCHMARK,
     "fresh": fresh.BENCHMARK,
@@ -26,8 +28,8 @@ def main() -> None:
 
 
 def _report(here: Ground, benchmark: Benchmark, asked: argparse.Namespace) -> Iterator[str]:
-    least = benchmark.small if asked.small else benchmark.usual
-    size = Size(asked.rounds or least.rounds, tuple(asked.counts) or least.counts)
+    size = benchmark.small if asked.small else benchmark.usual
+    size = replace(size, rounds=asked.rounds or size.rounds, counts=asked.counts or size.counts)
     yield f"## {benchmark.title}"
     yield f"{_machine(here)}; rounds: {size.rounds}."
     for table in benchmark.measure(here, size):

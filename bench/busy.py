@@ -1,6 +1,8 @@
 """Ten tables in use, what a release adds to them, and what their readers and writers do."""
 
+import itertools
 import random
+import time
 
 import psycopg
 
@@ -59,6 +61,24 @@ def sessions(rows: int) -> dict[str, Action]:
     """Return a reader and a writer for every table."""
     readers = {f"r{n}": reader(n, rows) for n in TABLES}
     return readers | {f"w{n}": writer(n, rows) for n in TABLES}
+
+
+def loiterers(count: int, seconds: float) -> dict[str, Action]:
+    """Return sessions that hold a transaction open so long, each on one table after another."""
+    return {f"held{number}": loiterer(number, seconds) for number in range(count)}
+
+
+def loiterer(number: int, seconds: float) -> Action:
+    """Return what reads and writes a table, stays in its transaction, and takes all back."""
+    tables = itertools.cycle(random.Random(number).sample(TABLES, len(TABLES)))  # noqa: S311 - order
+
+    def go(conn: psycopg.Connection) -> None:
+        n = next(tables)
+        with conn.transaction(force_rollback=True):
+            conn.execute(f"insert into w{n} (id, a, c) values ({-1 - number}, 1, 1)".encode())
+            time.sleep(seconds)
+
+    return go
 
 
 def reader(n: int, rows: int) -> Action:

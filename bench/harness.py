@@ -35,10 +35,14 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: rounds of it, and what else a benchmark counts (rows, or tables)."""
+    """How much is measured: rounds of it, and what else a benchmark counts (rows, or tables).
+
+    For `held_s` at a time, sessions of the app stay in a transaction; 0: none does.
+    """
 
     rounds: int
     counts: tuple[int, ...] = ()
+    held_s: float = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,20 @@
 
 Ten tables get 20 indexes, 10 foreign keys, 5 NOT NULLs and 20 columns, with a reader and a writer
 on each: by predeploy, by nobody for as long, and by psql with the plain statements. A reader's time
-is that of its query, a writer's that of its transaction.
+is that of its query, a writer's that of its transaction. In HELD, two more sessions hold their
+transactions open for seconds, which DDL has to wait for, and others behind it.
 """
 
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench.busy import BASE, PLAIN, WANTED, rows_sql, sessions
+from bench.busy import BASE, PLAIN, WANTED, loiterers, rows_sql, sessions
 from bench.harness import Benchmark, Database, Ground, Size, predeploy, psql
 from bench.table import Table, milliseconds
-from bench.traffic import Traffic, traffic
+from bench.traffic import Action, Traffic, traffic
 
 _HEADER = (
     "", "took, s", "done", "p50, ms", "p99, ms", "longest, ms", "longest, ratio",
@@ -22,6 +23,7 @@ _HEADER = (
 )  # fmt: skip
 _WHO = {"r": "readers", "w": "writers"}
 _HUNDREDTHS = 100
+_LOITERERS = 2
 
 Change = Callable[[Database], float]
 Way = tuple[str, float, Traffic]
@@ -30,23 +32,28 @@ Way = tuple[str, float, Traffic]
 def measure(ground: Ground, size: Size) -> Iterator[Table]:
     """Print one table a count of rows and round; the ratio is to the control of that round."""
     for rows in size.counts:
+        app = sessions(rows) | (loiterers(_LOITERERS, size.held_s) if size.held_s else {})
         before = ground.folder({"schema.sql": BASE})
         with ground.database() as template:
             predeploy(template, before)
             template.execute(rows_sql(rows))
             for number in range(1, size.rounds + 1):
-                ways = tuple(_one_round(ground, template, rows))
-                title = f"10 tables of {rows:,} rows, round {number} of {size.rounds}"
+                ways = tuple(_one_round(ground, template, app))
+                title = f"10 tables of {rows:,} rows{_also(size)}, round {number} of {size.rounds}"
                 yield Table(title, _HEADER, tuple(_rows(ways)))
 
 
-def _one_round(ground: Ground, template: Database, rows: int) -> Iterator[Way]:
+def _also(size: Size) -> str:
+    return f", {_LOITERERS} transactions open for {size.held_s} s each" if size.held_s else ""
+
+
+def _one_round(ground: Ground, template: Database, app: Mapping[str, Action]) -> Iterator[Way]:
     after = ground.folder({"schema.sql": WANTED})
     plain = ground.folder({"plain.sql": PLAIN}) / "plain.sql"
 
     def run(name: str, change: Change) -> Way:
         with ground.database(template) as database:
-            with traffic(database.url, sessions(rows)) as seen:
+            with traffic(database.url, app) as seen:
                 seconds = change(database)
             return name, seconds, seen
 
@@ -89,10 +96,17 @@ def _took(seen: Traffic, initial: str) -> list[float]:
     return [s for name, each in seen.took_s.items() if name.startswith(initial) for s in each]
 
 
-BENCHMARK = Benchmark(
+SHORT = Benchmark(
     "Who stands still while tables in use are changed",
     "rows in each table",
     Size(rounds=1, counts=(1_000_000,)),
     Size(rounds=1, counts=(1_000,)),
+    measure,
+)
+HELD = Benchmark(
+    "The same beside sessions that hold transactions open",
+    "rows in each table",
+    Size(rounds=1, counts=(100_000,), held_s=5),
+    Size(rounds=1, counts=(1_000,), held_s=0.02),
     measure,
 )
