@@ -4,7 +4,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.harness import SHIPPED, Benchmark, Ground, Size, in_turn, predeploy, psql
+from bench.harness import (
+    SHIPPED,
+    Benchmark,
+    Ground,
+    Size,
+    bare_command,
+    in_turn,
+    job_environ,
+    predeploy,
+    psql,
+    timed,
+)
 from bench.table import Table, compared
 
 _ADMIN = {"ADMIN_USERNAME": "admin", "ADMIN_EMAIL": "admin@example.com"}
@@ -24,6 +35,8 @@ def _one_round(ground: Ground, alone: Path) -> Iterator[tuple[str, float]]:
     files = sorted((SHIPPED / "migrations").iterdir())
     with ground.database() as database:
         yield "psql, one session", psql(database, *files)
+        bare = timed(bare_command(), job_environ(database, alone))
+        yield "import psycopg, structlog; connect", bare
     ways = {
         "predeploy, migrations/ alone": (alone, {}),
         "predeploy, all layers, the admin by a hash": (SHIPPED, _BY_HASH),

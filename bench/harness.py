@@ -27,6 +27,7 @@ _MEASURE_RSS = (
     "file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]); "
     "_, status, used = os.wait4(pid, 0); print(used.ru_maxrss); sys.exit(bool(status))"
 )
+_BARE = "import os, psycopg, structlog; psycopg.connect(os.environ['DATABASE_URL'])"
 
 
 class BenchError(Exception):
@@ -130,6 +131,11 @@ def predeploy(database: Database, folder: Path, **settings: str) -> float:
 def job_command() -> list[str]:
     """Return the command that runs the job with this interpreter."""
     return [sys.executable, "-m", "job", "run"]
+
+
+def bare_command() -> list[str]:
+    """Return what no job in Python can do without: this interpreter, our imports, a connection."""
+    return [sys.executable, "-c", _BARE]
 
 
 def job_environ(database: Database, folder: Path, **settings: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """A run that finds nothing to do, beside an interpreter that imports, connects, and ends."""
 
 import statistics
-import sys
 from collections.abc import Iterator
 
 from bench.harness import (
@@ -10,6 +9,7 @@ from bench.harness import (
     Database,
     Ground,
     Size,
+    bare_command,
     in_turn,
     job_command,
     job_environ,
@@ -18,8 +18,6 @@ from bench.harness import (
     timed,
 )
 from bench.table import Table, compared
-
-_BARE = "import os, psycopg, structlog; psycopg.connect(os.environ['DATABASE_URL'])"
 
 
 def measure(ground: Ground, size: Size) -> Iterator[Table]:
@@ -33,7 +31,7 @@ def measure(ground: Ground, size: Size) -> Iterator[Table]:
 
 def _commands() -> dict[str, list[str]]:
     return {
-        "import psycopg, structlog; connect": [sys.executable, "-c", _BARE],
+        "import psycopg, structlog; connect": bare_command(),
         "predeploy run, settled": job_command(),
     }
 
