@@ -123,9 +123,10 @@ def in_turn(
     return samples
 
 
-def predeploy(database: Database, folder: Path, **settings: str) -> float:
-    """Run the job as a process; return its seconds."""
-    return timed(job_command(), job_environ(database, folder, **settings))
+def predeploy(database: Database, folder: Path, *, outcome: str = "ok", **settings: str) -> float:
+    """Run the job as a process; return its seconds. Raises BenchError unless it ends like that."""
+    environ = job_environ(database, folder, **settings)
+    return timed(job_command(), environ, said=f'"outcome":"{outcome}"')
 
 
 def job_command() -> list[str]:
@@ -151,11 +152,17 @@ def psql(database: Database, *files: Path, options: Sequence[str] = ()) -> float
     return timed([*command, "-d", database.url, *named], _kept())
 
 
-def timed(command: Sequence[str], environ: Mapping[str, str]) -> float:
-    """Run a process to its end; return its seconds. Raises BenchError when it fails."""
+def timed(command: Sequence[str], environ: Mapping[str, str], *, said: str = "") -> float:
+    """Run a process to its end; return its seconds.
+
+    Raises BenchError when it fails, or has not said what it must.
+    """
     started = time.perf_counter()
-    _finished(command, environ)
-    return time.perf_counter() - started
+    stdout = _finished(command, environ)
+    seconds = time.perf_counter() - started
+    if said not in stdout:
+        raise BenchError(f"{said} is missing in: {stdout[-2000:]}")
+    return seconds
 
 
 def max_rss_mb(command: Sequence[str], environ: Mapping[str, str]) -> float:

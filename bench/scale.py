@@ -27,7 +27,7 @@ def _one_round(ground: Ground, folder: Path) -> Iterator[tuple[str, float]]:
         yield "psql -f schema.sql, on an empty database", psql(database, folder / "schema.sql")
     with ground.database() as database:
         yield "predeploy run, on an empty database", predeploy(database, folder)
-        yield "predeploy run, settled", predeploy(database, folder)
+        yield "predeploy run, settled", predeploy(database, folder, outcome="settled")
         database.execute(_UNSETTLE)
         yield "predeploy run, unchanged but not settled", predeploy(database, folder)
         yield "the fingerprint alone", _fingerprint(database)
