@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test tools drift kill lint format clean
+.PHONY: demo test tools drift kill bench lint format clean
 
 demo: $(STAMP)
 	$(BIN)/predeploy demo
@@ -29,6 +29,11 @@ drift: $(STAMP)
 kill: $(STAMP)
 	KILLS=$(or $(N),50) KILL_FROM=$(or $(FROM),0) $(BIN)/python -m pytest -q --timeout=0 \
 		tests/end_to_end/test_kill.py $(PYTEST_ARGS)
+
+# make bench BENCH=stall N=1000000 (rows), BENCH=scale N=42,1000 (tables), ROUNDS=5, SIZE=small.
+bench: $(STAMP)
+	$(BIN)/python -m bench $(BENCH) $(if $(N),--counts $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(SIZE),--$(SIZE))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -159,6 +159,8 @@ class Step:
     With a `fingerprint` it was planned for a catalog that had that one, and runs on no other.
     `offenders` is a query of the rows that stand in its way when they violate a constraint: then
     only the later steps of its `chain` are left out, and the others run.
+    With `is_brief` it writes the catalog alone, so that all of its time is waiting. One lock
+    timeout then bounds each statement: who queues at its first lock waits for the others, too.
     """
 
     path: str
@@ -175,6 +177,7 @@ class Step:
     fingerprint: str = ""
     offenders: str = ""
     chain: str = ""
+    is_brief: bool = False
 
     @property
     def label(self) -> str:

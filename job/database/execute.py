@@ -14,7 +14,7 @@ from job.database.autocommit import run_autocommit
 from job.database.blockers import Watch
 from job.database.bound import run_bound
 from job.database.connection import require_alive
-from job.database.failure import is_lock_failure
+from job.database.failure import has_lacked_locks
 from job.database.place import Workplace
 from job.database.script import run_script
 from job.exit_codes import ExitCode
@@ -83,7 +83,7 @@ def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
     outcome: StepResult | Failure | None = retrying(_try_step, place, step, failed, watch)
-    if isinstance(outcome, Failure) and is_lock_failure(outcome):
+    if isinstance(outcome, Failure) and has_lacked_locks(step, outcome):
         return watch.explain(outcome)
     return outcome
 
@@ -94,7 +94,7 @@ def _may_pass_again(step: Step, outcome: StepResult | Failure | None) -> bool:
     A failed index build leaves none, because they are dropped.
     """
     is_clean = step.mode is not Mode.AUTOCOMMIT or step.statements[0].node == "index_stmt"
-    return is_clean and isinstance(outcome, Failure) and is_lock_failure(outcome)
+    return is_clean and isinstance(outcome, Failure) and has_lacked_locks(step, outcome)
 
 
 def _try_step(

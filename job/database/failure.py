@@ -12,6 +12,7 @@ from job.secret import Secret, redact
 _T = TypeVar("_T")
 
 _VIOLATION = "23"  # integrity_constraint_violation
+_CANCELLED = "57014"  # query_canceled: by a timeout, or by somebody
 _COPY_LINE = re.compile(r"^COPY .*?, line (\d+)", re.MULTILINE)
 _LOCK_FAILURES = {
     "55P03",  # lock_not_available: our own lock_timeout
@@ -41,6 +42,12 @@ STATEMENT_SHOWN = 200
 def is_lock_failure(failure: Failure) -> bool:
     """Whether the same step may pass when it is tried again as it is."""
     return failure.sqlstate in _LOCK_FAILURES
+
+
+def has_lacked_locks(step: Step, failure: Failure) -> bool:
+    """Whether a step has failed because its locks, each or all, were not to be had in time."""
+    is_out_of_time = step.is_brief and failure.sqlstate == _CANCELLED
+    return is_out_of_time or is_lock_failure(failure)
 
 
 def exit_code_of(sqlstate: str, otherwise: ExitCode) -> ExitCode:

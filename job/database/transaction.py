@@ -54,11 +54,12 @@ def step_settings(place: Workplace, step: Step) -> str:
     """Return a step's settings: locks are waited for briefly where readers could feel it."""
     limits = place.settings
     lock_wait_s = limits.ddl_lock_timeout_s if step.holds_ddl else limits.ddl_budget_s
+    limit_s = lock_wait_s if step.is_brief else place.deadline.left_s
     return settings_sql(
         {
             "application_name": step_application(limits.ledger_schema),
             "lock_timeout": f"{math.ceil(lock_wait_s * 1000)}",
-            "statement_timeout": f"{math.ceil(place.deadline.left_s * 1000) + 1}",
+            "statement_timeout": f"{math.ceil(limit_s * 1000) + 1}",
         }
     )
 

@@ -26,6 +26,7 @@ _LOCKS_OF_A_CHANGE = 4  # measured: a table with its two keys and an index, four
 _SHARE_OF_LOCKS = 0.25
 _LONGEST_LABEL = 120  # characters
 _VALIDATE = " VALIDATE CONSTRAINT "
+_NOT_VALID = " NOT VALID"
 # Bodies were checked in the shadow, and may need what a later statement makes.
 _BODIES_AS_THEY_ARE = ("SET LOCAL check_function_bodies = off",)
 
@@ -125,7 +126,12 @@ def _at_validation(change: Change) -> int:
 def _alone(change: Change, texts: Sequence[str]) -> Iterator[Step]:
     for text in texts:
         step = _step(_shortened(f"sync: {text}"), [text])
-        yield replace(step, offenders=offenders(change.fact), chain=change.fact.label)
+        yield replace(
+            step,
+            offenders=offenders(change.fact),
+            chain=change.fact.label,
+            is_brief=text.endswith(_NOT_VALID),
+        )
 
 
 def _transactions(changes: tuple[Change, ...], schema: SchemaView) -> Iterator[Step]:
@@ -160,7 +166,8 @@ def _in_use(change: Change, schema: SchemaView) -> set[str]:
 def _together(changes: Sequence[Change]) -> Step:
     texts = [text for change in changes for text in change.statements]
     more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-    step = _step(f"sync: {changes[0].fact.label}{more}", texts)
+    is_brief = all(c.fact.kind == Kind.COLUMN.value and not c.rewrites for c in changes)
+    step = replace(_step(f"sync: {changes[0].fact.label}{more}", texts), is_brief=is_brief)
     makes_routines = any(change.fact.kind == Kind.ROUTINE.value for change in changes)
     return replace(step, preamble=_BODIES_AS_THEY_ARE) if makes_routines else step
 

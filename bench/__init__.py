@@ -1,0 +1,1 @@
+"""How fast predeploy is and whom it keeps waiting, beside others, as ratios within one run."""

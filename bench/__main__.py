@@ -1,0 +1,65 @@
+"""`python -m bench [NAME]`: run one benchmark, or all, and print their tables."""
+
+import argparse
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bench import fresh, scale, settled, stall
+from bench.harness import Benchmark, Ground, ground
+
+BENCHMARKS = {
+    "stall": stall.SHORT,
+    "held": stall.HELD,
+    "scale": scale.BENCHMARK,
+    "settled": settled.BENCHMARK,
+    "fresh": fresh.BENCHMARK,
+}
+
+
+def main() -> None:
+    """Run what the command line names, each on a server of its own."""
+    asked = _parser().parse_args()
+    for name in (asked.name,) if asked.name else BENCHMARKS:
+        with ground() as here:
+            for paragraph in _report(here, BENCHMARKS[name], asked):
+                print(f"{paragraph}\n", flush=True)
+
+
+def _report(here: Ground, benchmark: Benchmark, asked: argparse.Namespace) -> Iterator[str]:
+    size = benchmark.small if asked.small else benchmark.usual
+    size = replace(size, rounds=asked.rounds or size.rounds, counts=asked.counts or size.counts)
+    yield f"## {benchmark.title}"
+    yield f"{_machine(here)}; rounds: {size.rounds}."
+    for table in benchmark.measure(here, size):
+        yield table.markdown()
+
+
+def _machine(here: Ground) -> str:
+    with here.database() as database, database.connect() as conn:
+        server_version = conn.info.server_version
+    return (
+        f"PostgreSQL {server_version // 10000}.{server_version % 10000}, "
+        f"Python {platform.python_version()}, {os.cpu_count()} cores"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    counted = "; ".join(f"{name}: {b.counted}" for name, b in BENCHMARKS.items() if b.counted)
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument(
+        "name", nargs="?", choices=list(BENCHMARKS), help="all of them unless named"
+    )
+    parser.add_argument("--small", action="store_true", help="the least of everything, in seconds")
+    parser.add_argument("--rounds", type=int, help="how often each thing is timed")
+    parser.add_argument("--counts", type=_numbers, default=(), help=f"as 42,1000 ({counted})")
+    return parser
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.replace("_", "").split(","))
+
+
+if __name__ == "__main__":
+    main()

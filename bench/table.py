@@ -1,0 +1,39 @@
+"""What a benchmark prints: a Markdown table, of medians and their ratios or of anything else."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A titled table; its first column is words, the others are figures."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """Return it as Markdown."""
+        rule = ("---", *("---:" for _ in self.header[1:]))
+        lines = (f"| {' | '.join(cells)} |" for cells in (self.header, rule, *self.rows))
+        return "\n".join((f"**{self.title}**", "", *lines))
+
+
+def compared(title: str, samples: Mapping[str, Sequence[float]]) -> Table:
+    """Set each thing's seconds beside those of the first, which is what the ratio is to."""
+    base = statistics.median(next(iter(samples.values())))
+    header = ("", "median, ms", "least to most", "ratio")
+    return Table(title, header, tuple(_compared(n, s, base) for n, s in samples.items()))
+
+
+def milliseconds(seconds: float) -> str:
+    """Say it with as many digits as mean something."""
+    ms = seconds * 1000
+    return f"{ms:.1f}" if ms < 10 else f"{ms:,.0f}"  # noqa: PLR2004 - two digits
+
+
+def _compared(name: str, seconds: Sequence[float], base: float) -> tuple[str, ...]:
+    median = statistics.median(seconds)
+    spread = f"{milliseconds(min(seconds))} to {milliseconds(max(seconds))}"
+    return name, milliseconds(median), spread, f"{median / base:.2f}"
