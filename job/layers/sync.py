@@ -124,7 +124,7 @@ def _at_validation(change: Change) -> int:
 
 def _alone(change: Change, texts: Sequence[str]) -> Iterator[Step]:
     for text in texts:
-        step = _step(_shortened(f"sync: {text}"), [text])
+        step = _step(_shortened(f"sync: {text}"), text)
         yield replace(step, offenders=offenders(change.fact), chain=change.fact.label)
 
 
@@ -160,7 +160,8 @@ def _in_use(change: Change, schema: SchemaView) -> set[str]:
 def _together(changes: Sequence[Change]) -> Step:
     texts = [text for change in changes for text in change.statements]
     more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-    step = _step(f"sync: {changes[0].fact.label}{more}", texts)
+    path = f"sync: {changes[0].fact.label}{more}"
+    step = Step(path, statements.SEPARATOR.join(texts), statements.composed(texts))
     makes_routines = any(change.fact.kind == Kind.ROUTINE.value for change in changes)
     return replace(step, preamble=_BODIES_AS_THEY_ARE) if makes_routines else step
 
@@ -170,9 +171,8 @@ def _shortened(text: str) -> str:
     return line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…"
 
 
-def _step(path: str, texts: Sequence[str]) -> Step:
-    """Make a step of statements that stand in no file: they have no line."""
-    text = ";\n".join(texts)
+def _step(path: str, text: str) -> Step:
+    """Make a step of one statement that stands in no file: it has no line."""
     read = statements.read(text).statements
     found = tuple(replace(statement, line=0, column=0) for statement in read)
     alone = any(statement.mode is Mode.AUTOCOMMIT for statement in found)
