@@ -93,8 +93,11 @@ def difference(
     )
 
 
+_ENTRIES = {kind.value: entry for kind, entry in KINDS.items()}
+
+
 def _entry(fact: Fact) -> Entry:
-    return KINDS[Kind(fact.kind)]
+    return _ENTRIES[fact.kind]
 
 
 def _near(fact: Fact) -> tuple[str, ...]:
