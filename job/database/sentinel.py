@@ -3,7 +3,7 @@
 Two functions of ours in the ledger's schema look at the transaction's own counters, at its start
 and at its end: rows deleted from users' tables, rows gone from the catalogs, tables in new files.
 A sign is only a suspicion. It raises (SQLSTATE PD001), the step is rolled back, and run once more
-with a full look before and after. The functions carry the hash of their body in their names and
+with a full look before and after. The functions carry the hash of their bodies in their names and
 are never replaced, since old and new images share them.
 """
 
@@ -17,6 +17,14 @@ from job.meddling import Marks
 
 SUSPICION = "PD001"
 
+# What goes from the catalogs, or is changed there when it goes: a column, a label.
+_CATALOGS = """
+        select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
+             + case c.relname when 'pg_class' then 0
+               else pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) end
+        from pg_catalog.pg_class c
+        where c.oid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_attribute'::regclass,
+                        'pg_catalog.pg_enum'::regclass)"""
 _SIGNS_BODY = """
     select coalesce(jsonb_object_agg(signs.oid, signs.gone), '{}')
         || jsonb_build_object('newest', (select max(oid)::bigint from pg_catalog.pg_class))
@@ -24,41 +32,41 @@ _SIGNS_BODY = """
         select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) as gone
         from pg_catalog.pg_class c
         where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relnamespace <> LEDGER::regnamespace
-        union all
-        select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
-             + case c.relname when 'pg_class' then 0
-               else pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) end
-        from pg_catalog.pg_class c
-        where c.oid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_attribute'::regclass,
-                        'pg_catalog.pg_enum'::regclass)
+        union all CATALOGS
     ) signs
     where signs.gone > 0
 """
 # The columns of a new table are updated, too, when they get a default. New are those with an OID
 # beyond the largest at the step's start: after a wraparound more tables seem old, never fewer.
 # A table whose catalog row this transaction has written and whose file is not its first may have
-# been emptied or rewritten in it. Subtransactions have later ids than ours, hence age().
+# been emptied or rewritten in it. Subtransactions have later ids than ours, hence age(). Every
+# step pays for these scans, so pg_class is read once, and ours is asked for once.
 _GUARD_BODY = """
 declare
+    ours constant int := age(pg_current_xact_id()::xid);
+    newest constant bigint := coalesce((before ->> 'newest')::bigint, 4294967295);
+    is_blind constant boolean := current_setting('track_counts') = 'off';
     suspects jsonb;
 begin
-    select jsonb_agg(s.oid) into suspects from (
-        select key as oid from jsonb_each_text(SIGNS()) now
-        where now.value::bigint > coalesce((before ->> now.key)::bigint, 0) and now.key <> 'newest'
-          and (now.key <> 'pg_catalog.pg_attribute'::regclass::oid::text or exists (
-            select from pg_catalog.pg_attribute a
-            where a.attrelid::bigint <= coalesce((before ->> 'newest')::bigint, 4294967295)
-              and age(a.xmin) <= age(pg_current_xact_id()::xid)))
-        union
-        select c.oid::text from pg_catalog.pg_class c
-        where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relfilenode <> c.oid
-          and c.relpersistence <> 't' and c.relnamespace <> LEDGER::regnamespace
-          and age(c.xmin) <= age(pg_current_xact_id()::xid)
-        union
-        select c.oid::text from pg_catalog.pg_class c
-        where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relpersistence <> 't'
-          and c.relnamespace <> LEDGER::regnamespace
-          and current_setting('track_counts') = 'off'
+    select jsonb_agg(s.oid::text) into suspects from (
+        select c.oid
+        from (
+            select oid, xmin, relfilenode, relpersistence,
+                   pg_catalog.pg_stat_get_xact_tuples_deleted(oid) as gone
+            from pg_catalog.pg_class
+            where oid >= 16384 and relkind in ('r', 'm') and relnamespace <> LEDGER::regnamespace
+        ) c
+        where (gone > 0 and gone > coalesce((before ->> c.oid::text)::bigint, 0))
+           or (c.relpersistence <> 't'
+               and (is_blind or (c.relfilenode <> c.oid and age(c.xmin) <= ours)))
+        union all
+        select c.oid
+        from (CATALOGS) c(oid, gone)
+        where case when gone > 0 and gone > coalesce((before ->> c.oid::text)::bigint, 0) then
+            c.oid <> 'pg_catalog.pg_attribute'::regclass or exists (
+                select from pg_catalog.pg_attribute a
+                where a.attrelid::bigint <= newest and age(a.xmin) <= ours)
+            end
     ) s;
     if is_forced or suspects is not null then
         raise exception using errcode = 'PD001', message = 'something may have been lost',
@@ -70,18 +78,19 @@ end
 
 def functions(schema: str) -> tuple[str, str]:
     """Return the qualified names of the two functions: the signs and the guard."""
-    return _name(schema, "signs", _signs_body(schema)), _name(schema, "guard", _guard_body(schema))
+    digest = _digest(schema)
+    return f"{identifier(schema)}.signs_{digest}", f"{identifier(schema)}.guard_{digest}"
 
 
 def create_sql(schema: str) -> str:
     """Return the statements that make the functions; once a ledger and version."""
     signs, guard = functions(schema)
     return f"""
-        create function {signs}() returns jsonb
-            language sql volatile set search_path = pg_catalog as {literal(_signs_body(schema))};
+        create function {signs}() returns jsonb language sql volatile
+            set search_path = pg_catalog as {literal(_filled(_SIGNS_BODY, schema))};
         create function {guard}(before jsonb, is_forced boolean) returns void
             language plpgsql volatile set search_path = pg_catalog
-            as {literal(_guard_body(schema))}"""
+            as {literal(_filled(_GUARD_BODY, schema))}"""
 
 
 def exists_sql(schema: str) -> str:
@@ -197,15 +206,11 @@ def _count(conn: Connection, oid: int) -> int:
     return int(wire.ask(conn, f"select count(*) from {name}")[0][0] or 0)
 
 
-def _signs_body(schema: str) -> str:
-    return _SIGNS_BODY.replace("LEDGER", literal(identifier(schema)))
+def _filled(body: str, schema: str) -> str:
+    return body.replace("CATALOGS", _CATALOGS).replace("LEDGER", literal(identifier(schema)))
 
 
-def _guard_body(schema: str) -> str:
-    signs = _name(schema, "signs", _signs_body(schema))
-    return _GUARD_BODY.replace("SIGNS", signs).replace("LEDGER", literal(identifier(schema)))
-
-
-def _name(schema: str, purpose: str, body: str) -> str:
-    digest = hashlib.sha256(body.encode()).hexdigest()[:12]
-    return f"{identifier(schema)}.{purpose}_{digest}"
+def _digest(schema: str) -> str:
+    """Return one hash for both, so that neither is there without the other."""
+    bodies = _filled(_SIGNS_BODY + _GUARD_BODY, schema)
+    return hashlib.sha256(bodies.encode()).hexdigest()[:12]

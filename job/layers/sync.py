@@ -125,7 +125,7 @@ def _at_validation(change: Change) -> int:
 
 def _alone(change: Change, texts: Sequence[str]) -> Iterator[Step]:
     for text in texts:
-        step = _step(_shortened(f"sync: {text}"), [text])
+        step = _step(_shortened(f"sync: {text}"), text)
         yield replace(
             step,
             offenders=offenders(change.fact),
@@ -157,17 +157,21 @@ def _most_together(schema: SchemaView) -> int:
 
 
 def _in_use(change: Change, schema: SchemaView) -> set[str]:
-    """Return the live tables with rows that a change locks."""
+    """Return the live tables that a change locks. An empty one, a queue, may be as busy as any."""
     fact = change.fact
     names = {f"{fact.schema}.{fact.relation}", ".".join(fact.listed("references"))}
-    return {name for name in names if schema.sizes.get(name, 0)}
+    return names & schema.sizes.keys()
 
 
 def _together(changes: Sequence[Change]) -> Step:
     texts = [text for change in changes for text in change.statements]
     more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-    is_brief = all(c.fact.kind == Kind.COLUMN.value and not c.rewrites for c in changes)
-    step = replace(_step(f"sync: {changes[0].fact.label}{more}", texts), is_brief=is_brief)
+    step = Step(
+        f"sync: {changes[0].fact.label}{more}",
+        statements.SEPARATOR.join(texts),
+        statements.composed(texts),
+        is_brief=all(c.fact.kind == Kind.COLUMN.value and not c.rewrites for c in changes),
+    )
     makes_routines = any(change.fact.kind == Kind.ROUTINE.value for change in changes)
     return replace(step, preamble=_BODIES_AS_THEY_ARE) if makes_routines else step
 
@@ -177,9 +181,8 @@ def _shortened(text: str) -> str:
     return line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…"
 
 
-def _step(path: str, texts: Sequence[str]) -> Step:
-    """Make a step of statements that stand in no file: they have no line."""
-    text = ";\n".join(texts)
+def _step(path: str, text: str) -> Step:
+    """Make a step of one statement that stands in no file: it has no line."""
     read = statements.read(text).statements
     found = tuple(replace(statement, line=0, column=0) for statement in read)
     alone = any(statement.mode is Mode.AUTOCOMMIT for statement in found)

@@ -47,8 +47,11 @@ def difference(
     `rows` says of live tables, by identity (`public.users`), whether they hold rows; one that it
     does not know counts as one that does.
     """
+    desired, live = tuple(desired), tuple(live)
+    compared = compare(desired, live)
+    if not compared:
+        return Difference((), (), (), ())
     wanted, found = Side.of(desired), Side.of(live)
-    compared = compare(wanted.facts.values(), found.facts.values())
     twins = dict(_twins(compared.missing, compared.extra))
     sides = Sides(
         wanted,
@@ -90,8 +93,11 @@ def difference(
     )
 
 
+_ENTRIES = {kind.value: entry for kind, entry in KINDS.items()}
+
+
 def _entry(fact: Fact) -> Entry:
-    return KINDS[Kind(fact.kind)]
+    return _ENTRIES[fact.kind]
 
 
 def _near(fact: Fact) -> tuple[str, ...]:

@@ -35,8 +35,11 @@ class Side:
 
     def on(self, relation: tuple[str, str], *kinds: Kind) -> tuple[Fact, ...]:
         """Return the facts of some kinds that hang on the relation (schema, name)."""
+        there = self._by_relation.get(relation)
+        if there is None:
+            return ()
         names = {kind.value for kind in kinds}
-        return tuple(fact for fact in self._by_relation.get(relation, ()) if fact.kind in names)
+        return tuple(fact for fact in there if fact.kind in names)
 
     def get(self, kind: Kind, schema: str, relation: str, name: str = "") -> Fact | None:
         """Return the fact of that key, if it is there."""

@@ -7,7 +7,7 @@ libpg_query's own count bytes of UTF-8.
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import postgast
@@ -35,6 +35,7 @@ from job.statements.creation import (
 )
 
 __all__ = [
+    "SEPARATOR",
     "Concern",
     "Creation",
     "Departure",
@@ -47,6 +48,7 @@ __all__ = [
     "UnreadableError",
     "abouts",
     "alters",
+    "composed",
     "concern",
     "digest",
     "holds_ddl",
@@ -82,6 +84,10 @@ _WEDGES = frozenset((
 # fmt: on
 
 
+SEPARATOR = ";\n"
+"""What stands between statements of ours that make one text."""
+
+
 class UnreadableError(Exception):
     """Text that cannot be run safely because libpg_query cannot read it. Line and column from 1."""
 
@@ -105,7 +111,8 @@ class Directive:
 class Reading:
     """A script's statements, its directives, and why the parser gave up (empty: it did not).
 
-    `line` and `column` say where it did, from 1.
+    `line` and `column` say where it did, from 1. `nodes` holds what the parser has made of each
+    statement; nothing where it gave up.
     """
 
     statements: tuple[Statement, ...]
@@ -113,6 +120,7 @@ class Reading:
     complaint: str = ""
     line: int = 0
     column: int = 0
+    nodes: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
 
 class _Offsets:
@@ -156,8 +164,22 @@ def read(text: str) -> Reading:
         place = _gave_up(sql, error)
         pieces = _apply(directives, tuple(_pieces(sql, error, *place)))
         return Reading(pieces, directives, error.message, *place)
-    found = tuple(_statements(sql, parsed.stmts))
-    return Reading(_with_data(text, copies, _apply(directives, found)), directives)
+    nodes = tuple(getattr(raw.stmt, raw.stmt.WhichOneof("node")) for raw in parsed.stmts)
+    found = _apply(directives, tuple(_statements(sql, parsed.stmts, nodes)))
+    return Reading(_with_data(text, copies, found), directives, nodes=nodes)
+
+
+def composed(texts: Iterable[str]) -> tuple[Statement, ...]:
+    """Return statements that are ours, to be joined by SEPARATOR, each to run in a transaction.
+
+    They stand in no file and have no line. They are not read: `node` is empty until it matters.
+    """
+    found, start = [], 0
+    for text in texts:
+        end = start + len(text)
+        found.append(Statement(text, start, end, 0, 0, "", Mode.TRANSACTION, _opening(text)))
+        start = end + len(SEPARATOR)
+    return tuple(found)
 
 
 def digest(statements: Iterable[Statement]) -> str:
@@ -207,14 +229,13 @@ def _with_data(
     )
 
 
-def _statements(text: str, parsed: Iterable[Any]) -> Iterator[Statement]:
+def _statements(text: str, parsed: Iterable[Any], nodes: Iterable[Any]) -> Iterator[Statement]:
     offsets = _Offsets(text)
     size = len(text.encode())
-    for raw in parsed:
+    for raw, stmt in zip(parsed, nodes, strict=True):
         start, line, column = offsets.place(raw.stmt_location)
         end = offsets.char(raw.stmt_location + raw.stmt_len if raw.stmt_len else size)
         node = raw.stmt.WhichOneof("node")
-        stmt = getattr(raw.stmt, node)
         mode, what = classify(node, stmt)
         body = text[start:end].rstrip(_BLANKS)
         yield Statement(

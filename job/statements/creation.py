@@ -102,11 +102,14 @@ def abouts(statement: Statement, probe_schema: str) -> tuple[Creation | Departur
     An ALTER TABLE that only adds columns and constraints is about each of them. No other is taken
     apart: in one statement PostgreSQL drops before it adds.
     """
-    if statement.node not in _NODES:
+    if statement.node and statement.node not in _NODES:
         return (None,)
-    stmt = _parsed(statement)
-    if statement.node != "alter_table_stmt":
-        return (_about(statement.node, stmt, probe_schema),)
+    try:
+        node, stmt = _parsed(statement)
+    except postgast.PgQueryError:
+        return (None,)
+    if node != "alter_table_stmt":
+        return (_about(node, stmt, probe_schema),)
     commands = _commands(stmt)
     only_adds = all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
     if len(commands) > 1 and not only_adds:
@@ -116,7 +119,7 @@ def abouts(statement: Statement, probe_schema: str) -> tuple[Creation | Departur
 
 def without(statement: Statement, done: Collection[int]) -> str:
     """Return the text of an ALTER TABLE without those of its commands that are done."""
-    stmt = _parsed(statement)
+    _, stmt = _parsed(statement)
     rest = [node for number, node in enumerate(stmt.cmds) if number not in done]
     kept = pb.AlterTableStmt()
     kept.CopyFrom(stmt)
@@ -156,8 +159,10 @@ def _told_apart_by(address: Address) -> tuple[str, str]:
     return (address.relation if address.kind is Creatable.COLUMN else "", address.name)
 
 
-def _parsed(statement: Statement) -> Any:
-    return getattr(postgast.parse(statement.text).stmts[0].stmt, statement.node)
+def _parsed(statement: Statement) -> tuple[str, Any]:
+    raw = postgast.parse(statement.text).stmts[0].stmt
+    node = raw.WhichOneof("node")
+    return node, getattr(raw, node)
 
 
 def _about(node: str, stmt: Any, probe_schema: str) -> Creation | Departure | None:

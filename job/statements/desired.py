@@ -163,8 +163,7 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[_Read]:
         reader.refuse(path, reading.line, reading.column, why)
         return
     search_path: tuple[str, ...] | None = None
-    for statement in reading.statements:
-        stmt = _node_of(statement.text)
+    for statement, stmt in zip(reading.statements, reading.nodes, strict=True):
         match judge(statement, stmt):
             case Verdict.PATH:
                 search_path = _path_of(statement.node, stmt)
@@ -344,8 +343,3 @@ def _own(found: Iterable[_Read], node: str) -> Iterator[str]:
     for piece in found:
         if piece.statement.node == node and piece.stmt.objtype == pb.OBJECT_SCHEMA:
             yield from described(node, piece.stmt)
-
-
-def _node_of(text: str) -> Any:
-    raw = postgast.parse(text).stmts[0].stmt
-    return getattr(raw, raw.WhichOneof("node"))

@@ -1,5 +1,6 @@
 """Reading the schema files: what declares, what is refused, and where things stand."""
 
+import postgast
 import pytest
 
 from job.exit_codes import ExitCode
@@ -250,3 +251,20 @@ def test_qualifiers_are_pointed_elsewhere_and_back() -> None:
     assert [found.original(found.text.index(w)) for w in ("é", "$$", " x.")] == [
         text.index(w) for w in ("é", "$$", " x.")
     ]
+
+
+def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once more for each of its statements."""
+    parsed: list[str] = []
+
+    def parse(text: str) -> object:
+        parsed.append(text)
+        return original(text)
+
+    original = postgast.parse
+    monkeypatch.setattr(postgast, "parse", parse)
+
+    found = desired("create table a (id int); create table b (id int); create view v as select 1")
+
+    assert len(found.statements) == 3
+    assert len(parsed) == 1

@@ -6,14 +6,17 @@ from hypothesis import strategies as st
 
 from job.plan import Mode, Statement
 from job.statements import (
+    SEPARATOR,
     Directive,
     Reading,
     UnreadableError,
     abouts,
+    composed,
     digest,
     holds_ddl,
     may_repeat,
     read,
+    tolerates,
     without,
 )
 
@@ -572,3 +575,26 @@ def test_what_a_statement_is_about_is_known(text: str, homes: list[str | None]) 
     (statement,) = read(text).statements
 
     assert [about.home if about else None for about in abouts(statement, "p")] == homes
+
+
+def test_statements_of_ours_stand_where_they_are_joined() -> None:
+    """They are found in the text that is sent, and are in no file."""
+    given = ["create table é (a int)", "create index i on é (a)"]
+    text = SEPARATOR.join(given)
+    found = composed(given)
+
+    assert [text[s.start : s.end] for s in found] == given
+    assert [(s.what, s.line, s.node) for s in found] == [
+        ("CREATE TABLE", 0, ""),
+        ("CREATE INDEX", 0, ""),
+    ]
+    assert [s.what for s in found] == [s.what for s in read(text).statements]
+
+
+def test_what_nobody_has_read_is_read_when_it_fails() -> None:
+    """What may be there already is told by the text; of what cannot be read, nobody can judge."""
+    table, words = composed(["create table t (a int)", UNKNOWN])
+
+    assert tolerates(table, "42P07")
+    assert not tolerates(table, "42701")
+    assert not tolerates(words, "42P07")

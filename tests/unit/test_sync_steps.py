@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import postgast
 import pytest
 
 from job.endpoint import Endpoint
 from job.layers.base import Situation
 from job.layers.sync import plan
+from job.plan import Step
 from job.schema.facts import Fact
 from job.settings import Settings
 from job.snapshot import SchemaView, Snapshot
@@ -15,17 +17,30 @@ from job.sources import Sources
 TABLES = frozenset(Fact("table", "public", f"t{n:04}", "", order=n) for n in range(1000))
 
 
+def steps(capacity: int = 0) -> tuple[Step, ...]:
+    """Plan the tables for an empty database with so much room for locks."""
+    settings = Settings(Endpoint("DATABASE_URL", ()), Path("sql"))
+    schema = SchemaView(("public",), TABLES, lock_capacity=capacity)
+    snapshot = Snapshot(180000, schema=schema)
+    return plan(Situation(settings, Sources((), (), (), digest=""), snapshot)).steps
+
+
 @pytest.mark.parametrize(
     ("capacity", "sizes"),
     [(0, {500}), (6400, {400, 200}), (1600, {100}), (1, {1}), (1_000_000, {500})],
 )
 def test_a_transaction_takes_a_quarter_of_the_locks(capacity: int, sizes: set[int]) -> None:
     """And never so many changes that one that fails costs much."""
-    settings = Settings(Endpoint("DATABASE_URL", ()), Path("sql"))
-    schema = SchemaView(("public",), TABLES, lock_capacity=capacity)
-    snapshot = Snapshot(180000, schema=schema)
+    found = steps(capacity)
 
-    found = plan(Situation(settings, Sources((), (), (), digest=""), snapshot))
+    assert {len(step.statements) for step in found} == sizes
+    assert sum(len(step.statements) for step in found) == len(TABLES)
 
-    assert {len(step.statements) for step in found.steps} == sizes
-    assert sum(len(step.statements) for step in found.steps) == len(TABLES)
+
+def test_what_we_have_written_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand tables are planned without the parser; it would say what we know."""
+    parsed: list[str] = []
+    monkeypatch.setattr(postgast, "parse", parsed.append)
+
+    assert len(steps()) == 2
+    assert parsed == []

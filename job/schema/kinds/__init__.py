@@ -27,7 +27,8 @@ __all__ = ["KINDS", "READ_WITH", "Entry", "Kind", "facts_sql"]
 
 _OLDEST = 140000
 
-# Settings to read facts with, so that both sides are printed alike.
+# Settings to read facts with, so that both sides are printed alike, and at once: compiling the one
+# query of them all takes four times as long as running it on a thousand tables.
 READ_WITH = MappingProxyType(
     {
         "search_path": "",
@@ -37,6 +38,7 @@ READ_WITH = MappingProxyType(
         "extra_float_digits": "1",
         "bytea_output": "hex",
         "quote_all_identifiers": "off",
+        "jit": "off",
     }
 )
 

@@ -20,6 +20,7 @@ from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, 
 from job.schema.names import derived
 from job.schema.sides import Sides
 
+_ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came with it
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
 _LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
 _STABLE = re.compile(r"\b(now|transaction_timestamp|current_setting)\(", re.IGNORECASE)
@@ -93,7 +94,7 @@ def inlined(table: Fact, sides: Sides) -> tuple[Fact, ...]:
     own_columns = (column for column in columns if not column.get("inherited"))
     return tuple(
         _without_default(c) if _default_waits(c, table, sides) else c
-        for c in sorted(own_columns, key=lambda column: column.order % 2048)
+        for c in sorted(own_columns, key=lambda column: column.order % _ORDERS_OF_A_TABLE)
         if not _type_waits(c, table, sides)
     )
 
@@ -104,6 +105,8 @@ def _without_default(column: Fact) -> Fact:
 
 
 def _made_between(table: Fact, column: Fact, sides: Sides, *kinds: Kind) -> tuple[Fact, ...]:
+    if column.order - table.order < _ORDERS_OF_A_TABLE:
+        return ()  # it came with its table
     return tuple(f for f in sides.missing.all(*kinds) if table.order < f.order < column.order)
 
 
