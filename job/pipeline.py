@@ -57,6 +57,8 @@ def _finished(
         raise
     except (JobError, Interrupted) as stop:
         report = this.stopped(stop)
+    for finding in (finding for left in this.left.values() for finding in left):
+        _log_finding(finding)
     if this.has_begun:
         ending = ledger.finish_sql(
             this.settings.ledger_schema,
@@ -147,6 +149,9 @@ def _look_and_plan(this: Journal, place: Workplace, layer: Layer) -> tuple[Snaps
     for finding in plan.findings:
         _log_finding(finding)
     this.note(LayerReport(layer.name, findings=plan.findings))
+    this.left[layer.name] = plan.left
+    if layer is verify.LAYER:
+        this.left.clear()  # it has just said all that
     return snapshot, plan
 
 

@@ -226,10 +226,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a layer wants done, in order, and what it found while looking."""
+    """What a layer wants done, in order, and what it found while looking.
+
+    `left` is what it cannot do, and for which the last layer stops the run: it is said here only
+    where that one is not asked.
+    """
 
     steps: tuple[Step, ...] = ()
     findings: tuple[Finding, ...] = ()
+    left: tuple[Finding, ...] = ()
 
     @property
     def refusal(self) -> Finding | None:

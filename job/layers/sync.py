@@ -39,17 +39,11 @@ def plan(situation: Situation) -> Plan:
     if schema.is_unread:
         return Plan(findings=schema.findings)
     found = differences(snapshot, schema)
-    too_big = tuple(c for c in found.changes if _is_too_big(c, schema))
-    changes = tuple(c for c in found.changes if c not in too_big)
-    findings = (
-        *schema.findings,
-        *(_left(report) for report in found.reports if report.verdict is not Verdict.DRIFT),
-        *(_rewrite(change, schema) for change in too_big),
-    )
-    steps = tuple(_steps(changes, schema))
+    warnings = (_told(r) for r in found.reports if r.verdict is Verdict.WARNING)
+    steps = tuple(_steps(addable(found, schema), schema))
     # What comes after the first step has been planned for what that step makes.
     bound = (replace(steps[0], fingerprint=snapshot.fingerprint), *steps[1:]) if steps else ()
-    return Plan(bound, findings)
+    return Plan(bound, (*schema.findings, *warnings), tuple(left(found, schema)))
 
 
 LAYER = Layer("sync", frozenset({View.LEDGER, View.SCHEMA}), plan, may_be_rescued=True)
@@ -73,13 +67,19 @@ def drifts(snapshot: Snapshot) -> tuple[Drift, ...]:
     )
 
 
-def rewrite_recipe(change: Change) -> str:
-    """Say how a column is added to a big table without writing the table anew under a lock."""
-    fact = change.fact
-    return (
-        f"by migrations: add {fact.identity} without default and nullable, fill it in batches, "
-        "then set its default and NOT NULL; declared in schema.sql it then counts as there"
-    )
+def addable(found: Difference, schema: SchemaView) -> tuple[Change, ...]:
+    """Return the changes that sync makes."""
+    return tuple(change for change in found.changes if not _is_too_big(change, schema))
+
+
+def left(found: Difference, schema: SchemaView) -> Iterator[Finding]:
+    """Say what is missing and not added."""
+    for report in found.reports:
+        if report.verdict is Verdict.NOT_ADDABLE:
+            yield _told(report)
+    for change in found.changes:
+        if _is_too_big(change, schema):
+            yield _rewrite(change, schema)
 
 
 def _is_too_big(change: Change, schema: SchemaView) -> bool:
@@ -88,16 +88,18 @@ def _is_too_big(change: Change, schema: SchemaView) -> bool:
 
 
 def _rewrite(change: Change, schema: SchemaView) -> Finding:
-    size = schema.sizes[f"{change.fact.schema}.{change.fact.relation}"]
+    fact = change.fact
+    size = schema.sizes[f"{fact.schema}.{fact.relation}"]
     return Finding(
         "rewrite",
-        f"{change.fact.label} is not added: {change.rewrites}, so all {size // 2**20} MB of the "
-        "table would be written anew while nobody can read it",
-        rewrite_recipe(change),
+        f"{fact.label} is missing and is not added: {change.rewrites}, so all {size // 2**20} MB "
+        "of the table would be written anew while nobody can read it",
+        f"by migrations: add {fact.identity} without default and nullable, fill it in batches, "
+        "then set its default and NOT NULL; declared in schema.sql it then counts as there",
     )
 
 
-def _left(report: Report) -> Finding:
+def _told(report: Report) -> Finding:
     return Finding(report.code, report.message, report.remedy)
 
 
