@@ -19,8 +19,8 @@ class Journal:
     """One run as it stands.
 
     `layers` holds what came of each layer so far, and `left` what each leaves to the last one to
-    say; `has_begun` whether the ledger knows of the run, `is_degraded` whether it goes on with
-    second best.
+    say; `violated` what rows stand in the way of. `has_begun` says whether the ledger knows of the
+    run, `is_degraded` whether it goes on with second best.
     """
 
     settings: Settings
@@ -31,9 +31,16 @@ class Journal:
     started_s: float = field(default_factory=time.monotonic)
     layers: dict[str, LayerReport] = field(default_factory=dict)
     left: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
+    violated: set[str] = field(default_factory=set)
     server_version: int = 0
     has_begun: bool = False
     is_degraded: bool = False
+
+    @property
+    def verdict(self) -> ExitCode:
+        """OK, or what the first finding that stops the run says."""
+        found = (finding for came in self.layers.values() for finding in came.findings)
+        return next((f.exit_code for f in found if f.exit_code is not None), ExitCode.OK)
 
     def note(self, came: LayerReport) -> None:
         """Add what came of a layer to what is known of it."""

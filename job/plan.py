@@ -247,7 +247,8 @@ class Failure:
     """A step that failed: where, and what the server said.
 
     `line` and `column` count from 1 in the file at `path`; 0 where nothing is known. `remains`
-    says what is left of the step: nothing, but where it ran outside a transaction.
+    says what is left of the step: nothing, but where it ran outside a transaction. `about` is what
+    the step makes, such as `constraint public.users.users_age_check`, where it tells.
     """
 
     exit_code: ExitCode
@@ -260,6 +261,7 @@ class Failure:
     remedy: str = ""
     statement: str = ""
     remains: str = "nothing of that step remains"
+    about: str = ""
 
     @property
     def is_violation(self) -> bool:
