@@ -111,9 +111,9 @@ def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:
             continue
         pairs = [(change, _at_validation(change)) for change in group]
         for change, at in pairs:
-            yield from _alone(change, change.statements[:at])
+            yield from _alone(change, change.statements[:at], schema)
         for change, at in pairs:
-            yield from _alone(change, change.statements[at:])
+            yield from _alone(change, change.statements[at:], schema)
 
 
 def _at_validation(change: Change) -> int:
@@ -124,10 +124,11 @@ def _at_validation(change: Change) -> int:
     return next((i for i, text in enumerate(texts) if _VALIDATE in text), len(texts))
 
 
-def _alone(change: Change, texts: Sequence[str]) -> Iterator[Step]:
+def _alone(change: Change, texts: Sequence[str], schema: SchemaView) -> Iterator[Step]:
+    found = offenders(change.fact, schema.live)
     for text in texts:
         step = _step(_shortened(f"sync: {text}"), [text])
-        yield replace(step, offenders=offenders(change.fact), chain=change.fact.label)
+        yield replace(step, offenders=found, chain=change.fact.label)
 
 
 def _transactions(changes: tuple[Change, ...], schema: SchemaView) -> Iterator[Step]:
