@@ -18,7 +18,6 @@ from job.schema.kind import Kind
 from job.schema.offenders import offenders
 from job.snapshot import SchemaView, Snapshot, View
 
-_REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _TOGETHER = (Phase.TOGETHER, Phase.AFTER)
 # Changes in one transaction: each holds locks, and when those run out, other sessions fail too.
 _MOST_TOGETHER = 500
@@ -40,19 +39,18 @@ def plan(situation: Situation) -> Plan:
         return Plan(findings=schema.findings)
     found = differences(snapshot, schema)
     warnings = (_told(r) for r in found.reports if r.verdict is Verdict.WARNING)
-    steps = tuple(_steps(addable(found, schema), schema))
+    steps = tuple(_steps(found.changes, schema))
     # What comes after the first step has been planned for what that step makes.
     bound = (replace(steps[0], fingerprint=snapshot.fingerprint), *steps[1:]) if steps else ()
-    return Plan(bound, (*schema.findings, *warnings), tuple(left(found, schema)))
+    return Plan(bound, (*schema.findings, *warnings), tuple(left(found)))
 
 
 LAYER = Layer("sync", frozenset({View.LEDGER, View.SCHEMA}), plan, may_be_rescued=True)
 
 
 def differences(snapshot: Snapshot, schema: SchemaView) -> Difference:
-    """Compare both sides, knowing which tables are empty."""
-    rows = {name: size > 0 for name, size in schema.sizes.items()}
-    return difference(schema.declared, schema.live, rows, snapshot.server_version)
+    """Compare both sides, knowing which tables are empty, and which are big."""
+    return difference(schema.declared, schema.live, schema.sizes, snapshot.server_version)
 
 
 def drifts(snapshot: Snapshot) -> tuple[Drift, ...]:
@@ -67,36 +65,9 @@ def drifts(snapshot: Snapshot) -> tuple[Drift, ...]:
     )
 
 
-def addable(found: Difference, schema: SchemaView) -> tuple[Change, ...]:
-    """Return the changes that sync makes."""
-    return tuple(change for change in found.changes if not _is_too_big(change, schema))
-
-
-def left(found: Difference, schema: SchemaView) -> Iterator[Finding]:
+def left(found: Difference) -> Iterator[Finding]:
     """Say what is missing and not added."""
-    for report in found.reports:
-        if report.verdict is Verdict.NOT_ADDABLE:
-            yield _told(report)
-    for change in found.changes:
-        if _is_too_big(change, schema):
-            yield _rewrite(change, schema)
-
-
-def _is_too_big(change: Change, schema: SchemaView) -> bool:
-    size = schema.sizes.get(f"{change.fact.schema}.{change.fact.relation}", 0)
-    return bool(change.rewrites) and size > _REWRITE_LIMIT_BYTES
-
-
-def _rewrite(change: Change, schema: SchemaView) -> Finding:
-    fact = change.fact
-    size = schema.sizes[f"{fact.schema}.{fact.relation}"]
-    return Finding(
-        "rewrite",
-        f"{fact.label} is missing and is not added: {change.rewrites}, so all {size // 2**20} MB "
-        "of the table would be written anew while nobody can read it",
-        f"by migrations: add {fact.identity} without default and nullable, fill it in batches, "
-        "then set its default and NOT NULL; declared in schema.sql it then counts as there",
-    )
+    return (_told(r) for r in found.reports if r.verdict is Verdict.NOT_ADDABLE)
 
 
 def _told(report: Report) -> Finding:

@@ -98,10 +98,10 @@ def _unlike(situation: Situation) -> Iterator[Finding]:
         return
     found = sync.differences(snapshot, schema)
     said = situation.violated
-    for change in (c for c in sync.addable(found, schema) if c.fact.label not in said):
+    for change in (c for c in found.changes if c.fact.label not in said):
         what = f"{change.fact.label} is not there as schema.sql declares it"
         yield Finding("missing", what, "run `predeploy run`", ExitCode.NOT_VERIFIED)
-    for finding in sync.left(found, schema):
+    for finding in sync.left(found):
         yield replace(finding, exit_code=ExitCode.NOT_VERIFIED)
     for report in found.reports:
         if report.verdict is Verdict.DRIFT:

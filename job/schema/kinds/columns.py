@@ -20,6 +20,7 @@ from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, 
 from job.schema.names import derived
 from job.schema.sides import Sides
 
+_REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
 _LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
 _STABLE = re.compile(r"\b(now|transaction_timestamp|current_setting)\(", re.IGNORECASE)
@@ -137,8 +138,8 @@ def _deferred(desired: Fact, table: Fact, sides: Sides) -> Iterator[Change | Rep
 
 def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     filled = any(desired.get(name) for name in ("default", "generated", "identity"))
-    plain = sides.is_plain(desired)
-    if desired.get("not null") and not filled and not plain:
+    is_plain = sides.is_plain(desired)
+    if desired.get("not null") and not filled and not is_plain:
         yield not_addable(
             desired,
             "not-null-without-default",
@@ -146,12 +147,22 @@ def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
             "declare a default; or add it nullable, fill it by a migration, then declare NOT NULL",
         )
         return
+    if sides.size(desired) > _REWRITE_LIMIT_BYTES and (why := _rewrites(desired, sides)):
+        yield not_addable(
+            desired,
+            "rewrite",
+            f"{why}, so all {sides.size(desired) // 2**20} MB of the table would be written anew "
+            "while nobody can read it",
+            f"by migrations: add {desired.identity} without default and nullable, fill it in "
+            "batches, then set its default and NOT NULL; declared in schema.sql it then counts as "
+            "there",
+        )
+        return
     yield change(
         desired,
         Phase.TOGETHER,
         f"ALTER TABLE {relation(desired)} ADD COLUMN {column_sql(desired)}",
         *storage_sql(desired),
-        rewrites="" if plain else _rewrites(desired, sides),
     )
     others = sides.undeclared.on((desired.schema, desired.relation), Kind.COLUMN)
     for other in (other for other in others if other.get("type") == desired.get("type")):
