@@ -41,7 +41,8 @@ def hold_back(
     todo = [fact for fact in missing if fact.label in labels]
     while todo:
         absent = todo.pop()
-        held = {c.fact for c in kept if _needs(c, absent)}
+        heirs = _inherited(absent, missing, tables)
+        held = {c.fact for c in kept if c.fact in heirs or _needs(c, absent)}
         kept = [c for c in kept if c.fact not in held]
         told += [
             not_addable(
@@ -52,8 +53,7 @@ def hold_back(
             )
             for fact in sorted(held, key=lambda fact: fact.key)
         ]
-        todo += held
-        todo += _inherited(absent, missing, tables)
+        todo += [*held, *(fact for fact in heirs if fact not in held)]
     return tuple(kept), tuple(told)
 
 
