@@ -121,13 +121,14 @@ def in_rounds(statements: Sequence[Ready], mark: str, names: Iterable[Name]) -> 
         str(i) for i, r in enumerate(statements) if r.statement.node == "create_function_stmt"
     ]
     missing = " or ".join(f"sqlstate '{code}'" for code in ORDER_CODES)
+    forms = ", ".join(literal(form) for form in as_said(names))
     unchecked = ", ".join(literal(code) for code in NAME_CODES)
     writer.add(
         f"]::text[];\n paths text[] := array[{paths}]::text[];\n"
         f" functions int[] := array[{', '.join(functions)}]::int[];\n"
         f" todo int[] := array[{', '.join(str(i) for i in range(len(statements)))}]::int[];\n"
         f" codes text[] := pg_catalog.array_fill(''::text, array[{max(len(statements), 1)}]);\n"
-        f" said text[] := codes; names text[] := array[{_as_said(names)}]::text[]; j int;\n"
+        f" said text[] := codes; names text[] := array[{forms}]::text[]; j int;\n"
         f""" again int[]; i int := 0; has_passed bool;
 begin
 loop
@@ -236,14 +237,13 @@ def _offset(block: Block, index: int, error: psycopg.Error) -> int | None:
     return offset if within >= 0 and offset <= len(sent) else None
 
 
-def _as_said(names: Iterable[Name]) -> str:
+def as_said(names: Iterable[Name]) -> tuple[str, ...]:
     """Return the names as the server writes them into its messages, of relations and functions."""
-    forms = (
+    return tuple(
         form
         for schema, name in sorted(names)
         for form in (f'"{name}"', f'"{schema}.{name}"', f" {name}(", f" {schema}.{name}(")
     )
-    return ", ".join(literal(form) for form in forms)
 
 
 def _set(name: str, value: str) -> str:
