@@ -49,7 +49,7 @@ def hold_back(
                 fact,
                 "waits",
                 f"it needs {absent.label}, which is missing",
-                f"it is added by the run that finds {absent.label}",
+                f"make {absent.label}; the next run then adds this, too",
             )
             for fact in sorted(held, key=lambda fact: fact.key)
         ]

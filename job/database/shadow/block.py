@@ -25,8 +25,19 @@ from job.statements.targets import Name
 ORDER_CODES = ("42P01", "42883", "42704", "42703", "3F000", "42830", "42803")
 # What a function's body may lack and still be taken over unchecked: a name, but not a column.
 NAME_CODES = ("42P01", "42883", "42704", "3F000")
-_UNSAFE_LABEL = "55P04"
-_USED_LABEL = "write the value into the CREATE TYPE … AS ENUM; then it can be used"
+_UNDEFINED = "42704"
+_NO_ROLE = "mend its name, or make the role first, apart from the schema: it belongs to the server"
+_MISSING = (
+    "mend the name, or declare what it means; what an extension brings needs its CREATE EXTENSION"
+)
+_REMEDIES = {
+    "55P04": "write the value into the CREATE TYPE … AS ENUM; then it can be used",
+    "3F000": "mend its name, or declare it; or, where others make it, have them do so first",
+    "42P07": "declare it once",
+    "42710": "declare it once",
+    "42701": "declare it once",
+    "42723": "declare it once",
+}
 NOTHING_CHANGED = "nothing was changed: the shadow is always rolled back"
 
 
@@ -201,9 +212,19 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
         sqlstate=sqlstate,
         message=message,
         detail=error.diag.message_detail or "",
-        remedy=_USED_LABEL if sqlstate == _UNSAFE_LABEL else remedy_for(error),
+        remedy=_remedy(error),
         statement=" ".join(statement.text.split())[:STATEMENT_SHOWN],
         remains=NOTHING_CHANGED,
+    )
+
+
+def _remedy(error: psycopg.Error) -> str:
+    """Say what to do about a statement that the server refused."""
+    diag, sqlstate = error.diag, error.sqlstate or ""
+    if sqlstate == _UNDEFINED and (diag.message_primary or "").startswith("role "):
+        return _NO_ROLE
+    return _REMEDIES.get(sqlstate) or (
+        diag.message_hint or _MISSING if sqlstate in ORDER_CODES else remedy_for(error)
     )
 
 
