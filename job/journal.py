@@ -8,7 +8,7 @@ from job import __version__
 from job.deadline import Deadline
 from job.errors import Interrupted, JobError, ProblemsError
 from job.exit_codes import ExitCode
-from job.plan import LayerReport, Outcome
+from job.plan import Finding, LayerReport, Outcome
 from job.report import Report
 from job.settings import Settings
 from job.sources import Sources
@@ -18,8 +18,9 @@ from job.sources import Sources
 class Journal:
     """One run as it stands.
 
-    `layers` holds what came of each layer so far, `has_begun` whether the ledger knows of the run,
-    `is_degraded` whether it goes on with second best.
+    `layers` holds what came of each layer so far, and `left` what each leaves to the last one to
+    say; `violated` what rows stand in the way of. `has_begun` says whether the ledger knows of the
+    run, `is_degraded` whether it goes on with second best.
     """
 
     settings: Settings
@@ -29,9 +30,17 @@ class Journal:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     started_s: float = field(default_factory=time.monotonic)
     layers: dict[str, LayerReport] = field(default_factory=dict)
+    left: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
+    violated: set[str] = field(default_factory=set)
     server_version: int = 0
     has_begun: bool = False
     is_degraded: bool = False
+
+    @property
+    def verdict(self) -> ExitCode:
+        """OK, or what the first finding that stops the run says."""
+        found = (finding for came in self.layers.values() for finding in came.findings)
+        return next((f.exit_code for f in found if f.exit_code is not None), ExitCode.OK)
 
     def note(self, came: LayerReport) -> None:
         """Add what came of a layer to what is known of it."""
@@ -55,7 +64,10 @@ class Journal:
             run_id=self.id,
             target=self.settings.endpoint.target,
             server_version=self.server_version,
-            layers=tuple(self.layers.values()),
+            layers=tuple(
+                came.with_more(LayerReport(name, findings=self.left.get(name, ())))
+                for name, came in self.layers.items()
+            ),
             problems=problems,
             pending=pending,
         )

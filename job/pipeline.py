@@ -26,6 +26,8 @@ from job.snapshot import Snapshot
 log = structlog.get_logger()
 
 _SHOWN_NOTICES = 5
+# What rows stand in the way of is for the gate to stop, which then says all else that it finds.
+_GOES_ON = (ExitCode.OK, ExitCode.NOT_VERIFIED)
 
 
 def run_locked(this: Journal, work: Connection, guard: Connection) -> Report:
@@ -57,6 +59,8 @@ def _finished(
         raise
     except (JobError, Interrupted) as stop:
         report = this.stopped(stop)
+    for finding in (finding for left in this.left.values() for finding in left):
+        _log_finding(finding)
     if this.has_begun:
         ending = ledger.finish_sql(
             this.settings.ledger_schema,
@@ -95,9 +99,16 @@ def _run_layers(this: Journal, place: Workplace) -> Report:
         came = this.layers[layer.name]
         if _is_rescued(this, layer, came):
             log.warning(f"{layer.name} failed; going on, because PREDEPLOY_ON_FAILURE is rescue")
-        elif came.exit_code is not ExitCode.OK:
+        elif came.exit_code not in _GOES_ON:
             return this.report(Outcome.FAILED, came.exit_code)
         this.is_degraded |= bool(came.failure or (layer.degrades and came.steps))
+    if this.verdict is not ExitCode.OK:
+        return this.report(Outcome.FAILED, this.verdict)
+    return _verified(this, place, snapshot)
+
+
+def _verified(this: Journal, place: Workplace, snapshot: Snapshot) -> Report:
+    """End a run that came through, and write down what the next one may rely on."""
     if this.is_degraded:
         return this.report(Outcome.DEGRADED, ExitCode.OK)
     if snapshot.is_adopting and snapshot.schema and not snapshot.has_synced:
@@ -143,10 +154,14 @@ def _look_and_plan(this: Journal, place: Workplace, layer: Layer) -> tuple[Snaps
     snapshot = look(place.work, layer.sees, place.settings, this.sources, place.deadline)
     if snapshot.schema is not None and snapshot.schema.is_new:
         remember(place.work, place.settings.ledger_schema, this.sources, snapshot.schema)
-    plan = layer.plan(Situation(place.settings, this.sources, snapshot))
+    violated = frozenset(this.violated)
+    plan = layer.plan(Situation(place.settings, this.sources, snapshot, violated))
     for finding in plan.findings:
         _log_finding(finding)
     this.note(LayerReport(layer.name, findings=plan.findings))
+    this.left[layer.name] = plan.left
+    if layer is verify.LAYER:
+        this.left.clear()  # it has just said all that
     return snapshot, plan
 
 
@@ -172,6 +187,7 @@ def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> 
             case Failure() if outcome.is_violation:
                 violated = _violated(outcome)
                 _log_finding(violated)
+                this.violated.add(outcome.about)
                 this.note(LayerReport(layer.name, findings=(violated,)))
             case Failure():
                 not_run = tuple(step.label for step in plan.steps[done + 1 :])
@@ -197,7 +213,8 @@ def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
 
 
 def _violated(failure: Failure) -> Finding:
-    what = f"{failure.place}: {failure.sqlstate} {failure.message}"
+    why = f"rows violate it: {failure.sqlstate} {failure.message}"
+    what = f"{failure.about} is not there as schema.sql declares it, because {why}"
     return Finding("violated", what, failure.remedy, failure.exit_code)
 
 

@@ -229,10 +229,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a layer wants done, in order, and what it found while looking."""
+    """What a layer wants done, in order, and what it found while looking.
+
+    `left` is what it cannot do, and for which the last layer stops the run: it is said here only
+    where that one is not asked.
+    """
 
     steps: tuple[Step, ...] = ()
     findings: tuple[Finding, ...] = ()
+    left: tuple[Finding, ...] = ()
 
     @property
     def refusal(self) -> Finding | None:
@@ -245,7 +250,8 @@ class Failure:
     """A step that failed: where, and what the server said.
 
     `line` and `column` count from 1 in the file at `path`; 0 where nothing is known. `remains`
-    says what is left of the step: nothing, but where it ran outside a transaction.
+    says what is left of the step: nothing, but where it ran outside a transaction. `about` is what
+    the step makes, such as `constraint public.users.users_age_check`, where it tells.
     """
 
     exit_code: ExitCode
@@ -258,6 +264,7 @@ class Failure:
     remedy: str = ""
     statement: str = ""
     remains: str = "nothing of that step remains"
+    about: str = ""
 
     @property
     def is_violation(self) -> bool:

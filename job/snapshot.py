@@ -41,6 +41,7 @@ class Response:
 class SchemaView:
     """What the schema files declare beside what is there, both in the `schemas` that they manage.
 
+    `live` also holds the partitions that managed tables have elsewhere, with their indexes.
     `is_new` says that the declared side comes from a shadow, and not from the ledger. `sizes` are
     the bytes of the live tables by identity (`public.users`), with those of its partitions
     and of the tables that inherit from it. `lock_capacity` is how many locks the server has room

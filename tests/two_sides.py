@@ -41,11 +41,12 @@ def rows(database: Database) -> dict[str, bool]:
     }
 
 
-def differ(desired: frozenset[Fact], live: Database) -> Difference:
-    """Compare with a live database, which says itself which of its tables hold rows."""
+def differ(desired: frozenset[Fact], live: Database, size: int = 1) -> Difference:
+    """Compare with a live database, whose tables with rows have `size` bytes."""
     with live.connect() as conn:
         version = conn.info.server_version
-    return difference(desired, facts(live), rows(live), version)
+    sizes = {name: size * has_rows for name, has_rows in rows(live).items()}
+    return difference(desired, facts(live), sizes, version)
 
 
 def apply(database: Database, found: Difference) -> None:

@@ -93,6 +93,7 @@ def failure_of(
         detail="" if step.binds else (error.diag.message_detail or ""),
         remedy=redact(remedy, bound),
         statement=" ".join(statement.split())[:STATEMENT_SHOWN],
+        about=step.chain,
     )
 
 

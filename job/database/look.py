@@ -104,6 +104,7 @@ def _known(
         known["fingerprint"] = f"select {fingerprint_sql(schema, version)}"
     if declared is not None:
         known["live"] = kinds.facts_sql(declared.schemas, version)
+        known["partitions"] = kinds.partitions_sql(declared.schemas)
         known["sizes"] = _sizes_sql(declared.schemas)
         known["locks"] = _LOCKS
     return known
@@ -112,9 +113,8 @@ def _known(
 def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> SchemaView:
     sizes = {name or "": int(size or 0) for name, size in found["sizes"]}
     ((capacity,),) = found["locks"]
-    return replace(
-        declared, live=parse_facts(found["live"]), sizes=sizes, lock_capacity=int(capacity or 0)
-    )
+    live = parse_facts([*found["live"], *found["partitions"]])
+    return replace(declared, live=live, sizes=sizes, lock_capacity=int(capacity or 0))
 
 
 def _sizes_sql(schemas: Sequence[str]) -> str:

@@ -12,11 +12,15 @@ from job.sources import Sources
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that a planner may know."""
+    """All that a planner may know.
+
+    `violated` names what rows keep from being as `schema.sql` declares it: the run has said that.
+    """
 
     settings: Settings
     sources: Sources
     snapshot: Snapshot
+    violated: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from job.schema.kind import Kind
 from job.schema.offenders import offenders
 from job.snapshot import SchemaView, Snapshot, View
 
-_REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _TOGETHER = (Phase.TOGETHER, Phase.AFTER)
 # Changes in one transaction: each holds locks, and when those run out, other sessions fail too.
 _MOST_TOGETHER = 500
@@ -40,26 +39,19 @@ def plan(situation: Situation) -> Plan:
     if schema.is_unread:
         return Plan(findings=schema.findings)
     found = differences(snapshot, schema)
-    too_big = tuple(c for c in found.changes if _is_too_big(c, schema))
-    changes = tuple(c for c in found.changes if c not in too_big)
-    findings = (
-        *schema.findings,
-        *(_left(report) for report in found.reports if report.verdict is not Verdict.DRIFT),
-        *(_rewrite(change, schema) for change in too_big),
-    )
-    steps = tuple(_steps(changes, schema))
+    warnings = (_told(r) for r in found.reports if r.verdict is Verdict.WARNING)
+    steps = tuple(_steps(found.changes, schema))
     # What comes after the first step has been planned for what that step makes.
     bound = (replace(steps[0], fingerprint=snapshot.fingerprint), *steps[1:]) if steps else ()
-    return Plan(bound, findings)
+    return Plan(bound, (*schema.findings, *warnings), tuple(left(found)))
 
 
 LAYER = Layer("sync", frozenset({View.LEDGER, View.SCHEMA}), plan, may_be_rescued=True)
 
 
 def differences(snapshot: Snapshot, schema: SchemaView) -> Difference:
-    """Compare both sides, knowing which tables are empty."""
-    rows = {name: size > 0 for name, size in schema.sizes.items()}
-    return difference(schema.declared, schema.live, rows, snapshot.server_version)
+    """Compare both sides, knowing which tables are empty, and which are big."""
+    return difference(schema.declared, schema.live, schema.sizes, snapshot.server_version)
 
 
 def drifts(snapshot: Snapshot) -> tuple[Drift, ...]:
@@ -74,31 +66,12 @@ def drifts(snapshot: Snapshot) -> tuple[Drift, ...]:
     )
 
 
-def rewrite_recipe(change: Change) -> str:
-    """Say how a column is added to a big table without writing the table anew under a lock."""
-    fact = change.fact
-    return (
-        f"by migrations: add {fact.identity} without default and nullable, fill it in batches, "
-        "then set its default and NOT NULL; declared in schema.sql it then counts as there"
-    )
+def left(found: Difference) -> Iterator[Finding]:
+    """Say what is missing and not added."""
+    return (_told(r) for r in found.reports if r.verdict is Verdict.NOT_ADDABLE)
 
 
-def _is_too_big(change: Change, schema: SchemaView) -> bool:
-    size = schema.sizes.get(f"{change.fact.schema}.{change.fact.relation}", 0)
-    return bool(change.rewrites) and size > _REWRITE_LIMIT_BYTES
-
-
-def _rewrite(change: Change, schema: SchemaView) -> Finding:
-    size = schema.sizes[f"{change.fact.schema}.{change.fact.relation}"]
-    return Finding(
-        "rewrite",
-        f"{change.fact.label} is not added: {change.rewrites}, so all {size // 2**20} MB of the "
-        "table would be written anew while nobody can read it",
-        rewrite_recipe(change),
-    )
-
-
-def _left(report: Report) -> Finding:
+def _told(report: Report) -> Finding:
     return Finding(report.code, report.message, report.remedy)
 
 
@@ -110,9 +83,9 @@ def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:
             continue
         pairs = [(change, _at_validation(change)) for change in group]
         for change, at in pairs:
-            yield from _alone(change, change.statements[:at])
+            yield from _alone(change, change.statements[:at], schema)
         for change, at in pairs:
-            yield from _alone(change, change.statements[at:])
+            yield from _alone(change, change.statements[at:], schema)
 
 
 def _at_validation(change: Change) -> int:
@@ -123,14 +96,12 @@ def _at_validation(change: Change) -> int:
     return next((i for i, text in enumerate(texts) if _VALIDATE in text), len(texts))
 
 
-def _alone(change: Change, texts: Sequence[str]) -> Iterator[Step]:
+def _alone(change: Change, texts: Sequence[str], schema: SchemaView) -> Iterator[Step]:
+    found = offenders(change.fact, schema.live)
     for text in texts:
         step = _step(_shortened(f"sync: {text}"), text)
         yield replace(
-            step,
-            offenders=offenders(change.fact),
-            chain=change.fact.label,
-            is_brief=text.endswith(_NOT_VALID),
+            step, offenders=found, chain=change.fact.label, is_brief=text.endswith(_NOT_VALID)
         )
 
 
@@ -170,7 +141,7 @@ def _together(changes: Sequence[Change]) -> Step:
         f"sync: {changes[0].fact.label}{more}",
         statements.SEPARATOR.join(texts),
         statements.composed(texts),
-        is_brief=all(c.fact.kind == Kind.COLUMN.value and not c.rewrites for c in changes),
+        is_brief=all(change.is_brief for change in changes),
     )
     makes_routines = any(change.fact.kind == Kind.ROUTINE.value for change in changes)
     return replace(step, preamble=_BODIES_AS_THEY_ARE) if makes_routines else step

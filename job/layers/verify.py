@@ -97,14 +97,14 @@ def _unlike(situation: Situation) -> Iterator[Finding]:
             yield replace(finding, exit_code=ExitCode.NOT_VERIFIED)
         return
     found = sync.differences(snapshot, schema)
-    for change in found.changes:
+    said = situation.violated
+    for change in (c for c in found.changes if c.fact.label not in said):
         what = f"{change.fact.label} is not there as schema.sql declares it"
-        remedy = sync.rewrite_recipe(change) if change.rewrites else "run `predeploy run`"
-        yield Finding("missing", what, remedy, ExitCode.NOT_VERIFIED)
+        yield Finding("missing", what, "run `predeploy run`", ExitCode.NOT_VERIFIED)
+    for finding in sync.left(found):
+        yield replace(finding, exit_code=ExitCode.NOT_VERIFIED)
     for report in found.reports:
-        if report.verdict is Verdict.NOT_ADDABLE:
-            yield Finding(report.code, report.message, report.remedy, ExitCode.NOT_VERIFIED)
-        elif report.verdict is Verdict.DRIFT:
+        if report.verdict is Verdict.DRIFT:
             yield from _drift(report, settings, dict(snapshot.adopted), snapshot)
 
 

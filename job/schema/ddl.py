@@ -21,15 +21,15 @@ class Phase(Enum):
 class Change:
     """Statements that make `fact` true, in order, without semicolons.
 
-    `order` sorts changes of a phase as their objects were created in the desired schema.
-    `rewrites` says why every row of a table is written again under ACCESS EXCLUSIVE; mostly empty.
+    `order` sorts changes of a phase as their objects were created in the desired schema. With
+    `is_brief` the statements write the catalog alone, so that all of their time is waiting.
     """
 
     fact: Fact
     phase: Phase
     statements: tuple[str, ...]
     order: int
-    rewrites: str = ""
+    is_brief: bool = False
 
 
 class Verdict(Enum):
@@ -63,11 +63,9 @@ class Report:
         return Drift(kind, name, self.declared, self.live)
 
 
-def change(
-    fact: Fact, phase: Phase, *statements: str, order: int | None = None, rewrites: str = ""
-) -> Change:
+def change(fact: Fact, phase: Phase, *statements: str, order: int | None = None) -> Change:
     """Make a Change that stands where its fact does, unless `order` says otherwise."""
-    return Change(fact, phase, statements, fact.order if order is None else order, rewrites)
+    return Change(fact, phase, statements, fact.order if order is None else order)
 
 
 def not_addable(fact: Fact, code: str, because: str, remedy: str) -> Report:

@@ -39,13 +39,13 @@ class Difference:
 def difference(
     desired: Iterable[Fact],
     live: Iterable[Fact],
-    rows: Mapping[str, bool],
+    sizes: Mapping[str, int],
     server_version: int,
 ) -> Difference:
     """Plan what makes every desired fact true without taking anything away.
 
-    `rows` says of live tables, by identity (`public.users`), whether they hold rows; one that it
-    does not know counts as one that does.
+    `sizes` are the bytes of live tables, by identity (`public.users`); one that it does not know
+    counts as small, and as one that holds rows.
     """
     desired, live = tuple(desired), tuple(live)
     compared = compare(desired, live)
@@ -59,7 +59,7 @@ def difference(
         Side.of(compared.missing),
         Side.of(compared.extra),
         Side.of(twins),
-        rows,
+        sizes,
         server_version,
     )
     missing = tuple(fact for fact in compared.missing if fact not in twins)

@@ -50,9 +50,9 @@ class Side:
 class Sides:
     """The desired schema and the live one, and what each has that the other has not.
 
-    `rows` says of live tables, by identity (`public.users`), whether they hold rows; one that it
-    does not know counts as one that does: that is the careful guess. `renamed` holds the desired
-    facts that are there under another name.
+    `sizes` are the bytes of live tables, by identity (`public.users`); one that it does not know
+    counts as one that holds rows: that is the careful guess. `renamed` holds the desired facts that
+    are there under another name.
     """
 
     desired: Side
@@ -60,7 +60,7 @@ class Sides:
     missing: Side
     undeclared: Side
     renamed: Side
-    rows: Mapping[str, bool]
+    sizes: Mapping[str, int]
     server_version: int
 
     def is_new(self, fact: Fact) -> bool:
@@ -71,7 +71,11 @@ class Sides:
 
     def is_plain(self, fact: Fact) -> bool:
         """Whether what hangs on the relation can be built at once: it is new, or has no rows."""
-        return self.is_new(fact) or not self.rows.get(f"{fact.schema}.{fact.relation}", True)
+        return self.is_new(fact) or not self.size(fact)
+
+    def size(self, fact: Fact) -> int:
+        """Return the bytes of the relation that `fact` hangs on; 1 where they are not known."""
+        return self.sizes.get(f"{fact.schema}.{fact.relation}", 1)
 
     def table_of(self, fact: Fact) -> Fact | None:
         """Return the table that `fact` hangs on, from the live side or else the desired one."""

@@ -41,19 +41,19 @@ def hold_back(
     todo = [fact for fact in missing if fact.label in labels]
     while todo:
         absent = todo.pop()
-        held = {c.fact for c in kept if _needs(c, absent)}
+        heirs = _inherited(absent, missing, tables)
+        held = {c.fact for c in kept if c.fact in heirs or _needs(c, absent)}
         kept = [c for c in kept if c.fact not in held]
         told += [
             not_addable(
                 fact,
                 "waits",
                 f"it needs {absent.label}, which is missing",
-                f"it is added by the run that finds {absent.label}",
+                f"make {absent.label}; the next run then adds this, too",
             )
             for fact in sorted(held, key=lambda fact: fact.key)
         ]
-        todo += held
-        todo += _inherited(absent, missing, tables)
+        todo += [*held, *(fact for fact in heirs if fact not in held)]
     return tuple(kept), tuple(told)
 
 

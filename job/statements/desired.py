@@ -27,6 +27,8 @@ _RELATION_NODES = frozenset(
 )
 _TABLE_NODES = _RELATION_NODES - {"view_stmt"}
 # "$user" depends on who runs us; what is declared does not.
+_MEND = "mend it, then run again"
+_DECLARE = "declare it, or write the schema that it is in"
 _NO_SCHEMAS = ("", "$user")
 _WITH_KEYS = ("create_stmt", "alter_table_stmt")
 
@@ -153,14 +155,14 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[_Read]:
     try:
         reading = read(without_psql_lines(text))
     except PsqlLineError as error:
-        reader.refuse(path, error.line, 1, str(error), "take the line out")
+        reader.refuse(path, error.line, 1, str(error), error.remedy)
         return
     except UnreadableError as error:
-        reader.refuse(path, error.line, error.column, f"cannot be read: {error}")
+        reader.refuse(path, error.line, error.column, f"cannot be read: {error}", _MEND)
         return
     if reading.complaint:
         why = f"cannot be read: {reading.complaint}"
-        reader.refuse(path, reading.line, reading.column, why)
+        reader.refuse(path, reading.line, reading.column, why, _MEND)
         return
     search_path: tuple[str, ...] | None = None
     for statement, stmt in zip(reading.statements, reading.nodes, strict=True):
@@ -173,7 +175,7 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[_Read]:
                 place = (path, statement.line, statement.column)
                 reader.schemas.setdefault(stmt.schemaname, place)
             case None:
-                what = f"{statement.what} in a schema file"
+                what = f"this {statement.what} cannot stand in a schema file"
                 why = reason(statement)
                 reader.refuse(path, statement.line, statement.column, what, why)
 
@@ -184,22 +186,24 @@ def _check_reach(
     """Refuse what would lock or change a live object that the files do not declare."""
     node, stmt = piece.statement.node, piece.stmt
 
-    def refuse(name: str, why: str) -> None:
-        reader.refuse(*piece.place, f"{piece.statement.what} concerns {name}, {why}")
+    def refuse(name: str, why: str, remedy: str) -> None:
+        what = f"{piece.statement.what} concerns {name}, {why}"
+        reader.refuse(*piece.place, what, remedy)
 
     for schema, name in changed(node, stmt):
         if schema and schema not in schemas:
-            remedy = f"and no schema file creates anything in {schema}; use a migration for it"
-            refuse(f"{schema}.{name}", remedy)
+            why = f"and no schema file creates anything in {schema}"
+            refuse(f"{schema}.{name}", why, "use a migration for it")
         elif not schema and not _is_declared(piece, name, schemas, relations):
-            refuse(name, "which no schema file creates; declare it, or write its schema")
+            refuse(name, "which no schema file creates", _DECLARE)
     for schema in described(node, stmt):
         if schema and schema not in schemas:
-            refuse(f"schema {schema}", "which the schema files do not manage; use a migration")
+            why = "which the schema files do not manage"
+            refuse(f"schema {schema}", why, "use a migration for it")
     if node in _WITH_KEYS:
         for _, (schema, name) in referenced(stmt):
             if not schema and not _resolves(piece, name, relations):
-                refuse(name, "which no schema file creates; declare it, or write its schema")
+                refuse(name, "which no schema file creates", _DECLARE)
 
 
 def _is_declared(piece: _Read, name: str, schemas: Sequence[str], relations: set[Name]) -> bool:
@@ -228,7 +232,8 @@ def _refuse_reserved(ledger_schema: str, reader: _Reader) -> None:
     for schema, place in reader.schemas.items():
         if schema.startswith("pg_") or schema in ("information_schema", ledger_schema):
             whose = "predeploy" if schema == ledger_schema else "PostgreSQL"
-            reader.refuse(*place, f"schema {schema} belongs to {whose}; declare nothing in it")
+            what = f"schema {schema} belongs to {whose}"
+            reader.refuse(*place, what, "declare nothing in it")
 
 
 def _prepared(

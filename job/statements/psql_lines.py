@@ -11,14 +11,26 @@ _HARMLESS = frozenset(
      "timing", "x", "q")
 )  # fmt: skip
 
+_ENDS_ROWS = "ends the rows of a COPY, and a schema file declares objects only"
+_LEAVE_OUT = (
+    "leave the rows out, as pg_dump --schema-only does; they belong in migrations/ or seed/"
+)
+
 
 class PsqlLineError(Exception):
-    """A psql command that only psql can carry out. `line` counts from 1."""
+    """A psql command that only psql can carry out. `line` counts from 1.
+
+    `remedy` says what to do about it.
+    """
 
     def __init__(self, command: str, line: int) -> None:
         """Keep the command's name, without its backslash, and where it stands."""
-        super().__init__(f"\\{command} is a command of psql, which the server does not know")
+        what = (
+            _ENDS_ROWS if command == "." else "is a command of psql, which the server does not know"
+        )
+        super().__init__(f"\\{command} {what}")
         self.line = line
+        self.remedy = _LEAVE_OUT if command == "." else "take the line out"
 
 
 def without_psql_lines(text: str) -> str:

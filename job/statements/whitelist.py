@@ -59,20 +59,23 @@ _TRANSACTION = "a schema file cannot begin, end or divide transactions"
 _ROWS = "a schema file declares objects; rows belong in migrations/ or seed/"
 _RUNS_CODE = "a schema file declares objects and runs no code; put it into migrations/"
 _TAKES_AWAY = "a schema file says what is there; what is to go, leave out"
+_MOVES = "a schema file says where things are; declare it there, and move it by a migration"
 _BEYOND = "it reaches beyond the schemas of this database; set it up apart from the schema"
 _REASONS = {
     "transaction_stmt": _TRANSACTION,
     **dict.fromkeys(("prepare_stmt", "execute_stmt", "deallocate_stmt", "do_stmt", "call_stmt",
                      "declare_cursor_stmt", "load_stmt", "listen_stmt", "notify_stmt"), _RUNS_CODE),
     **dict.fromkeys(("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt",
-                     "select_stmt", "create_table_as_stmt", "refresh_mat_view_stmt"), _ROWS),
-    **dict.fromkeys(("drop_stmt", "truncate_stmt", "drop_owned_stmt", "rename_stmt",
-                     "alter_object_schema_stmt", "alter_table_stmt", "alter_domain_stmt",
-                     "alter_enum_stmt"), _TAKES_AWAY),
+                     "select_stmt", "refresh_mat_view_stmt"), _ROWS),
+    "create_table_as_stmt": "declare the table by its columns; rows belong in migrations/ or seed/",
+    **dict.fromkeys(("drop_stmt", "truncate_stmt", "drop_owned_stmt", "alter_table_stmt",
+                     "alter_domain_stmt", "alter_enum_stmt"), _TAKES_AWAY),
+    **dict.fromkeys(("rename_stmt", "alter_object_schema_stmt"), _MOVES),
     **dict.fromkeys(("createdb_stmt", "create_role_stmt", "alter_role_stmt", "grant_role_stmt",
                      "alter_system_stmt", "create_table_space_stmt", "create_subscription_stmt",
                      "create_publication_stmt", "create_event_trig_stmt", "create_fdw_stmt",
                      "create_foreign_server_stmt", "create_user_mapping_stmt", "comment_stmt",
+                     "alter_event_trig_stmt", "alter_publication_stmt", "alter_database_stmt",
                      "grant_stmt"), _BEYOND),
     "create_stmt": "a temporary table does not outlive its session",
     "create_schema_stmt": "write CREATE SCHEMA with a name and alone, its objects after it",
@@ -105,7 +108,9 @@ def judge(statement: Statement, stmt: Any) -> Verdict | None:
 
 def reason(statement: Statement) -> str:
     """Say why a refused statement is, and what to do instead."""
-    return _REASONS.get(statement.node, "it declares no object of a schema")
+    return _REASONS.get(
+        statement.node, "it declares no object of a schema; put it into migrations/"
+    )
 
 
 def path_of_select(stmt: Any) -> str | None:

@@ -59,7 +59,7 @@ def not_brought_back(
             with suppress(psycopg.Error), conn.transaction():
                 conn.execute(drop_sql(fact))
         live = read(conn)
-        empty = {f.identity: False for f in live if f.relation and not f.name}
+        empty = {f.identity: 0 for f in live if f.relation and not f.name}
         found = difference(desired, live, empty, conn.info.server_version)
         for change in found.changes:
             for statement in change.statements:

@@ -182,7 +182,7 @@ def test_what_lacks_is_added_and_nothing_else_moves(
 
 
 def test_columns_come_with_all_that_they_need(make_database: Make) -> None:
-    """New columns of every sort are added to a table with rows, and a rewrite is announced."""
+    """New columns of every sort are added to rows, unless that writes a big table anew."""
     desired, live = make_database(), make_database()
     live.execute(f"{SHOP}; {ROWS}")
     desired.execute(f"""{SHOP};
@@ -194,10 +194,11 @@ def test_columns_come_with_all_that_they_need(make_database: Make) -> None:
             add c code, add x integer default answer(), add s text collate "C" default 'a(b)';
         """)
 
-    found = differ(facts(desired), live)
-    apply(live, found)
+    if_big = differ(facts(desired), live, size=2**30).reports
+    apply(live, differ(facts(desired), live))
 
-    assert {c.fact.name for c in found.changes if c.rewrites} == {"n", "g", "i", "u", "x", "c"}
+    rewrites = {r.object.rpartition(".")[2] for r in if_big if r.code == "rewrite"}
+    assert rewrites == {"n", "g", "i", "u", "x", "c"}
     assert described(differ(facts(desired), live)) == []
     assert live.rows("select distinct shade::text, g = id * 2, i > 0, n > 0, x, s from item") == [
         ("dark", True, True, True, 42, "a(b)")

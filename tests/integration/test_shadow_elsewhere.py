@@ -89,6 +89,14 @@ def test_errors_have_their_place_there(database: Database, guest_url: str) -> No
     assert database.value(LEFT) == 0
 
 
+def test_the_statement_to_be_mended_is_named_there(guest_url: str) -> None:
+    """Not one that lacks something only because another one fails."""
+    found = read(guest_url, "create view w as select 1 from v;\ncreate view v as select nope;")
+
+    assert isinstance(found, Failure)
+    assert (found.line, found.message) == (2, 'column "nope" does not exist')
+
+
 def test_many_tables_need_no_large_lock_table(database: Database) -> None:
     """What would fill the lock table in one transaction is loaded in many."""
     capacity = int(

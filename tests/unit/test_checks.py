@@ -43,7 +43,7 @@ def test_a_check_is_one_query(text: str, sql: str) -> None:
         ("select 1;\nselect 2", 1, "holds 2 statements instead of one query"),
         ("-- why\ndelete from t", 2, "DELETE FROM instead of a query"),
         ("begin", 1, "BEGIN instead of a query"),
-        ("do $$ begin end $$", 1, "DO $$ instead of a query"),
+        ("do $$ begin end $$", 1, "DO instead of a query"),
         ("copy t to stdout", 1, "COPY … TO STDOUT instead of a query"),
         ("explain select 1", 1, "EXPLAIN SELECT instead of a query"),
         ("select 1 where\n a = 'b", 2,

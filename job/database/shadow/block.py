@@ -25,8 +25,19 @@ from job.statements.targets import Name
 ORDER_CODES = ("42P01", "42883", "42704", "42703", "3F000", "42830", "42803")
 # What a function's body may lack and still be taken over unchecked: a name, but not a column.
 NAME_CODES = ("42P01", "42883", "42704", "3F000")
-_UNSAFE_LABEL = "55P04"
-_USED_LABEL = "write the value into the CREATE TYPE … AS ENUM; then it can be used"
+_UNDEFINED = "42704"
+_NO_ROLE = "mend its name, or make the role first, apart from the schema: it belongs to the server"
+_MISSING = (
+    "mend the name, or declare what it means; what an extension brings needs its CREATE EXTENSION"
+)
+_REMEDIES = {
+    "55P04": "write the value into the CREATE TYPE … AS ENUM; then it can be used",
+    "3F000": "mend its name, or declare it; or, where others make it, have them do so first",
+    "42P07": "declare it once",
+    "42710": "declare it once",
+    "42701": "declare it once",
+    "42723": "declare it once",
+}
 NOTHING_CHANGED = "nothing was changed: the shadow is always rolled back"
 
 
@@ -121,13 +132,14 @@ def in_rounds(statements: Sequence[Ready], mark: str, names: Iterable[Name]) -> 
         str(i) for i, r in enumerate(statements) if r.statement.node == "create_function_stmt"
     ]
     missing = " or ".join(f"sqlstate '{code}'" for code in ORDER_CODES)
+    forms = ", ".join(literal(form) for form in as_said(names))
     unchecked = ", ".join(literal(code) for code in NAME_CODES)
     writer.add(
         f"]::text[];\n paths text[] := array[{paths}]::text[];\n"
         f" functions int[] := array[{', '.join(functions)}]::int[];\n"
         f" todo int[] := array[{', '.join(str(i) for i in range(len(statements)))}]::int[];\n"
         f" codes text[] := pg_catalog.array_fill(''::text, array[{max(len(statements), 1)}]);\n"
-        f" said text[] := codes; names text[] := array[{_as_said(names)}]::text[]; j int;\n"
+        f" said text[] := codes; names text[] := array[{forms}]::text[]; j int;\n"
         f""" again int[]; i int := 0; has_passed bool;
 begin
 loop
@@ -200,9 +212,19 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
         sqlstate=sqlstate,
         message=message,
         detail=error.diag.message_detail or "",
-        remedy=_USED_LABEL if sqlstate == _UNSAFE_LABEL else remedy_for(error),
+        remedy=_remedy(error),
         statement=" ".join(statement.text.split())[:STATEMENT_SHOWN],
         remains=NOTHING_CHANGED,
+    )
+
+
+def _remedy(error: psycopg.Error) -> str:
+    """Say what to do about a statement that the server refused."""
+    diag, sqlstate = error.diag, error.sqlstate or ""
+    if sqlstate == _UNDEFINED and (diag.message_primary or "").startswith("role "):
+        return _NO_ROLE
+    return _REMEDIES.get(sqlstate) or (
+        diag.message_hint or _MISSING if sqlstate in ORDER_CODES else remedy_for(error)
     )
 
 
@@ -236,14 +258,13 @@ def _offset(block: Block, index: int, error: psycopg.Error) -> int | None:
     return offset if within >= 0 and offset <= len(sent) else None
 
 
-def _as_said(names: Iterable[Name]) -> str:
+def as_said(names: Iterable[Name]) -> tuple[str, ...]:
     """Return the names as the server writes them into its messages, of relations and functions."""
-    forms = (
+    return tuple(
         form
         for schema, name in sorted(names)
         for form in (f'"{name}"', f'"{schema}.{name}"', f" {name}(", f" {schema}.{name}(")
     )
-    return ", ".join(literal(form) for form in forms)
 
 
 def _set(name: str, value: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from job.database import wire
 from job.database.connection import connect_beside
-from job.database.shadow.block import NAME_CODES, ORDER_CODES, Ready, straight
+from job.database.shadow.block import NAME_CODES, ORDER_CODES, Ready, as_said, straight
 from job.database.shadow.limits import Request, ShadowFacts, body_not_checked
 from job.database.shadow.new_names import renamed, uncertain
 from job.database.shadow.pins import asked_sql
@@ -146,10 +146,10 @@ def _load_and_ask(shadow: Connection, places: Places, request: Request) -> Shado
     room = int(places.survey.lock_capacity * _SHARE_OF_LOCKS / _LOCKS_OF_A_STATEMENT)
     size = max(1, min(_BATCH, room))
     in_order = places.ready(Turn.IN_ORDER, Turn.WHERE_MISSING)
-    loaded = _load(shadow, in_order, size, mark)
+    loaded = _load(shadow, in_order, places, size, mark)
     if isinstance(loaded, Failure):
         return loaded
-    last = _load(shadow, places.ready(Turn.LAST), size, mark)
+    last = _load(shadow, places.ready(Turn.LAST), places, size, mark)
     if isinstance(last, Failure):
         return replace(last, remedy=_UNMANAGED)
     asked = asked_sql(places.schemas[0], request.question(places.schemas))
@@ -186,18 +186,22 @@ def _furnish(shadow: Connection, places: Places) -> Iterator[Finding]:
             )
 
 
-def _load(shadow: Connection, statements: Sequence[Ready], size: int, mark: str) -> Loaded:
+def _load(
+    shadow: Connection, statements: Sequence[Ready], places: Places, size: int, mark: str
+) -> Loaded:
     """Load in order; from the first batch on in which something is missing, in rounds."""
     for first in range(0, len(statements), size):
         outcome = run_block(shadow, straight(statements[first : first + size], mark))
         if isinstance(outcome, Failure):
             if outcome.sqlstate not in ORDER_CODES:
                 return outcome
-            return _load_in_rounds(shadow, statements[first:], mark)
+            return _load_in_rounds(shadow, statements[first:], places, mark)
     return ()
 
 
-def _load_in_rounds(shadow: Connection, statements: Sequence[Ready], mark: str) -> Loaded:
+def _load_in_rounds(
+    shadow: Connection, statements: Sequence[Ready], places: Places, mark: str
+) -> Loaded:
     """Load one by one, again what lacked something, as long as each round gets on."""
     todo, findings = list(statements), []
     while todo:
@@ -211,11 +215,18 @@ def _load_in_rounds(shadow: Connection, statements: Sequence[Ready], mark: str) 
         if len(lacking) == len(todo):
             passed = _without_checking(shadow, lacking, mark)
             if passed is None:
-                return lacking[0][1]
+                return _root([failure for _, failure in lacking], places)
             findings.append(body_not_checked(passed.statement))
             lacking = [pair for pair in lacking if pair[0] is not passed]
         todo = [ready for ready, _ in lacking]
     return tuple(findings)
+
+
+def _root(failures: Sequence[Failure], places: Places) -> Failure:
+    """Return the first that lacks something else than what the files make: that may lack for it."""
+    forms = as_said(places.desired.names)
+    roots = (f for f in failures if not any(form in places.told(f.message) for form in forms))
+    return next(roots, failures[0])
 
 
 def _without_checking(

@@ -23,7 +23,7 @@ from job.schema.kinds.types import COMPOSITE, DOMAIN, DOMAIN_CONSTRAINT, ENUM, R
 from job.schema.kinds.unmodelled import UNMODELLED
 from job.schema.kinds.views import MATERIALIZED_VIEW, VIEW
 
-__all__ = ["KINDS", "READ_WITH", "Entry", "Kind", "facts_sql"]
+__all__ = ["KINDS", "READ_WITH", "Entry", "Kind", "facts_sql", "partitions_sql"]
 
 _OLDEST = 140000
 
@@ -87,6 +87,23 @@ def facts_sql(schemas: Sequence[str], server_version: int) -> str:
     names = ", ".join(literal(name) for name in ("", *sorted(set(schemas))))
     parts = (select(entry, f"q.schema in ({names})") for entry in KINDS.values())
     return f"{' union all '.join(parts)} order by 1, 2, 3, 4"
+
+
+def partitions_sql(schemas: Sequence[str]) -> str:
+    """Return one query of the partitions elsewhere of tables in `schemas`, and of their indexes.
+
+    Its rows are as those of `facts_sql`, not sorted. An index of a parent is built on each of them.
+    """
+    names = ", ".join(literal(name) for name in sorted(set(schemas)))
+    elsewhere = f"""q.schema not in ({names}) and (q.schema, q.relation) in (
+        with recursive tree(relid) as (
+            select c.oid from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.relkind = 'p' and n.nspname in ({names})
+            union select h.inhrelid from tree join pg_catalog.pg_inherits h on h.inhparent = relid)
+        select n.nspname, c.relname from tree join pg_catalog.pg_class c on c.oid = relid
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace)"""
+    return " union all ".join(select(entry, elsewhere) for entry in (TABLE, INDEX))
 
 
 def select(entry: Entry, condition: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from job.schema.ddl import (
     Change,
@@ -9,18 +10,27 @@ from job.schema.ddl import (
     Report,
     change,
     drift,
-    identifier,
     not_addable,
     relation,
     warning,
 )
 from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
+from job.schema.kinds import heirs
+from job.schema.kinds.column_ddl import (
+    alter_column,
+    column_sql,
+    extra_default,
+    extra_not_null,
+    set_default,
+    set_not_null,
+    storage_sql,
+)
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
-from job.schema.names import derived
 from job.schema.sides import Sides
 
 _ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came with it
+_REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
 _LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
 _STABLE = re.compile(r"\b(now|transaction_timestamp|current_setting)\(", re.IGNORECASE)
@@ -31,8 +41,8 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
     """Add it, or give a live one its default and its NOT NULL; another type is only told."""
     table = sides.desired.get(Kind.TABLE, desired.schema, desired.relation)
     if desired.get("inherited"):
-        return  # it comes and changes with its parent's
-    if table is None:
+        yield from heirs.plan(desired, live, sides)
+    elif table is None:
         yield from _of_view(desired, live, sides)
     elif live is None:
         if sides.is_new(desired):
@@ -55,37 +65,6 @@ def undeclared(live: Fact, sides: Sides) -> Iterator[Report]:
             "that does not know it fail",
             "give it a default or drop its NOT NULL, by a migration",
         )
-
-
-def column_sql(column: Fact) -> str:
-    """Return a column as CREATE TABLE and ADD COLUMN take it."""
-    parts = [identifier(column.name), column.get("type")]
-    if column.get("collation"):
-        parts.append(f"COLLATE {column.get('collation')}")
-    if column.get("compression"):
-        parts.append(f"COMPRESSION {column.get('compression')}")
-    if column.get("default"):
-        parts.append(f"DEFAULT {column.get('default')}")
-    if column.get("generated"):
-        parts.append(f"GENERATED ALWAYS AS ({column.get('expression')}) {column.get('generated')}")
-    if column.get("identity"):
-        options = column.get("sequence")
-        parts.append(f"GENERATED {column.get('identity')} AS IDENTITY")
-        parts += [f"({options})"] if options else []
-    if column.get("not null"):
-        parts.append("NOT NULL")
-    return " ".join(parts)
-
-
-def not_null_helper(column: Fact) -> str:
-    """Return the name of the CHECK that proves a column to be NOT NULL, while that takes."""
-    return derived(column.relation, column.name, "predeploy_not_null")
-
-
-def storage_sql(column: Fact) -> tuple[str, ...]:
-    """Return what sets a column's storage; before PostgreSQL 16 its definition cannot hold it."""
-    storage = column.get("storage")
-    return (f"{_alter_column(column)} SET STORAGE {storage}",) if storage else ()
 
 
 def inlined(table: Fact, sides: Sides) -> tuple[Fact, ...]:
@@ -135,13 +114,13 @@ def _deferred(desired: Fact, table: Fact, sides: Sides) -> Iterator[Change | Rep
             *storage_sql(desired),
         )
     elif _default_waits(desired, table, sides):
-        yield change(desired, Phase.TOGETHER, _set_default(desired))
+        yield change(desired, Phase.TOGETHER, set_default(desired))
 
 
 def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     filled = any(desired.get(name) for name in ("default", "generated", "identity"))
-    plain = sides.is_plain(desired)
-    if desired.get("not null") and not filled and not plain:
+    is_plain = sides.is_plain(desired)
+    if desired.get("not null") and not filled and not is_plain:
         yield not_addable(
             desired,
             "not-null-without-default",
@@ -149,13 +128,20 @@ def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
             "declare a default; or add it nullable, fill it by a migration, then declare NOT NULL",
         )
         return
-    yield change(
-        desired,
-        Phase.TOGETHER,
-        f"ALTER TABLE {relation(desired)} ADD COLUMN {column_sql(desired)}",
-        *storage_sql(desired),
-        rewrites="" if plain else _rewrites(desired, sides),
-    )
+    if sides.size(desired) > _REWRITE_LIMIT_BYTES and (why := _rewrites(desired, sides)):
+        yield not_addable(
+            desired,
+            "rewrite",
+            f"{why}, so all {sides.size(desired) // 2**20} MB of the table would be written anew "
+            "while nobody can read it",
+            f"by migrations: add {desired.identity} without default and nullable, fill it in "
+            "batches, then set its default and NOT NULL; declared in schema.sql it then counts as "
+            "there",
+        )
+        return
+    add = f"ALTER TABLE {relation(desired)} ADD COLUMN {column_sql(desired)}"
+    added = change(desired, Phase.TOGETHER, add, *storage_sql(desired))
+    yield replace(added, is_brief=not _rewrites(desired, sides))
     others = sides.undeclared.on((desired.schema, desired.relation), Kind.COLUMN)
     for other in (other for other in others if other.get("type") == desired.get("type")):
         yield warning(
@@ -200,19 +186,14 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
     if "type" in differing or "generated" in differing or "identity" in differing:
         return
     if desired.get("default") != live.get("default") and not _counts_alike(desired, live, sides):
-        yield from _default(desired, live)
+        yield from _default(desired, live, sides)
     if desired.get("not null") == FLAG != live.get("not null"):
-        yield _set_not_null(desired, live, sides)
+        yield set_not_null(desired, live, sides)
     elif live.get("not null") and not desired.get("not null"):
-        yield warning(
-            live,
-            "live-not-null",
-            f"{live.label} is NOT NULL and declared nullable: inserts without it fail",
-            "declare NOT NULL, or drop it by a migration",
-        )
+        yield extra_not_null(live)
     for name in ("storage", "compression"):
         if desired.get(name) and desired.get(name) != live.get(name):
-            how = f"{_alter_column(desired)} SET {name.upper()} {desired.get(name)}"
+            how = f"{alter_column(desired)} SET {name.upper()} {desired.get(name)}"
             yield change(desired, Phase.TOGETHER, how)
 
 
@@ -223,45 +204,12 @@ def _counts_alike(desired: Fact, live: Fact, sides: Sides) -> bool:
     return is_renamed and all(f.get("default").startswith("nextval(") for f in (desired, live))
 
 
-def _default(desired: Fact, live: Fact) -> Iterator[Change | Report]:
+def _default(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
     if desired.get("default"):
-        yield change(desired, Phase.TOGETHER, _set_default(desired))
+        yield change(desired, Phase.TOGETHER, set_default(desired))
+        yield from heirs.restored(desired, sides)
     else:
-        yield warning(
-            live,
-            "live-default",
-            f"{live.label} has the default {live.get('default')}, and none is declared",
-            "declare it, or drop it by a migration",
-        )
-
-
-def _set_default(column: Fact) -> str:
-    return f"{_alter_column(column)} SET DEFAULT {column.get('default')}"
-
-
-def _alter_column(column: Fact) -> str:
-    return f"ALTER TABLE {relation(column)} ALTER COLUMN {identifier(column.name)}"
-
-
-def _set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
-    """Prove it by a CHECK first: SET NOT NULL then need not read the table under its lock."""
-    alter, column = f"ALTER TABLE {relation(desired)}", identifier(desired.name)
-    set_not_null = f"{_alter_column(desired)} SET NOT NULL"
-    if sides.is_plain(live):
-        return change(desired, Phase.TOGETHER, set_not_null)
-    name = not_null_helper(desired)
-    helper = identifier(name)
-    # An earlier run may have left it, when it died or when rows stood in its way.
-    left = sides.live.get(Kind.CONSTRAINT, desired.schema, desired.relation, name)
-    add = f"{alter} ADD CONSTRAINT {helper} CHECK ({column} IS NOT NULL) NOT VALID"
-    return change(
-        desired,
-        Phase.ONLINE,
-        *(() if left is not None else (add,)),
-        f"{alter} VALIDATE CONSTRAINT {helper}",
-        set_not_null,
-        f"{alter} DROP CONSTRAINT {helper}",
-    )
+        yield extra_default(live)
 
 
 def _of_view(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:

@@ -19,7 +19,7 @@ from job.schema.ddl import (
 from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
 from job.schema.kinds import indexes
-from job.schema.kinds.columns import not_null_helper
+from job.schema.kinds.column_ddl import not_null_helper
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
 from job.schema.sides import Sides
 

@@ -11,11 +11,13 @@ from job.schema.ddl import (
     drift,
     identifier,
     literal,
+    not_addable,
     relation,
 )
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.kinds.tables import FOREIGN
 from job.schema.names import derived
 from job.schema.sides import Sides
 
@@ -33,7 +35,18 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
             "build the new one under another name and drop this one, by a migration",
         )
     elif live is None or live.get("invalid"):
-        yield build(desired, live, sides)
+        needs_lock = _has_foreign_partition(desired, sides) and not sides.is_plain(desired)
+        yield _locking(desired) if needs_lock else build(desired, live, sides)
+
+
+def _locking(desired: Fact) -> Report:
+    return not_addable(
+        desired,
+        "index-needs-lock",
+        "the table has rows, and a partition that is a foreign table, which takes no index of its "
+        "own",
+        f"in a quiet hour, by a migration: {create_sql(desired, desired.name)}",
+    )
 
 
 def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
@@ -108,6 +121,11 @@ def _partitions(table: Fact, sides: Sides) -> tuple[Fact, ...]:
     known = {fact.key: fact for fact in tables}
     parent = (table.schema, table.relation)
     return tuple(f for _, f in sorted(known.items()) if f.listed("partition of") == parent)
+
+
+def _has_foreign_partition(table: Fact, sides: Sides) -> bool:
+    partitions = _partitions(table, sides)
+    return any(p.get("kind") == FOREIGN or _has_foreign_partition(p, sides) for p in partitions)
 
 
 def _own_index(index: Fact, child: Fact, sides: Sides) -> Fact | None:

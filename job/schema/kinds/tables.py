@@ -15,7 +15,8 @@ from job.schema.ddl import (
 )
 from job.schema.facts import Fact
 from job.schema.kind import Kind
-from job.schema.kinds.columns import column_sql, inlined, storage_sql
+from job.schema.kinds.column_ddl import column_sql, storage_sql
+from job.schema.kinds.columns import inlined
 from job.schema.kinds.entry import Entry, attributes, flag, name_of, order, own
 from job.schema.sides import Side, Sides
 

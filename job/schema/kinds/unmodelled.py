@@ -1,6 +1,7 @@
 """What sync does not make, named so that it never goes missing silently."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from job.schema.ddl import Change, Report, not_addable
 from job.schema.facts import Fact
@@ -34,12 +35,9 @@ def plan(
 ) -> Iterator[Change | Report]:
     """Name what is missing."""
     if live is None:
-        yield not_addable(
-            desired,
-            "unmodelled",
-            "sync does not know this kind of object",
-            "make it by a migration",
-        )
+        why = "sync makes no objects of this kind"
+        report = not_addable(desired, "unmodelled", why, "make it by a migration")
+        yield replace(report, message=f"{desired.name} is missing and is not added: {why}")
 
 
 def _part(catalog: str, schema: str, where: str = "true") -> str:

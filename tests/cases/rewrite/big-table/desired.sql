@@ -6,3 +6,4 @@ create table big (
 create table small (
     id integer primary key, no bigint generated always as identity, key uuid default gen_random_uuid()
 );
+create index big_key on big (key);

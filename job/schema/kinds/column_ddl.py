@@ -1,0 +1,89 @@
+"""The DDL of one column, and what is said of one that has more than is declared."""
+
+from job.schema.ddl import Change, Phase, Report, change, identifier, relation, warning
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+from job.schema.names import derived
+from job.schema.sides import Sides
+
+
+def column_sql(column: Fact) -> str:
+    """Return a column as CREATE TABLE and ADD COLUMN take it."""
+    parts = [identifier(column.name), column.get("type")]
+    if column.get("collation"):
+        parts.append(f"COLLATE {column.get('collation')}")
+    if column.get("compression"):
+        parts.append(f"COMPRESSION {column.get('compression')}")
+    if column.get("default"):
+        parts.append(f"DEFAULT {column.get('default')}")
+    if column.get("generated"):
+        parts.append(f"GENERATED ALWAYS AS ({column.get('expression')}) {column.get('generated')}")
+    if column.get("identity"):
+        options = column.get("sequence")
+        parts.append(f"GENERATED {column.get('identity')} AS IDENTITY")
+        parts += [f"({options})"] if options else []
+    if column.get("not null"):
+        parts.append("NOT NULL")
+    return " ".join(parts)
+
+
+def not_null_helper(column: Fact) -> str:
+    """Return the name of the CHECK that proves a column to be NOT NULL, while that takes."""
+    return derived(column.relation, column.name, "predeploy_not_null")
+
+
+def storage_sql(column: Fact) -> tuple[str, ...]:
+    """Return what sets a column's storage; before PostgreSQL 16 its definition cannot hold it."""
+    storage = column.get("storage")
+    return (f"{alter_column(column)} SET STORAGE {storage}",) if storage else ()
+
+
+def set_default(column: Fact) -> str:
+    """Return what gives a column its default."""
+    return f"{alter_column(column)} SET DEFAULT {column.get('default')}"
+
+
+def alter_column(column: Fact) -> str:
+    """Return how what alters a column begins."""
+    return f"ALTER TABLE {relation(column)} ALTER COLUMN {identifier(column.name)}"
+
+
+def extra_default(live: Fact) -> Report:
+    """Tell of a default that is not declared."""
+    return warning(
+        live,
+        "live-default",
+        f"{live.label} has the default {live.get('default')}, and none is declared",
+        "declare it, or drop it by a migration",
+    )
+
+
+def extra_not_null(live: Fact) -> Report:
+    """Tell of a NOT NULL that is not declared."""
+    return warning(
+        live,
+        "live-not-null",
+        f"{live.label} is NOT NULL and declared nullable: inserts without it fail",
+        "declare NOT NULL, or drop it by a migration",
+    )
+
+
+def set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
+    """Prove it by a CHECK first: SET NOT NULL then need not read the table under its lock."""
+    alter, column = f"ALTER TABLE {relation(desired)}", identifier(desired.name)
+    set_not_null = f"{alter_column(desired)} SET NOT NULL"
+    if sides.is_plain(live):
+        return change(desired, Phase.TOGETHER, set_not_null)
+    name = not_null_helper(desired)
+    helper = identifier(name)
+    # An earlier run may have left it, when it died or when rows stood in its way.
+    left = sides.live.get(Kind.CONSTRAINT, desired.schema, desired.relation, name)
+    add = f"{alter} ADD CONSTRAINT {helper} CHECK ({column} IS NOT NULL) NOT VALID"
+    return change(
+        desired,
+        Phase.ONLINE,
+        *(() if left is not None else (add,)),
+        f"{alter} VALIDATE CONSTRAINT {helper}",
+        set_not_null,
+        f"{alter} DROP CONSTRAINT {helper}",
+    )
