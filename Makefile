@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCKER ?= docker
+IMAGE ?= predeploy
+DIST ?= dist
+REQUIREMENTS ?= requirements.txt
 
-.PHONY: demo test drift kill lint format clean
+.PHONY: demo test drift kill lint format requirements sbom clean
 
 demo: $(STAMP)
 	$(BIN)/predeploy demo
@@ -31,6 +35,23 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What the image installs: all that pyproject.toml asks for, with every hash. Pins are kept where they
+# still fit; make requirements UPGRADE=--upgrade takes the newest.
+requirements: $(STAMP)
+	UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile --quiet --universal \
+		--python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+		--output-file $(REQUIREMENTS) pyproject.toml
+
+# What is in the image, for scanners. What psycopg's wheel was built from (libpq, OpenSSL) nobody names:
+# watch its version for those.
+sbom: $(STAMP)
+	mkdir -p $(DIST)
+	$(DOCKER) save --output $(DIST)/image.tar $(IMAGE)
+	SYFT_CHECK_FOR_APP_UPDATE=false $(BIN)/syft scan --quiet --source-name predeploy \
+		--select-catalogers +sbom-cataloger \
+		docker-archive:$(DIST)/image.tar --output spdx-json=$(DIST)/predeploy.spdx.json
+	rm $(DIST)/image.tar
 
 clean:
 	rm -rf $(VENV)
