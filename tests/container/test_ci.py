@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from conftest import ROOT, SQL, Database
+from containers import Job, report_of
 from workflow import Runner, environ_of_a_machine, load
 
 GITHUB = ROOT / "deploy/github/smoke.yml"
@@ -19,7 +20,6 @@ GITLAB = ROOT / "deploy/gitlab/smoke.gitlab-ci.yml"
 OWN = ROOT / ".github/workflows/ci.yml"
 ACTION = ROOT / "action.yml"
 BIN = Path(sys.executable).parent
-pytestmark = pytest.mark.xdist_group("ci")
 TABLES = "select count(*) from pg_tables where schemaname = 'public'"
 
 
@@ -97,6 +97,7 @@ def write(checkout: Path, situation: Situation) -> None:
         (checkout / path).write_text(text)
 
 
+@pytest.mark.xdist_group("action")
 @pytest.mark.parametrize(
     ("path", "situation", "codes"),
     [
@@ -133,6 +134,7 @@ def test_github_s_database_is_the_one_of_the_service(path: Path) -> None:
     assert service["ports"] == [f"{url.port}:5432"]
 
 
+@pytest.mark.xdist_group("action")
 def test_the_action_tells_how_it_ended(
     runner: Callable[..., Runner], database: Database, tmp_path: Path
 ) -> None:
@@ -191,6 +193,21 @@ def test_gitlab_migrates_twice_and_the_second_time_is_settled(
 
     assert done.returncode == code, done.stdout + done.stderr
     assert database.value(TABLES) == situation.tables
+
+
+@pytest.mark.xdist_group("engine")
+@pytest.mark.timeout(600)
+def test_gitlab_s_script_runs_in_the_image(slim: str, job: Job, shop: Database) -> None:
+    """GitLab gives it to the shell that the image has."""
+    script = "set -e\n" + "\n".join(load(GITLAB)["database-smoke"]["script"])
+    variables = load(GITLAB)["database-smoke"]["variables"]
+    where = ("--tmpfs", "/tmp", "-e", f"PREDEPLOY_REPORT={variables['PREDEPLOY_REPORT']}")  # noqa: S108 - the image's own
+
+    done = job(slim, "-c", script, more=(*where, "--entrypoint", "/bin/sh"))
+
+    assert done.returncode == 0, done.stdout
+    assert report_of(done)["outcome"] == "settled"
+    assert shop.value(TABLES) == 42
 
 
 def test_gitlab_s_database_is_the_one_of_the_service() -> None:

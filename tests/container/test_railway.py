@@ -1,6 +1,7 @@
 """Railway: the files it reads, and an app that carries the tree, deployed as it deploys."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -233,6 +234,35 @@ def test_an_app_whose_gate_was_lost_does_not_start(
 
     until(lambda: state_of(engine, name)[0] == "exited", "it")
     assert state_of(engine, name) == ("exited", 82), engine.docker("logs", name).stdout
+
+
+def test_as_a_service_of_its_own_it_migrates_verifies_and_ends(
+    slim: str, job: Job, shop: Database
+) -> None:
+    """The start command replaces the entrypoint, and no shell reads it."""
+    config = json.loads((ROOT / "railway.json").read_text())["deploy"]
+    program, *arguments = config["startCommand"].split()
+
+    migrated = job(slim, "-c", config["preDeployCommand"], more=("--entrypoint", "/bin/sh"))
+    verified = job(slim, *arguments, more=("--entrypoint", program))
+
+    assert (migrated.returncode, verified.returncode) == (0, 0), verified.stdout
+    assert shop.value(TABLES) == 42
+    assert report_of(verified)["command"] == "verify"
+
+
+def test_the_page_quotes_the_files() -> None:
+    """What docs/railway.md shows stands in the example."""
+    page = (ROOT / "docs/railway.md").read_text()
+    quoted = [
+        line.strip().removesuffix(",")
+        for block in re.findall(r"^```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+    files = [path.read_text() for path in APP.rglob("*") if path.is_file()]
+
+    assert len(quoted) >= 5
+    assert [line for line in quoted if not any(line in text for text in files)] == []
 
 
 def state_of(engine: Engine, name: str) -> tuple[str, int]:

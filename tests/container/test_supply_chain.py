@@ -17,11 +17,12 @@ from packaging.utils import canonicalize_name
 
 BIN = Path(sys.executable).parent
 REQUIREMENTS = ROOT / "requirements.txt"
-TRACKED = subprocess.run(
-    ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-).stdout.splitlines()
-DOCKERFILES = [path for path in TRACKED if Path(path).name.startswith("Dockerfile")]
-COMPOSE = [path for path in TRACKED if re.search(r"(^|/)(docker-)?compose[^/]*\.ya?ml$", path)]
+OURS = [
+    str(path.relative_to(ROOT))
+    for path in (*ROOT.glob("*"), *ROOT.glob("deploy/**/*"), *ROOT.glob("tests/container/**/*"))
+]
+DOCKERFILES = [path for path in OURS if Path(path).name.startswith("Dockerfile")]
+COMPOSE = [path for path in OURS if re.search(r"(^|/)(docker-)?compose[^/]*\.ya?ml$", path)]
 HASH = re.compile(r" --hash=sha256:[0-9a-f]{64}")
 
 
