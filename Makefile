@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCKER ?= docker
-IMAGE ?= predeploy
+IMAGE ?= predeploy:latest
 DIST ?= dist
 REQUIREMENTS ?= requirements.txt
 

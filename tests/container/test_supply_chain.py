@@ -98,10 +98,20 @@ def test_what_is_pinned_is_what_pyproject_asks_for() -> None:
 
 @pytest.mark.xdist_group("engine")
 @pytest.mark.timeout(600)
-def test_the_image_s_parts_are_named(engine: Engine, distroless: str, tmp_path: Path) -> None:
-    """It holds no package manager; make sbom finds wheels, what they bundle, libc and OpenSSL."""
+@pytest.mark.parametrize(
+    ("target", "more"), [("slim", ()), ("distroless", ("IMAGE=predeploy:distroless",))]
+)
+def test_the_image_s_parts_are_named(
+    request: pytest.FixtureRequest,
+    engine: Engine,
+    tmp_path: Path,
+    target: str,
+    more: tuple[str, ...],
+) -> None:
+    """Also where no package manager is: wheels, what these bundle, libc and OpenSSL."""
+    request.getfixturevalue(target)
     subprocess.run(
-        ["make", "sbom", f"IMAGE={distroless}", f"DIST={tmp_path}", f"DOCKER={engine.client}"],
+        ["make", "sbom", f"DIST={tmp_path}", f"DOCKER={engine.client}", *more],
         cwd=ROOT,
         env=engine.environ,
         check=True,
