@@ -42,7 +42,7 @@ def grafted(
     engine.build(tag, "--file", file)
     assert shell(engine, tag, "command -v python3 || command -v python").returncode != 0
     yield tag
-    engine.docker("image", "rm", tag)
+    engine.docker("image", "rm", "--force", tag)
 
 
 def shell(engine: Engine, image: str, script: str) -> subprocess.CompletedProcess[str]:

@@ -136,7 +136,7 @@ def make_app(
         return tags[-1]
 
     yield make
-    engine.docker("image", "rm", *tags)
+    engine.docker("image", "rm", "--force", *tags)
 
 
 @pytest.fixture(scope="module")
