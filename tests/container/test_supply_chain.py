@@ -39,9 +39,11 @@ def test_every_dockerfile_is_clean() -> None:
     lint("hadolint", *DOCKERFILES)
 
 
-@pytest.mark.parametrize("path", COMPOSE)
-def test_every_compose_file_is_clean(path: str) -> None:
-    lint("compose-lint", path)
+def test_no_compose_file_has_a_grave_fault() -> None:
+    """Limits and digests are left to those who run it: an example knows neither."""
+    assert "deploy/compose/compose.yaml" in COMPOSE
+
+    lint("compose-lint", *COMPOSE)
 
 
 def pinned() -> Iterator[tuple[Requirement, int]]:
