@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +69,12 @@ class Podman:
 
 
 @pytest.fixture(scope="session")
-def podman(engine: Engine, slim: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def podman(engine: Engine, slim: str) -> Iterator[Podman]:
     """A podman that holds the image of the docs."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("podman", "runc", "catatonit"))):
         pytest.skip("no pods: it takes root, podman, runc and catatonit")
-    home = tmp_path_factory.mktemp("podman")
+    # Not a folder of pytest's: podman refuses a path of more than 50 characters for its state.
+    home = Path(tempfile.mkdtemp(prefix="podman-"))
     build(engine, slim, home / "image")
     archive = home / "image.tar"
     engine.docker("save", "--output", archive, IMAGE)
@@ -85,6 +87,7 @@ def podman(engine: Engine, slim: str, tmp_path_factory: pytest.TempPathFactory) 
     finally:
         own("pod", "rm", "--all", "--force", "--time=0", check=False)
         own("rmi", "--all", "--force", check=False)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def build(engine: Engine, base: str, context: Path) -> None:

@@ -95,8 +95,12 @@ def test_drift(
         assert named == left, story
         assert set(orphans(database)) <= (broken if left else set()), story
     second = run_here(environ(database, sql))
-    assert (second.exit_code, second.applied) == (first.exit_code, 0), story
-    assert errors(second, desired) == named, story
+    assert second.exit_code is first.exit_code, story
+    # A name that is taken by an extra stops a run; what is left is then cut into other steps, and
+    # more of it may come before that one.
+    if first.failure is None:
+        assert second.applied == 0, story
+        assert errors(second, desired) == named, story
     if first.exit_code is ExitCode.OK:
         assert second.outcome is Outcome.SETTLED, story
 
