@@ -8,7 +8,7 @@ IMAGE ?= predeploy:latest
 DIST ?= dist
 REQUIREMENTS ?= requirements.txt
 
-.PHONY: demo test tools drift kill bench lint format requirements sbom clean
+.PHONY: demo test tools drift kill chaos bench lint format requirements sbom clean
 
 demo: $(VENV)/.demo
 	$(BIN)/predeploy demo
@@ -33,6 +33,14 @@ drift: $(STAMP)
 kill: $(STAMP)
 	KILLS=$(or $(N),50) KILL_FROM=$(or $(FROM),0) $(BIN)/python -m pytest -q --timeout=0 \
 		tests/end_to_end/test_kill.py $(PYTEST_ARGS)
+
+# Every message with every fault, which takes days; make chaos N=20 tries 20 of each workload and fault,
+# make chaos ONLY="settled seed" these workloads. Ends with the table of docs/reliability.md.
+chaos: $(STAMP)
+	rm -f $(VENV)/chaos.jsonl
+	CHAOS_SAMPLE=$(or $(N),0) CHAOS_WORKLOADS="$(ONLY)" CHAOS_RESULTS=$(abspath $(VENV))/chaos.jsonl \
+		$(BIN)/python -m pytest -q --timeout=0 tests/chaos $(PYTEST_ARGS)
+	$(BIN)/python tests/chaos/table.py $(VENV)/chaos.jsonl
 
 # make bench BENCH=stall N=1000000 (rows), BENCH=scale N=42,1000 (tables), ROUNDS=5, SIZE=small.
 bench: $(STAMP)

@@ -5,6 +5,7 @@ URL on a server that runs already, whose tests that stop or start servers are th
 """
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import pytest
 from job.embedded import Server, server, wheel_binaries
 
 pytest_plugins = ["containers", "manifests"]
+# Before the workers of xdist start, so that all of them take the same sample.
+os.environ.setdefault("CHAOS_SEED", str(secrets.randbelow(10**6)))
 ROOT = Path(__file__).resolve().parent.parent
 SQL = ROOT / "sql"
 ADMIN = {
@@ -182,4 +185,5 @@ def url_of(url: str, database: str) -> str:
 
 def pytest_report_header() -> str:
     given = "TEST_DATABASE_URL" if os.environ.get("TEST_DATABASE_URL") else ""
-    return f"server: {given or os.environ.get('TEST_POSTGRES_BIN') or 'the wheel'}"
+    server = given or os.environ.get("TEST_POSTGRES_BIN") or "the wheel"
+    return f"server: {server}; CHAOS_SEED={os.environ['CHAOS_SEED']}"

@@ -8,17 +8,16 @@ import random
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
 from conftest import Database
+from crashing import Crashing, crashing
 from production import environ, jobs, orphans, prepare, run_here, until
 from two_sides import facts
 
-from job.embedded import Server, running, server
 from job.exit_codes import ExitCode
 from job.plan import Outcome
 from job.report import headline
@@ -86,29 +85,17 @@ OURS = """select count(*) from pg_stat_activity where datname = current_database
 
 @dataclass
 class World:
-    """A server whose commits survive a crash, and what a sync makes of its database `template`."""
+    """A server that can be crashed, and what a sync makes of its database `template`."""
 
-    server: Server
-    executables: Path
-    restarts: ExitStack
+    crashing: Crashing
     wanted: frozenset[Fact] = frozenset()
     duration_s: float = 0
 
     def clone(self, name: str) -> Database:
-        with psycopg.connect(self.server.url(), autocommit=True) as conn:
+        server = self.crashing.server
+        with psycopg.connect(server.url(), autocommit=True) as conn:
             conn.execute(f"create database {name} template template")
-        return Database(name, self.server.url(name))
-
-    def crash(self) -> None:
-        """Shut the server down as `pg_ctl stop -m immediate` does, and start it again."""
-        self.server.process.send_signal(signal.SIGQUIT)
-        self.server.process.wait(30)
-        # Its log says that it was ready, before.
-        self.server.log.write_text("")
-        again = running(
-            self.executables, self.server.data, settings=SETTINGS, port=self.server.port
-        )
-        self.server = self.restarts.enter_context(again)
+        return Database(name, server.url(name))
 
 
 @pytest.fixture(scope="module")
@@ -118,21 +105,14 @@ def sql(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-SETTINGS = {
-    "synchronous_commit": "on",
-    "full_page_writes": "on",
-}
-
-
 @pytest.fixture(scope="module")
 def world(binaries: Path, sql: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     base = tmp_path_factory.mktemp("base")
     (base / "schema.sql").write_text(BASE)
-    with server(binaries, settings=SETTINGS) as started, ExitStack() as restarts:
-        copy = started.data.parent / "pginstall" / "bin"
-        world = World(started, copy if copy.exists() else binaries, restarts)
-        template = Database("template", started.url("template"))
-        with psycopg.connect(started.url(), autocommit=True) as conn:
+    with crashing(binaries) as ours:
+        world = World(ours)
+        template = Database("template", ours.server.url("template"))
+        with psycopg.connect(ours.server.url(), autocommit=True) as conn:
             conn.execute("create database template")
         prepare(environ(template, base))
         template.execute(ROWS)
@@ -173,7 +153,7 @@ def test_a_server_that_crashes_is_made_good(world: World, sql: Path, seed: int) 
     with jobs({**environ(database, sql), "PREDEPLOY_CONNECT_BUDGET": "20s"}) as (job,):
         until(lambda: job.poll() is not None or database.value(OURS), "the job to connect")
         time.sleep(moment)
-        world.crash()
+        world.crashing.crash()
         said, _ = job.communicate(timeout=60)
 
     story = f"seed {seed}, crashed after {moment:.3f} s; the job ended with {job.returncode}"
