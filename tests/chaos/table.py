@@ -11,7 +11,7 @@ _SHOWN = {"-9": "137 (killed)"}
 def table(lines: list[str]) -> str:
     """Return Markdown: a row for each workload and harm, in the order in which they were tried."""
     rows = [
-        "| workload | messages to server, to job | what was done | tried | survived | it ended with |",
+        "| workload | messages to server, to job | what was done | tried | survived | ended with |",
         "|---|---:|---|---:|---:|---|",
     ]
     totals: dict[str, int] = defaultdict(int)
