@@ -1,5 +1,8 @@
 """Many jobs at once, as real processes: each step is applied once, and nobody fails."""
 
+import os
+import re
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,10 +22,13 @@ from production import (
 )
 
 from job.database.lock import lock_key
+from job.embedded import Server
 
 Folder = Callable[[Mapping[str, str]], Path]
 
 COPIES = 10
+ASLEEP = """select count(*) from pg_stat_activity
+    where datname = current_database() and wait_event = 'PgSleep'"""
 LOG = "create table log (id serial primary key, what text not null);"
 
 
@@ -109,6 +115,79 @@ def test_without_a_start_signal_all_is_well_too(database: Database, folder: Fold
         "public.session": 0,
         "public.users": 1,
     }
+
+
+def test_fifty_jobs_make_one_database(database: Database) -> None:
+    """As a rollout of fifty replicas starts them: all end with 0, and each step ran once."""
+    with jobs(*[environ(database, **ADMIN_BY_HASH)] * 50) as processes:
+        outputs = finish(processes)
+
+    assert [process.returncode for process in processes] == [0] * 50, outputs
+    assert applied(database) == [
+        (path.name, 1, True) for path in sorted((SQL / "migrations").iterdir())
+    ]
+    assert len(contents(database)["public.users"]) == 1
+
+
+def test_ten_jobs_build_one_index_concurrently(
+    database: Database, folder: Folder, own_server: Server | None
+) -> None:
+    """Waiters that poll do not deadlock with CREATE INDEX CONCURRENTLY, as blocked ones do.
+
+    By hand with ROWS=1000000.
+    """
+    first = {"migrations/1_items.sql": "create table item (id bigint, kind integer);"}
+    prepare(environ(database, folder(first)))
+    rows = int(os.environ.get("ROWS", "20000"))
+    database.execute(f"insert into item select n, n % 100 from generate_series(1, {rows}) n")
+    second = {"migrations/2_index.sql": "create index concurrently item_kind on item (kind);"}
+
+    codes, outputs, _ = all_at_once(database, environ(database, folder({**first, **second})))
+
+    assert codes == [0] * COPIES, outputs
+    assert database.rows("select indisvalid from pg_index where indrelid = 'item'::regclass") == [
+        (True,)
+    ]
+    assert whole_files(database) == ["1_items.sql", "2_index.sql"]
+    if own_server is not None:
+        # The log is of all tests of this worker; others make deadlocks on purpose, elsewhere.
+        log = own_server.log.read_text()
+        assert not re.search(r"deadlock detected[^\n]*\n[^\n]*item", log)
+
+
+def test_a_job_that_is_killed_while_it_holds_the_lock_holds_up_nobody(
+    database: Database, folder: Folder
+) -> None:
+    """SIGKILL in the middle of a step: the server ends it, and the others go on with it."""
+    files = {"migrations/1_slow.sql": f"{LOG} insert into log (what) select pg_sleep(2)::text;"}
+    settings = environ(database, folder(files))
+
+    with jobs(settings) as (first,):
+        until(lambda: database.value(ASLEEP), "a step to run")
+        with jobs(*[settings] * 3) as others:
+            until(lambda: connected(database) == 8, "all jobs to wait")
+            first.kill()
+            outputs = finish(others)
+
+    assert [process.returncode for process in others] == [0, 0, 0], outputs
+    assert len(contents(database)["public.log"]) == 1
+    assert whole_files(database) == ["1_slow.sql"]
+
+
+def test_old_and_new_images_deploy_together(
+    database: Database, folder: Folder, tmp_path: Path
+) -> None:
+    """Replicas of both versions in one rollout: all end with 0, and the new one's files are in."""
+    old = {"migrations/1_log.sql": LOG}
+    new = {**old, "migrations/2_size.sql": "alter table log add column size integer;"}
+    older = Path(shutil.copytree(folder(old), tmp_path / "older"))
+    settings = [environ(database, path) for path in (older, folder(new)) * (COPIES // 2)]
+
+    with jobs(*settings) as processes:
+        outputs = finish(processes)
+
+    assert [process.returncode for process in processes] == [0] * COPIES, outputs
+    assert sorted(whole_files(database)) == ["1_log.sql", "2_size.sql"]
 
 
 def test_a_failing_file_fails_for_all(database: Database, folder: Folder) -> None:
