@@ -242,17 +242,6 @@ def test_a_call_that_nobody_recorded_is_not_run_again(
     assert database.rows("select n from log") == [(1,)]
 
 
-def test_ten_copies_build_one_index(database: Database, environ: Callable[..., dict]) -> None:
-    """With CONCURRENTLY in the folder nobody deadlocks: ten exits 0 and one valid index."""
-    settings = environ(**{"1_a": TABLE, "2_b": BUILD})
-
-    jobs = [start_job("run", environ=settings) for _ in range(10)]
-    outputs = [job.communicate(timeout=60)[0] for job in jobs]
-
-    assert [job.returncode for job in jobs] == [0] * 10, outputs
-    assert database.rows(VALID) == [("items_name_idx", True)]
-
-
 DUMP = """create table before_copy (id int);
 COPY public.items (id, name) FROM stdin;
 1\tone; commit; -- no SQL

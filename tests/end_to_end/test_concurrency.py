@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -172,22 +171,6 @@ def test_a_job_that_is_killed_while_it_holds_the_lock_holds_up_nobody(
     assert [process.returncode for process in others] == [0, 0, 0], outputs
     assert len(contents(database)["public.log"]) == 1
     assert whole_files(database) == ["1_slow.sql"]
-
-
-def test_old_and_new_images_deploy_together(
-    database: Database, folder: Folder, tmp_path: Path
-) -> None:
-    """Replicas of both versions in one rollout: all end with 0, and the new one's files are in."""
-    old = {"migrations/1_log.sql": LOG}
-    new = {**old, "migrations/2_size.sql": "alter table log add column size integer;"}
-    older = Path(shutil.copytree(folder(old), tmp_path / "older"))
-    settings = [environ(database, path) for path in (older, folder(new)) * (COPIES // 2)]
-
-    with jobs(*settings) as processes:
-        outputs = finish(processes)
-
-    assert [process.returncode for process in processes] == [0] * COPIES, outputs
-    assert sorted(whole_files(database)) == ["1_log.sql", "2_size.sql"]
 
 
 def test_a_failing_file_fails_for_all(database: Database, folder: Folder) -> None:
