@@ -31,6 +31,11 @@ def _one_round(ground: Ground, folder: Path) -> Iterator[tuple[str, float]]:
         database.execute(_UNSETTLE)
         yield "predeploy run, unchanged but not settled", predeploy(database, folder)
         yield "the fingerprint alone", _fingerprint(database)
+        wanted = folder / "schema.sql"
+        before = wanted.read_text()
+        wanted.write_text(f"{before}\ncreate table one_more (id bigint primary key);\n")
+        yield "predeploy run, one table more in the file", predeploy(database, folder)
+        wanted.write_text(before)
 
 
 def _fingerprint(database: Database) -> float:

@@ -69,13 +69,18 @@ def wheel_binaries() -> Path:
 
 @contextmanager
 def server(
-    binaries: Path | None = None, *, settings: Mapping[str, str] | None = None, port: int = 0
+    binaries: Path | None = None,
+    *,
+    settings: Mapping[str, str] | None = None,
+    port: int = 0,
+    parent: Path | None = None,
 ) -> Iterator[Server]:
     """Start a server on an empty data directory; stop it and remove everything at the end.
 
-    `port` 0 takes a free one. Raises NoServerError with the end of the server's log.
+    `port` 0 takes a free one. The data directory is made below `parent`, else in memory where there
+    is room. Raises NoServerError with the end of the server's log.
     """
-    base = _make_home()
+    base = _make_home(parent or _roomy_memory())
     try:
         executables = _reachable(binaries or wheel_binaries(), base)
         data = base / "data"
@@ -129,11 +134,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _make_home() -> Path:
-    """Make the server's folder, in memory where there is room, and give it to its user."""
+def _roomy_memory() -> Path | None:
     memory = Path("/dev/shm")  # noqa: S108 - a fresh folder in it, mode 0700
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM_BYTES
-    base = Path(tempfile.mkdtemp(prefix="predeploy-pg-", dir=memory if roomy else None))
+    return memory if roomy else None
+
+
+def _make_home(parent: Path | None) -> Path:
+    """Make the server's folder, and give it to its user."""
+    base = Path(tempfile.mkdtemp(prefix="predeploy-pg-", dir=parent))
     if _is_root():
         user = pwd.getpwnam(_USER)
         os.chown(base, user.pw_uid, user.pw_gid)

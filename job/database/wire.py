@@ -197,7 +197,14 @@ def _ticking(
 
 
 def _is_gone(error: psycopg.Error) -> bool:
-    return (error.sqlstate or "").startswith(_GONE)
+    """Whether the connection is no more. What the server says has an SQLSTATE.
+
+    An OperationalError without one is the driver's own: its socket was reset while it waited,
+    which libpq has not noticed by then.
+    """
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate.startswith(_GONE)
 
 
 def _lost(error: psycopg.Error) -> str:

@@ -246,10 +246,10 @@ def what_is_done(
 
 
 def restart(crashing: Crashing, job: subprocess.Popen[str]) -> None:
-    """Start the server again as soon as it is down; the job may have ended before that."""
+    """Start the server again as soon as it is down; the job's last message comes after its end."""
     until(lambda: crashing.is_down or job.poll() is not None, "the crash", 60)
-    if crashing.is_down:
-        crashing.start()
+    until(lambda: crashing.is_down, "the crash", 10)
+    crashing.start()
 
 
 def tell(stage: Stage, harm: str, tried: int, ended: Counter[int]) -> None:
