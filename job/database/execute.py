@@ -15,6 +15,7 @@ from job.database.blockers import Watch
 from job.database.bound import run_bound
 from job.database.connection import require_alive
 from job.database.failure import has_lacked_locks
+from job.database.hold import Hold
 from job.database.place import Workplace
 from job.database.script import run_script
 from job.exit_codes import ExitCode
@@ -62,7 +63,7 @@ def execute(
 def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult | Failure | None:
     """Try a step again as long as only its locks stand in the way, within the DDL budget."""
     budget = place.deadline.part(place.settings.ddl_budget_s)
-    watch = Watch(place.guard, place.work.info.backend_pid, step.label)
+    watch = Watch(place.guard, place.work.info.backend_pid, step.label, _hold_of(place, step))
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
         jitter = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=5)
@@ -88,6 +89,16 @@ def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult
     return outcome
 
 
+def _hold_of(place: Workplace, step: Step) -> Hold | None:
+    """Return what bounds how long the step's waits may stall others; DML alone stalls no reader.
+
+    CONCURRENTLY is let alone: it keeps nobody out, and an index that it leaves would be invalid.
+    """
+    if step.mode is not Mode.TRANSACTION or not step.holds_ddl:
+        return None
+    return Hold(place.guard, place.settings.ddl_lock_timeout_s)
+
+
 def _may_pass_again(step: Step, outcome: StepResult | Failure | None) -> bool:
     """Whether to try again: never blindly what ran outside a transaction and may have left traces.
 
@@ -107,7 +118,8 @@ def _try_step(
         return run_autocommit(place, step, watch)
     if step.mode is Mode.RECORD and step.entry is not None:
         return _record(place, step, step.entry)
-    return run_script(place, step, failed, watch)
+    outcome = run_script(place, step, failed, watch)
+    return watch.judge(outcome) if isinstance(outcome, Failure) else outcome
 
 
 def _record(place: Workplace, step: Step, entry: LedgerEntry) -> StepResult | None:

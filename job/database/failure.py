@@ -44,10 +44,14 @@ def is_lock_failure(failure: Failure) -> bool:
     return failure.sqlstate in _LOCK_FAILURES
 
 
+def was_cancelled(failure: Failure) -> bool:
+    """Whether somebody, or a timeout, has cancelled it."""
+    return failure.sqlstate == _CANCELLED
+
+
 def has_lacked_locks(step: Step, failure: Failure) -> bool:
     """Whether a step has failed because its locks, each or all, were not to be had in time."""
-    is_out_of_time = step.is_brief and failure.sqlstate == _CANCELLED
-    return is_out_of_time or is_lock_failure(failure)
+    return (step.is_brief and was_cancelled(failure)) or is_lock_failure(failure)
 
 
 def exit_code_of(sqlstate: str, otherwise: ExitCode) -> ExitCode:

@@ -119,12 +119,14 @@ def _answer(conn: Connection, results: Sequence[pq.abc.PGresult]) -> Answer:
     return Answer(tuple(results), error)
 
 
-def send_copy(conn: Connection, sql: str, data: str) -> Answer:
+def send_copy(
+    conn: Connection, sql: str, data: str, *, on_tick: Callable[[], None] = lambda: None
+) -> Answer:
     """Send one COPY … FROM STDIN and its data; the answer is as that of `send`."""
     pgconn = conn.pgconn
     with translated(conn):
         pgconn.send_query(sql.encode())
-        results = conn.wait(generators.execute(pgconn), _TICK_S)
+        results = conn.wait(_ticking(generators.execute(pgconn), on_tick), _TICK_S)
         if results[-1].status != pq.ExecStatus.COPY_IN:
             return _answer(conn, results)
         for start in range(0, len(data), _COPY_CHUNK):
