@@ -90,14 +90,6 @@ def refused(environ: Mapping[str, str], sql: Path) -> tuple[Outcome, dict[str, A
 
 
 @pytest.fixture(scope="module")
-def own_binaries(own_server: Server | None, binaries: Path) -> Path:
-    """The programs for servers that a test starts and stops."""
-    if own_server is None:
-        pytest.skip("TEST_DATABASE_URL: no servers of our own")
-    return binaries
-
-
-@pytest.fixture(scope="module")
 def guarded(own_binaries: Path) -> Iterator[Server]:
     """A server that asks everybody but postgres for a password; `app` owns the database `shop`."""
     with server(own_binaries) as started:

@@ -69,6 +69,12 @@ def reading(table: str) -> Action:
     return lambda conn: conn.execute(f"select from {table}".encode()).fetchall() and None
 
 
+TRUNCATE_AND_COPY = """-- predeploy: allow truncate first
+truncate first;
+copy second (id) from stdin;
+7
+\\.
+"""
 ONE_BY_ONE = {"second": 0.7, "third": 1.4, "fourth": 2.1}
 IN_OTHER_WAYS: dict[str, tuple[str, Mapping[str, float]]] = {
     "one message": (FOUR_ALTERS, ONE_BY_ONE),
@@ -82,11 +88,7 @@ IN_OTHER_WAYS: dict[str, tuple[str, Mapping[str, float]]] = {
         f"lock table {', '.join(TABLES)}; {FOUR_ALTERS}",
         {"first": 0.7, "second": 1.4, "third": 2.1},
     ),
-    "a COPY with its data": (
-        f"truncate first;\ncopy second (id) from stdin;\n7\n\\.\n{FOUR_ALTERS}\n"
-        + "-- predeploy: allow truncate first\n",
-        ONE_BY_ONE,
-    ),
+    "a COPY with its data": (TRUNCATE_AND_COPY + FOUR_ALTERS, ONE_BY_ONE),
 }
 
 
