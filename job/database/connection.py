@@ -25,14 +25,14 @@ log = structlog.get_logger()
 APPLICATION = f"predeploy/{__version__}"
 _OLDEST_SERVER = 140000
 _TRY_S = 10
-# A vanished server is noticed within about ten seconds, in the middle of a statement too.
+# A vanished server is noticed within ten seconds, in the middle of a statement too.
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": _TRY_S,
     "keepalives": 1,
-    "keepalives_idle": 5,
+    "keepalives_idle": 4,
     "keepalives_interval": 2,
     "keepalives_count": 2,
-    "tcp_user_timeout": 9000,
+    "tcp_user_timeout": 8000,
     "target_session_attrs": "read-write",
     "client_encoding": "utf8",
 }

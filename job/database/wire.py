@@ -5,21 +5,27 @@ Everything goes through `send`: text without parameters is one simple-protocol m
 order up to the first that fails; counting the results tells which one that was.
 """
 
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg import generators, pq
+from psycopg import generators, pq, waiting
 
 from job.errors import ConnectionLostError, DatabaseRefusedError, JobError
 from job.exit_codes import ExitCode
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Row = tuple[str | None, ...]
+_T = TypeVar("_T")
 
 _TICK_S = 0.25
+# How long an end may take, so that a job ends within a second of a signal, behind a dead network,
+# too. The server ends by itself what could not be cancelled, once it sees that nobody listens.
+_CANCEL_S = 0.2
+_DRAIN_S = 0.25
 _COPY_CHUNK = 1 << 16
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 # SQLSTATEs of `already exists, skipping`: schema, table or index, object, column.
@@ -92,7 +98,7 @@ def send(
             pgconn.send_query_params(sql.encode(), [value.encode() for value in values])
         else:
             pgconn.send_query(sql.encode())
-        results = conn.wait(_ticking(generators.execute(pgconn), on_tick), _TICK_S)
+        results = _wait(conn, _ticking(generators.execute(pgconn), on_tick))
     if results and results[-1].status in _COPY:
         conn.close()
         raise JobError("a COPY from or to the client was started; it cannot be part of a step")
@@ -126,13 +132,13 @@ def send_copy(
     pgconn = conn.pgconn
     with translated(conn):
         pgconn.send_query(sql.encode())
-        results = conn.wait(_ticking(generators.execute(pgconn), on_tick), _TICK_S)
+        results = _wait(conn, _ticking(generators.execute(pgconn), on_tick))
         if results[-1].status != pq.ExecStatus.COPY_IN:
             return _answer(conn, results)
         for start in range(0, len(data), _COPY_CHUNK):
-            conn.wait(generators.copy_to(pgconn, data[start : start + _COPY_CHUNK].encode()))
+            _wait(conn, generators.copy_to(pgconn, data[start : start + _COPY_CHUNK].encode()))
         try:
-            ended = conn.wait(generators.copy_end(pgconn, None))
+            ended = _wait(conn, generators.copy_end(pgconn, None))
         except psycopg.Error as error:
             if error.sqlstate and not _is_gone(error):
                 return Answer((results[-1],), error)
@@ -140,9 +146,9 @@ def send_copy(
     return Answer((ended,), None)
 
 
-def ask(conn: Connection, sql: str) -> list[Row]:
+def ask(conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: None) -> list[Row]:
     """Send statements of our own and return the last one's rows. An error of theirs is raised."""
-    answer = send(conn, sql)
+    answer = send(conn, sql, on_tick=on_tick)
     if answer.error is not None:
         with translated(conn):
             raise answer.error
@@ -177,9 +183,43 @@ def closing(conn: Connection) -> Iterator[Connection]:
     try:
         yield conn
     finally:
-        if conn.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
-            conn.cancel_safe(timeout=1)
+        _stop(conn)
         conn.close()
+
+
+def _wait(conn: Connection, gen: Generator[Any, Any, _T]) -> _T:
+    """Wait as psycopg's own method does, but not for long behind an interruption."""
+    try:
+        return waiting.wait(gen, conn.pgconn.socket, _TICK_S)
+    except BaseException:
+        gen.close()
+        _stop(conn)
+        raise
+
+
+def _stop(conn: Connection) -> None:
+    """Cancel what runs, and close the connection where the server does not answer to that."""
+    if conn.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+        return
+    drain = _ticking(generators.fetch_many(conn.pgconn), patience(_DRAIN_S))
+    try:
+        conn.cancel_safe(timeout=_CANCEL_S)
+        waiting.wait(drain, conn.pgconn.socket, _TICK_S)
+    except (psycopg.Error, ConnectionLostError):
+        conn.close()
+    if conn.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:  # in the middle of a COPY
+        conn.close()
+
+
+def patience(seconds: float) -> Callable[[], None]:
+    """Return a tick that raises ConnectionLostError when nothing has come for so long."""
+    end = time.monotonic() + seconds
+
+    def tick() -> None:
+        if time.monotonic() >= end:
+            raise ConnectionLostError("the server did not answer in time; run again")
+
+    return tick
 
 
 def _ticking(
