@@ -26,7 +26,8 @@ from job.snapshot import Snapshot
 log = structlog.get_logger()
 
 _SHOWN_NOTICES = 5
-_LAST_WORD_S = 0.25
+_UNHURRIED_S = 10
+_LAST_WORD_S = 0.4  # an interrupted run has a second to end
 # What rows stand in the way of is for the gate to stop, which then says all else that it finds.
 _GOES_ON = (ExitCode.OK, ExitCode.NOT_VERIFIED)
 
@@ -62,13 +63,17 @@ def _finished(
         report = this.stopped(stop)
         _tell_left(this)
         try:
-            _end_run(this, guard, report, wire.patience(_LAST_WORD_S))
+            _end_run(this, guard, report, _patience(stop))
         except ConnectionLostError:
             log.warning("the run's row could not be ended in the ledger: the server is silent")
         return report
     _tell_left(this)
     _end_run(this, guard, report, lambda: None)
     return report
+
+
+def _patience(stop: JobError | Interrupted) -> Callable[[], None]:
+    return wire.patience(_LAST_WORD_S if isinstance(stop, Interrupted) else _UNHURRIED_S)
 
 
 def _tell_left(this: Journal) -> None:

@@ -21,7 +21,7 @@ def why_not() -> str:
     """Say why there can be no partition here; empty when there can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
-    missing = [name for name in ("ip", "iptables", "nsenter") if not shutil.which(name)]
+    missing = [name for name in ("ip", "iptables", "nsenter", "unshare") if not shutil.which(name)]
     if missing:
         return f"no {', '.join(missing)} here"
     tried = subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True)
@@ -61,6 +61,21 @@ class Cable:
 
     def _inside(self, *command: str) -> None:
         _run("ip", "netns", "exec", self.namespace, *command)
+
+
+def start_without_answers(environ: Mapping[str, str], folder: Path) -> "subprocess.Popen[str]":
+    """Start a job whose name server hears every question and answers none."""
+    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    (folder / "nsswitch.conf").write_text("hosts: dns\n")
+    script = """
+        ip link set lo up && iptables -A INPUT -p udp -j DROP &&
+        mount --bind "$1/resolv.conf" /etc/resolv.conf &&
+        mount --bind "$1/nsswitch.conf" /etc/nsswitch.conf && exec "$2" -m job"""
+    return subprocess.Popen(
+        ["unshare", "--net", "--mount", "sh", "-c", script, "sh", str(folder), sys.executable],
+        env=job_environ(environ),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/",
+    )  # fmt: skip
 
 
 @contextmanager

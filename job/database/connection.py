@@ -13,6 +13,7 @@ from psycopg import pq
 
 from job import __version__
 from job.database.refusal import Refusal, classify, classify_ping
+from job.database.resolve import with_addresses
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.endpoint import Endpoint
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 APPLICATION = f"predeploy/{__version__}"
 _OLDEST_SERVER = 140000
 _TRY_S = 10
+_MIN_LOOK_UP_S = 1
 # A vanished server is noticed within ten seconds, in the middle of a statement too.
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": _TRY_S,
@@ -123,6 +125,8 @@ def _try_once(endpoint: Endpoint, budget: Deadline) -> Connection:
         # libpq and psycopg take whole seconds, and no fewer than two
         parameters["connect_timeout"] = max(2, min(_TRY_S, int(budget.left_s)))
     try:
+        # libpq's own timeout does not count where names are looked up
+        parameters = with_addresses(parameters, min(_TRY_S, max(budget.left_s, _MIN_LOOK_UP_S)))
         return psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
     except psycopg.Error as error:
         refusal = classify(str(error)) or _pinged(parameters)

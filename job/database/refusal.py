@@ -56,6 +56,7 @@ REFUSALS = (
     Refusal("invalid response to SSL negotiation|expected authentication request", "what answers there is not PostgreSQL", ExitCode.WRONG_ENDPOINT, "check host and port", 1, 0),
     Refusal("server closed the connection unexpectedly|Connection reset|EOF detected|unexpected eof|query_wait_timeout|server login has been failing", "it closed the connection", ExitCode.UNAVAILABLE, "look at the server's log"),
     Refusal("unsupported startup parameter|unrecognized configuration parameter|SSL error|sslmode|invalid .*option|weak sslmode", "a connection parameter is not accepted", ExitCode.CONFIG, "check the parameters behind the ? of the URL", 1, 0),
+    Refusal("no name server has answered", "no name server answers (yet)", ExitCode.UNAVAILABLE, "check the network and its name servers"),
     Refusal("failed to resolve host|could not translate host name", "the host name is not known (yet)", ExitCode.UNAVAILABLE, _HOST),
     Refusal("Connection refused", "nothing listens there (yet)", ExitCode.UNAVAILABLE, _OPEN),
     Refusal("connection timeout expired|timed out|timeout expired", "no answer in time", ExitCode.UNAVAILABLE, _OPEN),

@@ -4,6 +4,7 @@ As root, in a network namespace that the test makes and removes.
 """
 
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Database
-from partition import Cable, cable, why_not
+from partition import Cable, cable, start_without_answers, why_not
 from production import until, whole_files
 
 Folder = Callable[[Mapping[str, str]], Path]
@@ -106,3 +107,36 @@ def test_a_signal_ends_a_job_whose_network_is_silent(
     assert job.returncode == 143, output
     assert '"exit_code":143' in output.splitlines()[-1]
     assert took_s < 1
+
+
+@pytest.fixture
+def unanswered(folder: Folder, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A job that waits for a name server; its connect budget is 3 s."""
+    settings = slow(folder, 0) | {"DATABASE_URL": "postgresql://app@db.example/shop"}
+    with start_without_answers(settings, tmp_path) as job:
+        yield job
+        job.kill()
+
+
+def test_a_silent_name_server_uses_up_the_budget_and_no_more(
+    unanswered: subprocess.Popen[str],
+) -> None:
+    """What cannot be interrupted in the system's resolver does not outlive the connect budget."""
+    started = time.monotonic()
+    output, _ = unanswered.communicate(timeout=60)
+
+    assert unanswered.returncode == 69, output
+    assert "no name server answers (yet)" in output.splitlines()[-1]
+    assert 2 < time.monotonic() - started < 3 + 2
+
+
+def test_a_signal_ends_the_waiting_for_a_name_server(unanswered: subprocess.Popen[str]) -> None:
+    """Within 1 s, with its report, although the resolver hears no signal."""
+    time.sleep(1)
+    sent = time.monotonic()
+    unanswered.send_signal(signal.SIGTERM)
+    output, _ = unanswered.communicate(timeout=60)
+
+    assert unanswered.returncode == 143, output
+    assert '"exit_code":143' in output.splitlines()[-1]
+    assert time.monotonic() - sent < 1
