@@ -5,6 +5,7 @@ again.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import structlog
 import tenacity
@@ -17,6 +18,7 @@ from job.database.connection import require_alive
 from job.database.failure import has_lacked_locks
 from job.database.hold import Hold
 from job.database.place import Workplace
+from job.database.privilege import grant_for
 from job.database.script import run_script
 from job.exit_codes import ExitCode
 from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
@@ -24,6 +26,7 @@ from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
 log = structlog.get_logger()
 
 _UNIQUE_VIOLATION = "23505"
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 
 def execute(
@@ -86,6 +89,9 @@ def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult
     outcome: StepResult | Failure | None = retrying(_try_step, place, step, failed, watch)
     if isinstance(outcome, Failure) and has_lacked_locks(step, outcome):
         return watch.explain(outcome)
+    if isinstance(outcome, Failure) and outcome.sqlstate == _INSUFFICIENT_PRIVILEGE:
+        role = wire.identifier(place.work.info.user)
+        return replace(outcome, remedy=grant_for(outcome.message, role))
     return outcome
 
 

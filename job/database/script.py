@@ -24,12 +24,12 @@ from job.database.delivery import (
     at_once,
     begin,
 )
-from job.database.failure import failure_of, is_lock_failure
+from job.database.failure import failure_of
 from job.database.fence import fence_sql
 from job.database.pieces import in_pieces
 from job.database.place import Workplace
 from job.database.transaction import RESET, RESET_ROLE, step_settings
-from job.errors import InternalError
+from job.errors import InternalError, ServerError
 from job.exit_codes import ExitCode
 from job.loss import losses, renames
 from job.meddling import meddling
@@ -64,7 +64,7 @@ def run_script(
 
 
 def _try_both_ways(context: Context) -> Outcome:
-    """Send the step at once, or in pieces; what we ask in between meets the same locks as it."""
+    """Send the step at once, or in pieces; what we ask in between may fail as it does."""
     step = context.step
     first = in_pieces if step.is_replay or statements.may_repeat(step.statements) else at_once
     try:
@@ -72,11 +72,10 @@ def _try_both_ways(context: Context) -> Outcome:
         if isinstance(outcome, AlreadyThere):
             _roll_back(context)
             outcome = _try(context, in_pieces)
-    except psycopg.Error as error:
-        failure = failure_of(step, error, index=0, offset=None, failed=context.failed)
-        if not is_lock_failure(failure):
+    except ServerError as error:
+        if not isinstance(error.__cause__, psycopg.Error):
             raise
-        return failure
+        return failure_of(step, error.__cause__, index=0, offset=None, failed=context.failed)
     return outcome
 
 

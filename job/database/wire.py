@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import generators, pq, waiting
 
-from job.errors import ConnectionLostError, DatabaseRefusedError, JobError
+from job.database.failure import exit_code_of, remedy_for
+from job.database.privilege import grant_for
+from job.errors import ConnectionLostError, DatabaseRefusedError, JobError, ServerError
 from job.exit_codes import ExitCode
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -167,14 +169,20 @@ def translated(conn: Connection) -> Iterator[None]:
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
+        why = error.diag.message_primary or ""
         raise DatabaseRefusedError(
-            f"not allowed: {error.diag.message_primary}; grant it to the role, or use its owner",
+            f"not allowed: {why}; {grant_for(why, identifier(conn.info.user))}",
             exit_code=ExitCode.DENIED,
         ) from None
     except psycopg.Error as error:
         if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
             raise ConnectionLostError(_lost(error)) from None
-        raise
+        sqlstate = error.sqlstate or ""
+        exit_code = exit_code_of(sqlstate, ExitCode.UNEXPECTED)
+        if exit_code is ExitCode.UNEXPECTED:
+            raise
+        message = f"{error.diag.message_primary} ({sqlstate}); {remedy_for(error)}"
+        raise ServerError(message, exit_code=exit_code, sqlstate=sqlstate) from error
 
 
 @contextmanager
