@@ -60,6 +60,18 @@ class NotObtainedError(JobError):
     exit_code = ExitCode.TEMPFAIL
 
 
+class ServerError(JobError):
+    """The server has failed a query of ours for want of something: room, time, a lock, a right.
+
+    `sqlstate` says of what; the driver's error is its cause.
+    """
+
+    def __init__(self, message: str, *, exit_code: ExitCode, sqlstate: str) -> None:
+        """Make the error."""
+        super().__init__(message, exit_code=exit_code)
+        self.sqlstate = sqlstate
+
+
 class InternalError(JobError):
     """An invariant of ours does not hold."""
 

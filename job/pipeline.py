@@ -26,6 +26,8 @@ from job.snapshot import Snapshot
 log = structlog.get_logger()
 
 _SHOWN_NOTICES = 5
+_UNHURRIED_S = 10
+_LAST_WORD_S = 0.4  # an interrupted run has a second to end
 # What rows stand in the way of is for the gate to stop, which then says all else that it finds.
 _GOES_ON = (ExitCode.OK, ExitCode.NOT_VERIFIED)
 
@@ -59,8 +61,28 @@ def _finished(
         raise
     except (JobError, Interrupted) as stop:
         report = this.stopped(stop)
+        _tell_left(this)
+        try:
+            _end_run(this, guard, report, _patience(stop))
+        except ConnectionLostError:
+            log.warning("the run's row could not be ended in the ledger: the server is silent")
+        return report
+    _tell_left(this)
+    _end_run(this, guard, report, lambda: None)
+    return report
+
+
+def _patience(stop: JobError | Interrupted) -> Callable[[], None]:
+    return wire.patience(_LAST_WORD_S if isinstance(stop, Interrupted) else _UNHURRIED_S)
+
+
+def _tell_left(this: Journal) -> None:
     for finding in (finding for left in this.left.values() for finding in left):
         _log_finding(finding)
+
+
+def _end_run(this: Journal, guard: Connection, report: Report, on_tick: Callable[[], None]) -> None:
+    """End the run's row, if it has one, and the guard's transaction, which frees the lock."""
     if this.has_begun:
         ending = ledger.finish_sql(
             this.settings.ledger_schema,
@@ -69,8 +91,7 @@ def _finished(
             report.exit_code,
             as_json(report, this.settings.secrets),
         )
-        wire.ask(guard, f"{ending}; commit")
-    return report
+        wire.ask(guard, f"{ending}; commit", on_tick=on_tick)
 
 
 def _record_baseline(this: Journal, place: Workplace) -> Report:

@@ -48,6 +48,14 @@ def own_server(binaries: Path) -> Iterator[Server | None]:
 
 
 @pytest.fixture(scope="session")
+def own_binaries(own_server: Server | None, binaries: Path) -> Path:
+    """The programs for servers that a test starts and stops."""
+    if own_server is None:
+        pytest.skip("TEST_DATABASE_URL: no servers of our own")
+    return binaries
+
+
+@pytest.fixture(scope="session")
 def superuser_url(own_server: Server | None) -> str:
     return own_server.url() if own_server else os.environ["TEST_DATABASE_URL"]
 

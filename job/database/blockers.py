@@ -5,6 +5,7 @@ from dataclasses import replace
 import structlog
 
 from job.database import wire
+from job.database.hold import Hold
 from job.database.wire import Connection
 from job.plan import Failure
 
@@ -14,6 +15,10 @@ log = structlog.get_logger()
 _FIRST_LOOKS = (1, 4)
 _LOOK_EVERY = 8
 _TELL_EVERY = 120
+# An autovacuum worker has a type and no name; of a prepared transaction only the pid 0 is known.
+_NAME = """case when b.pid = 0 then 'a prepared transaction, see pg_prepared_xacts'
+    when a.application_name = '' and a.backend_type <> 'client backend' then a.backend_type
+    else a.application_name end"""
 
 
 class Watch:
@@ -22,12 +27,13 @@ class Watch:
     `blockers` tells who was last seen in its way, for a log line.
     """
 
-    def __init__(self, guard: Connection, pid: int, label: str) -> None:
+    def __init__(self, guard: Connection, pid: int, label: str, hold: Hold | None = None) -> None:
         """Watch `pid` through `guard`, whose transaction stays open and idle."""
         self.blockers = "nobody was seen in its way"
         self._guard = guard
         self._pid = pid
         self._label = label
+        self._hold = hold
         self._ticks = 0
         self._told = ""
 
@@ -36,12 +42,20 @@ class Watch:
         self._pid = pid
 
     def tick(self) -> None:
-        """Look, when it is time to."""
+        """Look, when it is time to; end a wait that others have stood behind for long enough."""
         self._ticks += 1
+        if self._hold and self._hold.is_used_up(self._pid):
+            self._look()
+            self._hold.cancel(self._pid)
+            return
         if self._ticks in _FIRST_LOOKS or self._ticks % _LOOK_EVERY == 0:
             self._look()
         if self._ticks % _TELL_EVERY == 0:
             log.info(f"{self._label} still runs", seconds=self._ticks // 4)
+
+    def judge(self, failure: Failure) -> Failure:
+        """Return the failure, or, where it was this watch that has cancelled, why it did."""
+        return self._hold.tell(failure) if self._hold else failure
 
     def explain(self, failure: Failure) -> Failure:
         """Return the failure with the blocker's name and what to do about it."""
@@ -56,10 +70,11 @@ class Watch:
         rows = wire.ask(
             self._guard,
             f"""select pg_catalog.pg_stat_clear_snapshot();
-            select a.pid, a.application_name, a.state,
+            select distinct b.pid, {_NAME}, a.state,
                    extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80)
-            from pg_catalog.pg_stat_activity a
-            where a.pid = any (pg_catalog.pg_blocking_pids({self._pid}))""",
+            from unnest(pg_catalog.pg_blocking_pids({self._pid})) b(pid)
+            left join pg_catalog.pg_stat_activity a on a.pid = b.pid
+            order by b.pid""",
         )
         if not rows:
             return

@@ -13,6 +13,7 @@ from psycopg import pq
 
 from job import __version__
 from job.database.refusal import Refusal, classify, classify_ping
+from job.database.resolve import with_addresses
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.endpoint import Endpoint
@@ -25,14 +26,15 @@ log = structlog.get_logger()
 APPLICATION = f"predeploy/{__version__}"
 _OLDEST_SERVER = 140000
 _TRY_S = 10
-# A vanished server is noticed within about ten seconds, in the middle of a statement too.
+_MIN_LOOK_UP_S = 1
+# A vanished server is noticed within ten seconds, in the middle of a statement too.
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": _TRY_S,
     "keepalives": 1,
-    "keepalives_idle": 5,
+    "keepalives_idle": 4,
     "keepalives_interval": 2,
     "keepalives_count": 2,
-    "tcp_user_timeout": 9000,
+    "tcp_user_timeout": 8000,
     "target_session_attrs": "read-write",
     "client_encoding": "utf8",
 }
@@ -123,6 +125,8 @@ def _try_once(endpoint: Endpoint, budget: Deadline) -> Connection:
         # libpq and psycopg take whole seconds, and no fewer than two
         parameters["connect_timeout"] = max(2, min(_TRY_S, int(budget.left_s)))
     try:
+        # libpq's own timeout does not count where names are looked up
+        parameters = with_addresses(parameters, min(_TRY_S, max(budget.left_s, _MIN_LOOK_UP_S)))
         return psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
     except psycopg.Error as error:
         refusal = classify(str(error)) or _pinged(parameters)

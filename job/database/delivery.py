@@ -80,7 +80,7 @@ Delivery = Callable[[Context, list[str], Closing], Outcome]
 
 def at_once(context: Context, opening: list[str], closing: Closing) -> Outcome:
     """Send opening, statements and closing in one message; more only where COPY brings data."""
-    step = context.step
+    step, work, tick = context.step, context.place.work, context.watch.tick
     guarded = [a for s in step.statements for a in s.creates if a.is_guarded]
     if guarded:
         opening = [*opening, absent_sql(guarded)]
@@ -88,9 +88,9 @@ def at_once(context: Context, opening: list[str], closing: Closing) -> Outcome:
     notices: tuple[str, ...] = ()
     for message in _messages(step, opening, closing(())):
         if message.data is not None:
-            answer = wire.send_copy(context.place.work, message.text, message.data)
+            answer = wire.send_copy(work, message.text, message.data, on_tick=tick)
         else:
-            answer = wire.send(context.place.work, message.text, on_tick=context.watch.tick)
+            answer = wire.send(work, message.text, on_tick=tick)
         notices += answer.skipped
         if answer.error is None:
             rows += rows_written(answer, message.before, message.count)

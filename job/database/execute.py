@@ -5,6 +5,7 @@ again.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import structlog
 import tenacity
@@ -15,7 +16,9 @@ from job.database.blockers import Watch
 from job.database.bound import run_bound
 from job.database.connection import require_alive
 from job.database.failure import has_lacked_locks
+from job.database.hold import Hold
 from job.database.place import Workplace
+from job.database.privilege import grant_for
 from job.database.script import run_script
 from job.exit_codes import ExitCode
 from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
@@ -23,6 +26,7 @@ from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
 log = structlog.get_logger()
 
 _UNIQUE_VIOLATION = "23505"
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 
 def execute(
@@ -62,7 +66,7 @@ def execute(
 def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult | Failure | None:
     """Try a step again as long as only its locks stand in the way, within the DDL budget."""
     budget = place.deadline.part(place.settings.ddl_budget_s)
-    watch = Watch(place.guard, place.work.info.backend_pid, step.label)
+    watch = Watch(place.guard, place.work.info.backend_pid, step.label, _hold_of(place, step))
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
         jitter = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=5)
@@ -85,7 +89,20 @@ def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult
     outcome: StepResult | Failure | None = retrying(_try_step, place, step, failed, watch)
     if isinstance(outcome, Failure) and has_lacked_locks(step, outcome):
         return watch.explain(outcome)
+    if isinstance(outcome, Failure) and outcome.sqlstate == _INSUFFICIENT_PRIVILEGE:
+        role = wire.identifier(place.work.info.user)
+        return replace(outcome, remedy=grant_for(outcome.message, role))
     return outcome
+
+
+def _hold_of(place: Workplace, step: Step) -> Hold | None:
+    """Return what bounds how long the step's waits may stall others; DML alone stalls no reader.
+
+    CONCURRENTLY is let alone: it keeps nobody out, and an index that it leaves would be invalid.
+    """
+    if step.mode is not Mode.TRANSACTION or not step.holds_ddl:
+        return None
+    return Hold(place.guard, place.settings.ddl_lock_timeout_s)
 
 
 def _may_pass_again(step: Step, outcome: StepResult | Failure | None) -> bool:
@@ -107,7 +124,8 @@ def _try_step(
         return run_autocommit(place, step, watch)
     if step.mode is Mode.RECORD and step.entry is not None:
         return _record(place, step, step.entry)
-    return run_script(place, step, failed, watch)
+    outcome = run_script(place, step, failed, watch)
+    return watch.judge(outcome) if isinstance(outcome, Failure) else outcome
 
 
 def _record(place: Workplace, step: Step, entry: LedgerEntry) -> StepResult | None:

@@ -19,6 +19,15 @@ _LOCK_FAILURES = {
     "40P01",  # deadlock_detected
     "40001",  # serialization_failure
 }
+_LOCKED = "wait for who holds the lock, or end that session; run again"
+_MEMORY = (
+    "give the server more memory; where it names max_locks_per_transaction raise that, or cut the "
+    "file with BEGIN and COMMIT, as a step locks all that it touches; run again"
+)
+READ_ONLY = (
+    "point MIGRATION_DATABASE_URL at the primary, or take default_transaction_read_only off the "
+    "role and the database (hosts put it on when the disk is nearly full)"
+)
 # By SQLSTATE or class (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _EXIT_CODES = (
     ("55P03", ExitCode.TEMPFAIL),
@@ -29,9 +38,13 @@ _EXIT_CODES = (
     ("42501", ExitCode.DENIED),
 )
 _REMEDIES = (
+    ("55P03", _LOCKED),
+    ("40", _LOCKED),
     ("57014", "give it more time (PREDEPLOY_DEADLINE), or find out who cancelled it; run again"),
+    ("53200", _MEMORY),
+    ("53300", "raise max_connections, or close idle sessions, then run again"),
     ("53", "make room on the server, then run again"),
-    ("25006", "point MIGRATION_DATABASE_URL at the primary"),
+    ("25006", READ_ONLY),
     ("42501", "GRANT what lacks to this role, or connect as the owner"),
     ("25001", "this cannot run in a transaction"),
 )
@@ -44,10 +57,14 @@ def is_lock_failure(failure: Failure) -> bool:
     return failure.sqlstate in _LOCK_FAILURES
 
 
+def was_cancelled(failure: Failure) -> bool:
+    """Whether somebody, or a timeout, has cancelled it."""
+    return failure.sqlstate == _CANCELLED
+
+
 def has_lacked_locks(step: Step, failure: Failure) -> bool:
     """Whether a step has failed because its locks, each or all, were not to be had in time."""
-    is_out_of_time = step.is_brief and failure.sqlstate == _CANCELLED
-    return is_out_of_time or is_lock_failure(failure)
+    return (step.is_brief and was_cancelled(failure)) or is_lock_failure(failure)
 
 
 def exit_code_of(sqlstate: str, otherwise: ExitCode) -> ExitCode:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from job import statements
 from job.database import wire
 from job.database.delivery import Closing, Context, Outcome, Sent, begin, end
-from job.database.failure import failure_of, is_lock_failure
+from job.database.failure import failure_of, is_lock_failure, was_cancelled
 from job.database.shape import Unproved, compare, is_taken, left_from
 from job.database.transaction import rows_written
 from job.database.wire import Answer
@@ -158,17 +158,17 @@ class _Run:
         self.duplicates.append(f"{self.context.step.path}:{statement.line}: {why}")
 
     def _unproved(self, index: int, why: Unproved) -> Failure | None:
-        """Return what a proof failed of, where another try may do better: locks."""
+        """Return what a proof failed of, where another try may do better: locks, time."""
         if why.error is None:
             return None
         step, failed = self.context.step, self.context.failed
         failure = failure_of(step, why.error, index=index, offset=None, failed=failed)
-        return failure if is_lock_failure(failure) else None
+        return failure if is_lock_failure(failure) or was_cancelled(failure) else None
 
     def _send(self, statement: Statement, text: str) -> Answer:
         conn, watch = self.context.place.work, self.context.watch
         if statement.data is not None:
-            answer = wire.send_copy(conn, text, statement.data)
+            answer = wire.send_copy(conn, text, statement.data, on_tick=watch.tick)
         else:
             answer = wire.send(conn, text, on_tick=watch.tick)
         self.notices += answer.skipped

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from psycopg import pq
 
+from job.database.failure import READ_ONLY
 from job.exit_codes import ExitCode
 
 _PATIENT = 10_000
@@ -41,7 +42,8 @@ REFUSALS = (
     Refusal('database ".*" is not currently accepting connections', "the database accepts no connections", ExitCode.DENIED, "allow them: ALTER DATABASE … ALLOW_CONNECTIONS true", 5, 30),
     Refusal("is starting up|is shutting down|in recovery mode|not yet accepting|not accepting connections", "the server is starting or stopping", ExitCode.UNAVAILABLE, "wait, or look at the server's log"),
     Refusal("too many clients already|remaining connection slots|too many connections for", "it has no free connection slot", ExitCode.UNAVAILABLE, "raise max_connections or the role's or the database's CONNECTION LIMIT, or close idle sessions"),
-    Refusal("session is read-only|hot standby mode", "it is a standby or read-only", ExitCode.WRONG_ENDPOINT, "point MIGRATION_DATABASE_URL at the primary"),
+    Refusal("No space left on device", "its disk is full", ExitCode.UNAVAILABLE, "make room on the server"),
+    Refusal("session is read-only|hot standby mode", "it is a standby or read-only", ExitCode.WRONG_ENDPOINT, READ_ONLY),
     Refusal("password authentication failed|SCRAM|authentication failed for user", "user name or password is wrong", ExitCode.DENIED, _ROLE, 3, 30),
     Refusal("no password supplied", "the server wants a password and none is set", ExitCode.CONFIG, "put it into the URL or into PGPASSWORD", 1, 0),
     Refusal("SSL encryption(?s:.)*no encryption", "the server's pg_hba.conf does not let us in from here", ExitCode.DENIED, "add an entry for this user, database and address", 3, 30),
@@ -56,6 +58,7 @@ REFUSALS = (
     Refusal("invalid response to SSL negotiation|expected authentication request", "what answers there is not PostgreSQL", ExitCode.WRONG_ENDPOINT, "check host and port", 1, 0),
     Refusal("server closed the connection unexpectedly|Connection reset|EOF detected|unexpected eof|query_wait_timeout|server login has been failing", "it closed the connection", ExitCode.UNAVAILABLE, "look at the server's log"),
     Refusal("unsupported startup parameter|unrecognized configuration parameter|SSL error|sslmode|invalid .*option|weak sslmode", "a connection parameter is not accepted", ExitCode.CONFIG, "check the parameters behind the ? of the URL", 1, 0),
+    Refusal("no name server has answered", "no name server answers (yet)", ExitCode.UNAVAILABLE, "check the network and its name servers"),
     Refusal("failed to resolve host|could not translate host name", "the host name is not known (yet)", ExitCode.UNAVAILABLE, _HOST),
     Refusal("Connection refused", "nothing listens there (yet)", ExitCode.UNAVAILABLE, _OPEN),
     Refusal("connection timeout expired|timed out|timeout expired", "no answer in time", ExitCode.UNAVAILABLE, _OPEN),

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+import psycopg
+
 from job import statements
 from job.database import ledger, sentinel, wire
 from job.database.blockers import Watch
@@ -22,11 +24,12 @@ from job.database.delivery import (
     at_once,
     begin,
 )
+from job.database.failure import failure_of
 from job.database.fence import fence_sql
 from job.database.pieces import in_pieces
 from job.database.place import Workplace
 from job.database.transaction import RESET, RESET_ROLE, step_settings
-from job.errors import InternalError
+from job.errors import InternalError, ServerError
 from job.exit_codes import ExitCode
 from job.loss import losses, renames
 from job.meddling import meddling
@@ -42,11 +45,7 @@ def run_script(
     """Run the step: a result, a failure that has left nothing of it, or None when overtaken."""
     started = time.monotonic()
     context = Context(place, step, failed, watch)
-    first = in_pieces if step.is_replay or statements.may_repeat(step.statements) else at_once
-    outcome = _try(context, first)
-    if isinstance(outcome, AlreadyThere):
-        _roll_back(context)
-        outcome = _try(context, in_pieces)
+    outcome = _try_both_ways(context)
     if isinstance(outcome, Sent):
         return StepResult(
             step.label,
@@ -61,6 +60,22 @@ def run_script(
     _roll_back(context)
     if isinstance(outcome, Suspects | AlreadyThere):
         raise InternalError(f"{step.label}: a guard spoke where it was not asked")
+    return outcome
+
+
+def _try_both_ways(context: Context) -> Outcome:
+    """Send the step at once, or in pieces; what we ask in between may fail as it does."""
+    step = context.step
+    first = in_pieces if step.is_replay or statements.may_repeat(step.statements) else at_once
+    try:
+        outcome = _try(context, first)
+        if isinstance(outcome, AlreadyThere):
+            _roll_back(context)
+            outcome = _try(context, in_pieces)
+    except ServerError as error:
+        if not isinstance(error.__cause__, psycopg.Error):
+            raise
+        return failure_of(step, error.__cause__, index=0, offset=None, failed=context.failed)
     return outcome
 
 

@@ -5,21 +5,29 @@ Everything goes through `send`: text without parameters is one simple-protocol m
 order up to the first that fails; counting the results tells which one that was.
 """
 
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg import generators, pq
+from psycopg import generators, pq, waiting
 
-from job.errors import ConnectionLostError, DatabaseRefusedError, JobError
+from job.database.failure import exit_code_of, remedy_for
+from job.database.privilege import grant_for
+from job.errors import ConnectionLostError, DatabaseRefusedError, JobError, ServerError
 from job.exit_codes import ExitCode
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Row = tuple[str | None, ...]
+_T = TypeVar("_T")
 
 _TICK_S = 0.25
+# How long an end may take, so that a job ends within a second of a signal, behind a dead network,
+# too. The server ends by itself what could not be cancelled, once it sees that nobody listens.
+_CANCEL_S = 0.2
+_DRAIN_S = 0.25
 _COPY_CHUNK = 1 << 16
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 # SQLSTATEs of `already exists, skipping`: schema, table or index, object, column.
@@ -92,7 +100,7 @@ def send(
             pgconn.send_query_params(sql.encode(), [value.encode() for value in values])
         else:
             pgconn.send_query(sql.encode())
-        results = conn.wait(_ticking(generators.execute(pgconn), on_tick), _TICK_S)
+        results = _wait(conn, _ticking(generators.execute(pgconn), on_tick))
     if results and results[-1].status in _COPY:
         conn.close()
         raise JobError("a COPY from or to the client was started; it cannot be part of a step")
@@ -119,18 +127,20 @@ def _answer(conn: Connection, results: Sequence[pq.abc.PGresult]) -> Answer:
     return Answer(tuple(results), error)
 
 
-def send_copy(conn: Connection, sql: str, data: str) -> Answer:
+def send_copy(
+    conn: Connection, sql: str, data: str, *, on_tick: Callable[[], None] = lambda: None
+) -> Answer:
     """Send one COPY … FROM STDIN and its data; the answer is as that of `send`."""
     pgconn = conn.pgconn
     with translated(conn):
         pgconn.send_query(sql.encode())
-        results = conn.wait(generators.execute(pgconn), _TICK_S)
+        results = _wait(conn, _ticking(generators.execute(pgconn), on_tick))
         if results[-1].status != pq.ExecStatus.COPY_IN:
             return _answer(conn, results)
         for start in range(0, len(data), _COPY_CHUNK):
-            conn.wait(generators.copy_to(pgconn, data[start : start + _COPY_CHUNK].encode()))
+            _wait(conn, generators.copy_to(pgconn, data[start : start + _COPY_CHUNK].encode()))
         try:
-            ended = conn.wait(generators.copy_end(pgconn, None))
+            ended = _wait(conn, generators.copy_end(pgconn, None))
         except psycopg.Error as error:
             if error.sqlstate and not _is_gone(error):
                 return Answer((results[-1],), error)
@@ -138,9 +148,9 @@ def send_copy(conn: Connection, sql: str, data: str) -> Answer:
     return Answer((ended,), None)
 
 
-def ask(conn: Connection, sql: str) -> list[Row]:
+def ask(conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: None) -> list[Row]:
     """Send statements of our own and return the last one's rows. An error of theirs is raised."""
-    answer = send(conn, sql)
+    answer = send(conn, sql, on_tick=on_tick)
     if answer.error is not None:
         with translated(conn):
             raise answer.error
@@ -159,14 +169,20 @@ def translated(conn: Connection) -> Iterator[None]:
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
+        why = error.diag.message_primary or ""
         raise DatabaseRefusedError(
-            f"not allowed: {error.diag.message_primary}; grant it to the role, or use its owner",
+            f"not allowed: {why}; {grant_for(why, identifier(conn.info.user))}",
             exit_code=ExitCode.DENIED,
         ) from None
     except psycopg.Error as error:
         if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
             raise ConnectionLostError(_lost(error)) from None
-        raise
+        sqlstate = error.sqlstate or ""
+        exit_code = exit_code_of(sqlstate, ExitCode.UNEXPECTED)
+        if exit_code is ExitCode.UNEXPECTED:
+            raise
+        message = f"{error.diag.message_primary} ({sqlstate}); {remedy_for(error)}"
+        raise ServerError(message, exit_code=exit_code, sqlstate=sqlstate) from error
 
 
 @contextmanager
@@ -175,9 +191,43 @@ def closing(conn: Connection) -> Iterator[Connection]:
     try:
         yield conn
     finally:
-        if conn.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
-            conn.cancel_safe(timeout=1)
+        _stop(conn)
         conn.close()
+
+
+def _wait(conn: Connection, gen: Generator[Any, Any, _T]) -> _T:
+    """Wait as psycopg's own method does, but not for long behind an interruption."""
+    try:
+        return waiting.wait(gen, conn.pgconn.socket, _TICK_S)
+    except BaseException:
+        gen.close()
+        _stop(conn)
+        raise
+
+
+def _stop(conn: Connection) -> None:
+    """Cancel what runs, and close the connection where the server does not answer to that."""
+    if conn.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+        return
+    drain = _ticking(generators.fetch_many(conn.pgconn), patience(_DRAIN_S))
+    try:
+        conn.cancel_safe(timeout=_CANCEL_S)
+        waiting.wait(drain, conn.pgconn.socket, _TICK_S)
+    except (psycopg.Error, ConnectionLostError):
+        conn.close()
+    if conn.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:  # in the middle of a COPY
+        conn.close()
+
+
+def patience(seconds: float) -> Callable[[], None]:
+    """Return a tick that raises ConnectionLostError when nothing has come for so long."""
+    end = time.monotonic() + seconds
+
+    def tick() -> None:
+        if time.monotonic() >= end:
+            raise ConnectionLostError("the server did not answer in time; run again")
+
+    return tick
 
 
 def _ticking(

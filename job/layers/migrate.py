@@ -1,7 +1,8 @@
 """Versioned SQL, once each. The ledger decides what runs; nothing else does."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from job import statements
 from job.exit_codes import ExitCode
 from job.layers.adoption import adopt, is_unknown
 from job.layers.base import Layer, Situation
@@ -12,7 +13,7 @@ from job.layers.history import (
     missing_files,
     pending_steps,
 )
-from job.plan import Finding, LedgerRow, Mode, Plan, Step
+from job.plan import Creatable, Finding, LedgerRow, Mode, Plan, Step
 from job.snapshot import View
 from job.sources.native import version_of
 from job.sources.steps import ScriptSteps, steps_of
@@ -38,6 +39,7 @@ def plan(situation: Situation) -> Plan:
             pending = adopted.steps
             findings.extend(adopted.findings)
         steps.extend(pending)
+    findings.extend(_stalls(steps))
     return Plan(tuple(steps), tuple(findings))
 
 
@@ -101,6 +103,23 @@ def _out_of_order(history: FileHistory, newest: int) -> Iterator[Finding]:
             "out-of-order",
             f"{history.script.path} is older than the newest applied migration and runs after it",
         )
+
+
+def _stalls(steps: Iterable[Step]) -> Iterator[Finding]:
+    """Warn where a step locks a table that is in use, and then does what may take its time."""
+    made: set[str] = set()
+    for step in steps:
+        creates = (address for s in step.statements for address in s.creates)
+        made.update(a.name for a in creates if a.kind is Creatable.TABLE)
+        found = statements.stall(step.statements, made) if step.mode is Mode.TRANSACTION else None
+        if found:
+            locking, slow = (" ".join(s.text.split()[:3]) for s in (found.locking, found.slow))
+            yield Finding(
+                "holds-lock",
+                f"{step.path}:{found.locking.line}: {locking!r} keeps others from {found.table} "
+                f"until its step ends, and {slow!r} (line {found.slow.line}) may take long",
+                "put BEGIN and COMMIT around each, or a file of its own, so that the lock is brief",
+            )
 
 
 def _missing(situation: Situation) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ from job.statements.creation import (
     tolerates,
     without,
 )
+from job.statements.stall import Stall, stall
 
 __all__ = [
     "SEPARATOR",
@@ -45,6 +46,7 @@ __all__ = [
     "IndexDrop",
     "Reading",
     "Repeatable",
+    "Stall",
     "UnreadableError",
     "abouts",
     "alters",
@@ -56,6 +58,7 @@ __all__ = [
     "may_repeat",
     "read",
     "sets_session",
+    "stall",
     "tolerates",
     "without",
 ]

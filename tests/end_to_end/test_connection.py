@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from job.cli import main
+from job.database.failure import READ_ONLY
 from job.embedded import Server, free_port, running, server, stop
 from job.endpoint import URL_VARIABLES
 from job.exit_codes import ExitCode
@@ -87,14 +88,6 @@ def refused(environ: Mapping[str, str], sql: Path) -> tuple[Outcome, dict[str, A
     """Run the job; return how it ended, and its report."""
     done = run_job(environ={**environ, "PREDEPLOY_SQL_DIR": str(sql)})
     return Outcome(done.returncode, done.stdout + done.stderr), report(done.stdout)
-
-
-@pytest.fixture(scope="module")
-def own_binaries(own_server: Server | None, binaries: Path) -> Path:
-    """The programs for servers that a test starts and stops."""
-    if own_server is None:
-        pytest.skip("TEST_DATABASE_URL: no servers of our own")
-    return binaries
 
 
 @pytest.fixture(scope="module")
@@ -390,7 +383,7 @@ def test_a_standby_is_refused_with_the_primary_as_remedy(
     assert outcome.exit_code == 76
     assert told["message"] == (
         f"wrong-endpoint (76): cannot connect to postgres@127.0.0.1:{standby.port}/postgres "
-        "(DATABASE_URL): it is a standby or read-only; point MIGRATION_DATABASE_URL at the primary"
+        f"(DATABASE_URL): it is a standby or read-only; {READ_ONLY}"
     )
 
 

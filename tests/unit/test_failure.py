@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.pq import DiagnosticField
 
-from job.database.failure import failure_of, is_lock_failure
+from job.database.failure import READ_ONLY, failure_of, is_lock_failure
 from job.exit_codes import ExitCode
 from job.plan import Failure, Step
 from job.secret import Secret
@@ -171,6 +171,8 @@ def test_a_long_statement_is_cut() -> None:
 
 # how the run ends
 
+LOCKED = "wait for who holds the lock, or end that session; run again"
+
 
 @pytest.mark.parametrize(
     ("sqlstate", "expected", "remedy"),
@@ -178,14 +180,16 @@ def test_a_long_statement_is_cut() -> None:
         ("42703", ExitCode.FAILED, "mend the statement, then run again"),
         ("23505", ExitCode.FAILED, "mend the statement, then run again"),
         ("P0001", ExitCode.FAILED, "mend the statement, then run again"),
-        ("55P03", ExitCode.TEMPFAIL, "mend the statement, then run again"),
-        ("40P01", ExitCode.TEMPFAIL, "mend the statement, then run again"),
-        ("40001", ExitCode.TEMPFAIL, "mend the statement, then run again"),
+        ("55P03", ExitCode.TEMPFAIL, LOCKED),
+        ("40P01", ExitCode.TEMPFAIL, LOCKED),
+        ("40001", ExitCode.TEMPFAIL, LOCKED),
         ("57014", ExitCode.TEMPFAIL,
          "give it more time (PREDEPLOY_DEADLINE), or find out who cancelled it; run again"),
         ("53100", ExitCode.TEMPFAIL, "make room on the server, then run again"),
-        ("53200", ExitCode.TEMPFAIL, "make room on the server, then run again"),
-        ("25006", ExitCode.WRONG_ENDPOINT, "point MIGRATION_DATABASE_URL at the primary"),
+        ("53400", ExitCode.TEMPFAIL, "make room on the server, then run again"),
+        ("53300", ExitCode.TEMPFAIL,
+         "raise max_connections, or close idle sessions, then run again"),
+        ("25006", ExitCode.WRONG_ENDPOINT, READ_ONLY),
         ("42501", ExitCode.DENIED, "GRANT what lacks to this role, or connect as the owner"),
         ("25001", ExitCode.FAILED, "this cannot run in a transaction"),
     ],

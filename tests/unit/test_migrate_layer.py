@@ -256,3 +256,21 @@ def test_what_only_adds_is_replayed_on_an_unknown_database() -> None:
 
     assert [step.is_replay for step in found.steps] == [True]
     assert found.refusal is None
+
+
+def test_a_step_that_locks_first_and_works_then_is_warned_about() -> None:
+    """Who reviews the plan reads what to do; a table that the same run makes has no readers."""
+    added = "alter table notes add column a int;\nupdate notes set a = 1"
+    made = script("1_notes.sql", "create table notes (id int)")
+    change = script("2_change.sql", added)
+
+    assert planned((made, change)).findings == ()
+    assert planned((made, change), rows(made)).findings == (
+        Finding(
+            "holds-lock",
+            "migrations/2_change.sql:1: 'alter table notes' keeps others from notes until its step "
+            "ends, and 'update notes set' (line 2) may take long",
+            "put BEGIN and COMMIT around each, or a file of its own, so that the lock is brief",
+        ),
+    )
+    assert planned((made, script("2_change.sql", *added.split(";"))), rows(made)).findings == ()

@@ -69,6 +69,7 @@ WAIT = (
     f"{FATAL}remaining connection slots are reserved for non-replication superuser connections",
     f'{FATAL}too many connections for role "app"',
     f'{FATAL}too many connections for database "shop"',
+    f"{FATAL}could not write init file: No space left on device",
     f"{FATAL}query_wait_timeout",
     f"{FATAL}server login has been failing, cached error: connect failed (server_login_retry)",
 )

@@ -1,0 +1,37 @@
+"""Which GRANT mends a refusal, as far as the server's words tell."""
+
+import re
+
+_DENIED = re.compile(r"^permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
+_NOT_OWNER = re.compile(r"^must be (?:the )?owner of (?P<what>.+)$")
+_GRANTS = {
+    "schema": "USAGE, CREATE ON SCHEMA",
+    "database": "CREATE ON DATABASE",
+    "table": "ALL ON TABLE",
+    "view": "ALL ON TABLE",
+    "materialized view": "ALL ON TABLE",
+    "foreign table": "ALL ON TABLE",
+    "sequence": "ALL ON SEQUENCE",
+    "function": "EXECUTE ON FUNCTION",
+    "procedure": "EXECUTE ON PROCEDURE",
+    "type": "USAGE ON TYPE",
+    "language": "USAGE ON LANGUAGE",
+    "tablespace": "CREATE ON TABLESPACE",
+    "foreign-data wrapper": "USAGE ON FOREIGN DATA WRAPPER",
+    "foreign server": "USAGE ON FOREIGN SERVER",
+}
+
+
+def grant_for(message: str, role: str) -> str:
+    """Say what to do about `message`, which refuses something to `role` (quoted as an identifier).
+
+    The server names neither the privilege nor the schema of a table, and speaks its own language.
+    """
+    denied = _DENIED.match(message)
+    if denied and denied["kind"] in _GRANTS:
+        return (
+            f"GRANT {_GRANTS[denied['kind']]} {denied['name']} TO {role}, or connect as its owner"
+        )
+    if owner := _NOT_OWNER.match(message):
+        return f"connect as the owner of {owner['what']}, or make {role} a member of that role"
+    return f"GRANT what lacks to {role}, or connect as the owner"

@@ -1,0 +1,79 @@
+"""Finds out the addresses of a host, for no longer than there is time.
+
+The system's resolver cannot be interrupted: behind a name server that is silent it outlives every
+signal and every budget. So it runs in a thread that nobody waits for at the end.
+"""
+
+import queue
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import psycopg
+
+_Found = list[str] | OSError | UnicodeError
+
+
+def with_addresses(parameters: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+    """Return libpq's parameters with the addresses of their hosts, as libpq pairs them.
+
+    A host of several addresses stands there once for each. Raises psycopg.OperationalError in
+    psycopg's own words where no host has any, and in ours where no name server has answered.
+    """
+    hosts = str(parameters.get("host") or "").split(",")
+    if parameters.get("hostaddr") or not any(map(_is_name, hosts)):
+        return dict(parameters)
+    ports = str(parameters.get("port") or "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    if len(ports) != len(hosts):
+        return dict(parameters)  # for libpq to refuse
+    found = _look_up(hosts, timeout_s)
+    triples = [(h, a, p) for h, p in zip(hosts, ports, strict=True) for a in _addresses(found[h])]
+    if not triples:
+        raise psycopg.OperationalError(f"failed to resolve host: {found[hosts[-1]]}")
+    names = ("host", "hostaddr", "port")
+    columns = {n: ",".join(c) for n, c in zip(names, zip(*triples, strict=True), strict=True)}
+    return {**parameters, **{n: c for n, c in columns.items() if c.strip(",")}}
+
+
+def _look_up(hosts: list[str], timeout_s: float) -> dict[str, _Found]:
+    answers: queue.SimpleQueue[dict[str, _Found]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        answers.put({host: _resolve(host) for host in hosts})
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answers.get(timeout=timeout_s)
+    except queue.Empty:
+        raise psycopg.OperationalError("no name server has answered") from None
+
+
+def _resolve(host: str) -> _Found:
+    if not _is_name(host):
+        return [""]
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except (OSError, UnicodeError) as error:  # a name may be too long to be one
+        return error
+    return list(dict.fromkeys(str(item[4][0]) for item in found))
+
+
+def _addresses(found: _Found) -> Iterator[str]:
+    if isinstance(found, list):
+        yield from found
+
+
+def _is_name(host: str) -> bool:
+    """Whether it has to be looked up: it is no socket's path, and no address already."""
+    if not host or host.startswith(("/", "@")):
+        return False
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return False
+    return True

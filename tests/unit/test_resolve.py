@@ -1,0 +1,81 @@
+"""The addresses of hosts, as libpq wants them beside their names."""
+
+import socket
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+
+from job.database import resolve
+from job.database.resolve import with_addresses
+
+KNOWN = {"one": ["10.0.0.1"], "two": ["10.0.0.2", "fd00::2"]}
+
+
+@pytest.fixture(autouse=True)
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let only two names be known."""
+
+    def getaddrinfo(host: str, *_: object, **__: object) -> list[tuple[Any, ...]]:
+        if host not in KNOWN:
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(0, 0, 0, "", (address, 0)) for address in KNOWN[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+PAIRED = [
+    ({"host": "one"}, {"host": "one", "hostaddr": "10.0.0.1"}),
+    ({"host": "one", "port": "5433"}, {"host": "one", "hostaddr": "10.0.0.1", "port": "5433"}),
+    ({"host": "two"}, {"host": "two,two", "hostaddr": "10.0.0.2,fd00::2"}),
+    (
+        {"host": "two,one", "port": "1,2"},
+        {"host": "two,two,one", "hostaddr": "10.0.0.2,fd00::2,10.0.0.1", "port": "1,1,2"},
+    ),
+    (
+        {"host": "nobody,one", "port": "1"},
+        {"host": "one", "hostaddr": "10.0.0.1", "port": "1"},
+    ),
+    ({"host": "/run,one"}, {"host": "/run,one", "hostaddr": ",10.0.0.1"}),
+]
+
+
+@pytest.mark.parametrize(("given", "paired"), PAIRED)
+def test_each_address_stands_beside_its_name(given: dict[str, str], paired: dict[str, str]) -> None:
+    """The name stays, as certificates are checked against it; ports go with their hosts."""
+    assert with_addresses(given, 1) == paired
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"host": "10.1.1.1"},
+        {"host": "fd00::1"},
+        {"host": "/run/postgresql"},
+        {"host": "@abstract"},
+        {"host": "one", "hostaddr": "10.9.9.9"},
+        {"dbname": "shop"},
+        {"host": "one,two", "port": "1,2,3"},
+    ],
+)
+def test_what_needs_no_look_up_gets_none(given: dict[str, str]) -> None:
+    """Addresses, sockets, and what libpq will refuse."""
+    assert with_addresses(given, 1) == given
+
+
+def test_an_unknown_name_is_told_as_psycopg_tells_it() -> None:
+    """So that one table knows all refusals."""
+    with pytest.raises(psycopg.OperationalError, match=r"failed to resolve host: .* not known"):
+        with_addresses({"host": "nobody"}, 1)
+
+
+def test_a_silent_name_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that asks it is left to itself."""
+    over = threading.Event()
+    monkeypatch.setattr(resolve, "_resolve", lambda _: over.wait(5))
+
+    with pytest.raises(psycopg.OperationalError, match="no name server has answered"):
+        with_addresses({"host": "one"}, 0.1)
+
+    over.set()
