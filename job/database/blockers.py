@@ -17,23 +17,26 @@ _TELL_EVERY = 120
 
 
 class Watch:
-    """Looks over the shoulder of the backend `pid`, through another connection.
+    """Looks over the shoulder of a backend, through another connection.
 
     `blockers` tells who was last seen in its way, for a log line.
     """
 
-    def __init__(self, guard: Connection, pid: int, label: str) -> None:
-        """Watch `pid` through `guard`, whose transaction stays open and idle."""
+    def __init__(self, guard: Connection, watched: str, label: str) -> None:
+        """Watch through `guard`, whose transaction stays open and idle.
+
+        `watched` is a query for the pid of the backend: behind a pooler it changes.
+        """
         self.blockers = "nobody was seen in its way"
         self._guard = guard
-        self._pid = pid
+        self._watched = watched
         self._label = label
         self._ticks = 0
         self._told = ""
 
     def follow(self, pid: int) -> None:
         """Watch another backend from now on: the one that runs a step outside a transaction."""
-        self._pid = pid
+        self._watched = f"select {pid}"
 
     def tick(self) -> None:
         """Look, when it is time to."""
@@ -59,7 +62,8 @@ class Watch:
             select a.pid, a.application_name, a.state,
                    extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80)
             from pg_catalog.pg_stat_activity a
-            where a.pid = any (pg_catalog.pg_blocking_pids({self._pid}))""",
+            where a.pid in (select unnest(pg_catalog.pg_blocking_pids(w.pid))
+                            from ({self._watched}) w(pid))""",
         )
         if not rows:
             return

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import generators, pq
 
-from job.errors import ConnectionLostError, DatabaseRefusedError, JobError
+from job.errors import ConnectionLostError, DatabaseRefusedError, JobError, NotObtainedError
 from job.exit_codes import ExitCode
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -25,6 +25,16 @@ _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 # SQLSTATEs of `already exists, skipping`: schema, table or index, object, column.
 _ALREADY_THERE = ("42P06", "42P07", "42710", "42701")
 _GONE = ("08", "57P01", "57P02", "57P03")
+DIRECTLY = "set MIGRATION_DATABASE_URL to the address of the server itself"
+"""What to do where a pooler is in the way."""
+# What a pooler says of itself when it hangs up is no lost connection, which is tried again.
+_IN_STATEMENT_MODE = (
+    f"the address leads through a pooler in statement mode, which knows no transactions; {DIRECTLY}"
+)
+_POOL_FULL = (
+    "the pooler had no server connection for us for as long as it lets anybody wait "
+    f"(query_wait_timeout); raise its pool size, or {DIRECTLY}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ def _answer(conn: Connection, results: Sequence[pq.abc.PGresult]) -> Answer:
         return Answer(tuple(results), None)
     error = psycopg.errors.error_from_result(results[-1], conn.info.encoding)
     if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
-        raise ConnectionLostError(_lost(error)) from None
+        raise _lost(error) from None
     return Answer(tuple(results), error)
 
 
@@ -138,9 +148,9 @@ def send_copy(conn: Connection, sql: str, data: str) -> Answer:
     return Answer((ended,), None)
 
 
-def ask(conn: Connection, sql: str) -> list[Row]:
+def ask(conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: None) -> list[Row]:
     """Send statements of our own and return the last one's rows. An error of theirs is raised."""
-    answer = send(conn, sql)
+    answer = send(conn, sql, on_tick=on_tick)
     if answer.error is not None:
         with translated(conn):
             raise answer.error
@@ -165,7 +175,7 @@ def translated(conn: Connection) -> Iterator[None]:
         ) from None
     except psycopg.Error as error:
         if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
-            raise ConnectionLostError(_lost(error)) from None
+            raise _lost(error) from None
         raise
 
 
@@ -200,9 +210,16 @@ def _is_gone(error: psycopg.Error) -> bool:
     return (error.sqlstate or "").startswith(_GONE)
 
 
-def _lost(error: psycopg.Error) -> str:
+def _lost(error: psycopg.Error) -> JobError:
+    """Return what to raise for a connection that has ended."""
     why = error.diag.message_primary or "the server closed it or the network did"
-    return f"the connection was lost ({why}); what was committed is in the ledger, run again"
+    if "statement pooling mode" in why:
+        return DatabaseRefusedError(_IN_STATEMENT_MODE, exit_code=ExitCode.WRONG_ENDPOINT)
+    if "query_wait_timeout" in why:
+        return NotObtainedError(_POOL_FULL)
+    return ConnectionLostError(
+        f"the connection was lost ({why}); what was committed is in the ledger, run again"
+    )
 
 
 def _text(value: bytes | None) -> str | None:
