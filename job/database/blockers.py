@@ -5,6 +5,7 @@ from dataclasses import replace
 import structlog
 
 from job.database import wire
+from job.database.foreign import let_go
 from job.database.wire import Connection
 from job.plan import Failure
 
@@ -60,7 +61,8 @@ class Watch:
             self._guard,
             f"""select pg_catalog.pg_stat_clear_snapshot();
             select a.pid, a.application_name, a.state,
-                   extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80)
+                   extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80),
+                   pg_catalog.pg_backend_pid() = any (pg_catalog.pg_blocking_pids(a.pid))
             from pg_catalog.pg_stat_activity a
             where a.pid in (select unnest(pg_catalog.pg_blocking_pids(w.pid))
                             from ({self._watched}) w(pid))""",
@@ -70,9 +72,13 @@ class Watch:
         self.blockers = "blocked by " + "; ".join(
             f"pid {pid} ({application or 'unnamed'}, {state or 'state hidden'}, in its transaction "
             f"for {age or '?'} s: {query or 'query hidden'})"
-            for pid, application, state, age, query in rows
+            for pid, application, state, age, query, _ in rows
         )
         pids = ",".join(str(row[0]) for row in rows)
         if pids != self._told:
             log.info(f"{self._label} waits for a lock, {self.blockers}")
             self._told = pids
+        if any(is_waiting_for_us == "t" for *_, is_waiting_for_us in rows):
+            # They wait for the guard, and the step for them: nobody else would end that.
+            log.warning(f"{self._label} lets another tool migrate at the same time: it would block")
+            let_go(self._guard)
