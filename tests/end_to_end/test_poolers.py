@@ -76,7 +76,9 @@ class Bouncer:
 
 
 @contextmanager
-def bouncer(server_url: str, mode: str, size: int = 5, **more: object) -> Iterator[Bouncer]:
+def bouncer(
+    server_url: str, mode: str, size: int = 5, known: str = "*", **more: object
+) -> Iterator[Bouncer]:
     """Run a PgBouncer before a server, as an unprivileged user, on a free port."""
     server = psycopg.conninfo.conninfo_to_dict(server_url)
     port = free_port()
@@ -88,7 +90,7 @@ def bouncer(server_url: str, mode: str, size: int = 5, **more: object) -> Iterat
     home = Path(tempfile.mkdtemp(prefix="predeploy-pgbouncer-"))
     home.chmod(0o755)
     (home / "pgbouncer.ini").write_text(
-        f"[databases]\n* = host={server['host']} port={server.get('port', 5432)} "
+        f"[databases]\n{known} = host={server['host']} port={server.get('port', 5432)} "
         f"user={server.get('user', 'postgres')}{password}\n[pgbouncer]\n"
         + "".join(f"{name} = {value}\n" for name, value in options.items())
     )
@@ -248,6 +250,80 @@ def test_who_an_index_build_waits_for_is_named_through_a_pooler(
 
     assert done.returncode == 75, done.stdout
     assert f"blocked by pid {pid} " in report_of(done)["message"], done.stdout
+
+
+@pytest.fixture
+def role(database: Database) -> Iterator[str]:
+    """A role that may connect and create schemas, and owns nothing."""
+    name = f"role_{database.name}"
+    database.execute(
+        f"create role {name} login; grant create on database {database.name} to {name}"
+    )
+    database.execute(f"alter schema public owner to postgres; grant all on schema public to {name}")
+    yield name
+    database.execute(f"drop owned by {name} cascade; drop role {name}")
+
+
+@pytest.fixture
+def trapped(database: Database, role: str) -> str:
+    """The role as owner of `public`, where an event trigger bars a shadow in the database."""
+    database.execute(
+        f"""alter schema public owner to {role}; alter role {role} createdb;
+        create function public.watch() returns event_trigger language plpgsql as 'begin end';
+        create event trigger watch_{role} on ddl_command_end execute function public.watch()"""
+    )
+    return role
+
+
+def test_schema_sql_is_read_under_new_names_through_a_pooler(
+    either: Bouncer, database: Database, folder: Folder, role: str
+) -> None:
+    """A role that owns no schema reads the declaration beside them, and leaves nothing there."""
+    done = _sync(either.mode, "*", database, folder, role)
+
+    assert done.returncode == 0, done.stdout
+    assert any("of other names" in line["message"] for line in said(done))
+    assert {"public.people"} == set(contents(database))
+
+
+def test_schema_sql_is_read_in_a_temporary_database_through_a_pooler(
+    either: Bouncer, database: Database, folder: Folder, trapped: str
+) -> None:
+    """A pooler that leads to any database leads to a temporary one, which is dropped again."""
+    done = _sync(either.mode, "*", database, folder, trapped)
+
+    assert done.returncode == 0, done.stdout
+    assert any("in a temporary database" in line["message"] for line in said(done))
+    assert _temporary(database) == []
+
+
+def test_a_pooler_of_one_database_leads_to_no_temporary_one(
+    either: Bouncer, database: Database, folder: Folder, trapped: str
+) -> None:
+    """Where the pooler knows the app's database only, that is 76 with what to do."""
+    done = _sync(either.mode, database.name, database, folder, trapped)
+
+    assert done.returncode == 76, done.stdout
+    assert "set MIGRATION_DATABASE_URL" in report_of(done)["message"]
+    assert _temporary(database) == []
+
+
+def _sync(
+    mode: str, known: str, database: Database, folder: Folder, role: str
+) -> "subprocess.CompletedProcess[str]":
+    """Sync a small schema through a pooler that leads to `known`, as a role."""
+    files = {"schema.sql": "create table people (id int primary key, name text);"}
+    with bouncer(database.url.replace("//postgres", f"//{role}"), mode, known=known) as pool:
+        return run_job("run", environ=environ(pool.to(database), folder(files)))
+
+
+def _temporary(database: Database) -> list[tuple]:
+    """Return the temporary databases that a job on this database has left, of whatever test."""
+    return database.rows(
+        """select datname from pg_database d join pg_roles r on r.oid = d.datdba
+        where datname like 'predeploy_shadow_%%' and rolname = %s""",
+        f"role_{database.name}",
+    )
 
 
 # what cannot work
