@@ -131,11 +131,33 @@ def endpoint_from_environ(environ: Mapping[str, str]) -> Endpoint | None:
     they are checked, shown, and may come from a file. Raises EndpointError when the one that is
     taken is invalid: it never falls to the next.
     """
-    for variable in (*URL_VARIABLES, "PGHOST", "PGHOSTADDR", "PGSERVICE"):
-        if environ.get(variable, "").strip():
-            value = environ[variable] if variable in URL_VARIABLES else None
-            return _endpoint(variable, value, environ)
-    return None
+    variable = next(_set_variables(environ), None)
+    return _named(variable, environ) if variable else None
+
+
+def other_endpoints(environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
+    """Return what the variables behind the first name, in their order: perhaps a way round it.
+
+    What is the same again, or invalid, is left out: nobody has asked for it.
+    """
+    first, *others = _set_variables(environ)
+    found: list[Endpoint] = []
+    for variable in others:
+        try:
+            found.append(_named(variable, environ))
+        except EndpointError:
+            continue
+    taken = _named(first, environ).parameters
+    return tuple(endpoint for endpoint in found if endpoint.parameters != taken)
+
+
+def _set_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    names = (*URL_VARIABLES, "PGHOST", "PGHOSTADDR", "PGSERVICE")
+    return (name for name in names if environ.get(name, "").strip())
+
+
+def _named(variable: str, environ: Mapping[str, str]) -> Endpoint:
+    return _endpoint(variable, environ[variable] if variable in URL_VARIABLES else None, environ)
 
 
 def _endpoint(variable: str, value: str | None, environ: Mapping[str, str]) -> Endpoint:

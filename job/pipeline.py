@@ -9,6 +9,7 @@ from job.database.declared import remember
 from job.database.execute import execute
 from job.database.look import look
 from job.database.place import Workplace
+from job.database.pooler import Pooling
 from job.database.wire import Connection
 from job.drift import DRIFT, tell, unaccepted
 from job.errors import ConnectionLostError, Interrupted, JobError, NotObtainedError
@@ -32,21 +33,19 @@ _LAST_WORD_S = 0.4  # an interrupted run has a second to end
 _GOES_ON = (ExitCode.OK, ExitCode.NOT_VERIFIED)
 
 
-def run_locked(this: Journal, work: Connection, guard: Connection) -> Report:
+def run_locked(this: Journal, work: Connection, guard: Connection, pooling: Pooling) -> Report:
     """Run the layers; the guard's transaction ends with the run's row, which frees the lock.
 
     Raises ConnectionLostError: the caller connects again and starts over.
     """
-    return _finished(this, guard, _run_layers, _place(this, work, guard))
+    place = Workplace(work, guard, this.settings, this.deadline, this.id, pooling)
+    return _finished(this, guard, _run_layers, place)
 
 
-def adopt_locked(this: Journal, work: Connection, guard: Connection) -> Report:
+def adopt_locked(this: Journal, work: Connection, guard: Connection, pooling: Pooling) -> Report:
     """Record the files up to the baseline, and end as `run_locked` does."""
-    return _finished(this, guard, _record_baseline, _place(this, work, guard))
-
-
-def _place(this: Journal, work: Connection, guard: Connection) -> Workplace:
-    return Workplace(work, guard, this.settings, this.deadline, this.id)
+    place = Workplace(work, guard, this.settings, this.deadline, this.id, pooling)
+    return _finished(this, guard, _record_baseline, place)
 
 
 def _finished(

@@ -3,14 +3,19 @@
 What a settled run does not need is imported behind the lock.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import structlog
 import tenacity
 
-from job.database import lock, settled, wire
+from job.database import foreign, lock, pooler, settled, wire
 from job.database.connection import connect, connect_beside
+from job.database.pooler import Pooling
+from job.database.wire import Connection
 from job.deadline import Deadline
+from job.endpoint import Endpoint
 from job.errors import ConnectionLostError, Interrupted, JobError
 from job.exit_codes import ExitCode
 from job.journal import Journal
@@ -59,35 +64,73 @@ def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
 
 
 def _connect_and_run(this: Journal) -> Report:
-    settings, endpoint = this.settings, this.settings.endpoint
-    with wire.closing(connect(endpoint, this.deadline.part(settings.connect_budget_s))) as work:
-        this.server_version = work.info.server_version
-        log.info(f"connected to {endpoint.target}", by=endpoint.variable)
+    with _connected(this) as work:
 
         def is_settled() -> bool:
-            return settled.is_settled(work, settings, this.sources)
+            return settled.is_settled(work, this.settings, this.sources)
 
-        if is_settled():
+        reading = settled.read(work, this.settings, this.sources)
+        if reading.is_settled:
             return this.report(Outcome.SETTLED, ExitCode.OK)
-        with wire.closing(connect_beside(endpoint)) as guard:
-            budget = this.deadline.part(settings.lock_budget_s)
-            if not lock.obtain(guard, settings.ledger_schema, budget, is_settled):
-                return this.report(Outcome.SETTLED, ExitCode.OK)
-            from job.pipeline import run_locked  # noqa: PLC0415 - the parser is slow to import
+        direct = pooler.way_round(work, this.settings, reading.backend_pid)
+        if direct is None:
+            with _guarded(this, work, reading.backend_pid, is_settled) as (guard, pooling):
+                if guard is None:
+                    return this.report(Outcome.SETTLED, ExitCode.OK)
+                from job.pipeline import run_locked  # noqa: PLC0415 - the parser is slow to import
 
-            return run_locked(this, work, guard)
+                return run_locked(this, work, guard, pooling)
+    _move(this, direct)
+    return _connect_and_run(this)
 
 
 def _connect_and_adopt(this: Journal) -> Report:
-    from job.pipeline import adopt_locked  # noqa: PLC0415 - the parser is slow to import
+    with _connected(this) as work:
+        direct = pooler.way_round(work, this.settings, None)
+        if direct is None:
+            with _guarded(this, work, None, lambda: False) as (guard, pooling):
+                assert guard is not None  # noqa: S101 - only a settled database gives up the lock
+                from job.pipeline import adopt_locked  # noqa: PLC0415 - the parser, as above
 
-    settings, endpoint = this.settings, this.settings.endpoint
-    connect_budget = this.deadline.part(settings.connect_budget_s)
-    with (
-        wire.closing(connect(endpoint, connect_budget)) as work,
-        wire.closing(connect_beside(endpoint)) as guard,
-    ):
+                return adopt_locked(this, work, guard, pooling)
+    _move(this, direct)
+    return _connect_and_adopt(this)
+
+
+@contextmanager
+def _connected(this: Journal) -> Iterator[Connection]:
+    endpoint = this.settings.endpoint
+    budget = this.deadline.part(this.settings.connect_budget_s)
+    with wire.closing(connect(endpoint, budget)) as work:
         this.server_version = work.info.server_version
+        log.info(f"connected to {endpoint.target}", by=endpoint.variable)
+        yield work
+
+
+@contextmanager
+def _guarded(
+    this: Journal, work: Connection, backend_pid: int | None, is_settled: Callable[[], bool]
+) -> Iterator[tuple[Connection | None, Pooling]]:
+    """Hold the lock on a connection of its own; None instead of it when no work is left."""
+    settings, endpoint = this.settings, this.settings.endpoint
+    with wire.closing(connect_beside(endpoint)) as guard:
         budget = this.deadline.part(settings.lock_budget_s)
-        lock.obtain(guard, settings.ledger_schema, budget, lambda: False)
-        return adopt_locked(this, work, guard)
+        pooling = pooler.pooling_of(work, guard, endpoint, backend_pid, budget)
+        if not lock.obtain(guard, settings.ledger_schema, budget, is_settled):
+            yield None, pooling
+            return
+        if pooling is Pooling.TRANSACTION:  # the lock keeps one of its server connections from us
+            pooler.served_by(work, endpoint, budget)
+        foreign.exclude_others(guard, budget)
+        yield guard, pooling
+
+
+def _move(this: Journal, direct: Endpoint) -> None:
+    """Go on with the address that leads round the pooler, from the start."""
+    was = this.settings.endpoint
+    log.warning(
+        f"{was.variable} leads through a pooler; going on with {direct.variable}, which leads to "
+        "the same database directly",
+        target=direct.target,
+    )
+    this.settings = replace(this.settings, endpoint=direct, alternatives=())

@@ -25,6 +25,7 @@ from job.endpoint import (
     Endpoint,
     EndpointError,
     endpoint_from_environ,
+    other_endpoints,
     parse_endpoint,
 )
 from job.errors import SettingsError
@@ -122,6 +123,8 @@ class Settings:
     step_summary_path: Path | None = None
     admin: Admin | None = None
     shadow: Endpoint | None = None
+    alternatives: tuple[Endpoint, ...] = ()
+    """What the other variables name: one may lead round a pooler."""
     critical: tuple[CriticalTable, ...] = ()
     baseline: int | None = None
     accepted: tuple[tuple[str, str], ...] = ()
@@ -129,8 +132,8 @@ class Settings:
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """Return every secret that the run knows of, so that no text holds one."""
-        shadow = self.shadow.parameters if self.shadow else ()
-        values = [value for _, value in (*self.endpoint.parameters, *shadow)]
+        endpoints = (self.endpoint, *self.alternatives, *([self.shadow] if self.shadow else []))
+        values = [value for endpoint in endpoints for _, value in endpoint.parameters]
         if self.admin:
             values += [v for v in (self.admin.password, self.admin.password_hash) if v]
         return tuple(value for value in values if isinstance(value, Secret))
@@ -246,7 +249,7 @@ def parse_settings(
     found += _unknown_variables(environ)
     if found or endpoint is None:
         raise SettingsError(tuple(found))
-    return Settings(endpoint=endpoint, **values)
+    return Settings(endpoint=endpoint, alternatives=other_endpoints(environ), **values)
 
 
 def _endpoint(environ: Mapping[str, str], found: list[str]) -> Endpoint | None:

@@ -18,6 +18,7 @@ from job.database.connection import connect_beside
 from job.database.failure import failure_of
 from job.database.fence import STOPPED, fence_sql
 from job.database.place import Workplace
+from job.database.pooler import served_by
 from job.database.proof import Proof, invalid_index, is_being_built, prove
 from job.database.shape import Unproved, compare
 from job.database.transaction import session_sql, step_application
@@ -49,12 +50,12 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
     budget = place.deadline.part(place.settings.concurrent_budget_s)
     concern = statements.concern(step.text)
     with wire.closing(connect_beside(place.settings.endpoint)) as conn:
-        watch.follow(conn.info.backend_pid)
         limits = {
             "application_name": step_application(schema),
             "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
         }
-        wire.ask(conn, "; ".join([*step.preamble, session_sql(limits)]))
+        ready = [*step.preamble, session_sql(limits), "select pg_catalog.pg_backend_pid()"]
+        watch.follow(served_by(conn, place.settings.endpoint, budget, "; ".join(ready)))
         # Not before all is ready: a row that says "started" must mean that it may have run.
         if not step.is_resumed and not _begin(place, step):
             return None

@@ -5,6 +5,7 @@ from dataclasses import replace
 import structlog
 
 from job.database import wire
+from job.database.foreign import let_go
 from job.database.hold import Hold
 from job.database.wire import Connection
 from job.plan import Failure
@@ -22,16 +23,21 @@ _NAME = """case when b.pid = 0 then 'a prepared transaction, see pg_prepared_xac
 
 
 class Watch:
-    """Looks over the shoulder of the backend `pid`, through another connection.
+    """Looks over the shoulder of a backend, through another connection.
 
     `blockers` tells who was last seen in its way, for a log line.
     """
 
-    def __init__(self, guard: Connection, pid: int, label: str, hold: Hold | None = None) -> None:
-        """Watch `pid` through `guard`, whose transaction stays open and idle."""
+    def __init__(
+        self, guard: Connection, watched: str, label: str, hold: Hold | None = None
+    ) -> None:
+        """Watch through `guard`, whose transaction stays open and idle.
+
+        `watched` is a query for the pid of the backend: behind a pooler it changes.
+        """
         self.blockers = "nobody was seen in its way"
         self._guard = guard
-        self._pid = pid
+        self._watched = watched
         self._label = label
         self._hold = hold
         self._ticks = 0
@@ -39,14 +45,14 @@ class Watch:
 
     def follow(self, pid: int) -> None:
         """Watch another backend from now on: the one that runs a step outside a transaction."""
-        self._pid = pid
+        self._watched = f"select {pid}"
 
     def tick(self) -> None:
         """Look, when it is time to; end a wait that others have stood behind for long enough."""
         self._ticks += 1
-        if self._hold and self._hold.is_used_up(self._pid):
+        if self._hold and self._hold.is_used_up(self._watched):
             self._look()
-            self._hold.cancel(self._pid)
+            self._hold.cancel(self._watched)
             return
         if self._ticks in _FIRST_LOOKS or self._ticks % _LOOK_EVERY == 0:
             self._look()
@@ -71,8 +77,9 @@ class Watch:
             self._guard,
             f"""select pg_catalog.pg_stat_clear_snapshot();
             select distinct b.pid, {_NAME}, a.state,
-                   extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80)
-            from unnest(pg_catalog.pg_blocking_pids({self._pid})) b(pid)
+                   extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80),
+                   pg_catalog.pg_backend_pid() = any (pg_catalog.pg_blocking_pids(b.pid))
+            from ({self._watched}) w(pid), unnest(pg_catalog.pg_blocking_pids(w.pid)) b(pid)
             left join pg_catalog.pg_stat_activity a on a.pid = b.pid
             order by b.pid""",
         )
@@ -81,9 +88,13 @@ class Watch:
         self.blockers = "blocked by " + "; ".join(
             f"pid {pid} ({application or 'unnamed'}, {state or 'state hidden'}, in its transaction "
             f"for {age or '?'} s: {query or 'query hidden'})"
-            for pid, application, state, age, query in rows
+            for pid, application, state, age, query, _ in rows
         )
         pids = ",".join(str(row[0]) for row in rows)
         if pids != self._told:
             log.info(f"{self._label} waits for a lock, {self.blockers}")
             self._told = pids
+        if any(is_waiting_for_us == "t" for *_, is_waiting_for_us in rows):
+            # They wait for the guard, and the step for them: nobody else would end that.
+            log.warning(f"{self._label} lets another tool migrate at the same time: it would block")
+            let_go(self._guard)

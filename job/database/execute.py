@@ -18,8 +18,11 @@ from job.database.connection import require_alive
 from job.database.failure import has_lacked_locks
 from job.database.hold import Hold
 from job.database.place import Workplace
+from job.database.pooler import Pooling, no_session
 from job.database.privilege import grant_for
 from job.database.script import run_script
+from job.database.transaction import step_application
+from job.errors import DatabaseRefusedError
 from job.exit_codes import ExitCode
 from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
 
@@ -37,8 +40,10 @@ def execute(
     A violation leaves out the later steps of its chain only.
     A Failure (which ends with `failed`, unless its SQLSTATE says better) left nothing of its step.
     None says that somebody else has applied the step: read the ledger anew. Raises
-    ConnectionLostError when a connection dies: the ledger then knows what was committed.
+    ConnectionLostError when a connection dies: the ledger then knows what was committed; and
+    DatabaseRefusedError (76), before any step, when a pooler cannot serve one of them.
     """
+    _require_sessions(place, plan)
     broken: set[str] = set()
     for step in plan.steps:
         if step.chain in broken:
@@ -63,10 +68,33 @@ def execute(
         )
 
 
+def _require_sessions(place: Workplace, plan: Plan) -> None:
+    """Refuse a plan that needs a session of its own where only transactions are to be had."""
+    outside = next((step for step in plan.steps if step.mode is Mode.AUTOCOMMIT), None)
+    if outside is not None and place.pooling is Pooling.TRANSACTION:
+        raise DatabaseRefusedError(
+            f"{no_session(outside.label, place.settings.endpoint)}; of the steps that are planned "
+            "with it none was run",
+            exit_code=ExitCode.WRONG_ENDPOINT,
+        )
+
+
+def _worker(place: Workplace) -> str:
+    """Return the query for the pid of the backend that runs a step.
+
+    Behind a pooler it is known by the name that every step bears, which only we run under the lock.
+    """
+    if place.pooling is Pooling.NONE:
+        return f"select {place.work.info.backend_pid}"
+    name = wire.literal(step_application(place.settings.ledger_schema))
+    return f"""select pid from pg_catalog.pg_stat_activity
+        where datname = current_database() and application_name = {name}"""
+
+
 def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult | Failure | None:
     """Try a step again as long as only its locks stand in the way, within the DDL budget."""
     budget = place.deadline.part(place.settings.ddl_budget_s)
-    watch = Watch(place.guard, place.work.info.backend_pid, step.label, _hold_of(place, step))
+    watch = Watch(place.guard, _worker(place), step.label, _hold_of(place, step))
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
         jitter = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=5)

@@ -30,14 +30,16 @@ class Hold:
         self._looked_s = 0.0
         self._has_cancelled = False
 
-    def is_used_up(self, pid: int) -> bool:
+    def is_used_up(self, watched: str) -> bool:
         """Look once more whether the backend waits, and say whether it has done so for too long.
+
+        `watched` is a query for its pid.
 
         What is seen waiting counts as waiting since the last look: short waits are missed as often
         as they are counted whole.
         """
         looked_s = time.monotonic()
-        rows = wire.ask(self._guard, _waiting_sql(pid))
+        rows = wire.ask(self._guard, _waiting_sql(watched))
         if rows:
             ((transaction, seconds),) = rows
             if transaction == self._transaction:
@@ -47,10 +49,10 @@ class Hold:
         self._looked_s = looked_s
         return bool(rows) and self._waited_s >= self._allowance_s
 
-    def cancel(self, pid: int) -> None:
+    def cancel(self, watched: str) -> None:
         """Cancel what the backend does. Between two statements the server ignores it."""
         self._has_cancelled = True
-        wire.ask(self._guard, f"select pg_catalog.pg_cancel_backend({pid})")
+        wire.ask(self._guard, f"select pg_catalog.pg_cancel_backend(w.pid) from ({watched}) w(pid)")
 
     def tell(self, failure: Failure) -> Failure:
         """Tell a cancellation of ours as what it is: locks that were not to be had in time."""
@@ -65,7 +67,7 @@ class Hold:
         )
 
 
-def _waiting_sql(pid: int) -> str:
+def _waiting_sql(watched: str) -> str:
     """Return its transaction and how long it has waited now, if it waits and others may for it.
 
     Who else looks does not see a table that the transaction has made: nobody waits for that.
@@ -75,5 +77,5 @@ def _waiting_sql(pid: int) -> str:
                max(extract(epoch from clock_timestamp() - l.waitstart))
         from pg_catalog.pg_locks l
         left join pg_catalog.pg_class c on c.oid = l.relation
-        where l.pid = {pid}
+        where l.pid in ({watched})
         having bool_or(not l.granted) and bool_or(c.oid is not null and l.mode in ({_STRONG}))"""

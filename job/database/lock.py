@@ -83,11 +83,20 @@ def obtain(
 
 def find_holder(conn: Connection, ledger_schema: str) -> Holder | None:
     """Return who holds this ledger's lock in this database, or a step that has lost its job."""
-    key = lock_key(ledger_schema) % 2**64
     stray = f"a.application_name = {wire.literal(step_application(ledger_schema))}"
+    return _find(conn, lock_key(ledger_schema), stray)
+
+
+def holder_of(conn: Connection, key: int) -> Holder | None:
+    """Return who else holds this advisory lock in this database."""
+    return _find(conn, key, "a.pid = 0")
+
+
+def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
+    key = signed_key % 2**64
     rows = wire.ask(
         conn,
-        f"""
+        f"""select pg_catalog.pg_stat_clear_snapshot();
         select a.pid, a.application_name, host(a.client_addr),
                extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80)
         from pg_catalog.pg_stat_activity a

@@ -28,7 +28,8 @@ from job.database.failure import failure_of
 from job.database.fence import fence_sql
 from job.database.pieces import in_pieces
 from job.database.place import Workplace
-from job.database.transaction import RESET, RESET_ROLE, step_settings
+from job.database.pooler import Pooling
+from job.database.transaction import RESET, RESET_ROLE, clean_up, step_settings
 from job.errors import InternalError, ServerError
 from job.exit_codes import ExitCode
 from job.loss import losses, renames
@@ -90,10 +91,14 @@ def _try(context: Context, deliver: Delivery) -> Outcome:
 
 
 def _roll_back(context: Context) -> None:
-    """Undo the step; what it has prepared outlives that, and would be in its way the next time."""
+    """Undo the step; what it has prepared outlives that, and would be in its way the next time.
+
+    In one message: behind a pooler the session is somebody else's after it.
+    """
+    left = clean_up(context.step)
+    if left:
+        wire.ask(context.place.work, "; ".join(["rollback", *left]))
     wire.roll_back(context.place.work)
-    if any(statement.node == "prepare_stmt" for statement in context.step.statements):
-        wire.ask(context.place.work, "deallocate all")
 
 
 def _send(context: Context, deliver: Delivery) -> Outcome:
@@ -179,4 +184,5 @@ def _keep(context: Context, told: Sequence[str], drifts: tuple[Drift, ...]) -> l
     found = [asdict(drift) for drift in drifts]
     entry = context.step.entry
     done = [ledger.done_sql(context.schema, entry, told, found)] if entry else []
-    return [RESET, *done, "commit"]
+    is_shared = context.place.pooling is Pooling.TRANSACTION
+    return [RESET, *(clean_up(context.step) if is_shared else []), *done, "commit"]

@@ -18,7 +18,8 @@ from job.settings import Settings
 from job.sources import Sources
 from job.sources.placeholders import presence_question
 
-_OPENING = 3  # BEGIN, the settings, the guard
+_PID = 2  # behind BEGIN and the settings
+_OPENING = 4  # those, the pid, the guard
 
 # The cluster and the database: a restored or copied database has its own history from then on.
 _SYSTEM = (
@@ -34,6 +35,14 @@ class SettledKey:
     value: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Whether the database is settled, and which backend said so; None when it could not."""
+
+    is_settled: bool
+    backend_pid: int | None
+
+
 def settled_key(settings: Settings, sources: Sources, server_version: int) -> SettledKey:
     """Hash the folder, the settings that matter, our version and the server's."""
     parts = [sources.digest, settings.identity, __version__, server_version]
@@ -41,6 +50,11 @@ def settled_key(settings: Settings, sources: Sources, server_version: int) -> Se
 
 
 def is_settled(conn: Connection, settings: Settings, sources: Sources) -> bool:
+    """Say whether nothing is to be done, as `read` does."""
+    return read(conn, settings, sources).is_settled
+
+
+def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
     """Ask in one round trip, writing nothing and taking no transaction id.
 
     Whatever goes wrong means no: the full run will say what it is. Only a lost connection raises.
@@ -53,6 +67,7 @@ def is_settled(conn: Connection, settings: Settings, sources: Sources) -> bool:
     parts = [
         "begin isolation level repeatable read read only",
         settings_sql({"statement_timeout": "30s"}),
+        "select pg_catalog.pg_backend_pid()",
         _guard_sql(conn, settings, settled_key(settings, sources, conn.info.server_version)),
         *questions,
         *checks,
@@ -61,9 +76,15 @@ def is_settled(conn: Connection, settings: Settings, sources: Sources) -> bool:
     answer = wire.send(conn, "\n;\n".join(parts))
     if answer.error is not None or len(answer.results) != len(parts):
         wire.roll_back(conn)
-        return False
+        return Reading(is_settled=False, backend_pid=_pid(answer))
     rows = [result.ntuples for result in answer.results[_OPENING:-1]]
-    return all(rows[: len(questions)]) and not any(rows[len(questions) :])
+    is_fine = all(rows[: len(questions)]) and not any(rows[len(questions) :])
+    return Reading(is_settled=is_fine, backend_pid=_pid(answer))
+
+
+def _pid(answer: wire.Answer) -> int | None:
+    """Return the backend's pid, if the message came as far as asking for it."""
+    return int(answer.rows(_PID)[0][0] or 0) if answer.failed_index > _PID else None
 
 
 def store(

@@ -5,6 +5,7 @@ Startup options are never used: poolers refuse or drop them. Names that a server
 """
 
 import math
+import re
 from collections.abc import Mapping
 
 from job.database.place import Workplace
@@ -29,6 +30,17 @@ _ALWAYS = {
 # is behind a pooler. The role comes first: what follows is ours.
 RESET_ROLE = "reset session authorization; reset role"
 RESET = "reset all; discard temp; discard sequences"
+# What outlives a transaction beside that; the next step may want it, but nobody else. Only what SQL
+# has prepared: poolers keep prepared statements of their own in a session.
+_OUTLIVING = {
+    "prepare_stmt": """do $$ declare prepared text; begin
+        for prepared in select name from pg_catalog.pg_prepared_statements where from_sql loop
+            execute pg_catalog.format('deallocate %I', prepared);
+        end loop; end $$""",
+    "listen_stmt": "unlisten *",
+    "declare_cursor_stmt": "close all",
+}
+_SESSION_LOCK = re.compile(r"pg_(?:try_)?advisory_lock", re.IGNORECASE)
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 
 
@@ -62,6 +74,15 @@ def step_settings(place: Workplace, step: Step) -> str:
             "statement_timeout": f"{math.ceil(limit_s * 1000) + 1}",
         }
     )
+
+
+def clean_up(step: Step) -> list[str]:
+    """Return what takes away all that a step can leave in its session: for one that is shared."""
+    nodes = dict.fromkeys(statement.node for statement in step.statements)
+    found = [_OUTLIVING[node] for node in nodes if node in _OUTLIVING]
+    if _SESSION_LOCK.search(step.text):
+        found.append("select pg_catalog.pg_advisory_unlock_all()")
+    return found
 
 
 def rows_written(answer: Answer, first: int, count: int) -> int:

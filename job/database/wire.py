@@ -16,7 +16,13 @@ from psycopg import generators, pq, waiting
 
 from job.database.failure import exit_code_of, remedy_for
 from job.database.privilege import grant_for
-from job.errors import ConnectionLostError, DatabaseRefusedError, JobError, ServerError
+from job.errors import (
+    ConnectionLostError,
+    DatabaseRefusedError,
+    JobError,
+    NotObtainedError,
+    ServerError,
+)
 from job.exit_codes import ExitCode
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -33,6 +39,16 @@ _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 # SQLSTATEs of `already exists, skipping`: schema, table or index, object, column.
 _ALREADY_THERE = ("42P06", "42P07", "42710", "42701")
 _GONE = ("08", "57P01", "57P02", "57P03")
+DIRECTLY = "set MIGRATION_DATABASE_URL to the address of the server itself"
+"""What to do where a pooler is in the way."""
+# What a pooler says of itself when it hangs up is no lost connection, which is tried again.
+_IN_STATEMENT_MODE = (
+    f"the address leads through a pooler in statement mode, which knows no transactions; {DIRECTLY}"
+)
+_POOL_FULL = (
+    "the pooler had no server connection for us for as long as it lets anybody wait "
+    f"(query_wait_timeout); raise its pool size, or {DIRECTLY}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +139,7 @@ def _answer(conn: Connection, results: Sequence[pq.abc.PGresult]) -> Answer:
         return Answer(tuple(results), None)
     error = psycopg.errors.error_from_result(results[-1], conn.info.encoding)
     if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
-        raise ConnectionLostError(_lost(error)) from None
+        raise _lost(error) from None
     return Answer(tuple(results), error)
 
 
@@ -176,7 +192,7 @@ def translated(conn: Connection) -> Iterator[None]:
         ) from None
     except psycopg.Error as error:
         if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
-            raise ConnectionLostError(_lost(error)) from None
+            raise _lost(error) from None
         sqlstate = error.sqlstate or ""
         exit_code = exit_code_of(sqlstate, ExitCode.UNEXPECTED)
         if exit_code is ExitCode.UNEXPECTED:
@@ -257,9 +273,16 @@ def _is_gone(error: psycopg.Error) -> bool:
     return error.sqlstate.startswith(_GONE)
 
 
-def _lost(error: psycopg.Error) -> str:
+def _lost(error: psycopg.Error) -> JobError:
+    """Return what to raise for a connection that has ended."""
     why = error.diag.message_primary or "the server closed it or the network did"
-    return f"the connection was lost ({why}); what was committed is in the ledger, run again"
+    if "statement pooling mode" in why:
+        return DatabaseRefusedError(_IN_STATEMENT_MODE, exit_code=ExitCode.WRONG_ENDPOINT)
+    if "query_wait_timeout" in why:
+        return NotObtainedError(_POOL_FULL)
+    return ConnectionLostError(
+        f"the connection was lost ({why}); what was committed is in the ledger, run again"
+    )
 
 
 def _text(value: bytes | None) -> str | None:

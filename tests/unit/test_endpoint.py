@@ -20,6 +20,7 @@ from job.endpoint import (
     Endpoint,
     EndpointError,
     endpoint_from_environ,
+    other_endpoints,
     parse_endpoint,
 )
 from job.secret import Secret
@@ -624,3 +625,20 @@ def test_a_service_file_comes_before_pg_variables(environ: dict[str, str]) -> No
     assert endpoint is not None
     assert revealed(endpoint) == {"service": "shop", "password": "QQ"}
     assert endpoint.target == "service=shop"
+
+
+def test_the_other_variables_are_kept_for_a_way_round_a_pooler() -> None:
+    """What stands behind the one that wins is kept in order; not what is the same or invalid."""
+    environ = {
+        "DIRECT_URL": "postgres://pooler:6432/shop",
+        "DATABASE_URL_UNPOOLED": "postgres://pooler:6432/shop",
+        "POSTGRES_URL_NON_POOLING": "postgres://db:notaport/shop",
+        "DATABASE_URL": "postgres://db/shop",
+        "PGHOST": "internal",
+    }
+
+    assert [(e.variable, e.target) for e in other_endpoints(environ)] == [
+        ("DATABASE_URL", "db:5432/shop"),
+        ("PGHOST", "internal:5432"),
+    ]
+    assert other_endpoints({"DATABASE_URL": "postgres://db/shop"}) == ()

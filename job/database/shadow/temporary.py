@@ -46,16 +46,18 @@ def read_in_temporary_database(
 ) -> ShadowFacts | Failure:
     """Load the files into a database of our own, ask `question` there, and drop it.
 
-    Raises DatabaseRefusedError when there is no connection for it. A run that is killed leaves the
-    database behind for the next one to drop.
+    Raises DatabaseRefusedError when there is no connection for it, with 76 where a pooler knows no
+    way there. A run that is killed leaves the database behind for the next one to drop.
     """
     _sweep(conn)
-    name = _name(conn)
+    ((answered,),) = wire.ask(conn, "select pg_catalog.pg_backend_pid()")
+    pid = int(answered or 0)
+    name = _name(pid)
     wire.ask(conn, _create_sql(conn, name))
     try:
         parameters = {**dict(endpoint.parameters), "dbname": name}
         beside = replace(endpoint, parameters=tuple(sorted(parameters.items())))
-        with wire.closing(connect_beside(beside)) as shadow:
+        with wire.closing(_connect(beside, is_pooled=pid != conn.info.backend_pid)) as shadow:
             return _read(shadow, seen, request, prefix)
     finally:
         wire.roll_back(conn)
@@ -64,10 +66,26 @@ def read_in_temporary_database(
         _sweep(conn)
 
 
-def _name(conn: Connection) -> str:
+def _connect(beside: Endpoint, *, is_pooled: bool) -> Connection:
+    """Connect to the temporary database; of a pooler say that it leads to those only that it knows.
+
+    It refuses others in words that depend on how it lets people in.
+    """
+    try:
+        return connect_beside(beside)
+    except DatabaseRefusedError:
+        if not is_pooled:
+            raise
+    raise DatabaseRefusedError(
+        f"{beside.variable} leads through a pooler, and from there no way to a temporary database; "
+        f"let the role own the managed schemas, so that none is needed, or {wire.DIRECTLY}",
+        exit_code=ExitCode.WRONG_ENDPOINT,
+    )
+
+
+def _name(pid: int) -> str:
     """Return a name that tells when it was made, and by which backend: that will drop it."""
-    ((pid,),) = wire.ask(conn, "select pg_catalog.pg_backend_pid()")
-    return f"{NAME_BEGINS}{int(time.time()):08x}_{int(pid or 0):08x}_{secrets.token_hex(4)}"
+    return f"{NAME_BEGINS}{int(time.time()):08x}_{pid:08x}_{secrets.token_hex(4)}"
 
 
 def _sweep(conn: Connection) -> None:
