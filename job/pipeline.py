@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 _SHOWN_NOTICES = 5
 _UNHURRIED_S = 10
-_LAST_WORD_S = 0.4  # an interrupted run has a second to end
+_LAST_WORD_S = 0.2  # an interrupted run has a second to end
 # What rows stand in the way of is for the gate to stop, which then says all else that it finds.
 _GOES_ON = (ExitCode.OK, ExitCode.NOT_VERIFIED)
 

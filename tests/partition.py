@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 from conftest import Database, job_environ
+from production import until
 
 from job.embedded import server
 
@@ -96,14 +97,23 @@ def cable(binaries: Path) -> Iterator[Cable]:
         _run("ip", "-n", name, "link", "set", "lo", "up")
         with server(binaries, settings={"listen_addresses": f"127.0.0.1,{ours}"}) as started:
             with (started.data / "pg_hba.conf").open("a") as rules:
-                rules.write(f"host all all {theirs}/32 trust\n")
+                rules.write(f"host all all {ours}/30 trust\n")
             with psycopg.connect(started.url(), autocommit=True) as conn:
                 conn.execute("select pg_reload_conf()")
             url = f"postgresql://postgres@{ours}:{started.port}/postgres"
+            until(lambda: _lets_in(url), "the server to read its rules anew")
             yield Cable(name, outer, Database("postgres", started.url()), url)
     finally:
         # the outer end goes with the inner one
         _run("ip", "netns", "del", name)
+
+
+def _lets_in(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _run(*command: str) -> None:

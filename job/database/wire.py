@@ -33,7 +33,7 @@ _TICK_S = 0.25
 # How long an end may take, so that a job ends within a second of a signal, behind a dead network,
 # too. The server ends by itself what could not be cancelled, once it sees that nobody listens.
 _CANCEL_S = 0.2
-_DRAIN_S = 0.25
+_DRAIN_S = 0.2
 _COPY_CHUNK = 1 << 16
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 # SQLSTATEs of `already exists, skipping`: schema, table or index, object, column.

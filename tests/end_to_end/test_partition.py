@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.timeout(180),
 ]
 
+IMPATIENT = {"PREDEPLOY_CONNECT_BUDGET": "3s"}
 NOTICED_S = 10
 FREED_S = 30
 FILES = {
@@ -45,7 +46,7 @@ def wire(own_binaries: Path) -> Iterator[Cable]:
 def slow(folder: Folder, seconds: float) -> dict[str, str]:
     """Write a migration that sleeps so long; return the settings of a job that runs it."""
     files = {path: text.format(seconds) for path, text in FILES.items()}
-    return {"PREDEPLOY_SQL_DIR": str(folder(files)), "PREDEPLOY_CONNECT_BUDGET": "3s"}
+    return {"PREDEPLOY_SQL_DIR": str(folder(files))}
 
 
 def until_it_sleeps(database: Database) -> None:
@@ -55,7 +56,7 @@ def until_it_sleeps(database: Database) -> None:
 def test_a_silent_network_wedges_neither_side(wire: Cable, folder: Folder) -> None:
     """The job notices within 10 s and ends with 69; the server frees the lock within 30 s."""
     told: dict[str, float] = {}
-    with wire.start(slow(folder, 120)) as job:
+    with wire.start(slow(folder, 120) | IMPATIENT) as job:
         until_it_sleeps(wire.database)
         wire.drop()
         cut = time.monotonic()
@@ -76,8 +77,7 @@ def test_a_silent_network_wedges_neither_side(wire: Cable, folder: Folder) -> No
 
 def test_a_network_that_comes_back_is_enough(wire: Cable, folder: Folder) -> None:
     """A job whose link was down connects again, and no step stands twice."""
-    settings = slow(folder, 12) | {"PREDEPLOY_CONNECT_BUDGET": "60s"}
-    with wire.start(settings) as job:
+    with wire.start(slow(folder, 12)) as job:
         until_it_sleeps(wire.database)
         wire.pull()
         plugging = threading.Timer(NOTICED_S + 2, wire.plug_in)
@@ -112,7 +112,7 @@ def test_a_signal_ends_a_job_whose_network_is_silent(
 @pytest.fixture
 def unanswered(folder: Folder, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A job that waits for a name server; its connect budget is 3 s."""
-    settings = slow(folder, 0) | {"DATABASE_URL": "postgresql://app@db.example/shop"}
+    settings = slow(folder, 0) | IMPATIENT | {"DATABASE_URL": "postgresql://app@db.example/shop"}
     with start_without_answers(settings, tmp_path) as job:
         yield job
         job.kill()

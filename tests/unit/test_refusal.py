@@ -70,6 +70,7 @@ WAIT = (
     f'{FATAL}too many connections for role "app"',
     f'{FATAL}too many connections for database "shop"',
     f"{FATAL}could not write init file: No space left on device",
+    f"{FATAL}could not write init file",
     f"{FATAL}query_wait_timeout",
     f"{FATAL}server login has been failing, cached error: connect failed (server_login_retry)",
 )
