@@ -133,4 +133,5 @@ def _move(this: Journal, direct: Endpoint) -> None:
         "the same database directly",
         target=direct.target,
     )
-    this.settings = replace(this.settings, endpoint=direct, alternatives=())
+    others = (was, *this.settings.alternatives)  # no text may hold their secrets either
+    this.settings = replace(this.settings, endpoint=direct, alternatives=others)

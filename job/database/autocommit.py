@@ -7,6 +7,7 @@ invalid is dropped and built again, never skipped; one that another session buil
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import structlog
@@ -18,7 +19,7 @@ from job.database.connection import connect_beside
 from job.database.failure import failure_of
 from job.database.fence import STOPPED, fence_sql
 from job.database.place import Workplace
-from job.database.pooler import served_by
+from job.database.pooler import Pooling, served_by
 from job.database.proof import Proof, invalid_index, is_being_built, prove
 from job.database.shape import Unproved, compare
 from job.database.transaction import session_sql, step_application
@@ -54,8 +55,7 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
             "application_name": step_application(schema),
             "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
         }
-        ready = [*step.preamble, session_sql(limits), "select pg_catalog.pg_backend_pid()"]
-        watch.follow(served_by(conn, place.settings.endpoint, budget, "; ".join(ready)))
+        watch.follow(_make_ready(place, conn, [*step.preamble, session_sql(limits)], budget))
         # Not before all is ready: a row that says "started" must mean that it may have run.
         if not step.is_resumed and not _begin(place, step):
             return None
@@ -70,6 +70,17 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
         found = [asdict(drift) for drift in outcome]
         wire.ask(place.work, ledger.done_sql(schema, step.entry, drifts=found))
     return StepResult(step.label, time.monotonic() - started, 1, 0, drifts=outcome)
+
+
+def _make_ready(
+    place: Workplace, conn: Connection, settings: Sequence[str], budget: Deadline
+) -> int:
+    """Make the session's settings; return the pid of its backend, which a pooler may not have."""
+    if place.pooling is Pooling.NONE:
+        wire.ask(conn, "; ".join(settings))
+        return conn.info.backend_pid
+    opening = "; ".join([*settings, "select pg_catalog.pg_backend_pid()"])
+    return served_by(conn, place.settings.endpoint, budget, opening)
 
 
 def _begin(place: Workplace, step: Step) -> bool:

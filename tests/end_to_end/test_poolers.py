@@ -389,6 +389,20 @@ def test_a_pool_of_one_is_named(
     assert contents(database) == {}
 
 
+def test_a_pool_of_two_is_named_where_a_third_is_needed(
+    superuser_url: str, database: Database, folder: Folder
+) -> None:
+    """What runs outside a transaction needs one more: 75 again, and its row says nothing of it."""
+    with bouncer(superuser_url, SESSION, size=2) as pool:
+        settings = environ(pool.to(database), folder(INDEX), PREDEPLOY_CONCURRENT_BUDGET="1s")
+        done = run_job("run", environ=settings)
+
+    assert done.returncode == 75, done.stdout
+    assert "pool size" in wrong(done)
+    assert whole_files(database) == ["1_notes.sql"]
+    assert database.rows("select from predeploy.migration where not is_done") == []
+
+
 def test_a_pool_that_others_use_up_is_named(
     superuser_url: str, database: Database, folder: Folder
 ) -> None:
