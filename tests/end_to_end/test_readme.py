@@ -51,3 +51,13 @@ def test_the_readmes_make_targets_exist(target: str) -> None:
     """What a newcomer types first is in the Makefile."""
     assert f"make {target}" in README
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_other_shell_block_is_run_by_a_test_of_its_own() -> None:
+    """make: .ci/run. docker build, run: test_image. compose: test_compose. helm: test_kubernetes."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    others = [block for block in blocks if "predeploy plan\n" not in block]
+
+    assert [block.split()[0] for block in others] == ["make", "docker", "cd", "helm"]
+    assert "docker compose up --detach\n" in others[2]
+    assert others[3] in (ROOT / "docs/kubernetes.md").read_text()
