@@ -54,7 +54,7 @@ def test_the_readmes_make_targets_exist(target: str) -> None:
 
 
 def test_every_other_shell_block_is_run_by_a_test_of_its_own() -> None:
-    """make: .ci/run. docker build, run: test_image. compose: test_compose. helm: test_kubernetes."""
+    """make: .ci/run. docker: test_image. compose: test_compose. helm: test_kubernetes."""
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     others = [block for block in blocks if "predeploy plan\n" not in block]
 
