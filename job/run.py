@@ -10,7 +10,7 @@ from dataclasses import replace
 import structlog
 import tenacity
 
-from job.database import foreign, lock, pooler, settled, wire
+from job.database import lock, pooler, settled, wire
 from job.database.connection import connect, connect_beside
 from job.database.pooler import Pooling
 from job.database.wire import Connection
@@ -121,7 +121,9 @@ def _guarded(
             return
         if pooling is Pooling.TRANSACTION:  # the lock keeps one of its server connections from us
             pooler.served_by(work, endpoint, budget)
-        foreign.exclude_others(guard, budget)
+        from job.database.foreign import exclude_others  # noqa: PLC0415 - not when settled
+
+        exclude_others(guard, budget)
         yield guard, pooling
 
 

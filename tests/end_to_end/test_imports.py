@@ -2,7 +2,10 @@
 
 from conftest import ADMIN, Database, run_job
 
-HEAVY = {"postgast", "google.protobuf", "bcrypt", "job.layers", "job.statements", "tomllib"}
+HEAVY = {
+    *("postgast", "google.protobuf", "bcrypt", "tomllib"),
+    *("job.layers", "job.statements", "job.database.foreign"),
+}
 
 
 def imported(database: Database) -> set[str]:
