@@ -27,7 +27,9 @@ _CATALOGS = """
                         'pg_catalog.pg_enum'::regclass)"""
 _SIGNS_BODY = """
     select coalesce(jsonb_object_agg(signs.oid, signs.gone), '{}')
-        || jsonb_build_object('newest', (select max(oid)::bigint from pg_catalog.pg_class))
+        || jsonb_build_object(
+            'newest', (select max(oid)::bigint from pg_catalog.pg_class),
+            'columns', (select sum(relnatts) from pg_catalog.pg_class where oid >= 16384))
     from (
         select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) as gone
         from pg_catalog.pg_class c
@@ -37,7 +39,9 @@ _SIGNS_BODY = """
     where signs.gone > 0
 """
 # The columns of a new table are updated, too, when they get a default. New are those with an OID
-# beyond the largest at the step's start: after a wraparound more tables seem old, never fewer.
+# beyond the largest at the step's start: after a wraparound more tables seem old, never fewer. So
+# are new columns of an old table: its rows in pg_attribute are then no more than it has gained. One
+# more may have been renamed, and a dropped one is suspect however many were added.
 # A table whose catalog row this transaction has written and whose file is not its first may have
 # been emptied or rewritten in it. Subtransactions have later ids than ours, hence age(). Every
 # step pays for these scans, so pg_class is read once, and ours is asked for once.
@@ -63,9 +67,15 @@ begin
         select c.oid
         from (CATALOGS) c(oid, gone)
         where case when gone > 0 and gone > coalesce((before ->> c.oid::text)::bigint, 0) then
-            c.oid <> 'pg_catalog.pg_attribute'::regclass or exists (
-                select from pg_catalog.pg_attribute a
-                where a.attrelid::bigint <= newest and age(a.xmin) <= ours)
+            c.oid <> 'pg_catalog.pg_attribute'::regclass or (
+                select bool_or(a.attisdropped)
+                    or count(*) > (
+                        select sum(relnatts) from pg_catalog.pg_class
+                        where oid >= 16384 and oid::bigint <= newest
+                    ) - coalesce((before ->> 'columns')::bigint, 0)
+                from pg_catalog.pg_attribute a
+                where a.attnum > 0 and a.attrelid >= 16384 and a.attrelid::bigint <= newest
+                  and age(a.xmin) <= ours)
             end
     ) s;
     if is_forced or suspects is not null then

@@ -96,6 +96,14 @@ LOSSES = {
         "drop-table public.items",
         ["drop-table items"],
     ),
+    "drop-behind-added-columns": (
+        (
+            "alter table parents add column a int default 1, add column b int default 2;"
+            " alter table items drop column t"
+        ),
+        "drop-column public.items.t",
+        ["drop-column items.t"],
+    ),
     "delete-behind-ddl": (
         "alter table parents add column note text; delete from items where id = 7",
         "delete public.items (1 row)",
@@ -234,6 +242,34 @@ def test_policy_allow_lets_losses_pass_and_tells_them(
     assert any("delete public.items (20 rows)" in f["message"] for f in report["findings"])
     assert database.value("select count(*) from items") == 0
     assert database.rows("select * from predeploy.state where run_id = %s", report["run_id"]) == []
+
+
+@pytest.mark.usefixtures("before")
+def test_added_columns_are_no_suspicion(
+    migrate: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """The step runs once: its defaults change rows of the catalog, but those of its own columns."""
+    database.execute("create sequence tries")
+
+    code, _ = migrate(
+        "alter table items add column a int default 1, add column b text default 'x' not null;"
+        "alter table measures add column c int default 3; select nextval('tries')"
+    )
+
+    assert (code, database.value("select last_value from tries")) == (0, 1)
+
+
+@pytest.mark.usefixtures("before")
+def test_a_renamed_column_beside_added_ones_is_told(
+    migrate: Callable[..., tuple[int, dict]],
+) -> None:
+    """An app that is running may not like it."""
+    code, report = migrate(
+        "alter table parents add column a int default 1; alter table items rename n to amount"
+    )
+
+    assert code == 0
+    assert any("rename public.items.n" in f["message"] for f in report["findings"])
 
 
 @pytest.mark.usefixtures("before")
