@@ -35,7 +35,8 @@ def _send(place: Workplace, step: Step, failed: ExitCode, watch: Watch) -> int |
             offset = start + int(position) - 1 if position else None
             return failure_of(step, answer.error, index=index, offset=offset, failed=failed)
         rows += rows_written(answer, 0, 1)
-    closed = wire.send(place.work, f"set constraints all immediate; {RESET_ROLE}; {RESET}; commit")
+    closing = ("set constraints all immediate", *RESET_ROLE, *RESET, "commit")
+    closed = wire.send(place.work, "; ".join(closing))
     if closed.error is not None:
         end = len(step.statements)
         return failure_of(step, closed.error, index=end, offset=None, failed=failed)

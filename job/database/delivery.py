@@ -1,12 +1,15 @@
 """How the statements of a step reach the server: all at once, in one message.
 
-`pieces` has the other way, for a step that may find its objects there already.
+`pieces` has the other way, for a step that finds its objects there already.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from enum import Enum, auto
+from itertools import accumulate, groupby
+
+import psycopg
 
 from job import statements
 from job.database import sentinel, wire
@@ -19,10 +22,11 @@ from job.database.transaction import rows_written
 from job.database.wire import Answer
 from job.exit_codes import ExitCode
 from job.loss import Loss
-from job.plan import Drift, Failure, Statement, Step
+from job.plan import Drift, Failure, Step
 
 _DIVISION_BY_ZERO = "22012"
 _FENCE = 2  # its place in a step's opening, behind BEGIN and the settings
+_SEPARATOR = "\n;\n"  # a statement may end with a comment
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,124 +82,129 @@ Closing = Callable[[tuple[Drift, ...]], list[str]]
 Delivery = Callable[[Context, list[str], Closing], Outcome]
 
 
+class Role(Enum):
+    """What a statement that is sent is for, and so what its failure means."""
+
+    OURS = auto()
+    FENCE = auto()
+    QUESTION = auto()  # whether what the next one creates only if it is not there, is there
+    OWN = auto()
+    CLOSING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A statement as it is sent; for the step's own, and its question, `number` counts from 0."""
+
+    text: str
+    role: Role = Role.OURS
+    number: int = 0
+    data: str | None = None
+
+
+def pieces_of(step: Step, opening: Sequence[str], closing: Sequence[str]) -> tuple[Piece, ...]:
+    """Return all that is sent of a step, in order.
+
+    Before each statement with IF NOT EXISTS stands the question whether it would skip anything: the
+    file itself may have made it by then, or moved the search_path.
+    """
+    pieces = [
+        Piece(text, Role.FENCE if i == _FENCE else Role.OURS) for i, text in enumerate(opening)
+    ]
+    for number, statement in enumerate(step.statements):
+        guarded = [address for address in statement.creates if address.is_guarded]
+        if guarded:
+            pieces.append(Piece(absent_sql(guarded), Role.QUESTION, number))
+        pieces.append(Piece(statement.text, Role.OWN, number, statement.data))
+    return (*pieces, *(Piece(text, Role.CLOSING) for text in closing))
+
+
 def at_once(context: Context, opening: list[str], closing: Closing) -> Outcome:
     """Send opening, statements and closing in one message; more only where COPY brings data."""
     step, work, tick = context.step, context.place.work, context.watch.tick
-    guarded = [a for s in step.statements for a in s.creates if a.is_guarded]
-    if guarded:
-        opening = [*opening, absent_sql(guarded)]
     rows = 0
     notices: tuple[str, ...] = ()
-    for message in _messages(step, opening, closing(())):
-        if message.data is not None:
-            answer = wire.send_copy(work, message.text, message.data, on_tick=tick)
+    for message in _messages(pieces_of(step, opening, closing(()))):
+        text = _SEPARATOR.join(piece.text for piece in message)
+        if (data := message[0].data) is not None:
+            answer = wire.send_copy(work, text, data, on_tick=tick)
         else:
-            answer = wire.send(work, message.text, on_tick=tick)
+            answer = wire.send(work, text, on_tick=tick)
         notices += answer.skipped
-        if answer.error is None:
-            rows += rows_written(answer, message.before, message.count)
-            continue
-        if guarded and _has_failed(answer, message.before - 1, _DIVISION_BY_ZERO):
-            return AlreadyThere()
-        return _refused(context, message, answer)
+        if answer.error is not None:
+            return _refused(context, message, answer)
+        rows += rows_of(message, answer)
     return Sent(rows, notices=notices)
 
 
 def begin(context: Context, opening: list[str]) -> Outcome:
     """Send a step's opening by itself; None when its fence does not let it pass."""
-    answer = wire.send(context.place.work, ";\n".join(opening), on_tick=context.watch.tick)
+    answer = wire.send(context.place.work, _SEPARATOR.join(opening), on_tick=context.watch.tick)
     if answer.error is None:
         return Sent()
-    if _has_failed(answer, _FENCE, *STOPPED):
+    if answer.failed_index == _FENCE and answer.error.sqlstate in STOPPED:
         return None
     return failure_of(context.step, answer.error, index=0, offset=None, failed=context.failed)
 
 
 def end(context: Context, closing: list[str]) -> Outcome:
     """Send a step's closing by itself."""
-    answer = wire.send(context.place.work, ";\n".join(closing), on_tick=context.watch.tick)
+    answer = wire.send(context.place.work, _SEPARATOR.join(closing), on_tick=context.watch.tick)
     if answer.error is None:
         return Sent()
     count = len(context.step.statements)
-    return suspects(answer) or failure_of(
+    return suspects(answer.error) or failure_of(
         context.step, answer.error, index=count, offset=None, failed=context.failed
     )
 
 
-def suspects(answer: Answer) -> Suspects | None:
+def suspects(error: psycopg.Error) -> Suspects | None:
     """Return what the guard suspects, where it was the guard that has raised."""
-    if answer.error is None or answer.error.sqlstate != sentinel.SUSPICION:
+    if error.sqlstate != sentinel.SUSPICION:
         return None
-    detail = answer.error.diag.message_detail or "[]"
-    return Suspects(tuple(int(oid) for oid in json.loads(detail)))
+    return Suspects(tuple(int(oid) for oid in json.loads(error.diag.message_detail or "[]")))
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """A part of a step that is sent at once.
-
-    `before` counts the statements of ours in front of the step's own `count`, of which the first is
-    the step's statement number `first`. `offset` is where the text begins in the step's, and
-    negative where ours stand in front. `data` goes with a COPY, which is a message of its own.
-    """
-
-    text: str
-    before: int
-    first: int
-    count: int
-    offset: int
-    data: str | None = None
+def rows_of(pieces: Sequence[Piece], answer: Answer) -> int:
+    """Add up what the step's own statements among these have written."""
+    return sum(
+        rows_written(answer, index, 1) for index, p in enumerate(pieces) if p.role is Role.OWN
+    )
 
 
-def _refused(context: Context, message: _Message, answer: Answer) -> Outcome:
-    """Tell what a message's error means for the step."""
-    step, error = context.step, answer.error
-    assert error is not None  # noqa: S101 - only called with one
-    if message.before > _FENCE and _has_failed(answer, _FENCE, *STOPPED):
-        return None
-    is_behind = answer.failed_index >= message.before + message.count
-    if is_behind and (suspected := suspects(answer)):
-        return suspected
-    index = message.first + answer.failed_index - message.before
-    if 0 <= index < len(step.statements) and statements.tolerates(
-        step.statements[index], error.sqlstate or ""
-    ):
-        return AlreadyThere()
-    position = error.diag.statement_position
-    offset = message.offset + int(position) - 1 if position else None
-    return failure_of(step, error, index=index, offset=offset, failed=context.failed)
-
-
-def _has_failed(answer: Answer, index: int, *sqlstates: str) -> bool:
+def _refused(context: Context, message: Sequence[Piece], answer: Answer) -> Outcome:
+    """Tell what a message's error means for the step. A position is one in the whole message."""
     error = answer.error
-    return error is not None and answer.failed_index == index and error.sqlstate in sqlstates
+    assert error is not None  # noqa: S101 - only called with one
+    index, offset = min(answer.failed_index, len(message) - 1), None
+    if position := error.diag.statement_position:
+        starts = list(accumulate((len(p.text) + len(_SEPARATOR) for p in message), initial=0))
+        index = max(i for i in range(len(message)) if starts[i] < int(position))
+        offset = int(position) - 1 - starts[index]
+    return meaning(context, message[index], error, offset)
 
 
-def _messages(step: Step, opening: list[str], closing: list[str]) -> Iterator[_Message]:
-    prefix = "".join(f"{sql};\n" for sql in opening)
-    suffix = ";\n".join(closing)
-    runs = [tuple(run) for _, run in groupby(step.statements, key=_run_of)]
-    start = step.statements[0].start if step.statements else 0
-    first = 0
-    if not runs or runs[0][0].data is not None:
-        yield _Message(prefix if runs else prefix + suffix, len(opening), 0, 0, -len(prefix))
-        prefix = ""
-    for number, run in enumerate(runs):
-        offset = run[0].start - start
-        text = step.text[offset : run[-1].end - start]
-        if (data := run[0].data) is not None:
-            yield _Message(text, 0, first, 1, offset, data)
-        else:
-            tail = suffix if number == len(runs) - 1 else ""
-            before = len(opening) if prefix else 0
-            whole = f"{prefix}{text}\n;\n{tail}"
-            yield _Message(whole, before, first, len(run), offset - len(prefix))
-            prefix = ""
-        first += len(run)
-    if runs and runs[-1][0].data is not None:
-        yield _Message(suffix, 0, first, 0, len(step.text))
+def meaning(context: Context, piece: Piece, error: psycopg.Error, offset: int | None) -> Outcome:
+    """Tell what the failure of one piece means for its step; `offset` is a place in its text."""
+    step, sqlstate = context.step, error.sqlstate or ""
+    match piece.role:
+        case Role.FENCE if sqlstate in STOPPED:
+            return None
+        case Role.QUESTION if sqlstate == _DIVISION_BY_ZERO:
+            return AlreadyThere()
+        case Role.CLOSING if suspected := suspects(error):
+            return suspected
+        case Role.OWN if statements.tolerates(step.statements[piece.number], sqlstate):
+            return AlreadyThere()
+    number = len(step.statements) if piece.role is Role.CLOSING else piece.number
+    if piece.role is Role.OWN and offset is not None:
+        offset += step.statements[number].start - step.statements[0].start
+    else:
+        offset = None
+    return failure_of(step, error, index=number, offset=offset, failed=context.failed)
 
 
-def _run_of(statement: Statement) -> int | None:
-    """Tell runs apart: each COPY with data is one of its own."""
-    return None if statement.data is None else statement.start
+def _messages(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, ...]]:
+    """Cut where COPY brings data: it is a message of its own."""
+    for _, run in groupby(enumerate(pieces), key=lambda p: p[0] if p[1].data is not None else -1):
+        yield tuple(piece for _, piece in run)

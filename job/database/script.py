@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 
 import psycopg
 
-from job import statements
 from job.database import ledger, sentinel, wire
 from job.database.blockers import Watch
 from job.database.delivery import (
@@ -37,7 +36,7 @@ from job.meddling import meddling
 from job.plan import Drift, Failure, Step, StepResult
 from job.verdict import judge_losses, judge_meddling
 
-_END_OF_STATEMENTS = ["set constraints all immediate", RESET_ROLE]
+_END_OF_STATEMENTS = ["set constraints all immediate", *RESET_ROLE]
 
 
 def run_script(
@@ -67,7 +66,7 @@ def run_script(
 def _try_both_ways(context: Context) -> Outcome:
     """Send the step at once, or in pieces; what we ask in between may fail as it does."""
     step = context.step
-    first = in_pieces if step.is_replay or statements.may_repeat(step.statements) else at_once
+    first = in_pieces if step.is_replay else at_once
     try:
         outcome = _try(context, first)
         if isinstance(outcome, AlreadyThere):
@@ -185,4 +184,4 @@ def _keep(context: Context, told: Sequence[str], drifts: tuple[Drift, ...]) -> l
     entry = context.step.entry
     done = [ledger.done_sql(context.schema, entry, told, found)] if entry else []
     is_shared = context.place.pooling is Pooling.TRANSACTION
-    return [RESET, *(clean_up(context.step) if is_shared else []), *done, "commit"]
+    return [*RESET, *(clean_up(context.step) if is_shared else []), *done, "commit"]

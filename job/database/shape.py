@@ -188,7 +188,7 @@ def _questions(creation: Creation, home: tuple[str, str], schema: str) -> Iterat
     """Yield the statements of a proof; the last two return (kind, part, shape), live first."""
     address = creation.address
     yield f"savepoint {_SAVEPOINT}"
-    yield RESET_ROLE  # the file's own may make nothing in our schema
+    yield from RESET_ROLE  # the file's own may make nothing in our schema
     if address.kind in (Creatable.CONSTRAINT, Creatable.INDEX):
         # Indexes stay behind: a second primary key would be refused, and none is needed here.
         yield (

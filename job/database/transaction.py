@@ -28,8 +28,8 @@ _ALWAYS = {
 
 # Both go inside each step's transaction, so that nothing of it leaks into the next, whoever's that
 # is behind a pooler. The role comes first: what follows is ours.
-RESET_ROLE = "reset session authorization; reset role"
-RESET = "reset all; discard temp; discard sequences"
+RESET_ROLE = ("reset session authorization", "reset role")
+RESET = ("reset all", "discard temp", "discard sequences")
 # What outlives a transaction beside that; the next step may want it, but nobody else. Only what SQL
 # has prepared: poolers keep prepared statements of their own in a session.
 _OUTLIVING = {

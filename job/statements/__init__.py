@@ -29,7 +29,6 @@ from job.statements.creation import (
     Departure,
     abouts,
     addresses,
-    may_repeat,
     tolerates,
     without,
 )
@@ -55,7 +54,6 @@ __all__ = [
     "digest",
     "holds_ddl",
     "is_additive",
-    "may_repeat",
     "read",
     "sets_session",
     "stall",

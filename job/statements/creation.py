@@ -5,8 +5,7 @@ same. The proof is a *probe*: SQL that makes the same thing beside an empty copy
 savepoint that is rolled back, so that PostgreSQL itself prints both shapes.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +35,6 @@ _TEMPORARY = "t"
 _NODES = frozenset((
     "create_stmt", "index_stmt", "create_seq_stmt", "alter_table_stmt", "rename_stmt",
     "create_enum_stmt", "composite_type_stmt", "create_range_stmt",
-))  # fmt: skip
-
-
-# What may make a thing that only the server knows of, or move the search_path.
-_MAKES_UNSEEN = frozenset((
-    "do_stmt", "call_stmt", "select_stmt", "execute_stmt", "variable_set_stmt", "rename_stmt",
-    "alter_object_schema_stmt", "create_table_as_stmt", "view_stmt",
 ))  # fmt: skip
 
 
@@ -128,35 +120,9 @@ def without(statement: Statement, done: Collection[int]) -> str:
     return _deparse("alter_table_stmt", kept)
 
 
-def may_repeat(statements: Iterable[Statement]) -> bool:
-    """Whether IF NOT EXISTS in them may meet what they have made themselves, or another schema.
-
-    What is there already can then not be told by a look before the first of them.
-    """
-    steps = tuple(statements)
-    if not any(address.is_guarded for s in steps for address in s.creates):
-        return False
-    if any(s.node in _MAKES_UNSEEN for s in steps):
-        return True
-    found = (about for s in steps for about in abouts(s, ""))
-    made = [about.address for about in found if isinstance(about, Creation)]
-    times = Counter(map(_told_apart_by, made))
-    tables = {address.name for address in made if address.kind is Creatable.TABLE}
-    return any(
-        times[_told_apart_by(a)] > 1 or (a.kind is Creatable.COLUMN and a.relation in tables)
-        for a in made
-        if a.is_guarded
-    )
-
-
 def tolerates(statement: Statement, sqlstate: str) -> bool:
     """Whether the statement, run in pieces, may turn out to have been done already."""
     return any(sqlstate in about.tolerated for about in abouts(statement, "") if about)
-
-
-def _told_apart_by(address: Address) -> tuple[str, str]:
-    """Return what two creations of one thing share, whether or not they name its schema."""
-    return (address.relation if address.kind is Creatable.COLUMN else "", address.name)
 
 
 def _parsed(statement: Statement) -> tuple[str, Any]:

@@ -14,7 +14,6 @@ from job.statements import (
     composed,
     digest,
     holds_ddl,
-    may_repeat,
     read,
     tolerates,
     without,
@@ -538,25 +537,6 @@ def test_any_layout_has_the_digest_of_the_plain_text(parts: list[tuple[str, str,
 
 
 # what is created, and what may be there already
-
-
-@pytest.mark.parametrize(
-    ("text", "repeats"),
-    [
-        ("create table if not exists t (a int)", False),
-        ("create table t (a int); create table if not exists u (a int)", False),
-        ("create table t (a int); create table if not exists public.t (a int)", True),
-        ("create index i on t (a); create index if not exists i on t (b)", True),
-        ("alter table t add column a int; alter table t add column if not exists a int", True),
-        ("create table t (); alter table t add column if not exists a int", True),
-        ("set local search_path = a; create table if not exists t (a int)", True),
-        ("do $$ begin end $$; create table if not exists t (a int)", True),
-        ("do $$ begin end $$; create table t (a int)", False),
-    ],
-)
-def test_what_may_repeat_is_known(text: str, *, repeats: bool) -> None:
-    """IF NOT EXISTS is looked behind one by one where the file may have made the thing itself."""
-    assert may_repeat(read(text).statements) is repeats
 
 
 def test_an_alter_table_can_go_without_what_is_done() -> None:
