@@ -4,6 +4,7 @@ A step holds together or not at all. When only its locks cannot be had in time, 
 again.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from job.database.place import Workplace
 from job.database.pooler import Pooling, no_session
 from job.database.privilege import grant_for
 from job.database.script import run_script
+from job.database.together import convoy_of, run_together
 from job.database.transaction import step_application
 from job.errors import DatabaseRefusedError
 from job.exit_codes import ExitCode
@@ -45,10 +47,17 @@ def execute(
     """
     _require_sessions(place, plan)
     broken: set[str] = set()
-    for step in plan.steps:
+    todo = deque(plan.steps)
+    while todo:
+        require_alive(place.guard)
+        for result in _run_convoy(place, todo, failed):
+            yield result
+            require_alive(place.guard)
+        if not todo:
+            return
+        step = todo.popleft()
         if step.chain in broken:
             continue
-        require_alive(place.guard)
         try:
             outcome = _with_patience(place, step, failed)
         except BaseException as stop:
@@ -60,12 +69,28 @@ def execute(
             continue
         if not isinstance(outcome, StepResult):
             return
-        log.info(
-            f"applied {outcome.label}",
-            statements=outcome.statements,
-            rows=outcome.rows,
-            duration_s=round(outcome.duration_s, 3),
-        )
+        _tell(outcome)
+
+
+def _run_convoy(place: Workplace, todo: deque[Step], failed: ExitCode) -> Iterator[StepResult]:
+    """Run together what may travel together, and take what is done from the front of `todo`."""
+
+    def watch_of(step: Step) -> Watch:
+        return _watch(place, step)
+
+    for result in run_together(place, convoy_of(place, todo), failed, watch_of):
+        todo.popleft()
+        yield result
+        _tell(result)
+
+
+def _tell(result: StepResult) -> None:
+    log.info(
+        f"applied {result.label}",
+        statements=result.statements,
+        rows=result.rows,
+        duration_s=round(result.duration_s, 3),
+    )
 
 
 def _require_sessions(place: Workplace, plan: Plan) -> None:
@@ -94,7 +119,7 @@ def _worker(place: Workplace) -> str:
 def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult | Failure | None:
     """Try a step again as long as only its locks stand in the way, within the DDL budget."""
     budget = place.deadline.part(place.settings.ddl_budget_s)
-    watch = Watch(place.guard, _worker(place), step.label, _hold_of(place, step))
+    watch = _watch(place, step)
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
         jitter = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=5)
@@ -121,6 +146,10 @@ def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult
         role = wire.identifier(place.work.info.user)
         return replace(outcome, remedy=grant_for(outcome.message, role))
     return outcome
+
+
+def _watch(place: Workplace, step: Step) -> Watch:
+    return Watch(place.guard, _worker(place), step.label, _hold_of(place, step))
 
 
 def _hold_of(place: Workplace, step: Step) -> Hold | None:

@@ -8,6 +8,7 @@ before and after. When something that it creates is there already, it is run onc
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 
 import psycopg
 
@@ -47,20 +48,25 @@ def run_script(
     context = Context(place, step, failed, watch)
     outcome = _try_both_ways(context)
     if isinstance(outcome, Sent):
-        return StepResult(
-            step.label,
-            time.monotonic() - started,
-            len(step.statements),
-            outcome.rows,
-            tuple(str(loss) for loss in outcome.losses),
-            outcome.duplicates,
-            outcome.notices,
-            outcome.drifts,
-        )
+        return result_of(step, outcome, time.monotonic() - started)
     _roll_back(context)
     if isinstance(outcome, Suspects | AlreadyThere):
         raise InternalError(f"{step.label}: a guard spoke where it was not asked")
     return outcome
+
+
+def result_of(step: Step, sent: Sent, duration_s: float) -> StepResult:
+    """Return what the report says of a step that is done."""
+    return StepResult(
+        step.label,
+        duration_s,
+        len(step.statements),
+        sent.rows,
+        tuple(str(loss) for loss in sent.losses),
+        sent.duplicates,
+        sent.notices,
+        sent.drifts,
+    )
 
 
 def _try_both_ways(context: Context) -> Outcome:
@@ -101,24 +107,28 @@ def _roll_back(context: Context) -> None:
 
 
 def _send(context: Context, deliver: Delivery) -> Outcome:
-    """Send the step, COMMIT included; the guard in it lets nothing pass that may be a loss."""
-    place, step, schema = context.place, context.step, context.schema
-    opening = [
+    """Send the step, COMMIT included."""
+    return deliver(context, opening(context.place, context.step), partial(closing, context))
+
+
+def opening(place: Workplace, step: Step, **settings: str) -> list[str]:
+    """Return what a step begins with, up to its own statements; `settings` are its own, too."""
+    return [
         "begin",
-        step_settings(place, step),
+        step_settings(place, step, **settings),
         fence_sql(place, step),
-        sentinel.begin_sql(schema),
+        sentinel.begin_sql(place.settings.ledger_schema),
         *step.preamble,
     ]
 
-    def closing(drifts: tuple[Drift, ...]) -> list[str]:
-        return [
-            *_END_OF_STATEMENTS,
-            sentinel.guard_sql(schema, is_forced=bool(step.declarations)),
-            *_keep(context, (), drifts),
-        ]
 
-    return deliver(context, opening, closing)
+def closing(context: Context, drifts: tuple[Drift, ...] = ()) -> list[str]:
+    """Return what a step ends with; the guard in it lets nothing pass that may be a loss."""
+    return [
+        *_END_OF_STATEMENTS,
+        sentinel.guard_sql(context.schema, is_forced=bool(context.step.declarations)),
+        *_keep(context, (), drifts),
+    ]
 
 
 def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ...]) -> Outcome:

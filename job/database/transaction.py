@@ -62,7 +62,7 @@ def step_application(ledger_schema: str) -> str:
     return f"predeploy step {ledger_schema}"[:63]
 
 
-def step_settings(place: Workplace, step: Step) -> str:
+def step_settings(place: Workplace, step: Step, **more: str) -> str:
     """Return a step's settings: locks are waited for briefly where readers could feel it."""
     limits = place.settings
     lock_wait_s = limits.ddl_lock_timeout_s if step.holds_ddl else limits.ddl_budget_s
@@ -72,6 +72,7 @@ def step_settings(place: Workplace, step: Step) -> str:
             "application_name": step_application(limits.ledger_schema),
             "lock_timeout": f"{math.ceil(lock_wait_s * 1000)}",
             "statement_timeout": f"{math.ceil(limit_s * 1000) + 1}",
+            **more,
         }
     )
 

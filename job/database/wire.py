@@ -7,8 +7,8 @@ order up to the first that fails; counting the results tells which one that was.
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
@@ -34,6 +34,7 @@ _TICK_S = 0.25
 # too. The server ends by itself what could not be cancelled, once it sees that nobody listens.
 _CANCEL_S = 0.2
 _DRAIN_S = 0.2
+_AGAIN_S = 0.05
 _COPY_CHUNK = 1 << 16
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 # SQLSTATEs of `already exists, skipping`: schema, table or index, object, column.
@@ -106,41 +107,43 @@ def send(
     """
     pgconn = conn.pgconn
     skipped: list[str] = []
+    with translated(conn), noting_skips(conn, skipped):
+        if values:
+            pgconn.send_query_params(sql.encode(), [value.encode() for value in values])
+        else:
+            pgconn.send_query(sql.encode())
+        results = wait(conn, ticking(generators.execute(pgconn), on_tick))
+    if results and results[-1].status in _COPY:
+        conn.close()
+        raise JobError("a COPY from or to the client was started; it cannot be part of a step")
+    return answer_of(conn, results, tuple(skipped))
+
+
+@contextmanager
+def noting_skips(conn: Connection, skipped: list[str]) -> Iterator[None]:
+    """Add to `skipped` what IF NOT EXISTS says of things that are there already."""
 
     def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
         if diagnostic.sqlstate in _ALREADY_THERE:
             skipped.append(diagnostic.message_primary or "")
 
-    with translated(conn), _noticed_by(conn, notice):
-        if values:
-            pgconn.send_query_params(sql.encode(), [value.encode() for value in values])
-        else:
-            pgconn.send_query(sql.encode())
-        results = _wait(conn, _ticking(generators.execute(pgconn), on_tick))
-    if results and results[-1].status in _COPY:
-        conn.close()
-        raise JobError("a COPY from or to the client was started; it cannot be part of a step")
-    return replace(_answer(conn, results), skipped=tuple(skipped))
-
-
-@contextmanager
-def _noticed_by(
-    conn: Connection, handler: Callable[[psycopg.errors.Diagnostic], None]
-) -> Iterator[None]:
-    conn.add_notice_handler(handler)
+    conn.add_notice_handler(notice)
     try:
         yield
     finally:
-        conn.remove_notice_handler(handler)
+        conn.remove_notice_handler(notice)
 
 
-def _answer(conn: Connection, results: Sequence[pq.abc.PGresult]) -> Answer:
+def answer_of(
+    conn: Connection, results: Sequence[pq.abc.PGresult], skipped: tuple[str, ...] = ()
+) -> Answer:
+    """Return results as an answer. Raises ConnectionLostError where the last says so."""
     if not results or results[-1].status != pq.ExecStatus.FATAL_ERROR:
-        return Answer(tuple(results), None)
+        return Answer(tuple(results), None, skipped)
     error = psycopg.errors.error_from_result(results[-1], conn.info.encoding)
     if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
         raise _lost(error) from None
-    return Answer(tuple(results), error)
+    return Answer(tuple(results), error, skipped)
 
 
 def send_copy(
@@ -150,13 +153,13 @@ def send_copy(
     pgconn = conn.pgconn
     with translated(conn):
         pgconn.send_query(sql.encode())
-        results = _wait(conn, _ticking(generators.execute(pgconn), on_tick))
+        results = wait(conn, ticking(generators.execute(pgconn), on_tick))
         if results[-1].status != pq.ExecStatus.COPY_IN:
-            return _answer(conn, results)
+            return answer_of(conn, results)
         for start in range(0, len(data), _COPY_CHUNK):
-            _wait(conn, generators.copy_to(pgconn, data[start : start + _COPY_CHUNK].encode()))
+            wait(conn, generators.copy_to(pgconn, data[start : start + _COPY_CHUNK].encode()))
         try:
-            ended = _wait(conn, generators.copy_end(pgconn, None))
+            ended = wait(conn, generators.copy_end(pgconn, None))
         except psycopg.Error as error:
             if error.sqlstate and not _is_gone(error):
                 return Answer((results[-1],), error)
@@ -207,25 +210,28 @@ def closing(conn: Connection) -> Iterator[Connection]:
     try:
         yield conn
     finally:
-        _stop(conn)
+        stop(conn)
         conn.close()
 
 
-def _wait(conn: Connection, gen: Generator[Any, Any, _T]) -> _T:
+def wait(conn: Connection, gen: Generator[Any, Any, _T]) -> _T:
     """Wait as psycopg's own method does, but not for long behind an interruption."""
     try:
         return waiting.wait(gen, conn.pgconn.socket, _TICK_S)
     except BaseException:
         gen.close()
-        _stop(conn)
+        stop(conn)
         raise
 
 
-def _stop(conn: Connection) -> None:
+def stop(conn: Connection) -> None:
     """Cancel what runs, and close the connection where the server does not answer to that."""
     if conn.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
         return
-    drain = _ticking(generators.fetch_many(conn.pgconn), patience(_DRAIN_S))
+    if conn.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        _stop_stream(conn)
+        return
+    drain = ticking(generators.fetch_many(conn.pgconn), patience(_DRAIN_S))
     try:
         conn.cancel_safe(timeout=_CANCEL_S)
         waiting.wait(drain, conn.pgconn.socket, _TICK_S)
@@ -233,6 +239,18 @@ def _stop(conn: Connection) -> None:
         conn.close()
     if conn.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:  # in the middle of a COPY
         conn.close()
+
+
+def _stop_stream(conn: Connection) -> None:
+    """Cancel what runs; of what was sent behind it the server runs nothing more then.
+
+    Twice, since it ignores the wish between two statements.
+    """
+    with suppress(psycopg.Error):
+        conn.cancel_safe(timeout=_CANCEL_S)
+        time.sleep(_AGAIN_S)
+        conn.cancel_safe(timeout=_CANCEL_S)
+    conn.close()
 
 
 def patience(seconds: float) -> Callable[[], None]:
@@ -246,7 +264,7 @@ def patience(seconds: float) -> Callable[[], None]:
     return tick
 
 
-def _ticking(
+def ticking(
     gen: Generator[Any, Any, list[pq.abc.PGresult]], on_tick: Callable[[], None]
 ) -> Generator[Any, Any, list[pq.abc.PGresult]]:
     """Run a psycopg generator; a resumption that brings nothing means that a tick has passed."""

@@ -22,6 +22,7 @@ from job.statements.classify import (
     holds_ddl,
     is_additive,
     sets_session,
+    takes_nothing,
 )
 from job.statements.concern import Concern, Detach, IndexBuild, IndexDrop, Repeatable, concern
 from job.statements.creation import (
@@ -57,6 +58,7 @@ __all__ = [
     "read",
     "sets_session",
     "stall",
+    "takes_nothing",
     "tolerates",
     "without",
 ]

@@ -27,6 +27,10 @@ _ADDITIVE = frozenset((
     "create_range", "create_schema", "create_extension", "view", "create_function", "create_trig",
     "create_policy", "create_stats", "rule", "do",
 ))
+_TAKES_NOTHING = _ADDITIVE | {
+    "insert", "update", "select", "variable_set", "comment", "grant", "grant_role", "view",
+    "alter_default_privileges", "alter_owner", "create_table_as", "define", "create_cast",
+}
 # fmt: on
 
 
@@ -68,6 +72,13 @@ def is_additive(statement: Statement) -> bool:
     parsed = postgast.parse(statement.text)
     commands = [node.alter_table_cmd for node in parsed.stmts[0].stmt.alter_table_stmt.cmds]
     return all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
+
+
+def takes_nothing(statement: Statement) -> bool:
+    """Whether it takes nothing away, as far as its text tells: a DO or a function may still."""
+    if statement.node == "alter_table_stmt":
+        return is_additive(statement)
+    return statement.node.removesuffix("_stmt") in _TAKES_NOTHING
 
 
 def sets_session(statement: Statement) -> bool:

@@ -1,60 +1,24 @@
 """Steps on a real server: the fence, the reset, the place of an error, and locks that pass."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from conftest import Database
 
 from job.database import ledger
-from job.database.connection import connect
-from job.database.execute import execute
 from job.database.place import Workplace
-from job.database.wire import Connection, closing
-from job.deadline import Deadline
-from job.endpoint import parse_endpoint
 from job.errors import ConnectionLostError
 from job.exit_codes import ExitCode
 from job.plan import Failure, Plan, StepResult
-from job.settings import Settings
-from job.sources import load_sources
-from job.sources.steps import steps_of
 
-
-@pytest.fixture
-def place(database: Database) -> Iterator[Workplace]:
-    """A workplace on an empty database, with its ledger."""
-    settings = Settings(parse_endpoint("DATABASE_URL", database.url), Path("sql"))
-    deadline = Deadline.after(60)
-    with closing(_open(settings)) as work, closing(_open(settings)) as guard:
-        ledger.ensure(work, settings.ledger_schema, "this-run", {})
-        yield Workplace(work, guard, settings, deadline, "this-run")
-
-
-def _open(settings: Settings) -> Connection:
-    return connect(settings.endpoint, Deadline.after(10))
-
-
-def run(place: Workplace, plan: Plan) -> list[StepResult | Failure | None]:
-    return list(execute(place, plan, ExitCode.FAILED))
-
-
-@pytest.fixture
-def plan_of(folder: Callable[[dict[str, str]], Path]) -> Callable[..., Plan]:
-    """Plans the files of a folder as if nothing had been applied."""
-
-    def plan(**files: str) -> Plan:
-        sources = load_sources(folder({f"migrations/{n}.sql": t for n, t in files.items()}))
-        return Plan(tuple(step for s in sources.migrations for step in steps_of(s).steps))
-
-    return plan
+Run = Callable[[Workplace, Plan], list[StepResult | Failure | None]]
 
 
 def test_a_second_runner_is_stopped_by_the_ledger_row(
-    place: Workplace, plan_of: Callable[..., Plan], database: Database
+    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
     """The fence: with the row there already, nothing of the step is run, and that is no failure."""
     database.execute("create table log (entry text)")
@@ -69,7 +33,7 @@ def test_a_second_runner_is_stopped_by_the_ledger_row(
 
 
 def test_a_rival_who_is_still_at_it_is_waited_for(
-    place: Workplace, plan_of: Callable[..., Plan], database: Database
+    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
     """While the other runner's row is not committed, ours waits; when it rolls back, we apply."""
     plan = plan_of(**{"1_a": "create table made ()"})
@@ -91,7 +55,7 @@ def test_a_rival_who_is_still_at_it_is_waited_for(
 
 
 def test_a_lost_connection_leaves_nothing_of_the_step(
-    place: Workplace, plan_of: Callable[..., Plan], database: Database
+    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
     """The step is rolled back by the server, and the error says to look at the ledger."""
     pid = place.work.info.backend_pid
@@ -105,7 +69,7 @@ def test_a_lost_connection_leaves_nothing_of_the_step(
 
 
 def test_the_step_knows_whom_it_waits_for(
-    place: Workplace, plan_of: Callable[..., Plan], database: Database
+    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
     """When a table's lock is not to be had within the budget, the failure names the session."""
     database.execute("create table busy ()")

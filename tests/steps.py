@@ -1,0 +1,54 @@
+"""Steps that are run as the job runs them, without the rest of it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from job.database import ledger
+from job.database.connection import connect
+from job.database.execute import execute
+from job.database.place import Workplace
+from job.database.wire import Connection, closing
+from job.deadline import Deadline
+from job.endpoint import parse_endpoint
+from job.exit_codes import ExitCode
+from job.plan import Failure, Plan, StepResult
+from job.settings import Settings
+from job.sources import load_sources
+from job.sources.steps import steps_of
+
+if TYPE_CHECKING:
+    from conftest import Database  # which loads this
+
+
+@pytest.fixture
+def place(database: "Database") -> Iterator[Workplace]:
+    """A workplace on an empty database, with its ledger."""
+    settings = Settings(parse_endpoint("DATABASE_URL", database.url), Path("sql"))
+    deadline = Deadline.after(60)
+    with closing(_open(settings)) as work, closing(_open(settings)) as guard:
+        ledger.ensure(work, settings.ledger_schema, "this-run", {})
+        yield Workplace(work, guard, settings, deadline, "this-run")
+
+
+def _open(settings: Settings) -> Connection:
+    return connect(settings.endpoint, Deadline.after(10))
+
+
+@pytest.fixture
+def run() -> Callable[[Workplace, Plan], list[StepResult | Failure | None]]:
+    """Runs a plan; returns what came of each step."""
+    return lambda place, plan: list(execute(place, plan, ExitCode.FAILED))
+
+
+@pytest.fixture
+def plan_of(folder: Callable[[dict[str, str]], Path]) -> Callable[..., Plan]:
+    """Plans the files of a folder as if nothing had been applied."""
+
+    def plan(**files: str) -> Plan:
+        sources = load_sources(folder({f"migrations/{n}.sql": t for n, t in files.items()}))
+        return Plan(tuple(step for s in sources.migrations for step in steps_of(s).steps))
+
+    return plan
