@@ -12,18 +12,17 @@ import structlog
 from job import __version__
 from job.database import ledger, lock, wire
 from job.database.connection import connect
-from job.database.look import look
+from job.database.look import Sight
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.exit_codes import ExitCode
 from job.layers import PIPELINE, migrate
 from job.layers import verify as verify_layer
-from job.layers.base import Layer, Situation
+from job.layers.base import Situation
 from job.layers.history import histories, is_ahead, missing_files
 from job.plan import LayerReport, Outcome, Plan, Step
 from job.report import Report
 from job.settings import Settings
-from job.snapshot import Snapshot
 from job.sources import Sources
 
 log = structlog.get_logger()
@@ -41,8 +40,9 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
     started_s = time.monotonic()
     plans: dict[str, Plan] = {}
     with _connected(settings) as conn:
+        sight = _sight(conn, settings, sources)
         for layer in PIPELINE:
-            snapshot = _look(conn, layer, settings, sources)
+            snapshot = sight.see(layer.sees)
             plans[layer.name] = layer.plan(Situation(settings, sources, snapshot))
             if plans[layer.name].steps or plans[layer.name].refusal:
                 break
@@ -62,7 +62,7 @@ def status(settings: Settings, sources: Sources) -> Inspection:
     started_s = time.monotonic()
     schema = settings.ledger_schema
     with _connected(settings) as conn:
-        snapshot = _look(conn, migrate.LAYER, settings, sources)
+        snapshot = _sight(conn, settings, sources).see(migrate.LAYER.sees)
         holder = lock.find_holder(conn, schema)
         runs = ledger.last_runs(conn, schema) if snapshot.has_ledger else ()
         version = conn.info.server_version
@@ -92,7 +92,7 @@ def verify(settings: Settings, sources: Sources, *, wait_s: float = 0.0) -> Repo
     end = Deadline.after(wait_s)
     with _connected(settings) as conn:
         while True:
-            snapshot = _look(conn, verify_layer.LAYER, settings, sources)
+            snapshot = _sight(conn, settings, sources).see(verify_layer.LAYER.sees)
             found = verify_layer.LAYER.plan(Situation(settings, sources, snapshot))
             layers = (LayerReport("verify", findings=found.findings),)
             report = _report("verify", settings, layers, conn.info.server_version, started_s)
@@ -106,8 +106,8 @@ def _connected(settings: Settings) -> AbstractContextManager[Connection]:
     return wire.closing(connect(settings.endpoint, Deadline.after(settings.connect_budget_s)))
 
 
-def _look(conn: Connection, layer: Layer, settings: Settings, sources: Sources) -> Snapshot:
-    return look(conn, layer.sees, settings, sources, Deadline.after(settings.deadline_s))
+def _sight(conn: Connection, settings: Settings, sources: Sources) -> Sight:
+    return Sight(conn, settings, sources, Deadline.after(settings.deadline_s))
 
 
 def _report(

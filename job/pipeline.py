@@ -7,7 +7,7 @@ import structlog
 from job.database import ledger, settled, wire
 from job.database.declared import remember
 from job.database.execute import execute
-from job.database.look import look
+from job.database.look import Sight
 from job.database.place import Workplace
 from job.database.pooler import Pooling
 from job.database.wire import Connection
@@ -22,7 +22,7 @@ from job.layers.history import is_ahead
 from job.plan import ABSENT, Failure, Finding, LayerReport, Mode, Outcome, Plan, StepResult
 from job.report import Report, as_json
 from job.settings import Destructive, OnFailure, Settings
-from job.snapshot import Snapshot
+from job.snapshot import Snapshot, View
 
 log = structlog.get_logger()
 
@@ -31,6 +31,12 @@ _UNHURRIED_S = 10
 _LAST_WORD_S = 0.2  # an interrupted run has a second to end
 # What rows stand in the way of is for the gate to stop, which then says all else that it finds.
 _GOES_ON = (ExitCode.OK, ExitCode.NOT_VERIFIED)
+# What the layers behind want to see, too: one look serves all of them where nothing is to be done.
+# But migrations change everything.
+_BEHIND = {
+    layer.name: frozenset[View]().union(*(behind.sees for behind in PIPELINE[number:]))
+    for number, layer in enumerate(PIPELINE)
+} | {migrate.LAYER.name: frozenset()}
 
 
 def run_locked(this: Journal, work: Connection, guard: Connection, pooling: Pooling) -> Report:
@@ -95,14 +101,15 @@ def _end_run(this: Journal, guard: Connection, report: Report, on_tick: Callable
 
 def _record_baseline(this: Journal, place: Workplace) -> Report:
     """Record what migrate plans to record; what it plans to run stays pending."""
-    snapshot, plan = _look_and_plan(this, place, migrate.LAYER)
+    sight = _sight(this, place)
+    snapshot, plan = _look_and_plan(this, place, sight, migrate.LAYER)
     if not is_unknown(snapshot):
         raise JobError(
             "there is nothing to adopt: the database has a ledger, or no table",
             exit_code=ExitCode.BAD_SOURCES,
         )
     if plan.refusal is None:
-        _begin(this, place, snapshot)
+        _begin(this, place, sight)
         recorded = tuple(step for step in plan.steps if step.mode is Mode.RECORD)
         if _is_overtaken(this, place, migrate.LAYER, Plan(recorded)):
             raise NotObtainedError("another run records at the same time; run again")
@@ -114,8 +121,9 @@ def _record_baseline(this: Journal, place: Workplace) -> Report:
 
 def _run_layers(this: Journal, place: Workplace) -> Report:
     snapshot = Snapshot(this.server_version)
+    sight = _sight(this, place)
     for layer in PIPELINE:
-        snapshot = _run_layer(this, place, layer)
+        snapshot = _run_layer(this, place, sight, layer)
         came = this.layers[layer.name]
         if _is_rescued(this, layer, came):
             log.warning(f"{layer.name} failed; going on, because PREDEPLOY_ON_FAILURE is rescue")
@@ -158,21 +166,29 @@ def _is_rescued(this: Journal, layer: Layer, came: LayerReport) -> bool:
     return wants and layer.may_be_rescued and came.failure is not None
 
 
-def _run_layer(this: Journal, place: Workplace, layer: Layer) -> Snapshot:
+def _run_layer(this: Journal, place: Workplace, sight: Sight, layer: Layer) -> Snapshot:
     """Look, plan, gate, execute; once more from the start when somebody else was faster."""
     while True:
-        snapshot, plan = _look_and_plan(this, place, layer)
+        snapshot, plan = _look_and_plan(this, place, sight, layer)
         if plan.refusal:
             return snapshot
-        _begin(this, place, snapshot)
+        _begin(this, place, sight)
+        if plan.steps:
+            sight.forget()
         if not _is_overtaken(this, place, layer, plan):
             return snapshot
         log.info("somebody else was faster, or has changed the schema; looking again")
 
 
-def _look_and_plan(this: Journal, place: Workplace, layer: Layer) -> tuple[Snapshot, Plan]:
-    snapshot = look(place.work, layer.sees, place.settings, this.sources, place.deadline)
-    if snapshot.schema is not None and snapshot.schema.is_new:
+def _sight(this: Journal, place: Workplace) -> Sight:
+    return Sight(place.work, place.settings, this.sources, place.deadline)
+
+
+def _look_and_plan(
+    this: Journal, place: Workplace, sight: Sight, layer: Layer
+) -> tuple[Snapshot, Plan]:
+    snapshot = sight.see(layer.sees, _BEHIND[layer.name])
+    if layer is sync.LAYER and snapshot.schema is not None and snapshot.schema.is_new:
         remember(place.work, place.settings.ledger_schema, this.sources, snapshot.schema)
     violated = frozenset(this.violated)
     plan = layer.plan(Situation(place.settings, this.sources, snapshot, violated))
@@ -185,12 +201,12 @@ def _look_and_plan(this: Journal, place: Workplace, layer: Layer) -> tuple[Snaps
     return snapshot, plan
 
 
-def _begin(this: Journal, place: Workplace, snapshot: Snapshot) -> None:
+def _begin(this: Journal, place: Workplace, sight: Sight) -> None:
     """Make the ledger, unless it is there, and begin the run in it, once."""
     if not this.has_begun:
-        about = {"adopting": "true"} if snapshot.has_tables else {}
-        ledger.ensure(place.work, place.settings.ledger_schema, this.id, about)
+        ledger.ensure(place.work, sight.premises, place.settings.ledger_schema, this.id)
         this.has_begun = True
+        sight.forget()
 
 
 def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> bool:

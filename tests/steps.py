@@ -29,7 +29,8 @@ def place(database: "Database") -> Iterator[Workplace]:
     settings = Settings(parse_endpoint("DATABASE_URL", database.url), Path("sql"))
     deadline = Deadline.after(60)
     with closing(_open(settings)) as work, closing(_open(settings)) as guard:
-        ledger.ensure(work, settings.ledger_schema, "this-run", {})
+        found = ledger.premises(work, settings.ledger_schema)
+        ledger.ensure(work, found, settings.ledger_schema, "this-run")
         yield Workplace(work, guard, settings, deadline, "this-run")
 
 

@@ -100,7 +100,6 @@ def exclude_others(guard: Connection, budget: Deadline) -> None:
     Behind a savepoint, for `let_go`. Raises NotObtainedError (75), naming tool and holder, when one
     of them keeps its own for the whole budget.
     """
-    wire.ask(guard, f"savepoint {_SAVEPOINT}")
     locks = _locks(guard)
     told_s = 0.0
     while (taken := _first_taken(guard, locks)) is not None:
@@ -130,11 +129,12 @@ def keys_of(tool: Tool, history: History) -> tuple[int, ...]:
 
 
 def _locks(guard: Connection) -> tuple[Lock, ...]:
+    """Return the locks of the tools that are in use here, and set the savepoint before them."""
     by_table = {(tool.table, tool.column): tool for tool in TOOLS}
     values = ", ".join(f"({literal(table)}, {literal(column)})" for table, column in by_table)
     rows = wire.ask(
         guard,
-        f"""select current_database(), n.nspname, v.name, v.mark
+        f"""savepoint {_SAVEPOINT}; select current_database(), n.nspname, v.name, v.mark
         from (values {values}) v(name, mark)
         join pg_catalog.pg_class c on c.relname = v.name and c.relkind in ('r', 'p')
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -17,12 +17,45 @@ from job.exit_codes import ExitCode
 from job.plan import Drift, LedgerEntry, LedgerRow
 
 VERSION = 1
+
+
 _ADOPTED = "adopted "  # before the name of an object, as a key of `meta`
 
 
 def exists_sql(schema: str) -> str:
     """Return an expression: whether the ledger is there."""
     return f"pg_catalog.to_regclass({literal(identifier(schema) + '.meta')}) is not null"
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """What a run finds: whether the ledger is there, its schema at least, and anybody's tables."""
+
+    has_ledger: bool
+    has_schema: bool
+    has_tables: bool
+
+
+def premises(conn: Connection, schema: str) -> Premises:
+    """Look what is there before anything is done. Other tools' history tables are nobody's."""
+    ((has_ledger, has_schema, has_tables),) = wire.ask(
+        conn,
+        f"""select {exists_sql(schema)},
+            pg_catalog.to_regnamespace({literal(identifier(schema))}) is not null, exists (
+            select from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema$)'
+              and n.nspname <> {literal(schema)}
+              -- Not by to_regclass, which asks for USAGE on schemas that are none of our business.
+              and not exists (
+                select from pg_catalog.pg_class l
+                where l.relnamespace = n.oid and l.relname = 'migration')
+              and not exists (
+                select from pg_catalog.pg_depend d
+                where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                  and d.objid = c.oid and d.deptype = 'e'))""",
+    )
+    return Premises(has_ledger == "t", has_schema == "t", has_tables == "t")
 
 
 def rows_sql(schema: str) -> str:
@@ -124,32 +157,40 @@ def _is(entry: LedgerEntry) -> str:
     )
 
 
-def ensure(conn: Connection, schema: str, run_id: str, about: Mapping[str, str]) -> None:
+def ensure(conn: Connection, found: Premises, schema: str, run_id: str) -> None:
     """Make the ledger unless it is there, and begin this run in it. Under the lock.
-
-    `about` is what a new ledger remembers of how it came about.
 
     Raises DatabaseRefusedError (77) without the privilege, NotObtainedError (75) when a newer
     major version made it, JobError (78) when the schema's tables are somebody else's.
     """
-    if wire.ask(conn, f"select {exists_sql(schema)}") != [("t",)]:
-        _create(conn, schema, {"created_by": f"predeploy {__version__}", **about})
-    if wire.ask(conn, f"select {sentinel.exists_sql(schema)}") != [("t",)]:
-        wire.ask(conn, sentinel.create_sql(schema))
-    (version,) = wire.ask(
-        conn, f"select value from {identifier(schema)}.meta where key = 'version'"
-    ) or [(None,)]
-    found = int(version[0]) if version[0] and version[0].isdigit() else 0
-    if found > VERSION:
+    if not found.has_ledger:
+        _create(conn, found, schema, run_id)
+        return
+    begun = wire.send(
+        conn,
+        f"""select {sentinel.exists_sql(schema)};
+        select max(value) from {identifier(schema)}.meta where key = 'version';
+        {_begin_sql(schema, run_id)}""",
+    )
+    if begun.error is not None:
+        with wire.translated(conn):
+            raise begun.error
+    ((has_functions,),), version = begun.rows(0), begun.rows(1)[0][0] or ""
+    if version.isdigit() and int(version) > VERSION:
         raise NotObtainedError(
-            f"the ledger {schema} has version {found} and this image knows {VERSION}; "
+            f"the ledger {schema} has version {version} and this image knows {VERSION}; "
             "upgrade the image"
         )
-    wire.ask(
-        conn,
-        f"insert into {identifier(schema)}.run (id, version) "
-        f"values ({literal(run_id)}, {literal(__version__)})",
-    )
+    if has_functions != "t":
+        wire.ask(conn, sentinel.create_sql(schema))
+
+
+def _begin_sql(schema: str, run_id: str) -> str:
+    """Return the INSERT of the run's row, unless the ledger is of a later major version."""
+    return f"""insert into {identifier(schema)}.run (id, version)
+        select {literal(run_id)}, {literal(__version__)} where not exists (
+            select from {identifier(schema)}.meta
+            where key = 'version' and value ~ '^[0-9]+$' and value::int > {VERSION})"""
 
 
 def finish_sql(schema: str, run_id: str, outcome: str, exit_code: int, report: str) -> str:
@@ -188,12 +229,14 @@ def last_runs(conn: Connection, schema: str, limit: int = 5) -> tuple[Run, ...]:
     )
 
 
-def _create(conn: Connection, schema: str, about: Mapping[str, str]) -> None:
+def _create(conn: Connection, found: Premises, schema: str, run_id: str) -> None:
+    """Make schema, tables and functions, and begin the run, in one transaction and message."""
     name = identifier(schema)
     # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
-    found = wire.ask(conn, f"select pg_catalog.to_regnamespace({literal(name)})::text")
-    is_there = found != [(None,)]
-    create_schema = "" if is_there else f"create schema {name};"
+    create_schema = "" if found.has_schema else f"create schema {name};"
+    about = {"created_by": f"predeploy {__version__}"}
+    if found.has_tables:
+        about["adopting"] = "true"
     remembered = "".join(f", ({literal(k)}, {literal(v)})" for k, v in about.items())
     born = "('born', pg_catalog.pg_current_xact_id()::text)"
     answer = wire.send(
@@ -242,12 +285,15 @@ def _create(conn: Connection, schema: str, about: Mapping[str, str]) -> None:
             run_id text not null,
             stored_at timestamptz not null default clock_timestamp()
         );
+        {sentinel.create_sql(schema)};
+        {_begin_sql(schema, run_id)};
         commit""",
     )
     if answer.error is None:
         return
     wire.roll_back(conn)
     if answer.error.sqlstate == "42501":
+        is_there = found.has_schema
         what = f"tables in schema {schema}" if is_there else f"the schema {schema} for the ledger"
         where = f"schema {name}" if is_there else f"database {identifier(conn.info.dbname)}"
         raise DatabaseRefusedError(

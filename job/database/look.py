@@ -44,41 +44,72 @@ class Question:
     sql: str
 
 
-def look(
-    conn: Connection,
-    views: frozenset[View],
-    settings: Settings,
-    sources: Sources,
-    deadline: Deadline,
-) -> Snapshot:
-    """Take a snapshot with `views`, on an idle connection; no query outlives the deadline.
+class Sight:
+    """What a run sees of its database. It looks anew where something may have changed."""
 
-    Raises DatabaseRefusedError (77) where a privilege lacks.
-    """
-    has_ledger, has_tables = _survey(conn, settings.ledger_schema)
-    declared = None
-    if View.SCHEMA in views and sources.schema:
-        declared = read_declared(conn, settings, sources, deadline, has_ledger=has_ledger)
-    seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
-    checks = check_questions(sources) if View.CHECKS in views else ()
-    known = _known(conn, views, settings, declared, has_ledger=has_ledger)
-    answers, responses = _ask_all(conn, known, (*seeds, *checks), deadline)
-    found = defaultdict(list, answers)
-    return Snapshot(
-        server_version=conn.info.server_version,
-        has_ledger=has_ledger,
-        has_tables=has_tables,
-        ledger=ledger.parse_rows(found["ledger"]),
-        is_adopting=("adopting",) in found["adoption"],
-        has_synced=("synced",) in found["adoption"],
-        adopted=tuple((name or "", shape or "") for name, shape in found["adopted"]),
-        facts=parse_facts(found["critical"]),
-        fingerprint=(found["fingerprint"][0][0] or "") if found["fingerprint"] else "",
-        drifts=_standing(found["drifts"]),
-        schema=_both_sides(declared, found) if declared is not None else None,
-        seeded=responses[: len(seeds)],
-        checks=responses[len(seeds) :],
-    )
+    def __init__(
+        self, conn: Connection, settings: Settings, sources: Sources, deadline: Deadline
+    ) -> None:
+        """See, on an idle connection, what there is to begin with."""
+        self.premises = ledger.premises(conn, settings.ledger_schema)
+        self._conn, self._settings, self._sources = conn, settings, sources
+        self._deadline = deadline
+        self._has_ledger = self.premises.has_ledger
+        self._declared: SchemaView | None = None
+        self._views: frozenset[View] = frozenset()
+        self._last = Snapshot(conn.info.server_version)
+
+    def see(self, views: frozenset[View], beside: frozenset[View] = frozenset()) -> Snapshot:
+        """Return a snapshot with `views`: the last one, or a new one, with those `beside` then.
+
+        No query outlives the deadline. Raises DatabaseRefusedError (77) where a privilege lacks.
+        """
+        if not views <= self._views:
+            self._views = views | beside
+            self._last = self._look(self._views)
+        return self._last
+
+    def forget(self) -> None:
+        """Look anew the next time: something is about to be done. The ledger is there by now."""
+        self._has_ledger = True
+        self._views = frozenset()
+
+    def _look(self, views: frozenset[View]) -> Snapshot:
+        conn, settings, sources = self._conn, self._settings, self._sources
+        declared = self._read_declared() if View.SCHEMA in views and sources.schema else None
+        seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
+        checks = check_questions(sources) if View.CHECKS in views else ()
+        known = _known(conn, views, settings, declared, has_ledger=self._has_ledger)
+        found, responses = _ask_all(conn, known, (*seeds, *checks), self._deadline)
+        return Snapshot(
+            server_version=conn.info.server_version,
+            has_ledger=self._has_ledger,
+            has_tables=self.premises.has_tables,
+            ledger=ledger.parse_rows(found["ledger"]),
+            is_adopting=("adopting",) in found["adoption"],
+            has_synced=("synced",) in found["adoption"],
+            adopted=tuple((name or "", shape or "") for name, shape in found["adopted"]),
+            facts=parse_facts(found["critical"]),
+            fingerprint=(found["fingerprint"][0][0] or "") if found["fingerprint"] else "",
+            drifts=_standing(found["drifts"]),
+            schema=_both_sides(declared, found) if declared is not None else None,
+            seeded=responses[: len(seeds)],
+            checks=responses[len(seeds) :],
+        )
+
+    def _read_declared(self) -> SchemaView:
+        """Return what the schema files declare, which only one look per run says is new."""
+        if self._declared is not None:
+            return self._declared
+        read = read_declared(
+            self._conn,
+            self._settings,
+            self._sources,
+            self._deadline,
+            has_ledger=self.premises.has_ledger,
+        )
+        self._declared = replace(read, is_new=False)
+        return read
 
 
 def _known(
@@ -152,31 +183,12 @@ def facts_sql(critical: Sequence[CriticalTable]) -> str:
     return " union all ".join(select(KINDS[kind], scope) for kind in wanted)
 
 
-def _survey(conn: Connection, ledger_schema: str) -> tuple[bool, bool]:
-    """Say whether the ledger is there, and whether anybody's tables are."""
-    ((has_ledger, has_tables),) = wire.ask(
-        conn,
-        f"""select {ledger.exists_sql(ledger_schema)}, exists (
-            select from pg_catalog.pg_class c
-            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema$)'
-              and n.nspname <> {literal(ledger_schema)}
-              -- Not by to_regclass, which asks for USAGE on schemas that are none of our business.
-              and not exists (
-                select from pg_catalog.pg_class l
-                where l.relnamespace = n.oid and l.relname = 'migration')
-              and not exists (
-                select from pg_catalog.pg_depend d
-                where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                  and d.objid = c.oid and d.deptype = 'e'))""",
-    )
-    return has_ledger == "t", has_tables == "t"
-
-
 def _ask_all(
     conn: Connection, known: Mapping[str, str], questions: Sequence[Question], deadline: Deadline
-) -> tuple[dict[str, list[wire.Row]], tuple[Response, ...]]:
+) -> tuple[Mapping[str, list[wire.Row]], tuple[Response, ...]]:
     """Ask everything in one message; once more without each question that fails."""
+    if not known and not questions:
+        return defaultdict(list), ()
     failed: dict[Question, Response] = {}
     limit = {"statement_timeout": f"{int(deadline.left_s * 1000) + 1}"}
     opening = (
@@ -198,7 +210,7 @@ def _ask_all(
             with wire.translated(conn):
                 raise answer.error
         failed[asked[index]] = _refused(asked[index], answer)
-    found = {name: answer.rows(_OPENING + i) for i, name in enumerate(known)}
+    found = defaultdict(list, {n: answer.rows(_OPENING + i) for i, n in enumerate(known)})
     first = _OPENING + len(known) + 1
     replied = {q: _response(q, answer, first + i) for i, q in enumerate(asked)}
     return found, tuple((failed | replied)[q] for q in questions)

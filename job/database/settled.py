@@ -18,7 +18,9 @@ from job.settings import Settings
 from job.sources import Sources
 from job.sources.placeholders import presence_question
 
-_PID = 2  # behind BEGIN and the settings
+# A message is one transaction where it does not say otherwise, and leaves none open when it fails.
+_READ_ONLY = "set transaction isolation level repeatable read read only"
+_PID = 2  # behind that and the settings
 _OPENING = 4  # those, the pid, the guard
 
 # The cluster and the database: a restored or copied database has its own history from then on.
@@ -65,19 +67,17 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
     questions = [sql for sql in presence if sql]
     checks = [script.text for script in sources.checks]
     parts = [
-        "begin isolation level repeatable read read only",
+        _READ_ONLY,
         settings_sql({"statement_timeout": "30s"}),
         "select pg_catalog.pg_backend_pid()",
         _guard_sql(conn, settings, settled_key(settings, sources, conn.info.server_version)),
         *questions,
         *checks,
-        "commit",
     ]
     answer = wire.send(conn, "\n;\n".join(parts))
     if answer.error is not None or len(answer.results) != len(parts):
-        wire.roll_back(conn)
         return Reading(is_settled=False, backend_pid=_pid(answer))
-    rows = [result.ntuples for result in answer.results[_OPENING:-1]]
+    rows = [result.ntuples for result in answer.results[_OPENING:]]
     is_fine = all(rows[: len(questions)]) and not any(rows[len(questions) :])
     return Reading(is_settled=is_fine, backend_pid=_pid(answer))
 

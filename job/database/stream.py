@@ -13,11 +13,14 @@ from psycopg import pq, waiting
 from job.database import wire
 from job.database.wire import Answer, Connection
 
+Sent = tuple[str, Sequence[str]]
+"""A statement, and the values that are bound to it as text."""
+
 
 def stream(
-    conn: Connection, transactions: Sequence[Sequence[str]], on_tick: Callable[[], None]
+    conn: Connection, transactions: Sequence[Sequence[Sent]], on_tick: Callable[[], None]
 ) -> Generator[Answer, None, None]:
-    """Send all, each a list of statements; yield their answers up to the first with an error.
+    """Send all, each a list of statements with values; yield their answers up to the first with an error.
 
     The connection can be used again when the last answer was taken, and has a failed transaction
     open where that is an error. Who stops before that loses it: what runs is cancelled. Raises
@@ -30,8 +33,8 @@ def stream(
         pgconn.enter_pipeline_mode()
         try:
             for transaction in transactions:
-                for sql in transaction:
-                    pgconn.send_query_params(sql.encode(), None)
+                for sql, values in transaction:
+                    pgconn.send_query_params(sql.encode(), [value.encode() for value in values])
                 pgconn.pipeline_sync()
             while left:
                 results = wire.wait(conn, wire.ticking(_until_sync(pgconn), on_tick))

@@ -59,7 +59,9 @@ def run_together(
 
     started = time.monotonic()
     try:
-        with closing(stream(place.work, [[p.text for p in ps] for ps in sent], tick)) as answers:
+        with closing(
+            stream(place.work, [[(p.text, ()) for p in ps] for ps in sent], tick)
+        ) as answers:
             for current, pieces in zip(contexts, sent, strict=True):
                 answer = next(answers)
                 if answer.error is not None:

@@ -32,7 +32,7 @@ from job.exit_codes import ExitCode
 
 ONE_MIGRATION = {"migrations/0001_notes.sql": "create table notes (id int);"}
 STEPS = {
-    f"migrations/000{n}_{name}.sql": f"create table {name} (id int); select pg_sleep(1) /* {name} */;"
+    f"migrations/000{n}_{name}.sql": f"create table {name} (id int); select pg_sleep(1) as {name};"
     for n, name in enumerate(("first", "second", "third"), start=1)
 }
 ODD_PASSWORD = "Q7@x/Zw%k:9+vX"

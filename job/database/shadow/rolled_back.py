@@ -65,8 +65,7 @@ def read_rolled_back(
     try:
         outcome = _read(conn, shadow, question, limits)
     finally:
-        wire.roll_back(conn)
-        _require_unchanged(conn, shadow.places)
+        _roll_back(conn, shadow.places)
     if isinstance(outcome, Failure):
         told = shadow.places.told
         return replace(outcome, message=told(outcome.message), detail=told(outcome.detail))
@@ -159,18 +158,22 @@ def _ask(
 ) -> ShadowFacts | Failure:
     """Run what comes last, ask the question, and give up at once the locks that this has taken."""
     places = shadow.places
-    wire.ask(conn, "savepoint predeploy_last")
-    loaded = _load(conn, places.ready(Turn.LAST), shadow.mark)
-    if isinstance(loaded, Failure):
-        return loaded
+    savepoint = "savepoint predeploy_last"
+    last = places.ready(Turn.LAST)
+    if last:
+        wire.ask(conn, savepoint)
+        loaded = _load(conn, last, shadow.mark)
+        if isinstance(loaded, Failure):
+            return loaded
+        savepoint = "select"  # it stands before what was loaded
     asked = asked_sql(places.schemas[0], question(places.schemas))
-    answer = wire.send(conn, f"{asked};rollback to savepoint predeploy_last")
+    answer = wire.send(conn, f"{savepoint};{asked};rollback to savepoint predeploy_last")
     _require_open(conn, answer.error)
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
-    rows = tuple(_named_back(row, places) for row in answer.rows(2))
-    return ShadowFacts(rows, int(answer.rows(1)[0][0] or 0), shadow.provider, findings)
+    rows = tuple(_named_back(row, places) for row in answer.rows(3))
+    return ShadowFacts(rows, int(answer.rows(2)[0][0] or 0), shadow.provider, findings)
 
 
 def _uses_undeclared(shadow: Shadow, told: Sequence[str]) -> Failure:
@@ -198,12 +201,13 @@ def _require_open(conn: Connection, has_failed: object) -> None:
         raise InternalError("the shadow's transaction was ended from within")
 
 
-def _require_unchanged(conn: Connection, places: Places) -> None:
+def _roll_back(conn: Connection, places: Places) -> None:
+    """Roll back; raise InternalError unless every schema is then what it was."""
     expected = {(str(s.oid), s.name) for s in places.survey.schemas}
     oids = ", ".join(["0", *(oid for oid, _ in expected)])
     rows = wire.ask(
         conn,
-        f"""select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})
+        f"""rollback; select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})
             or left(nspname, {len(places.prefix)}) = {literal(places.prefix)}""",
     )
     if {(oid or "", name or "") for oid, name in rows} != expected:
