@@ -21,6 +21,7 @@ from job.statements.classify import (
     classify,
     holds_ddl,
     is_additive,
+    is_unwatched,
     sets_session,
 )
 from job.statements.concern import Concern, Detach, IndexBuild, IndexDrop, Repeatable, concern
@@ -55,6 +56,7 @@ __all__ = [
     "digest",
     "holds_ddl",
     "is_additive",
+    "is_unwatched",
     "may_repeat",
     "read",
     "sets_session",

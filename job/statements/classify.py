@@ -11,6 +11,7 @@ from job.plan import Mode, Statement
 
 COPY_FROM_STDIN = "COPY … FROM STDIN"
 
+_DROP_DATABASE = "DROP DATABASE"
 _STRINGS = "standard_conforming_strings"
 _SETS_LOCALLY = re.compile(r"set\s+(local|transaction)\b", re.IGNORECASE)
 _SET_CONFIG = re.compile(
@@ -26,6 +27,9 @@ _ADDITIVE = frozenset((
     "create", "index", "create_seq", "create_enum", "composite_type", "create_domain",
     "create_range", "create_schema", "create_extension", "view", "create_function", "create_trig",
     "create_policy", "create_stats", "rule", "do",
+))
+_TAKES_NOTHING = frozenset((
+    "create_stmt", "index_stmt", "vacuum_stmt", "reindex_stmt", "alter_enum_stmt",
 ))
 # fmt: on
 
@@ -68,6 +72,17 @@ def is_additive(statement: Statement) -> bool:
     parsed = postgast.parse(statement.text)
     commands = [node.alter_table_cmd for node in parsed.stmts[0].stmt.alter_table_stmt.cmds]
     return all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
+
+
+def is_unwatched(statement: Statement) -> bool:
+    """Whether it runs outside a transaction, and may take away what nobody can give back.
+
+    There the loss sentinel cannot look before it is committed. What PostgreSQL itself refuses in a
+    transaction takes nothing away, but for DROP DATABASE.
+    """
+    if statement.mode is not Mode.AUTOCOMMIT or statement.node in _TAKES_NOTHING:
+        return False
+    return statement.what not in {name for _, name, _ in _AUTOCOMMIT} - {_DROP_DATABASE}
 
 
 def sets_session(statement: Statement) -> bool:
@@ -165,7 +180,7 @@ _AUTOCOMMIT: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("alter_database", "ALTER DATABASE … SET TABLESPACE", _names("tablespace", "options")),
     ("alter_subscription", "ALTER SUBSCRIPTION … REFRESH", _refreshes),
     ("createdb", "CREATE DATABASE", _always),
-    ("dropdb", "DROP DATABASE", _always),
+    ("dropdb", _DROP_DATABASE, _always),
     ("alter_system", "ALTER SYSTEM", _always),
     ("create_table_space", "CREATE TABLESPACE", _always),
     ("drop_table_space", "DROP TABLESPACE", _always),

@@ -206,6 +206,51 @@ def test_declarations_belong_to_the_step_they_stand_before() -> None:
     ]
 
 
+def test_a_declaration_waits_for_a_step_in_a_transaction() -> None:
+    """A step outside one counts nothing, so it declares nothing for the step that does it."""
+    text = "-- predeploy: allow drop-table old\nvacuum t; drop table old; vacuum u"
+    steps = cut(text).steps
+
+    assert [step.declarations for step in steps] == [(), (Declaration("drop-table", "old", 1),), ()]
+    assert cut(text).findings == ()
+
+
+def test_a_declaration_without_a_step_in_a_transaction_is_refused() -> None:
+    """Nobody would notice that it is misspelt."""
+    text = "-- predeploy: allow drop-table old\nvacuum t"
+    why = "allow drop-table old declares what no step in a transaction does"
+
+    assert list(cut(text).findings) == [refused("idle-directive", 1, why)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["delete from t", "drop table t", "truncate t", "select f()", "alter table t drop a",
+     "call p()", "do ''", "with d as (delete from t returning *) select * from d", "frobnicate t"],
+)  # fmt: skip
+def test_what_nobody_watches_has_to_be_declared(text: str) -> None:
+    """Outside its transaction a statement commits before the sentinel can look."""
+    text = f"-- predeploy: autocommit\n{text}"
+
+    assert "commit-inside" in [finding.code for finding in cut(text).findings]
+    allowed = cut(f"-- predeploy: allow commit-inside\n{text}").findings
+    assert "commit-inside" not in [finding.code for finding in allowed]
+
+
+def test_a_database_is_not_dropped_unless_it_is_declared() -> None:
+    """It cannot be taken back either, with all the tables that are in it."""
+    assert [f.code for f in cut("drop database other").findings] == ["commit-inside"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["analyze t", "create index i on t (a)", "reindex table t", "alter type m add value 'x'"],
+)
+def test_what_takes_nothing_away_may_leave_its_transaction(text: str) -> None:
+    """There is nothing to watch."""
+    assert cut(f"-- predeploy: autocommit\n{text}").findings == ()
+
+
 @pytest.mark.parametrize(
     "text",
     ["vacuum t", "create index concurrently i on t (a)", "-- predeploy: autocommit\nselect 1"],
