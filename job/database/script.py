@@ -135,7 +135,7 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     sent = deliver(context, [*context.step.preamble], _end_of_statements)
     if not isinstance(sent, Sent):
         return sent
-    after = sentinel.read_holdings(place.work, schema, suspects)
+    after = sentinel.read_holdings(place.work, schema, before.counted)
     found = losses(before, after)
     changed = (*found, *renames(before, after))
     if refusal := judge_losses(context.step, found, (*changed, *sent.gone), place.settings):

@@ -31,7 +31,7 @@ _SIGNS_BODY = """
     from (
         select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) as gone
         from pg_catalog.pg_class c
-        where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relnamespace <> LEDGER::regnamespace
+        where c.oid >= 16384 and c.relkind = 'r' and c.relnamespace <> LEDGER::regnamespace
         union all CATALOGS
     ) signs
     where signs.gone > 0
@@ -54,7 +54,7 @@ begin
             select oid, xmin, relfilenode, relpersistence,
                    pg_catalog.pg_stat_get_xact_tuples_deleted(oid) as gone
             from pg_catalog.pg_class
-            where oid >= 16384 and relkind in ('r', 'm') and relnamespace <> LEDGER::regnamespace
+            where oid >= 16384 and relkind = 'r' and relnamespace <> LEDGER::regnamespace
         ) c
         where (gone > 0 and gone > coalesce((before ->> c.oid::text)::bigint, 0))
            or (c.relpersistence <> 't'
@@ -118,14 +118,16 @@ def guard_sql(schema: str, *, is_forced: bool) -> str:
 def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Holdings:
     """Look at what there is to lose, in the open transaction; count the suspects' rows.
 
-    A partition is counted at its root too, so that a row that moves is not lost.
+    A partition is counted with all others of its root, so that a row that moves is not lost. What
+    a materialized view holds is counted nowhere: it can be had again.
     """
     theirs = f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}"""
     tables = wire.ask(
         conn,
         f"""select c.oid, concat_ws('.', n.nspname, c.relname), c.relfilenode,
-                   coalesce(pg_catalog.pg_partition_root(c.oid)::oid, c.oid),
-                   pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
+                   case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::oid
+                   else 0 end,
+                   pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid), c.relkind
             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p', 'm') and {theirs}""",
     )
@@ -144,10 +146,12 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
             join pg_catalog.pg_type t on t.oid = e.enumtypid
             join pg_catalog.pg_namespace n on n.oid = t.typnamespace where {theirs}""",
     )
-    wanted = set(suspects)
-    roots = {int(oid or 0): int(root or 0) for oid, _, _, root, _ in tables}
-    suspected = wanted & roots.keys()
-    rows = {oid: _count(conn, oid) for oid in suspected | {roots[oid] for oid in suspected}}
+    found = {int(oid or 0): int(root or 0) for oid, _, _, root, _, kind in tables if kind != "m"}
+    wanted = {found[oid] or oid for oid in suspects if oid in found}
+    leaves = [int(oid or 0) for oid, _, _, _, _, kind in tables if kind == "r"]
+    rows = {oid: 0 for oid in leaves if (found[oid] or oid) in wanted}
+    for oid in wanted:
+        rows |= _count(conn, oid)
     return Holdings(
         {
             int(oid or 0): Table(
@@ -155,9 +159,9 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
                 int(node or 0),
                 rows.get(int(oid or 0)),
                 inserted=int(inserted or 0),
-                is_partition=oid != root,
+                root=int(root or 0),
             )
-            for oid, name, node, root, inserted in tables
+            for oid, name, node, root, inserted, _ in tables
         },
         {(int(oid or 0), int(number or 0)): name or "" for oid, number, name in columns},
         {int(oid or 0): name or "" for oid, name in labels},
@@ -195,15 +199,15 @@ def read_marks(conn: Connection, schema: str) -> Marks:
     )
 
 
-def _count(conn: Connection, oid: int) -> int:
-    ((name, has_rows),) = wire.ask(
+def _count(conn: Connection, oid: int) -> dict[int, int]:
+    """Count the rows of a table, or of all its partitions; what inherits has rows of its own."""
+    ((name,),) = wire.ask(
         conn,
-        f"select oid::pg_catalog.regclass::text, relispopulated from pg_catalog.pg_class "
-        f"where oid = {oid}",
+        f"""select case relkind when 'p' then '' else 'only ' end || oid::pg_catalog.regclass::text
+        from pg_catalog.pg_class where oid = {oid}""",
     )
-    if has_rows != "t":
-        return 0  # a materialized view that was never filled cannot be asked
-    return int(wire.ask(conn, f"select count(*) from {name}")[0][0] or 0)
+    rows = wire.ask(conn, f"select tableoid, count(*) from {name} group by tableoid")
+    return {int(table or 0): int(amount or 0) for table, amount in rows}
 
 
 def _filled(body: str, schema: str) -> str:

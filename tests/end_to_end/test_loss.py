@@ -15,10 +15,15 @@ create table items (id int primary key, parent int references parents (id), n in
 create table measures (at int, v int) partition by range (at);
 create table measures_low partition of measures for values from (0) to (100);
 create table measures_high partition of measures for values from (100) to (200);
+create table full_one (id int not null, parent int, n int, t text);
+create table knob (is_off boolean);
+create materialized view seen as select at from measures where not exists (select from knob);
 create type mood as enum ('good', 'bad');
 insert into parents select g, 'p' || g from generate_series(1, 5) g;
 insert into items select g, 1 + g % 5, g, 'x' from generate_series(1, 20) g;
 insert into measures select g, g from generate_series(0, 199, 10) g;
+insert into full_one select g, 1, g, 'x' from generate_series(31, 40) g;
+refresh materialized view seen;
 create function wipe() returns void language sql as 'delete from items where id > 10';
 create function wipe_at_commit() returns trigger language plpgsql as
     $$ begin delete from items where id = 1; return null; end $$;
@@ -27,7 +32,7 @@ create constraint trigger late after update on parents deferrable initially defe
 """
 EVERYTHING = """
 select (select count(*) from parents), (select count(*) from items),
-       (select count(*) from measures),
+       (select count(*) from measures), (select count(*) from measures_low),
        (select array_agg(attname::text order by attnum) from pg_attribute
         where attrelid = 'items'::regclass and attnum > 0 and not attisdropped),
        (select array_agg(enumlabel::text order by enumsortorder) from pg_enum),
@@ -86,6 +91,36 @@ LOSSES = {
         "truncate public.measures_low (10 rows)",
         ["truncate measures_low"],
     ),
+    "delete-from-a-detached-partition": (
+        "alter table measures detach partition measures_low; delete from measures_low",
+        "delete public.measures (10 rows)",
+        ["delete measures"],
+    ),
+    "delete-beside-a-detached-partition": (
+        ("alter table measures detach partition measures_low; delete from measures where at = 150"),
+        "delete public.measures (1 row)",
+        ["delete measures"],
+    ),
+    "delete-from-a-partition-elsewhere": (
+        (
+            "create table others (at int, v int) partition by range (at);"
+            " alter table measures detach partition measures_low;"
+            " alter table others attach partition measures_low for values from (0) to (100);"
+            " delete from others"
+        ),
+        "delete public.measures (10 rows)",
+        ["delete measures"],
+    ),
+    "delete-behind-a-full-partition": (
+        (
+            "create table more (at int, v int); insert into more select 210, 0;"
+            " alter table measures attach partition more for values from (200) to (300);"
+            " alter table full_one inherit items;"
+            " delete from only items where id < 4"
+        ),
+        "delete public.items (3 rows)",
+        ["delete items"],
+    ),
     "delete-uncounted": (
         "set local track_counts = off; delete from items where id = 3",
         "delete public.items (1 row)",
@@ -110,6 +145,16 @@ HARMLESS = {
         " exception when others then null; end $$"
     ),
     "rows-move-between-partitions": "update measures set at = at + 100 where at < 100",
+    "rows-move-to-a-new-partition": (
+        "alter table measures detach partition measures_low;"
+        " create table measures_all partition of measures for values from (minvalue) to (100);"
+        " with moved as (delete from measures_low returning *) insert into measures table moved"
+    ),
+    "detach": (
+        "alter table measures detach partition measures_low;"
+        " update measures set at = at + 1 where at < 190"
+    ),
+    "refresh": "insert into knob values (true); refresh materialized view seen",
     "rewrite": "alter table items alter column n type bigint",
     "rename-table": "alter table items rename to things; alter table things rename to items",
     "drop-index": "create index i on items (n); drop index i",
