@@ -98,6 +98,11 @@ def renames(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
             for key, name in before.columns.items()
             if _last(after.columns.get(key, name)) != _last(name)
         ),
+        *(
+            Loss(Verb.RENAME, name)
+            for oid, name in before.labels.items()
+            if _last(after.labels.get(oid, name)) != _last(name)
+        ),
     )
 
 

@@ -117,14 +117,14 @@ def end(context: Context, closing: list[str]) -> Outcome:
     if answer.error is None:
         return Sent()
     count = len(context.step.statements)
-    return suspects(answer) or failure_of(
+    return suspects(context, answer) or failure_of(
         context.step, answer.error, index=count, offset=None, failed=context.failed
     )
 
 
-def suspects(answer: Answer) -> Suspects | None:
+def suspects(context: Context, answer: Answer) -> Suspects | None:
     """Return what the guard suspects, where it was the guard that has raised."""
-    if answer.error is None or answer.error.sqlstate != sentinel.SUSPICION:
+    if answer.error is None or not sentinel.has_spoken(context.schema, answer.error):
         return None
     detail = answer.error.diag.message_detail or "[]"
     return Suspects(tuple(int(oid) for oid in json.loads(detail)))
@@ -154,7 +154,7 @@ def _refused(context: Context, message: _Message, answer: Answer) -> Outcome:
     if message.before > _FENCE and _has_failed(answer, _FENCE, *STOPPED):
         return None
     is_behind = answer.failed_index >= message.before + message.count
-    if is_behind and (suspected := suspects(answer)):
+    if is_behind and (suspected := suspects(context, answer)):
         return suspected
     index = message.first + answer.failed_index - message.before
     if 0 <= index < len(step.statements) and statements.tolerates(

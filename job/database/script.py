@@ -108,7 +108,7 @@ def _send(context: Context, deliver: Delivery) -> Outcome:
         "begin",
         step_settings(place, step),
         fence_sql(place, step),
-        sentinel.begin_sql(schema),
+        sentinel.begin_sql(schema, step.text),
         *step.preamble,
     ]
 

@@ -10,6 +10,8 @@ are never replaced, since old and new images share them.
 import hashlib
 from collections.abc import Iterable
 
+import psycopg
+
 from job.database import fingerprint, wire
 from job.database.wire import Connection, identifier, literal
 from job.loss import Holdings, Table
@@ -17,14 +19,15 @@ from job.meddling import Marks
 
 SUSPICION = "PD001"
 
-# What goes from the catalogs, or is changed there when it goes: a column, a label.
+# What goes from the catalogs, or is changed there when it goes (a column, a label) or is renamed: a
+# table's name is that of its row type, too, and pg_class changes with all that is added to it.
 _CATALOGS = """
         select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
              + case c.relname when 'pg_class' then 0
                else pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) end
         from pg_catalog.pg_class c
         where c.oid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_attribute'::regclass,
-                        'pg_catalog.pg_enum'::regclass)"""
+                        'pg_catalog.pg_enum'::regclass, 'pg_catalog.pg_type'::regclass)"""
 _SIGNS_BODY = """
     select coalesce(jsonb_object_agg(signs.oid, signs.gone), '{}')
         || jsonb_build_object('newest', (select max(oid)::bigint from pg_catalog.pg_class))
@@ -39,13 +42,17 @@ _SIGNS_BODY = """
 # The columns of a new table are updated, too, when they get a default. New are those with an OID
 # beyond the largest at the step's start: after a wraparound more tables seem old, never fewer.
 # A table whose catalog row this transaction has written and whose file is not its first may have
-# been emptied or rewritten in it. Subtransactions have later ids than ours, hence age(). Every
+# been emptied or rewritten in it. Where counting may have been off for a while, all tables are
+# suspects. Subtransactions have later ids than ours, hence age(). Every
 # step pays for these scans, so pg_class is read once, and ours is asked for once.
 _GUARD_BODY = """
 declare
     ours constant int := age(pg_current_xact_id()::xid);
     newest constant bigint := coalesce((before ->> 'newest')::bigint, 4294967295);
-    is_blind constant boolean := current_setting('track_counts') = 'off';
+    is_blind constant boolean := current_setting('track_counts') = 'off'
+        or coalesce((before ->> 'is_blind')::boolean, false)
+        or exists (select from pg_catalog.pg_proc
+                   where oid >= 16384 and proconfig::text like '%track_counts%');
     suspects jsonb;
 begin
     select jsonb_agg(s.oid::text) into suspects from (
@@ -99,10 +106,23 @@ def exists_sql(schema: str) -> str:
     return f"pg_catalog.to_regprocedure({literal(guard + '(jsonb, boolean)')}) is not null"
 
 
-def begin_sql(schema: str) -> str:
-    """Return the SELECT with which a step remembers the counters that it starts from."""
+def begin_sql(schema: str, text: str) -> str:
+    """Return the SELECT with which a step of this text remembers the counters it starts from."""
     signs, _ = functions(schema)
-    return f"select pg_catalog.set_config('predeploy.signs', {signs}()::text, true)"
+    found = f"{signs}()" + (""" || '{"is_blind": true}'""" if is_blinding(text) else "")
+    return f"select pg_catalog.set_config('predeploy.signs', ({found})::text, true)"
+
+
+def is_blinding(text: str) -> bool:
+    """Whether a step may turn off the counters that the sentinel goes by, and on again."""
+    return "track_counts" in text.lower()
+
+
+def has_spoken(schema: str, error: psycopg.Error) -> bool:
+    """Whether it is the guard that has raised: others may raise the same SQLSTATE."""
+    _, guard = functions(schema)
+    first, _, _ = (error.diag.context or "").partition("\n")
+    return error.sqlstate == SUSPICION and guard.rpartition(".")[2] in first
 
 
 def guard_sql(schema: str, *, is_forced: bool) -> str:

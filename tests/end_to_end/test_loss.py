@@ -126,6 +126,22 @@ LOSSES = {
         "delete public.items (1 row)",
         ["delete items"],
     ),
+    "delete-uncounted-for-a-while": (
+        (
+            "set local track_counts = off; delete from items where id = 3;"
+            " set local track_counts = on"
+        ),
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
+    "delete-in-a-function-that-counts-nothing": (
+        (
+            "create function quietly() returns void language sql set track_counts = off"
+            " as 'delete from items where id = 3'; select quietly()"
+        ),
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
     "drop-schema": (
         "create schema s; alter table items set schema s; drop schema s cascade",
         "drop-table public.items",
@@ -232,6 +248,45 @@ def test_what_loses_nothing_raises_no_alarm(
     code, report = migrate(HARMLESS[case])
 
     assert code == 0, report
+
+
+RENAMES = {
+    "table": ("alter table items rename to things", "rename public.items"),
+    "column": ("alter table items rename n to size", "rename public.items.n"),
+    "label": ("alter type mood rename value 'good' to 'fine'", "rename public.mood.good"),
+    "schema": ("create schema s; alter table items set schema s", "rename public.items"),
+}
+
+
+@pytest.mark.usefixtures("before")
+@pytest.mark.parametrize(("text", "told"), RENAMES.values(), ids=RENAMES)
+def test_a_rename_is_a_note(
+    text: str, told: str, migrate: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """Nothing is lost, but an app that is running may not like it: ledger and report say so."""
+    code, report = migrate(text)
+
+    assert code == 0, report
+    assert told in [f["message"].rpartition(": ")[2] for f in report["findings"]]
+    (losses,) = database.rows("select losses from predeploy.migration where file = '2_step.sql'")[0]
+    assert told in losses
+
+
+@pytest.mark.parametrize("detail", ["[1, 2]", "[1, 2", ""])
+def test_an_error_with_the_sentinel_s_sqlstate_is_none_of_its(
+    detail: str, migrate: Callable[..., tuple[int, dict]], before: list[tuple], database: Database
+) -> None:
+    """80 with its message: a trigger of the user's own may raise what it likes, at the end too."""
+    code, report = migrate(f"""
+        create function cry() returns trigger language plpgsql as $$ begin
+            raise exception using errcode = 'PD001', message = 'wolf', detail = '{detail}'; end $$;
+        create constraint trigger wolf after insert on parents deferrable initially deferred
+            for each row execute function cry();
+        insert into parents values (6, 'p6')""")
+
+    assert code == 80
+    assert "wolf" in report["failure"]["message"]
+    assert database.rows(EVERYTHING) == before
 
 
 def test_a_declaration_of_one_loss_does_not_cover_another(
