@@ -87,6 +87,16 @@ def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
     return (*gone, *columns, *labels, *_fewer_rows(before, after))
 
 
+def rewritten(before: Holdings, after: Holdings) -> tuple[int, ...]:
+    """Return the tables whose file is another one now, and whose rows nobody has counted."""
+    return tuple(
+        oid
+        for oid, table in before.tables.items()
+        if table.rows is None and oid in after.tables
+        if after.tables[oid].filenode != table.filenode
+    )
+
+
 def renames(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
     """Return what has another name now: no loss, but an app that is running may not like it."""
     tables = {oid: table.name for oid, table in before.tables.items()}

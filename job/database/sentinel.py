@@ -191,15 +191,28 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
 def read_marks(conn: Connection, schema: str) -> Marks:
     """Look at what a replayed step must leave as it is: all that is older than the ledger.
 
-    A table's own row in pg_class changes with every addition to it and is left out: its row type,
-    its columns and its indexes have rows of their own.
+    A table's own row in pg_class changes with every column and index that it gains. So of that only
+    count what they leave alone, and the triggers, rules and policies that the table has.
     """
     born = f"(select value::xid from {identifier(schema)}.meta where key = 'born')"
     described = fingerprint.rows_sql(schema, conn.info.server_version)
     rows = wire.ask(
         conn,
-        f"""select f.kind, f.id, f.xmin from ({described}) f(kind, id, xmin)
-            where f.kind <> 'pg_class' and age(f.xmin) > age({born})""",
+        f"""select f.kind, f.id, f.xmin::text from ({described}) f(kind, id, xmin)
+            where f.kind <> 'pg_class' and age(f.xmin) > age({born})
+        union all
+        select 'pg_class', c.oid::text, concat_ws(' ', c.relkind, c.relpersistence, c.relowner,
+               c.relacl, c.reloptions, c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
+               c.relam, c.reltablespace, c.relispartition,
+               (select count(*) from pg_catalog.pg_trigger g
+                where g.tgrelid = c.oid and not g.tgisinternal),
+               (select count(*) from pg_catalog.pg_rewrite r where r.ev_class = c.oid),
+               (select count(*) from pg_catalog.pg_policy p where p.polrelid = c.oid))
+            from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            join pg_catalog.pg_type t on t.oid = c.reltype
+            where n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}
+              and age(t.xmin) > age({born})""",
     )
     touched = wire.ask(
         conn,
@@ -214,7 +227,7 @@ def read_marks(conn: Connection, schema: str) -> Marks:
               and n.nspname <> {literal(schema)} and age(t.xmin) > age({born})""",
     )
     return Marks(
-        {(kind or "", identity or ""): xmin or "" for kind, identity, xmin in rows},
+        {(kind or "", identity or ""): mark or "" for kind, identity, mark in rows},
         {name or "": int(amount or 0) for name, amount in touched},
     )
 
