@@ -12,7 +12,6 @@ from job.plan import Mode, Statement
 COPY_FROM_STDIN = "COPY … FROM STDIN"
 
 _DROP_DATABASE = "DROP DATABASE"
-_STRINGS = "standard_conforming_strings"
 _SETS_LOCALLY = re.compile(r"set\s+(local|transaction)\b", re.IGNORECASE)
 _SET_CONFIG = re.compile(
     r"select\s+(pg_catalog\.)?set_config\s*\(.*,\s*false\s*\)$", re.IGNORECASE | re.DOTALL
@@ -46,8 +45,8 @@ def classify(node: str, stmt: Any) -> tuple[Mode, str]:
         return Mode.OWN_TRANSACTION, "ALTER TYPE … ADD VALUE"
     if kind == "copy" and not stmt.is_program and not stmt.filename:
         return Mode.REFUSED, COPY_FROM_STDIN if stmt.is_from else "COPY … TO STDOUT"
-    if kind == "variable_set" and stmt.name.lower() == _STRINGS and not _turns_on(stmt):
-        return Mode.REFUSED, "SET standard_conforming_strings"
+    if kind == "variable_set" and _is_misread(stmt):
+        return Mode.REFUSED, f"SET {stmt.name.lower()}"
     if name := _autocommit_name(kind, stmt):
         return Mode.AUTOCOMMIT, name
     return Mode.TRANSACTION, _more_than_an_insert(stmt) if kind == "insert" else ""
@@ -131,8 +130,15 @@ def detaches_concurrently(stmt: Any) -> bool:
     )
 
 
-def _turns_on(stmt: Any) -> bool:
-    return [a.a_const.sval.sval.lower() for a in stmt.args] in (["on"], ["true"], ["yes"])
+def _is_misread(stmt: Any) -> bool:
+    """Whether what comes after this setting would mean something else, sent alone, than to us."""
+    values = [a.a_const.sval.sval.lower() for a in stmt.args]
+    match stmt.name.lower():
+        case "standard_conforming_strings":
+            return values not in (["on"], ["true"], ["yes"])
+        case "client_encoding":
+            return values not in ([], ["utf8"], ["utf-8"], ["unicode"])
+    return False
 
 
 def _names(option: str, attribute: str) -> Callable[[Any], bool]:

@@ -16,6 +16,7 @@ create table measures (at int, v int) partition by range (at);
 create table measures_low partition of measures for values from (0) to (100);
 create table measures_high partition of measures for values from (100) to (200);
 create table full_one (id int not null, parent int, n int, t text);
+create table "Old  items" (id int);
 create table knob (is_off boolean);
 create materialized view seen as select at from measures where not exists (select from knob);
 create type mood as enum ('good', 'bad');
@@ -141,6 +142,11 @@ LOSSES = {
         ),
         "delete public.items (1 row)",
         ["delete items"],
+    ),
+    "drop-a-name-with-blanks": (
+        'drop table "Old  items"',
+        "drop-table public.Old  items",
+        ["drop-table Old  items"],
     ),
     "drop-schema": (
         "create schema s; alter table items set schema s; drop schema s cascade",

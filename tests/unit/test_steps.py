@@ -162,6 +162,10 @@ def test_a_step_knows_whether_it_holds_ddl() -> None:
          [("unrunnable", 1, "COPY … FROM STDIN cannot be part of a migration")]),
         ("set standard_conforming_strings = off",
          [("unrunnable", 1, "SET standard_conforming_strings cannot be part of a migration")]),
+        ("set client_encoding = latin1",
+         [("unrunnable", 1, "SET client_encoding cannot be part of a migration")]),
+        ("set names 'latin1'",
+         [("unrunnable", 1, "SET client_encoding cannot be part of a migration")]),
         ("begin;\nvacuum t;\ncommit",
          [("autocommit", 2, "VACUUM inside BEGIN … COMMIT, where PostgreSQL refuses it")]),
         ("select 1;\n-- predeploy: autocommit",
@@ -181,7 +185,6 @@ def test_what_cannot_be_run_is_refused(text: str, expected: list[tuple[str, int,
         "allow",
         "allow drop-table",
         "allow destroy t",
-        "allow delete a b",
         "alow delete t",
     ],
 )
@@ -191,6 +194,23 @@ def test_a_directive_that_nobody_knows_is_refused(line: str) -> None:
 
     assert (finding.code, finding.exit_code) == ("unknown-directive", ExitCode.BAD_SOURCES)
     assert finding.message == f"{PATH}:2: unknown directive {line!r}"
+
+
+@pytest.mark.parametrize(
+    "text", ["set client_encoding = 'UTF8'", "set names 'utf-8'", "set client_encoding to default"]
+)
+def test_the_encoding_may_be_the_one_that_files_have(text: str) -> None:
+    """As pg_dump writes it."""
+    assert cut(text).findings == ()
+
+
+def test_a_declared_name_may_have_blanks() -> None:
+    """It is the name as the catalog has it, to the end of the line."""
+    (step,) = cut(
+        '-- predeploy: allow  drop-table  My old  table \ndrop table "My old  table"'
+    ).steps
+
+    assert step.declarations == (Declaration("drop-table", "My old  table", 1),)
 
 
 def test_declarations_belong_to_the_step_they_stand_before() -> None:
