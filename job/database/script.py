@@ -32,7 +32,7 @@ from job.database.pooler import Pooling
 from job.database.transaction import RESET, RESET_ROLE, clean_up, step_settings
 from job.errors import InternalError, ServerError
 from job.exit_codes import ExitCode
-from job.loss import losses, renames, rewritten
+from job.loss import losses, renames, rewrites, rewritten
 from job.meddling import meddling
 from job.plan import Drift, Failure, Step, StepResult
 from job.verdict import judge_losses, judge_meddling
@@ -137,7 +137,7 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
         return sent
     after = sentinel.read_holdings(place.work, schema, before.counted)
     found = losses(before, after)
-    changed = (*found, *renames(before, after))
+    changed = (*found, *renames(before, after), *rewrites(before, after))
     if refusal := judge_losses(context.step, found, (*changed, *sent.gone), place.settings):
         return refusal
     told = [str(loss) for loss in changed]
