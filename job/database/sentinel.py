@@ -18,6 +18,8 @@ from job.loss import Holdings, Table
 from job.meddling import Marks
 
 SUSPICION = "PD001"
+_SAVEPOINT = "predeploy_count"
+_NOT_OURS = "42501"
 
 # What goes from the catalogs, or is changed there when it goes (a column, a label) or is renamed: a
 # table's name is that of its row type, too, and pg_class changes with all that is added to it.
@@ -234,12 +236,41 @@ def read_marks(conn: Connection, schema: str) -> Marks:
 
 def _count(conn: Connection, oid: int) -> dict[int, int]:
     """Count the rows of a table, or of all its partitions; what inherits has rows of its own."""
-    ((name,),) = wire.ask(
+    ((name, only, is_veiled, left),) = wire.ask(
         conn,
-        f"""select case relkind when 'p' then '' else 'only ' end || oid::pg_catalog.regclass::text
+        f"""select oid::pg_catalog.regclass::text, case relkind when 'p' then '' else 'only ' end,
+               pg_catalog.row_security_active(oid),
+               pg_catalog.pg_stat_get_xact_tuples_inserted(oid)
+               - pg_catalog.pg_stat_get_xact_tuples_deleted(oid)
         from pg_catalog.pg_class where oid = {oid}""",
     )
-    rows = wire.ask(conn, f"select tableoid, count(*) from {name} group by tableoid")
+    sql = f"select tableoid, count(*) from {only}{name} group by tableoid"
+    if is_veiled == "t":
+        return _unveiled(conn, name or "", sql) or {oid: int(left or 0)}
+    return _numbers(wire.ask(conn, sql))
+
+
+def _unveiled(conn: Connection, name: str, sql: str) -> dict[int, int] | None:
+    """Count behind row-level security, which hides rows from a table's owner where it is forced.
+
+    In a savepoint that is rolled back, lock and all. None where we don't own the table: then only
+    what the transaction itself has put in and taken out is known.
+    """
+    answer = wire.send(
+        conn,
+        f"savepoint {_SAVEPOINT}; alter table {name} no force row level security; {sql}",
+    )
+    rows = answer.rows(-1) if answer.error is None else []
+    wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
+    if answer.error is None:
+        return _numbers(rows) or {0: 0}
+    if answer.error.sqlstate == _NOT_OURS:
+        return None
+    with wire.translated(conn):
+        raise answer.error
+
+
+def _numbers(rows: list[wire.Row]) -> dict[int, int]:
     return {int(table or 0): int(amount or 0) for table, amount in rows}
 
 

@@ -1,8 +1,9 @@
 """The loss sentinel: whatever takes something away is refused unless the file says so."""
 
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -403,6 +404,74 @@ def test_a_step_that_switches_its_role_is_watched_too(
 
     assert code == 84
     assert everything(database) == before
+
+
+VEILED = """
+create table veiled (id int, tenant int);
+insert into veiled select g, g % 2 from generate_series(1, 10) g;
+alter table veiled enable row level security, force row level security;
+create policy own on veiled using (tenant = current_setting('app.tenant')::int);
+"""
+BEHIND_A_VEIL = {
+    "delete": (
+        "set app.tenant = 1; delete from veiled; reset app.tenant",
+        "delete public.veiled (5 rows)",
+    ),
+    "delete-unveiled": (
+        (
+            "alter table veiled no force row level security; delete from veiled where id < 3;"
+            " alter table veiled force row level security"
+        ),
+        "delete public.veiled (2 rows)",
+    ),
+    "truncate": ("truncate veiled", "truncate public.veiled (10 rows)"),
+}
+
+
+@pytest.fixture
+def owner(database: Database) -> Iterator[Database]:
+    """The database as its owner sees it, who is no superuser and may have rows hidden from him."""
+    role = f"owner_{database.name}"
+    database.execute(f"create role {role} login; alter database {database.name} owner to {role}")
+    database.execute(f"grant all on schema public to {role}")
+    yield Database(database.name, re.sub("//[^@]*@", f"//{role}@", database.url))
+    database.execute(f"alter database {database.name} owner to current_user")
+    database.execute(f"drop owned by {role} cascade; drop role {role}")
+
+
+@pytest.mark.parametrize(("text", "told"), BEHIND_A_VEIL.values(), ids=BEHIND_A_VEIL)
+def test_row_level_security_hides_no_loss(
+    text: str, told: str, database: Database, owner: Database, folder: Callable[..., Path]
+) -> None:
+    """84 undeclared, and done when it is declared: rows count that even the owner does not see."""
+
+    def run(step: str) -> tuple[int, dict]:
+        root = folder({"migrations/1_setup.sql": VEILED, "migrations/2_step.sql": step})
+        done = run_job(environ={"DATABASE_URL": owner.url, "PREDEPLOY_SQL_DIR": str(root)})
+        return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+    verb, name, rows = told.split(" ", 2)
+    refused, report = run(text)
+    left = database.value("select count(*) from veiled")
+    allowed, counted = run(f"-- predeploy: allow {verb} {name}\n{text}")
+
+    assert (refused, left) == (84, 10), report
+    assert told in report["failure"]["message"]
+    assert allowed == 0, counted
+    assert database.value("select 10 - count(*) from veiled") == int(rows[1:].split()[0])
+    assert database.value("select relforcerowsecurity from pg_class where relname = 'veiled'")
+
+
+def test_row_level_security_is_no_obstacle(
+    database: Database, owner: Database, folder: Callable[..., Path]
+) -> None:
+    """A rewrite is counted whatever the policy would answer, or not."""
+    step = "alter table veiled alter id type bigint"
+    root = folder({"migrations/1_setup.sql": VEILED, "migrations/2_step.sql": step})
+
+    run_job(environ={"DATABASE_URL": owner.url, "PREDEPLOY_SQL_DIR": str(root)}, check=0)
+
+    assert database.value("select count(*) from veiled") == 10
 
 
 def test_a_view_without_rows_has_none_to_lose(
