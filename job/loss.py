@@ -21,21 +21,23 @@ class Verb(Enum):
     DELETE = "delete"
     TRUNCATE = "truncate"
     RENAME = "rename"
+    REWRITE = "rewrite"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table at one moment: its name, its file on disk, and, where counted, its rows.
 
-    `inserted` counts the rows that the transaction has put into it so far. The rows of a partition
-    may move to another one, so they are its root's to lose, unless its file is another.
+    `inserted` counts the rows that the transaction has put into it so far. `root` is the table that
+    it is a partition of, at the top, or 0: rows may move from one partition to another, so they are
+    the root's to lose, unless the partition's file is another.
     """
 
     name: str
     filenode: int
     rows: int | None = None
     inserted: int = 0
-    is_partition: bool = False
+    root: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class Holdings:
     tables: Mapping[int, Table]
     columns: Mapping[tuple[int, int], str]
     labels: Mapping[int, str]
+
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """The tables whose rows are known."""
+        return tuple(oid for oid, table in self.tables.items() if table.rows is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,27 @@ def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
     return (*gone, *columns, *labels, *_fewer_rows(before, after))
 
 
+def rewrites(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
+    """Return what has been written anew, row by row: no loss, but it takes as long as that does."""
+    emptied = {loss.target for loss in losses(before, after) if loss.verb is Verb.TRUNCATE}
+    return tuple(
+        Loss(Verb.REWRITE, table.name, table.rows)
+        for oid, table in before.tables.items()
+        if table.rows and oid in after.tables and table.name not in emptied
+        if after.tables[oid].filenode != table.filenode
+    )
+
+
+def rewritten(before: Holdings, after: Holdings) -> tuple[int, ...]:
+    """Return the tables whose file is another one now, and whose rows nobody has counted."""
+    return tuple(
+        oid
+        for oid, table in before.tables.items()
+        if table.rows is None and oid in after.tables
+        if after.tables[oid].filenode != table.filenode
+    )
+
+
 def renames(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
     """Return what has another name now: no loss, but an app that is running may not like it."""
     tables = {oid: table.name for oid, table in before.tables.items()}
@@ -91,6 +119,11 @@ def renames(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
             Loss(Verb.RENAME, name)
             for key, name in before.columns.items()
             if _last(after.columns.get(key, name)) != _last(name)
+        ),
+        *(
+            Loss(Verb.RENAME, name)
+            for oid, name in before.labels.items()
+            if _last(after.labels.get(oid, name)) != _last(name)
         ),
     )
 
@@ -112,13 +145,40 @@ def _fewer_rows(before: Holdings, after: Holdings) -> Iterable[Loss]:
         if now is None or table.rows is None or now.rows is None:
             continue
         is_new_file = now.filenode != table.filenode
-        if table.is_partition and not is_new_file:
+        if table.root and not is_new_file:
             continue
         # A file that was emptied and filled again holds no old row, however many new ones.
         expected = table.rows + (now.inserted - table.inserted if is_new_file else 0)
         if now.rows < expected:
             verb = Verb.TRUNCATE if is_new_file else Verb.DELETE
             yield Loss(verb, table.name, min(expected - now.rows, table.rows))
+    for root in {table.root: None for table in before.tables.values() if table.root}:
+        yield from _fewer_rows_in_all(root, before, after)
+
+
+def _fewer_rows_in_all(root: int, before: Holdings, after: Holdings) -> Iterable[Loss]:
+    """Compare what a table's partitions held with what they hold now, wherever they are.
+
+    New ones count, as rows may have moved there; those that others have filled before do not.
+    """
+    held = {
+        oid: table.rows
+        for oid, table in before.tables.items()
+        if table.root == root and table.rows is not None and not _is_told(oid, before, after)
+    }
+    now = sum(
+        table.rows or 0
+        for oid, table in after.tables.items()
+        if oid in held or (table.root == root and oid not in before.tables)
+    )
+    if root in after.tables and now < sum(held.values()):
+        yield Loss(Verb.DELETE, before.tables[root].name, sum(held.values()) - now)
+
+
+def _is_told(oid: int, before: Holdings, after: Holdings) -> bool:
+    """Whether a partition is gone, or its file is: that is told by its own name."""
+    now = after.tables.get(oid)
+    return now is None or now.filenode != before.tables[oid].filenode
 
 
 def _covers(declaration: Declaration, loss: Loss) -> bool:

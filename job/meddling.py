@@ -6,6 +6,7 @@ from dataclasses import dataclass
 _WORDS = {
     "pg_attribute": "a column",
     "pg_attrdef": "a column's default",
+    "pg_class": "what a table has beside columns, constraints and indexes",
     "pg_constraint": "a constraint",
     "pg_enum": "an enum's labels",
     "pg_index": "an index",
@@ -22,8 +23,9 @@ _WORDS = {
 class Marks:
     """A moment of all that is older than the ledger.
 
-    `rows` maps (catalog, identity) of catalog rows to their xmin; `touched` maps tables' names to
-    the rows that this transaction has inserted, updated and deleted in them.
+    `rows` maps (catalog, identity) of catalog rows to their xmin, or to what of them may not
+    change; `touched` maps tables' names to the rows that this transaction has inserted, updated and
+    deleted in them.
     """
 
     rows: Mapping[tuple[str, str], str]
@@ -39,7 +41,7 @@ def meddling(before: Marks, after: Marks) -> tuple[str, ...]:
     ]
     changed = {
         f"changed or dropped {_WORDS.get(catalog, f'a row of {catalog}')}"
-        for (catalog, identity), xmin in before.rows.items()
-        if after.rows.get((catalog, identity)) != xmin
+        for (catalog, identity), mark in before.rows.items()
+        if after.rows.get((catalog, identity)) != mark
     }
     return (*rows, *sorted(changed))

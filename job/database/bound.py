@@ -1,46 +1,90 @@
-"""Runs a seed's step: its statements one by one, their values bound, in one transaction."""
+"""Runs a seed's step: its statements one by one, their values bound, in one transaction.
+
+A fallback's too. Neither is meant to take anything away, and the sentinel sees to that.
+"""
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
-from job.database import wire
+from job.database import sentinel, wire
 from job.database.blockers import Watch
+from job.database.delivery import Context, Suspects, suspects
 from job.database.failure import failure_of
 from job.database.place import Workplace
-from job.database.stream import stream
+from job.database.stream import Sent, stream
 from job.database.transaction import RESET, RESET_ROLE, rows_written, step_settings
-from job.database.wire import Answer
+from job.errors import InternalError
 from job.exit_codes import ExitCode
+from job.loss import losses
 from job.plan import Failure, Step, StepResult
 from job.secret import Secret
+from job.verdict import judge_losses
 
-_OPENING = 2  # BEGIN and the settings
-_CLOSING = ("set constraints all immediate", *RESET_ROLE, *RESET, "commit")
+_END_OF_STATEMENTS = ("set constraints all immediate", *RESET_ROLE)
+_KEEP = (*RESET, "commit")
 
 
 def run_bound(place: Workplace, step: Step, failed: ExitCode, watch: Watch) -> StepResult | Failure:
     """Run the step; a failure has left nothing of it, and does not quote its values."""
     started = time.monotonic()
-    bound = [
-        (statement.text, [v.reveal() if isinstance(v, Secret) else v for v in values])
-        for statement, values in zip(step.statements, step.binds, strict=True)
-    ]
-    ours = ("begin", step_settings(place, step)), _CLOSING
-    opening, ending = ([(sql, ()) for sql in texts] for texts in ours)
-    with closing(stream(place.work, [[*opening, *bound, *ending]], watch.tick)) as answers:
-        answer = next(answers)
-    if answer.error is not None:
+    context = Context(place, step, failed, watch)
+    outcome = _send(context)
+    if isinstance(outcome, Suspects):
         wire.roll_back(place.work)
-        return _failure(step, answer, failed)
-    rows = rows_written(answer, _OPENING, len(bound))
-    return StepResult(step.label, time.monotonic() - started, len(step.statements), rows)
+        outcome = _send_carefully(context, outcome.oids)
+    if isinstance(outcome, Suspects):
+        raise InternalError(f"{step.label}: a guard spoke where it was not asked")
+    if isinstance(outcome, Failure):
+        wire.roll_back(place.work)
+        return outcome
+    return StepResult(step.label, time.monotonic() - started, len(step.statements), outcome)
 
 
-def _failure(step: Step, answer: Answer, failed: ExitCode) -> Failure:
-    error = answer.error
-    assert error is not None  # noqa: S101 - only called with one
-    index = answer.failed_index - _OPENING
-    position, offset = error.diag.statement_position, None
-    if position and 0 <= index < len(step.statements):
+def _send(context: Context) -> int | Failure | Suspects:
+    """Send the step, COMMIT included, behind the guard; return how many rows it wrote."""
+    place, step, schema = context.place, context.step, context.schema
+    return _stream(
+        context,
+        ("begin", step_settings(place, step), sentinel.begin_sql(schema, step.text)),
+        (*_END_OF_STATEMENTS, sentinel.guard_sql(schema, is_forced=False), *_KEEP),
+    )
+
+
+def _send_carefully(context: Context, suspected: tuple[int, ...]) -> int | Failure | Suspects:
+    """Send the step between two full looks, and commit only what has lost nothing."""
+    place, step, schema = context.place, context.step, context.schema
+    wire.ask(place.work, f"begin isolation level repeatable read; {step_settings(place, step)}")
+    before = sentinel.read_holdings(place.work, schema, suspected)
+    rows = _stream(context, (), _END_OF_STATEMENTS)
+    if not isinstance(rows, int):
+        return rows
+    found = losses(before, sentinel.read_holdings(place.work, schema, before.counted))
+    if refusal := judge_losses(step, found, found, place.settings):
+        return replace(refusal, remedy="take it out: what is made or inserted here only adds")
+    wire.ask(place.work, "; ".join(_KEEP))
+    return rows
+
+
+def _stream(
+    context: Context, opening: Sequence[str], ending: Sequence[str]
+) -> int | Failure | Suspects:
+    """Send the step's statements between ours in one round trip; return how many rows it wrote."""
+    step, count = context.step, len(context.step.statements)
+    sent: list[Sent] = [(sql, ()) for sql in opening]
+    for statement, values in zip(step.statements, step.binds, strict=True):
+        plain = [v.reveal() if isinstance(v, Secret) else v for v in values]
+        sent.append((statement.text, plain))
+    sent += [(sql, ()) for sql in ending]
+    with closing(stream(context.place.work, [sent], context.watch.tick)) as answers:
+        answer = next(answers)
+    if answer.error is None:
+        return rows_written(answer, len(opening), count)
+    index = answer.failed_index - len(opening)
+    if index >= count and (suspected := suspects(context, answer.error)):
+        return suspected
+    position, offset = answer.error.diag.statement_position, None
+    if position and 0 <= index < count:
         offset = step.statements[index].start - step.statements[0].start + int(position) - 1
-    return failure_of(step, error, index=index, offset=offset, failed=failed)
+    return failure_of(step, answer.error, index=index, offset=offset, failed=context.failed)

@@ -153,14 +153,14 @@ def end(context: Context, closing: list[str]) -> Outcome:
     if answer.error is None:
         return Sent()
     count = len(context.step.statements)
-    return suspects(answer.error) or failure_of(
+    return suspects(context, answer.error) or failure_of(
         context.step, answer.error, index=count, offset=None, failed=context.failed
     )
 
 
-def suspects(error: psycopg.Error) -> Suspects | None:
+def suspects(context: Context, error: psycopg.Error) -> Suspects | None:
     """Return what the guard suspects, where it was the guard that has raised."""
-    if error.sqlstate != sentinel.SUSPICION:
+    if not sentinel.has_spoken(context.schema, error):
         return None
     return Suspects(tuple(int(oid) for oid in json.loads(error.diag.message_detail or "[]")))
 
@@ -192,7 +192,7 @@ def meaning(context: Context, piece: Piece, error: psycopg.Error, offset: int | 
             return None
         case Role.QUESTION if sqlstate == _DIVISION_BY_ZERO:
             return AlreadyThere()
-        case Role.CLOSING if suspected := suspects(error):
+        case Role.CLOSING if suspected := suspects(context, error):
             return suspected
         case Role.OWN if statements.tolerates(step.statements[piece.number], sqlstate):
             return AlreadyThere()

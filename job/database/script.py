@@ -32,7 +32,7 @@ from job.database.pooler import Pooling
 from job.database.transaction import RESET, RESET_ROLE, clean_up, step_settings
 from job.errors import InternalError, ServerError
 from job.exit_codes import ExitCode
-from job.loss import losses, renames
+from job.loss import losses, renames, rewrites, rewritten
 from job.meddling import meddling
 from job.plan import Drift, Failure, Step, StepResult
 from job.verdict import judge_losses, judge_meddling
@@ -117,7 +117,7 @@ def opening(place: Workplace, step: Step, **settings: str) -> list[str]:
         "begin",
         step_settings(place, step, **settings),
         fence_sql(place, step),
-        sentinel.begin_sql(place.settings.ledger_schema),
+        sentinel.begin_sql(place.settings.ledger_schema, step.text),
         *step.preamble,
     ]
 
@@ -144,9 +144,9 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     sent = deliver(context, [*context.step.preamble], _end_of_statements)
     if not isinstance(sent, Sent):
         return sent
-    after = sentinel.read_holdings(place.work, schema, suspects)
+    after = sentinel.read_holdings(place.work, schema, before.counted)
     found = losses(before, after)
-    changed = (*found, *renames(before, after))
+    changed = (*found, *renames(before, after), *rewrites(before, after))
     if refusal := judge_losses(context.step, found, (*changed, *sent.gone), place.settings):
         return refusal
     told = [str(loss) for loss in changed]
@@ -154,19 +154,32 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     return replace(sent, losses=changed)
 
 
-def _replay(context: Context, deliver: Delivery) -> Outcome:
-    """Run a step on a database from before its ledger, and commit only what it added."""
+def _replay(context: Context, deliver: Delivery, suspects: tuple[int, ...] = ()) -> Outcome:
+    """Run a step on a database from before its ledger, and commit only what it added.
+
+    A table in a new file may have been emptied, which no counter tells: then once more, with its
+    rows counted.
+    """
     place, step, schema = context.place, context.step, context.schema
     begun = _begin_carefully(context)
     if not isinstance(begun, Sent):
         return begun
     before = sentinel.read_marks(place.work, schema)
+    held = sentinel.read_holdings(place.work, schema, suspects)
+    if sentinel.is_blinding(step.text) and (unknown := held.tables.keys() - suspects):
+        _roll_back(context)
+        return _replay(context, deliver, (*suspects, *unknown))
     sent = deliver(context, [*step.preamble], _end_of_statements)
     if not isinstance(sent, Sent):
         return sent
     meddled = meddling(before, sentinel.read_marks(place.work, schema))
-    if refusal := judge_meddling(step, meddled):
+    left = sentinel.read_holdings(place.work, schema, held.counted)
+    lost = tuple(f"would take away: {loss}" for loss in losses(held, left))
+    if refusal := judge_meddling(step, (*lost, *meddled)):
         return refusal
+    if fresh := set(rewritten(held, left)) - set(suspects):
+        _roll_back(context)
+        return _replay(context, deliver, (*suspects, *fresh))
     wire.ask(place.work, "; ".join(_keep(context, (), sent.drifts)))
     return sent
 

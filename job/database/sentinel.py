@@ -10,21 +10,26 @@ are never replaced, since old and new images share them.
 import hashlib
 from collections.abc import Iterable
 
+import psycopg
+
 from job.database import fingerprint, wire
 from job.database.wire import Connection, identifier, literal
 from job.loss import Holdings, Table
 from job.meddling import Marks
 
 SUSPICION = "PD001"
+_SAVEPOINT = "predeploy_count"
+_NOT_OURS = "42501"
 
-# What goes from the catalogs, or is changed there when it goes: a column, a label.
+# What goes from the catalogs, or is changed there when it goes (a column, a label) or is renamed: a
+# table's name is that of its row type, too, and pg_class changes with all that is added to it.
 _CATALOGS = """
         select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
              + case c.relname when 'pg_class' then 0
                else pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) end
         from pg_catalog.pg_class c
         where c.oid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_attribute'::regclass,
-                        'pg_catalog.pg_enum'::regclass)"""
+                        'pg_catalog.pg_enum'::regclass, 'pg_catalog.pg_type'::regclass)"""
 _SIGNS_BODY = """
     select coalesce(jsonb_object_agg(signs.oid, signs.gone), '{}')
         || jsonb_build_object(
@@ -33,7 +38,7 @@ _SIGNS_BODY = """
     from (
         select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) as gone
         from pg_catalog.pg_class c
-        where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relnamespace <> LEDGER::regnamespace
+        where c.oid >= 16384 and c.relkind = 'r' and c.relnamespace <> LEDGER::regnamespace
         union all CATALOGS
     ) signs
     where signs.gone > 0
@@ -43,13 +48,17 @@ _SIGNS_BODY = """
 # are new columns of an old table: its rows in pg_attribute are then no more than it has gained. One
 # more may have been renamed, and a dropped one is suspect however many were added.
 # A table whose catalog row this transaction has written and whose file is not its first may have
-# been emptied or rewritten in it. Subtransactions have later ids than ours, hence age(). Every
+# been emptied or rewritten in it. Where counting may have been off for a while, all tables are
+# suspects. Subtransactions have later ids than ours, hence age(). Every
 # step pays for these scans, so pg_class is read once, and ours is asked for once.
 _GUARD_BODY = """
 declare
     ours constant int := age(pg_current_xact_id()::xid);
     newest constant bigint := coalesce((before ->> 'newest')::bigint, 4294967295);
-    is_blind constant boolean := current_setting('track_counts') = 'off';
+    is_blind constant boolean := current_setting('track_counts') = 'off'
+        or coalesce((before ->> 'is_blind')::boolean, false)
+        or exists (select from pg_catalog.pg_proc
+                   where oid >= 16384 and proconfig::text like '%track_counts%');
     suspects jsonb;
 begin
     select jsonb_agg(s.oid::text) into suspects from (
@@ -58,7 +67,7 @@ begin
             select oid, xmin, relfilenode, relpersistence,
                    pg_catalog.pg_stat_get_xact_tuples_deleted(oid) as gone
             from pg_catalog.pg_class
-            where oid >= 16384 and relkind in ('r', 'm') and relnamespace <> LEDGER::regnamespace
+            where oid >= 16384 and relkind = 'r' and relnamespace <> LEDGER::regnamespace
         ) c
         where (gone > 0 and gone > coalesce((before ->> c.oid::text)::bigint, 0))
            or (c.relpersistence <> 't'
@@ -109,10 +118,23 @@ def exists_sql(schema: str) -> str:
     return f"pg_catalog.to_regprocedure({literal(guard + '(jsonb, boolean)')}) is not null"
 
 
-def begin_sql(schema: str) -> str:
-    """Return the SELECT with which a step remembers the counters that it starts from."""
+def begin_sql(schema: str, text: str) -> str:
+    """Return the SELECT with which a step of this text remembers the counters it starts from."""
     signs, _ = functions(schema)
-    return f"select pg_catalog.set_config('predeploy.signs', {signs}()::text, true)"
+    found = f"{signs}()" + (""" || '{"is_blind": true}'""" if is_blinding(text) else "")
+    return f"select pg_catalog.set_config('predeploy.signs', ({found})::text, true)"
+
+
+def is_blinding(text: str) -> bool:
+    """Whether a step may turn off the counters that the sentinel goes by, and on again."""
+    return "track_counts" in text.lower()
+
+
+def has_spoken(schema: str, error: psycopg.Error) -> bool:
+    """Whether it is the guard that has raised: others may raise the same SQLSTATE."""
+    _, guard = functions(schema)
+    first, _, _ = (error.diag.context or "").partition("\n")
+    return error.sqlstate == SUSPICION and guard.rpartition(".")[2] in first
 
 
 def guard_sql(schema: str, *, is_forced: bool) -> str:
@@ -128,14 +150,16 @@ def guard_sql(schema: str, *, is_forced: bool) -> str:
 def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Holdings:
     """Look at what there is to lose, in the open transaction; count the suspects' rows.
 
-    A partition is counted at its root too, so that a row that moves is not lost.
+    A partition is counted with all others of its root, so that a row that moves is not lost. What
+    a materialized view holds is counted nowhere: it can be had again.
     """
     theirs = f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}"""
     tables = wire.ask(
         conn,
         f"""select c.oid, concat_ws('.', n.nspname, c.relname), c.relfilenode,
-                   coalesce(pg_catalog.pg_partition_root(c.oid)::oid, c.oid),
-                   pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
+                   case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::oid
+                   else 0 end,
+                   pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid), c.relkind
             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p', 'm') and {theirs}""",
     )
@@ -154,10 +178,12 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
             join pg_catalog.pg_type t on t.oid = e.enumtypid
             join pg_catalog.pg_namespace n on n.oid = t.typnamespace where {theirs}""",
     )
-    wanted = set(suspects)
-    roots = {int(oid or 0): int(root or 0) for oid, _, _, root, _ in tables}
-    suspected = wanted & roots.keys()
-    rows = {oid: _count(conn, oid) for oid in suspected | {roots[oid] for oid in suspected}}
+    found = {int(oid or 0): int(root or 0) for oid, _, _, root, _, kind in tables if kind != "m"}
+    wanted = {found[oid] or oid for oid in suspects if oid in found}
+    leaves = [int(oid or 0) for oid, _, _, _, _, kind in tables if kind == "r"]
+    rows = {oid: 0 for oid in leaves if (found[oid] or oid) in wanted}
+    for oid in wanted:
+        rows |= _count(conn, oid)
     return Holdings(
         {
             int(oid or 0): Table(
@@ -165,9 +191,9 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
                 int(node or 0),
                 rows.get(int(oid or 0)),
                 inserted=int(inserted or 0),
-                is_partition=oid != root,
+                root=int(root or 0),
             )
-            for oid, name, node, root, inserted in tables
+            for oid, name, node, root, inserted, _ in tables
         },
         {(int(oid or 0), int(number or 0)): name or "" for oid, number, name in columns},
         {int(oid or 0): name or "" for oid, name in labels},
@@ -177,15 +203,28 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
 def read_marks(conn: Connection, schema: str) -> Marks:
     """Look at what a replayed step must leave as it is: all that is older than the ledger.
 
-    A table's own row in pg_class changes with every addition to it and is left out: its row type,
-    its columns and its indexes have rows of their own.
+    A table's own row in pg_class changes with every column and index that it gains. So of that only
+    count what they leave alone, and the triggers, rules and policies that the table has.
     """
     born = f"(select value::xid from {identifier(schema)}.meta where key = 'born')"
     described = fingerprint.rows_sql(schema, conn.info.server_version)
     rows = wire.ask(
         conn,
-        f"""select f.kind, f.id, f.xmin from ({described}) f(kind, id, xmin)
-            where f.kind <> 'pg_class' and age(f.xmin) > age({born})""",
+        f"""select f.kind, f.id, f.xmin::text from ({described}) f(kind, id, xmin)
+            where f.kind <> 'pg_class' and age(f.xmin) > age({born})
+        union all
+        select 'pg_class', c.oid::text, concat_ws(' ', c.relkind, c.relpersistence, c.relowner,
+               c.relacl, c.reloptions, c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
+               c.relam, c.reltablespace, c.relispartition,
+               (select count(*) from pg_catalog.pg_trigger g
+                where g.tgrelid = c.oid and not g.tgisinternal),
+               (select count(*) from pg_catalog.pg_rewrite r where r.ev_class = c.oid),
+               (select count(*) from pg_catalog.pg_policy p where p.polrelid = c.oid))
+            from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            join pg_catalog.pg_type t on t.oid = c.reltype
+            where n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}
+              and age(t.xmin) > age({born})""",
     )
     touched = wire.ask(
         conn,
@@ -200,20 +239,49 @@ def read_marks(conn: Connection, schema: str) -> Marks:
               and n.nspname <> {literal(schema)} and age(t.xmin) > age({born})""",
     )
     return Marks(
-        {(kind or "", identity or ""): xmin or "" for kind, identity, xmin in rows},
+        {(kind or "", identity or ""): mark or "" for kind, identity, mark in rows},
         {name or "": int(amount or 0) for name, amount in touched},
     )
 
 
-def _count(conn: Connection, oid: int) -> int:
-    ((name, has_rows),) = wire.ask(
+def _count(conn: Connection, oid: int) -> dict[int, int]:
+    """Count the rows of a table, or of all its partitions; what inherits has rows of its own."""
+    ((name, only, is_veiled, left),) = wire.ask(
         conn,
-        f"select oid::pg_catalog.regclass::text, relispopulated from pg_catalog.pg_class "
-        f"where oid = {oid}",
+        f"""select oid::pg_catalog.regclass::text, case relkind when 'p' then '' else 'only ' end,
+               pg_catalog.row_security_active(oid),
+               pg_catalog.pg_stat_get_xact_tuples_inserted(oid)
+               - pg_catalog.pg_stat_get_xact_tuples_deleted(oid)
+        from pg_catalog.pg_class where oid = {oid}""",
     )
-    if has_rows != "t":
-        return 0  # a materialized view that was never filled cannot be asked
-    return int(wire.ask(conn, f"select count(*) from {name}")[0][0] or 0)
+    sql = f"select tableoid, count(*) from {only}{name} group by tableoid"
+    if is_veiled == "t":
+        return _unveiled(conn, name or "", sql) or {oid: int(left or 0)}
+    return _numbers(wire.ask(conn, sql))
+
+
+def _unveiled(conn: Connection, name: str, sql: str) -> dict[int, int] | None:
+    """Count behind row-level security, which hides rows from a table's owner where it is forced.
+
+    In a savepoint that is rolled back, lock and all. None where we don't own the table: then only
+    what the transaction itself has put in and taken out is known.
+    """
+    answer = wire.send(
+        conn,
+        f"savepoint {_SAVEPOINT}; alter table {name} no force row level security; {sql}",
+    )
+    rows = answer.rows(-1) if answer.error is None else []
+    wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
+    if answer.error is None:
+        return _numbers(rows) or {0: 0}
+    if answer.error.sqlstate == _NOT_OURS:
+        return None
+    with wire.translated(conn):
+        raise answer.error
+
+
+def _numbers(rows: list[wire.Row]) -> dict[int, int]:
+    return {int(table or 0): int(amount or 0) for table, amount in rows}
 
 
 def _filled(body: str, schema: str) -> str:

@@ -20,6 +20,7 @@ from job.statements.creation import PROBE, PROBE_PART
 
 _SAVEPOINT = "predeploy_probe"
 _RELATION = "relation"  # what a name stands for, whatever has been declared
+_PARTITION = "partition"
 
 # By kind: schema, relation (empty where it belongs to none), name, shape. To be read with an empty
 # search_path, so that every name is printed with its schema.
@@ -31,6 +32,14 @@ _SHAPES = {
                    when 'm' then 'materialized view' when 'S' then 'sequence'
                    when 'i' then 'index' when 'I' then 'index' when 'f' then 'foreign table'
                    else 'composite type' end, pg_catalog.pg_get_partkeydef(c.oid))
+        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace""",
+    _PARTITION: """
+        select n.nspname, '', c.relname, 'of ' || coalesce((
+            select concat_ws('.', pn.nspname, p.relname)
+            from pg_catalog.pg_inherits i
+            join pg_catalog.pg_class p on p.oid = i.inhparent
+            join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+            where i.inhrelid = c.oid and c.relispartition), 'nothing')
         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace""",
     Creatable.COLUMN.value: """
         select n.nspname, c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)
@@ -121,6 +130,8 @@ def compare(
     home = _home(conn, creation.address)
     if home is None:
         return Unproved()
+    if creation.parent:
+        return _compare_parents(conn, creation, home)
     answer = wire.send(conn, "; ".join(_questions(creation, home, schema)), on_tick=on_tick)
     wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
     if answer.error is not None:
@@ -135,6 +146,23 @@ def compare(
         for (kind, part), shape in wanted.items()
         if not satisfies(shape, live.get((kind, part), ABSENT))
     )
+
+
+def _compare_parents(
+    conn: Connection, creation: Creation, home: tuple[str, str]
+) -> tuple[Drift, ...]:
+    """Say whether what is there is a partition of the parent that the statement names."""
+    schema, name = home
+    ((live, declared),) = wire.ask(
+        conn,
+        f"""select (select q.shape from ({_SHAPES[_PARTITION]}) q(schema, relation, name, shape)
+                   where q.schema = {literal(schema)} and q.name = {literal(name)}),
+               'of ' || (select concat_ws('.', n.nspname, c.relname) from pg_catalog.pg_class c
+                         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                         where c.oid = pg_catalog.to_regclass({literal(creation.parent)}))""",
+    )
+    drift = Drift(_PARTITION, ".".join(home), declared or "", live or ABSENT)
+    return () if live == declared else (drift,)
 
 
 def left_from(conn: Connection, departure: Departure) -> str | None:

@@ -20,7 +20,7 @@ Sent = tuple[str, Sequence[str]]
 def stream(
     conn: Connection, transactions: Sequence[Sequence[Sent]], on_tick: Callable[[], None]
 ) -> Generator[Answer, None, None]:
-    """Send all, each a list of statements with values; yield their answers up to the first with an error.
+    """Send all, each with its statements; yield their answers up to the first with an error.
 
     The connection can be used again when the last answer was taken, and has a failed transaction
     open where that is an error. Who stops before that loses it: what runs is cancelled. Raises

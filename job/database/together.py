@@ -90,5 +90,5 @@ def _may_travel(step: Step) -> bool:
         and not step.binds
         and not step.is_replay
         and not step.declarations
-        and all(s.data is None and statements.takes_nothing(s) for s in step.statements)
+        and all(s.data is None and not statements.may_take(s) for s in step.statements)
     )

@@ -5,7 +5,7 @@ from job.exit_codes import ExitCode
 from job.layers.base import Layer, Situation
 from job.layers.history import is_ahead
 from job.layers.verify import missing_tables
-from job.plan import Finding, Plan, Step
+from job.plan import Finding, Mode, Plan, Step
 from job.snapshot import View
 from job.sources.script import Script
 from job.sources.steps import steps_of
@@ -36,7 +36,7 @@ def _plan_script(script: Script) -> Plan:
     """Plan one file as one step without a ledger row; refuse (65) what does not only add."""
     cut = steps_of(script)
     found = tuple(statement for step in cut.steps for statement in step.statements)
-    unfit = [s for s in found if not statements.is_additive(s)]
+    unfit = [s for s in found if s.mode is not Mode.TRANSACTION or not statements.is_additive(s)]
     refusals = tuple(
         Finding(
             "bad-fallback",
@@ -44,6 +44,14 @@ def _plan_script(script: Script) -> Plan:
             exit_code=ExitCode.BAD_SOURCES,
         )
         for s in unfit
+    ) + tuple(
+        Finding(
+            "bad-fallback",
+            f"{script.path}:{said.line}: allow {said.verb} in a fallback, which takes nothing away",
+            exit_code=ExitCode.BAD_SOURCES,
+        )
+        for step in cut.steps
+        for said in step.declarations
     )
     if not found:
         return Plan(findings=cut.findings)

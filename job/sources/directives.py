@@ -23,7 +23,7 @@ def read_declarations(
     declared: list[tuple[int, Declaration]] = []
     findings: list[Finding] = []
     for directive in directives:
-        words = directive.text.split()
+        words = directive.text.split(None, 2)  # a name may have blanks in it
         lowered = " ".join(words).lower()
         if lowered in (_AUTOCOMMIT, _COMMIT_INSIDE):
             continue

@@ -48,7 +48,8 @@ def steps_of(script: Script) -> ScriptSteps:
     groups = _Groups(script, findings)
     for statement in reading.statements:
         groups.add(statement)
-    return ScriptSteps(_entries(script, groups.finish(), declared), tuple(findings))
+    steps = _entries(script, groups.finish(), declared)
+    return ScriptSteps(steps, (*findings, *_idle_declarations(script, steps, declared)))
 
 
 class _Groups:
@@ -103,11 +104,15 @@ def _entries(
     groups: list[list[Statement]],
     declared: tuple[tuple[int, Declaration], ...],
 ) -> tuple[Step, ...]:
-    """Make the steps; a declaration belongs to the step that its line stands in or before."""
+    """Make the steps; a declaration belongs to the step that its line stands in or before.
+
+    To a step in a transaction, that is: nobody counts what another one takes away.
+    """
     seen: Counter[str] = Counter()
     steps: list[Step] = []
     preamble: tuple[str, ...] = ()
     bound = 0
+    last = max((n for n, group in enumerate(groups, start=1) if not _is_alone(group)), default=0)
     for position, group in enumerate(groups, start=1):
         step_hash = statements.digest(group)
         seen[step_hash] += 1
@@ -116,7 +121,7 @@ def _entries(
             script.raw_hash,
         )  # fmt: skip
         text = script.text[group[0].start : group[-1].end] if group else ""
-        alone = bool(group) and group[0].mode is Mode.AUTOCOMMIT
+        alone = _is_alone(group)
         step = Step(
             script.path,
             text,
@@ -128,13 +133,27 @@ def _entries(
             declarations=tuple(
                 declaration
                 for at, declaration in declared
-                if at > bound and (position == len(groups) or at <= group[-1].end)
+                if not alone and at > bound and (position == last or at <= group[-1].end)
             ),
         )
         steps.append(step)
         preamble += tuple(s.text for s in group if statements.sets_session(s))
-        bound = group[-1].end if group else 0
+        bound = bound if alone or not group else group[-1].end
     return tuple(steps)
+
+
+def _is_alone(group: list[Statement]) -> bool:
+    return bool(group) and group[0].mode is Mode.AUTOCOMMIT
+
+
+def _idle_declarations(
+    script: Script, steps: tuple[Step, ...], declared: tuple[tuple[int, Declaration], ...]
+) -> Iterator[Finding]:
+    """Refuse the declarations of a file in which no step runs in a transaction."""
+    if all(step.mode is Mode.AUTOCOMMIT for step in steps):
+        for _, said in declared:
+            why = f"allow {said.verb} {said.target} declares what no step in a transaction does"
+            yield _refusal(script, "idle-directive", said.line, why)
 
 
 def _why_refused(script: Script, statement: Statement) -> Finding:
@@ -174,15 +193,14 @@ def _unnamed_builds(script: Script, reading: statements.Reading) -> Iterator[Fin
 
 
 def _commits_inside(script: Script, reading: statements.Reading) -> Iterator[Finding]:
-    """Refuse what may commit by itself unless the file says that it may: nobody can undo that."""
+    """Refuse what commits unseen unless the file says that it may: nobody can undo that."""
     if allows_commit_inside(reading.directives):
         return
-    for statement in reading.statements:
-        if statement.mode is Mode.AUTOCOMMIT and statement.node in ("call_stmt", "do_stmt"):
-            why = f"{statement.what} outside a transaction can commit what nobody can undo"
-            remedy = "say so in a line: -- predeploy: allow commit-inside"
-            finding = _refusal(script, "commit-inside", statement.line, why)
-            yield replace(finding, remedy=remedy)
+    for statement in filter(statements.is_unwatched, reading.statements):
+        why = f"{statement.what} outside a transaction can commit what nobody can undo"
+        remedy = "say so in a line: -- predeploy: allow commit-inside"
+        finding = _refusal(script, "commit-inside", statement.line, why)
+        yield replace(finding, remedy=remedy)
 
 
 def _refusal(script: Script, code: str, line: int, why: str) -> Finding:

@@ -21,8 +21,9 @@ from job.statements.classify import (
     classify,
     holds_ddl,
     is_additive,
+    is_unwatched,
+    may_take,
     sets_session,
-    takes_nothing,
 )
 from job.statements.concern import Concern, Detach, IndexBuild, IndexDrop, Repeatable, concern
 from job.statements.creation import (
@@ -55,10 +56,11 @@ __all__ = [
     "digest",
     "holds_ddl",
     "is_additive",
+    "is_unwatched",
+    "may_take",
     "read",
     "sets_session",
     "stall",
-    "takes_nothing",
     "tolerates",
     "without",
 ]

@@ -11,7 +11,7 @@ from job.plan import Mode, Statement
 
 COPY_FROM_STDIN = "COPY … FROM STDIN"
 
-_STRINGS = "standard_conforming_strings"
+_DROP_DATABASE = "DROP DATABASE"
 _SETS_LOCALLY = re.compile(r"set\s+(local|transaction)\b", re.IGNORECASE)
 _SET_CONFIG = re.compile(
     r"select\s+(pg_catalog\.)?set_config\s*\(.*,\s*false\s*\)$", re.IGNORECASE | re.DOTALL
@@ -27,10 +27,13 @@ _ADDITIVE = frozenset((
     "create_range", "create_schema", "create_extension", "view", "create_function", "create_trig",
     "create_policy", "create_stats", "rule", "do",
 ))
-_TAKES_NOTHING = _ADDITIVE | {
+_UNLIKELY_TO_TAKE = _ADDITIVE | {
     "insert", "update", "select", "variable_set", "comment", "grant", "grant_role", "view",
     "alter_default_privileges", "alter_owner", "create_table_as", "define", "create_cast",
 }
+_TAKES_NOTHING = frozenset((
+    "create_stmt", "index_stmt", "vacuum_stmt", "reindex_stmt", "alter_enum_stmt",
+))
 # fmt: on
 
 
@@ -46,8 +49,8 @@ def classify(node: str, stmt: Any) -> tuple[Mode, str]:
         return Mode.OWN_TRANSACTION, "ALTER TYPE … ADD VALUE"
     if kind == "copy" and not stmt.is_program and not stmt.filename:
         return Mode.REFUSED, COPY_FROM_STDIN if stmt.is_from else "COPY … TO STDOUT"
-    if kind == "variable_set" and stmt.name.lower() == _STRINGS and not _turns_on(stmt):
-        return Mode.REFUSED, "SET standard_conforming_strings"
+    if kind == "variable_set" and _is_misread(stmt):
+        return Mode.REFUSED, f"SET {stmt.name.lower()}"
     if name := _autocommit_name(kind, stmt):
         return Mode.AUTOCOMMIT, name
     return Mode.TRANSACTION, _more_than_an_insert(stmt) if kind == "insert" else ""
@@ -74,11 +77,22 @@ def is_additive(statement: Statement) -> bool:
     return all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
 
 
-def takes_nothing(statement: Statement) -> bool:
-    """Whether it takes nothing away, as far as its text tells: a DO or a function may still."""
+def may_take(statement: Statement) -> bool:
+    """Whether it may take something away, as its text tells: a DO or a function may, untold."""
     if statement.node == "alter_table_stmt":
-        return is_additive(statement)
-    return statement.node.removesuffix("_stmt") in _TAKES_NOTHING
+        return not is_additive(statement)
+    return statement.node.removesuffix("_stmt") not in _UNLIKELY_TO_TAKE
+
+
+def is_unwatched(statement: Statement) -> bool:
+    """Whether it runs outside a transaction, and may take away what nobody can give back.
+
+    There the loss sentinel cannot look before it is committed. What PostgreSQL itself refuses in a
+    transaction takes nothing away, but for DROP DATABASE.
+    """
+    if statement.mode is not Mode.AUTOCOMMIT or statement.node in _TAKES_NOTHING:
+        return False
+    return statement.what not in {name for _, name, _ in _AUTOCOMMIT} - {_DROP_DATABASE}
 
 
 def sets_session(statement: Statement) -> bool:
@@ -127,8 +141,15 @@ def detaches_concurrently(stmt: Any) -> bool:
     )
 
 
-def _turns_on(stmt: Any) -> bool:
-    return [a.a_const.sval.sval.lower() for a in stmt.args] in (["on"], ["true"], ["yes"])
+def _is_misread(stmt: Any) -> bool:
+    """Whether what comes after this setting would mean something else, sent alone, than to us."""
+    values = [a.a_const.sval.sval.lower() for a in stmt.args]
+    match stmt.name.lower():
+        case "standard_conforming_strings":
+            return values not in (["on"], ["true"], ["yes"])
+        case "client_encoding":
+            return values not in ([], ["utf8"], ["utf-8"], ["unicode"])
+    return False
 
 
 def _names(option: str, attribute: str) -> Callable[[Any], bool]:
@@ -176,7 +197,7 @@ _AUTOCOMMIT: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("alter_database", "ALTER DATABASE … SET TABLESPACE", _names("tablespace", "options")),
     ("alter_subscription", "ALTER SUBSCRIPTION … REFRESH", _refreshes),
     ("createdb", "CREATE DATABASE", _always),
-    ("dropdb", "DROP DATABASE", _always),
+    ("dropdb", _DROP_DATABASE, _always),
     ("alter_system", "ALTER SYSTEM", _always),
     ("create_table_space", "CREATE TABLESPACE", _always),
     ("drop_table_space", "DROP TABLESPACE", _always),

@@ -34,16 +34,21 @@ _UNDEFINED_COLUMN = "42703"
 _TEMPORARY = "t"
 _NODES = frozenset((
     "create_stmt", "index_stmt", "create_seq_stmt", "alter_table_stmt", "rename_stmt",
-    "create_enum_stmt", "composite_type_stmt", "create_range_stmt",
+    "create_enum_stmt", "composite_type_stmt", "create_range_stmt", "create_table_as_stmt",
+    "create_foreign_table_stmt",
 ))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """Something that is created, and the SQL that makes the same beside an empty copy."""
+    """Something that is created, and the SQL that makes the same beside an empty copy.
+
+    A partition has a `parent` instead, as SQL would name it: its copy could not be attached.
+    """
 
     address: Address
     probe: str
+    parent: str = ""
 
     @property
     def home(self) -> str:
@@ -75,6 +80,9 @@ def addresses(node: str, stmt: Any) -> tuple[Address, ...]:
     match node:
         case "create_stmt" if stmt.relation.relpersistence != _TEMPORARY:
             return (_self(Creatable.TABLE, stmt.relation, is_guarded=stmt.if_not_exists),)
+        case "create_table_as_stmt" | "create_foreign_table_stmt":
+            about = _only_guarded(node, stmt, "")
+            return (about.address,) if about else ()
         case "create_seq_stmt" if stmt.if_not_exists:
             return (_self(Creatable.SEQUENCE, stmt.sequence, is_guarded=True),)
         case "index_stmt" if stmt.if_not_exists:
@@ -132,18 +140,21 @@ def _parsed(statement: Statement) -> tuple[str, Any]:
 
 
 def _about(node: str, stmt: Any, probe_schema: str) -> Creation | Departure | None:
+    found: Creation | Departure | None = None
     match node:
         case "create_stmt":
-            return _table(stmt, probe_schema)
+            found = _table(stmt, probe_schema)
+        case "create_table_as_stmt" | "create_foreign_table_stmt":
+            found = _only_guarded(node, stmt, probe_schema)
         case "index_stmt" if stmt.idxname:
-            return _index(stmt, probe_schema)
+            found = _index(stmt, probe_schema)
         case "create_seq_stmt" if stmt.sequence.relpersistence != _TEMPORARY:
-            return _sequence(stmt, probe_schema)
+            found = _sequence(stmt, probe_schema)
         case "create_enum_stmt" | "create_range_stmt" | "composite_type_stmt":
-            return _type(node, stmt, probe_schema)
+            found = _type(node, stmt, probe_schema)
         case "rename_stmt" if stmt.rename_type == pb.OBJECT_COLUMN:
-            return Departure(relation_sql(stmt.relation), stmt.subname, stmt.newname)
-    return None
+            found = Departure(relation_sql(stmt.relation), stmt.subname, stmt.newname)
+    return found
 
 
 def _about_command(stmt: Any, command: Any, probe_schema: str) -> Creation | Departure | None:
@@ -160,10 +171,21 @@ def _about_command(stmt: Any, command: Any, probe_schema: str) -> Creation | Dep
 
 
 def _table(stmt: Any, probe_schema: str) -> Creation | None:
-    """Return a table of named columns; a partition's or a temporary one's shape is not ours."""
-    if stmt.relation.relpersistence == _TEMPORARY or stmt.HasField("partbound"):
+    """Return a table of named columns; a temporary one's shape is not ours.
+
+    A partition is what has its parent, where IF NOT EXISTS skips it; else it is never skipped.
+    """
+    if stmt.relation.relpersistence == _TEMPORARY:
         return None
     address = _self(Creatable.TABLE, stmt.relation, is_guarded=stmt.if_not_exists)
+    if stmt.HasField("partbound"):
+        parent = relation_sql(stmt.inh_relations[0].range_var)
+        return Creation(address, "", parent) if stmt.if_not_exists else None
+    return Creation(address, _create_table(_bare_table(stmt), probe_schema))
+
+
+def _bare_table(stmt: Any) -> Any:
+    """Keep of a table what its columns' types depend on."""
     bare = pb.CreateStmt()
     for element in stmt.table_elts:
         match element.WhichOneof("node"):
@@ -178,7 +200,30 @@ def _table(stmt: Any, probe_schema: str) -> Creation | None:
         bare.of_typename.CopyFrom(stmt.of_typename)
     if stmt.HasField("partspec"):
         bare.partspec.CopyFrom(stmt.partspec)
-    return Creation(address, _create_table(bare, probe_schema))
+    return bare
+
+
+def _only_guarded(node: str, stmt: Any, probe_schema: str) -> Creation | None:
+    """Return what a query or a foreign server fills, where IF NOT EXISTS skips what is there.
+
+    Without that a duplicate is never passed over: what is in it is not the same.
+    """
+    probe = type(stmt)()
+    probe.CopyFrom(stmt)
+    if node == "create_table_as_stmt":
+        made, relation = stmt, stmt.into.rel
+        probe.if_not_exists, probe.into.skip_data = False, True
+        probe.into.rel.schemaname, probe.into.rel.relname = probe_schema, PROBE
+    else:
+        made, relation = stmt.base_stmt, stmt.base_stmt.relation
+        probe.base_stmt.CopyFrom(_bare_table(made))
+        probe.base_stmt.relation.schemaname, probe.base_stmt.relation.relname = probe_schema, PROBE
+        probe.base_stmt.relation.inh, probe.base_stmt.relation.relpersistence = True, "p"
+        probe.base_stmt.oncommit = pb.ONCOMMIT_NOOP
+    if not made.if_not_exists or relation.relpersistence == _TEMPORARY:
+        return None
+    address = _self(Creatable.TABLE, relation, is_guarded=True)
+    return Creation(address, _deparse(node, probe))
 
 
 def _column(relation: Any, command: Any, probe_schema: str) -> Creation:

@@ -8,11 +8,13 @@ import pytest
 from conftest import Database, run_job
 from production import fill
 
+BESIDE = "changed or dropped what a table has beside columns, constraints and indexes"
 TABLES = "select count(*) from pg_tables where schemaname = 'public'"
 OLD = """
 create table items (id int primary key, name text);
 insert into items values (1, 'one'), (2, 'two');
 create function price() returns int language sql as 'select 2';
+create materialized view none as select id from items where false;
 """
 
 
@@ -132,6 +134,32 @@ def test_a_baseline_means_nothing_on_an_empty_database(
         ),
         ("do $$ begin alter table items drop column name; end $$;", "changed or dropped a column"),
         ("do $$ begin drop function price(); end $$;", "changed or dropped a function"),
+        ("do $$ begin truncate items; end $$;", "take away: truncate public.items (2 rows)"),
+        (
+            (
+                "do $$ begin set local track_counts = off; delete from items;"
+                " set local track_counts = on; end $$;"
+            ),
+            "take away: delete public.items (2 rows)",
+        ),
+        (
+            "do $$ begin refresh materialized view none; alter table items drop name; end $$;",
+            "changed or dropped a column",
+        ),
+        ("do $$ begin grant select on items to public; end $$;", BESIDE),
+        ("do $$ begin alter table items enable row level security; end $$;", BESIDE),
+        ("do $$ begin alter table items set unlogged; end $$;", BESIDE),
+        ("create rule never as on delete to items do instead nothing;", BESIDE),
+        ("create policy nobody on items using (false);", BESIDE),
+        (
+            (
+                "create function never() returns trigger language plpgsql"
+                " as 'begin return null; end';"
+                " create trigger never before update on items"
+                " for each row execute function never();"
+            ),
+            BESIDE,
+        ),
     ],
 )
 def test_a_replay_that_changes_what_was_there_is_rolled_back(
@@ -177,12 +205,30 @@ def test_an_adoption_that_was_cut_short_goes_on_as_one(
     assert database.rows("select id from items order by 1") == [(1,), (2,)]
 
 
+def test_a_rewrite_by_a_new_column_is_kept(
+    database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """A volatile default writes the table anew; its rows are counted, and all of them are there."""
+    database.execute(OLD)
+
+    code, report = run(
+        database, **{"1_a": "alter table items add column at float default random()"}
+    )
+
+    assert code == 0, report
+    assert database.rows("select id, name, at is null from items order by 1") == [
+        (1, "one", False),
+        (2, "two", False),
+    ]
+
+
 def test_additions_to_old_tables_are_kept(
     database: Database, run: Callable[..., tuple[int, dict]]
 ) -> None:
     """A table from before may gain columns, constraints and indexes."""
     database.execute(OLD)
     text = """
+        do $$ begin refresh materialized view none; end $$;
         alter table items add column if not exists size int default 1;
         alter table items add constraint size_is_positive check (size > 0);
         create index if not exists items_name_idx on items (name);

@@ -110,6 +110,22 @@ def test_a_call_that_may_commit_has_to_be_declared(
     assert database.value("select to_regclass('items') is null")
 
 
+@pytest.mark.parametrize("loss", ["delete from items", "drop table items", "truncate items"])
+def test_nothing_is_taken_away_behind_the_sentinel_s_back(
+    loss: str, database: Database, environ: Callable[..., dict]
+) -> None:
+    """65 before anything runs: outside its transaction nobody could give the rows back."""
+    text = f"-- predeploy: autocommit\n{loss};"
+    run_job("run", environ=environ(**{"1_a": TABLE}), check=0)
+    before = database.rows("select * from items order by 1")
+
+    done = run_job("run", environ=environ(**{"1_a": TABLE, "2_b": text}), check=65)
+
+    assert "-- predeploy: allow commit-inside" in done.stdout
+    assert database.rows("select * from items order by 1") == before
+    assert database.rows(STEPS) == [("1_a.sql", 1, True)]
+
+
 def test_a_killed_build_is_done_by_the_next_run(
     database: Database, environ: Callable[..., dict]
 ) -> None:
@@ -230,7 +246,10 @@ def test_a_call_that_nobody_recorded_is_not_run_again(
     database: Database, environ: Callable[..., dict]
 ) -> None:
     """What leaves no proof is for a person to judge: 81, with what to look at."""
-    text = "create table log (n int);\n-- predeploy: autocommit\ninsert into log values (1);"
+    text = """create table log (n int);
+-- predeploy: allow commit-inside
+-- predeploy: autocommit
+insert into log values (1);"""
     settings = environ(**{"1_a": text})
     run_job("run", environ=settings, check=0)
     database.execute("update predeploy.migration set is_done = false where position = 2")

@@ -329,6 +329,7 @@ def test_what_is_missing_is_82_whatever_the_policy(database: Database, run: Run)
 # IF NOT EXISTS
 
 
+FOREIGN = "create foreign data wrapper f; create server s foreign data wrapper f;"
 GUARDED = {
     "a column": ("create table t (a text)", "alter table t add column if not exists a bigint"),
     "a table": ("create table t (a text)", "create table if not exists t (a bigint)"),
@@ -380,6 +381,27 @@ GUARDED = {
         "create schema app; create table app.t (a text)",
         "alter table app.t set schema public;\ncreate table if not exists t (a int)",
     ),
+    "a table from a query": (
+        "create table t (a text)",
+        "create table if not exists t as select 1 as a",
+    ),
+    "a materialized view": (
+        "create table t (a int)",
+        "create materialized view if not exists t as select 1 as a",
+    ),
+    "a foreign table": (
+        FOREIGN + "create table t (a int)",
+        "create foreign table if not exists t (a int) server s",
+    ),
+    "a partition that is a table": (
+        "create table p (a int) partition by list (a); create table t (a int)",
+        "create table if not exists t partition of p default",
+    ),
+    "a partition of another table": (
+        """create table p (a int) partition by list (a);
+        create table q (a int) partition by list (a); create table t partition of q default""",
+        "create table if not exists t partition of p default",
+    ),
     "a silent one": (
         "create table t (a text)",
         "set client_min_messages = error;\nalter table t add column if not exists a bigint",
@@ -396,6 +418,56 @@ def test_if_not_exists_hides_no_drift(database: Database, run: Run, there: str, 
 
     assert code == 84, report
     assert "is there as" in report["failure"]["message"]
+
+
+SAME = {
+    "a table from a query": (
+        "create table t (b int, more text)",
+        "create table if not exists t (b) as select 1",
+    ),
+    "a materialized view": (
+        "create materialized view t as select 1 as a",
+        "create materialized view if not exists t as select 2 as a",
+    ),
+    "a foreign table": (
+        FOREIGN + "create foreign table t (a int, b text) server s",
+        "create foreign table if not exists t (a int not null) server s",
+    ),
+    "a partition": (
+        "create table p (a int) partition by list (a); create table t partition of p default",
+        "create table if not exists t partition of p default",
+    ),
+}
+
+
+@pytest.mark.parametrize(("there", "sql"), SAME.values(), ids=SAME)
+def test_if_not_exists_passes_what_is_the_same(
+    database: Database, run: Run, there: str, sql: str
+) -> None:
+    """It is skipped, with a note for its file."""
+    database.execute(there)
+
+    code, report = run(sql)
+
+    assert code == 0, report
+    assert "already exists, skipping" in found(report, "already-there")[0]
+
+
+def test_a_table_that_became_a_partition_is_drift_no_more(database: Database, run: Run) -> None:
+    """84 in each run until it is attached, and then settled."""
+    database.execute("create table p (a int) partition by list (a); create table t (a int)")
+    sql = "create table if not exists t partition of p default"
+    code, report = run(sql, PREDEPLOY_ON_DRIFT="warn")
+    blocked, _ = run(sql)
+
+    database.execute("alter table p attach partition t default")
+
+    assert code == 0
+    assert found(report, "drift") == [
+        "0002_it.sql: partition public.t is there as of nothing, and of public.p is declared"
+    ]
+    assert (blocked, run(sql)[0]) == (84, 0)
+    assert run(sql)[1]["outcome"] == "settled"
 
 
 def test_what_if_not_exists_skips_is_shown_per_file(database: Database, run: Run) -> None:

@@ -139,3 +139,42 @@ def test_a_fallback_only_adds(run: Callable[..., tuple[int, dict]], database: Da
     assert code == 65
     assert "fallback/users.sql:2: INSERT INTO in a fallback" in report["message"]
     assert database.value("select to_regclass('users') is null")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["create index concurrently i on users (email);", "-- predeploy: allow delete users"],
+)
+def test_a_fallback_is_one_transaction_that_takes_nothing_away(
+    line: str, run: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """65 with its line, before anything of it is made."""
+    code, report = run(**{"fallback/users.sql": f"{MINIMAL}\n{line}"})
+
+    assert code == 65
+    assert "fallback/users.sql:2: " in report["message"]
+    assert database.value("select to_regclass('users') is null")
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        ("delete from items", "delete public.items (3 rows)"),
+        ("truncate items", "truncate public.items (3 rows)"),
+        ("drop table items", "drop-table public.items"),
+        ("alter table items drop column name", "drop-column public.items.name"),
+    ],
+)
+def test_a_fallback_loses_nothing(
+    loss: str, told: str, run: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """84, whatever a DO block in it does; every row is there, and nothing of the fallback."""
+    items = "create table items as select n, 'x' as name from generate_series(1, 3) n;"
+    text = f"{MINIMAL} do $$ begin {loss}; end $$;"
+
+    code, report = run(**{"migrations/1_a.sql": items, "fallback/users.sql": text})
+
+    assert code == 84, report
+    assert told in report["failure"]["message"]
+    assert database.rows("select n, name from items") == [(1, "x"), (2, "x"), (3, "x")]
+    assert database.value("select to_regclass('users') is null")

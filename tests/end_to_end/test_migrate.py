@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import postgast
 import psycopg
 import pytest
 from conftest import Database, run_job
@@ -20,6 +21,7 @@ from production import (
     ledger,
     objects,
     prepare,
+    report_here,
     report_of,
     run_here,
     said,
@@ -758,3 +760,89 @@ def _write(tmp_path: Path, files: Mapping[str, bytes]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return tmp_path / "sql"
+
+
+# a grammar that only the server knows
+
+
+@pytest.fixture
+def old_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our parser from before the word MATERIALIZED: what a newer server has, it stops at."""
+    parse = postgast.parse
+
+    def stop_at_what_is_new(text: str) -> object:
+        at = text.lower().find("materialized")
+        if at < 0:
+            return parse(text)
+        message = 'syntax error at or near "materialized"'
+        raise postgast.PgQueryError(message, cursorpos=at + 1)
+
+    monkeypatch.setattr(postgast, "parse", stop_at_what_is_new)
+
+
+NEW = "create materialized view seen as select count(*) as n from t"
+KEPT = {"migrations/1_t.sql": "create table t (a integer); insert into t values (1), (2);"}
+
+
+@pytest.mark.usefixtures("old_parser")
+def test_a_newer_grammar_does_not_block_a_deploy(database: Database, folder: Folder) -> None:
+    """The file is one step with a warning; the server reads it, and the ledger has it whole."""
+    text = f"insert into t values (3);\n{NEW};\ncreate index i on t (a);"
+    settings = environ(database, folder({**KEPT, "migrations/2_new.sql": text}))
+
+    report = report_here(settings)
+    again = report_here(settings)
+
+    assert (report["exit_code"], again["outcome"]) == (0, "settled"), report
+    assert codes_of(report) == [("warn", "unparsed")]
+    assert database.rows("select n from seen") == [(3,)]
+    assert whole_files(database) == ["1_t.sql", "2_new.sql"]
+    steps = "select count(*) from predeploy.migration where file = '2_new.sql'"
+    assert database.value(steps) == 1
+
+
+@pytest.mark.usefixtures("old_parser")
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        ("delete from t where a = 1", "delete public.t (1 row)"),
+        ("truncate t", "truncate public.t (2 rows)"),
+        ("drop table t cascade", "drop-table public.t"),
+        ("do $$ begin alter table t drop a cascade; end $$", "drop-column public.t.a"),
+    ],
+)
+def test_a_newer_grammar_loses_nothing(
+    database: Database, folder: Folder, loss: str, told: str
+) -> None:
+    """84: the guards are on the server, whoever has read the file."""
+    prepare(environ(database, folder(KEPT)))
+    before = contents(database)
+
+    report = report_here(
+        environ(database, folder({**KEPT, "migrations/2_new.sql": f"{NEW};\n{loss};"}))
+    )
+
+    assert report["exit_code"] == 84, report
+    assert told in report["failure"]["message"]
+    assert contents(database) == before
+    assert whole_files(database) == ["1_t.sql"]
+
+
+@pytest.mark.usefixtures("old_parser")
+@pytest.mark.parametrize(
+    "wedge",
+    ["commit", "begin; create table u (); commit", "rollback", "savepoint s", "end", "abort",
+     "copy t from stdin", "prepare transaction 'x'", "release s", "start transaction"],
+)  # fmt: skip
+def test_a_newer_grammar_may_not_wedge(database: Database, folder: Folder, wedge: str) -> None:
+    """65 before anything is sent: it could end the step's transaction, or wait for data."""
+    prepare(environ(database, folder(KEPT)))
+    before = (contents(database), ledger(database))
+
+    report = report_here(
+        environ(database, folder({**KEPT, "migrations/2_new.sql": f"{NEW};\n{wedge};"}))
+    )
+
+    assert report["exit_code"] == 65, report
+    assert "migrations/2_new.sql:1: cannot be read" in report["message"]
+    assert (contents(database), ledger(database)) == before

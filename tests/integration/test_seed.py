@@ -372,6 +372,22 @@ def test_no_seed_is_overlooked(database: Database, folder: Folder, name: str) ->
     assert (code, written) in {(0, 1), (65, 0)}
 
 
+def test_a_seed_takes_nothing_away(migrated: Database, folder: Folder) -> None:
+    """84 when a trigger of the table deletes: every row is there, and the seed's is not."""
+    migrated.execute("""
+        create table items as select n from generate_series(1, 3) n;
+        create function wipe() returns trigger language plpgsql as
+            $$ begin delete from items; return new; end $$;
+        create trigger wipe before insert on users for each row execute function wipe()""")
+
+    report = report_here(environ(migrated, folder(FILES), **ADMIN_BY_HASH))
+
+    assert report["exit_code"] == 84
+    assert "delete public.items (3 rows)" in report["failure"]["message"]
+    assert migrated.value("select count(*) from items") == 3
+    assert users(migrated) == []
+
+
 def test_a_question_cannot_write(database: Database, folder: Folder) -> None:
     """The presence question is asked read only: a function in it that writes fails the seed."""
     files = {

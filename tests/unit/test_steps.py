@@ -162,6 +162,10 @@ def test_a_step_knows_whether_it_holds_ddl() -> None:
          [("unrunnable", 1, "COPY … FROM STDIN cannot be part of a migration")]),
         ("set standard_conforming_strings = off",
          [("unrunnable", 1, "SET standard_conforming_strings cannot be part of a migration")]),
+        ("set client_encoding = latin1",
+         [("unrunnable", 1, "SET client_encoding cannot be part of a migration")]),
+        ("set names 'latin1'",
+         [("unrunnable", 1, "SET client_encoding cannot be part of a migration")]),
         ("begin;\nvacuum t;\ncommit",
          [("autocommit", 2, "VACUUM inside BEGIN … COMMIT, where PostgreSQL refuses it")]),
         ("select 1;\n-- predeploy: autocommit",
@@ -181,7 +185,6 @@ def test_what_cannot_be_run_is_refused(text: str, expected: list[tuple[str, int,
         "allow",
         "allow drop-table",
         "allow destroy t",
-        "allow delete a b",
         "alow delete t",
     ],
 )
@@ -191,6 +194,23 @@ def test_a_directive_that_nobody_knows_is_refused(line: str) -> None:
 
     assert (finding.code, finding.exit_code) == ("unknown-directive", ExitCode.BAD_SOURCES)
     assert finding.message == f"{PATH}:2: unknown directive {line!r}"
+
+
+@pytest.mark.parametrize(
+    "text", ["set client_encoding = 'UTF8'", "set names 'utf-8'", "set client_encoding to default"]
+)
+def test_the_encoding_may_be_the_one_that_files_have(text: str) -> None:
+    """As pg_dump writes it."""
+    assert cut(text).findings == ()
+
+
+def test_a_declared_name_may_have_blanks() -> None:
+    """It is the name as the catalog has it, to the end of the line."""
+    (step,) = cut(
+        '-- predeploy: allow  drop-table  My old  table \ndrop table "My old  table"'
+    ).steps
+
+    assert step.declarations == (Declaration("drop-table", "My old  table", 1),)
 
 
 def test_declarations_belong_to_the_step_they_stand_before() -> None:
@@ -204,6 +224,51 @@ def test_declarations_belong_to_the_step_they_stand_before() -> None:
         (Declaration("delete", "Items", 1),),
         (Declaration("drop-table", "old", 3),),
     ]
+
+
+def test_a_declaration_waits_for_a_step_in_a_transaction() -> None:
+    """A step outside one counts nothing, so it declares nothing for the step that does it."""
+    text = "-- predeploy: allow drop-table old\nvacuum t; drop table old; vacuum u"
+    steps = cut(text).steps
+
+    assert [step.declarations for step in steps] == [(), (Declaration("drop-table", "old", 1),), ()]
+    assert cut(text).findings == ()
+
+
+def test_a_declaration_without_a_step_in_a_transaction_is_refused() -> None:
+    """Nobody would notice that it is misspelt."""
+    text = "-- predeploy: allow drop-table old\nvacuum t"
+    why = "allow drop-table old declares what no step in a transaction does"
+
+    assert list(cut(text).findings) == [refused("idle-directive", 1, why)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["delete from t", "drop table t", "truncate t", "select f()", "alter table t drop a",
+     "call p()", "do ''", "with d as (delete from t returning *) select * from d", "frobnicate t"],
+)  # fmt: skip
+def test_what_nobody_watches_has_to_be_declared(text: str) -> None:
+    """Outside its transaction a statement commits before the sentinel can look."""
+    text = f"-- predeploy: autocommit\n{text}"
+
+    assert "commit-inside" in [finding.code for finding in cut(text).findings]
+    allowed = cut(f"-- predeploy: allow commit-inside\n{text}").findings
+    assert "commit-inside" not in [finding.code for finding in allowed]
+
+
+def test_a_database_is_not_dropped_unless_it_is_declared() -> None:
+    """It cannot be taken back either, with all the tables that are in it."""
+    assert [f.code for f in cut("drop database other").findings] == ["commit-inside"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["analyze t", "create index i on t (a)", "reindex table t", "alter type m add value 'x'"],
+)
+def test_what_takes_nothing_away_may_leave_its_transaction(text: str) -> None:
+    """There is nothing to watch."""
+    assert cut(f"-- predeploy: autocommit\n{text}").findings == ()
 
 
 @pytest.mark.parametrize(
