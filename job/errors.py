@@ -72,6 +72,10 @@ class ServerError(JobError):
         self.sqlstate = sqlstate
 
 
+class RacedError(ServerError):
+    """Another session has changed the same row of the catalog meanwhile: the same may pass now."""
+
+
 class InternalError(JobError):
     """An invariant of ours does not hold."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from job.database import ledger, settled, wire
+from job.database import founding, ledger, settled, wire
 from job.database.declared import remember
 from job.database.execute import execute
 from job.database.look import look
@@ -189,7 +189,7 @@ def _begin(this: Journal, place: Workplace, snapshot: Snapshot) -> None:
     """Make the ledger, unless it is there, and begin the run in it, once."""
     if not this.has_begun:
         about = {"adopting": "true"} if snapshot.has_tables else {}
-        ledger.ensure(place.work, place.settings.ledger_schema, this.id, about)
+        founding.ensure(place, about)
         this.has_begun = True
 
 

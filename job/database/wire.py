@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import generators, pq, waiting
 
-from job.database.failure import exit_code_of, remedy_for
+from job.database.failure import exit_code_of, is_race, remedy_for
 from job.database.privilege import grant_for
 from job.errors import (
     ConnectionLostError,
     DatabaseRefusedError,
     JobError,
     NotObtainedError,
+    RacedError,
     ServerError,
 )
 from job.exit_codes import ExitCode
@@ -194,11 +195,12 @@ def translated(conn: Connection) -> Iterator[None]:
         if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
             raise _lost(error) from None
         sqlstate = error.sqlstate or ""
-        exit_code = exit_code_of(sqlstate, ExitCode.UNEXPECTED)
+        exit_code = exit_code_of(error, ExitCode.UNEXPECTED)
         if exit_code is ExitCode.UNEXPECTED:
             raise
         message = f"{error.diag.message_primary} ({sqlstate}); {remedy_for(error)}"
-        raise ServerError(message, exit_code=exit_code, sqlstate=sqlstate) from error
+        kind = RacedError if is_race(error) else ServerError
+        raise kind(message, exit_code=exit_code, sqlstate=sqlstate) from error
 
 
 @contextmanager

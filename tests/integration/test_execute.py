@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Database
 
-from job.database import ledger
+from job.database import founding, ledger
 from job.database.connection import connect
 from job.database.execute import execute
 from job.database.place import Workplace
@@ -30,8 +30,9 @@ def place(database: Database) -> Iterator[Workplace]:
     settings = Settings(parse_endpoint("DATABASE_URL", database.url), Path("sql"))
     deadline = Deadline.after(60)
     with closing(_open(settings)) as work, closing(_open(settings)) as guard:
-        ledger.ensure(work, settings.ledger_schema, "this-run", {})
-        yield Workplace(work, guard, settings, deadline, "this-run")
+        place = Workplace(work, guard, settings, deadline, "this-run")
+        founding.ensure(place, {})
+        yield place
 
 
 def _open(settings: Settings) -> Connection:
