@@ -6,7 +6,7 @@ from job.database import wire
 from job.database.blockers import Watch
 from job.database.failure import failure_of
 from job.database.place import Workplace
-from job.database.transaction import RESET, RESET_ROLE, rows_written, step_settings
+from job.database.transaction import RESET, RESET_ROLE, begin_sql, rows_written, step_settings
 from job.exit_codes import ExitCode
 from job.plan import Failure, Step, StepResult
 from job.secret import Secret
@@ -24,7 +24,7 @@ def run_bound(place: Workplace, step: Step, failed: ExitCode, watch: Watch) -> S
 
 def _send(place: Workplace, step: Step, failed: ExitCode, watch: Watch) -> int | Failure:
     """Send a step's statements one by one, their values bound; return how many rows it wrote."""
-    wire.ask(place.work, f"begin; {step_settings(place, step)}")
+    wire.ask(place.work, f"{begin_sql(step)}; {step_settings(place, step)}")
     rows = 0
     for index, (statement, values) in enumerate(zip(step.statements, step.binds, strict=True)):
         plain = [v.reveal() if isinstance(v, Secret) else v for v in values]

@@ -29,7 +29,7 @@ from job.database.fence import fence_sql
 from job.database.pieces import in_pieces
 from job.database.place import Workplace
 from job.database.pooler import Pooling
-from job.database.transaction import RESET, RESET_ROLE, clean_up, step_settings
+from job.database.transaction import RESET, RESET_ROLE, begin_sql, clean_up, step_settings
 from job.errors import InternalError, ServerError
 from job.exit_codes import ExitCode
 from job.loss import losses, renames
@@ -105,7 +105,7 @@ def _send(context: Context, deliver: Delivery) -> Outcome:
     """Send the step, COMMIT included; the guard in it lets nothing pass that may be a loss."""
     place, step, schema = context.place, context.step, context.schema
     opening = [
-        "begin",
+        begin_sql(step),
         step_settings(place, step),
         fence_sql(place, step),
         sentinel.begin_sql(schema),
@@ -168,7 +168,7 @@ def _begin_carefully(context: Context) -> Outcome:
     return begin(
         context,
         [
-            "begin isolation level repeatable read",
+            begin_sql(step, "isolation level repeatable read"),
             step_settings(place, step),
             fence_sql(place, step),
         ],
