@@ -89,3 +89,14 @@ class Interrupted(KeyboardInterrupt):
         """Keep the exit code: 143 for SIGTERM, 130 for SIGINT, 75 for the deadline."""
         super().__init__(why)
         self.exit_code = exit_code
+
+
+def interruption_behind(error: BaseException) -> Interrupted | None:
+    """Return the interruption that came in a place where Python turns it into another error.
+
+    Up to 3.11 that is where a class is made (`__set_name__`), which imports do by the hundred.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, Interrupted):
+        cause = cause.__cause__ or cause.__context__
+    return cause

@@ -16,7 +16,7 @@ from job.database.pooler import Pooling
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.endpoint import Endpoint
-from job.errors import ConnectionLostError, Interrupted, JobError
+from job.errors import ConnectionLostError, Interrupted, JobError, interruption_behind
 from job.exit_codes import ExitCode
 from job.journal import Journal
 from job.plan import Outcome
@@ -61,6 +61,10 @@ def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
         return reconnecting(attempt, this)
     except (JobError, Interrupted) as stop:
         return this.stopped(stop)
+    except Exception as error:
+        if interruption := interruption_behind(error):
+            return this.stopped(interruption)
+        raise
 
 
 def _connect_and_run(this: Journal) -> Report:

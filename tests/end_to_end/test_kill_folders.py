@@ -180,10 +180,8 @@ def final(database: Database) -> dict[str, object]:
     """Return all that a run leaves: rows, columns, indexes, the ledger but for its times."""
     ledger = "select file, step_hash, occurrence, position, is_final, is_done, losses, drifts"
     return {
-        "contents": {
-            name: rows if name != "public.trace" else [row["what"] for row in rows]
-            for name, rows in contents(database).items()
-        },
+        "contents": {k: rows for k, rows in contents(database).items() if k != "public.trace"},
+        "trace": seen_in(database).trace,
         "indexes": database.rows(
             """select indexrelid::regclass::text, pg_get_indexdef(indexrelid), indisvalid
             from pg_index where indrelid >= 16384 and indrelid not in (
