@@ -83,7 +83,12 @@ class InternalError(JobError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGTERM, SIGINT or the deadline. No JobError, so that no `except Exception` swallows it."""
+    """SIGTERM, SIGINT or the deadline. No JobError, so that no `except Exception` swallows it.
+
+    `is_heard` says whether the server has confirmed that it stopped what it was doing for us.
+    """
+
+    is_heard = True
 
     def __init__(self, exit_code: ExitCode, why: str) -> None:
         """Keep the exit code: 143 for SIGTERM, 130 for SIGINT, 75 for the deadline."""

@@ -15,6 +15,7 @@ from job.database.connection import connect
 from job.database.look import look
 from job.database.wire import Connection
 from job.deadline import Deadline
+from job.errors import JobError
 from job.exit_codes import ExitCode
 from job.layers import PIPELINE, migrate
 from job.layers import verify as verify_layer
@@ -29,6 +30,8 @@ from job.sources import Sources
 log = structlog.get_logger()
 
 _LOOK_AGAIN_S = 1.0
+# What another run makes, and what is granted behind it.
+_MAY_COME = (ExitCode.NOT_VERIFIED, ExitCode.DENIED)
 
 Inspection = tuple[Report, str, dict[str, Any]]
 
@@ -90,13 +93,26 @@ def verify(settings: Settings, sources: Sources, *, wait_s: float = 0.0) -> Repo
     """Judge the database as the run's last layer would; look again until `wait_s` is over."""
     started_s = time.monotonic()
     end = Deadline.after(wait_s)
+    while True:
+        try:
+            return _verify_on_one_connection(settings, sources, end, started_s)
+        except JobError as error:
+            if not error.exit_code.is_retryable or end.left_s <= 0:
+                raise
+            log.warning(f"not verified yet: {error}", left_s=round(end.left_s))
+            time.sleep(min(_LOOK_AGAIN_S, end.left_s))
+
+
+def _verify_on_one_connection(
+    settings: Settings, sources: Sources, end: Deadline, started_s: float
+) -> Report:
     with _connected(settings) as conn:
         while True:
             snapshot = _look(conn, verify_layer.LAYER, settings, sources)
             found = verify_layer.LAYER.plan(Situation(settings, sources, snapshot))
             layers = (LayerReport("verify", findings=found.findings),)
             report = _report("verify", settings, layers, conn.info.server_version, started_s)
-            if report.exit_code is not ExitCode.NOT_VERIFIED or end.left_s <= 0:
+            if report.exit_code not in _MAY_COME or end.left_s <= 0:
                 return report
             log.info("not verified yet", missing=len(found.findings), left_s=round(end.left_s))
             time.sleep(min(_LOOK_AGAIN_S, end.left_s))

@@ -65,6 +65,9 @@ def _finished(
             _end_run(this, guard, report, _patience(stop))
         except ConnectionLostError:
             log.warning("the run's row could not be ended in the ledger: the server is silent")
+            if isinstance(stop, Interrupted):
+                stop.is_heard = False
+                report = this.stopped(stop)
         return report
     _tell_left(this)
     _end_run(this, guard, report, lambda: None)

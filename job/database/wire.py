@@ -19,6 +19,7 @@ from job.database.privilege import grant_for
 from job.errors import (
     ConnectionLostError,
     DatabaseRefusedError,
+    Interrupted,
     JobError,
     NotObtainedError,
     RacedError,
@@ -217,24 +218,31 @@ def _wait(conn: Connection, gen: Generator[Any, Any, _T]) -> _T:
     """Wait as psycopg's own method does, but not for long behind an interruption."""
     try:
         return waiting.wait(gen, conn.pgconn.socket, _TICK_S)
-    except BaseException:
+    except BaseException as stop:
         gen.close()
-        _stop(conn)
+        is_heard = _stop(conn)
+        if isinstance(stop, Interrupted):
+            stop.is_heard &= is_heard
         raise
 
 
-def _stop(conn: Connection) -> None:
-    """Cancel what runs, and close the connection where the server does not answer to that."""
+def _stop(conn: Connection) -> bool:
+    """Cancel what runs, and close the connection where the server does not answer to that.
+
+    Says whether it did.
+    """
     if conn.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
-        return
+        return True
     drain = _ticking(generators.fetch_many(conn.pgconn), patience(_DRAIN_S))
     try:
         conn.cancel_safe(timeout=_CANCEL_S)
         waiting.wait(drain, conn.pgconn.socket, _TICK_S)
     except (psycopg.Error, ConnectionLostError):
         conn.close()
+        return False
     if conn.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:  # in the middle of a COPY
         conn.close()
+    return True
 
 
 def patience(seconds: float) -> Callable[[], None]:
