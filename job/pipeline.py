@@ -156,9 +156,14 @@ def _is_let_through(this: Journal) -> bool:
 
 
 def _is_rescued(this: Journal, layer: Layer, came: LayerReport) -> bool:
-    """Whether the run goes on behind a failed step. What the plan refused is never rescued."""
+    """Whether the run goes on behind a failed step. What the plan refused is never rescued.
+
+    Nor what is to be tried again, which an exit 0 would keep everybody from, or the wrong server.
+    """
     wants = this.settings.on_failure is OnFailure.RESCUE
-    return wants and layer.may_be_rescued and came.failure is not None
+    if not wants or not layer.may_be_rescued or came.failure is None:
+        return False
+    return not (came.exit_code.is_retryable or came.exit_code is ExitCode.WRONG_ENDPOINT)
 
 
 def _run_layer(this: Journal, place: Workplace, layer: Layer) -> Snapshot:
