@@ -48,6 +48,12 @@ class DatabaseRefusedError(JobError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class NoTransactionsError(DatabaseRefusedError):
+    """A pooler in statement mode: nothing of ours can be done through it."""
+
+    exit_code = ExitCode.WRONG_ENDPOINT
+
+
 class ConnectionLostError(JobError):
     """The connection died. What was committed is in the ledger; the rest is undone."""
 

@@ -22,6 +22,7 @@ from job.errors import (
     Interrupted,
     JobError,
     NotObtainedError,
+    NoTransactionsError,
     RacedError,
     ServerError,
 )
@@ -287,7 +288,7 @@ def _lost(error: psycopg.Error) -> JobError:
     """Return what to raise for a connection that has ended."""
     why = error.diag.message_primary or "the server closed it or the network did"
     if "statement pooling mode" in why:
-        return DatabaseRefusedError(_IN_STATEMENT_MODE, exit_code=ExitCode.WRONG_ENDPOINT)
+        return NoTransactionsError(_IN_STATEMENT_MODE)
     if "query_wait_timeout" in why:
         return NotObtainedError(_POOL_FULL)
     return ConnectionLostError(

@@ -302,6 +302,51 @@ def test_an_index_of_the_schema_is_refused_where_its_table_has_rows(
     assert database.value("select indisvalid from pg_index where indexrelid = 'i'::regclass")
 
 
+@pytest.mark.parametrize("command", ["plan", "status", "verify"])
+def test_a_coming_76_is_told_before_a_run(
+    pooled: Bouncer, database: Database, folder: Folder, command: str
+) -> None:
+    """Who looks through a pooler in transaction mode sees that a run will need a session."""
+    settings = environ(pooled.to(database), folder(INDEX))
+
+    alone = report_of(run_job(command, environ=settings))
+    direct = report_of(run_job(command, environ=environ(database, folder(INDEX))))
+
+    told = [f["message"] for f in alone["findings"] if f["code"] == "no-session"]
+    assert len(told) == 1, alone
+    assert "migrations/2_index.sql has to run outside a transaction" in told[0]
+    assert "set MIGRATION_DATABASE_URL" in told[0]
+    assert alone["exit_code"] == direct["exit_code"]
+    assert "no-session" not in {f["code"] for f in direct.get("findings", ())}
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "verify"])
+def test_no_76_is_told_where_another_variable_leads_round(
+    pooled: Bouncer, database: Database, folder: Folder, command: str
+) -> None:
+    """They take the way that a run will take."""
+    settings = environ(database, folder(INDEX), DIRECT_URL=pooled.to(database).url)
+
+    done = run_job(command, environ=settings)
+
+    assert "no-session" not in {f["code"] for f in report_of(done).get("findings", ())}
+    assert "using DATABASE_URL" in done.stdout
+
+
+def test_another_variable_leads_round_statement_mode(
+    bouncer: Start, superuser_url: str, database: Database, folder: Folder
+) -> None:
+    """Single statements pass, and are enough to prove that the other address is the same place."""
+    with bouncer(superuser_url, "statement") as pool:
+        settings = environ(database, folder(INDEX), DIRECT_URL=pool.to(database).url)
+        done = run_job("run", environ=settings)
+        looked = run_job("verify", environ=settings)
+
+    assert done.returncode == 0, done.stdout
+    assert any("going on with DATABASE_URL" in line["message"] for line in said(done))
+    assert looked.returncode == 0, looked.stdout
+
+
 def test_statement_mode_is_refused(
     bouncer: Start, superuser_url: str, database: Database, folder: Folder
 ) -> None:
