@@ -32,7 +32,7 @@ drift: $(STAMP)
 
 kill: $(STAMP)
 	KILLS=$(or $(N),50) KILL_FROM=$(or $(FROM),0) $(BIN)/python -m pytest -q --timeout=0 \
-		tests/end_to_end/test_kill.py $(PYTEST_ARGS)
+		tests/end_to_end/test_kill.py tests/end_to_end/test_kill_folders.py $(PYTEST_ARGS)
 
 # Every message with every fault, which takes days; make chaos N=20 tries 20 of each workload and fault,
 # make chaos ONLY="settled seed" these workloads. Ends with the table of docs/reliability.md.

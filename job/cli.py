@@ -12,7 +12,7 @@ from typing import NoReturn, Protocol
 import structlog
 
 from job import __version__, log
-from job.errors import Interrupted, JobError, ProblemsError
+from job.errors import Interrupted, JobError, ProblemsError, interruption_behind
 from job.exit_codes import ExitCode
 from job.plan import Outcome
 from job.report import Report, as_json, as_markdown, as_text
@@ -109,9 +109,11 @@ def _with_settings(
         report = _call(arguments, settings, sources)
     except JobError as error:
         report = _early(command, error)
-    except Interrupted as interruption:
-        report = _early(command, JobError(str(interruption), exit_code=interruption.exit_code))
-    except Exception:  # noqa: BLE001 - the last resort: a bug is reported too, and exits with 1
+    except (Interrupted, Exception) as error:  # noqa: BLE001 - the last resort: see below
+        if interruption := interruption_behind(error):
+            stop = JobError(str(interruption), exit_code=interruption.exit_code)
+            return _end(_early(command, stop), output, edge)
+        # A bug is reported too, and exits with 1.
         text = redact(traceback.format_exc(), settings.secrets)
         logger.error("unexpected: this is a bug in predeploy", traceback=text)  # noqa: TRY400 - the traceback is redacted first
         report = _early(command, JobError(ExitCode.UNEXPECTED.explanation))

@@ -48,6 +48,12 @@ class DatabaseRefusedError(JobError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class NoTransactionsError(DatabaseRefusedError):
+    """A pooler in statement mode: nothing of ours can be done through it."""
+
+    exit_code = ExitCode.WRONG_ENDPOINT
+
+
 class ConnectionLostError(JobError):
     """The connection died. What was committed is in the ledger; the rest is undone."""
 
@@ -72,6 +78,10 @@ class ServerError(JobError):
         self.sqlstate = sqlstate
 
 
+class RacedError(ServerError):
+    """Another session has changed the same row of the catalog meanwhile: the same may pass now."""
+
+
 class InternalError(JobError):
     """An invariant of ours does not hold."""
 
@@ -79,9 +89,25 @@ class InternalError(JobError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGTERM, SIGINT or the deadline. No JobError, so that no `except Exception` swallows it."""
+    """SIGTERM, SIGINT or the deadline. No JobError, so that no `except Exception` swallows it.
+
+    `is_heard` says whether the server has confirmed that it stopped what it was doing for us.
+    """
+
+    is_heard = True
 
     def __init__(self, exit_code: ExitCode, why: str) -> None:
         """Keep the exit code: 143 for SIGTERM, 130 for SIGINT, 75 for the deadline."""
         super().__init__(why)
         self.exit_code = exit_code
+
+
+def interruption_behind(error: BaseException) -> Interrupted | None:
+    """Return the interruption that came in a place where Python turns it into another error.
+
+    Up to 3.11 that is where a class is made (`__set_name__`), which imports do by the hundred.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, Interrupted):
+        cause = cause.__cause__ or cause.__context__
+    return cause

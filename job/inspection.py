@@ -2,25 +2,26 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from job import __version__
-from job.database import ledger, lock, wire
+from job.database import ledger, lock, pooler, wire
 from job.database.connection import connect
 from job.database.look import Sight
 from job.database.wire import Connection
 from job.deadline import Deadline
+from job.errors import JobError
 from job.exit_codes import ExitCode
 from job.layers import PIPELINE, migrate
 from job.layers import verify as verify_layer
 from job.layers.base import Situation
 from job.layers.history import histories, is_ahead, missing_files
-from job.plan import LayerReport, Outcome, Plan, Step
+from job.plan import Finding, LayerReport, Mode, Outcome, Plan, Step
 from job.report import Report
 from job.settings import Settings
 from job.sources import Sources
@@ -28,6 +29,8 @@ from job.sources import Sources
 log = structlog.get_logger()
 
 _LOOK_AGAIN_S = 1.0
+# What another run makes, and what is granted behind it.
+_MAY_COME = (ExitCode.NOT_VERIFIED, ExitCode.DENIED)
 
 Inspection = tuple[Report, str, dict[str, Any]]
 
@@ -46,6 +49,9 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
             plans[layer.name] = layer.plan(Situation(settings, sources, snapshot))
             if plans[layer.name].steps or plans[layer.name].refusal:
                 break
+        last = list(plans)[-1]
+        coming = _sessionless(conn, settings, plans[last].steps)
+        plans[last] = replace(plans[last], findings=(*plans[last].findings, *coming))
         version = conn.info.server_version
     provisional = [layer.name for layer in PIPELINE if layer.name not in plans]
     if provisional:  # the gate, which is last, does not say what the others leave
@@ -65,6 +71,8 @@ def status(settings: Settings, sources: Sources) -> Inspection:
         snapshot = _sight(conn, settings, sources).see(migrate.LAYER.sees)
         holder = lock.find_holder(conn, schema)
         runs = ledger.last_runs(conn, schema) if snapshot.has_ledger else ()
+        planned = migrate.LAYER.plan(Situation(settings, sources, snapshot))
+        coming = _sessionless(conn, settings, planned.steps)
         version = conn.info.server_version
     files = histories(sources, snapshot.ledger)
     data: dict[str, Any] = {
@@ -82,7 +90,8 @@ def status(settings: Settings, sources: Sources) -> Inspection:
             for r in runs
         ],
     }  # fmt: skip
-    report = _report("status", settings, (), version, started_s)
+    layers = (LayerReport("migrate", findings=coming),) if coming else ()
+    report = _report("status", settings, layers, version, started_s)
     return replace(report, pending=len(data["pending"])), _status_text(data), data
 
 
@@ -90,20 +99,65 @@ def verify(settings: Settings, sources: Sources, *, wait_s: float = 0.0) -> Repo
     """Judge the database as the run's last layer would; look again until `wait_s` is over."""
     started_s = time.monotonic()
     end = Deadline.after(wait_s)
+    while True:
+        try:
+            return _verify_on_one_connection(settings, sources, end, started_s)
+        except JobError as error:
+            if not error.exit_code.is_retryable or end.left_s <= 0:
+                raise
+            log.warning(f"not verified yet: {error}", left_s=round(end.left_s))
+            time.sleep(min(_LOOK_AGAIN_S, end.left_s))
+
+
+def _verify_on_one_connection(
+    settings: Settings, sources: Sources, end: Deadline, started_s: float
+) -> Report:
     with _connected(settings) as conn:
         while True:
             snapshot = _sight(conn, settings, sources).see(verify_layer.LAYER.sees)
             found = verify_layer.LAYER.plan(Situation(settings, sources, snapshot))
             layers = (LayerReport("verify", findings=found.findings),)
             report = _report("verify", settings, layers, conn.info.server_version, started_s)
-            if report.exit_code is not ExitCode.NOT_VERIFIED or end.left_s <= 0:
+            if report.exit_code not in _MAY_COME:
                 return report
+            if end.left_s <= 0:
+                planned = migrate.LAYER.plan(Situation(settings, sources, snapshot))
+                coming = LayerReport(
+                    "migrate", findings=_sessionless(conn, settings, planned.steps)
+                )
+                return replace(report, layers=(*report.layers, coming))
             log.info("not verified yet", missing=len(found.findings), left_s=round(end.left_s))
             time.sleep(min(_LOOK_AGAIN_S, end.left_s))
 
 
-def _connected(settings: Settings) -> AbstractContextManager[Connection]:
-    return wire.closing(connect(settings.endpoint, Deadline.after(settings.connect_budget_s)))
+@contextmanager
+def _connected(settings: Settings) -> Iterator[Connection]:
+    """Connect as a run does: round a pooler, where another variable leads there directly."""
+    budget = Deadline.after(settings.connect_budget_s)
+    with wire.closing(connect(settings.endpoint, budget)) as conn:
+        direct = pooler.way_round(conn, settings, None)
+        if direct is None:
+            yield conn
+            return
+    log.info(f"{settings.endpoint.variable} leads through a pooler; using {direct.variable}")
+    with wire.closing(connect(direct, budget)) as conn:
+        yield conn
+
+
+def _sessionless(
+    conn: Connection, settings: Settings, steps: Iterable[Step]
+) -> tuple[Finding, ...]:
+    """Warn of the 76 with which a run will end, where a pooler cannot serve one of its steps."""
+    outside = next((step for step in steps if step.mode is Mode.AUTOCOMMIT), None)
+    if outside is None:
+        return ()
+    try:
+        if not pooler.lacks_sessions(conn, settings.endpoint):
+            return ()
+        why = f"{pooler.no_session(outside.label, settings.endpoint)}; until then a run is 76"
+    except JobError as error:  # it does not even serve two connections
+        why = str(error)
+    return (Finding("no-session", why),)
 
 
 def _sight(conn: Connection, settings: Settings, sources: Sources) -> Sight:

@@ -13,6 +13,11 @@ from job.report import Report
 from job.settings import Settings
 from job.sources import Sources
 
+_UNHEARD = (
+    "the server did not answer when it was told to stop; it rolls back by itself within 30 s of "
+    "missing us, unless the step's end had reached it: the ledger knows"
+)
+
 
 @dataclass(slots=True)
 class Journal:
@@ -80,6 +85,8 @@ class Journal:
                 problems = stop.problems
             case JobError():
                 problems = (f"{stop}{where}",)
-            case Interrupted():
+            case Interrupted() if stop.is_heard:
                 problems = (f"{stop}{where}: cancelled on the server and rolled back",)
+            case Interrupted():
+                problems = (f"{stop}{where}: {_UNHEARD}",)
         return self.report(Outcome.FAILED, stop.exit_code, problems)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from job.database import ledger, settled, wire
+from job.database import founding, ledger, settled, wire
 from job.database.declared import remember
 from job.database.execute import execute
 from job.database.look import Sight
@@ -71,6 +71,9 @@ def _finished(
             _end_run(this, guard, report, _patience(stop))
         except ConnectionLostError:
             log.warning("the run's row could not be ended in the ledger: the server is silent")
+            if isinstance(stop, Interrupted):
+                stop.is_heard = False
+                report = this.stopped(stop)
         return report
     _tell_left(this)
     _end_run(this, guard, report, lambda: None)
@@ -161,9 +164,14 @@ def _is_let_through(this: Journal) -> bool:
 
 
 def _is_rescued(this: Journal, layer: Layer, came: LayerReport) -> bool:
-    """Whether the run goes on behind a failed step. What the plan refused is never rescued."""
+    """Whether the run goes on behind a failed step. What the plan refused is never rescued.
+
+    Nor what is to be tried again, which an exit 0 would keep everybody from, or the wrong server.
+    """
     wants = this.settings.on_failure is OnFailure.RESCUE
-    return wants and layer.may_be_rescued and came.failure is not None
+    if not wants or not layer.may_be_rescued or came.failure is None:
+        return False
+    return not (came.exit_code.is_retryable or came.exit_code is ExitCode.WRONG_ENDPOINT)
 
 
 def _run_layer(this: Journal, place: Workplace, sight: Sight, layer: Layer) -> Snapshot:
@@ -204,7 +212,7 @@ def _look_and_plan(
 def _begin(this: Journal, place: Workplace, sight: Sight) -> None:
     """Make the ledger, unless it is there, and begin the run in it, once."""
     if not this.has_begun:
-        ledger.ensure(place.work, sight.premises, place.settings.ledger_schema, this.id)
+        founding.ensure(place, sight.premises)
         this.has_begun = True
         sight.forget()
 

@@ -251,7 +251,8 @@ class Failure:
 
     `line` and `column` count from 1 in the file at `path`; 0 where nothing is known. `remains`
     says what is left of the step: nothing, but where it ran outside a transaction. `about` is what
-    the step makes, such as `constraint public.users.users_age_check`, where it tells.
+    the step makes, such as `constraint public.users.users_age_check`, where it tells. `is_race`
+    says that another session has changed the same row of the catalog meanwhile.
     """
 
     exit_code: ExitCode
@@ -265,6 +266,7 @@ class Failure:
     statement: str = ""
     remains: str = "nothing of that step remains"
     about: str = ""
+    is_race: bool = False
 
     @property
     def is_violation(self) -> bool:

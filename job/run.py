@@ -16,7 +16,13 @@ from job.database.pooler import Pooling
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.endpoint import Endpoint
-from job.errors import ConnectionLostError, Interrupted, JobError
+from job.errors import (
+    ConnectionLostError,
+    Interrupted,
+    JobError,
+    NoTransactionsError,
+    interruption_behind,
+)
 from job.exit_codes import ExitCode
 from job.journal import Journal
 from job.plan import Outcome
@@ -58,9 +64,26 @@ def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
         reraise=True,
     )
     try:
-        return reconnecting(attempt, this)
+        return reconnecting(_with_transactions, this, attempt)
     except (JobError, Interrupted) as stop:
         return this.stopped(stop)
+    except Exception as error:
+        if interruption := interruption_behind(error):
+            return this.stopped(interruption)
+        raise
+
+
+def _with_transactions(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
+    """Attempt it; where a pooler lets only single statements pass, those find the way round it."""
+    try:
+        return attempt(this)
+    except NoTransactionsError:
+        with _connected(this) as work:
+            direct = pooler.way_round(work, this.settings, None)
+        if direct is None:
+            raise
+    _move(this, direct)
+    return attempt(this)
 
 
 def _connect_and_run(this: Journal) -> Report:

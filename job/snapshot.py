@@ -26,7 +26,8 @@ class View(Enum):
 class Response:
     """What a query of the operator's returned: rows, or why it could not be asked.
 
-    `rows` holds the first few, `count` all; `sqlstate` and `message` are empty unless it failed.
+    `rows` holds the first few, `count` all; `sqlstate` and `message` are empty unless it failed,
+    and `grant`, which says what to do, unless it lacked a right.
     """
 
     path: str
@@ -35,6 +36,7 @@ class Response:
     count: int = 0
     sqlstate: str = ""
     message: str = ""
+    grant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,10 +112,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 def _make_bases(engine: Engine, home: Path) -> None:
     """Import the public images' stand-ins, two at a time."""
-    mirror = _mirror()
+    source = mirror()
     names = list(_BASES)
     for pair in (names[:2], names[2:]):
-        started = [(name, *_debootstrap(name, home, mirror)) for name in pair]
+        started = [(name, *_debootstrap(name, home, source)) for name in pair]
         for name, archive, process in started:
             told, _ = process.communicate(timeout=280)
             assert process.returncode == 0, told
@@ -123,23 +123,21 @@ def _make_bases(engine: Engine, home: Path) -> None:
             archive.unlink()
 
 
-def _mirror() -> str:
-    """Return the mirror that this machine's own apt uses."""
-    subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
-    listed = subprocess.run(
-        [
-            "apt-get",
-            "indextargets",
-            "--format",
-            "$(REPO_URI)",
-            "Created-By: Packages",
-            "Origin: Debian",
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return next(line for line in listed.splitlines() if "security" not in line)
+def mirror() -> str:
+    """Return the mirror of Debian's that this machine's own apt uses; empty where it has none."""
+    if not shutil.which("apt-get"):
+        return ""
+    if not (found := _listed_mirrors()):  # apt knows their origin once it has been there
+        subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
+        found = _listed_mirrors()
+    return next((line for line in found if "security" not in line), "")
+
+
+def _listed_mirrors() -> list[str]:
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    return subprocess.run(
+        [*command, "Origin: Debian"], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
 
 
 def _debootstrap(name: str, home: Path, mirror: str) -> tuple[Path, subprocess.Popen[str]]:

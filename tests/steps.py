@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from job.database import ledger
+from job.database import founding, ledger
 from job.database.connection import connect
 from job.database.execute import execute
 from job.database.place import Workplace
@@ -29,9 +29,9 @@ def place(database: "Database") -> Iterator[Workplace]:
     settings = Settings(parse_endpoint("DATABASE_URL", database.url), Path("sql"))
     deadline = Deadline.after(60)
     with closing(_open(settings)) as work, closing(_open(settings)) as guard:
-        found = ledger.premises(work, settings.ledger_schema)
-        ledger.ensure(work, found, settings.ledger_schema, "this-run")
-        yield Workplace(work, guard, settings, deadline, "this-run")
+        place = Workplace(work, guard, settings, deadline, "this-run")
+        founding.ensure(place, ledger.premises(work, settings.ledger_schema))
+        yield place
 
 
 def _open(settings: Settings) -> Connection:

@@ -7,6 +7,9 @@ import structlog
 from job.database import wire
 from job.database.foreign import let_go
 from job.database.hold import Hold
+from job.database.place import Workplace
+from job.database.pooler import Pooling
+from job.database.transaction import step_application
 from job.database.wire import Connection
 from job.plan import Failure
 
@@ -20,6 +23,19 @@ _TELL_EVERY = 120
 _NAME = """case when b.pid = 0 then 'a prepared transaction, see pg_prepared_xacts'
     when a.application_name = '' and a.backend_type <> 'client backend' then a.backend_type
     else a.application_name end"""
+
+
+def watch_over(place: Workplace, label: str, hold: Hold | None = None) -> "Watch":
+    """Watch the backend that does the work of `place`.
+
+    Behind a pooler it is known by the name that every step bears, which only we run under the lock.
+    """
+    worker = f"select {place.work.info.backend_pid}"
+    if place.pooling is not Pooling.NONE:
+        name = wire.literal(step_application(place.settings.ledger_schema))
+        worker = f"""select pid from pg_catalog.pg_stat_activity
+            where datname = current_database() and application_name = {name}"""
+    return Watch(place.guard, worker, label, hold)
 
 
 class Watch:

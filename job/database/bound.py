@@ -14,7 +14,7 @@ from job.database.delivery import Context, Suspects, suspects
 from job.database.failure import failure_of
 from job.database.place import Workplace
 from job.database.stream import Sent, stream
-from job.database.transaction import RESET, RESET_ROLE, rows_written, step_settings
+from job.database.transaction import RESET, RESET_ROLE, begin_sql, rows_written, step_settings
 from job.errors import InternalError
 from job.exit_codes import ExitCode
 from job.loss import losses
@@ -47,7 +47,7 @@ def _send(context: Context) -> int | Failure | Suspects:
     place, step, schema = context.place, context.step, context.schema
     return _stream(
         context,
-        ("begin", step_settings(place, step), sentinel.begin_sql(schema, step.text)),
+        (begin_sql(step), step_settings(place, step), sentinel.begin_sql(schema, step.text)),
         (*_END_OF_STATEMENTS, sentinel.guard_sql(schema, is_forced=False), *_KEEP),
     )
 
@@ -55,7 +55,8 @@ def _send(context: Context) -> int | Failure | Suspects:
 def _send_carefully(context: Context, suspected: tuple[int, ...]) -> int | Failure | Suspects:
     """Send the step between two full looks, and commit only what has lost nothing."""
     place, step, schema = context.place, context.step, context.schema
-    wire.ask(place.work, f"begin isolation level repeatable read; {step_settings(place, step)}")
+    begin = begin_sql(step, "isolation level repeatable read")
+    wire.ask(place.work, f"{begin}; {step_settings(place, step)}")
     before = sentinel.read_holdings(place.work, schema, suspected)
     rows = _stream(context, (), _END_OF_STATEMENTS)
     if not isinstance(rows, int):

@@ -1,7 +1,7 @@
 """Runs a plan's steps in order. A failure is a value.
 
-A step holds together or not at all. When only its locks cannot be had in time, all of it is tried
-again.
+A step holds together or not at all. When only its locks cannot be had in time, or another session
+has changed the same row of the catalog meanwhile, all of it is tried again.
 """
 
 from collections import deque
@@ -13,17 +13,16 @@ import tenacity
 
 from job.database import ledger, wire
 from job.database.autocommit import run_autocommit
-from job.database.blockers import Watch
+from job.database.blockers import Watch, watch_over
 from job.database.bound import run_bound
 from job.database.connection import require_alive
-from job.database.failure import has_lacked_locks
+from job.database.failure import has_lacked_locks, may_pass_again
 from job.database.hold import Hold
 from job.database.place import Workplace
 from job.database.pooler import Pooling, no_session
 from job.database.privilege import grant_for
 from job.database.script import run_script
 from job.database.together import convoy_of, run_together
-from job.database.transaction import step_application
 from job.errors import DatabaseRefusedError
 from job.exit_codes import ExitCode
 from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
@@ -76,7 +75,7 @@ def _run_convoy(place: Workplace, todo: deque[Step], failed: ExitCode) -> Iterat
     """Run together what may travel together, and take what is done from the front of `todo`."""
 
     def watch_of(step: Step) -> Watch:
-        return _watch(place, step)
+        return watch_over(place, step.label, _hold_of(place, step))
 
     for result in run_together(place, convoy_of(place, todo), failed, watch_of):
         todo.popleft()
@@ -104,30 +103,25 @@ def _require_sessions(place: Workplace, plan: Plan) -> None:
         )
 
 
-def _worker(place: Workplace) -> str:
-    """Return the query for the pid of the backend that runs a step.
-
-    Behind a pooler it is known by the name that every step bears, which only we run under the lock.
-    """
-    if place.pooling is Pooling.NONE:
-        return f"select {place.work.info.backend_pid}"
-    name = wire.literal(step_application(place.settings.ledger_schema))
-    return f"""select pid from pg_catalog.pg_stat_activity
-        where datname = current_database() and application_name = {name}"""
-
-
 def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult | Failure | None:
-    """Try a step again as long as only its locks stand in the way, within the DDL budget."""
+    """Try a step again as long as only others stand in the way, within the DDL budget."""
     budget = place.deadline.part(place.settings.ddl_budget_s)
-    watch = _watch(place, step)
+    watch = watch_over(place, step.label, _hold_of(place, step))
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
         jitter = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=5)
         return min(jitter(state), budget.left_s)
 
     def tell(state: tenacity.RetryCallState) -> None:
+        failure = state.outcome.result() if state.outcome else None
+        raced = isinstance(failure, Failure) and failure.is_race and failure.message
+        why = (
+            f"another session has changed the same ({raced})"
+            if raced
+            else f"a lock was not to be had, {watch.blockers}"
+        )
         log.warning(
-            f"{step.label}: a lock was not to be had, {watch.blockers}; trying again",
+            f"{step.label}: {why}; trying again",
             attempt=state.attempt_number,
             budget_left_s=round(budget.left_s),
         )
@@ -148,10 +142,6 @@ def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult
     return outcome
 
 
-def _watch(place: Workplace, step: Step) -> Watch:
-    return Watch(place.guard, _worker(place), step.label, _hold_of(place, step))
-
-
 def _hold_of(place: Workplace, step: Step) -> Hold | None:
     """Return what bounds how long the step's waits may stall others; DML alone stalls no reader.
 
@@ -168,7 +158,9 @@ def _may_pass_again(step: Step, outcome: StepResult | Failure | None) -> bool:
     A failed index build leaves none, because they are dropped.
     """
     is_clean = step.mode is not Mode.AUTOCOMMIT or step.statements[0].node == "index_stmt"
-    return is_clean and isinstance(outcome, Failure) and has_lacked_locks(step, outcome)
+    if not is_clean or not isinstance(outcome, Failure):
+        return False
+    return may_pass_again(outcome) or has_lacked_locks(step, outcome)
 
 
 def _try_step(

@@ -13,6 +13,11 @@ _T = TypeVar("_T")
 
 _VIOLATION = "23"  # integrity_constraint_violation
 _CANCELLED = "57014"  # query_canceled: by a timeout, or by somebody
+# What PostgreSQL says to who comes second where it has no lock for it: in the words of its source,
+# which it does not translate, or by a unique index of its own catalog.
+_INTERNAL = "XX000"
+_RACED = re.compile(r"^tuple concurrently (?:updated|deleted)$")
+_UNIQUE = "23505"
 _COPY_LINE = re.compile(r"^COPY .*?, line (\d+)", re.MULTILINE)
 _LOCK_FAILURES = {
     "55P03",  # lock_not_available: our own lock_timeout
@@ -20,6 +25,7 @@ _LOCK_FAILURES = {
     "40001",  # serialization_failure
 }
 _LOCKED = "wait for who holds the lock, or end that session; run again"
+_TRY_AGAIN = "run again when no other session changes the same objects"
 _MEMORY = (
     "give the server more memory; where it names max_locks_per_transaction raise that, or cut the "
     "file with BEGIN and COMMIT, as a step locks all that it touches; run again"
@@ -52,9 +58,22 @@ _MEND = "mend the statement, then run again"
 STATEMENT_SHOWN = 200
 
 
+def is_race(error: psycopg.Error) -> bool:
+    """Whether another session has changed the same row of the catalog meanwhile."""
+    if error.sqlstate == _UNIQUE:
+        return error.diag.schema_name == "pg_catalog"
+    words = error.diag.message_primary or ""
+    return error.sqlstate == _INTERNAL and _RACED.match(words) is not None
+
+
 def is_lock_failure(failure: Failure) -> bool:
-    """Whether the same step may pass when it is tried again as it is."""
+    """Whether a lock was not to be had, or the order in which others had theirs was against us."""
     return failure.sqlstate in _LOCK_FAILURES
+
+
+def may_pass_again(failure: Failure) -> bool:
+    """Whether the same step may pass when it is tried again as it is."""
+    return failure.is_race or is_lock_failure(failure)
 
 
 def was_cancelled(failure: Failure) -> bool:
@@ -67,13 +86,17 @@ def has_lacked_locks(step: Step, failure: Failure) -> bool:
     return (step.is_brief and was_cancelled(failure)) or is_lock_failure(failure)
 
 
-def exit_code_of(sqlstate: str, otherwise: ExitCode) -> ExitCode:
+def exit_code_of(error: psycopg.Error, otherwise: ExitCode) -> ExitCode:
     """Return how a run ends that met this error."""
-    return _by_sqlstate(_EXIT_CODES, sqlstate) or otherwise
+    if is_race(error):
+        return ExitCode.TEMPFAIL
+    return _by_sqlstate(_EXIT_CODES, error.sqlstate or "") or otherwise
 
 
 def remedy_for(error: psycopg.Error) -> str:
     """Say what to do about an error of the server's."""
+    if is_race(error):
+        return _TRY_AGAIN
     known = _by_sqlstate(_REMEDIES, error.sqlstate or "")
     return known or error.diag.message_hint or _MEND
 
@@ -93,8 +116,8 @@ def failure_of(
         copies = [s for s in step.statements if s.text == statement and s.data is not None]
         line, column = (copies[0].data_line + int(at[1]) - 1, 1) if copies else (line, column)
     at_end = offset is None and index >= len(step.statements)
-    code, remedy = exit_code_of(sqlstate, failed), remedy_for(error)
-    if step.offenders and sqlstate.startswith(_VIOLATION):
+    code, remedy, raced = exit_code_of(error, failed), remedy_for(error), is_race(error)
+    if step.offenders and sqlstate.startswith(_VIOLATION) and not raced:
         code, remedy = ExitCode.NOT_VERIFIED, f"mend the rows that this finds: {step.offenders}"
     bound = [value for values in step.binds for value in values if isinstance(value, Secret)]
     message = redact(error.diag.message_primary or str(error), bound)
@@ -111,6 +134,7 @@ def failure_of(
         remedy=redact(remedy, bound),
         statement=" ".join(statement.split())[:STATEMENT_SHOWN],
         about=step.chain,
+        is_race=raced,
     )
 
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 
 from job import __version__
 from job.database import sentinel, wire
-from job.database.transaction import settings_sql
 from job.database.wire import Connection, identifier, literal
-from job.errors import DatabaseRefusedError, JobError, NotObtainedError
-from job.exit_codes import ExitCode
+from job.errors import NotObtainedError
 from job.plan import Drift, LedgerEntry, LedgerRow
 
 VERSION = 1
@@ -157,20 +155,16 @@ def _is(entry: LedgerEntry) -> str:
     )
 
 
-def ensure(conn: Connection, found: Premises, schema: str, run_id: str) -> None:
-    """Make the ledger unless it is there, and begin this run in it. Under the lock.
+def begin_run(conn: Connection, schema: str, run_id: str) -> bool:
+    """Begin this run in the ledger; say whether the sentinel's functions are there, too.
 
-    Raises DatabaseRefusedError (77) without the privilege, NotObtainedError (75) when a newer
-    major version made it, JobError (78) when the schema's tables are somebody else's.
+    Raises NotObtainedError (75) when a newer major version made it.
     """
-    if not found.has_ledger:
-        _create(conn, found, schema, run_id)
-        return
     begun = wire.send(
         conn,
         f"""select {sentinel.exists_sql(schema)};
         select max(value) from {identifier(schema)}.meta where key = 'version';
-        {_begin_sql(schema, run_id)}""",
+        {begin_sql(schema, run_id)}""",
     )
     if begun.error is not None:
         with wire.translated(conn):
@@ -181,16 +175,19 @@ def ensure(conn: Connection, found: Premises, schema: str, run_id: str) -> None:
             f"the ledger {schema} has version {version} and this image knows {VERSION}; "
             "upgrade the image"
         )
-    if has_functions != "t":
-        wire.ask(conn, sentinel.create_sql(schema))
+    return has_functions == "t"
 
 
-def _begin_sql(schema: str, run_id: str) -> str:
-    """Return the INSERT of the run's row, unless the ledger is of a later major version."""
+def begin_sql(schema: str, run_id: str) -> str:
+    """Return the INSERT of the run's row, unless the ledger is of a later major version.
+
+    It is there already where the connection was lost before the answer came.
+    """
     return f"""insert into {identifier(schema)}.run (id, version)
         select {literal(run_id)}, {literal(__version__)} where not exists (
             select from {identifier(schema)}.meta
-            where key = 'version' and value ~ '^[0-9]+$' and value::int > {VERSION})"""
+            where key = 'version' and value ~ '^[0-9]+$' and value::int > {VERSION})
+        on conflict (id) do nothing"""
 
 
 def finish_sql(schema: str, run_id: str, outcome: str, exit_code: int, report: str) -> str:
@@ -227,86 +224,3 @@ def last_runs(conn: Connection, schema: str, limit: int = 5) -> tuple[Run, ...]:
         Run(i or "", v or "", s or "", f or "", o or "", int(e) if e else None)
         for i, v, s, f, o, e in rows
     )
-
-
-def _create(conn: Connection, found: Premises, schema: str, run_id: str) -> None:
-    """Make schema, tables and functions, and begin the run, in one transaction and message."""
-    name = identifier(schema)
-    # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
-    create_schema = "" if found.has_schema else f"create schema {name};"
-    about = {"created_by": f"predeploy {__version__}"}
-    if found.has_tables:
-        about["adopting"] = "true"
-    remembered = "".join(f", ({literal(k)}, {literal(v)})" for k, v in about.items())
-    born = "('born', pg_catalog.pg_current_xact_id()::text)"
-    answer = wire.send(
-        conn,
-        f"""begin; {settings_sql({"lock_timeout": "10s"})};
-        {create_schema}
-        create table {name}.meta (key text primary key, value text not null);
-        insert into {name}.meta values ('version', '{VERSION}'), {born}{remembered};
-        create table {name}.migration (
-            file text not null,
-            step_hash text not null,
-            occurrence integer not null,
-            position integer not null,
-            is_final boolean not null,
-            raw_hash text not null,
-            is_done boolean not null,
-            run_id text not null,
-            applied_at timestamptz not null default clock_timestamp(),
-            duration_ms double precision,
-            losses jsonb,
-            drifts jsonb,
-            primary key (file, step_hash, occurrence)
-        );
-        create table {name}.run (
-            id text primary key,
-            version text not null,
-            started_at timestamptz not null default clock_timestamp(),
-            finished_at timestamptz,
-            outcome text,
-            exit_code integer,
-            report jsonb
-        );
-        create table {name}.declared (
-            files text not null,
-            about text not null,
-            schemas text not null,
-            facts text not null,
-            stored_at timestamptz not null default clock_timestamp(),
-            primary key (files, about)
-        );
-        create table {name}.state (
-            name text primary key,
-            key text not null,
-            fingerprint text not null,
-            system text not null,
-            run_id text not null,
-            stored_at timestamptz not null default clock_timestamp()
-        );
-        {sentinel.create_sql(schema)};
-        {_begin_sql(schema, run_id)};
-        commit""",
-    )
-    if answer.error is None:
-        return
-    wire.roll_back(conn)
-    if answer.error.sqlstate == "42501":
-        is_there = found.has_schema
-        what = f"tables in schema {schema}" if is_there else f"the schema {schema} for the ledger"
-        where = f"schema {name}" if is_there else f"database {identifier(conn.info.dbname)}"
-        raise DatabaseRefusedError(
-            f"not allowed to create {what}; "
-            f"grant {'usage, ' if is_there else ''}create on {where} "
-            f"to {identifier(conn.info.user)}",
-            exit_code=ExitCode.DENIED,
-        )
-    if answer.error.sqlstate == "42P07":
-        raise JobError(
-            f"schema {schema} holds tables that are not a ledger of ours; name another one in "
-            "PREDEPLOY_LEDGER_SCHEMA",
-            exit_code=ExitCode.CONFIG,
-        )
-    with wire.translated(conn):
-        raise answer.error

@@ -72,7 +72,7 @@ def obtain(
             raise NotObtainedError(
                 "the lock was not obtained within its budget; it is held by "
                 f"{holder or 'nobody now'}; wait for that run, or end it with "
-                "select pg_terminate_backend(pid)"
+                f"select pg_terminate_backend({holder.pid if holder else 'pid'})"
             )
         if holder and (holder.pid != told[0] or time.monotonic() - told[1] > _REPEAT_S):
             log.info(f"waiting for the lock, held by {holder}", holder_pid=holder.pid)

@@ -13,8 +13,9 @@ from itertools import accumulate
 from job.database import ledger, shape, wire
 from job.database.declared import read_declared
 from job.database.fingerprint import fingerprint_sql
+from job.database.privilege import grant_for
 from job.database.transaction import settings_sql
-from job.database.wire import Answer, Connection, literal
+from job.database.wire import Answer, Connection, identifier, literal
 from job.deadline import Deadline
 from job.declaration import CriticalTable
 from job.drift import Standing
@@ -29,6 +30,7 @@ from job.sources.checks import read_check
 from job.sources.placeholders import presence_question
 
 _SHOWN_ROWS = 10
+_INSUFFICIENT_PRIVILEGE = "42501"
 _SEPARATOR = "\n;\n"
 _OPENING = 2  # BEGIN and the settings
 _LOCKS = """select pg_catalog.current_setting('max_locks_per_transaction')::bigint
@@ -209,7 +211,7 @@ def _ask_all(
         if not 0 <= index < len(asked):
             with wire.translated(conn):
                 raise answer.error
-        failed[asked[index]] = _refused(asked[index], answer)
+        failed[asked[index]] = _refused(asked[index], answer, conn.info.user)
     found = defaultdict(list, {n: answer.rows(_OPENING + i) for i, n in enumerate(known)})
     first = _OPENING + len(known) + 1
     replied = {q: _response(q, answer, first + i) for i, q in enumerate(asked)}
@@ -233,14 +235,13 @@ def _response(question: Question, answer: Answer, index: int) -> Response:
     return Response(question.path, answer.columns(index), tuple(rows[:_SHOWN_ROWS]), len(rows))
 
 
-def _refused(question: Question, answer: Answer) -> Response:
+def _refused(question: Question, answer: Answer, user: str) -> Response:
     error = answer.error
     assert error is not None  # noqa: S101 - only called with one
-    return Response(
-        question.path,
-        sqlstate=error.sqlstate or "",
-        message=error.diag.message_primary or "",
-    )
+    sqlstate, message = error.sqlstate or "", error.diag.message_primary or ""
+    is_denied = sqlstate == _INSUFFICIENT_PRIVILEGE
+    grant = grant_for(message, identifier(user), to_read=True) if is_denied else ""
+    return Response(question.path, sqlstate=sqlstate, message=message, grant=grant)
 
 
 def _standing(rows: Sequence[wire.Row]) -> tuple[Standing, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from job import statements
 from job.database import wire
 from job.database.delivery import Closing, Context, Outcome, Sent, begin, end
-from job.database.failure import failure_of, is_lock_failure, was_cancelled
+from job.database.failure import failure_of, may_pass_again, was_cancelled
 from job.database.shape import Unproved, compare, is_taken, left_from
 from job.database.transaction import rows_written
 from job.database.wire import Answer
@@ -163,7 +163,7 @@ class _Run:
             return None
         step, failed = self.context.step, self.context.failed
         failure = failure_of(step, why.error, index=index, offset=None, failed=failed)
-        return failure if is_lock_failure(failure) or was_cancelled(failure) else None
+        return failure if may_pass_again(failure) or was_cancelled(failure) else None
 
     def _send(self, statement: Statement, text: str) -> Answer:
         conn, watch = self.context.place.work, self.context.watch

@@ -94,6 +94,18 @@ def way_round(work: Connection, settings: Settings, backend_pid: int | None) -> 
     return next((other for other in others if _leads_there(other, ours)), None)
 
 
+def lacks_sessions(work: Connection, endpoint: Endpoint) -> bool:
+    """Say whether a pooler stands there that has transactions for us and no sessions.
+
+    Raises NotObtainedError (75) when it does not even serve two connections.
+    """
+    budget = Deadline.after(_PATIENCE_S)
+    if not _is_pooled(work, endpoint, None):
+        return False
+    with wire.closing(connect_beside(endpoint)) as other:
+        return _mode(work, other, endpoint, budget) is Pooling.TRANSACTION
+
+
 def no_session(what: str, endpoint: Endpoint) -> str:
     """Say why `what` cannot run behind a pooler in transaction mode, and what to do."""
     return (

@@ -22,16 +22,26 @@ _GRANTS = {
 }
 
 
-def grant_for(message: str, role: str) -> str:
+# What a query asks for that only looks.
+_TO_READ = {
+    "schema": "USAGE ON SCHEMA",
+    "table": "SELECT ON TABLE",
+    "view": "SELECT ON TABLE",
+    "materialized view": "SELECT ON TABLE",
+    "foreign table": "SELECT ON TABLE",
+    "sequence": "SELECT ON SEQUENCE",
+}
+
+
+def grant_for(message: str, role: str, *, to_read: bool = False) -> str:
     """Say what to do about `message`, which refuses something to `role` (quoted as an identifier).
 
     The server names neither the privilege nor the schema of a table, and speaks its own language.
     """
+    grants = _GRANTS | _TO_READ if to_read else _GRANTS
     denied = _DENIED.match(message)
-    if denied and denied["kind"] in _GRANTS:
-        return (
-            f"GRANT {_GRANTS[denied['kind']]} {denied['name']} TO {role}, or connect as its owner"
-        )
+    if denied and denied["kind"] in grants:
+        return f"GRANT {grants[denied['kind']]} {denied['name']} TO {role}, or connect as its owner"
     if owner := _NOT_OWNER.match(message):
         return f"connect as the owner of {owner['what']}, or make {role} a member of that role"
     return f"GRANT what lacks to {role}, or connect as the owner"

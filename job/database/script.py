@@ -29,7 +29,7 @@ from job.database.fence import fence_sql
 from job.database.pieces import in_pieces
 from job.database.place import Workplace
 from job.database.pooler import Pooling
-from job.database.transaction import RESET, RESET_ROLE, clean_up, step_settings
+from job.database.transaction import RESET, RESET_ROLE, begin_sql, clean_up, step_settings
 from job.errors import InternalError, ServerError
 from job.exit_codes import ExitCode
 from job.loss import losses, renames, rewrites, rewritten
@@ -114,7 +114,7 @@ def _send(context: Context, deliver: Delivery) -> Outcome:
 def opening(place: Workplace, step: Step, **settings: str) -> list[str]:
     """Return what a step begins with, up to its own statements; `settings` are its own, too."""
     return [
-        "begin",
+        begin_sql(step),
         step_settings(place, step, **settings),
         fence_sql(place, step),
         sentinel.begin_sql(place.settings.ledger_schema, step.text),
@@ -190,7 +190,7 @@ def _begin_carefully(context: Context) -> Outcome:
     return begin(
         context,
         [
-            "begin isolation level repeatable read",
+            begin_sql(step, "isolation level repeatable read"),
             step_settings(place, step),
             fence_sql(place, step),
         ],

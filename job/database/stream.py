@@ -53,7 +53,7 @@ def stream(
                 yield answer
         finally:
             if left:
-                wire.stop(conn)
+                wire.halt(conn)
 
 
 def _until_sync(pgconn: pq.abc.PGconn) -> Generator[Any, Any, list[pq.abc.PGresult]]:

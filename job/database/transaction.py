@@ -62,6 +62,12 @@ def step_application(ledger_schema: str) -> str:
     return f"predeploy step {ledger_schema}"[:63]
 
 
+def begin_sql(step: Step, isolation: str = "") -> str:
+    """Return a step's BEGIN, with its name in front for who looks at what the server does."""
+    name = step.label.replace("*/", "* /").replace("/*", "/ *")
+    return f"/* predeploy {name} */ begin {isolation}".rstrip()
+
+
 def step_settings(place: Workplace, step: Step, **more: str) -> str:
     """Return a step's settings: locks are waited for briefly where readers could feel it."""
     limits = place.settings

@@ -7,20 +7,23 @@ order up to the first that fails; counting the results tells which one that was.
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import generators, pq, waiting
 
-from job.database.failure import exit_code_of, remedy_for
+from job.database.failure import exit_code_of, is_race, remedy_for
 from job.database.privilege import grant_for
 from job.errors import (
     ConnectionLostError,
     DatabaseRefusedError,
+    Interrupted,
     JobError,
     NotObtainedError,
+    NoTransactionsError,
+    RacedError,
     ServerError,
 )
 from job.exit_codes import ExitCode
@@ -197,11 +200,12 @@ def translated(conn: Connection) -> Iterator[None]:
         if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
             raise _lost(error) from None
         sqlstate = error.sqlstate or ""
-        exit_code = exit_code_of(sqlstate, ExitCode.UNEXPECTED)
+        exit_code = exit_code_of(error, ExitCode.UNEXPECTED)
         if exit_code is ExitCode.UNEXPECTED:
             raise
         message = f"{error.diag.message_primary} ({sqlstate}); {remedy_for(error)}"
-        raise ServerError(message, exit_code=exit_code, sqlstate=sqlstate) from error
+        kind = RacedError if is_race(error) else ServerError
+        raise kind(message, exit_code=exit_code, sqlstate=sqlstate) from error
 
 
 @contextmanager
@@ -210,7 +214,7 @@ def closing(conn: Connection) -> Iterator[Connection]:
     try:
         yield conn
     finally:
-        stop(conn)
+        halt(conn)
         conn.close()
 
 
@@ -218,39 +222,49 @@ def wait(conn: Connection, gen: Generator[Any, Any, _T]) -> _T:
     """Wait as psycopg's own method does, but not for long behind an interruption."""
     try:
         return waiting.wait(gen, conn.pgconn.socket, _TICK_S)
-    except BaseException:
+    except BaseException as stop:
         gen.close()
-        stop(conn)
+        is_heard = halt(conn)
+        if isinstance(stop, Interrupted):
+            stop.is_heard &= is_heard
         raise
 
 
-def stop(conn: Connection) -> None:
-    """Cancel what runs, and close the connection where the server does not answer to that."""
+def halt(conn: Connection) -> bool:
+    """Cancel what runs, and close the connection where the server does not answer to that.
+
+    Says whether it did.
+    """
     if conn.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
-        return
+        return True
     if conn.pgconn.pipeline_status != pq.PipelineStatus.OFF:
-        _stop_stream(conn)
-        return
+        return _halt_stream(conn)
     drain = ticking(generators.fetch_many(conn.pgconn), patience(_DRAIN_S))
     try:
         conn.cancel_safe(timeout=_CANCEL_S)
         waiting.wait(drain, conn.pgconn.socket, _TICK_S)
     except (psycopg.Error, ConnectionLostError):
         conn.close()
+        return False
     if conn.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:  # in the middle of a COPY
         conn.close()
+    return True
 
 
-def _stop_stream(conn: Connection) -> None:
+def _halt_stream(conn: Connection) -> bool:
     """Cancel what runs; of what was sent behind it the server runs nothing more then.
 
     Twice, since it ignores the wish between two statements.
     """
-    with suppress(psycopg.Error):
+    try:
         conn.cancel_safe(timeout=_CANCEL_S)
         time.sleep(_AGAIN_S)
         conn.cancel_safe(timeout=_CANCEL_S)
-    conn.close()
+    except psycopg.Error:
+        return False
+    finally:
+        conn.close()
+    return True
 
 
 def patience(seconds: float) -> Callable[[], None]:
@@ -295,7 +309,7 @@ def _lost(error: psycopg.Error) -> JobError:
     """Return what to raise for a connection that has ended."""
     why = error.diag.message_primary or "the server closed it or the network did"
     if "statement pooling mode" in why:
-        return DatabaseRefusedError(_IN_STATEMENT_MODE, exit_code=ExitCode.WRONG_ENDPOINT)
+        return NoTransactionsError(_IN_STATEMENT_MODE)
     if "query_wait_timeout" in why:
         return NotObtainedError(_POOL_FULL)
     return ConnectionLostError(

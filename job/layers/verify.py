@@ -151,8 +151,8 @@ def _failed_check(check: Response, exit_code: ExitCode | None) -> Finding:
         return Finding(
             "check-broken",
             f"{check.path} could not be asked: {check.message} ({check.sqlstate})",
-            "mend the query",
-            exit_code,
+            check.grant or "mend the query",
+            ExitCode.DENIED if exit_code and check.grant else exit_code,
         )
     shown = "; ".join(
         ", ".join(f"{n}={v}" for n, v in zip(check.columns, row, strict=True))

@@ -201,6 +201,24 @@ def test_verify_waits_for_somebody_elses_run(database: Database, folder: Folder)
     assert process.returncode == 0, rest
 
 
+def test_verify_looks_again_when_its_connection_is_lost(database: Database, folder: Folder) -> None:
+    """While it waits the server may end its session: it connects again, up to its own deadline."""
+    settings = environ(database, folder(FILES))
+    end = """select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and starts_with(application_name, 'predeploy')"""
+    with jobs(settings, arguments=("verify", "--wait", "60s")) as (process,):
+        assert process.stdout is not None
+        next(line for line in process.stdout if "not verified yet" in line)
+        assert database.rows(end) == [(True,)]
+        told = next(line for line in process.stdout if "the connection was lost" in line)
+
+        run_job("run", environ=settings, check=0)
+
+        rest, _ = process.communicate(timeout=90)
+    assert "not verified yet" in told
+    assert process.returncode == 0, rest
+
+
 def test_verify_does_not_wait_for_ever(database: Database, folder: Folder) -> None:
     """When the time is up and nobody has run the job, it ends with 82 all the same."""
     done = run_job("verify", "--wait", "300ms", environ=environ(database, folder(FILES)))

@@ -2,11 +2,14 @@
 
 import os
 import re
+import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
+import pytest
 from conftest import ADMIN, SQL, Database, run_job
 from production import (
     ADMIN_BY_HASH,
@@ -28,6 +31,8 @@ Folder = Callable[[Mapping[str, str]], Path]
 COPIES = 10
 ASLEEP = """select count(*) from pg_stat_activity
     where datname = current_database() and wait_event = 'PgSleep'"""
+HOLDERS = """select count(*) from pg_locks where locktype = 'advisory' and granted
+    and database = (select oid from pg_database where datname = current_database())"""
 LOG = "create table log (id serial primary key, what text not null);"
 
 
@@ -171,6 +176,63 @@ def test_a_job_that_is_killed_while_it_holds_the_lock_holds_up_nobody(
     assert [process.returncode for process in others] == [0, 0, 0], outputs
     assert len(contents(database)["public.log"]) == 1
     assert whole_files(database) == ["1_slow.sql"]
+
+
+@pytest.fixture
+def orphaned(
+    database: Database, folder: Folder, own_server: Server | None
+) -> Iterator[tuple[dict[str, str], int]]:
+    """A step whose job was killed, and whose backend is frozen before it can notice.
+
+    The settings of the job, and the pid of the backend, which is let go at the end.
+    """
+    if own_server is None:
+        pytest.skip("TEST_DATABASE_URL: no backends of our own")
+    files = {"migrations/1_slow.sql": f"{LOG} insert into log (what) select pg_sleep(1)::text;"}
+    settings = environ(database, folder(files))
+    with jobs(settings) as (job,):
+        until(lambda: database.value(ASLEEP), "a step to run")
+        pid = int(str(database.value(ASLEEP.replace("count(*)", "pid"))))
+        os.kill(pid, signal.SIGSTOP)
+        job.kill()
+    until(lambda: database.value(HOLDERS) == 0, "the lock to be free")
+    yield settings, pid
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_step_that_outlives_its_job_is_waited_for(
+    database: Database, orphaned: tuple[dict[str, str], int]
+) -> None:
+    """The lock is free and the step still at it: the next run waits, and then goes on."""
+    settings, pid = orphaned
+
+    with jobs(settings) as (job,):
+        assert job.stdout is not None
+        told = next(line for line in job.stdout if "waiting for the lock" in line)
+        os.kill(pid, signal.SIGCONT)
+        output, _ = job.communicate(timeout=60)
+
+    assert f"held by pid {pid} (predeploy step predeploy, " in told
+    assert job.returncode == 0, output
+    assert len(contents(database)["public.log"]) == 1
+    assert whole_files(database) == ["1_slow.sql"]
+
+
+def test_a_step_that_outlives_its_job_is_named(
+    database: Database, orphaned: tuple[dict[str, str], int]
+) -> None:
+    """Past the budget: 75 with its pid and what it does, and nothing is begun beside it."""
+    settings, pid = orphaned
+
+    done = run_job("run", environ={**settings, "PREDEPLOY_LOCK_BUDGET": "500ms"})
+
+    last = done.stdout.splitlines()[-1]
+    assert done.returncode == 75, done.stdout
+    assert f"held by pid {pid} (predeploy step predeploy, " in last
+    assert "/* predeploy migrations/1_slow.sql */" in last
+    assert f"pg_terminate_backend({pid})" in last
+    assert contents(database) == {}
 
 
 def test_a_failing_file_fails_for_all(database: Database, folder: Folder) -> None:

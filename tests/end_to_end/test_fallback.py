@@ -100,6 +100,39 @@ def test_rescue_does_not_pass_what_does_not_verify(run: Callable[..., tuple[int,
     assert "table public.users is missing" in report["message"]
 
 
+def test_rescue_leaves_what_may_pass_to_another_try(
+    run: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """75, not a degraded 0 behind which nobody would try again; then the same folder is applied."""
+    first = {"migrations/1_users.sql": MINIMAL, "fallback/users.sql": MINIMAL}
+    assert run(RESCUE, **first)[0] == 0
+    files = {**first, "migrations/2_age.sql": "alter table users add column age int;"}
+    with database.connect() as reader:
+        reader.execute("begin; select from users")
+        limits = {"PREDEPLOY_DDL_LOCK_TIMEOUT": "1s", "PREDEPLOY_DDL_BUDGET": "1s"}
+        code, report = run(RESCUE | limits, **files)
+        pid = reader.info.backend_pid
+
+    assert (code, report["outcome"], report["retryable"]) == (75, "failed", True)
+    assert f"blocked by pid {pid} " in report["message"]
+    assert run(RESCUE, **files)[0] == 0
+    assert database.value("select count(*) from predeploy.migration where is_done") == 2
+
+
+def test_rescue_goes_on_behind_what_was_refused(
+    run: Callable[..., tuple[int, dict]], database: Database
+) -> None:
+    """An undeclared loss was rolled back, so nothing is lost: degraded, and it is named."""
+    first = {"migrations/1_users.sql": f"{MINIMAL} insert into users values (1, 'a@b');"}
+    assert run(RESCUE, **first)[0] == 0
+
+    code, report = run(RESCUE, **first, **{"migrations/2_gone.sql": "delete from users;"})
+
+    assert (code, report["outcome"], report["level"]) == (0, "degraded", "warn")
+    assert "would lose what nobody declared" in report["message"]
+    assert database.rows("select id from users") == [(1,)]
+
+
 def test_rescue_does_not_excuse_a_bad_folder(run: Callable[..., tuple[int, dict]]) -> None:
     """What the plan refuses was never tried: 65."""
     code, _ = run(RESCUE, **BROKEN, **{"migrations/3_c.sql": "rollback;"})

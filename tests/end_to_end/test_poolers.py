@@ -1,29 +1,22 @@
 """Behind a PgBouncer: the way round it, what works through it, and nothing of ours left in it."""
 
-import os
-import shutil
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import psycopg
 import pytest
+from bouncers import Bouncer, Program, Start
 from conftest import ADMIN, Database, run_job, start_job, url_of
 from production import contents, environ, jobs, report_of, said, until, whole_files
 
-from job.embedded import _credentials, _die_with_parent, free_port
+from job.embedded import free_port
 
 Folder = Callable[[Mapping[str, str]], Path]
-
-# Where Debian installs it, which is not on everybody's path.
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") or ""
-pytestmark = pytest.mark.skipif(not PGBOUNCER, reason="there is no pgbouncer")
 
 TRANSACTION, SESSION = "transaction", "session"
 NOTES = {"migrations/1_notes.sql": "create table notes (id int, body text);"}
@@ -62,72 +55,22 @@ LOCKS = """
     where locktype = 'advisory' and d.datname = current_database()"""
 
 
-@dataclass(frozen=True)
-class Bouncer:
-    """A running PgBouncer, its mode, and its size."""
-
-    url: str
-    mode: str
-    size: int
-
-    def to(self, database: Database) -> Database:
-        """Return the same database, seen through the pooler."""
-        return replace(database, url=url_of(self.url, database.name))
-
-
-@contextmanager
-def bouncer(
-    server_url: str, mode: str, size: int = 5, known: str = "*", **more: object
-) -> Iterator[Bouncer]:
-    """Run a PgBouncer before a server, as an unprivileged user, on a free port."""
-    server = psycopg.conninfo.conninfo_to_dict(server_url)
-    port = free_port()
-    password = f" password={server['password']}" if server.get("password") else ""
-    options = {
-        "listen_addr": "127.0.0.1", "listen_port": port, "unix_socket_dir": "",
-        "auth_type": "any", "pool_mode": mode, "default_pool_size": size, **more,
-    }  # fmt: skip
-    home = Path(tempfile.mkdtemp(prefix="predeploy-pgbouncer-"))
-    home.chmod(0o755)
-    (home / "pgbouncer.ini").write_text(
-        f"[databases]\n{known} = host={server['host']} port={server.get('port', 5432)} "
-        f"user={server.get('user', 'postgres')}{password}\n[pgbouncer]\n"
-        + "".join(f"{name} = {value}\n" for name, value in options.items())
-    )
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*_die_with_parent(), PGBOUNCER, str(home / "pgbouncer.ini")],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
-            **_credentials(),
-        )  # fmt: skip
-    try:
-        until(lambda: b"process up" in (home / "log").read_bytes(), "PgBouncer to be up")
-        yield Bouncer(f"postgresql://postgres@127.0.0.1:{port}/postgres", mode, size)
-    finally:
-        process.terminate()
-        process.wait(10)
-        shutil.rmtree(home)
-
-
 @pytest.fixture(scope="module")
-def pooled(superuser_url: str) -> Iterator[Bouncer]:
+def pooled(bouncer: Start, superuser_url: str) -> Iterator[Bouncer]:
     with bouncer(superuser_url, TRANSACTION) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def sessions(superuser_url: str) -> Iterator[Bouncer]:
+def sessions(bouncer: Start, superuser_url: str) -> Iterator[Bouncer]:
     with bouncer(superuser_url, SESSION) as started:
         yield started
 
 
 @pytest.fixture(params=[TRANSACTION, SESSION])
-def either(request: pytest.FixtureRequest) -> Bouncer:
+def either(request: pytest.FixtureRequest, pooled: Bouncer, sessions: Bouncer) -> Bouncer:
     """A PgBouncer in one mode, and then in the other."""
-    started: Bouncer = request.getfixturevalue(
-        "pooled" if request.param == TRANSACTION else "sessions"
-    )
-    return started
+    return pooled if request.param == TRANSACTION else sessions
 
 
 def left_in(pool: Bouncer, database: Database) -> list[str]:
@@ -143,7 +86,7 @@ def left_in(pool: Bouncer, database: Database) -> list[str]:
     return [name for rows in found for (name,) in rows]
 
 
-def wrong(done: "subprocess.CompletedProcess[str]") -> str:
+def wrong(done: CompletedProcess[str]) -> str:
     """Return the problems that a report names."""
     return "; ".join(report_of(done).get("problems", []))
 
@@ -276,10 +219,10 @@ def trapped(database: Database, role: str) -> str:
 
 
 def test_schema_sql_is_read_under_new_names_through_a_pooler(
-    either: Bouncer, database: Database, folder: Folder, role: str
+    bouncer: Start, either: Bouncer, database: Database, folder: Folder, role: str
 ) -> None:
     """A role that owns no schema reads the declaration beside them, and leaves nothing there."""
-    done = _sync(either.mode, "*", database, folder, role)
+    done = _sync(partial(bouncer, mode=either.mode, known="*"), database, folder, role)
 
     assert done.returncode == 0, done.stdout
     assert any("of other names" in line["message"] for line in said(done))
@@ -287,10 +230,10 @@ def test_schema_sql_is_read_under_new_names_through_a_pooler(
 
 
 def test_schema_sql_is_read_in_a_temporary_database_through_a_pooler(
-    either: Bouncer, database: Database, folder: Folder, trapped: str
+    bouncer: Start, either: Bouncer, database: Database, folder: Folder, trapped: str
 ) -> None:
     """A pooler that leads to any database leads to a temporary one, which is dropped again."""
-    done = _sync(either.mode, "*", database, folder, trapped)
+    done = _sync(partial(bouncer, mode=either.mode, known="*"), database, folder, trapped)
 
     assert done.returncode == 0, done.stdout
     assert any("in a temporary database" in line["message"] for line in said(done))
@@ -298,22 +241,20 @@ def test_schema_sql_is_read_in_a_temporary_database_through_a_pooler(
 
 
 def test_a_pooler_of_one_database_leads_to_no_temporary_one(
-    either: Bouncer, database: Database, folder: Folder, trapped: str
+    bouncer: Start, either: Bouncer, database: Database, folder: Folder, trapped: str
 ) -> None:
     """Where the pooler knows the app's database only, that is 76 with what to do."""
-    done = _sync(either.mode, database.name, database, folder, trapped)
+    done = _sync(partial(bouncer, mode=either.mode, known=database.name), database, folder, trapped)
 
     assert done.returncode == 76, done.stdout
     assert "set MIGRATION_DATABASE_URL" in report_of(done)["message"]
     assert _temporary(database) == []
 
 
-def _sync(
-    mode: str, known: str, database: Database, folder: Folder, role: str
-) -> "subprocess.CompletedProcess[str]":
-    """Sync a small schema through a pooler that leads to `known`, as a role."""
+def _sync(start: Start, database: Database, folder: Folder, role: str) -> CompletedProcess[str]:
+    """Sync a small schema through a pooler, as a role."""
     files = {"schema.sql": "create table people (id int primary key, name text);"}
-    with bouncer(database.url.replace("//postgres", f"//{role}"), mode, known=known) as pool:
+    with start(database.url.replace("//postgres", f"//{role}")) as pool:
         return run_job("run", environ=environ(pool.to(database), folder(files)))
 
 
@@ -361,7 +302,54 @@ def test_an_index_of_the_schema_is_refused_where_its_table_has_rows(
     assert database.value("select indisvalid from pg_index where indexrelid = 'i'::regclass")
 
 
-def test_statement_mode_is_refused(superuser_url: str, database: Database, folder: Folder) -> None:
+@pytest.mark.parametrize("command", ["plan", "status", "verify"])
+def test_a_coming_76_is_told_before_a_run(
+    pooled: Bouncer, database: Database, folder: Folder, command: str
+) -> None:
+    """Who looks through a pooler in transaction mode sees that a run will need a session."""
+    settings = environ(pooled.to(database), folder(INDEX))
+
+    alone = report_of(run_job(command, environ=settings))
+    direct = report_of(run_job(command, environ=environ(database, folder(INDEX))))
+
+    told = [f["message"] for f in alone["findings"] if f["code"] == "no-session"]
+    assert len(told) == 1, alone
+    assert "migrations/2_index.sql has to run outside a transaction" in told[0]
+    assert "set MIGRATION_DATABASE_URL" in told[0]
+    assert alone["exit_code"] == direct["exit_code"]
+    assert "no-session" not in {f["code"] for f in direct.get("findings", ())}
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "verify"])
+def test_no_76_is_told_where_another_variable_leads_round(
+    pooled: Bouncer, database: Database, folder: Folder, command: str
+) -> None:
+    """They take the way that a run will take."""
+    settings = environ(database, folder(INDEX), DIRECT_URL=pooled.to(database).url)
+
+    done = run_job(command, environ=settings)
+
+    assert "no-session" not in {f["code"] for f in report_of(done).get("findings", ())}
+    assert "using DATABASE_URL" in done.stdout
+
+
+def test_another_variable_leads_round_statement_mode(
+    bouncer: Start, superuser_url: str, database: Database, folder: Folder
+) -> None:
+    """Single statements pass, and are enough to prove that the other address is the same place."""
+    with bouncer(superuser_url, "statement") as pool:
+        settings = environ(database, folder(INDEX), DIRECT_URL=pool.to(database).url)
+        done = run_job("run", environ=settings)
+        looked = run_job("verify", environ=settings)
+
+    assert done.returncode == 0, done.stdout
+    assert any("going on with DATABASE_URL" in line["message"] for line in said(done))
+    assert looked.returncode == 0, looked.stdout
+
+
+def test_statement_mode_is_refused(
+    bouncer: Start, superuser_url: str, database: Database, folder: Folder
+) -> None:
     """A pooler that knows no transactions is the wrong address: 76, not a lost connection."""
     with bouncer(superuser_url, "statement") as pool:
         done = run_job("run", environ=environ(pool.to(database), folder(NOTES)))
@@ -372,7 +360,7 @@ def test_statement_mode_is_refused(superuser_url: str, database: Database, folde
 
 @pytest.mark.parametrize("mode", [TRANSACTION, SESSION])
 def test_a_pool_of_one_is_named(
-    superuser_url: str, database: Database, folder: Folder, mode: str
+    bouncer: Start, superuser_url: str, database: Database, folder: Folder, mode: str
 ) -> None:
     """With one server connection nothing hangs: 75, which names the pool size, and no lock."""
     with bouncer(superuser_url, mode, size=1) as pool:
@@ -390,7 +378,7 @@ def test_a_pool_of_one_is_named(
 
 
 def test_a_pool_of_two_is_named_where_a_third_is_needed(
-    superuser_url: str, database: Database, folder: Folder
+    bouncer: Start, superuser_url: str, database: Database, folder: Folder
 ) -> None:
     """What runs outside a transaction needs one more: 75 again, and its row says nothing of it."""
     with bouncer(superuser_url, SESSION, size=2) as pool:
@@ -404,7 +392,7 @@ def test_a_pool_of_two_is_named_where_a_third_is_needed(
 
 
 def test_a_pool_that_others_use_up_is_named(
-    superuser_url: str, database: Database, folder: Folder
+    bouncer: Start, superuser_url: str, database: Database, folder: Folder
 ) -> None:
     """Where the pooler itself gives up on us, that is 75 with its pool size, and tried once."""
     with (
@@ -424,7 +412,7 @@ def test_a_pool_that_others_use_up_is_named(
 
 @pytest.mark.parametrize("size", [1, 5])
 def test_another_variable_leads_round_the_pooler(
-    superuser_url: str, database: Database, folder: Folder, size: int
+    bouncer: Start, superuser_url: str, database: Database, folder: Folder, size: int
 ) -> None:
     """The variable that wins is pooled, another leads there directly: the run goes on with that."""
     with bouncer(superuser_url, TRANSACTION, size=size) as pool:
@@ -520,6 +508,22 @@ def test_no_lock_outlives_a_job_that_is_ended(
     until(lambda: database.value(LOCKS) == 0 and not _sleeps(database), "the lock to be gone", 10)
     assert left_in(either, database) == []
     run_job("run", environ=environ(either.to(database), folder(NOTES)), check=0)
+
+
+def test_prepared_statements_of_others_stay(
+    pgbouncer: Program, pooled: Bouncer, database: Database, folder: Folder
+) -> None:
+    """What the pooler prepares for its clients (from 1.21 on) is not ours to clear away."""
+    if pgbouncer.version < (1, 21):
+        pytest.skip("it prepares nothing for its clients")
+    url = pooled.to(database).url
+    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as app:
+        assert app.execute("select %s::int + 1", (1,)).fetchone() == (2,)
+        run_job("run", environ=environ(pooled.to(database), folder(UNTIDY)), check=0)
+
+        assert [app.execute("select %s::int + 1", (n,)).fetchone() for n in range(5)] == [
+            (n + 1,) for n in range(5)
+        ]
 
 
 def _sleeps(database: Database) -> bool:

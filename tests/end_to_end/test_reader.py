@@ -87,12 +87,15 @@ def test_verify_reads_three_tables_of_the_ledger(
 
 
 def test_without_the_checks_grants_it_names_the_check(thekeyn: Database, roles: Roles) -> None:
+    """77, with the GRANT that lets the query be asked; it reads, so that is SELECT."""
     roles.grant(thekeyn, LEDGER)
 
     done = roles.verify(thekeyn)
 
-    assert done.returncode == 82
-    assert "lagging_sequences.sql could not be asked: permission denied" in done.stdout
+    denied = [f for f in report_of(done)["findings"] if f["code"] == "check-broken"]
+    assert done.returncode == 77
+    assert "lagging_sequences.sql could not be asked: permission denied" in denied[0]["message"]
+    assert re.match(rf'GRANT SELECT ON \w+ \w+ TO "{roles.reader}"', denied[0]["next"])
 
 
 def test_verify_needs_usage_of_the_ledgers_schema(thekeyn: Database, roles: Roles) -> None:

@@ -44,6 +44,32 @@ def test_the_readme_lists_every_exit_code() -> None:
     assert listed == known
 
 
+def test_every_test_that_the_docs_name_is_there() -> None:
+    """A test that is renamed or dropped takes its promise with it."""
+    named = {
+        (page.name, name)
+        for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for name in re.findall(r"`(test_\w+)`", page.read_text())
+    }
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    modules = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+
+    defined = set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE)) | modules
+
+    assert {(page, name) for page, name in named if name not in defined} == set()
+    assert len(named) > 50
+
+
+def test_every_fear_has_a_test() -> None:
+    """Each row of the tables of what went wrong elsewhere ends with at least one."""
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    fears = [line for line in page.partition("## The chaos suite")[0].splitlines() if "|" in line]
+    rows = [line for line in fears if not line.startswith(("| what happened", "|---"))]
+
+    assert [row for row in rows if not re.search(r"`test_\w+`.*\|$", row)] == []
+    assert len(rows) > 30
+
+
 def test_links_lead_somewhere() -> None:
     """Every relative link in the documentation names a file that is there."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.pq import DiagnosticField
 
-from job.database.failure import READ_ONLY, failure_of, is_lock_failure
+from job.database.failure import READ_ONLY, failure_of, may_pass_again
 from job.exit_codes import ExitCode
 from job.plan import Failure, Step
 from job.secret import Secret
@@ -21,7 +21,12 @@ def step(text: str, number: int = 0) -> Step:
 
 
 def error(
-    sqlstate: str = "42703", message: str = "no such column", *, detail: str = "", hint: str = ""
+    sqlstate: str = "42703",
+    message: str = "no such column",
+    *,
+    detail: str = "",
+    hint: str = "",
+    schema: str = "",
 ) -> psycopg.Error:
     """What psycopg raises for a server's message with these fields."""
     info = {
@@ -29,6 +34,7 @@ def error(
         DiagnosticField.MESSAGE_PRIMARY: message.encode(),
         DiagnosticField.MESSAGE_DETAIL: detail.encode() or None,
         DiagnosticField.MESSAGE_HINT: hint.encode() or None,
+        DiagnosticField.SCHEMA_NAME: schema.encode() or None,
     }
     return psycopg.errors.lookup(sqlstate)(message, info=info, encoding="utf-8")
 
@@ -230,10 +236,31 @@ def test_only_locks_are_tried_again() -> None:
     found = [
         state
         for state in states
-        if is_lock_failure(Failure(ExitCode.TEMPFAIL, PATH, 0, 0, state, ""))
+        if may_pass_again(Failure(ExitCode.TEMPFAIL, PATH, 0, 0, state, ""))
     ]
 
     assert found == ["55P03", "40P01", "40001"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "is_race"),
+    [
+        (error("XX000", "tuple concurrently updated"), True),
+        (error("XX000", "tuple concurrently deleted"), True),
+        (error("XX000", "cache lookup failed for relation 1"), False),
+        (error("XX001", "tuple concurrently updated"), False),
+        (error("23505", "duplicate key", schema="pg_catalog"), True),
+        (error("23505", "duplicate key", schema="public"), False),
+        (error("23505", "duplicate key"), False),
+        (error("23514", "a check", schema="pg_catalog"), False),
+    ],
+)
+def test_a_race_is_told_from_a_users_own_duplicate(raised: psycopg.Error, *, is_race: bool) -> None:
+    """By the schema of the index, and by words of the server's that it does not translate."""
+    found = failure(step("select 1"), raised)
+
+    assert found.is_race == may_pass_again(found) == is_race
+    assert found.exit_code is (ExitCode.TEMPFAIL if is_race else ExitCode.FAILED)
 
 
 def test_an_error_without_fields_is_told_by_its_text() -> None:

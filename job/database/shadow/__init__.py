@@ -11,7 +11,7 @@ import tenacity
 
 from job.database import wire
 from job.database.connection import connect_beside
-from job.database.failure import is_lock_failure
+from job.database.failure import may_pass_again
 from job.database.shadow.guards import NOT_OWNER, hazards, rights_lacking
 from job.database.shadow.limits import Elsewhere, Limits, Question, Request, ShadowFacts
 from job.database.shadow.new_names import beside, renamed, uncertain
@@ -157,7 +157,7 @@ def _free_prefix(desired: Desired) -> str:
 
 
 def _may_pass_later(outcome: ShadowFacts | Failure) -> bool:
-    return isinstance(outcome, Failure) and is_lock_failure(outcome)
+    return isinstance(outcome, Failure) and may_pass_again(outcome)
 
 
 def _give_up(state: tenacity.RetryCallState) -> ShadowFacts | Failure:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from job.database.failure import STATEMENT_SHOWN, exit_code_of, remedy_for
+from job.database.failure import STATEMENT_SHOWN, exit_code_of, is_race, remedy_for
 from job.database.wire import identifier, literal
 from job.exit_codes import ExitCode
 from job.plan import Failure
@@ -198,10 +198,13 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
     """Tell what the server said about which statement, with its place in the file."""
     index = block.failed(notices)
     sqlstate = error.sqlstate or ""
-    exit_code = exit_code_of(sqlstate, ExitCode.BAD_SOURCES)
+    exit_code, raced = exit_code_of(error, ExitCode.BAD_SOURCES), is_race(error)
     message = error.diag.message_primary or "the server said nothing about it"
     if index is None:
-        return Failure(exit_code, "schema.sql", 0, 0, sqlstate, message, remedy=remedy_for(error))
+        remedy = remedy_for(error)
+        return Failure(
+            exit_code, "schema.sql", 0, 0, sqlstate, message, remedy=remedy, is_race=raced
+        )
     statement = block.statements[index].statement
     line, column = _place(block, index, error)
     return Failure(
@@ -215,6 +218,7 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
         remedy=_remedy(error),
         statement=" ".join(statement.text.split())[:STATEMENT_SHOWN],
         remains=NOTHING_CHANGED,
+        is_race=raced,
     )
 
 

@@ -1,0 +1,189 @@
+"""Makes the ledger where it is not: its schema, its tables, and the sentinel's functions.
+
+Under the lock, so no other run does the same. Somebody's hand may, or another tool: who comes
+second waits for the first, and then looks again.
+"""
+
+import math
+
+import structlog
+import tenacity
+
+from job import __version__
+from job.database import ledger, sentinel, wire
+from job.database.blockers import Watch, watch_over
+from job.database.ledger import Premises
+from job.database.place import Workplace
+from job.database.transaction import settings_sql, step_application
+from job.database.wire import identifier, literal
+from job.errors import DatabaseRefusedError, JobError, NotObtainedError, RacedError, ServerError
+from job.exit_codes import ExitCode
+
+log = structlog.get_logger()
+
+_LOCK_NOT_AVAILABLE = "55P03"
+_INSUFFICIENT_PRIVILEGE = "42501"
+_DUPLICATE_TABLE = "42P07"
+# A schema, a table, a function: made by somebody between our look and our statement.
+_MADE_MEANWHILE = ("42P06", "42P07", "42723")
+
+
+def ensure(place: Workplace, found: Premises) -> None:
+    """Make the ledger unless it is there, and begin this run in it. Under the lock.
+
+    Raises DatabaseRefusedError (77) without the privilege, NotObtainedError (75) when a newer
+    major version made it or somebody keeps us from it, JobError (78) when the schema's tables are
+    somebody else's.
+    """
+    budget = place.deadline.part(place.settings.ddl_budget_s)
+    watch = watch_over(place, "the ledger")
+
+    def wait_a_little(state: tenacity.RetryCallState) -> float:
+        jitter = tenacity.wait_random_exponential(multiplier=0.25, min=0.1, max=2)
+        return min(jitter(state), budget.left_s)
+
+    def make() -> None:
+        nonlocal found
+        try:
+            _make(place, found, watch)
+        except ServerError:
+            found = ledger.premises(place.work, place.settings.ledger_schema)
+            raise
+
+    patiently = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_may_pass_again),
+        stop=lambda _: budget.left_s <= 0,
+        wait=wait_a_little,
+        before_sleep=lambda _: log.info("somebody else makes the ledger; looking again"),
+        reraise=True,
+    )
+    try:
+        patiently(make)
+    except ServerError as error:
+        if error.sqlstate != _LOCK_NOT_AVAILABLE:
+            raise
+        raise NotObtainedError(f"the ledger cannot be made: {error}; {watch.blockers}") from None
+
+
+def _may_pass_again(error: BaseException) -> bool:
+    if isinstance(error, RacedError):
+        return True
+    return isinstance(error, ServerError) and error.sqlstate == _LOCK_NOT_AVAILABLE
+
+
+def _make(place: Workplace, found: Premises, watch: Watch) -> None:
+    schema = place.settings.ledger_schema
+    if not found.has_ledger:
+        _make_all(place, found, watch)
+    elif not ledger.begin_run(place.work, schema, place.run_id):
+        answer = _send(place, sentinel.create_sql(schema), watch)
+        if answer.error is not None:
+            _require_no_race(answer.error.sqlstate)
+            with wire.translated(place.work):
+                raise answer.error
+
+
+def _has_ledger(place: Workplace) -> bool:
+    return ledger.premises(place.work, place.settings.ledger_schema).has_ledger
+
+
+def _send(place: Workplace, sql: str, watch: Watch) -> wire.Answer:
+    """Send statements as one transaction, which bears a step's name and waits as briefly."""
+    settings = settings_sql(
+        {
+            "application_name": step_application(place.settings.ledger_schema),
+            "lock_timeout": f"{math.ceil(place.settings.ddl_lock_timeout_s * 1000)}",
+        }
+    )
+    answer = wire.send(place.work, f"begin; {settings}; {sql}; commit", on_tick=watch.tick)
+    wire.roll_back(place.work)
+    return answer
+
+
+def _require_no_race(sqlstate: str | None) -> None:
+    if sqlstate in _MADE_MEANWHILE:
+        why = f"somebody has made a part of the ledger meanwhile ({sqlstate}); run again"
+        raise RacedError(why, exit_code=ExitCode.TEMPFAIL, sqlstate=sqlstate)
+
+
+def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
+    """Make schema, tables and functions, and begin the run, in one transaction and message."""
+    work, schema = place.work, place.settings.ledger_schema
+    name = identifier(schema)
+    # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
+    create_schema = "" if found.has_schema else f"create schema {name};"
+    about = {"created_by": f"predeploy {__version__}"}
+    if found.has_tables:
+        about["adopting"] = "true"
+    remembered = "".join(f", ({literal(k)}, {literal(v)})" for k, v in about.items())
+    born = "('born', pg_catalog.pg_current_xact_id()::text)"
+    answer = _send(
+        place,
+        f"""{create_schema}
+        create table {name}.meta (key text primary key, value text not null);
+        insert into {name}.meta values ('version', '{ledger.VERSION}'), {born}{remembered};
+        create table {name}.migration (
+            file text not null,
+            step_hash text not null,
+            occurrence integer not null,
+            position integer not null,
+            is_final boolean not null,
+            raw_hash text not null,
+            is_done boolean not null,
+            run_id text not null,
+            applied_at timestamptz not null default clock_timestamp(),
+            duration_ms double precision,
+            losses jsonb,
+            drifts jsonb,
+            primary key (file, step_hash, occurrence)
+        );
+        create table {name}.run (
+            id text primary key,
+            version text not null,
+            started_at timestamptz not null default clock_timestamp(),
+            finished_at timestamptz,
+            outcome text,
+            exit_code integer,
+            report jsonb
+        );
+        create table {name}.declared (
+            files text not null,
+            about text not null,
+            schemas text not null,
+            facts text not null,
+            stored_at timestamptz not null default clock_timestamp(),
+            primary key (files, about)
+        );
+        create table {name}.state (
+            name text primary key,
+            key text not null,
+            fingerprint text not null,
+            system text not null,
+            run_id text not null,
+            stored_at timestamptz not null default clock_timestamp()
+        );
+        {sentinel.create_sql(schema)};
+        {ledger.begin_sql(schema, place.run_id)}""",
+        watch,
+    )
+    if answer.error is None:
+        return
+    if answer.error.sqlstate == _INSUFFICIENT_PRIVILEGE:
+        is_there = found.has_schema
+        what = f"tables in schema {schema}" if is_there else f"the schema {schema} for the ledger"
+        where = f"schema {name}" if is_there else f"database {identifier(work.info.dbname)}"
+        raise DatabaseRefusedError(
+            f"not allowed to create {what}; "
+            f"grant {'usage, ' if is_there else ''}create on {where} "
+            f"to {identifier(work.info.user)}",
+            exit_code=ExitCode.DENIED,
+        )
+    if answer.error.sqlstate == _DUPLICATE_TABLE and not _has_ledger(place):
+        raise JobError(
+            f"schema {schema} holds tables that are not a ledger of ours; name another one in "
+            "PREDEPLOY_LEDGER_SCHEMA",
+            exit_code=ExitCode.CONFIG,
+        )
+    _require_no_race(answer.error.sqlstate)
+    with wire.translated(work):
+        raise answer.error
