@@ -186,7 +186,8 @@ def begin_sql(schema: str, run_id: str) -> str:
     return f"""insert into {identifier(schema)}.run (id, version)
         select {literal(run_id)}, {literal(__version__)} where not exists (
             select from {identifier(schema)}.meta
-            where key = 'version' and value ~ '^[0-9]+$' and value::int > {VERSION})
+            where key = 'version'
+              and case when value ~ '^[0-9]+$' then value::int > {VERSION} end)
         on conflict (id) do nothing"""
 
 
