@@ -19,7 +19,7 @@ import pytest
 
 from job.embedded import Server, server, wheel_binaries
 
-pytest_plugins = ["bouncers", "containers", "manifests", "steps"]
+pytest_plugins = ["containers", "manifests", "bouncers", "steps"]
 # Before the workers of xdist start, so that all of them take the same sample.
 os.environ.setdefault("CHAOS_SEED", str(secrets.randbelow(10**6)))
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,0 +1,62 @@
+"""How often a run goes to the database and back: that is what a distant one costs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from conftest import ADMIN, Database, run_job
+from psycopg.conninfo import conninfo_to_dict
+
+from bench.relay import Relay, relayed
+
+FEW = {f"migrations/{n:03}_f.sql": f"create table t{n} (n int)" for n in range(1, 4)}
+MANY = {f"migrations/{n:03}_f.sql": f"create table t{n} (n int)" for n in range(1, 151)}
+
+
+@pytest.fixture
+def relay(database: Database) -> Iterator[Relay]:
+    """A relay that counts, before the server of the database."""
+    with relayed(int(conninfo_to_dict(database.url)["port"])) as started:
+        yield started
+
+
+@pytest.fixture
+def trips(database: Database, relay: Relay) -> Callable[..., tuple[int, int]]:
+    """Runs the job; returns how many connections and round trips it took."""
+    parts = conninfo_to_dict(database.url)
+    url = f"postgresql://{parts['user']}@127.0.0.1:{relay.port}/{database.name}?sslmode=disable"
+
+    def run(**environ: str) -> tuple[int, int]:
+        relay.reset()
+        run_job(environ={"DATABASE_URL": url, **environ}, check=0)
+        return relay.connections, relay.round_trips
+
+    return run
+
+
+def test_a_settled_run_goes_once(trips: Callable[..., tuple[int, int]]) -> None:
+    """One connection; beside its start there is one message and one answer."""
+    trips(**ADMIN)
+
+    assert trips(**ADMIN) == (1, 2)
+
+
+def test_forty_two_tables_take_twenty(trips: Callable[..., tuple[int, int]]) -> None:
+    """All layers on an empty database, verified."""
+    connections, round_trips = trips(**ADMIN)
+
+    assert connections == 2
+    assert round_trips <= 20
+
+
+def test_more_files_take_no_more(
+    trips: Callable[..., tuple[int, int]],
+    folder: Callable[[Mapping[str, str]], Path],
+    database: Database,
+) -> None:
+    """What can go together does, so the way's length counts once and not per file."""
+    _, few = trips(PREDEPLOY_SQL_DIR=str(folder(FEW)))
+    database.execute("drop schema predeploy, public cascade; create schema public")
+    _, many = trips(PREDEPLOY_SQL_DIR=str(folder(MANY)))
+
+    assert many <= few
