@@ -88,6 +88,11 @@ def rows_sql(ledger_schema: str, server_version: int) -> str:
         f"""select 'pg_description', classoid::text || '.' || objoid || '.' || objsubid, xmin
             from pg_catalog.pg_description where objoid >= {_FIRST_USER_OID}
             or classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass""",
+        f"""select 'pg_seclabel', classoid::text || '.' || objoid || '.' || objsubid || provider,
+            xmin from pg_catalog.pg_seclabel where objoid >= {_FIRST_USER_OID}""",
+        # What belongs to an extension is not the schema's: this alone tells.
+        f"""select 'pg_depend', classid::text || '.' || objid || '.' || refobjid, xmin
+            from pg_catalog.pg_depend where deptype = 'e' and objid >= {_FIRST_USER_OID}""",
         """select 'pg_db_role_setting', setdatabase::text || '.' || setrole, xmin
             from pg_catalog.pg_db_role_setting where setdatabase in
             (0, (select oid from pg_catalog.pg_database where datname = current_database()))""",

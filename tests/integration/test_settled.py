@@ -1,11 +1,15 @@
 """Settled: what makes a database look changed since the last good run, and what does not."""
 
+import os
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psycopg
 import pytest
 from conftest import ADMIN, Database
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from production import (
     ADMIN_BY_HASH,
     HASH,
@@ -17,7 +21,8 @@ from production import (
     run_here,
 )
 
-from job.database.settled import is_settled
+from job.database.fingerprint import fingerprint_sql, rows_sql
+from job.database.settled import is_settled, settled_key, store
 from job.plan import Outcome
 from job.report import headline
 
@@ -101,6 +106,17 @@ DDL = (
     "comment on schema side is 'aside'",
     "comment on schema public is 'of all'",
     "comment on function one() is 'one'",
+    "comment on policy mine on item is 'of its owner'",
+    "comment on trigger keeping on item is 'keeps'",
+    "comment on rule quiet on item is 'says nothing'",
+    "comment on index item_owner_idx is 'by owner'",
+    "comment on type mood is 'how it feels'",
+    "comment on domain positive is 'more than nothing'",
+    "comment on sequence numbers is 'one by one'",
+    "comment on view cheap is 'for few'",
+    "comment on statistics correlated is 'both'",
+    "comment on publication shelf is 'what is shown'",
+    "comment on operator family side.family using btree is 'none yet'",
     # rights and owners
     "grant select on item to public",
     "grant select (id) on item to public",
@@ -151,6 +167,24 @@ DDL = (
     "alter text search dictionary plain (stopwords = english)",
     "alter operator family side.family using btree add operator 1 < (int4, int4)",
     "create foreign data wrapper wrapped",
+    "create foreign data wrapper wrapped; create server far foreign data wrapper wrapped",
+    (
+        "create foreign data wrapper wrapped; create server far foreign data wrapper wrapped;"
+        " create foreign table there (id integer) server far"
+    ),
+    "create access method other type table handler heap_tableam_handler",
+    (
+        "create operator class integers for type integer using btree"
+        " as operator 1 <, operator 3 =, function 1 btint4cmp(integer, integer)"
+    ),
+    "create trusted language plmine handler plpgsql_call_handler",
+    "alter extension plpgsql add function one()",
+    (
+        "create text search parser parsed (start = prsd_start, gettoken = prsd_nexttoken,"
+        " end = prsd_end, lextypes = prsd_lextype)"
+    ),
+    "create text search template made (lexize = dsimple_lexize)",
+    "create transform for integer language sql (from sql with function prsd_lextype(internal))",
     "create extension citext",
     "create event trigger watching on ddl_command_end execute function on_ddl()",
     "alter role current_user in database {database} set work_mem = '8MB'",
@@ -176,6 +210,28 @@ HARMLESS = (
 )
 
 
+# What the fingerprint leaves out of the catalog, and why.
+LEFT_OUT = {
+    "pg_authid": "roles and their attributes are the cluster's",
+    "pg_auth_members": "who is in which role is the cluster's",
+    "pg_depend": "but for the members of extensions it follows from the rest",
+    "pg_init_privs": "what extensions have granted, for pg_dump",
+    "pg_largeobject": "data",
+    "pg_largeobject_metadata": "data",
+    "pg_parameter_acl": "rights on settings are the cluster's",
+    "pg_replication_origin": "how far a replica has come",
+    "pg_shdepend": "it follows from the rest",
+    "pg_shdescription": "comments on databases and roles",
+    "pg_shseclabel": "labels of databases and roles",
+    "pg_statistic": "what ANALYZE has found",
+    "pg_statistic_ext_data": "what ANALYZE has found",
+    "pg_subscription": "the cluster's, and not everybody's to read",
+    "pg_subscription_rel": "how far a replica has come",
+    "pg_tablespace": "the cluster's",
+    "pg_user_mapping": "passwords, which only superusers may read",
+}
+
+
 class Deployed:
     """A database on which a run has ended well, and the question whether it is settled."""
 
@@ -183,19 +239,35 @@ class Deployed:
         self.database = database
         self.folder = folder
         self.admin = dict(admin)
+        self.changed: set[str] = set()
         report = run_here(environ(self.database, self.folder, **self.admin))
         assert report.outcome is Outcome.OK, headline(report)
         assert self.is_settled()
         self.server_version = report.server_version
 
+    def rest(self) -> None:
+        """Come to rest, whatever has happened: settled."""
+        self.database.execute(
+            "delete from predeploy.state; insert into predeploy.state (name, key, fingerprint,"
+            " system, run_id) select 'settled', '', '', '', ''"
+        )
+        chosen, sources = loaded(environ(self.database, self.folder, **self.admin))
+        with self.database.connect() as conn:
+            key = settled_key(chosen, sources, conn.info.server_version)
+            fingerprint = conn.execute(
+                f"select {fingerprint_sql('predeploy', conn.info.server_version)}"
+            ).fetchone()
+            store(conn, chosen, key, fingerprint[0], "test")
+        assert self.is_settled()
+
     def run(self) -> Outcome:
         return run_here(environ(self.database, self.folder, **self.admin)).outcome
 
     def is_settled(self, **more: str) -> bool:
-        given = {**self.admin, **more}
-        settings, sources = loaded(environ(self.database, self.folder, **given))
+        environment = environ(self.database, self.folder, **{**self.admin, **more})
+        chosen, sources = loaded(environment)
         with self.database.connect() as conn:
-            return is_settled(conn, settings, sources)
+            return is_settled(conn, chosen, sources)
 
 
 @pytest.fixture
@@ -212,6 +284,88 @@ def test_ddl_unsettles(deployed: Deployed, ddl: str) -> None:
     if "extension" in ddl and not deployed.database.rows(EXTENSION):
         pytest.skip("this server has no citext")
     deployed.database.execute(ddl.replace("{database}", deployed.database.name))
+
+    assert not deployed.is_settled()
+
+
+def test_no_catalog_is_forgotten(database: Database) -> None:
+    """A catalog of a new version is looked at, or left out with a reason."""
+    with database.connect() as conn:
+        looked_at = rows_sql("predeploy", conn.info.server_version)
+        catalogs = conn.execute(
+            """select relname from pg_catalog.pg_class
+            where relnamespace = 'pg_catalog'::regnamespace and relkind = 'r'"""
+        ).fetchall()
+
+    forgotten = {name for (name,) in catalogs if f"from pg_catalog.{name}" not in looked_at}
+    assert forgotten - LEFT_OUT.keys() == set()
+
+
+@settings(
+    max_examples=int(os.environ.get("SETTLED_EXAMPLES", "12")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    before=st.lists(st.sampled_from(HARMLESS), max_size=3),
+    changes=st.lists(st.sampled_from(DDL), min_size=1, max_size=4),
+    behind=st.lists(st.sampled_from(HARMLESS), max_size=3),
+)
+def test_no_ddl_is_ever_overlooked(
+    deployed: Deployed, before: list[str], changes: list[str], behind: list[str]
+) -> None:
+    """Whatever happens before and after it, and whatever else: false `settled` is the worst bug."""
+    deployed.rest()
+    done: set[str] = set()
+    with deployed.database.connect() as conn:
+        for sql in before:
+            _attempt(conn, sql)
+        assert deployed.is_settled() or "delete from item" in before
+        done = [
+            _attempt(conn, ddl.replace("{database}", deployed.database.name)) for ddl in changes
+        ]
+        for sql in behind:
+            _attempt(conn, sql)
+        settled = deployed.is_settled()
+
+    # Some change nothing the second time.
+    assert not (settled and done - deployed.changed)
+    deployed.changed |= done
+
+
+def _attempt(conn: psycopg.Connection, sql: str) -> bool:
+    """Do it, if what the examples before have left allows that."""
+    try:
+        conn.execute(sql)
+    except psycopg.Error:
+        conn.execute("rollback")
+        return False
+    return True
+
+
+def test_a_restored_dump_is_not_settled(
+    deployed: Deployed, make_database: Callable[..., Database], binaries: Path, tmp_path: Path
+) -> None:
+    """It has all that was stored, and is another database with a history of its own."""
+    dump, other = tmp_path / "dump.sql", make_database()
+    subprocess.run(
+        [binaries / "pg_dump", "-f", dump, "-d", deployed.database.url], check=True, timeout=60
+    )
+    subprocess.run([binaries / "psql", "-Xq", "-f", dump, "-d", other.url], check=True, timeout=60)
+    assert other.rows("select name from predeploy.state") == [("settled",)]
+
+    deployed.database = other
+
+    assert not deployed.is_settled()
+    assert deployed.run() is Outcome.OK
+    assert deployed.is_settled()
+
+
+def test_a_copy_of_the_database_is_not_settled(
+    deployed: Deployed, make_database: Callable[..., Database]
+) -> None:
+    """The same catalog, row by row, under another OID."""
+    deployed.database = make_database(deployed.database.name)
 
     assert not deployed.is_settled()
 
@@ -408,13 +562,13 @@ def test_a_failed_run_unsettles_nothing(deployed: Deployed) -> None:
 
 def test_asking_leaves_no_transaction_open(deployed: Deployed) -> None:
     """Whether settled or not, the connection is idle after the question."""
-    settings, sources = loaded(environ(deployed.database, deployed.folder, **deployed.admin))
+    chosen, sources = loaded(environ(deployed.database, deployed.folder, **deployed.admin))
     answers = []
 
     with deployed.database.connect() as conn:
         for sql in ("select 1", "delete from users", "drop table predeploy.state"):
             conn.execute(sql)
-            answers.append(is_settled(conn, settings, sources))
+            answers.append(is_settled(conn, chosen, sources))
             answers.append(conn.info.transaction_status)
 
     idle = psycopg.pq.TransactionStatus.IDLE
