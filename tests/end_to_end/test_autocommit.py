@@ -318,15 +318,18 @@ insert into log values (1);"""
     assert database.rows("select n from log") == [(1,)]
 
 
-DUMP = """create table before_copy (id int);
+DUMP = """\\restrict Zm9vYmFy
+create table before_copy (id int);
 COPY public.items (id, name) FROM stdin;
 1\tone; commit; -- no SQL
 2\t\\N
 \\.
 insert into before_copy select max(id) from items;
+\\echo half of it
 copy items from stdin;
 3\tthr'ee
 \\.
+\\unrestrict Zm9vYmFy
 """
 
 
@@ -352,7 +355,7 @@ def test_a_bad_line_of_copy_data_is_named(database: Database, environ: Callable[
     failure = report(done.stdout)["failure"]
     assert (failure["file"], failure["line"], failure["sqlstate"]) == (
         "migrations/2_b.sql",
-        9,
+        11,
         "22P02",
     )
     assert database.rows("select * from items") == []
@@ -367,7 +370,7 @@ def test_an_error_behind_copy_data_has_its_place(environ: Callable[..., dict]) -
     done = run_job("run", environ=environ(**{"1_a": create, "2_b": bad}), check=80)
 
     failure = report(done.stdout)["failure"]
-    assert (failure["line"], failure["column"], failure["sqlstate"]) == (6, 36, "42703")
+    assert (failure["line"], failure["column"], failure["sqlstate"]) == (7, 36, "42703")
 
 
 def test_if_not_exists_does_not_pass_another_shape(
