@@ -107,7 +107,7 @@ def _do(
     drop_wait: str,
 ) -> Failure | tuple[Drift, ...]:
     """Do what is left of the statement; a failure without SQLSTATE leaves its row as it is."""
-    proof = prove(conn, concern) if step.is_resumed else Proof.TO_DO
+    proof = _proof(conn, step, concern)
     if proof is Proof.DONE:
         log.info(f"{step.label} was done by a run that did not live to say so")
         return ()
@@ -126,6 +126,17 @@ def _do(
     failure = failure_of(step, answer.error, index=0, offset=offset, failed=ExitCode.PARTIAL)
     failure = replace(failure, remains=_what_remains(conn, concern, drop_wait))
     return watch.explain(failure) if failure.sqlstate == _CANCELLED else failure
+
+
+def _proof(conn: Connection, step: Step, concern: Concern | None) -> Proof:
+    """Return how far the statement has come: nothing is done before it was started.
+
+    But a detach that was cancelled, and whose row is gone with that, can only be finalized.
+    """
+    if step.is_resumed:
+        return prove(conn, concern)
+    is_half_done = isinstance(concern, Detach) and prove(conn, concern) is Proof.HALF_DONE
+    return Proof.HALF_DONE if is_half_done else Proof.TO_DO
 
 
 def _what_remains(conn: Connection, concern: Concern | None, drop_wait: str) -> str:

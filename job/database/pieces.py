@@ -16,11 +16,15 @@ from job.database.shape import Unproved, compare, is_taken, left_from
 from job.database.transaction import rows_written
 from job.database.wire import Answer
 from job.loss import Loss, Verb
-from job.plan import Drift, Failure, Statement
+from job.plan import Creatable, Drift, Failure, Statement
 from job.statements import Creation, Departure
 from job.verdict import judge_drifts
 
 _SAVEPOINT = "predeploy_piece"
+_PROVED = {
+    Creatable.TABLE: "is there with the declared columns, and nothing else of it was compared",
+    Creatable.COLUMN: "is there with the declared type, and nothing else of it was compared",
+}
 
 
 def in_pieces(context: Context, opening: list[str], closing: Closing) -> Outcome:
@@ -149,7 +153,8 @@ class _Run:
         """Keep what was found, and say which creation was skipped because nothing was."""
         if skipped and not found and not skipped.address.is_guarded:
             address = skipped.address
-            self._skipped(statement, f"{address.kind.value} {address.name} is there, as declared")
+            what = _PROVED.get(address.kind, "is there, as declared")
+            self._skipped(statement, f"{address.kind.value} {address.name} {what}")
         is_adopted = self.context.step.is_replay
         self.drifts |= dict.fromkeys(replace(drift, is_adopted=is_adopted) for drift in found)
         return judge_drifts(self.context.step, statement, found, self.context.place.settings)

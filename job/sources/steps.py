@@ -48,7 +48,7 @@ def steps_of(script: Script) -> ScriptSteps:
     groups = _Groups(script, findings)
     for statement in reading.statements:
         groups.add(statement)
-    steps = _entries(script, groups.finish(), declared)
+    steps = _entries(script, reading.text, groups.finish(), declared)
     return ScriptSteps(steps, (*findings, *_idle_declarations(script, steps, declared)))
 
 
@@ -101,6 +101,7 @@ class _Groups:
 
 def _entries(
     script: Script,
+    sql: str,
     groups: list[list[Statement]],
     declared: tuple[tuple[int, Declaration], ...],
 ) -> tuple[Step, ...]:
@@ -120,7 +121,7 @@ def _entries(
             script.name, step_hash, seen[step_hash], position, position == len(groups),
             script.raw_hash,
         )  # fmt: skip
-        text = script.text[group[0].start : group[-1].end] if group else ""
+        text = sql[group[0].start : group[-1].end] if group else ""
         alone = _is_alone(group)
         step = Step(
             script.path,

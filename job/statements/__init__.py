@@ -34,6 +34,7 @@ from job.statements.creation import (
     tolerates,
     without,
 )
+from job.statements.psql_lines import SPOKEN, PsqlLineError, without_psql_lines
 from job.statements.stall import Stall, stall
 
 __all__ = [
@@ -127,8 +128,9 @@ class Directive:
 class Reading:
     """A script's statements, its directives, and why the parser gave up (empty: it did not).
 
-    `line` and `column` say where it did, from 1. `nodes` holds what the parser has made of each
-    statement; nothing where it gave up.
+    `text` is the script's without what is no SQL, the rows of a COPY and the lines for psql, which
+    are blank in it. `line` and `column` say where the parser gave up, from 1. `nodes` holds what it
+    has made of each statement; nothing where it gave up.
     """
 
     statements: tuple[Statement, ...]
@@ -137,6 +139,7 @@ class Reading:
     line: int = 0
     column: int = 0
     nodes: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    text: str = field(default="", repr=False, compare=False)
 
 
 class _Offsets:
@@ -169,20 +172,24 @@ def read(text: str) -> Reading:
 
     What the parser cannot read is split at its semicolons and left to the server to judge (it may
     know a newer grammar), with `complaint` set. Raises UnreadableError where even that could go
-    wrong: no tokens (a quote that never ends), or words of transaction control or COPY in it.
+    wrong: no tokens (a quote that never ends), or words of transaction control or COPY in it; and
+    for a command that only psql could carry out.
     """
     copies = tuple(_COPY_DATA.finditer(text)) if "\\." in text else ()
-    sql = _without_data(text, copies)
+    try:
+        sql = without_psql_lines(_without_data(text, copies), SPOKEN)
+    except PsqlLineError as error:
+        raise UnreadableError(str(error), error.line, 1) from None
     directives = _directives(sql)
     try:
         parsed = postgast.parse(sql)
     except postgast.PgQueryError as error:
         place = _gave_up(sql, error)
         pieces = _apply(directives, tuple(_pieces(sql, error, *place)))
-        return Reading(pieces, directives, error.message, *place)
+        return Reading(pieces, directives, error.message, *place, text=sql)
     nodes = tuple(getattr(raw.stmt, raw.stmt.WhichOneof("node")) for raw in parsed.stmts)
     found = _apply(directives, tuple(_statements(sql, parsed.stmts, nodes)))
-    return Reading(_with_data(text, copies, found), directives, nodes=nodes)
+    return Reading(_with_data(text, copies, found), directives, nodes=nodes, text=sql)
 
 
 def composed(texts: Iterable[str]) -> tuple[Statement, ...]:

@@ -13,6 +13,7 @@ COPY_FROM_STDIN = "COPY … FROM STDIN"
 
 _DROP_DATABASE = "DROP DATABASE"
 _SETS_LOCALLY = re.compile(r"set\s+(local|transaction)\b", re.IGNORECASE)
+_SETS_SEQUENCE = re.compile(r"\bsetval\s*\(", re.IGNORECASE)
 _SET_CONFIG = re.compile(
     r"select\s+(pg_catalog\.)?set_config\s*\(.*,\s*false\s*\)$", re.IGNORECASE | re.DOTALL
 )
@@ -64,8 +65,11 @@ def holds_ddl(statements: Iterable[Statement]) -> bool:
 def is_additive(statement: Statement) -> bool:
     """Whether it only adds: what may be replayed on a database whose history is not known.
 
-    A DO block counts, because it can ask first; what it did is judged afterwards.
+    A DO block counts, because it can ask first; what it did is judged afterwards. But what a
+    sequence was set to outlives a rollback.
     """
+    if statement.node == "do_stmt" and _SETS_SEQUENCE.search(statement.text):
+        return False
     if sets_session(statement) or statement.node == "variable_set_stmt":
         return True
     if statement.node != "alter_table_stmt":

@@ -1,11 +1,14 @@
 """Lines that are meant for psql, not for the server: pg_dump writes some around its output."""
 
 import re
+from collections.abc import Collection
 
 import postgast
 
 _LINE = re.compile(r"^[ \t]*\\(?P<command>[^\s\\]*)[^\n]*", re.MULTILINE)
-# What changes nothing of what the file declares. `\i` or `\gexec` would: they must not be dropped.
+# What changes nothing of what the file says. `\i` or `\gexec` would: they must not be dropped.
+SPOKEN = frozenset(("restrict", "unrestrict", "echo", "qecho", "warn", "pset", "timing", "x", "."))
+# Nor of what a file declares; but statements after a `\connect` are meant for another database.
 _HARMLESS = frozenset(
     ("restrict", "unrestrict", "connect", "c", "encoding", "set", "echo", "qecho", "warn", "pset",
      "timing", "x", "q")
@@ -33,8 +36,8 @@ class PsqlLineError(Exception):
         self.remedy = _LEAVE_OUT if command == "." else "take the line out"
 
 
-def without_psql_lines(text: str) -> str:
-    """Blank the psql lines outside literals and comments; offsets and lines stay as they are.
+def without_psql_lines(text: str, harmless: Collection[str] = _HARMLESS) -> str:
+    """Blank the harmless psql lines outside literals and comments; offsets and lines stay.
 
     Raises PsqlLineError for one whose absence would change what the text says.
     """
@@ -45,7 +48,7 @@ def without_psql_lines(text: str) -> str:
         position = match.end()
         if not _stands_alone(text[: match.start()]):
             continue
-        if match["command"].lower() not in _HARMLESS:
+        if match["command"].lower() not in harmless:
             raise PsqlLineError(match["command"], text.count("\n", 0, match.start()) + 1)
         blank = " " * (match.end() - match.start())
         text = text[: match.start()] + blank + text[match.end() :]

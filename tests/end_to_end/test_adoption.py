@@ -185,6 +185,18 @@ def test_a_replay_that_changes_what_was_there_is_rolled_back(
     ]
 
 
+def test_a_sequence_is_not_set_back_by_a_replay(
+    database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """65 before it runs: a rollback would not give its value back."""
+    database.execute("create table items (id serial); insert into items default values")
+
+    code, _ = run(database, **{"1_a": "do $$ begin perform setval('items_id_seq', 900); end $$;"})
+
+    assert code == 65
+    assert database.value("select last_value from items_id_seq") == 1
+
+
 def test_an_adoption_that_was_cut_short_goes_on_as_one(
     database: Database, run: Callable[..., tuple[int, dict]]
 ) -> None:

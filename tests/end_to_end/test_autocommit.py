@@ -210,6 +210,63 @@ def test_a_drop_that_nobody_recorded_is_settled_by_proof(
     assert database.rows(STEPS)[-1] == ("3_c.sql", 1, True)
 
 
+PARTED = """create table measures (at int) partition by range (at);
+create table low partition of measures for values from (0) to (9);
+insert into measures values (1), (2);"""
+DETACH = "alter table measures detach partition low concurrently;"
+PARTITIONS = "select inhrelid::regclass::text, inhdetachpending from pg_inherits"
+
+
+def test_a_detach_that_waited_too_long_is_finalized_by_the_next_run(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """75 with who was in its way; a second DETACH would be refused, so the rerun ends the first."""
+    files = {"1_a": PARTED, "2_b": DETACH}
+    run_job("run", environ=environ(**{"1_a": PARTED}), check=0)
+    settings = environ({"PREDEPLOY_CONCURRENT_BUDGET": "2s"}, **files)
+    with database.connect() as other:
+        other.execute("begin; select count(*) from measures")
+        done = run_job("run", environ=settings, check=75)
+        assert f"pid {other.info.backend_pid} " in report(done.stdout)["message"]
+    left = database.rows(PARTITIONS)
+
+    run_job("run", environ=environ(**files), check=0)
+
+    assert left == [("low", True)]
+    assert database.rows(PARTITIONS) == []
+    assert database.rows("select at from low order by 1") == [(1,), (2,)]
+    assert database.rows(STEPS)[-1] == ("2_b.sql", 1, True)
+
+
+@pytest.mark.parametrize(
+    "statement", [DETACH, "vacuum measures;", "reindex table concurrently low;", "analyze low;"]
+)
+def test_what_nobody_recorded_is_proved_or_run_again(
+    statement: str, database: Database, environ: Callable[..., dict]
+) -> None:
+    """A detach is done when there is no such partition; the others can simply be repeated."""
+    settings = environ(**{"1_a": PARTED, "2_b": f"-- predeploy: autocommit\n{statement}"})
+    run_job("run", environ=settings, check=0)
+    database.execute("update predeploy.migration set is_done = false where file = '2_b.sql'")
+    database.execute("delete from predeploy.state")
+
+    run_job("run", environ=settings, check=0)
+
+    assert database.rows(STEPS)[-1] == ("2_b.sql", 1, True)
+    assert database.rows("select at from low order by 1") == [(1,), (2,)]
+
+
+def test_a_detach_of_what_is_no_partition_fails(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """81 when it was never started: a misspelt name proves nothing."""
+    single = "create table low (at int); create table measures (at int) partition by range (at);"
+
+    run_job("run", environ=environ(**{"1_a": single, "2_b": DETACH}), check=81)
+
+    assert database.rows(STEPS) == [("1_a.sql", 1, True)]
+
+
 def test_a_build_that_nobody_recorded_is_proved_by_its_shape(
     database: Database, environ: Callable[..., dict]
 ) -> None:
@@ -261,15 +318,18 @@ insert into log values (1);"""
     assert database.rows("select n from log") == [(1,)]
 
 
-DUMP = """create table before_copy (id int);
+DUMP = """\\restrict Zm9vYmFy
+create table before_copy (id int);
 COPY public.items (id, name) FROM stdin;
 1\tone; commit; -- no SQL
 2\t\\N
 \\.
 insert into before_copy select max(id) from items;
+\\echo half of it
 copy items from stdin;
 3\tthr'ee
 \\.
+\\unrestrict Zm9vYmFy
 """
 
 
@@ -295,7 +355,7 @@ def test_a_bad_line_of_copy_data_is_named(database: Database, environ: Callable[
     failure = report(done.stdout)["failure"]
     assert (failure["file"], failure["line"], failure["sqlstate"]) == (
         "migrations/2_b.sql",
-        9,
+        11,
         "22P02",
     )
     assert database.rows("select * from items") == []
@@ -310,7 +370,7 @@ def test_an_error_behind_copy_data_has_its_place(environ: Callable[..., dict]) -
     done = run_job("run", environ=environ(**{"1_a": create, "2_b": bad}), check=80)
 
     failure = report(done.stdout)["failure"]
-    assert (failure["line"], failure["column"], failure["sqlstate"]) == (6, 36, "42703")
+    assert (failure["line"], failure["column"], failure["sqlstate"]) == (7, 36, "42703")
 
 
 def test_if_not_exists_does_not_pass_another_shape(

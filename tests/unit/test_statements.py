@@ -427,8 +427,14 @@ def test_what_the_parser_cannot_read_is_left_to_the_server() -> None:
 
 
 def test_foreign_text_gets_a_complaint() -> None:
-    """psql's own lines, other tools' placeholders and torn text never pass for SQL."""
-    foreign = ("\\connect db", "select :'v'", "select %(x)s", "\ufeffselect 1", "create table t (a")
+    """psql's own commands, other tools' placeholders and torn text never pass for SQL."""
+    foreign = (
+        "select 1 \\gexec",
+        "select :'v'",
+        "select %(x)s",
+        "\ufeffselect 1",
+        "create table t (a",
+    )
 
     readings = [read(sql) for sql in foreign]
 

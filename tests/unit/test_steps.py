@@ -294,6 +294,33 @@ def test_settings_count_to_the_end_of_the_file() -> None:
     assert [s.preamble for s in steps] == [(), (first,), (first,), (first, config)]
 
 
+def test_lines_for_psql_are_no_part_of_a_step() -> None:
+    """As pg_dump writes them around its output; every line stays where it is."""
+    found = cut(
+        "\\restrict abc\nselect 1;\n\\echo done\nselect '\n\\i no command';\n\\unrestrict abc"
+    )
+
+    (step,) = found.steps
+    assert found.findings == ()
+    assert [(s.text, s.line) for s in step.statements] == [
+        ("select 1", 2),
+        ("select '\n\\i no command'", 4),
+    ]
+    assert "echo" not in step.text
+
+
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    [("i", " other.sql"), ("connect", " other"), ("set", " v 1"), ("gexec", ""), ("q", "")],
+)
+def test_a_command_that_only_psql_can_carry_out_is_refused(name: str, rest: str) -> None:
+    """What follows it would mean something else."""
+    (finding,) = cut(f"select 1;\n\\{name}{rest}\nselect 2").findings
+
+    assert (finding.code, finding.exit_code) == ("unreadable", ExitCode.BAD_SOURCES)
+    assert finding.message.startswith(f"{PATH}:2: cannot be read: \\{name} is a command of psql")
+
+
 def test_a_text_that_is_not_safe_to_run_has_no_steps() -> None:
     """Where a quote never ends nothing is cut; the finding names the line."""
     found = cut("select 1;\nselect 'abc")
