@@ -161,7 +161,8 @@ def _sessionless(
 
 
 def _sight(conn: Connection, settings: Settings, sources: Sources) -> Sight:
-    return Sight(conn, settings, sources, Deadline.after(settings.deadline_s))
+    found = ledger.premises(conn, settings.ledger_schema)
+    return Sight(conn, settings, sources, Deadline.after(settings.deadline_s), found)
 
 
 def _report(

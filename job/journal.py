@@ -24,8 +24,10 @@ class Journal:
     """One run as it stands.
 
     `layers` holds what came of each layer so far, and `left` what each leaves to the last one to
-    say; `violated` what rows stand in the way of. `has_begun` says whether the ledger knows of the
-    run, `is_degraded` whether it goes on with second best.
+    say; `violated` what rows stand in the way of. `remembered` and `settlement` are what the end of
+    the run writes down for the next one: what `schema.sql` declares, and that all is well.
+    `has_begun` says whether the ledger knows of the run, `is_degraded` whether it goes on with
+    second best.
     """
 
     settings: Settings
@@ -38,6 +40,8 @@ class Journal:
     left: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
     violated: set[str] = field(default_factory=set)
     server_version: int = 0
+    remembered: str = ""
+    settlement: str = ""
     has_begun: bool = False
     is_degraded: bool = False
 

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from job.database import founding, ledger, settled, wire
-from job.database.declared import remember
+from job.database.declared import remember_sql
 from job.database.execute import execute
 from job.database.look import Sight
 from job.database.place import Workplace
-from job.database.pooler import Pooling
 from job.database.wire import Connection
 from job.drift import DRIFT, tell, unaccepted
 from job.errors import ConnectionLostError, Interrupted, JobError, NotObtainedError
@@ -39,26 +38,21 @@ _BEHIND = {
 } | {migrate.LAYER.name: frozenset()}
 
 
-def run_locked(this: Journal, work: Connection, guard: Connection, pooling: Pooling) -> Report:
+def run_locked(this: Journal, place: Workplace) -> Report:
     """Run the layers; the guard's transaction ends with the run's row, which frees the lock.
 
     Raises ConnectionLostError: the caller connects again and starts over.
     """
-    place = Workplace(work, guard, this.settings, this.deadline, this.id, pooling)
-    return _finished(this, guard, _run_layers, place)
+    return _finished(this, place, _run_layers)
 
 
-def adopt_locked(this: Journal, work: Connection, guard: Connection, pooling: Pooling) -> Report:
+def adopt_locked(this: Journal, place: Workplace) -> Report:
     """Record the files up to the baseline, and end as `run_locked` does."""
-    place = Workplace(work, guard, this.settings, this.deadline, this.id, pooling)
-    return _finished(this, guard, _record_baseline, place)
+    return _finished(this, place, _record_baseline)
 
 
 def _finished(
-    this: Journal,
-    guard: Connection,
-    go: Callable[[Journal, Workplace], Report],
-    place: Workplace,
+    this: Journal, place: Workplace, go: Callable[[Journal, Workplace], Report]
 ) -> Report:
     try:
         report = go(this, place)
@@ -68,7 +62,7 @@ def _finished(
         report = this.stopped(stop)
         _tell_left(this)
         try:
-            _end_run(this, guard, report, _patience(stop))
+            _end_run(this, place.guard, report, _patience(stop))
         except ConnectionLostError:
             log.warning("the run's row could not be ended in the ledger: the server is silent")
             if isinstance(stop, Interrupted):
@@ -76,7 +70,7 @@ def _finished(
                 report = this.stopped(stop)
         return report
     _tell_left(this)
-    _end_run(this, guard, report, lambda: None)
+    _end_run(this, place.guard, report, lambda: None)
     return report
 
 
@@ -91,15 +85,23 @@ def _tell_left(this: Journal) -> None:
 
 def _end_run(this: Journal, guard: Connection, report: Report, on_tick: Callable[[], None]) -> None:
     """End the run's row, if it has one, and the guard's transaction, which frees the lock."""
-    if this.has_begun:
-        ending = ledger.finish_sql(
-            this.settings.ledger_schema,
-            this.id,
-            report.outcome.value,
-            report.exit_code,
-            as_json(report, this.settings.secrets),
-        )
-        wire.ask(guard, f"{ending}; commit", on_tick=on_tick)
+    if not this.has_begun:
+        return
+    ending = ledger.finish_sql(
+        this.settings.ledger_schema,
+        this.id,
+        report.outcome.value,
+        report.exit_code,
+        as_json(report, this.settings.secrets),
+    )
+    settlement = this.settlement or "select 'nothing is settled'"
+    parts = (settlement, this.remembered, ending, "commit")
+    answer = wire.send(guard, ";\n".join(filter(None, parts)), on_tick=on_tick)
+    if answer.error is not None:
+        with wire.translated(guard):
+            raise answer.error
+    if not answer.rows(0):
+        log.warning("somebody changed the schema while it was verified; the next run looks again")
 
 
 def _record_baseline(this: Journal, place: Workplace) -> Report:
@@ -151,8 +153,9 @@ def _verified(this: Journal, place: Workplace, snapshot: Snapshot) -> Report:
     if _is_let_through(this):
         return this.report(Outcome.OK, ExitCode.OK)
     key = settled.settled_key(place.settings, this.sources, this.server_version)
-    if not settled.store(place.work, place.settings, key, snapshot.fingerprint, this.id):
-        log.warning("somebody changed the schema while it was verified; the next run looks again")
+    this.settlement = settled.store_sql(
+        place.settings, key, snapshot.fingerprint, this.id, this.server_version
+    )
     return this.report(Outcome.OK, ExitCode.OK)
 
 
@@ -189,7 +192,7 @@ def _run_layer(this: Journal, place: Workplace, sight: Sight, layer: Layer) -> S
 
 
 def _sight(this: Journal, place: Workplace) -> Sight:
-    return Sight(place.work, place.settings, this.sources, place.deadline)
+    return Sight(place.work, place.settings, this.sources, place.deadline, place.premises)
 
 
 def _look_and_plan(
@@ -197,7 +200,8 @@ def _look_and_plan(
 ) -> tuple[Snapshot, Plan]:
     snapshot = sight.see(layer.sees, _BEHIND[layer.name])
     if layer is sync.LAYER and snapshot.schema is not None and snapshot.schema.is_new:
-        remember(place.work, place.settings.ledger_schema, this.sources, snapshot.schema)
+        schema = place.settings.ledger_schema
+        this.remembered = remember_sql(schema, this.sources, snapshot.schema)
     violated = frozenset(this.violated)
     plan = layer.plan(Situation(place.settings, this.sources, snapshot, violated))
     for finding in plan.findings:
@@ -212,7 +216,7 @@ def _look_and_plan(
 def _begin(this: Journal, place: Workplace, sight: Sight) -> None:
     """Make the ledger, unless it is there, and begin the run in it, once."""
     if not this.has_begun:
-        founding.ensure(place, sight.premises)
+        founding.ensure(place)
         this.has_begun = True
         sight.forget()
 

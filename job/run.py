@@ -6,6 +6,7 @@ What a settled run does not need is imported behind the lock.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import structlog
 import tenacity
@@ -29,6 +30,9 @@ from job.plan import Outcome
 from job.report import Report
 from job.settings import Settings
 from job.sources import Sources
+
+if TYPE_CHECKING:
+    from job.database.place import Workplace
 
 log = structlog.get_logger()
 
@@ -97,12 +101,12 @@ def _connect_and_run(this: Journal) -> Report:
             return this.report(Outcome.SETTLED, ExitCode.OK)
         direct = pooler.way_round(work, this.settings, reading.backend_pid)
         if direct is None:
-            with _guarded(this, work, reading.backend_pid, is_settled) as (guard, pooling):
-                if guard is None:
+            with _placed(this, work, reading.backend_pid, is_settled) as place:
+                if place is None:
                     return this.report(Outcome.SETTLED, ExitCode.OK)
                 from job.pipeline import run_locked  # noqa: PLC0415 - the parser is slow to import
 
-                return run_locked(this, work, guard, pooling)
+                return run_locked(this, place)
     _move(this, direct)
     return _connect_and_run(this)
 
@@ -111,11 +115,11 @@ def _connect_and_adopt(this: Journal) -> Report:
     with _connected(this) as work:
         direct = pooler.way_round(work, this.settings, None)
         if direct is None:
-            with _guarded(this, work, None, lambda: False) as (guard, pooling):
-                assert guard is not None  # noqa: S101 - only a settled database gives up the lock
+            with _placed(this, work, None, lambda: False) as place:
+                assert place is not None  # noqa: S101 - only a settled database gives up the lock
                 from job.pipeline import adopt_locked  # noqa: PLC0415 - the parser, as above
 
-                return adopt_locked(this, work, guard, pooling)
+                return adopt_locked(this, place)
     _move(this, direct)
     return _connect_and_adopt(this)
 
@@ -131,23 +135,33 @@ def _connected(this: Journal) -> Iterator[Connection]:
 
 
 @contextmanager
-def _guarded(
+def _placed(
     this: Journal, work: Connection, backend_pid: int | None, is_settled: Callable[[], bool]
-) -> Iterator[tuple[Connection | None, Pooling]]:
-    """Hold the lock on a connection of its own; None instead of it when no work is left."""
+) -> Iterator["Workplace | None"]:
+    """Hold the lock on a connection of its own; None where no work is left."""
+    # Neither the ledger nor the locks of other tools are known where all is settled.
+    from job.database import foreign, ledger  # noqa: PLC0415 - not when settled
+    from job.database.place import Workplace  # noqa: PLC0415 - as above
+
     settings, endpoint = this.settings, this.settings.endpoint
     with wire.closing(connect_beside(endpoint)) as guard:
         budget = this.deadline.part(settings.lock_budget_s)
         pooling = pooler.pooling_of(work, guard, endpoint, backend_pid, budget)
-        if not lock.obtain(guard, settings.ledger_schema, budget, is_settled):
-            yield None, pooling
+        questions = (
+            foreign.SAVEPOINT,
+            foreign.HISTORIES,
+            ledger.premises_sql(settings.ledger_schema),
+        )
+        answers = lock.obtain(guard, settings.ledger_schema, budget, is_settled, questions)
+        if answers is None:
+            yield None
             return
         if pooling is Pooling.TRANSACTION:  # the lock keeps one of its server connections from us
             pooler.served_by(work, endpoint, budget)
-        from job.database.foreign import exclude_others  # noqa: PLC0415 - not when settled
-
-        exclude_others(guard, budget)
-        yield guard, pooling
+        _, histories, found = answers
+        foreign.exclude_others(guard, budget, histories)
+        premises = ledger.parse_premises(found)
+        yield Workplace(work, guard, settings, this.deadline, this.id, premises, pooling)
 
 
 def _move(this: Journal, direct: Endpoint) -> None:

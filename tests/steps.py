@@ -29,8 +29,9 @@ def place(database: "Database") -> Iterator[Workplace]:
     settings = Settings(parse_endpoint("DATABASE_URL", database.url), Path("sql"))
     deadline = Deadline.after(60)
     with closing(_open(settings)) as work, closing(_open(settings)) as guard:
-        place = Workplace(work, guard, settings, deadline, "this-run")
-        founding.ensure(place, ledger.premises(work, settings.ledger_schema))
+        found = ledger.premises(work, settings.ledger_schema)
+        place = Workplace(work, guard, settings, deadline, "this-run", found)
+        founding.ensure(place)
         yield place
 
 

@@ -43,17 +43,13 @@ def read_declared(
     return kept or _read(conn, settings, sources, deadline)
 
 
-def remember(conn: Connection, ledger_schema: str, sources: Sources, declared: SchemaView) -> None:
-    """Keep what has been read in the ledger, in the place of what was there before."""
+def remember_sql(ledger_schema: str, sources: Sources, declared: SchemaView) -> str:
+    """Return what keeps in the ledger what has been read, in the place of what was there before."""
     table = f"{identifier(ledger_schema)}.declared"
-    wire.ask(
-        conn,
-        f"""begin; delete from {table};
+    return f"""delete from {table};
         insert into {table} (files, about, schemas, facts)
         values ({literal(_files(sources))}, {_ABOUT}, {literal(json.dumps(declared.schemas))},
-                {literal(as_json(declared.declared))});
-        commit""",
-    )
+                {literal(as_json(declared.declared))})"""
 
 
 def _recall(conn: Connection, ledger_schema: str, sources: Sources) -> SchemaView | None:

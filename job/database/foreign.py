@@ -7,14 +7,14 @@ one space, so ours, which end with the guard's transaction and hold no snapshot,
 
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from job.database import wire
 from job.database.lock import holder_of
-from job.database.wire import Connection, literal
+from job.database.wire import Connection, Row, literal
 from job.deadline import Deadline
 from job.errors import NotObtainedError
 
@@ -94,13 +94,27 @@ TOOLS = (
 )
 
 
-def exclude_others(guard: Connection, budget: Deadline) -> None:
+_BY_TABLE = {(tool.table, tool.column): tool for tool in TOOLS}
+_NAMED = ", ".join(f"({literal(table)}, {literal(column)})" for table, column in _BY_TABLE)
+SAVEPOINT = f"savepoint {_SAVEPOINT}"
+HISTORIES = f"""select current_database(), n.nspname, v.name, v.mark
+    from (values {_NAMED}) v(name, mark)
+    join pg_catalog.pg_class c on c.relname = v.name and c.relkind in ('r', 'p')
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = v.mark
+      and not a.attisdropped
+    order by 2, 3"""
+"""The query of the tools' tables that are here."""
+
+
+def exclude_others(guard: Connection, budget: Deadline, found: Sequence[Row]) -> None:
     """Take the locks of the tools that are in use here, in the guard's open transaction.
 
-    Behind a savepoint, for `let_go`. Raises NotObtainedError (75), naming tool and holder, when one
-    of them keeps its own for the whole budget.
+    `found` is what HISTORIES told there, behind SAVEPOINT, which is for `let_go`. Raises
+    NotObtainedError (75), naming tool and holder, when one of them keeps its own for the whole
+    budget.
     """
-    locks = _locks(guard)
+    locks = _locks(found)
     told_s = 0.0
     while (taken := _first_taken(guard, locks)) is not None:
         let_go(guard)  # nobody shall wait for us who wait for him
@@ -128,24 +142,11 @@ def keys_of(tool: Tool, history: History) -> tuple[int, ...]:
     return tuple((key + 2**63) % 2**64 - 2**63 for key in tool.keys(history))
 
 
-def _locks(guard: Connection) -> tuple[Lock, ...]:
-    """Return the locks of the tools that are in use here, and set the savepoint before them."""
-    by_table = {(tool.table, tool.column): tool for tool in TOOLS}
-    values = ", ".join(f"({literal(table)}, {literal(column)})" for table, column in by_table)
-    rows = wire.ask(
-        guard,
-        f"""savepoint {_SAVEPOINT}; select current_database(), n.nspname, v.name, v.mark
-        from (values {values}) v(name, mark)
-        join pg_catalog.pg_class c on c.relname = v.name and c.relkind in ('r', 'p')
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = v.mark
-          and not a.attisdropped
-        order by 2, 3""",
-    )
+def _locks(found: Sequence[Row]) -> tuple[Lock, ...]:
     return tuple(
         Lock(tool.name, history, key)
-        for database, schema, table, mark in rows
-        for tool in [by_table[(table or "", mark or "")]]
+        for database, schema, table, mark in found
+        for tool in [_BY_TABLE[(table or "", mark or "")]]
         for history in [History(database or "", schema or "", table or "")]
         for key in keys_of(tool, history)
     )

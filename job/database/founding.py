@@ -28,7 +28,7 @@ _DUPLICATE_TABLE = "42P07"
 _MADE_MEANWHILE = ("42P06", "42P07", "42723")
 
 
-def ensure(place: Workplace, found: Premises) -> None:
+def ensure(place: Workplace) -> None:
     """Make the ledger unless it is there, and begin this run in it. Under the lock.
 
     Raises DatabaseRefusedError (77) without the privilege, NotObtainedError (75) when a newer
@@ -37,6 +37,7 @@ def ensure(place: Workplace, found: Premises) -> None:
     """
     budget = place.deadline.part(place.settings.ddl_budget_s)
     watch = watch_over(place, "the ledger")
+    found = place.premises
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
         jitter = tenacity.wait_random_exponential(multiplier=0.25, min=0.1, max=2)

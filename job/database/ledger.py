@@ -35,10 +35,19 @@ class Premises:
 
 
 def premises(conn: Connection, schema: str) -> Premises:
-    """Look what is there before anything is done. Other tools' history tables are nobody's."""
-    ((has_ledger, has_schema, has_tables),) = wire.ask(
-        conn,
-        f"""select {exists_sql(schema)},
+    """Look what is there before anything is done."""
+    return parse_premises(wire.ask(conn, premises_sql(schema)))
+
+
+def parse_premises(rows: list[wire.Row]) -> Premises:
+    """Turn what `premises_sql` returned into premises."""
+    ((has_ledger, has_schema, has_tables),) = rows
+    return Premises(has_ledger == "t", has_schema == "t", has_tables == "t")
+
+
+def premises_sql(schema: str) -> str:
+    """Return the query of what is there. What stands beside our like of a ledger is nobody's."""
+    return f"""select {exists_sql(schema)},
             pg_catalog.to_regnamespace({literal(identifier(schema))}) is not null, exists (
             select from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -51,9 +60,7 @@ def premises(conn: Connection, schema: str) -> Premises:
               and not exists (
                 select from pg_catalog.pg_depend d
                 where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                  and d.objid = c.oid and d.deptype = 'e'))""",
-    )
-    return Premises(has_ledger == "t", has_schema == "t", has_tables == "t")
+                  and d.objid = c.oid and d.deptype = 'e'))"""
 
 
 def rows_sql(schema: str) -> str:

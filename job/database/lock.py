@@ -9,14 +9,14 @@ inside the server holds a snapshot, and deadlocks with CONCURRENTLY.
 import hashlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from job.database import wire
 from job.database.transaction import settings_sql, step_application
-from job.database.wire import Connection
+from job.database.wire import Connection, Row
 from job.deadline import Deadline
 from job.errors import NotObtainedError
 
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 _POLL_S = (0.2, 0.5)
 _REPEAT_S = 10
+_TRIED = 2  # behind BEGIN and the settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,17 @@ def lock_key(ledger_schema: str) -> int:
 
 
 def obtain(
-    conn: Connection, ledger_schema: str, budget: Deadline, is_settled: Callable[[], bool]
-) -> bool:
-    """Poll until the lock is ours (True), or until `is_settled` says that no work is left (False).
+    conn: Connection,
+    ledger_schema: str,
+    budget: Deadline,
+    is_settled: Callable[[], bool],
+    questions: Sequence[str] = (),
+) -> list[list[Row]] | None:
+    """Poll until the lock is ours, or until `is_settled` says that no work is left: then None.
 
-    Who had to wait asks that once more with the lock in hand: the holder may just have ended.
+    With the lock goes what else is to be asked once it is ours, in the same message: the rows of
+    each of these `questions` are returned. Who had to wait asks whether the database is settled
+    once more with the lock in hand: the holder may just have ended.
 
     Raises NotObtainedError (75), naming the holder, when the budget is used up.
     """
@@ -62,12 +69,13 @@ def obtain(
     told: tuple[int, float] = (0, 0.0)
     has_waited = False
     while True:
-        if _try(conn, key, ledger_schema):
-            return not (has_waited and is_settled())
+        answers = _try(conn, key, ledger_schema, questions)
+        if answers is not None:
+            return None if has_waited and is_settled() else answers
         has_waited = True
         holder = find_holder(conn, ledger_schema)
         if is_settled():
-            return False
+            return None
         if budget.left_s <= 0:
             raise NotObtainedError(
                 "the lock was not obtained within its budget; it is held by "
@@ -114,17 +122,25 @@ def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
     return Holder(int(pid or 0), application or "", address or "", int(age or 0), query or "")
 
 
-def _try(conn: Connection, key: int, ledger_schema: str) -> bool:
+def _try(
+    conn: Connection, key: int, ledger_schema: str, questions: Sequence[str]
+) -> list[list[Row]] | None:
     """Try once. A step that still runs for a job that died counts as holder, too."""
-    rows = wire.ask(
-        conn,
-        f"""begin isolation level read committed; {settings_sql({})};
-        select pg_catalog.pg_try_advisory_xact_lock({key}) and not exists (
+    parts = (
+        "begin isolation level read committed",
+        settings_sql({}),
+        f"""select pg_catalog.pg_try_advisory_xact_lock({key}) and not exists (
             select from pg_catalog.pg_stat_activity
             where datname = current_database()
               and application_name = {wire.literal(step_application(ledger_schema))})""",
+        *questions,
     )
-    if rows == [("t",)]:
-        return True
+    answer = wire.send(conn, ";\n".join(parts))
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    found = [answer.rows(index) for index in range(_TRIED, len(parts))]
+    if found[0] == [("t",)]:
+        return found[1:]
     wire.roll_back(conn)
-    return False
+    return None

@@ -13,6 +13,7 @@ from itertools import accumulate
 from job.database import ledger, shape, wire
 from job.database.declared import read_declared
 from job.database.fingerprint import fingerprint_sql
+from job.database.ledger import Premises
 from job.database.privilege import grant_for
 from job.database.transaction import settings_sql
 from job.database.wire import Answer, Connection, identifier, literal
@@ -50,13 +51,18 @@ class Sight:
     """What a run sees of its database. It looks anew where something may have changed."""
 
     def __init__(
-        self, conn: Connection, settings: Settings, sources: Sources, deadline: Deadline
+        self,
+        conn: Connection,
+        settings: Settings,
+        sources: Sources,
+        deadline: Deadline,
+        premises: Premises,
     ) -> None:
-        """See, on an idle connection, what there is to begin with."""
-        self.premises = ledger.premises(conn, settings.ledger_schema)
+        """Look through an idle connection; `premises` is what there is to begin with."""
+        self._premises = premises
         self._conn, self._settings, self._sources = conn, settings, sources
         self._deadline = deadline
-        self._has_ledger = self.premises.has_ledger
+        self._has_ledger = premises.has_ledger
         self._declared: SchemaView | None = None
         self._views: frozenset[View] = frozenset()
         self._last = Snapshot(conn.info.server_version)
@@ -86,7 +92,7 @@ class Sight:
         return Snapshot(
             server_version=conn.info.server_version,
             has_ledger=self._has_ledger,
-            has_tables=self.premises.has_tables,
+            has_tables=self._premises.has_tables,
             ledger=ledger.parse_rows(found["ledger"]),
             is_adopting=("adopting",) in found["adoption"],
             has_synced=("synced",) in found["adoption"],
@@ -108,7 +114,7 @@ class Sight:
             self._settings,
             self._sources,
             self._deadline,
-            has_ledger=self.premises.has_ledger,
+            has_ledger=self._premises.has_ledger,
         )
         self._declared = replace(read, is_new=False)
         return read

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from job.database.ledger import Premises
 from job.database.pooler import Pooling
 from job.database.wire import Connection
 from job.deadline import Deadline
@@ -12,7 +13,8 @@ from job.settings import Settings
 class Workplace:
     """Two connections (`guard` holds the advisory lock, `work` does the work), limits, the run.
 
-    `pooling` is what stands between them and the server.
+    `premises` is what was there when the lock was obtained, and `pooling` what stands between them
+    and the server.
     """
 
     work: Connection
@@ -20,4 +22,5 @@ class Workplace:
     settings: Settings
     deadline: Deadline
     run_id: str
+    premises: Premises
     pooling: Pooling = Pooling.NONE

@@ -87,28 +87,25 @@ def _pid(answer: wire.Answer) -> int | None:
     return int(answer.rows(_PID)[0][0] or 0) if answer.failed_index > _PID else None
 
 
-def store(
-    conn: Connection, settings: Settings, key: SettledKey, fingerprint: str, run_id: str
-) -> bool:
-    """Store the key with the fingerprint that verify judged; False when DDL came in between."""
-    rows = wire.ask(
-        conn,
-        f"""insert into {identifier(settings.ledger_schema)}.state
+def store_sql(
+    settings: Settings, key: SettledKey, fingerprint: str, run_id: str, server_version: int
+) -> str:
+    """Return what stores the key with the fingerprint that verify judged.
+
+    It returns a row, but where DDL has come in between: then it stores nothing.
+    """
+    current = fingerprint_sql(settings.ledger_schema, server_version)
+    return f"""insert into {identifier(settings.ledger_schema)}.state
             (name, key, fingerprint, system, run_id)
         select 'settled', {literal(key.value)}, {literal(fingerprint)}, {_SYSTEM}, {literal(run_id)}
-        where {_fingerprint(conn, settings)} = {literal(fingerprint)}
+        where {current} = {literal(fingerprint)}
         on conflict (name) do update set key = excluded.key, fingerprint = excluded.fingerprint,
             system = excluded.system, run_id = excluded.run_id, stored_at = clock_timestamp()
-        returning name""",
-    )
-    return bool(rows)
-
-
-def _fingerprint(conn: Connection, settings: Settings) -> str:
-    return fingerprint_sql(settings.ledger_schema, conn.info.server_version)
+        returning name"""
 
 
 def _guard_sql(conn: Connection, settings: Settings, key: SettledKey) -> str:
+    current = fingerprint_sql(settings.ledger_schema, conn.info.server_version)
     return f"""select 1 / count(*) from {identifier(settings.ledger_schema)}.state
         where name = 'settled' and key = {literal(key.value)} and system = {_SYSTEM}
-          and fingerprint = {_fingerprint(conn, settings)}"""
+          and fingerprint = {current}"""

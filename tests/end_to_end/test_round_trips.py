@@ -41,12 +41,12 @@ def test_a_settled_run_goes_once(trips: Callable[..., tuple[int, int]]) -> None:
     assert trips(**ADMIN) == (1, 2)
 
 
-def test_forty_two_tables_take_twenty(trips: Callable[..., tuple[int, int]]) -> None:
+def test_forty_two_tables_take_fourteen(trips: Callable[..., tuple[int, int]]) -> None:
     """All layers on an empty database, verified."""
     connections, round_trips = trips(**ADMIN)
 
     assert connections == 2
-    assert round_trips <= 20
+    assert round_trips <= 14
 
 
 def test_more_files_take_no_more(

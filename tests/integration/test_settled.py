@@ -22,7 +22,7 @@ from production import (
 )
 
 from job.database.fingerprint import fingerprint_sql, rows_sql
-from job.database.settled import is_settled, settled_key, store
+from job.database.settled import is_settled, settled_key, store_sql
 from job.plan import Outcome
 from job.report import headline
 
@@ -257,7 +257,7 @@ class Deployed:
             fingerprint = conn.execute(
                 f"select {fingerprint_sql('predeploy', conn.info.server_version)}"
             ).fetchone()
-            store(conn, chosen, key, fingerprint[0], "test")
+            conn.execute(store_sql(chosen, key, fingerprint[0], "test", conn.info.server_version))
         assert self.is_settled()
 
     def run(self) -> Outcome:

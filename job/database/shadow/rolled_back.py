@@ -15,7 +15,6 @@ from job.database.shadow.block import (
     ORDER_CODES,
     Block,
     Ready,
-    failure_in,
     in_rounds,
     straight,
 )
@@ -23,7 +22,7 @@ from job.database.shadow.limits import Limits, Question, ShadowFacts
 from job.database.shadow.pins import asked_sql
 from job.database.shadow.places import Places
 from job.database.shadow.running import Loaded, run_block
-from job.database.shadow.undeclared import undeclared
+from job.database.shadow.undeclared import Undeclared, told_in, undeclared_sql
 from job.database.transaction import settings_sql
 from job.database.wire import Connection, Row, literal
 from job.errors import InternalError
@@ -34,6 +33,10 @@ from job.statements.need import by_need
 
 APPLICATION = "predeploy shadow"
 _BATCH = 500
+_SAVEPOINT = "savepoint predeploy_last"
+# Places in the last message: behind the savepoint and the pins, and behind the pins once more.
+_LIVE = 2
+_FACTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +79,28 @@ def _read(
     conn: Connection, shadow: Shadow, question: Question, limits: Limits
 ) -> ShadowFacts | Failure:
     in_order = shadow.places.ready(Turn.IN_ORDER, Turn.WHERE_MISSING)
-    loaded = _load_anew(conn, shadow, limits, in_order)
-    if isinstance(loaded, Failure):
-        return loaded
-    told = undeclared(conn, _live_names(shadow.places))
-    if told:
+    outcome = _load_and_ask(conn, shadow, question, limits, in_order)
+    if isinstance(outcome, Undeclared):
         # A name may mean the live object only because its own comes later.
         order = by_need([ready.statement.text for ready in in_order])
         wire.roll_back(conn)
-        loaded = _load_anew(conn, shadow, limits, tuple(in_order[place] for place in order))
-        if isinstance(loaded, Failure):
-            return loaded
-        told = undeclared(conn, _live_names(shadow.places))
-    if told:
-        return _uses_undeclared(shadow, told)
+        anew = tuple(in_order[place] for place in order)
+        outcome = _load_and_ask(conn, shadow, question, limits, anew)
+    if isinstance(outcome, Undeclared):
+        return _uses_undeclared(shadow, outcome)
+    return outcome
+
+
+def _load_and_ask(
+    conn: Connection,
+    shadow: Shadow,
+    question: Question,
+    limits: Limits,
+    statements: tuple[Ready, ...],
+) -> ShadowFacts | Failure | Undeclared:
+    loaded = _load_anew(conn, shadow, limits, statements)
+    if isinstance(loaded, Failure):
+        return loaded
     return _ask(conn, shadow, question, loaded)
 
 
@@ -97,27 +108,22 @@ def _load_anew(
     conn: Connection, shadow: Shadow, limits: Limits, statements: tuple[Ready, ...]
 ) -> Loaded:
     """Make the shadow and load it: in order, and once more in rounds where something lacks."""
-    opened = _open(conn, shadow, limits)
-    if isinstance(opened, Failure):
-        return opened
-    loaded = _load(conn, statements, shadow.mark)
+    opening = _opening(shadow, limits)
+    loaded = _load(conn, statements, shadow.mark, opening)
     if not isinstance(loaded, Failure) or loaded.sqlstate not in ORDER_CODES:
         return loaded
     wire.roll_back(conn)
-    opened = _open(conn, shadow, limits)
-    if isinstance(opened, Failure):
-        return opened
     places = shadow.places
     names = {(places.shadow.get(schema, schema), name) for schema, name in places.desired.names}
-    return _run(conn, in_rounds(statements, shadow.mark, names))
+    return _run(conn, in_rounds(statements, shadow.mark, names), opening)
 
 
 def _live_names(places: Places) -> tuple[str, ...]:
     return tuple(places.live.get(schema.name, schema.name) for schema in places.survey.schemas)
 
 
-def _open(conn: Connection, shadow: Shadow, limits: Limits) -> Failure | None:
-    """Begin the transaction and make the schemas."""
+def _opening(shadow: Shadow, limits: Limits) -> tuple[str, ...]:
+    """Return what begins the transaction and makes the schemas."""
     settings = settings_sql(
         {
             "application_name": APPLICATION,
@@ -127,56 +133,60 @@ def _open(conn: Connection, shadow: Shadow, limits: Limits) -> Failure | None:
             "check_function_bodies": "on",
         }
     )
-    begin = "begin isolation level read committed read write"
-    answer = wire.send(conn, "; ".join((begin, settings, *shadow.opening)))
-    _require_open(conn, answer.error)
-    if answer.error is None:
-        return None
-    failure = failure_in(Block("", shadow.mark, (), ()), answer.error, ())
-    if failure.exit_code is not ExitCode.TEMPFAIL:
-        with wire.translated(conn):
-            raise answer.error
-    return failure
+    return ("begin isolation level read committed read write", settings, *shadow.opening)
 
 
-def _load(conn: Connection, statements: Sequence[Ready], mark: str) -> Loaded:
-    for first in range(0, len(statements), _BATCH):
-        outcome = _run(conn, straight(statements[first : first + _BATCH], mark))
+def _load(
+    conn: Connection, statements: Sequence[Ready], mark: str, opening: tuple[str, ...] = ()
+) -> Loaded:
+    """Load in order; the first message holds the opening, too."""
+    for first in range(0, max(len(statements), 1), _BATCH):
+        block = straight(statements[first : first + _BATCH], mark)
+        outcome = _run(conn, block, opening if first == 0 else ())
         if isinstance(outcome, Failure):
             return outcome
     return ()
 
 
-def _run(conn: Connection, block: Block) -> Loaded:
-    outcome = run_block(conn, block)
+def _run(conn: Connection, block: Block, opening: tuple[str, ...] = ()) -> Loaded:
+    outcome = run_block(conn, block, opening)
     _require_open(conn, isinstance(outcome, Failure))
     return outcome
 
 
 def _ask(
     conn: Connection, shadow: Shadow, question: Question, findings: tuple[Finding, ...]
-) -> ShadowFacts | Failure:
-    """Run what comes last, ask the question, and give up at once the locks that this has taken."""
+) -> ShadowFacts | Failure | Undeclared:
+    """Run what comes last, ask the question, and give up at once the locks that this has taken.
+
+    First of all ask what is used without being declared: that is the answer then.
+    """
     places = shadow.places
-    savepoint = "savepoint predeploy_last"
+    live = undeclared_sql(_live_names(places))
     last = places.ready(Turn.LAST)
     if last:
-        wire.ask(conn, savepoint)
+        told = told_in(wire.ask(conn, live))
+        if told:
+            return told
+        wire.ask(conn, _SAVEPOINT)
         loaded = _load(conn, last, shadow.mark)
         if isinstance(loaded, Failure):
             return loaded
-        savepoint = "select"  # it stands before what was loaded
     asked = asked_sql(places.schemas[0], question(places.schemas))
-    answer = wire.send(conn, f"{savepoint};{asked};rollback to savepoint predeploy_last")
+    before = ("select", "select", "select") if last else (_SAVEPOINT, live)
+    sent = (*before, asked, "rollback to savepoint predeploy_last")
+    answer = wire.send(conn, ";\n".join(sent))
     _require_open(conn, answer.error)
+    if not last and answer.failed_index > _LIVE and (told := told_in(answer.rows(_LIVE))):
+        return told
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
-    rows = tuple(_named_back(row, places) for row in answer.rows(3))
-    return ShadowFacts(rows, int(answer.rows(2)[0][0] or 0), shadow.provider, findings)
+    rows = tuple(_named_back(row, places) for row in answer.rows(_FACTS))
+    return ShadowFacts(rows, int(answer.rows(_FACTS - 1)[0][0] or 0), shadow.provider, findings)
 
 
-def _uses_undeclared(shadow: Shadow, told: Sequence[str]) -> Failure:
+def _uses_undeclared(shadow: Shadow, told: Undeclared) -> Failure:
     named = "; ".join(map(shadow.places.told, told))
     return Failure(
         exit_code=ExitCode.BAD_SOURCES,

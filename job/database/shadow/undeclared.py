@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from job.database import wire
 from job.database.shadow.pins import pins_sql
-from job.database.wire import Connection, literal
+from job.database.wire import Row, literal
 
 # Where objects that have a schema are kept, and the column of the schema.
 _CATALOGS = (
@@ -16,11 +15,22 @@ _CATALOGS = (
 )  # fmt: skip
 
 
-def undeclared(conn: Connection, schemas: Iterable[str]) -> tuple[str, ...]:
-    """Say what uses, changes or makes an object of the live `schemas`, by their present names.
+class Undeclared(tuple[str, ...]):
+    """What uses, changes or makes an object of a live schema; ten at most."""
+
+    __slots__ = ()
+
+
+def told_in(rows: Iterable[Row]) -> Undeclared:
+    """Return what the query tells."""
+    return Undeclared(text or "" for (text,) in rows)
+
+
+def undeclared_sql(schemas: Iterable[str]) -> str:
+    """Return the settings, and the query of what uses the live `schemas`, by their present names.
 
     An unqualified name can mean one, since the schemas of extensions are on the search_path; the
-    members of extensions are meant to be used so. In the shadow's transaction; ten at most.
+    members of extensions are meant to be used so. For the shadow's transaction.
     """
     names = ", ".join(map(literal, ("", *schemas)))
     objects = " union all ".join(
@@ -29,9 +39,7 @@ def undeclared(conn: Connection, schemas: Iterable[str]) -> tuple[str, ...]:
         f"where n.nspname in ({names})"
         for catalog, schema in _CATALOGS
     )
-    rows = wire.ask(
-        conn,
-        f"""{pins_sql()};
+    return f"""{pins_sql()};
         with live(classid, objid, xmin) as ({objects}), extension(classid, objid) as (
             select classid, objid from pg_catalog.pg_depend where deptype = 'e'
         ), own(classid, objid, xmin) as (
@@ -58,9 +66,7 @@ def undeclared(conn: Connection, schemas: Iterable[str]) -> tuple[str, ...]:
             select from pg_catalog.pg_enum e
             where own.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
               and e.enumtypid = own.objid and {_is_of_this_transaction("e.xmin")})
-        order by 1 limit 10""",
-    )
-    return tuple(text or "" for (text,) in rows)
+        order by 1 limit 10"""
 
 
 def _is_of_this_transaction(xmin: str) -> str:
