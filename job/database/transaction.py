@@ -7,10 +7,13 @@ Startup options are never used: poolers refuse or drop them. Names that a server
 import math
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from job.database.place import Workplace
 from job.database.wire import Answer, literal
 from job.plan import Step
+
+if TYPE_CHECKING:  # a settled run makes settings, and knows of no step
+    from job.database.place import Workplace
 
 # An inherited timeout must never kill a migration or the lock; a client that has vanished from
 # the network must free the lock within half a minute.
@@ -68,7 +71,7 @@ def begin_sql(step: Step, isolation: str = "") -> str:
     return f"/* predeploy {name} */ begin {isolation}".rstrip()
 
 
-def step_settings(place: Workplace, step: Step, **more: str) -> str:
+def step_settings(place: "Workplace", step: Step, **more: str) -> str:
     """Return a step's settings: locks are waited for briefly where readers could feel it."""
     limits = place.settings
     lock_wait_s = limits.ddl_lock_timeout_s if step.holds_ddl else limits.ddl_budget_s

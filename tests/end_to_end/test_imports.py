@@ -1,11 +1,42 @@
 """What a settled run does not need, it does not import: it stands before every deploy."""
 
+import re
+import sys
+
 from conftest import ADMIN, Database, run_job
 
 HEAVY = {
     *("postgast", "google.protobuf", "bcrypt", "tomllib"),
     *("job.layers", "job.statements", "job.database.foreign"),
 }
+# All that it does import of ours. Who adds to it makes every deploy slower.
+OURS = {
+    "job",
+    *(
+        f"job.{name}"
+        for name in (
+            "cli", "database", "deadline", "declaration", "endpoint", "errors", "exit_codes",
+            "journal", "log", "plan", "report", "run", "secret", "settings", "sources",
+        )
+    ),
+    *(
+        f"job.database.{name}"
+        for name in (
+            "connection", "failure", "fingerprint", "lock", "pooler", "privilege", "refusal",
+            "resolve", "settled", "transaction", "wire",
+        )
+    ),
+    *(
+        f"job.sources.{name}"
+        for name in ("environment", "native", "placeholders", "script", "walk")
+    ),
+}  # fmt: skip
+# Of others'; some only ask whether a package is there.
+OTHERS = {
+    *("psycopg", "psycopg_binary", "psycopg_c", "structlog", "tenacity", "typing_extensions"),
+    *("better_exceptions", "colorama", "greenlet", "rich", "tornado", "twisted"),
+}
+NOBODYS = re.compile("imported package|_distutils_hack|_sysconfigdata.*|sitecustomize|org|__editable__.*")
 
 
 def imported(database: Database) -> set[str]:
@@ -21,3 +52,6 @@ def test_a_settled_run_imports_no_parser(database: Database) -> None:
 
     assert HEAVY - first == set()
     assert HEAVY & second == {"tomllib"}
+    assert {name for name in second if name.split(".")[0] == "job"} == OURS
+    tops = {name.split(".")[0] for name in second} - set(sys.stdlib_module_names) - {"job"}
+    assert {top for top in tops if not NOBODYS.fullmatch(top)} <= OTHERS
