@@ -36,7 +36,9 @@ OTHERS = {
     *("psycopg", "psycopg_binary", "psycopg_c", "structlog", "tenacity", "typing_extensions"),
     *("better_exceptions", "colorama", "greenlet", "rich", "tornado", "twisted"),
 }
-NOBODYS = re.compile("imported package|_distutils_hack|_sysconfigdata.*|sitecustomize|org|__editable__.*")
+NOBODYS = re.compile(
+    "imported package|_distutils_hack|_sysconfigdata.*|sitecustomize|org|__editable__.*"
+)
 
 
 def imported(database: Database) -> set[str]:
