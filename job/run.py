@@ -61,7 +61,7 @@ def adopt(settings: Settings, sources: Sources) -> Report:
 
 def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
     reconnecting = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(ConnectionLostError),
+        retry=tenacity.retry_if_exception(_is_lost),
         stop=tenacity.stop_after_attempt(_CONNECTIONS),
         wait=tenacity.wait_random_exponential(multiplier=0.5, min=0.25, max=5),
         before_sleep=lambda _: log.warning("the connection was lost; connecting again"),
@@ -69,12 +69,17 @@ def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
     )
     try:
         return reconnecting(_with_transactions, this, attempt)
-    except (JobError, Interrupted) as stop:
-        return this.stopped(stop)
-    except Exception as error:
-        if interruption := interruption_behind(error):
-            return this.stopped(interruption)
+    except (Interrupted, Exception) as error:
+        if stop := interruption_behind(error):
+            return this.stopped(stop)
+        if isinstance(error, JobError):
+            return this.stopped(error)
         raise
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether to connect again: not behind a signal, whose end a connection may not survive."""
+    return isinstance(error, ConnectionLostError) and interruption_behind(error) is None
 
 
 def _with_transactions(this: Journal, attempt: Callable[[Journal], Report]) -> Report:

@@ -13,7 +13,7 @@ from psycopg import pq
 
 from job import __version__
 from job.database.refusal import Refusal, classify, classify_ping
-from job.database.resolve import with_addresses
+from job.database.resolve import bounded, with_addresses
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.endpoint import Endpoint
@@ -26,6 +26,7 @@ log = structlog.get_logger()
 APPLICATION = f"predeploy/{__version__}"
 _OLDEST_SERVER = 140000
 _TRY_S = 10
+_BESIDE_S = 30  # all addresses together: the first ones may not be the one that works
 _MIN_LOOK_UP_S = 1
 # A vanished server is noticed within ten seconds, in the middle of a statement too.
 _DEFAULTS: dict[str, Any] = {
@@ -109,7 +110,7 @@ def connect_beside(endpoint: Endpoint) -> Connection:
     for ourselves), and otherwise as `connect` does.
     """
     try:
-        return _try_once(endpoint, Deadline.after(_TRY_S))
+        return _try_once(endpoint, Deadline.after(_BESIDE_S))
     except _RefusedError as refused:
         error = _given_up(endpoint, refused.refusal)
         if refused.refusal.exit_code is ExitCode.UNAVAILABLE:
@@ -121,12 +122,10 @@ def connect_beside(endpoint: Endpoint) -> Connection:
 def _try_once(endpoint: Endpoint, budget: Deadline) -> Connection:
     given = {k: v.reveal() if isinstance(v, Secret) else v for k, v in endpoint.parameters}
     parameters = {**_DEFAULTS, **given, "application_name": APPLICATION}
-    if "connect_timeout" not in given:
-        # libpq and psycopg take whole seconds, and no fewer than two
-        parameters["connect_timeout"] = max(2, min(_TRY_S, int(budget.left_s)))
     try:
         # libpq's own timeout does not count where names are looked up
         parameters = with_addresses(parameters, min(_TRY_S, max(budget.left_s, _MIN_LOOK_UP_S)))
+        parameters = bounded(parameters, budget.left_s, has_timeout="connect_timeout" in given)
         return psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
     except psycopg.Error as error:
         refusal = classify(str(error)) or _pinged(parameters)

@@ -12,6 +12,8 @@ from typing import Any
 
 import psycopg
 
+_SHORTEST_S = 2  # libpq and psycopg take whole seconds, and no fewer for one address
+_PAIRED = ("host", "hostaddr", "port")
 _Found = list[str] | OSError | UnicodeError
 
 
@@ -36,6 +38,23 @@ def with_addresses(parameters: Mapping[str, Any], timeout_s: float) -> dict[str,
     names = ("host", "hostaddr", "port")
     columns = {n: ",".join(c) for n, c in zip(names, zip(*triples, strict=True), strict=True)}
     return {**parameters, **{n: c for n, c in columns.items() if c.strip(",")}}
+
+
+def bounded(
+    parameters: Mapping[str, Any], left_s: float, *, has_timeout: bool = False
+) -> dict[str, Any]:
+    """Return the parameters with as many addresses, and as long a wait for each, as there is time.
+
+    Without `has_timeout` their `connect_timeout` is the most that one address may take.
+    """
+    lists = {n: str(parameters[n]).split(",") for n in _PAIRED if parameters.get(n) is not None}
+    count = max((len(values) for n, values in lists.items() if n != "port"), default=1)
+    tried = min(count, max(1, int(left_s) // _SHORTEST_S))
+    cut = {n: ",".join(v[:tried]) for n, v in lists.items() if tried < count}
+    if has_timeout:
+        return {**parameters, **cut}
+    share_s = min(int(parameters["connect_timeout"]), int(left_s) // tried)
+    return {**parameters, **cut, "connect_timeout": max(_SHORTEST_S, share_s)}
 
 
 def _look_up(hosts: list[str], timeout_s: float) -> dict[str, _Found]:

@@ -163,14 +163,17 @@ def test_a_job_that_is_killed_while_it_holds_the_lock_holds_up_nobody(
     database: Database, folder: Folder
 ) -> None:
     """SIGKILL in the middle of a step: the server ends it, and the others go on with it."""
-    files = {"migrations/1_slow.sql": f"{LOG} insert into log (what) select pg_sleep(2)::text;"}
+    gate = "select pg_advisory_xact_lock(4711)::text"
+    files = {"migrations/1_slow.sql": f"{LOG} insert into log (what) {gate};"}
     settings = environ(database, folder(files))
 
-    with jobs(settings) as (first,):
-        until(lambda: database.value(ASLEEP), "a step to run")
+    with database.connect() as keeper, jobs(settings) as (first,):
+        keeper.execute("select pg_advisory_lock(4711)")
+        until(lambda: _waits_at_the_gate(database), "a step to run")
         with jobs(*[settings] * 3) as others:
-            until(lambda: connected(database) == 8, "all jobs to wait")
+            until(lambda: connected(database) == 8, "all jobs to wait", 60)
             first.kill()
+            keeper.close()
             outputs = finish(others)
 
     assert [process.returncode for process in others] == [0, 0, 0], outputs

@@ -4,7 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,27 @@ def a_writer(database: Database) -> Iterator[Mapping[str, str]]:
     with database.connect() as writer:
         writer.execute("begin; update log set id = 2")
         yield {}
+
+
+def test_all_addresses_of_a_host_share_the_budget(folder: Folder) -> None:
+    """Four that say nothing take the connect budget, and not four times that."""
+    with ExitStack() as stack:
+        listeners = [
+            stack.enter_context(socket.create_server((f"127.0.0.{n}", 0))) for n in (1, 2, 3, 4)
+        ]
+        hosts = ",".join("{}:{}".format(*listener.getsockname()) for listener in listeners)
+        started = time.monotonic()
+        done = run_job(
+            environ={
+                "DATABASE_URL": f"postgresql://app@{hosts}/shop",
+                "PREDEPLOY_SQL_DIR": str(folder(BEFORE)),
+                "PREDEPLOY_CONNECT_BUDGET": "5s",
+            }
+        )
+        took_s = time.monotonic() - started
+
+    assert done.returncode == 69, done.stdout
+    assert took_s < 5 + 2 + SLACK_S  # what is begun is ended, and takes two seconds
 
 
 WAITS = {

@@ -3,9 +3,17 @@
 from collections.abc import Callable
 
 import pytest
+from conftest import SQL
 
-from job.errors import Interrupted, JobError, interruption_behind
+from job.deadline import Deadline
+from job.endpoint import parse_endpoint
+from job.errors import ConnectionLostError, Interrupted, JobError, interruption_behind
 from job.exit_codes import ExitCode
+from job.journal import Journal
+from job.report import Report
+from job.run import _report
+from job.settings import Settings
+from job.sources import load_sources
 
 SIGTERM = Interrupted(ExitCode.TERMINATED, "SIGTERM")
 
@@ -48,6 +56,25 @@ def test_an_interruption_is_found_behind_what_python_makes_of_it(comes: Callable
         comes()
 
     assert interruption_behind(raised.value) is SIGTERM
+
+
+def test_nobody_connects_again_behind_a_signal() -> None:
+    """What ends a run may lose the connection on its way; the run ends all the same."""
+    tried = []
+
+    def attempt(journal: Journal) -> Report:
+        tried.append(journal)
+        try:
+            raise Interrupted(ExitCode.TERMINATED, "SIGTERM")
+        finally:
+            raise ConnectionLostError("the server did not answer to ROLLBACK")
+
+    settings = Settings(parse_endpoint("DATABASE_URL", "postgresql://app@db/shop"), SQL)
+
+    report = _report(Journal(settings, load_sources(SQL), Deadline.after(60)), attempt)
+
+    assert report.exit_code is ExitCode.TERMINATED
+    assert len(tried) == 1
 
 
 def test_a_bug_is_no_interruption() -> None:

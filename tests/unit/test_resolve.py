@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from job.database import resolve
-from job.database.resolve import with_addresses
+from job.database.resolve import bounded, with_addresses
 
 KNOWN = {"one": ["10.0.0.1"], "two": ["10.0.0.2", "fd00::2"]}
 
@@ -68,6 +68,44 @@ def test_an_unknown_name_is_told_as_psycopg_tells_it() -> None:
     """So that one table knows all refusals."""
     with pytest.raises(psycopg.OperationalError, match=r"failed to resolve host: .* not known"):
         with_addresses({"host": "nobody"}, 1)
+
+
+TEN = {"host": "h,h,h", "hostaddr": "1,2,3", "port": "5,6,7", "connect_timeout": 10}
+
+
+@pytest.mark.parametrize(
+    ("left_s", "addresses", "seconds"),
+    [
+        (150, "1,2,3", 10),
+        (20, "1,2,3", 6),
+        (6, "1,2,3", 2),
+        (5, "1,2", 2),
+        (1, "1", 2),
+        (0, "1", 2),
+    ],
+)
+def test_all_addresses_together_take_what_is_left(
+    left_s: float, addresses: str, seconds: int
+) -> None:
+    """Each gets its share, two seconds at least; for whom that is too much, there is no time."""
+    found = bounded(TEN, left_s)
+
+    assert (found["hostaddr"], found["connect_timeout"]) == (addresses, seconds)
+    assert len({len(found[name].split(",")) for name in ("host", "hostaddr", "port")}) == 1
+
+
+def test_one_port_stays_the_port_of_all() -> None:
+    """And a timeout of the operator's stays as it is."""
+    given = {"host": "a,b,c", "port": "5432", "connect_timeout": "7"}
+
+    found = bounded(given, 4, has_timeout=True)
+
+    assert found == {"host": "a,b", "port": "5432", "connect_timeout": "7"}
+
+
+def test_a_socket_needs_no_host() -> None:
+    """Nothing is paired where nothing is named."""
+    assert bounded({"dbname": "shop", "connect_timeout": 10}, 150)["connect_timeout"] == 10
 
 
 def test_a_silent_name_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
