@@ -8,7 +8,7 @@ is, and outlive the rollback.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -63,6 +63,12 @@ class Block:
     mark: str
     statements: tuple[Ready, ...]
     starts: tuple[int, ...]
+
+    def behind(self, opening: Sequence[str]) -> "Block":
+        """Return the block with other statements in front: the server counts from the first."""
+        before = "".join(f"{sql};\n" for sql in opening)
+        starts = tuple(start + len(before) for start in self.starts)
+        return replace(self, sql=before + self.sql, starts=starts)
 
     def failed(self, notices: Sequence[str]) -> int | None:
         """Return which statement failed, by what the block has told; None: it has not."""

@@ -20,10 +20,11 @@ def run_block(conn: Connection, block: Block, opening: Sequence[str] = ()) -> Lo
 
     Where ours fail, and not for a lock, that is raised.
     """
+    sent = block.behind(opening)
     with _hearing(conn) as notices:
-        answer = wire.send(conn, ";\n".join((*opening, block.sql)))
+        answer = wire.send(conn, sent.sql)
     if answer.error is not None:
-        failure = failure_in(block, answer.error, notices)
+        failure = failure_in(sent, answer.error, notices)
         if answer.failed_index < len(opening) and failure.exit_code is not ExitCode.TEMPFAIL:
             with wire.translated(conn):
                 raise answer.error
