@@ -34,6 +34,7 @@ from job.statements.creation import (
     tolerates,
     without,
 )
+from job.statements.parsing import parse
 from job.statements.psql_lines import SPOKEN, PsqlLineError, without_psql_lines
 from job.statements.stall import Stall, stall
 
@@ -182,7 +183,7 @@ def read(text: str) -> Reading:
         raise UnreadableError(str(error), error.line, 1) from None
     directives = _directives(sql)
     try:
-        parsed = postgast.parse(sql)
+        parsed = parse(sql)
     except postgast.PgQueryError as error:
         place = _gave_up(sql, error)
         pieces = _apply(directives, tuple(_pieces(sql, error, *place)))

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import postgast
 from postgast import pg_query_pb2 as pb
 
 from job.plan import Statement
+from job.statements.parsing import parse
 
 _NODES = frozenset((
     "alter_table_stmt", "rename_stmt", "drop_stmt", "alter_enum_stmt", "alter_seq_stmt",
@@ -21,7 +21,7 @@ def alters(statement: Statement) -> frozenset[str]:
     """Return the names of what it alters, drops or renames, without schemas: `t`, `t.column`."""
     if statement.node not in _NODES:
         return frozenset()
-    stmt = getattr(postgast.parse(statement.text).stmts[0].stmt, statement.node)
+    stmt = getattr(parse(statement.text).stmts[0].stmt, statement.node)
     return frozenset(_names(statement.node, stmt))
 
 

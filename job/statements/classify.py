@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import postgast
 from postgast import pg_query_pb2 as pb
 
 from job.plan import Mode, Statement
+from job.statements.parsing import parse
 
 COPY_FROM_STDIN = "COPY … FROM STDIN"
 
@@ -76,7 +76,7 @@ def is_additive(statement: Statement) -> bool:
         guarded_build = statement.node == "index_stmt" and "not exists" in statement.text.lower()
         plain = statement.mode is Mode.TRANSACTION or guarded_build
         return plain and statement.node.removesuffix("_stmt") in _ADDITIVE
-    parsed = postgast.parse(statement.text)
+    parsed = parse(statement.text)
     commands = [node.alter_table_cmd for node in parsed.stmts[0].stmt.alter_table_stmt.cmds]
     return all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
 

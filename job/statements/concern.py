@@ -12,6 +12,7 @@ from postgast import pg_query_pb2 as pb
 
 from job.statements.classify import detaches_concurrently
 from job.statements.names import quoted, relation_sql
+from job.statements.parsing import parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ PROBE_INDEX = "predeploy_probe_index"
 def concern(text: str) -> Concern | None:
     """Say what a statement outside a transaction is about; None where its traces prove nothing."""
     try:
-        parsed = postgast.parse(text)
+        parsed = parse(text)
     except postgast.PgQueryError:
         return None
     raw = parsed.stmts[0].stmt

@@ -14,6 +14,7 @@ from postgast import pg_query_pb2 as pb
 
 from job.plan import Address, Creatable, Statement
 from job.statements.names import quoted, relation_sql
+from job.statements.parsing import parse
 
 PROBE = "predeploy_probe"
 PROBE_PART = "predeploy_probe_part"
@@ -134,7 +135,7 @@ def tolerates(statement: Statement, sqlstate: str) -> bool:
 
 
 def _parsed(statement: Statement) -> tuple[str, Any]:
-    raw = postgast.parse(statement.text).stmts[0].stmt
+    raw = parse(statement.text).stmts[0].stmt
     node = raw.WhichOneof("node")
     return node, getattr(raw, node)
 

@@ -11,6 +11,7 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
+from job.statements.parsing import parse
 from job.statements.targets import Name
 
 _ATTRIBUTES = (
@@ -24,7 +25,7 @@ def take_apart(text: str, is_far: Callable[[Name], bool]) -> tuple[str, tuple[st
 
     `text` is a CREATE TABLE or an ALTER TABLE; the first part is empty where nothing else is in it.
     """
-    parsed = postgast.parse(text)
+    parsed = parse(text)
     raw = parsed.stmts[0].stmt
     if raw.WhichOneof("node") == "create_stmt":
         relation = raw.create_stmt.relation

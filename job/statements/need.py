@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import postgast
 from postgast import pg_query_pb2 as pb
 
+from job.statements.parsing import parse
 from job.statements.targets import made
 from job.statements.tree import nodes_of
 
@@ -45,7 +45,7 @@ def _put(
 
 
 def _made(text: str) -> str:
-    raw = postgast.parse(text).stmts[0].stmt
+    raw = parse(text).stmts[0].stmt
     node = str(raw.WhichOneof("node"))
     name = made(node, getattr(raw, node))
     return name[1] if name else ""

@@ -4,10 +4,10 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import postgast
 from postgast import pg_query_pb2 as pb
 
 from job.plan import Statement
+from job.statements.parsing import parse
 
 _BRIEFLY = (
     pb.AT_ValidateConstraint, pb.AT_SetStatistics, pb.AT_AttachPartition,
@@ -53,7 +53,7 @@ def _is_slow(statement: Statement, made: Container[str]) -> bool:
 
 
 def _parsed(statement: Statement) -> Any:
-    return getattr(postgast.parse(statement.text).stmts[0].stmt, statement.node)
+    return getattr(parse(statement.text).stmts[0].stmt, statement.node)
 
 
 def _altered(stmt: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import postgast
+from job.statements.parsing import parse
 
 
 def nodes_of(text: str) -> tuple[Any, ...]:
@@ -10,7 +10,7 @@ def nodes_of(text: str) -> tuple[Any, ...]:
 
     Raises postgast.PgQueryError for what is no SQL.
     """
-    found, todo = [], [raw.stmt for raw in postgast.parse(text).stmts]
+    found, todo = [], [raw.stmt for raw in parse(text).stmts]
     while todo:
         node: Any = todo.pop()
         found.append(node)

@@ -846,3 +846,17 @@ def test_a_newer_grammar_may_not_wedge(database: Database, folder: Folder, wedge
     assert report["exit_code"] == 65, report
     assert "migrations/2_new.sql:1: cannot be read" in report["message"]
     assert (contents(database), ledger(database)) == before
+
+
+def test_what_is_nested_too_deeply_for_the_server_is_a_failure(
+    database: Database, folder: Folder
+) -> None:
+    """Neither the parser nor the job ends by it: the server refuses, and 80 says where."""
+    deep = " || ".join(["'a'"] * 100_000)
+    root = folder({"migrations/1_deep.sql": f"select 1;\nselect {deep};"})
+
+    done = run_job(environ={"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)})
+
+    assert done.returncode == 80
+    assert "stack depth limit exceeded" in done.stdout
+    assert "1_deep.sql:2" in done.stdout
