@@ -25,6 +25,7 @@ from job.sources import Sources
 
 log = structlog.get_logger()
 
+_KEPT = 5
 # The server prints facts in its own words, which may be those of an extension.
 _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
     (select pg_catalog.string_agg(extname || '=' || extversion, ' ' order by extname)
@@ -44,11 +45,15 @@ def read_declared(
 
 
 def remember_sql(ledger_schema: str, sources: Sources, declared: SchemaView) -> str:
-    """Return what keeps in the ledger what has been read, in the place of what was there before."""
-    table = f"{identifier(ledger_schema)}.declared"
-    return f"""delete from {table};
+    """Return what keeps in the ledger what has been read, and what the last releases declared.
+
+    Their pods may start again beside the new ones, and verify.
+    """
+    table, files = f"{identifier(ledger_schema)}.declared", literal(_files(sources))
+    return f"""delete from {table} where (files = {files} and about = {_ABOUT}) or stored_at < (
+            select stored_at from {table} order by stored_at desc offset {_KEPT - 2} limit 1);
         insert into {table} (files, about, schemas, facts)
-        values ({literal(_files(sources))}, {_ABOUT}, {literal(json.dumps(declared.schemas))},
+        values ({files}, {_ABOUT}, {literal(json.dumps(declared.schemas))},
                 {literal(as_json(declared.declared))})"""
 
 

@@ -206,3 +206,17 @@ def test_a_pod_of_a_release_with_another_schema_sql_only_waits(
     done = roles.verify(shop, folder({"schema.sql": THINGS}))
 
     assert (done.returncode, report_of(done)["findings"][0]["code"]) == (82, "no-shadow")
+
+
+def test_pods_of_the_last_releases_still_verify(
+    shop: Database, roles: Roles, folder: Folder
+) -> None:
+    """What the last five files declare is kept; a pod that starts again asks for its own."""
+    roles.grant(shop, LEDGER)
+    releases = [f"{THINGS}\n-- release {n}\ncreate table t{n} ();" for n in range(6)]
+    for text in releases:
+        roles.migrate(shop, folder({"schema.sql": text}))
+
+    codes = [roles.verify(shop, folder({"schema.sql": text})).returncode for text in releases]
+
+    assert codes == [82, 0, 0, 0, 0, 0]
