@@ -195,19 +195,6 @@ def test_a_pod_of_the_older_release_may_start_again(
     assert roles.verify(shop, folder(old)).returncode == 0
 
 
-def test_a_pod_of_a_release_with_another_schema_sql_only_waits(
-    shop: Database, roles: Roles, folder: Folder
-) -> None:
-    """Without a newer migration nothing tells that the database is ahead, and 82 is the answer."""
-    roles.grant(shop, LEDGER)
-    roles.migrate(shop, folder({"schema.sql": THINGS}))
-    roles.migrate(shop, folder({"schema.sql": WIDER}))
-
-    done = roles.verify(shop, folder({"schema.sql": THINGS}))
-
-    assert (done.returncode, report_of(done)["findings"][0]["code"]) == (82, "no-shadow")
-
-
 def test_pods_of_the_last_releases_still_verify(
     shop: Database, roles: Roles, folder: Folder
 ) -> None:
