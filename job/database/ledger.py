@@ -145,10 +145,11 @@ def ensure(conn: Connection, schema: str, run_id: str, about: Mapping[str, str])
             f"the ledger {schema} has version {found} and this image knows {VERSION}; "
             "upgrade the image"
         )
+    # It has been begun already, where the connection was lost before the answer came.
     wire.ask(
         conn,
         f"insert into {identifier(schema)}.run (id, version) "
-        f"values ({literal(run_id)}, {literal(__version__)})",
+        f"values ({literal(run_id)}, {literal(__version__)}) on conflict (id) do nothing",
     )
 
 
