@@ -41,7 +41,7 @@ class Maker:
         self.names.remove(database.name)
 
     def drop_all(self) -> None:
-        for name in self.names:
+        for name in list(self.names):
             self.server.execute(f'drop database if exists "{name}" with (force)')
 
 

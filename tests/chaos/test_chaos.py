@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from threading import BoundedSemaphore
 
 import pytest
 from crashing import Crashing, crashing
@@ -37,9 +38,10 @@ SIGNALS = {"sigkill": signal.SIGKILL, "sigterm": signal.SIGTERM}
 CRASH = "crash"  # of the server: an immediate stop, and a start
 FAULTS = (Fault.CUT, Fault.RESET, Fault.STALL, Fault.DELAY)
 HARMS = (*(fault.value for fault in FAULTS), *SIGNALS, CRASH)
-# How many at once. Who waits for a silent server costs nothing; one server is crashed for one job.
-AT_ONCE = {Fault.STALL.value: 16, CRASH: 3}
-AT_ONCE_ELSE = 4
+# How many at once: who waits for a silent server costs nothing; one is crashed for one job only.
+AT_ONCE = {Fault.STALL.value: 16, CRASH: 3, **dict.fromkeys(SIGNALS, 2)}
+AT_ONCE_ELSE = 3
+_BUSY = BoundedSemaphore(2)  # with what keeps a core busy
 # Where a message is stalled, only the deadline ends the wait.
 DEADLINE = "4s"
 ENDED = {
@@ -103,7 +105,12 @@ class Theatre:
             for place in chosen(stages[0], harm)
             if self.record.ended.get((name, harm, place)) is None
         ]
-        return [wrong for wrong in self._threads.map(try_it, left) if wrong is not None]
+        trying = [self._threads.submit(try_it, place) for place in left]
+        try:
+            return [wrong for tried in trying if (wrong := tried.result()) is not None]
+        finally:
+            for tried in trying:  # somebody may have interrupted us
+                tried.cancel()
 
     def _stages(self, name: str, harm: str, at_once: int) -> list[Stage]:
         calm = self._stage(name, self._calm, None)
@@ -171,9 +178,10 @@ def disturbed(harm: str, stage: Stage, place: Place) -> int:
             status = job.wait(_ENDS_WITHIN_S)
             assert status in ENDED[harm], f"{story}: {status}\n{job.said}"
 
-    scene.settle(database, story)
-    stage.undisturbed.require_like(database, story)
-    scene.maker.drop(database)
+    with _BUSY:
+        scene.settle(database, story)
+        stage.undisturbed.require_like(database, story)
+        scene.maker.drop(database)
     return status
 
 
