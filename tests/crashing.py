@@ -1,7 +1,7 @@
 """A server of a test's own that can be crashed, and whose commits survive that."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ class Crashing:
     server: Server
     executables: Path
     restarts: ExitStack
+    settings: Mapping[str, str]
 
     def crash(self) -> None:
         """Shut the server down as `pg_ctl stop -m immediate` does, and start it again."""
@@ -35,7 +36,7 @@ class Crashing:
         # Its log says that it was ready, before.
         self.server.log.write_text("")
         again = running(
-            self.executables, self.server.data, settings=_SETTINGS, port=self.server.port
+            self.executables, self.server.data, settings=self.settings, port=self.server.port
         )
         self.server = self.restarts.enter_context(again)
 
@@ -45,8 +46,9 @@ class Crashing:
 
 
 @contextmanager
-def crashing(binaries: Path) -> Iterator[Crashing]:
-    """Run such a server."""
-    with server(binaries, settings=_SETTINGS) as started, ExitStack() as restarts:
+def crashing(binaries: Path, more: Mapping[str, str] | None = None) -> Iterator[Crashing]:
+    """Run such a server, with `more` settings."""
+    settings = {**_SETTINGS, **(more or {})}
+    with server(binaries, settings=settings) as started, ExitStack() as restarts:
         copy = started.data.parent / "pginstall" / "bin"
-        yield Crashing(started, copy if copy.exists() else binaries, restarts)
+        yield Crashing(started, copy if copy.exists() else binaries, restarts, settings)

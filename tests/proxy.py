@@ -4,6 +4,7 @@ Messages are counted as PostgreSQL frames them, over all connections of the job,
 https://www.postgresql.org/docs/current/protocol-message-formats.html
 """
 
+import re
 import selectors
 import socket
 import struct
@@ -16,6 +17,8 @@ from enum import Enum
 
 _CHUNK = 65536
 _DELAY_S = 0.3
+_LATE_S = 0.7
+_READY_FOR_QUERY = b"Z"
 _UNTYPED = 4  # bytes of the length, with which a client's first message begins
 _TYPED = 5
 _AT_ONCE = struct.pack("ii", 1, 0)
@@ -35,6 +38,7 @@ class Fault(Enum):
     RESET = "reset"  # both ends get a RST
     STALL = "stall"  # nothing passes on that connection any more, and nobody is told
     DELAY = "delay"  # this message and what follows it come later
+    LATE = "late"  # the job is cut off, and what it has sent arrives later
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,52 @@ class Harm:
     at: int
     fault: Fault | Callable[[], object]
 
+    def at_message(
+        self, direction: Direction, number: int, _message: bytes
+    ) -> Fault | Callable[[], object] | None:
+        """Return what is to be done at this message, the so manieth of its direction."""
+        return self.fault if (direction, number) == (self.direction, self.at) else None
+
+
+class Moment(Enum):
+    """When a request's connection dies."""
+
+    BEFORE = "before the server saw it"
+    LATE = "and the server sees it later"
+    AFTER = "when it was done, before the answer arrived"
+
+
+@dataclass
+class Lost:
+    """A connection that dies, once, at the first request in which the pattern is found."""
+
+    pattern: bytes
+    moment: Moment
+    is_asked: bool = False
+    is_over: bool = False
+
+    def at_message(self, direction: Direction, _number: int, message: bytes) -> Fault | None:
+        """Return what is to be done at this message: nothing, mostly."""
+        is_request = bool(
+            direction is Direction.TO_SERVER and re.search(self.pattern, message[_TYPED:])
+        )
+        is_answered = self.is_asked and message[:1] == _READY_FOR_QUERY
+        self.is_asked |= is_request
+        if self.is_over or not (is_answered if self.moment is Moment.AFTER else is_request):
+            return None
+        self.is_over = True
+        return Fault.LATE if self.moment is Moment.LATE else Fault.CUT
+
 
 @dataclass
 class Proxy:
-    """A listening proxy; `counted` grows as messages pass."""
+    """A listening proxy; `kinds` grows as messages pass, by the first byte of each."""
 
     server: tuple[str, int]
-    harm: Harm | None = None
-    counted: dict[Direction, int] = field(default_factory=lambda: dict.fromkeys(Direction, 0))
+    harm: Harm | Lost | None = None
+    kinds: dict[Direction, bytearray] = field(
+        default_factory=lambda: {way: bytearray() for way in Direction}
+    )
     listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
     _open: list[socket.socket] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -71,27 +113,28 @@ class Proxy:
                 except OSError:
                     client.close()
                     continue
+                for end in (client, server):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open += (client, server)
                 pair = _Pair(self, client, server)
                 threading.Thread(target=pair.serve, daemon=True).start()
 
     def close(self) -> None:
-        """End everything."""
-        self.listener.close()
-        for end in self._open:
+        """End everything, the thread that waits for connections too."""
+        for end in (self.listener, *self._open):
             _shut(end)
 
-    def count(self, direction: Direction) -> Fault | Callable[[], object] | None:
+    def count(self, direction: Direction, message: bytes) -> Fault | Callable[[], object] | None:
         """Count a message; return the harm that is to be done now."""
         with self._lock:
-            self.counted[direction] += 1
-            if self.harm is None or direction is not self.harm.direction:
+            self.kinds[direction].append(message[0])
+            if self.harm is None:
                 return None
-            return self.harm.fault if self.counted[direction] == self.harm.at else None
+            return self.harm.at_message(direction, len(self.kinds[direction]), message)
 
 
 @contextmanager
-def proxied(port: int, harm: Harm | None = None) -> Iterator[Proxy]:
+def proxied(port: int, harm: Harm | Lost | None = None) -> Iterator[Proxy]:
     """Run a proxy before the server on this port of the loopback."""
     proxy = Proxy(("127.0.0.1", port), harm)
     with ExitStack() as stack:
@@ -127,15 +170,26 @@ class _Pair:
                     chunk = key.fileobj.recv(_CHUNK)
                     if not chunk:
                         raise OSError("an end is closed")
-                    for message in way.messages(chunk):
-                        self._do(self.proxy.count(way.direction))
-                        if not self.is_stalled:
-                            way.sink.sendall(message)
+                    self._pass_on(way, way.messages(chunk))
         if not self.is_stalled:
             for end in ways:
                 _shut(end)
 
-    def _do(self, harm: Fault | Callable[[], object] | None) -> None:
+    def _pass_on(self, way: "_Way", messages: Iterator[bytes]) -> None:
+        """Send in one go what no harm comes between."""
+        passing = bytearray()
+        for message in messages:
+            harm = self.proxy.count(way.direction, message)
+            if harm is not None:
+                way.sink.sendall(passing)
+                passing.clear()
+                self._do(harm)
+            if not self.is_stalled:
+                passing += message
+        if passing:
+            way.sink.sendall(passing)
+
+    def _do(self, harm: Fault | Callable[[], object]) -> None:
         match harm:
             case Fault.CUT:
                 for end in (self.client, self.server):
@@ -148,8 +202,9 @@ class _Pair:
                 self.is_stalled = True
             case Fault.DELAY:
                 time.sleep(_DELAY_S)
-            case None:
-                pass
+            case Fault.LATE:
+                _shut(self.client)
+                time.sleep(_LATE_S)
             case _:
                 harm()
 

@@ -1,0 +1,50 @@
+"""The messages of a run, and at which of them to disturb another."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from proxy import Direction
+
+_ROW = ord("D")  # https://www.postgresql.org/docs/current/protocol-message-formats.html
+_READY_FOR_QUERY = ord("Z")
+
+Place = tuple[Direction, int]
+"""A message, from 1, of one direction."""
+
+
+class Depth(Enum):
+    """Which messages are tried one by one."""
+
+    TURNS = "turns"  # all to the server, and the end of each answer: where somebody begins to act
+    RESULTS = "results"  # all but the rows of a result between its first and its last
+    ROWS = "rows"  # all
+
+
+@dataclass(frozen=True)
+class Messages:
+    """The messages of an undisturbed run; the first byte of each tells its kind."""
+
+    kinds: Mapping[Direction, bytes]
+
+    def places(self, depth: Depth) -> list[Place]:
+        """Return what to disturb.
+
+        libpq hands over a result when it is whole, so the job cannot tell one row from another.
+        """
+        is_meant = {
+            Depth.TURNS: self._is_turn,
+            Depth.RESULTS: self._is_outside_rows,
+            Depth.ROWS: lambda _place: True,
+        }[depth]
+        every = [(way, at) for way, kinds in self.kinds.items() for at in range(1, len(kinds) + 1)]
+        return [place for place in every if is_meant(place)]
+
+    def _is_turn(self, place: Place) -> bool:
+        way, at = place
+        return way is Direction.TO_SERVER or self.kinds[way][at - 1] == _READY_FOR_QUERY
+
+    def _is_outside_rows(self, place: Place) -> bool:
+        way, at = place
+        around = self.kinds[way][max(at - 2, 0) : at + 1]
+        return way is Direction.TO_SERVER or around != bytes([_ROW] * 3)

@@ -1,0 +1,56 @@
+"""What the long form leaves out at which depth, and what its record and its table tell."""
+
+from pathlib import Path
+
+import pytest
+from messages import Depth, Messages
+from proxy import Direction
+from record import Record
+from table import table
+
+# A query, and its answer: the columns, five rows, the end of them, and the server is ready.
+MESSAGES = Messages({Direction.TO_SERVER: b"Q", Direction.TO_CLIENT: b"TDDDDDCZ"})
+
+
+@pytest.mark.parametrize(
+    ("depth", "to_the_job"),
+    [
+        (Depth.TURNS, [8]),
+        (Depth.RESULTS, [1, 2, 6, 7, 8]),
+        (Depth.ROWS, [1, 2, 3, 4, 5, 6, 7, 8]),
+    ],
+)
+def test_a_depth_leaves_out_what_the_job_cannot_tell_apart(
+    depth: Depth, to_the_job: list[int]
+) -> None:
+    """Of the rows of a result the first and the last are tried, or none; all that is asked, is."""
+    expected = [(Direction.TO_SERVER, 1), *((Direction.TO_CLIENT, at) for at in to_the_job)]
+    assert MESSAGES.places(depth) == expected
+
+
+def test_a_record_is_read_again(tmp_path: Path) -> None:
+    """What was tried before it was stopped is known, and the messages are those of then."""
+    place = (Direction.TO_CLIENT, 8)
+    record = Record(tmp_path / "tried.jsonl")
+    record.note_messages("seed", MESSAGES)
+    record.note("seed", "cut", place, 75)
+    record.note_messages("seed", Messages({}))
+
+    again = Record(tmp_path / "tried.jsonl")
+    assert again.messages == {"seed": MESSAGES}
+    assert again.ended == {("seed", "cut", place): 75}
+
+
+def test_the_table_tells_what_was_tried_and_what_was_not(tmp_path: Path) -> None:
+    """Tried of possible at each depth; a try that was not made good has not survived."""
+    record = Record(tmp_path / "tried.jsonl")
+    record.note_messages("seed", MESSAGES)
+    for place in MESSAGES.places(Depth.TURNS):
+        record.note("seed", "sigkill", place, -9)
+    record.note("seed", "sigkill", (Direction.TO_CLIENT, 1), None)
+
+    rows = table(record).splitlines()[2:]
+    assert rows == [
+        "| seed | 1, 8 | sigkill | all 2 | 3 of 6 | 3 of 9 | 2 | 137 (killed): 2 times |",
+        "| all | | | | | 3 | 2 | |",
+    ]
