@@ -8,6 +8,8 @@ from proxy import Direction
 
 _ROW = ord("D")  # https://www.postgresql.org/docs/current/protocol-message-formats.html
 _READY_FOR_QUERY = ord("Z")
+# Of a statement that is sent in parts these do nothing yet: it runs when it is executed.
+_PREPARES = b"PBD"
 
 Place = tuple[Direction, int]
 """A message, from 1, of one direction."""
@@ -16,7 +18,8 @@ Place = tuple[Direction, int]
 class Depth(Enum):
     """Which messages are tried one by one."""
 
-    TURNS = "turns"  # all to the server, and the end of each answer: where somebody begins to act
+    # All that the server acts on, and the end of each answer: where somebody begins to act.
+    TURNS = "turns"
     RESULTS = "results"  # all but the rows of a result between its first and its last
     ROWS = "rows"  # all
 
@@ -42,7 +45,10 @@ class Messages:
 
     def _is_turn(self, place: Place) -> bool:
         way, at = place
-        return way is Direction.TO_SERVER or self.kinds[way][at - 1] == _READY_FOR_QUERY
+        kind = self.kinds[way][at - 1]
+        if way is Direction.TO_SERVER:
+            return kind not in _PREPARES
+        return kind == _READY_FOR_QUERY
 
     def _is_outside_rows(self, place: Place) -> bool:
         way, at = place

@@ -1,7 +1,8 @@
 """The connection dies during COMMIT: whatever became of it, each step is done, and done once.
 
-A step travels with its COMMIT in one message, and so do the ledger's own rows. So a commit is
-lost on the way there, arrives when the job has given it up, or is done and not heard of.
+A step travels with its COMMIT, and so do the ledger's own rows; several steps may travel together.
+So a commit is lost on the way there, arrives when the job has given it up, or is done and not heard
+of.
 """
 
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ EVERYTHING = Workload(
         "migrations/0002_log.sql": """
             insert into log values (1);
             create index concurrently log_n on log (n);""",
+        "migrations/0003_gone.sql": """
+            -- predeploy: allow delete item
+            delete from item where id = 100;""",
+        "migrations/0004_together.sql": "insert into log values (4);",
+        "migrations/0005_together.sql": "insert into log values (5);",
         "schema.sql": _SCHEMA.format(" not null check (owner > 0), words text")
         + "create index item_owner on item (owner);",
         "seed/admin.sql": "select from users where username = %(admin_username)s;\n"
@@ -39,7 +45,7 @@ EVERYTHING = Workload(
 )
 COMMITS = {
     "the lock": rb"pg_try_advisory_xact_lock",
-    "the run's row": rb'^insert into "predeploy".run',
+    "the run's row": rb'insert into "predeploy".run',
     "a step": rb"insert into log",
     "the row of what is to run outside a transaction": rb'^insert into "predeploy".migration',
     "what runs outside a transaction": rb"^create index concurrently",
@@ -48,9 +54,10 @@ COMMITS = {
     "an index of sync": rb"^CREATE INDEX CONCURRENTLY",
     "a validation of sync": rb"VALIDATE CONSTRAINT",
     "a commit that travels alone": rb"^reset all; .*commit",
-    "the seed": rb"^set constraints all immediate; .*commit",
-    "the settled key": rb'^insert into "predeploy".state',
-    "the end of the run, which frees the lock": rb'^update "predeploy".run',
+    # Of a statement that is parsed by itself, the name stands in front, which is empty.
+    "steps that travel together": rb'^\x00update "predeploy".migration',
+    "the seed": rb"^\x00insert into users",
+    "the end of the run, which settles it and frees the lock": rb'update "predeploy".run',
 }
 
 
