@@ -20,7 +20,7 @@ from job.database.failure import failure_of
 from job.database.fence import STOPPED, fence_sql
 from job.database.place import Workplace
 from job.database.pooler import Pooling, served_by
-from job.database.proof import Proof, invalid_index, is_being_built, prove
+from job.database.proof import Proof, is_being_built, left_behind, prove
 from job.database.shape import Unproved, compare
 from job.database.transaction import session_sql, step_application
 from job.database.wire import Connection
@@ -28,7 +28,7 @@ from job.deadline import Deadline
 from job.exit_codes import ExitCode
 from job.plan import Drift, Failure, Step, StepResult
 from job.statements import Creation
-from job.statements.concern import Concern, Detach, IndexBuild
+from job.statements.concern import Concern, Detach, IndexBuild, Rebuild
 from job.verdict import judge_drifts
 
 log = structlog.get_logger()
@@ -115,6 +115,8 @@ def _do(
         return _unproved(step)
     if isinstance(concern, IndexBuild) and not _clear(conn, concern, budget, drop_wait):
         return _busy(step, concern)
+    if isinstance(concern, Rebuild):
+        _drop_left(conn, concern, drop_wait)
     sql = step.text
     if isinstance(concern, Detach) and proof is Proof.HALF_DONE:
         sql = f"alter table {concern.parent} detach partition {concern.child} finalize"
@@ -141,18 +143,20 @@ def _proof(conn: Connection, step: Step, concern: Concern | None) -> Proof:
 
 def _what_remains(conn: Connection, concern: Concern | None, drop_wait: str) -> str:
     """Clean up after a failure and say what is left."""
-    if not isinstance(concern, IndexBuild):
+    if not isinstance(concern, IndexBuild | Rebuild):
         return _BY_THEN
-    left = _drop_invalid(conn, concern, drop_wait)
-    return f"the invalid index {left} remains, the next run drops it" if left else "nothing remains"
+    left = ", ".join(_drop_left(conn, concern, drop_wait))
+    if left:
+        return f"the invalid index {left} remains, the next run drops it"
+    return _BY_THEN if isinstance(concern, Rebuild) else "nothing remains"
 
 
 def _clear(conn: Connection, build: IndexBuild, budget: Deadline, drop_wait: str) -> bool:
     """Remove what an earlier build left; wait while another session builds, False at the budget."""
-    while (left := invalid_index(conn, build)) is not None:
+    while left := left_behind(conn, build):
         if not is_being_built(conn, build):
-            log.warning(f"the index {left} is invalid, left by a build that failed; dropping it")
-            if _drop_invalid(conn, build, drop_wait) is None:
+            log.warning(f"the index {left[0]} is invalid, left by a build that failed; dropping it")
+            if not _drop_left(conn, build, drop_wait):
                 return True
         if budget.left_s <= 0:
             return False
@@ -160,18 +164,20 @@ def _clear(conn: Connection, build: IndexBuild, budget: Deadline, drop_wait: str
     return True
 
 
-def _drop_invalid(conn: Connection, build: IndexBuild, drop_wait: str) -> str | None:
-    """Drop the build's invalid index; return its name when its table's lock was not to be had.
+def _drop_left(conn: Connection, work: IndexBuild | Rebuild, drop_wait: str) -> tuple[str, ...]:
+    """Drop invalid indexes; return the names of those whose table's lock was not to be had.
 
     Plainly: DROP INDEX CONCURRENTLY would wait for the very sessions that the build waited for.
     """
     for _ in range(_DROP_TRIES):
-        left = invalid_index(conn, build)
-        if left is None:
-            return None
-        wire.send(conn, f"begin; set local lock_timeout = {drop_wait}; drop index {left}; commit")
-        wire.roll_back(conn)
-    return invalid_index(conn, build)
+        left = left_behind(conn, work)
+        if not left:
+            return ()
+        for name in left:
+            timeout = f"set local lock_timeout = {drop_wait}"
+            wire.send(conn, f"begin; {timeout}; drop index {name}; commit")
+            wire.roll_back(conn)
+    return left_behind(conn, work)
 
 
 def _judged(

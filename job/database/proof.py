@@ -8,7 +8,15 @@ from enum import Enum, auto
 
 from job.database import wire
 from job.database.wire import Connection, literal
-from job.statements.concern import PROBE_INDEX, Concern, Detach, IndexBuild, IndexDrop, Repeatable
+from job.statements.concern import (
+    PROBE_INDEX,
+    Concern,
+    Detach,
+    IndexBuild,
+    IndexDrop,
+    Rebuild,
+    Repeatable,
+)
 
 
 class Proof(Enum):
@@ -30,16 +38,19 @@ def prove(conn: Connection, concern: Concern | None) -> Proof:
             return Proof.TO_DO if _is_true(conn, " or ".join(there)) else Proof.DONE
         case Detach():
             return _prove_detach(conn, concern)
-        case Repeatable():
+        case Rebuild() | Repeatable():
             return Proof.TO_DO
         case None:
             return Proof.NOTHING
 
 
-def invalid_index(conn: Connection, build: IndexBuild) -> str | None:
-    """Return the build's index, ready for SQL, when it is there but invalid."""
-    rows = wire.ask(conn, _index_sql(build, "not x.indisvalid"))
-    return rows[0][0] if rows else None
+def left_behind(conn: Connection, work: IndexBuild | Rebuild) -> tuple[str, ...]:
+    """Return the invalid indexes, ready for SQL, that such a statement leaves when it fails."""
+    if isinstance(work, IndexBuild):
+        rows = wire.ask(conn, _index_sql(work, "not x.indisvalid"))
+    else:
+        rows = wire.ask(conn, _copies_sql(work))
+    return tuple(row[0] or "" for row in rows)
 
 
 def is_being_built(conn: Connection, build: IndexBuild) -> bool:
@@ -105,6 +116,31 @@ def _index_sql(build: IndexBuild, condition: str) -> str:
         join pg_catalog.pg_class i on i.oid = x.indexrelid
         where x.indrelid = pg_catalog.to_regclass({literal(build.table)})
           and i.relname = {literal(build.name)} and {condition}"""
+
+
+def _copies_sql(rebuild: Rebuild) -> str:
+    """Ask for the copies of indexes that nobody works on any more, by the names that they get.
+
+    https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTLY
+    """
+    table = f"pg_catalog.to_regclass({literal(rebuild.table)})"
+    if rebuild.index:
+        table = f"""(select indrelid from pg_catalog.pg_index
+            where indexrelid = pg_catalog.to_regclass({literal(rebuild.index)}))"""
+    with_toast = f"""x.indrelid in (
+        select t.oid from pg_catalog.pg_class t where t.oid = {table}
+        union all select t.reltoastrelid from pg_catalog.pg_class t where t.oid = {table})"""
+    return f"""
+        select x.indexrelid::pg_catalog.regclass::text
+        from pg_catalog.pg_index x
+        join pg_catalog.pg_class i on i.oid = x.indexrelid
+        where not x.indisvalid and i.relname ~ '_cc(new|old)[0-9]*$'
+          and {with_toast if rebuild.table or rebuild.index else "true"}
+          and pg_catalog.pg_has_role(i.relowner, 'usage')
+          and not exists (
+            select from pg_catalog.pg_locks l
+            where l.locktype = 'relation' and l.granted and l.mode = 'ShareUpdateExclusiveLock'
+              and l.relation = x.indrelid and l.pid <> pg_catalog.pg_backend_pid())"""
 
 
 def _is_true(conn: Connection, expression: str) -> bool:

@@ -25,7 +25,15 @@ from job.statements.classify import (
     may_take,
     sets_session,
 )
-from job.statements.concern import Concern, Detach, IndexBuild, IndexDrop, Repeatable, concern
+from job.statements.concern import (
+    Concern,
+    Detach,
+    IndexBuild,
+    IndexDrop,
+    Rebuild,
+    Repeatable,
+    concern,
+)
 from job.statements.creation import (
     Creation,
     Departure,
@@ -48,6 +56,7 @@ __all__ = [
     "IndexBuild",
     "IndexDrop",
     "Reading",
+    "Rebuild",
     "Repeatable",
     "Stall",
     "UnreadableError",

@@ -43,11 +43,19 @@ class Detach:
 
 
 @dataclass(frozen=True, slots=True)
+class Rebuild:
+    """REINDEX of an index, or of all those of a table; of more, both are empty. Is run again."""
+
+    table: str = ""
+    index: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Repeatable:
-    """What may simply be run again: VACUUM, REINDEX, CLUSTER, ALTER SYSTEM, DISCARD."""
+    """What may simply be run again: VACUUM, CLUSTER, ALTER SYSTEM, DISCARD."""
 
 
-Concern = IndexBuild | IndexDrop | Detach | Repeatable
+Concern = IndexBuild | IndexDrop | Detach | Rebuild | Repeatable
 PROBE_TABLE = "pg_temp.predeploy_probe"
 PROBE_INDEX = "predeploy_probe_index"
 
@@ -60,7 +68,10 @@ def concern(text: str) -> Concern | None:
         return None
     raw = parsed.stmts[0].stmt
     node = raw.WhichOneof("node")
-    stmt = getattr(raw, node)
+    return _about(parsed, node, getattr(raw, node))
+
+
+def _about(parsed: Any, node: str, stmt: Any) -> Concern | None:
     match node:
         case "index_stmt":
             return _index_build(parsed, stmt)
@@ -70,9 +81,17 @@ def concern(text: str) -> Concern | None:
         case "alter_table_stmt" if detaches_concurrently(stmt):
             child = getattr(stmt.cmds[0].alter_table_cmd, "def").partition_cmd.name
             return Detach(relation_sql(stmt.relation), relation_sql(child))
-        case "reindex_stmt" | "vacuum_stmt" | "cluster_stmt" | "alter_system_stmt" | "discard_stmt":
+        case "reindex_stmt":
+            return _rebuild(stmt)
+        case "vacuum_stmt" | "cluster_stmt" | "alter_system_stmt" | "discard_stmt":
             return Repeatable()
     return None
+
+
+def _rebuild(stmt: Any) -> Rebuild:
+    named = relation_sql(stmt.relation) if stmt.HasField("relation") else ""
+    is_index = stmt.kind == pb.REINDEX_OBJECT_INDEX
+    return Rebuild(index=named) if is_index else Rebuild(table=named)
 
 
 def _index_build(parsed: Any, stmt: Any) -> IndexBuild:

@@ -256,6 +256,32 @@ def test_what_nobody_recorded_is_proved_or_run_again(
     assert database.rows("select at from low order by 1") == [(1,), (2,)]
 
 
+INVALID = "select indexrelid::regclass::text from pg_index where not indisvalid"
+INDEXED = f"{TABLE} create index items_name on items (name);"
+
+
+@pytest.mark.parametrize(
+    "rebuild",
+    ["table concurrently items", "index concurrently items_name", "(concurrently) table items"],
+)
+def test_a_rebuild_that_is_cancelled_leaves_no_copy(
+    rebuild: str, database: Database, environ: Callable[..., dict]
+) -> None:
+    """75 behind a snapshot, naming it; what it has begun is dropped, and the next run rebuilds."""
+    run_job("run", environ=environ(**{"1_a": INDEXED}), check=0)
+    files = {"1_a": INDEXED, "2_b": f"reindex {rebuild};"}
+    settings = environ({"PREDEPLOY_CONCURRENT_BUDGET": "2s"}, **files)
+    with database.connect() as other:
+        other.execute("begin isolation level repeatable read; select count(*) from items")
+        done = run_job("run", environ=settings)
+        assert done.returncode in {75, 81}, done.stdout
+
+    run_job("run", environ=environ(**files), check=0)
+
+    assert database.rows(INVALID) == []
+    assert database.rows(STEPS)[-1] == ("2_b.sql", 1, True)
+
+
 def test_a_detach_of_what_is_no_partition_fails(
     database: Database, environ: Callable[..., dict]
 ) -> None:
