@@ -26,6 +26,7 @@ from job.snapshot import Snapshot, View
 log = structlog.get_logger()
 
 _SHOWN_NOTICES = 5
+_CHANGES = {"rename": "renamed", "rewrite": "rewritten"}  # nothing is lost by these
 _UNHURRIED_S = 10
 _LAST_WORD_S = 0.2  # an interrupted run has a second to end
 # What rows stand in the way of is for the gate to stop, which then says all else that it finds.
@@ -248,7 +249,8 @@ def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> 
 def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
     """Say what came of a step beside its rows."""
     for loss in result.losses:
-        yield Finding("taken-away", f"{result.label}: {loss}", is_note=True)
+        code = _CHANGES.get(loss.partition(" ")[0], "taken-away")
+        yield Finding(code, f"{result.label}: {loss}", is_note=True)
     for duplicate in result.duplicates:
         yield Finding("duplicate", f"{duplicate}; skipped", "guard it, or take it out")
     if result.notices:
