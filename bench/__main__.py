@@ -5,8 +5,10 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from bench import fresh, scale, settled, stall
+from bench import against, fresh, scale, settled, stall
+from bench.chart import Chart
 from bench.harness import Benchmark, Ground, ground
 
 BENCHMARKS = {
@@ -15,6 +17,7 @@ BENCHMARKS = {
     "scale": scale.BENCHMARK,
     "settled": settled.BENCHMARK,
     "fresh": fresh.BENCHMARK,
+    "peers": against.BENCHMARK,
 }
 
 
@@ -29,11 +32,20 @@ def main() -> None:
 
 def _report(here: Ground, benchmark: Benchmark, asked: argparse.Namespace) -> Iterator[str]:
     size = benchmark.small if asked.small else benchmark.usual
-    size = replace(size, rounds=asked.rounds or size.rounds, counts=asked.counts or size.counts)
+    size = replace(
+        size,
+        rounds=asked.rounds or size.rounds,
+        counts=asked.counts or size.counts,
+        peers=tuple(asked.peers.split()) or size.peers,
+        delays_ms=asked.delays or size.delays_ms,
+    )
     yield f"## {benchmark.title}"
     yield f"{_machine(here)}; rounds: {size.rounds}."
-    for table in benchmark.measure(here, size):
-        yield table.markdown()
+    for part in benchmark.measure(here, size):
+        if isinstance(part, Chart) and asked.charts:
+            asked.charts.mkdir(exist_ok=True)
+            (asked.charts / f"{part.name}.svg").write_text(part.svg())
+        yield part.markdown()
 
 
 def _machine(here: Ground) -> str:
@@ -54,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--small", action="store_true", help="the least of everything, in seconds")
     parser.add_argument("--rounds", type=int, help="how often each thing is timed")
     parser.add_argument("--counts", type=_numbers, default=(), help=f"as 42,1000 ({counted})")
+    parser.add_argument("--peers", default="", help="as 'dbmate alembic'; all of them unless named")
+    parser.add_argument("--delays", type=_numbers, default=(), help="of a round trip, as 0,10, ms")
+    parser.add_argument("--charts", type=Path, help="the folder that charts are written to")
     return parser
 
 
