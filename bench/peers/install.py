@@ -77,7 +77,7 @@ def go(package: str, *, tags: str = "") -> Install:
 
 def debian(package: str) -> Install:
     """Unpack a package of Debian's, and what it depends on that is not here."""
-    fetch = ("apt-get", "install", "--yes", "--quiet", "--download-only", "--no-install-recommends")
+    fetch = ("apt-get", "install", "--yes", "-qq", "--download-only", "--no-install-recommends")
     archives = ("-o", "Dir::Cache::archives={home}/archives", "-o", "Debug::NoLocking=1")
     unpack = 'for each in archives/*.deb; do dpkg -x "$each" .; done'
     return Install(

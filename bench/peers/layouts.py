@@ -82,23 +82,22 @@ def drizzle(migrations: Sequence[Migration]) -> dict[str, str]:
 
 def knex(migrations: Sequence[Migration]) -> dict[str, str]:
     """Wrap each migration in a module."""
-    config = '{client: "pg", connection: process.env.DATABASE_URL}'
     up = "exports.up = (knex) => knex.raw({});\nexports.down = () => {{}};\n"
-    return {"knexfile.cjs": f"module.exports = {config};\n"} | {
-        f"migrations/{each.number:04}_{each.name}.js": up.format(json.dumps(each.sql))
-        for each in migrations
+    return {
+        f"{each.number:04}_{each.name}.js": up.format(json.dumps(each.sql)) for each in migrations
     }
 
 
 def graphile(migrations: Sequence[Migration]) -> dict[str, str]:
     """Commit the migrations in its manner: each carries a hash of itself and of the last."""
     files = {".gmrc": '{"migrationsFolder": "./migrations"}', "migrations/current.sql": ""}
-    previous = "-"
+    previous = ""
     for each in migrations:
         body = each.sql.strip() + "\n"
-        digest = hashlib.sha1(f"{previous}\n{body.strip()}\n".encode(), usedforsecurity=False)
+        hashed = f"{previous}\n{body}".lstrip().encode()
+        digest = hashlib.sha1(hashed, usedforsecurity=False)
         this = f"sha1:{digest.hexdigest()}"
-        head = f"--! Previous: {previous}\n--! Hash: {this}\n--! Message: {each.name}\n\n"
+        head = f"--! Previous: {previous or '-'}\n--! Hash: {this}\n--! Message: {each.name}\n\n"
         files[f"migrations/committed/{each.number:06}-{each.name}.sql"] = head + body
         previous = this
     return files

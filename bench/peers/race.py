@@ -151,9 +151,14 @@ def ran(contestant: Contestant, port: int, database: Database, *, again: bool = 
     """Run a contestant to its end. Raises BenchError when it fails."""
     used = started(contestant, port, database, again=again).wait()
     if used.code:
-        said = " ".join(used.said.split())[-_SAID:]
-        raise BenchError(f"{contestant.peer.name} ended with {used.code}: {said}")
+        raise BenchError(f"{contestant.peer.name} ended with {used.code}: {tail(contestant, used)}")
     return used
+
+
+def tail(contestant: Contestant, used: Usage) -> str:
+    """Return the end of what it said, without the places of this machine."""
+    said = used.said.replace(str(contestant.home), "").replace(str(contestant.folder), "")
+    return " ".join(said.split())[-_SAID:]
 
 
 def _wanted(ground: Ground, migrations: Sequence[Migration]) -> int:

@@ -2,7 +2,7 @@
 
 from bench.harness import ROOT, BenchError
 from bench.peers import layouts
-from bench.peers.install import go, here, npm, pip
+from bench.peers.install import debian, go, here, maven, npm, pip
 from bench.peers.tool import Peer, files
 from job.embedded import wheel_binaries
 
@@ -78,6 +78,106 @@ PEERS = (
         layouts.alembic,
         ("{home}/bin/alembic", "upgrade", "head"),
         bulk=True,
+    ),
+    Peer(
+        "drizzle-kit migrate",
+        npm("drizzle-kit@0.31.11", "drizzle-orm@0.45.2", _PG),
+        layouts.drizzle,
+        ("{home}/node_modules/.bin/drizzle-kit", "migrate"),
+        {"NODE_PATH": "{home}/node_modules"},
+    ),
+    Peer(
+        "knex",
+        npm("knex@3.3.0", _PG),
+        layouts.knex,
+        (
+            *("{home}/node_modules/.bin/knex", "migrate:latest", "--cwd", "{home}"),
+            *("--client", "pg", "--connection", "{url}"),
+            *("--migrations-directory", "{folder}"),
+        ),
+        locks=True,
+    ),
+    Peer(
+        "yoyo",
+        pip("yoyo-migrations==9.0.0", _PSYCOPG, "setuptools<81"),
+        files("migrations/" + _FORMAT),
+        (
+            *("{home}/bin/yoyo", "apply", "--batch", "--no-config-file", "--database"),
+            "postgresql+psycopg://{user}@{host}:{port}/{database}?sslmode=disable",
+            "{folder}/migrations",
+        ),
+        locks=True,
+    ),
+    Peer(
+        "graphile-migrate",
+        npm("graphile-migrate@1.4.1"),
+        layouts.graphile,
+        ("{home}/node_modules/.bin/graphile-migrate", "migrate"),
+        locks=True,
+        checksums=True,
+    ),
+    Peer(
+        "sqitch",
+        debian("sqitch"),
+        layouts.sqitch,
+        (
+            *("{home}/usr/bin/sqitch", "deploy", "--no-verify", "--client", _PSQL[0]),
+            "db:pg://{user}@{host}:{port}/{database}?sslmode=disable",
+        ),
+        {
+            "PERL5LIB": "{home}/usr/share/perl5:{home}/usr/lib/x86_64-linux-gnu/perl5/5.36",
+            "SQITCH_FULLNAME": "Bench",
+            "SQITCH_EMAIL": "bench@example.com",
+        },
+        locks=True,
+        checksums=True,
+    ),
+    Peer(
+        "goose",
+        go(
+            "github.com/pressly/goose/v3/cmd/goose@v3.29.0",
+            tags="no_clickhouse,no_libsql,no_mssql,no_mysql,no_sqlite3,no_vertica,no_ydb",
+        ),
+        layouts.goose,
+        ("{home}/bin/goose", "-dir", "{folder}", "postgres", "{url}", "up"),
+        bulk=True,
+    ),
+    Peer(
+        "golang-migrate",
+        go("github.com/golang-migrate/migrate/v4/cmd/migrate@v4.20.1", tags="postgres"),
+        files("{number:04}_{name}.up.sql"),
+        ("{home}/bin/migrate", "-path", "{folder}", "-database", "{url}", "up"),
+        locks=True,
+        bulk=True,
+    ),
+    Peer(
+        "tern",
+        go("github.com/jackc/tern/v2@v2.3.4"),
+        files(_FORMAT),
+        (
+            *("{home}/bin/tern", "migrate", "--migrations", "{folder}"),
+            *("--conn-string", "{url}"),
+        ),
+        locks=True,
+        bulk=True,
+    ),
+    Peer(
+        "liquibase",
+        maven(
+            "org.liquibase:liquibase-core:4.31.1",
+            "info.picocli:picocli:4.7.6",
+            "org.postgresql:postgresql:42.7.5",
+        ),
+        layouts.liquibase,
+        (
+            *("java", "-cp", "{home}/jars/*:{folder}"),
+            *("liquibase.integration.commandline.LiquibaseCommandLine", "update"),
+            "--changelog-file=changelog.yaml",
+            "--url=jdbc:postgresql://{host}:{port}/{database}?sslmode=disable",
+            "--username={user}",
+        ),
+        locks=True,
+        checksums=True,
     ),
 )
 
