@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bench import against, fresh, scale, settled, stall
+from bench import against, column, copies, fresh, reader, scale, settled, stall, thousand
 from bench.chart import Chart
 from bench.harness import Benchmark, Ground, ground
 
@@ -17,7 +17,11 @@ BENCHMARKS = {
     "scale": scale.BENCHMARK,
     "settled": settled.BENCHMARK,
     "fresh": fresh.BENCHMARK,
+    "column": column.BENCHMARK,
     "peers": against.BENCHMARK,
+    "thousand": thousand.BENCHMARK,
+    "copies": copies.BENCHMARK,
+    "reader": reader.BENCHMARK,
 }
 
 

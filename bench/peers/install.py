@@ -90,14 +90,15 @@ def debian(package: str) -> Install:
     )
 
 
-def maven(*artifacts: str) -> Install:
-    """Fetch `group:artifact:version` and what they depend on, as jars."""
+def maven(*artifacts: str, main: str = "") -> Install:
+    """Fetch `group:artifact:version` and what they depend on, as jars; compile a Main.java."""
     wanted = "".join(_DEPENDENCY.format(*artifact.split(":")) for artifact in artifacts)
     copy = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+    fetch = ("mvn", "--quiet", "--batch-mode", copy, "-DoutputDirectory=jars")
     return Install(
         " ".join(artifacts),
-        (("mvn", "--quiet", "--batch-mode", copy, "-DoutputDirectory=jars"),),
-        files={"pom.xml": _POM.format(wanted)},
+        (fetch, ("javac", "-cp", "jars/*", "Main.java")) if main else (fetch,),
+        files={"pom.xml": _POM.format(wanted), "Main.java": main},
     )
 
 

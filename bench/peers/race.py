@@ -100,14 +100,14 @@ def shipped() -> tuple[Migration, ...]:
 
 def entered(ground: Ground, peers: Iterable[Peer], migrations: Sequence[Migration]) -> Field:
     """Install the peers, lay out their folders, and let each prove that it applies them."""
-    columns = _wanted(ground, migrations)
+    whole = wanted(ground, migrations)
     entrants: list[Entrant] = []
     skipped: list[str] = []
     for peer in peers:
         try:
             home = installed(peer.name, peer.install)
             contestant = Contestant(peer, home, ground.folder(peer.layout(migrations)))
-            entrants.append(_proved(ground, contestant, columns))
+            entrants.append(_proved(ground, contestant, whole))
         except BenchError as error:
             skipped.append(f"{peer.name} ({error})")
     return Field(tuple(entrants), tuple(skipped))
@@ -161,25 +161,27 @@ def tail(contestant: Contestant, used: Usage) -> str:
     return " ".join(said.split())[-_SAID:]
 
 
-def _wanted(ground: Ground, migrations: Sequence[Migration]) -> int:
+def wanted(ground: Ground, migrations: Sequence[Migration]) -> int:
+    """Return how many columns the migrations make."""
     with ground.database() as database:
         database.execute("\n".join(each.sql for each in migrations))
-        return _columns(database)
+        return columns(database)
 
 
-def _proved(ground: Ground, contestant: Contestant, columns: int) -> Entrant:
+def _proved(ground: Ground, contestant: Contestant, whole: int) -> Entrant:
     """Run it twice and count its ways. That it exits with 0 says little: look what it has made."""
     with ground.database() as database, relayed(ground.server.port) as relay:
         ran(contestant, relay.port, database)
-        if (made := _columns(database)) < columns:
-            raise BenchError(f"exits with 0 and leaves {made} of {columns} columns")
+        if (made := columns(database)) < whole:
+            raise BenchError(f"exits with 0 and leaves {made} of {whole} columns")
         first = Way(relay.round_trips, relay.connections)
         relay.reset()
         ran(contestant, relay.port, database, again=True)
         return Entrant(contestant, first, Way(relay.round_trips, relay.connections))
 
 
-def _columns(database: Database) -> int:
+def columns(database: Database) -> int:
+    """Return how many columns the tables of public have."""
     with database.connect() as conn:
         row = conn.execute(_COLUMNS).fetchone()
     return int(row[0]) if row else 0

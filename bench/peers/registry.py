@@ -17,6 +17,14 @@ _ADMIN = {
     "ADMIN_EMAIL": "admin@example.com",
     "ADMIN_PASSWORD_HASH": "$2b$12$" + "a" * 53,
 }
+# Its command line is not in the registry; its library is what that runs.
+_FLYWAY = """public class Main {
+    public static void main(String[] given) {
+        org.flywaydb.core.Flyway.configure().dataSource(given[0], given[1], "")
+            .locations("filesystem:" + given[2]).load().migrate();
+    }
+}
+"""
 
 PREDEPLOY = Peer(
     "predeploy, all layers",
@@ -175,6 +183,23 @@ PEERS = (
             "--changelog-file=changelog.yaml",
             "--url=jdbc:postgresql://{host}:{port}/{database}?sslmode=disable",
             "--username={user}",
+        ),
+        locks=True,
+        checksums=True,
+    ),
+    Peer(
+        "flyway",
+        maven(
+            "org.flywaydb:flyway-core:11.8.0",
+            "org.flywaydb:flyway-database-postgresql:11.8.0",
+            "org.postgresql:postgresql:42.7.5",
+            main=_FLYWAY,
+        ),
+        files("V{number:04}__{name}.sql"),
+        (
+            *("java", "-cp", "{home}/jars/*:{home}", "Main"),
+            "jdbc:postgresql://{host}:{port}/{database}?sslmode=disable",
+            *("{user}", "{folder}"),
         ),
         locks=True,
         checksums=True,
