@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import against, column, copies, fresh, reader, scale, settled, stall, thousand
 from bench.chart import Chart
-from bench.harness import Benchmark, Ground, ground
+from bench.harness import Ground, ground
 
 BENCHMARKS = {
     "stall": stall.SHORT,
@@ -30,11 +30,12 @@ def main() -> None:
     asked = _parser().parse_args()
     for name in (asked.name,) if asked.name else BENCHMARKS:
         with ground() as here:
-            for paragraph in _report(here, BENCHMARKS[name], asked):
+            for paragraph in _report(here, name, asked):
                 print(f"{paragraph}\n", flush=True)
 
 
-def _report(here: Ground, benchmark: Benchmark, asked: argparse.Namespace) -> Iterator[str]:
+def _report(here: Ground, name: str, asked: argparse.Namespace) -> Iterator[str]:
+    benchmark = BENCHMARKS[name]
     size = benchmark.small if asked.small else benchmark.usual
     size = replace(
         size,
@@ -44,12 +45,25 @@ def _report(here: Ground, benchmark: Benchmark, asked: argparse.Namespace) -> It
         delays_ms=asked.delays or size.delays_ms,
     )
     yield f"## {benchmark.title}"
+    yield f"```sh\n{_command(name, asked)}\n```"
     yield f"{_machine(here)}; rounds: {size.rounds}."
     for part in benchmark.measure(here, size):
         if isinstance(part, Chart) and asked.charts:
             asked.charts.mkdir(exist_ok=True)
             (asked.charts / f"{part.name}.svg").write_text(part.svg())
         yield part.markdown()
+
+
+def _command(name: str, asked: argparse.Namespace) -> str:
+    said = {
+        "BENCH": name,
+        "N": ",".join(str(number) for number in asked.counts),
+        "ROUNDS": asked.rounds,
+        "PEERS": asked.peers and f'"{asked.peers}"',
+        "DELAYS": ",".join(str(number) for number in asked.delays),
+        "SIZE": asked.small and "small",
+    }
+    return " ".join(("make bench", *(f"{key}={value}" for key, value in said.items() if value)))
 
 
 def _machine(here: Ground) -> str:

@@ -58,7 +58,7 @@ class Chart:
 
     def _grid(self, bottom: float) -> list[str]:
         low, high = self._decades()
-        ticks = [step * 10**power for power in range(low, high) for step in (1, 2, 5)] + [10**high]
+        ticks = [step * 10**power for power in range(low, high) for step in (1, 3)] + [10**high]
         return [
             part
             for tick in ticks
