@@ -1,6 +1,7 @@
 """One new column in a schema.sql of many tables, beside somebody who types the ALTER TABLE."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -8,10 +9,14 @@ from pathlib import Path
 
 from bench.catalogue import schema
 from bench.harness import Benchmark, Database, Ground, Size, in_turn, predeploy, psql
+from bench.peers.push import Pushing, pushing
+from bench.peers.registry import PUSH
 from bench.relay import relayed
 from bench.table import Part, compared
 
 _BEFORE = "    body text,\n"
+_PUSHED = 42
+"""Of more tables, drizzle-kit push is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class _Growing:
     ground: Ground
     folder: Path
     name: str
+    push: Pushing | None
     numbers: Iterator[int] = field(default_factory=count)
 
     def one_round(self, delay_ms: int) -> Iterator[tuple[str, float]]:
@@ -31,6 +37,8 @@ class _Growing:
             self._declare(next(self.numbers))
             yield "predeploy run", predeploy(near, self.folder)
             yield "predeploy run, settled", predeploy(near, self.folder, outcome="settled")
+            if self.push:
+                yield PUSH.name, self.push.one_more(relay.port)
 
     def _typed(self, number: int) -> Path:
         text = f"alter table item_00000 add column typed_{number} text;\n"
@@ -46,9 +54,11 @@ def measure(ground: Ground, size: Size) -> Iterator[Part]:
     """Print a table for each count of tables and delay."""
     for tables in size.counts:
         folder = ground.folder({"schema.sql": schema(tables)})
-        with ground.database() as database:
+        with ground.database() as database, ExitStack() as stack:
+            pushed = tables <= _PUSHED and PUSH.name in (size.peers or (PUSH.name,))
+            push = stack.enter_context(pushing(ground, folder / "schema.sql")) if pushed else None
             predeploy(database, folder)
-            growing = _Growing(ground, folder, database.name)
+            growing = _Growing(ground, folder, database.name, push)
             for delay in size.delays_ms:
                 samples = in_turn(size.rounds, partial(growing.one_round, delay))
                 yield compared(f"{tables:,} tables, {delay} ms", samples)
@@ -58,6 +68,6 @@ BENCHMARK = Benchmark(
     "A column more",
     "tables",
     Size(rounds=3, counts=(42, 1_000), delays_ms=(0, 10)),
-    Size(rounds=1, counts=(7,), delays_ms=(1,)),
+    Size(rounds=1, counts=(7,), delays_ms=(1,), peers=("psql",)),
     measure,
 )

@@ -71,7 +71,8 @@ def drizzle(migrations: Sequence[Migration]) -> dict[str, str]:
         for n, tag in enumerate(tags)
     ]
     journal = {"version": "7", "dialect": "postgresql", "entries": entries}
-    settings = {"dialect": "postgresql", "out": "./out", "dbCredentials": {"url": "URL"}}
+    places = {"out": "./out", "schema": "./out/schema.ts"}
+    settings = {"dialect": "postgresql", **places, "dbCredentials": {"url": "URL"}}
     config = json.dumps(settings).replace('"URL"', "process.env.DATABASE_URL")
     return {
         "drizzle.config.js": f"module.exports = {config};\n",

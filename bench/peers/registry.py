@@ -1,5 +1,7 @@
 """The peers: to add a tool, add an entry."""
 
+from dataclasses import replace
+
 from bench.harness import ROOT, BenchError
 from bench.peers import layouts
 from bench.peers.install import debian, go, here, maven, npm, pip
@@ -26,6 +28,10 @@ _FLYWAY = """public class Main {
 }
 """
 
+_DRIZZLE = npm("drizzle-kit@0.31.11", "drizzle-orm@0.45.2", _PG)
+_DRIZZLE_KIT = "{home}/node_modules/.bin/drizzle-kit"
+_DRIZZLE_ENVIRON = {"NODE_PATH": "{home}/node_modules"}
+
 PREDEPLOY = Peer(
     "predeploy, all layers",
     here("this checkout"),
@@ -46,6 +52,8 @@ MIGRATE = Peer(
     checksums=True,
     bulk=True,
 )
+PULL = Peer("drizzle-kit pull", _DRIZZLE, layouts.drizzle, (_DRIZZLE_KIT, "pull"), _DRIZZLE_ENVIRON)
+PUSH = replace(PULL, name="drizzle-kit push", command=(_DRIZZLE_KIT, "push", "--force"))
 PEERS = (
     Peer(
         "psql",
@@ -89,10 +97,10 @@ PEERS = (
     ),
     Peer(
         "drizzle-kit migrate",
-        npm("drizzle-kit@0.31.11", "drizzle-orm@0.45.2", _PG),
+        _DRIZZLE,
         layouts.drizzle,
-        ("{home}/node_modules/.bin/drizzle-kit", "migrate"),
-        {"NODE_PATH": "{home}/node_modules"},
+        (_DRIZZLE_KIT, "migrate"),
+        _DRIZZLE_ENVIRON,
     ),
     Peer(
         "knex",
