@@ -3,11 +3,11 @@
 import argparse
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bench import against, column, copies, fresh, reader, scale, settled, stall, thousand
+from bench import against, column, copies, fresh, page, reader, scale, settled, stall, thousand
 from bench.chart import Chart
 from bench.harness import Ground, ground
 
@@ -30,8 +30,15 @@ def main() -> None:
     asked = _parser().parse_args()
     for name in (asked.name,) if asked.name else BENCHMARKS:
         with ground() as here:
-            for paragraph in _report(here, name, asked):
-                print(f"{paragraph}\n", flush=True)
+            said = list(_printed(_report(here, name, asked)))
+        if asked.page:
+            page.put(asked.page, name, said[1:])
+
+
+def _printed(paragraphs: Iterable[str]) -> Iterator[str]:
+    for paragraph in paragraphs:
+        print(f"{paragraph}\n", flush=True)
+        yield paragraph
 
 
 def _report(here: Ground, name: str, asked: argparse.Namespace) -> Iterator[str]:
@@ -48,9 +55,8 @@ def _report(here: Ground, name: str, asked: argparse.Namespace) -> Iterator[str]
     yield f"```sh\n{_command(name, asked)}\n```"
     yield f"{_machine(here)}; rounds: {size.rounds}."
     for part in benchmark.measure(here, size):
-        if isinstance(part, Chart) and asked.charts:
-            asked.charts.mkdir(exist_ok=True)
-            (asked.charts / f"{part.name}.svg").write_text(part.svg())
+        if isinstance(part, Chart) and asked.page:
+            page.draw(asked.page, part)
         yield part.markdown()
 
 
@@ -86,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--counts", type=_numbers, default=(), help=f"as 42,1000 ({counted})")
     parser.add_argument("--peers", default="", help="as 'dbmate alembic'; all of them unless named")
     parser.add_argument("--delays", type=_numbers, default=(), help="of a round trip, as 0,10, ms")
-    parser.add_argument("--charts", type=Path, help="the folder that charts are written to")
+    parser.add_argument("--page", type=Path, help="the Markdown to put figures and charts into")
     return parser
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import page
 from bench.chart import Chart
 from bench.harness import BenchError
 from bench.peers.figures import wins
@@ -71,3 +72,23 @@ def test_a_chart_is_well_formed() -> None:
     dots = [each for each in root.iter() if each.tag.endswith("circle")]
     assert len(dots) == 2 + 2 * 2  # the legend's, and a row's
     assert chart.markdown() == "![A < B](benchmarks/name.svg)"
+
+
+def test_figures_take_the_place_of_the_former_ones(tmp_path: Path) -> None:
+    """What stands around them stays, however often they are made."""
+    docs = tmp_path / "benchmarks.md"
+    docs.write_text("words\n\n<!-- x -->\n\nold\n\n<!-- end of x -->\n\nmore\n")
+
+    for _ in range(2):
+        page.put(docs, "x", ("new", "| table |"))
+
+    figures = "<!-- x -->\n\nnew\n\n| table |\n\n<!-- end of x -->"
+    assert docs.read_text() == f"words\n\n{figures}\n\nmore\n"
+
+
+def test_figures_without_a_place_are_refused(tmp_path: Path) -> None:
+    docs = tmp_path / "benchmarks.md"
+    docs.write_text("words\n")
+
+    with pytest.raises(BenchError, match=r"^benchmarks\.md has no place for x$"):
+        page.put(docs, "x", ("new",))
