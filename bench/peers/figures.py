@@ -1,6 +1,6 @@
 """What a race has shown: a table, a chart, and in words where a peer wins."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bench.chart import Chart
 from bench.peers.race import Result
@@ -18,23 +18,26 @@ def shown(name: str, title: str, results: Sequence[Result]) -> Iterator[Part]:
 def wins(ours: Result, results: Sequence[Result]) -> str:
     """Say who beats us, at which delay, in time, memory or the processor's seconds."""
     others = [each for each in results if not each.name.startswith("predeploy")]
-    at_each = [f"at {delay} ms {_who(delay, ours, others) or 'none'}" for delay in ours.medians]
-    less = (
-        ("in less memory", [each.name for each in others if each.rss_mb < ours.rss_mb]),
-        ("with less of the processor", [each.name for each in others if each.cpu_s < ours.cpu_s]),
-        (
-            "in fewer round trips",
-            [e.name for e in others if e.way.round_trips < ours.way.round_trips],
-        ),
-    )
-    rest = "; ".join(f"{how}: {', '.join(who) or 'none'}" for how, who in less)
-    return f"Faster than {ours.name}: {'; '.join(at_each)}. Done {rest}."
+    beaten = {
+        f"at {delay} ms, in less time (ratio)": _faster(delay, ours, others)
+        for delay in ours.medians
+    } | {
+        "in fewer round trips": _less(lambda each: each.way.round_trips, ours, others),
+        "in less memory": _less(lambda each: each.rss_mb, ours, others),
+        "with less of the processor": _less(lambda each: each.cpu_s, ours, others),
+    }
+    lines = (f"- {how}: {', '.join(who) or 'nobody'}" for how, who in beaten.items())
+    return "\n".join((f"Who beats {ours.name}:", "", *lines))
 
 
-def _who(delay: int, ours: Result, others: Sequence[Result]) -> str:
+def _faster(delay: int, ours: Result, others: Sequence[Result]) -> list[str]:
     mine = ours.medians[delay]
-    faster = [(each.medians[delay] / mine, each.name) for each in others]
-    return ", ".join(f"{name} ({ratio:.2f})" for ratio, name in sorted(faster) if ratio < 1)
+    ratios = sorted((each.medians[delay] / mine, each.name) for each in others)
+    return [f"{name} ({ratio:.2f})" for ratio, name in ratios if ratio < 1]
+
+
+def _less(figure: Callable[[Result], float], ours: Result, others: Sequence[Result]) -> list[str]:
+    return [each.name for each in others if figure(each) < figure(ours)]
 
 
 def _table(title: str, ours: Result, ordered: Sequence[Result]) -> Table:

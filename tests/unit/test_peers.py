@@ -60,8 +60,12 @@ def test_where_peers_win_is_said() -> None:
 
     said = wins(ours, [ours, result("slow", 2.0, 3), result("fast", 0.25)])
 
-    assert said.startswith("Faster than predeploy: at 10 ms fast (0.25). ")
-    assert "in fewer round trips: slow." in said
+    assert said.splitlines()[2:] == [
+        "- at 10 ms, in less time (ratio): fast (0.25)",
+        "- in fewer round trips: slow",
+        "- in less memory: nobody",
+        "- with less of the processor: nobody",
+    ]
 
 
 def test_a_chart_is_well_formed() -> None:
