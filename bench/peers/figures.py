@@ -3,21 +3,30 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from bench.chart import Chart
-from bench.peers.race import Result
+from bench.harness import BenchError
+from bench.peers.race import OURS, Result
 from bench.table import Part, Table, Words, milliseconds
 
 
 def shown(name: str, title: str, results: Sequence[Result]) -> Iterator[Part]:
-    """Return it as a table, as a chart, and in words. The first result is ours."""
-    ordered = sorted(results, key=lambda each: each.medians[_longest(each)])
+    """Return it as a table, as a chart, and in words. The first result is ours.
+
+    Raises BenchError when one of ours has failed.
+    """
+    for failure in (failure for each in results for failure in each.failures):
+        if failure.startswith(OURS):
+            raise BenchError(failure)
+        yield Words(f"Left out, as it failed: {failure}.")
+    whole = [each for each in results if not each.failures]
+    ordered = sorted(whole, key=lambda each: each.medians[_longest(each)])
     yield _table(title, results[0], ordered)
     yield _chart(name, title, ordered)
-    yield Words(wins(results[0], results))
+    yield Words(wins(results[0], whole))
 
 
 def wins(ours: Result, results: Sequence[Result]) -> str:
     """Say who beats us, at which delay, in time, memory or the processor's seconds."""
-    others = [each for each in results if not each.name.startswith("predeploy")]
+    others = [each for each in results if not each.name.startswith(OURS)]
     beaten = {
         f"at {delay} ms, in less time (ratio)": _faster(delay, ours, others)
         for delay in ours.medians

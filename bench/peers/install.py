@@ -95,11 +95,9 @@ def maven(*artifacts: str, main: str = "") -> Install:
     wanted = "".join(_DEPENDENCY.format(*artifact.split(":")) for artifact in artifacts)
     copy = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
     fetch = ("mvn", "--quiet", "--batch-mode", copy, "-DoutputDirectory=jars")
-    return Install(
-        " ".join(artifacts),
-        (fetch, ("javac", "-cp", "jars/*", "Main.java")) if main else (fetch,),
-        files={"pom.xml": _POM.format(wanted), "Main.java": main},
-    )
+    compiled = (("javac", "-cp", "jars/*", "Main.java"),) if main else ()
+    files = {"pom.xml": _POM.format(wanted)} | ({"Main.java": main} if main else {})
+    return Install(" ".join(artifacts), (fetch, *compiled), files=files)
 
 
 def installed(name: str, install: Install) -> Path:

@@ -16,6 +16,7 @@ _COLUMNS = """
     select count(*) from pg_attribute a join pg_class c on c.oid = a.attrelid
     where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and a.attnum > 0"""
 _SAID = 160
+OURS = "predeploy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,26 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one contestant's runs took, by the delay of a round trip."""
+    """What one contestant's runs took, by the delay of a round trip, until one failed."""
 
     contestant: Contestant
     way: Way
     runs: dict[int, list[Usage]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         """Say who it is."""
         return self.contestant.peer.name
+
+    def run(self, port: int, database: Database, delay_ms: int, *, again: bool = False) -> None:
+        """Run once more, and keep what it took."""
+        try:
+            used = ran(self.contestant, port, database, again=again)
+        except BenchError as error:
+            self.failures.append(f"{error}, at {delay_ms} ms")
+        else:
+            self.runs.setdefault(delay_ms, []).append(used)
 
     @property
     def medians(self) -> dict[int, float]:
@@ -99,7 +110,10 @@ def shipped() -> tuple[Migration, ...]:
 
 
 def entered(ground: Ground, peers: Iterable[Peer], migrations: Sequence[Migration]) -> Field:
-    """Install the peers, lay out their folders, and let each prove that it applies them."""
+    """Install the peers, lay out their folders, and let each prove that it applies them.
+
+    Raises BenchError when one of ours does not.
+    """
     whole = wanted(ground, migrations)
     entrants: list[Entrant] = []
     skipped: list[str] = []
@@ -109,6 +123,8 @@ def entered(ground: Ground, peers: Iterable[Peer], migrations: Sequence[Migratio
             contestant = Contestant(peer, home, ground.folder(peer.layout(migrations)))
             entrants.append(_proved(ground, contestant, whole))
         except BenchError as error:
+            if peer.name.startswith(OURS):
+                raise
             skipped.append(f"{peer.name} ({error})")
     return Field(tuple(entrants), tuple(skipped))
 
@@ -119,8 +135,7 @@ def fresh(ground: Ground, entrants: Sequence[Entrant], size: Size) -> tuple[Resu
     with _lines(ground, size.delays_ms) as lines:
         for delay, result in _turns(size, results):
             with ground.database() as database:
-                used = ran(result.contestant, lines[delay], database)
-            result.runs.setdefault(delay, []).append(used)
+                result.run(lines[delay], database, delay)
     return tuple(results)
 
 
@@ -130,9 +145,7 @@ def settled(ground: Ground, entrants: Sequence[Entrant], size: Size) -> tuple[Re
     with _lines(ground, size.delays_ms) as lines, ExitStack() as stack:
         databases = {result.name: _prepared(ground, result.contestant, stack) for result in results}
         for delay, result in _turns(size, results):
-            database = databases[result.name]
-            used = ran(result.contestant, lines[delay], database, again=True)
-            result.runs.setdefault(delay, []).append(used)
+            result.run(lines[delay], databases[result.name], delay, again=True)
     return tuple(results)
 
 
@@ -198,7 +211,8 @@ def _turns(size: Size, results: Sequence[Result]) -> Iterator[tuple[int, Result]
     for _ in range(size.rounds):
         for delay in size.delays_ms:
             for result in results:
-                yield delay, result
+                if not result.failures:
+                    yield delay, result
 
 
 @contextmanager

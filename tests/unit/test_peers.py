@@ -8,7 +8,7 @@ import pytest
 from bench import page
 from bench.chart import Chart
 from bench.harness import BenchError
-from bench.peers.figures import wins
+from bench.peers.figures import shown, wins
 from bench.peers.install import Install, here, installed
 from bench.peers.race import Result, Way
 from bench.peers.registry import PEERS, named
@@ -66,6 +66,17 @@ def test_where_peers_win_is_said() -> None:
         "- in less memory: nobody",
         "- with less of the processor: nobody",
     ]
+
+
+def test_a_peer_that_fails_on_the_way_is_left_out() -> None:
+    """It is named, and whoever ran to the end is compared."""
+    failed = result("flaky", 0.1)
+    failed.failures.append("flaky ended with 1: no, at 10 ms")
+
+    words, table, *_ = shown("name", "Title", [result("predeploy", 1.0), failed])
+
+    assert words.markdown() == "Left out, as it failed: flaky ended with 1: no, at 10 ms."
+    assert "flaky" not in table.markdown()
 
 
 def test_a_chart_is_well_formed() -> None:
