@@ -45,10 +45,14 @@ chaos: $(STAMP)
 		$(BIN)/python -m pytest -q --timeout=0 tests/chaos/test_chaos.py $(PYTEST_ARGS)
 	$(BIN)/python tests/chaos/table.py $(VENV)/chaos.jsonl
 
-# make bench BENCH=stall N=1000000 (rows), BENCH=scale N=42,1000 (tables), ROUNDS=5, SIZE=small.
+# make bench BENCH=stall N=1000000 (rows), BENCH=scale N=42,1000 (tables), ROUNDS=5, SIZE=small,
+# BENCH=peers PEERS="dbmate alembic" DELAYS=0,10 (ms); peers are installed when first asked for.
+# WRITE=yes puts the figures and charts into docs/.
 bench: $(STAMP)
 	$(BIN)/python -m bench $(BENCH) $(if $(N),--counts $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(SIZE),--$(SIZE))
+		$(if $(PEERS),--peers "$(PEERS)") $(if $(DELAYS),--delays $(DELAYS)) \
+		$(if $(SIZE),--$(SIZE)) \
+		$(if $(WRITE),--page docs/benchmarks.md)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -3,11 +3,13 @@
 import argparse
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from bench import fresh, scale, settled, stall
-from bench.harness import Benchmark, Ground, ground
+from bench import against, column, copies, fresh, page, reader, scale, settled, stall, thousand
+from bench.chart import Chart
+from bench.harness import Ground, ground
 
 BENCHMARKS = {
     "stall": stall.SHORT,
@@ -15,6 +17,11 @@ BENCHMARKS = {
     "scale": scale.BENCHMARK,
     "settled": settled.BENCHMARK,
     "fresh": fresh.BENCHMARK,
+    "column": column.BENCHMARK,
+    "peers": against.BENCHMARK,
+    "thousand": thousand.BENCHMARK,
+    "copies": copies.BENCHMARK,
+    "reader": reader.BENCHMARK,
 }
 
 
@@ -23,17 +30,46 @@ def main() -> None:
     asked = _parser().parse_args()
     for name in (asked.name,) if asked.name else BENCHMARKS:
         with ground() as here:
-            for paragraph in _report(here, BENCHMARKS[name], asked):
-                print(f"{paragraph}\n", flush=True)
+            said = list(_printed(_report(here, name, asked)))
+        if asked.page:
+            page.put(asked.page, name, said[1:])
 
 
-def _report(here: Ground, benchmark: Benchmark, asked: argparse.Namespace) -> Iterator[str]:
+def _printed(paragraphs: Iterable[str]) -> Iterator[str]:
+    for paragraph in paragraphs:
+        print(f"{paragraph}\n", flush=True)
+        yield paragraph
+
+
+def _report(here: Ground, name: str, asked: argparse.Namespace) -> Iterator[str]:
+    benchmark = BENCHMARKS[name]
     size = benchmark.small if asked.small else benchmark.usual
-    size = replace(size, rounds=asked.rounds or size.rounds, counts=asked.counts or size.counts)
+    size = replace(
+        size,
+        rounds=asked.rounds or size.rounds,
+        counts=asked.counts or size.counts,
+        peers=tuple(asked.peers.split()) or size.peers,
+        delays_ms=asked.delays or size.delays_ms,
+    )
     yield f"## {benchmark.title}"
+    yield f"```sh\n{_command(name, asked)}\n```"
     yield f"{_machine(here)}; rounds: {size.rounds}."
-    for table in benchmark.measure(here, size):
-        yield table.markdown()
+    for part in benchmark.measure(here, size):
+        if isinstance(part, Chart) and asked.page:
+            page.draw(asked.page, part)
+        yield part.markdown()
+
+
+def _command(name: str, asked: argparse.Namespace) -> str:
+    said = {
+        "BENCH": name,
+        "N": ",".join(str(number) for number in asked.counts),
+        "ROUNDS": asked.rounds,
+        "PEERS": asked.peers and f'"{asked.peers}"',
+        "DELAYS": ",".join(str(number) for number in asked.delays),
+        "SIZE": asked.small and "small",
+    }
+    return " ".join(("make bench", *(f"{key}={value}" for key, value in said.items() if value)))
 
 
 def _machine(here: Ground) -> str:
@@ -54,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--small", action="store_true", help="the least of everything, in seconds")
     parser.add_argument("--rounds", type=int, help="how often each thing is timed")
     parser.add_argument("--counts", type=_numbers, default=(), help=f"as 42,1000 ({counted})")
+    parser.add_argument("--peers", default="", help="as 'dbmate alembic'; all of them unless named")
+    parser.add_argument("--delays", type=_numbers, default=(), help="of a round trip, as 0,10, ms")
+    parser.add_argument("--page", type=Path, help="the Markdown to put figures and charts into")
     return parser
 
 

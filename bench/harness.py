@@ -15,7 +15,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from bench.table import Table
+from bench.process import start
+from bench.table import Part
 from job.embedded import Server, server, wheel_binaries
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,12 +24,6 @@ SHIPPED = ROOT / "sql"
 # On a disk that is waited for: otherwise a commit costs nothing, and psql makes one a statement.
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _KEPT = ("PATH", "HOME", "LANG")
-# A process takes over the peak of the one that it was forked from, so a small one stands between.
-_MEASURE_RSS = (
-    "import os, sys; pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, "
-    "file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]); "
-    "_, status, used = os.wait4(pid, 0); print(used.ru_maxrss); sys.exit(bool(status))"
-)
 _BARE = "import os, psycopg, structlog; psycopg.connect(os.environ['DATABASE_URL'])"
 
 
@@ -40,12 +35,15 @@ class BenchError(Exception):
 class Size:
     """How much is measured: rounds of it, and what else a benchmark counts (rows, or tables).
 
-    For `held_s` at a time, sessions of the app stay in a transaction; 0: none does.
+    For `held_s` at a time, sessions of the app stay in a transaction; 0: none does. What is set
+    beside peers is set beside these, or all, and their round trips take so many milliseconds.
     """
 
     rounds: int
     counts: tuple[int, ...] = ()
     held_s: float = 0
+    peers: tuple[str, ...] = ()
+    delays_ms: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ class Benchmark:
     counted: str
     usual: Size
     small: Size
-    measure: Callable[[Ground, Size], Iterable[Table]]
+    measure: Callable[[Ground, Size], Iterable[Part]]
 
 
 @contextmanager
@@ -146,14 +144,14 @@ def bare_command() -> list[str]:
 def job_environ(database: Database, folder: Path, **settings: str) -> dict[str, str]:
     """Return the job's settings, and of our environment what a process needs."""
     ours = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder)}
-    return {**_kept(), "PYTHONPATH": str(ROOT), **ours, **settings}
+    return {**kept(), "PYTHONPATH": str(ROOT), **ours, **settings}
 
 
 def psql(database: Database, *files: Path, options: Sequence[str] = ()) -> float:
     """Have one psql session run files, as they are; return its seconds."""
     command = [str(wheel_binaries() / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", *options]
     named = [part for file in files for part in ("-f", str(file))]
-    return timed([*command, "-d", database.url, *named], _kept())
+    return timed([*command, "-d", database.url, *named], kept())
 
 
 def timed(command: Sequence[str], environ: Mapping[str, str], *, said: str = "") -> float:
@@ -171,8 +169,10 @@ def timed(command: Sequence[str], environ: Mapping[str, str], *, said: str = "")
 
 def max_rss_mb(command: Sequence[str], environ: Mapping[str, str]) -> float:
     """Run a process to its end; return the most memory that it held."""
-    between = [sys.executable, "-S", "-E", "-c", _MEASURE_RSS]
-    return int(_finished([*between, *command], environ)) / 1024
+    used = start(command, environ).wait()
+    if used.code:
+        raise _failed(command, used.code, used.said)
+    return used.rss_mb
 
 
 def _finished(command: Sequence[str], environ: Mapping[str, str]) -> str:
@@ -180,10 +180,14 @@ def _finished(command: Sequence[str], environ: Mapping[str, str]) -> str:
         command, env=environ, cwd="/", check=False, capture_output=True, text=True
     )
     if done.returncode:
-        tail = (done.stdout + done.stderr)[-2000:]
-        raise BenchError(f"{Path(command[0]).name} ended with {done.returncode}: {tail}")
+        raise _failed(command, done.returncode, done.stdout + done.stderr)
     return done.stdout
 
 
-def _kept() -> dict[str, str]:
+def _failed(command: Sequence[str], code: int, said: str) -> BenchError:
+    return BenchError(f"{Path(command[0]).name} ended with {code}: {said[-2000:]}")
+
+
+def kept() -> dict[str, str]:
+    """Return of our environment what any process needs."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ}

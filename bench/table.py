@@ -3,6 +3,25 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class Part(Protocol):
+    """A part of what a benchmark prints."""
+
+    def markdown(self) -> str:
+        """Return it as Markdown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A paragraph."""
+
+    text: str
+
+    def markdown(self) -> str:
+        """Return it as it is."""
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)

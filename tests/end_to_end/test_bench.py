@@ -33,4 +33,10 @@ def test_a_benchmark_prints_its_tables(name: str) -> None:
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_the_documentation_shows_each_benchmark(name: str) -> None:
     """Its figures stand below the command that made them."""
-    assert f"make bench BENCH={name}" in BENCHES.read_text()
+    text = BENCHES.read_text()
+    _, begun, rest = text.partition(f"<!-- {name} -->\n")
+    figures, ended, _ = rest.partition(f"<!-- end of {name} -->\n")
+
+    assert begun
+    assert ended
+    assert f"make bench BENCH={name}" in figures

@@ -1,0 +1,24 @@
+"""The page of the documentation with the figures: each benchmark's own stand between two marks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.chart import Chart
+from bench.harness import BenchError
+
+
+def put(page: Path, name: str, paragraphs: Sequence[str]) -> None:
+    """Put a benchmark's paragraphs in the place of its former ones."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    before, begun, rest = page.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (begun and ended):
+        raise BenchError(f"{page.name} has no place for {name}")
+    page.write_text("\n\n".join([before + begin.strip(), *paragraphs, end + after]))
+
+
+def draw(page: Path, chart: Chart) -> None:
+    """Put a chart beside the page, where the page looks for it."""
+    folder = page.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    (folder / f"{chart.name}.svg").write_text(chart.svg())
