@@ -8,6 +8,7 @@ stays open and failed, so that the server refuses all that comes behind it, COMM
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+import psycopg
 from psycopg import pq, waiting
 
 from job.database import wire
@@ -62,8 +63,10 @@ def _until_sync(pgconn: pq.abc.PGconn) -> Generator[Any, Any, list[pq.abc.PGresu
     while True:
         while not pgconn.is_busy():
             result = pgconn.get_result()
-            if result is None:
-                continue  # the end of one statement's results
+            if result is None:  # the end of one statement's results, or of the connection
+                if pgconn.status == pq.ConnStatus.BAD:
+                    raise psycopg.OperationalError("the connection is lost")
+                continue
             if result.status == pq.ExecStatus.PIPELINE_SYNC:
                 return results
             if result.status != pq.ExecStatus.PIPELINE_ABORTED:
