@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bench.harness import Benchmark, Ground, Size
-from bench.peers.race import Entrant, columns, entered, shipped, started, tail, wanted
+from bench.peers.race import Entrant, columns, complaint, entered, shipped, started, wanted
 from bench.peers.registry import MIGRATE, PREDEPLOY, named
 from bench.process import Usage
 from bench.table import Part, Table
@@ -31,7 +31,7 @@ def _row(ground: Ground, entrant: Entrant, count: int, whole: int) -> tuple[str,
         ends = [copy.wait() for copy in copies]
         complete = columns(database) >= whole
         again = started(contestant, port, database).wait()
-    said = next((tail(contestant, end) for end in ends if end.code), "")
+    said = next((complaint(contestant, end) for end in ends if end.code), "")
     return (
         contestant.peer.name,
         _codes(ends),

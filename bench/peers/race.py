@@ -1,5 +1,6 @@
 """Contestants side by side: who can be had, and what each run of theirs takes."""
 
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ _COLUMNS = """
     select count(*) from pg_attribute a join pg_class c on c.oid = a.attrelid
     where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and a.attnum > 0"""
 _SAID = 160
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 OURS = "predeploy"
 
 
@@ -164,14 +166,18 @@ def ran(contestant: Contestant, port: int, database: Database, *, again: bool = 
     """Run a contestant to its end. Raises BenchError when it fails."""
     used = started(contestant, port, database, again=again).wait()
     if used.code:
-        raise BenchError(f"{contestant.peer.name} ended with {used.code}: {tail(contestant, used)}")
+        raise BenchError(
+            f"{contestant.peer.name} ended with {used.code}: {complaint(contestant, used)}"
+        )
     return used
 
 
-def tail(contestant: Contestant, used: Usage) -> str:
-    """Return the end of what it said, without the places of this machine."""
+def complaint(contestant: Contestant, used: Usage) -> str:
+    """Return the first line that speaks of an error, or the last, without this machine's places."""
     said = used.said.replace(str(contestant.home), "").replace(str(contestant.folder), "")
-    return " ".join(said.split())[-_SAID:]
+    lines = [line.strip() for line in _CONTROL.sub("", said).splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines[-1:] or [""])[0][:_SAID]
 
 
 def wanted(ground: Ground, migrations: Sequence[Migration]) -> int:
