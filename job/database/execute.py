@@ -30,6 +30,7 @@ from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
 log = structlog.get_logger()
 
 _UNIQUE_VIOLATION = "23505"
+_LOCK_NOT_AVAILABLE = "55P03"
 _INSUFFICIENT_PRIVILEGE = "42501"
 
 
@@ -109,7 +110,9 @@ def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult
     watch = watch_over(place, step.label, _hold_of(place, step))
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
-        jitter = tenacity.wait_random_exponential(multiplier=0.5, min=0.1, max=5)
+        # As long as others have stood behind the last try, they go on now.
+        least = place.settings.ddl_lock_timeout_s if _has_held_up(state) else 0.1
+        jitter = tenacity.wait_random_exponential(multiplier=0.5, min=least, max=least + 5)
         return min(jitter(state), budget.left_s)
 
     def tell(state: tenacity.RetryCallState) -> None:
@@ -150,6 +153,11 @@ def _hold_of(place: Workplace, step: Step) -> Hold | None:
     if step.mode is not Mode.TRANSACTION or not step.holds_ddl:
         return None
     return Hold(place.guard, place.settings.ddl_lock_timeout_s)
+
+
+def _has_held_up(state: tenacity.RetryCallState) -> bool:
+    failure = state.outcome.result() if state.outcome else None
+    return isinstance(failure, Failure) and failure.sqlstate == _LOCK_NOT_AVAILABLE
 
 
 def _may_pass_again(step: Step, outcome: StepResult | Failure | None) -> bool:
