@@ -72,7 +72,8 @@ def test_all_addresses_of_a_host_share_the_budget(folder: Folder) -> None:
         took_s = time.monotonic() - started
 
     assert done.returncode == 69, done.stdout
-    assert took_s < 5 + 2 + SLACK_S  # what is begun is ended, and takes two seconds
+    # What is begun is ended, and takes two seconds; four tries of ten would be forty.
+    assert took_s < 3 * 5 + SLACK_S
 
 
 WAITS = {
