@@ -108,6 +108,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     finally:
         daemon.terminate()
         daemon.wait(60)
+        # It leaves its network's namespace mounted, which nobody could remove the folder for.
+        left = ["umount", "--lazy", home / "exec" / "netns" / "default"]
+        subprocess.run(left, check=False, capture_output=True)
 
 
 def _make_bases(engine: Engine, home: Path) -> None:
