@@ -126,6 +126,7 @@ def _record_baseline(this: Journal, place: Workplace) -> Report:
 
 
 def _run_layers(this: Journal, place: Workplace) -> Report:
+    this.settlement = ""  # a run whose connection was lost at its end begins anew
     snapshot = Snapshot(this.server_version)
     sight = _sight(this, place)
     for layer in PIPELINE:
