@@ -98,23 +98,18 @@ def identifier(name: str) -> str:
 def send(
     conn: Connection,
     sql: str,
-    values: Sequence[str] = (),
     *,
     on_tick: Callable[[], None] = lambda: None,
 ) -> Answer:
     """Send one message and wait for all of its results.
 
-    With `values` it is one statement of the extended protocol, bound as text. `on_tick` is called
-    every quarter of a second of waiting. Raises ConnectionLostError when the connection dies.
-    An interruption cancels the statement on the server before it goes on.
+    `on_tick` is called every quarter of a second of waiting. Raises ConnectionLostError when the
+    connection dies. An interruption cancels the statement on the server before it goes on.
     """
     pgconn = conn.pgconn
     skipped: list[str] = []
     with translated(conn), noting_skips(conn, skipped):
-        if values:
-            pgconn.send_query_params(sql.encode(), [value.encode() for value in values])
-        else:
-            pgconn.send_query(sql.encode())
+        pgconn.send_query(sql.encode())
         results = wait(conn, ticking(generators.execute(pgconn), on_tick))
     if results and results[-1].status in _COPY:
         conn.close()
