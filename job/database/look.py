@@ -23,7 +23,7 @@ from job.drift import Standing
 from job.plan import ABSENT, Drift
 from job.schema import kinds
 from job.schema.facts import parse_facts
-from job.schema.kinds import KINDS, READ_WITH, Kind, select
+from job.schema.kinds import KINDS, READ_WITH, Kind, gathered
 from job.settings import Settings
 from job.snapshot import Response, SchemaView, Snapshot, View
 from job.sources import Sources
@@ -188,7 +188,7 @@ def facts_sql(critical: Sequence[CriticalTable]) -> str:
     names = ", ".join(f"({literal(t.schema)}, {literal(t.table)})" for t in critical)
     scope = f"(q.schema, q.relation) in (values {names})" if names else "false"
     wanted = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.COLUMN)
-    return " union all ".join(select(KINDS[kind], scope) for kind in wanted)
+    return gathered((KINDS[kind] for kind in wanted), scope)
 
 
 def _ask_all(

@@ -110,16 +110,16 @@ def compare(desired: Iterable[Fact], current: Iterable[Fact]) -> Comparison:
 
 
 def as_json(facts: Iterable[Fact]) -> str:
-    """Return the facts as JSON, for `from_json`."""
-    rows = [(*f.key, f.attributes, f.order) for f in sorted(facts, key=lambda fact: fact.key)]
+    """Return the facts as JSON, for `from_json`: key, attributes and order of each, sorted."""
+    rows = [(*f.key, dict(f.attributes), f.order) for f in sorted(facts, key=lambda f: f.key)]
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
 def from_json(text: str) -> frozenset[Fact]:
     """Return the facts that `as_json` has written."""
     return frozenset(
-        Fact(kind, schema, relation, name, tuple((key, value) for key, value in pairs), order)
-        for kind, schema, relation, name, pairs, order in json.loads(text)
+        Fact(kind, schema, relation, name, tuple(attributes.items()), order)
+        for kind, schema, relation, name, attributes, order in json.loads(text)
     )
 
 
@@ -140,18 +140,19 @@ def _read_back(text: str) -> str:
 
 
 def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
-    """Return the facts in the rows of `kinds.facts_sql`, every value in its text form."""
+    """Return the facts in the rows of `kinds.facts_sql`, each of them JSON as of `as_json`."""
     return frozenset(
         Fact(
-            kind or "",
+            kind,
             schema or "",
             relation or "",
             name or "",
             tuple(
                 (key, str(value) if kind in _VERBATIM else _read_back(str(value)))
-                for key, value in json.loads(attributes or "{}").items()
+                for key, value in attributes.items()
             ),
-            int(order or 0),
+            order or 0,
         )
-        for kind, schema, relation, name, attributes, order in rows
+        for (text,) in rows
+        for kind, schema, relation, name, attributes, order in json.loads(text or "[]")
     )

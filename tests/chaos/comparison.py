@@ -14,7 +14,6 @@ from job.schema.kinds import READ_WITH, facts_sql
 
 _LEDGER = """select file, position, occurrence, step_hash, is_final, is_done
     from predeploy.migration order by 1, 2"""
-_FACT = "fact (kind, schema, relation, name, attributes, place)"
 _TABLES = """
     select format('%I.%I', nspname, relname), string_agg(quote_ident(attname), ', ' order by attnum)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -72,8 +71,8 @@ class Undisturbed:
         with database.connect() as conn:
             conn.execute(f"select {settings}")
             every = facts_sql(SCHEMAS, conn.info.server_version)
-            # The place comes from object numbers, of which no two databases have the same.
-            shapes = f"select kind, schema, relation, name, attributes from ({every}) {_FACT}"
+            # The last is from object numbers, of which no two databases have the same.
+            shapes = f"select fact - 5 from ({every}) f(facts), jsonb_array_elements(facts::jsonb) fact"
             digests = ", ".join(
                 f"(select md5(string_agg(f::text, ' ' order by f::text)) from ({sql}) f)"
                 for sql in (shapes, _LEDGER, self._rows)

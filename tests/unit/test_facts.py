@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.schema.facts import Comparison, Fact, Key, compare, parse_facts
+from job.schema.facts import Comparison, Fact, Key, as_json, compare, from_json, parse_facts
 
 bounded = settings(max_examples=25, deadline=None)
 
@@ -97,10 +97,11 @@ def test_a_fact_is_named_and_told_for_people(fact: Fact, identity: str, definiti
 
 def test_rows_become_facts_whatever_their_order_is() -> None:
     """The order of creation is kept, and is no part of what a fact says."""
-    row = ("column", "public", "t", "id", '{"type" : "integer", "not null" : "true"}', "4097")
+    row = '["column", "public", "t", "id", {"type": "integer", "not null": "true"}, 4097]'
 
-    assert parse_facts([row, row]) == {ID}
-    assert [fact.order for fact in parse_facts([row])] == [4097]
+    assert parse_facts([(f"[{row}, {row}]",), (f"[{row}]",), (None,)]) == {ID}
+    assert [fact.order for fact in parse_facts([(f"[{row}]",)])] == [4097]
+    assert from_json(as_json([ID])) == {ID}
     assert ID.get("type") == "integer"
     assert ID.get("default") == ""
     assert Fact("enum", "", "", "e", (("labels", '["a", "b"]'),)).listed("labels") == ("a", "b")

@@ -3,7 +3,7 @@
 A new kind is an entry: its query, its comparison and its DDL stand in one module, side by side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 
 from job.schema.ddl import literal
@@ -23,7 +23,7 @@ from job.schema.kinds.types import COMPOSITE, DOMAIN, DOMAIN_CONSTRAINT, ENUM, R
 from job.schema.kinds.unmodelled import UNMODELLED
 from job.schema.kinds.views import MATERIALIZED_VIEW, VIEW
 
-__all__ = ["KINDS", "READ_WITH", "Entry", "Kind", "facts_sql", "partitions_sql"]
+__all__ = ["KINDS", "READ_WITH", "Entry", "Kind", "facts_sql", "gathered", "partitions_sql"]
 
 _OLDEST = 140000
 
@@ -78,21 +78,19 @@ KINDS = MappingProxyType(
 def facts_sql(schemas: Sequence[str], server_version: int) -> str:
     """Return one query of all facts about `schemas`, and about what belongs to no schema.
 
-    Its columns are kind, schema, relation, name, attributes and order, all text, for `parse_facts`;
-    the rows are sorted. Read it with the settings READ_WITH. Raises ValueError for a server before
+    For `parse_facts`; read it with the settings READ_WITH. Raises ValueError for a server before
     PostgreSQL 14, whose catalogs lack columns that it names.
     """
     if server_version < _OLDEST:
         raise ValueError(f"PostgreSQL 14 is the oldest that is understood, not {server_version}")
     names = ", ".join(literal(name) for name in ("", *sorted(set(schemas))))
-    parts = (select(entry, f"q.schema in ({names})") for entry in KINDS.values())
-    return f"{' union all '.join(parts)} order by 1, 2, 3, 4"
+    return gathered(KINDS.values(), f"q.schema in ({names})")
 
 
 def partitions_sql(schemas: Sequence[str]) -> str:
     """Return one query of the partitions elsewhere of tables in `schemas`, and of their indexes.
 
-    Its rows are as those of `facts_sql`, not sorted. An index of a parent is built on each of them.
+    It is as that of `facts_sql`. An index of a parent is built on each of them.
     """
     names = ", ".join(literal(name) for name in sorted(set(schemas)))
     elsewhere = f"""q.schema not in ({names}) and (q.schema, q.relation) in (
@@ -103,11 +101,18 @@ def partitions_sql(schemas: Sequence[str]) -> str:
             union select h.inhrelid from tree join pg_catalog.pg_inherits h on h.inhparent = relid)
         select n.nspname, c.relname from tree join pg_catalog.pg_class c on c.oid = relid
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace)"""
-    return " union all ".join(select(entry, elsewhere) for entry in (TABLE, INDEX))
+    return gathered((TABLE, INDEX), elsewhere)
 
 
-def select(entry: Entry, condition: str) -> str:
-    """Return the query of one kind's facts, of those rows `q` for which `condition` holds."""
-    return f"""select {literal(entry.kind.value)}, q.schema::text collate "C",
-        q.relation::text collate "C", q.name::text collate "C", q.attributes, q.position::text
+def gathered(entries: Iterable[Entry], condition: str) -> str:
+    """Return one query of some kinds' facts, of those rows `q` for which `condition` holds.
+
+    Its one row is a JSON list: a row of each fact would be thousands of messages.
+    """
+    parts = " union all ".join(
+        f"""select pg_catalog.json_build_array({literal(entry.kind.value)}, q.schema, q.relation,
+            q.name, q.attributes, q.position)
         from ({entry.query}) q(schema, relation, name, attributes, position) where {condition}"""
+        for entry in entries
+    )
+    return f"select pg_catalog.json_agg(fact)::text from ({parts}) facts(fact)"

@@ -1,6 +1,6 @@
 """What a kind of object has to say for itself, and the SQL that its query is put together from.
 
-A query yields (schema, relation, name, attributes as JSON text, order); see `Fact`. It is read
+A query yields (schema, relation, name, attributes as JSON, order); see `Fact`. It is read
 with an empty search_path, so that PostgreSQL prints every name with its schema
 (https://www.postgresql.org/docs/current/functions-info.html, pg_get_*def).
 """
@@ -48,9 +48,9 @@ class Entry:
 
 
 def attributes(**expressions: str) -> str:
-    """Return an expression for the JSON text: attribute names (`_` for a blank) and their SQL."""
+    """Return an expression for the JSON: attribute names (`_` for a blank) and their SQL."""
     pairs = ", ".join(f"'{name.replace('_', ' ')}', {sql}" for name, sql in expressions.items())
-    return f"pg_catalog.json_strip_nulls(pg_catalog.json_build_object({pairs}))::text"
+    return f"pg_catalog.json_strip_nulls(pg_catalog.json_build_object({pairs}))"
 
 
 def flag(condition: str) -> str:

@@ -48,7 +48,7 @@ def plan_extension(
 
 SCHEMA = Entry(
     Kind.SCHEMA,
-    f"""select n.nspname, '', '', '{{}}', {order("n.oid")}
+    f"""select n.nspname, '', '', {attributes()}, {order("n.oid")}
         from pg_catalog.pg_namespace n where n.nspname !~ '^(pg_|information_schema$)'""",
     plan_schema,
 )
