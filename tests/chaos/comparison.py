@@ -72,7 +72,9 @@ class Undisturbed:
             conn.execute(f"select {settings}")
             every = facts_sql(SCHEMAS, conn.info.server_version)
             # The last is from object numbers, of which no two databases have the same.
-            shapes = f"select fact - 5 from ({every}) f(facts), jsonb_array_elements(facts::jsonb) fact"
+            shapes = (
+                f"select fact - 5 from ({every}) f(facts), jsonb_array_elements(facts::jsonb) fact"
+            )
             digests = ", ".join(
                 f"(select md5(string_agg(f::text, ' ' order by f::text)) from ({sql}) f)"
                 for sql in (shapes, _LEDGER, self._rows)

@@ -21,22 +21,24 @@ from job.database.shadow.block import (
 from job.database.shadow.limits import Limits, Question, ShadowFacts
 from job.database.shadow.pins import asked_sql
 from job.database.shadow.places import Places
-from job.database.shadow.running import Loaded, run_block
+from job.database.shadow.running import Ran, run_block
 from job.database.shadow.undeclared import Undeclared, told_in, undeclared_sql
 from job.database.transaction import settings_sql
 from job.database.wire import Connection, Row, literal
 from job.errors import InternalError
 from job.exit_codes import ExitCode
-from job.plan import Failure, Finding
+from job.plan import Failure
 from job.statements.desired import Turn
 from job.statements.need import by_need
 
 APPLICATION = "predeploy shadow"
 _BATCH = 500
-_SAVEPOINT = "savepoint predeploy_last"
-# Places in the last message: behind the savepoint and the pins, and behind the pins once more.
-_LIVE = 2
-_FACTS = 5
+# Refused where no transaction is open: were it so, the shadow could have been kept.
+_INTACT = ("savepoint predeploy_loaded", "release savepoint predeploy_loaded")
+_NO_TRANSACTION = "25P01"
+# Places behind a block: behind those and the pins; and of all that is sent, from the end.
+_TOLD = len(_INTACT) + 1
+_ORIGIN, _FACTS, _, _SCHEMAS = range(-4, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ def read_rolled_back(
     try:
         outcome = _read(conn, shadow, question, limits)
     finally:
-        _roll_back(conn, shadow.places)
+        if conn.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            rows = wire.ask(conn, ";".join(_end(shadow.places)))
+            _require_unchanged(shadow.places, rows)
     if isinstance(outcome, Failure):
         told = shadow.places.told
         return replace(outcome, message=told(outcome.message), detail=told(outcome.detail))
@@ -98,24 +102,56 @@ def _load_and_ask(
     limits: Limits,
     statements: tuple[Ready, ...],
 ) -> ShadowFacts | Failure | Undeclared:
-    loaded = _load_anew(conn, shadow, limits, statements)
+    """Load, ask, and roll back, in one message where nothing comes last.
+
+    Before that, ask what is used without being declared: that is the answer then.
+    """
+    places = shadow.places
+    undeclared = undeclared_sql(_live_names(places))
+    asked = (asked_sql(places.schemas[0], question(places.schemas)), *_end(places))
+    last = places.ready(Turn.LAST)
+    loaded = _load_anew(conn, shadow, limits, statements, () if last else (undeclared, *asked))
     if isinstance(loaded, Failure):
         return loaded
-    return _ask(conn, shadow, question, loaded)
+    if not last:
+        told = told_in(loaded.behind.rows(_TOLD)) if loaded.behind.failed_index > _TOLD else ()
+        return told or _answered(conn, shadow, loaded)
+    if told := told_in(wire.ask(conn, undeclared)):
+        return told
+    done = _load(conn, last, shadow.mark, behind=asked)
+    if isinstance(done, Failure):
+        return done
+    return _answered(conn, shadow, replace(done, findings=loaded.findings))
+
+
+def _answered(conn: Connection, shadow: Shadow, ran: Ran) -> ShadowFacts:
+    """Return the answer to the question, which was sent behind the last block."""
+    answer, places = ran.behind, shadow.places
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    _require_unchanged(places, answer.rows(_SCHEMAS))
+    rows = tuple(_named_back(row, places) for row in answer.rows(_FACTS))
+    origin = int(answer.rows(_ORIGIN)[0][0] or 0)
+    return ShadowFacts(rows, origin, shadow.provider, ran.findings)
 
 
 def _load_anew(
-    conn: Connection, shadow: Shadow, limits: Limits, statements: tuple[Ready, ...]
-) -> Loaded:
+    conn: Connection,
+    shadow: Shadow,
+    limits: Limits,
+    statements: tuple[Ready, ...],
+    behind: tuple[str, ...],
+) -> Ran | Failure:
     """Make the shadow and load it: in order, and once more in rounds where something lacks."""
     opening = _opening(shadow, limits)
-    loaded = _load(conn, statements, shadow.mark, opening)
+    loaded = _load(conn, statements, shadow.mark, opening, behind)
     if not isinstance(loaded, Failure) or loaded.sqlstate not in ORDER_CODES:
         return loaded
     wire.roll_back(conn)
     places = shadow.places
     names = {(places.shadow.get(schema, schema), name) for schema, name in places.desired.names}
-    return _run(conn, in_rounds(statements, shadow.mark, names), opening)
+    return _run(conn, in_rounds(statements, shadow.mark, names), opening, behind)
 
 
 def _live_names(places: Places) -> tuple[str, ...]:
@@ -137,53 +173,36 @@ def _opening(shadow: Shadow, limits: Limits) -> tuple[str, ...]:
 
 
 def _load(
-    conn: Connection, statements: Sequence[Ready], mark: str, opening: tuple[str, ...] = ()
-) -> Loaded:
-    """Load in order; the first message holds the opening, too."""
-    for first in range(0, max(len(statements), 1), _BATCH):
+    conn: Connection,
+    statements: Sequence[Ready],
+    mark: str,
+    opening: tuple[str, ...] = (),
+    behind: tuple[str, ...] = (),
+) -> Ran | Failure:
+    """Load in order; the first message holds the opening, too, and the last what is behind."""
+    count = max(len(statements), 1)
+    for first in range(0, count, _BATCH):
         block = straight(statements[first : first + _BATCH], mark)
-        outcome = _run(conn, block, opening if first == 0 else ())
-        if isinstance(outcome, Failure):
+        is_last = first + _BATCH >= count
+        outcome = _run(conn, block, () if first else opening, behind if is_last else ())
+        if is_last or isinstance(outcome, Failure):
             return outcome
-    return ()
+    raise AssertionError("a range of at least one has a last")
 
 
-def _run(conn: Connection, block: Block, opening: tuple[str, ...] = ()) -> Loaded:
-    outcome = run_block(conn, block, opening)
-    _require_open(conn, isinstance(outcome, Failure))
-    return outcome
-
-
-def _ask(
-    conn: Connection, shadow: Shadow, question: Question, findings: tuple[Finding, ...]
-) -> ShadowFacts | Failure | Undeclared:
-    """Run what comes last, ask the question, and give up at once the locks that this has taken.
-
-    First of all ask what is used without being declared: that is the answer then.
-    """
-    places = shadow.places
-    live = undeclared_sql(_live_names(places))
-    last = places.ready(Turn.LAST)
-    if last:
-        told = told_in(wire.ask(conn, live))
-        if told:
-            return told
-        wire.ask(conn, _SAVEPOINT)
-        loaded = _load(conn, last, shadow.mark)
-        if isinstance(loaded, Failure):
-            return loaded
-    asked = asked_sql(places.schemas[0], question(places.schemas))
-    before = ("select", "select", "select") if last else (_SAVEPOINT, live)
-    sent = (*before, asked, "rollback to savepoint predeploy_last")
-    answer = wire.send(conn, ";\n".join(sent))
-    _require_open(conn, answer.error)
-    if not last and answer.failed_index > _LIVE and (told := told_in(answer.rows(_LIVE))):
-        return told
-    if answer.error is not None:
+def _run(
+    conn: Connection, block: Block, opening: tuple[str, ...], behind: tuple[str, ...]
+) -> Ran | Failure:
+    """Run a block; raise InternalError unless the transaction outlives it."""
+    outcome = run_block(conn, block, opening, (*_INTACT, *behind))
+    if isinstance(outcome, Failure) or outcome.behind.failed_index >= len(_INTACT):
+        return outcome
+    if (error := outcome.behind.error) is not None:
+        if error.sqlstate == _NO_TRANSACTION:
+            raise InternalError("the shadow's transaction was ended from within")
         with wire.translated(conn):
-            raise answer.error
-    rows = tuple(_named_back(row, places) for row in answer.rows(_FACTS))
-    return ShadowFacts(rows, int(answer.rows(_FACTS - 1)[0][0] or 0), shadow.provider, findings)
+            raise error
+    return outcome
 
 
 def _uses_undeclared(shadow: Shadow, told: Undeclared) -> Failure:
@@ -204,22 +223,19 @@ def _named_back(row: Row, places: Places) -> Row:
     return tuple(None if value is None else places.told(value) for value in row)
 
 
-def _require_open(conn: Connection, has_failed: object) -> None:
-    """Insist that the transaction is open still; were it not, the shadow could have been kept."""
-    expected = pq.TransactionStatus.INERROR if has_failed else pq.TransactionStatus.INTRANS
-    if conn.pgconn.transaction_status != expected:
-        raise InternalError("the shadow's transaction was ended from within")
-
-
-def _roll_back(conn: Connection, places: Places) -> None:
-    """Roll back; raise InternalError unless every schema is then what it was."""
-    expected = {(str(s.oid), s.name) for s in places.survey.schemas}
-    oids = ", ".join(["0", *(oid for oid, _ in expected)])
-    rows = wire.ask(
-        conn,
-        f"""rollback; select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})
+def _end(places: Places) -> tuple[str, str]:
+    """Return what rolls back, and the query of the schemas that are there then."""
+    oids = ", ".join(["0", *(str(schema.oid) for schema in places.survey.schemas)])
+    return (
+        "rollback",
+        f"""select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})
             or left(nspname, {len(places.prefix)}) = {literal(places.prefix)}""",
     )
+
+
+def _require_unchanged(places: Places, rows: Sequence[Row]) -> None:
+    """Raise InternalError unless every schema is what it was."""
+    expected = {(str(s.oid), s.name) for s in places.survey.schemas}
     if {(oid or "", name or "") for oid, name in rows} != expected:
         names = ", ".join(sorted(name or "" for _, name in rows)) or "none"
         raise InternalError(

@@ -2,34 +2,48 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import psycopg
 
 from job.database import wire
 from job.database.shadow.block import Block, failure_in
 from job.database.shadow.limits import body_not_checked
-from job.database.wire import Connection
+from job.database.wire import Answer, Connection
 from job.exit_codes import ExitCode
 from job.plan import Failure, Finding
 
-Loaded = tuple[Finding, ...] | Failure
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A block has run: what is to be said of it, and the answer to what was sent along behind it.
+
+    That may be an error, of which the block knows nothing.
+    """
+
+    findings: tuple[Finding, ...]
+    behind: Answer
 
 
-def run_block(conn: Connection, block: Block, opening: Sequence[str] = ()) -> Loaded:
-    """Run a block behind statements of ours; return what is to be said of it, or its failure.
+def run_block(
+    conn: Connection, block: Block, opening: Sequence[str] = (), behind: Sequence[str] = ()
+) -> Ran | Failure:
+    """Run a block between statements of ours, in one message; return its failure, if it fails.
 
-    Where ours fail, and not for a lock, that is raised.
+    Where those before it fail, and not for a lock, that is raised.
     """
     sent = block.behind(opening)
     with _hearing(conn) as notices:
-        answer = wire.send(conn, sent.sql)
-    if answer.error is not None:
+        answer = wire.send(conn, ";\n".join((sent.sql, *behind)))
+    place = len(opening)
+    if answer.error is not None and answer.failed_index <= place:
         failure = failure_in(sent, answer.error, notices)
-        if answer.failed_index < len(opening) and failure.exit_code is not ExitCode.TEMPFAIL:
+        if answer.failed_index < place and failure.exit_code is not ExitCode.TEMPFAIL:
             with wire.translated(conn):
                 raise answer.error
         return failure
-    return tuple(body_not_checked(ready.statement) for ready in block.unchecked(notices))
+    findings = tuple(body_not_checked(ready.statement) for ready in block.unchecked(notices))
+    return Ran(findings, replace(answer, results=answer.results[place + 1 :]))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from job.database.shadow.new_names import renamed, uncertain
 from job.database.shadow.pins import asked_sql
 from job.database.shadow.places import Places
 from job.database.shadow.rolled_back import APPLICATION
-from job.database.shadow.running import Loaded, run_block
+from job.database.shadow.running import run_block
 from job.database.shadow.survey import Survey, survey
 from job.database.transaction import session_sql
 from job.database.wire import Connection, identifier, literal
@@ -206,7 +206,7 @@ def _furnish(shadow: Connection, places: Places) -> Iterator[Finding]:
 
 def _load(
     shadow: Connection, statements: Sequence[Ready], places: Places, size: int, mark: str
-) -> Loaded:
+) -> tuple[Finding, ...] | Failure:
     """Load in order; from the first batch on in which something is missing, in rounds."""
     for first in range(0, len(statements), size):
         outcome = run_block(shadow, straight(statements[first : first + size], mark))
@@ -219,7 +219,7 @@ def _load(
 
 def _load_in_rounds(
     shadow: Connection, statements: Sequence[Ready], places: Places, mark: str
-) -> Loaded:
+) -> tuple[Finding, ...] | Failure:
     """Load one by one, again what lacked something, as long as each round gets on."""
     todo, findings = list(statements), []
     while todo:
