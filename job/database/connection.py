@@ -12,7 +12,7 @@ import tenacity
 from psycopg import pq
 
 from job import __version__
-from job.database.refusal import Refusal, classify, classify_ping
+from job.database.refusal import NO_SLOT, Refusal, classify, classify_ping
 from job.database.resolve import bounded, with_addresses
 from job.database.wire import Connection
 from job.deadline import Deadline
@@ -27,6 +27,7 @@ APPLICATION = f"predeploy/{__version__}"
 _OLDEST_SERVER = 140000
 _TRY_S = 10
 _BESIDE_S = 30  # all addresses together: the first ones may not be the one that works
+_TRIES_BESIDE = 3
 _MIN_LOOK_UP_S = 1
 # A vanished server is noticed within ten seconds, in the middle of a statement too.
 _DEFAULTS: dict[str, Any] = {
@@ -104,19 +105,35 @@ def connect(endpoint: Endpoint, budget: Deadline) -> Connection:
 
 
 def connect_beside(endpoint: Endpoint) -> Connection:
-    """Open a second connection where one is open already: one try, and a word about limits.
+    """Open a second connection where one is open already: a few tries, and a word about limits.
 
-    Raises DatabaseRefusedError with 75 when there is no slot for it (waiting for one could wait
-    for ourselves), and otherwise as `connect` does.
+    Raises DatabaseRefusedError with 75 when it is not to be had, without a second try when there is
+    no slot for it (waiting for one could wait for ourselves); and otherwise as `connect` does.
     """
+    budget = Deadline.after(_BESIDE_S)
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_may_pass_soon),
+        stop=tenacity.stop_after_attempt(_TRIES_BESIDE),
+        wait=tenacity.wait_random_exponential(multiplier=0.25, max=1),
+        reraise=True,
+    )
     try:
-        return _try_once(endpoint, Deadline.after(_BESIDE_S))
+        conn: Connection = retrying(_try_once, endpoint, budget)
     except _RefusedError as refused:
         error = _given_up(endpoint, refused.refusal)
         if refused.refusal.exit_code is ExitCode.UNAVAILABLE:
             message = f"predeploy needs two connections and got one: {error}"
             raise DatabaseRefusedError(message, exit_code=ExitCode.TEMPFAIL) from None
         raise error from None
+    return conn
+
+
+def _may_pass_soon(error: BaseException) -> bool:
+    return (
+        isinstance(error, _RefusedError)
+        and error.refusal.exit_code is ExitCode.UNAVAILABLE
+        and error.refusal is not NO_SLOT
+    )
 
 
 def _try_once(endpoint: Endpoint, budget: Deadline) -> Connection:

@@ -36,12 +36,14 @@ _HOST = "check the host name; an unescaped @ or / in the password also ends here
 _ROLE = "check user and password (a role that does not exist is refused in the same words)"
 _OPEN = "check that the server runs, and host and port"
 
+NO_SLOT = Refusal("too many clients already|remaining connection slots|too many connections for", "it has no free connection slot", ExitCode.UNAVAILABLE, "raise max_connections or the role's or the database's CONNECTION LIMIT, or close idle sessions")  # fmt: skip
+
 # In the order in which they are tried: the first whose pattern is found wins. Silence comes last:
 # where a name has two addresses, the answer of one outweighs it.
 REFUSALS = (
     Refusal('database ".*" is not currently accepting connections', "the database accepts no connections", ExitCode.DENIED, "allow them: ALTER DATABASE … ALLOW_CONNECTIONS true", 5, 30),
     Refusal("is starting up|is shutting down|in recovery mode|not yet accepting|not accepting connections", "the server is starting or stopping", ExitCode.UNAVAILABLE, "wait, or look at the server's log"),
-    Refusal("too many clients already|remaining connection slots|too many connections for", "it has no free connection slot", ExitCode.UNAVAILABLE, "raise max_connections or the role's or the database's CONNECTION LIMIT, or close idle sessions"),
+    NO_SLOT,
     Refusal("No space left on device|could not write init file", "its disk is full", ExitCode.UNAVAILABLE, "make room on the server"),
     Refusal("session is read-only|hot standby mode", "it is a standby or read-only", ExitCode.WRONG_ENDPOINT, READ_ONLY),
     Refusal("password authentication failed|SCRAM|authentication failed for user", "user name or password is wrong", ExitCode.DENIED, _ROLE, 3, 30),

@@ -23,6 +23,8 @@ import structlog
 from conftest import Database, run_job, start_job
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from proxy import Direction, Fault, Harm, proxied
+from psycopg.conninfo import conninfo_to_dict
 
 from job.cli import main
 from job.database.failure import READ_ONLY
@@ -385,6 +387,23 @@ def test_a_standby_is_refused_with_the_primary_as_remedy(
         f"wrong-endpoint (76): cannot connect to postgres@127.0.0.1:{standby.port}/postgres "
         f"(DATABASE_URL): it is a standby or read-only; {READ_ONLY}"
     )
+
+
+def test_a_second_connection_that_is_cut_off_is_tried_again(
+    database: Database, folder: Folder
+) -> None:
+    """It is lost while it is opened: the run goes on with the first, which is open still."""
+    port = int(conninfo_to_dict(database.url)["port"])
+    with proxied(port, Harm(Direction.TO_SERVER, 3, Fault.CUT)) as proxy:
+        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{database.name}?sslmode=disable"
+        outcome = run_job(
+            environ={"DATABASE_URL": url, "PREDEPLOY_SQL_DIR": str(folder(ONE_MIGRATION))}, check=0
+        )
+
+    # Its start, the question whether all is settled, and the start that was cut off.
+    assert bytes(proxy.kinds[Direction.TO_SERVER])[:4] == b"\0Q\0\0"
+    assert "connecting again" not in outcome.stdout
+    assert database.rows(LEDGER) == [("0001_notes.sql", 1)]
 
 
 def test_one_connection_is_too_few(database: Database, role: str, folder: Folder) -> None:
