@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from proxy import Direction, Fault, Harm, proxied
 from psycopg.conninfo import conninfo_to_dict
 
+from bench.relay import relayed
 from job.cli import main
 from job.database.failure import READ_ONLY
 from job.embedded import Server, free_port, running, server, stop
@@ -429,6 +430,52 @@ def test_a_role_that_may_not_create_a_schema_is_told_what_to_grant(
     assert database.value("select to_regnamespace('predeploy') is null")
     assert database.value("select to_regclass('public.notes') is null")
     assert "grant create on database" in told["message"].lower()
+
+
+# How often it goes there and back before it may ask
+
+
+def trips_to_connect(server: Server, url: str, folder: Path) -> int:
+    """Settle a database, and count the next run's round trips but for the one that asks."""
+    environ = {"DATABASE_URL": url, "PREDEPLOY_SQL_DIR": str(folder), "PGPASSWORD": ODD_PASSWORD}
+    run_job(environ=environ, check=0)
+    with relayed(server.port) as relay:
+        far = url.replace(f":{server.port}/", f":{relay.port}/")
+        run_job(environ={**environ, "DATABASE_URL": far}, check=0)
+        assert relay.connections == 1
+        return relay.round_trips - 1
+
+
+@pytest.mark.parametrize(
+    ("database", "parameters", "trips"),
+    [
+        ("postgres", "?user=postgres&sslmode=disable", 1),  # the start
+        ("postgres", "?user=postgres", 2),  # and before it a question for TLS, which is not there
+        ("shop", "?user=app&sslmode=disable", 3),  # SCRAM: two more answers of ours
+    ],
+)
+def test_a_connection_costs_what_libpq_needs(
+    guarded: Server, folder: Folder, database: str, parameters: str, trips: int
+) -> None:
+    """No round trip is ours: for no settings, no pooler and no standby."""
+    url = f"postgresql://127.0.0.1:{guarded.port}/{database}{parameters}"
+
+    assert trips_to_connect(guarded, url, folder(ONE_MIGRATION)) == trips
+
+
+@pytest.mark.parametrize("parameters", ["", "?sslmode=require"])
+def test_a_connection_with_tls_costs_what_libpq_needs(
+    tls: Server, folder: Folder, parameters: str
+) -> None:
+    """The question for TLS, its handshake, the start; and the parting, which is not waited for.
+
+    The handshake takes one more before PostgreSQL 18, which wants another curve than OpenSSL offers
+    (ssl_ecdh_curve).
+    """
+    with psycopg.connect(tls.url()) as conn:
+        is_retried = conn.info.server_version < 180000
+
+    assert trips_to_connect(tls, tls.url() + parameters, folder(ONE_MIGRATION)) == 4 + is_retried
 
 
 # TLS
