@@ -35,13 +35,12 @@ kill: $(STAMP)
 		tests/end_to_end/test_kill.py tests/end_to_end/test_kill_folders.py $(PYTEST_ARGS)
 
 # Every message with every fault, which takes hours: ONLY="settled seed" these workloads; DEPTH=turns only
-# where somebody begins to act, DEPTH=rows each row of each result, too. MINUTES=60 begins nothing more
-# after an hour, and RESUME=1 leaves out what was tried. N=20 tries 20 of each workload and fault. Ends
-# with the table of docs/reliability.md.
+# where somebody begins to act. MINUTES=60 begins nothing more after an hour, and RESUME=1 leaves out what
+# was tried. N=20 tries 20 of each workload and fault. Ends with the table of docs/reliability.md.
 chaos: $(STAMP)
 	$(if $(RESUME),,rm -f $(VENV)/chaos.jsonl)
 	CHAOS_SAMPLE=$(or $(N),0) CHAOS_WORKLOADS="$(ONLY)" CHAOS_RESULTS=$(abspath $(VENV))/chaos.jsonl \
-		CHAOS_DEPTH=$(or $(DEPTH),results) CHAOS_MINUTES=$(or $(MINUTES),inf) \
+		CHAOS_DEPTH=$(or $(DEPTH),every) CHAOS_MINUTES=$(or $(MINUTES),inf) \
 		$(BIN)/python -m pytest -q --timeout=0 tests/chaos/test_chaos.py $(PYTEST_ARGS)
 	$(BIN)/python tests/chaos/table.py $(VENV)/chaos.jsonl
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 from proxy import Direction
 
-_ROW = ord("D")  # https://www.postgresql.org/docs/current/protocol-message-formats.html
+# https://www.postgresql.org/docs/current/protocol-message-formats.html
 _READY_FOR_QUERY = ord("Z")
 # Of a statement that is sent in parts these do nothing yet: it runs when it is executed.
 _PREPARES = b"PBD"
@@ -20,8 +20,7 @@ class Depth(Enum):
 
     # All that the server acts on, and the end of each answer: where somebody begins to act.
     TURNS = "turns"
-    RESULTS = "results"  # all but the rows of a result between its first and its last
-    ROWS = "rows"  # all
+    EVERY = "every"
 
 
 @dataclass(frozen=True)
@@ -31,17 +30,9 @@ class Messages:
     kinds: Mapping[Direction, bytes]
 
     def places(self, depth: Depth) -> list[Place]:
-        """Return what to disturb.
-
-        libpq hands over a result when it is whole, so the job cannot tell one row from another.
-        """
-        is_meant = {
-            Depth.TURNS: self._is_turn,
-            Depth.RESULTS: self._is_outside_rows,
-            Depth.ROWS: lambda _place: True,
-        }[depth]
+        """Return what to disturb."""
         every = [(way, at) for way, kinds in self.kinds.items() for at in range(1, len(kinds) + 1)]
-        return [place for place in every if is_meant(place)]
+        return every if depth is Depth.EVERY else [place for place in every if self._is_turn(place)]
 
     def _is_turn(self, place: Place) -> bool:
         way, at = place
@@ -49,8 +40,3 @@ class Messages:
         if way is Direction.TO_SERVER:
             return kind not in _PREPARES
         return kind == _READY_FOR_QUERY
-
-    def _is_outside_rows(self, place: Place) -> bool:
-        way, at = place
-        around = self.kinds[way][max(at - 2, 0) : at + 1]
-        return way is Direction.TO_SERVER or around != bytes([_ROW] * 3)

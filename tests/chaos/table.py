@@ -12,7 +12,7 @@ from messages import Depth, Place
 from record import Record
 
 _HEAD = (
-    "| workload | messages to server, to job | what was done | turns tried | results tried "
+    "| workload | messages to server, to job | what was done | turns tried "
     "| messages tried | survived | ended with |"
 )
 _SHOWN = {-9: "137 (killed)"}
@@ -20,7 +20,7 @@ _SHOWN = {-9: "137 (killed)"}
 
 def table(record: Record) -> str:
     """Return Markdown: a row for each workload and harm, in the order in which they were tried."""
-    rows = [_HEAD, "|---|---:|---|---:|---:|---:|---:|---|"]
+    rows = [_HEAD, "|---|---:|---|---:|---:|---:|---|"]
     tried = survived = 0
     for workload, harm in dict.fromkeys((workload, harm) for workload, harm, _ in record.ended):
         messages = record.messages[workload]
@@ -31,7 +31,7 @@ def table(record: Record) -> str:
         shares = " | ".join(_share(found, messages.places(depth)) for depth in Depth)
         ended = ", ".join(f"{_SHOWN.get(end, end)}: {n:,} times" for end, n in sorted(ends.items()))
         rows.append(f"| {workload} | {counts} | {harm} | {shares} | {ends.total():,} | {ended} |")
-    rows.append(f"| all | | | | | {tried:,} | {survived:,} | |")
+    rows.append(f"| all | | | | {tried:,} | {survived:,} | |")
     return "\n".join(rows)
 
 

@@ -28,7 +28,7 @@ from workloads import WORKLOADS
 
 SEED = os.environ["CHAOS_SEED"]
 SAMPLE = int(os.environ.get("CHAOS_SAMPLE", "1"))  # of each workload and harm; 0: every message
-DEPTH = Depth(os.environ.get("CHAOS_DEPTH", "results"))
+DEPTH = Depth(os.environ.get("CHAOS_DEPTH", "every"))
 ONLY = os.environ.get("CHAOS_WORKLOADS", "").split()
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "inf"))  # then nothing more is begun
 _RESULTS = os.environ.get("CHAOS_RESULTS")

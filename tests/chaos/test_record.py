@@ -1,4 +1,4 @@
-"""What the long form leaves out at which depth, and what its record and its table tell."""
+"""What is left out at which depth, and what its record and its table tell."""
 
 from pathlib import Path
 
@@ -16,14 +16,11 @@ MESSAGES = Messages({Direction.TO_SERVER: b"Q", Direction.TO_CLIENT: b"TDDDDDCZ"
     ("depth", "to_the_job"),
     [
         (Depth.TURNS, [8]),
-        (Depth.RESULTS, [1, 2, 6, 7, 8]),
-        (Depth.ROWS, [1, 2, 3, 4, 5, 6, 7, 8]),
+        (Depth.EVERY, [1, 2, 3, 4, 5, 6, 7, 8]),
     ],
 )
-def test_a_depth_leaves_out_what_the_job_cannot_tell_apart(
-    depth: Depth, to_the_job: list[int]
-) -> None:
-    """Of the rows of a result the first and the last are tried, or none; all that is asked, is."""
+def test_turns_leave_out_what_the_job_does_not_act_on(depth: Depth, to_the_job: list[int]) -> None:
+    """Of an answer its end is tried, or all of it; all that is asked, is."""
     expected = [(Direction.TO_SERVER, 1), *((Direction.TO_CLIENT, at) for at in to_the_job)]
     assert MESSAGES.places(depth) == expected
 
@@ -51,6 +48,6 @@ def test_the_table_tells_what_was_tried_and_what_was_not(tmp_path: Path) -> None
 
     rows = table(record).splitlines()[2:]
     assert rows == [
-        "| seed | 1, 8 | sigkill | all 2 | 3 of 6 | 3 of 9 | 2 | 137 (killed): 2 times |",
-        "| all | | | | | 3 | 2 | |",
+        "| seed | 1, 8 | sigkill | all 2 | 3 of 9 | 2 | 137 (killed): 2 times |",
+        "| all | | | | 3 | 2 | |",
     ]
