@@ -2,12 +2,14 @@
 
 Two functions of ours in the ledger's schema look at the transaction's own counters, at its start
 and at its end: rows deleted from users' tables, rows gone from the catalogs, tables in new files.
-A sign is only a suspicion. It raises (SQLSTATE PD001), the step is rolled back, and run once more
-with a full look before and after. The functions carry the hash of their bodies in their names and
-are never replaced, since old and new images share them.
+What they cost depends on what the step has touched, not on how many tables there are. A sign is
+only a suspicion. It raises (SQLSTATE PD001), the step is rolled back, and run once more with a full
+look before and after. The functions carry the hash of their bodies in their names and are never
+replaced, since old and new images share them.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 import psycopg
@@ -30,27 +32,50 @@ _CATALOGS = """
         from pg_catalog.pg_class c
         where c.oid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_attribute'::regclass,
                         'pg_catalog.pg_enum'::regclass, 'pg_catalog.pg_type'::regclass)"""
+# The tables that extensions have brought. Their C code may let go of a table's lock at once.
+_BROUGHT = """
+        select d.objid from pg_catalog.pg_extension e
+        join pg_catalog.pg_depend d
+          on d.refclassid = 'pg_catalog.pg_extension'::regclass and d.refobjid = e.oid
+        where d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e'"""
+# What counters hold is sent on now and then, and only between transactions: a session's earlier
+# ones may still be in them. Of all tables that cannot be asked for without a scan, so a step is
+# suspected of the rows that the same session has deleted a second ago from a table that it writes.
 _SIGNS_BODY = """
-    select coalesce(jsonb_object_agg(signs.oid, signs.gone), '{}')
-        || jsonb_build_object(
-            'newest', (select max(oid)::bigint from pg_catalog.pg_class),
-            'columns', (select sum(relnatts) from pg_catalog.pg_class where oid >= 16384))
-    from (
-        select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) as gone
-        from pg_catalog.pg_class c
-        where c.oid >= 16384 and c.relkind = 'r' and c.relnamespace <> LEDGER::regnamespace
-        union all CATALOGS
-    ) signs
-    where signs.gone > 0
+begin
+    return coalesce((
+        select jsonb_object_agg(signs.oid, signs.gone) from (
+            select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
+            from (BROUGHT) c(oid)
+            union all CATALOGS
+        ) signs(oid, gone)
+        where signs.gone > 0
+    ), '{}') || jsonb_build_object(
+        'newest', (select max(oid)::bigint from pg_catalog.pg_class),
+        'columns', case when altered <> '{}' then (
+            with recursive heirs(oid) as (
+                select oid from pg_catalog.pg_class where relname = any (altered)
+                union
+                select i.inhrelid
+                from pg_catalog.pg_inherits i join heirs on i.inhparent = heirs.oid
+            )
+            select jsonb_object_agg(c.oid, c.relnatts)
+            from pg_catalog.pg_class c where c.oid in (select oid from heirs)
+        ) end);
+end
 """
+# Who deletes from a table, empties, rewrites or alters it holds a lock on it to the end of the
+# transaction, so our own locks name the tables to look at, however many there are. A subtransaction
+# that is rolled back lets go of its locks, and of what it has deleted. All tables are looked at
+# where counting may have been off for a while, or where the catalogs were written by hand: DDL
+# holds no lock on these two, and needs one on the table that it changes.
 # The columns of a new table are updated, too, when they get a default. New are those with an OID
-# beyond the largest at the step's start: after a wraparound more tables seem old, never fewer. So
-# are new columns of an old table: its rows in pg_attribute are then no more than it has gained. One
-# more may have been renamed, and a dropped one is suspect however many were added.
+# beyond the largest at the step's start, or, after a wraparound, with a row type that is as new;
+# an old one's is only updated, which the counter of pg_type tells. So are new columns of an old
+# table, whose numbers are beyond those that it had. Where nobody has asked for these (the text
+# names no such table in ALTER TABLE), all that have changed are suspect.
 # A table whose catalog row this transaction has written and whose file is not its first may have
-# been emptied or rewritten in it. Where counting may have been off for a while, all tables are
-# suspects. Subtransactions have later ids than ours, hence age(). Every
-# step pays for these scans, so pg_class is read once, and ours is asked for once.
+# been emptied or rewritten in it. Subtransactions have later ids than ours, hence age().
 _GUARD_BODY = """
 declare
     ours constant int := age(pg_current_xact_id()::xid);
@@ -59,15 +84,26 @@ declare
         or coalesce((before ->> 'is_blind')::boolean, false)
         or exists (select from pg_catalog.pg_proc
                    where oid >= 16384 and proconfig::text like '%track_counts%');
+    watched oid[] := array(
+        select relation from pg_catalog.pg_locks
+        where pid = pg_backend_pid() and locktype = 'relation'
+          and mode not in ('AccessShareLock', 'RowShareLock'));
     suspects jsonb;
 begin
+    if is_blind or 'pg_catalog.pg_class'::regclass = any (watched)
+       or 'pg_catalog.pg_attribute'::regclass = any (watched) then
+        watched := array(select oid from pg_catalog.pg_class where oid >= 16384);
+    else
+        watched := watched || array(BROUGHT);
+    end if;
     select jsonb_agg(s.oid::text) into suspects from (
         select c.oid
         from (
             select oid, xmin, relfilenode, relpersistence,
                    pg_catalog.pg_stat_get_xact_tuples_deleted(oid) as gone
             from pg_catalog.pg_class
-            where oid >= 16384 and relkind = 'r' and relnamespace <> LEDGER::regnamespace
+            where oid = any (watched) and oid >= 16384 and relkind = 'r'
+              and relnamespace <> LEDGER::regnamespace
         ) c
         where (gone > 0 and gone > coalesce((before ->> c.oid::text)::bigint, 0))
            or (c.relpersistence <> 't'
@@ -76,15 +112,16 @@ begin
         select c.oid
         from (CATALOGS) c(oid, gone)
         where case when gone > 0 and gone > coalesce((before ->> c.oid::text)::bigint, 0) then
-            c.oid <> 'pg_catalog.pg_attribute'::regclass or (
-                select bool_or(a.attisdropped)
-                    or count(*) > (
-                        select sum(relnatts) from pg_catalog.pg_class
-                        where oid >= 16384 and oid::bigint <= newest
-                    ) - coalesce((before ->> 'columns')::bigint, 0)
-                from pg_catalog.pg_attribute a
-                where a.attnum > 0 and a.attrelid >= 16384 and a.attrelid::bigint <= newest
-                  and age(a.xmin) <= ours)
+            c.oid <> 'pg_catalog.pg_attribute'::regclass or exists (
+                select from pg_catalog.pg_attribute a
+                join pg_catalog.pg_class t on t.oid = a.attrelid
+                where a.attrelid = any (watched) and t.relkind in ('r', 'p')
+                  and t.oid >= 16384 and t.oid::bigint <= newest
+                  and age(a.xmin) <= ours and a.attnum between 1
+                      and coalesce((before #>> array['columns', t.oid::text])::int, a.attnum)
+                  and not exists (
+                    select from pg_catalog.pg_type y
+                    where y.oid = t.reltype and y.xmin = pg_current_xact_id()::xid))
             end
     ) s;
     if is_forced or suspects is not null then
@@ -93,6 +130,13 @@ begin
     end if;
 end
 """
+# The tables that a text alters, in whatever function or block of it; one too many does no harm.
+_PART_OF_NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
+_ALTERED = re.compile(
+    r"\balter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?"
+    rf"(?:{_PART_OF_NAME}\s*\.\s*)*({_PART_OF_NAME})",
+    re.IGNORECASE,
+)
 
 
 def functions(schema: str) -> tuple[str, str]:
@@ -105,8 +149,9 @@ def create_sql(schema: str) -> str:
     """Return the statements that make the functions; once a ledger and version."""
     signs, guard = functions(schema)
     return f"""
-        create function {signs}() returns jsonb language sql volatile
-            set search_path = pg_catalog as {literal(_filled(_SIGNS_BODY, schema))};
+        create function {signs}(altered name[]) returns jsonb
+            language plpgsql volatile set search_path = pg_catalog
+            as {literal(_filled(_SIGNS_BODY, schema))};
         create function {guard}(before jsonb, is_forced boolean) returns void
             language plpgsql volatile set search_path = pg_catalog
             as {literal(_filled(_GUARD_BODY, schema))}"""
@@ -121,8 +166,24 @@ def exists_sql(schema: str) -> str:
 def begin_sql(schema: str, text: str) -> str:
     """Return the SELECT with which a step of this text remembers the counters it starts from."""
     signs, _ = functions(schema)
-    found = f"{signs}()" + (""" || '{"is_blind": true}'""" if is_blinding(text) else "")
+    altered = ", ".join(literal(name) for name in _altered(text))
+    found = f"{signs}(array[{altered}]::pg_catalog.name[])"
+    if is_blinding(text):
+        found += """ || '{"is_blind": true}'"""
     return f"select pg_catalog.set_config('predeploy.signs', ({found})::text, true)"
+
+
+def _altered(text: str) -> tuple[str, ...]:
+    """Return the names, without schemas, of the tables that a text alters; each once."""
+    if "alter" not in text.lower():
+        return ()
+    names = (match[1] for match in _ALTERED.finditer(text))
+    return tuple(
+        dict.fromkeys(
+            name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
+            for name in names
+        )
+    )
 
 
 def is_blinding(text: str) -> bool:
@@ -285,7 +346,11 @@ def _numbers(rows: list[wire.Row]) -> dict[int, int]:
 
 
 def _filled(body: str, schema: str) -> str:
-    return body.replace("CATALOGS", _CATALOGS).replace("LEDGER", literal(identifier(schema)))
+    for word, text in (
+        ("CATALOGS", _CATALOGS), ("BROUGHT", _BROUGHT), ("LEDGER", literal(identifier(schema))),
+    ):  # fmt: skip
+        body = body.replace(word, text)
+    return body
 
 
 def _digest(schema: str) -> str:
