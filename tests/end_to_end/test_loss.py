@@ -27,6 +27,18 @@ insert into items select g, 1 + g % 5, g, 'x' from generate_series(1, 20) g;
 insert into measures select g, g from generate_series(0, 199, 10) g;
 insert into full_one select g, 1, g, 'x' from generate_series(31, 40) g;
 refresh materialized view seen;
+create table trees (id int primary key);
+create table leaves (tree int references trees on delete cascade);
+create table boxes (id int, note text);
+create table crates () inherits (boxes);
+create domain colour as text;
+create table paints (id int, colour colour);
+create type sheet as (a int, b int);
+create table sheets of sheet;
+create view some_items as select id from items where id < 10;
+insert into trees select g from generate_series(1, 3) g;
+insert into leaves select 1 + g % 3 from generate_series(1, 6) g;
+insert into crates select g, 'x' from generate_series(1, 4) g;
 create function wipe() returns void language sql as 'delete from items where id > 10';
 create function wipe_at_commit() returns trigger language plpgsql as
     $$ begin delete from items where id = 1; return null; end $$;
@@ -149,6 +161,107 @@ LOSSES = {
         ),
         "delete public.items (1 row)",
         ["delete items"],
+    ),
+    "delete-by-cascade": (
+        "delete from trees where id = 1",
+        "delete public.leaves (2 rows)",
+        ["delete trees", "delete leaves"],
+    ),
+    "truncate-by-cascade": (
+        "truncate trees cascade",
+        "truncate public.leaves (6 rows)",
+        ["truncate trees", "truncate leaves"],
+    ),
+    "delete-from-what-inherits": (
+        "delete from boxes where id = 1",
+        "delete public.crates (1 row)",
+        ["delete crates"],
+    ),
+    "delete-through-a-view": (
+        "delete from some_items where id = 3",
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
+    "delete-by-a-rule": (
+        (
+            "create rule away as on insert to parents do also delete from items where id = 3;"
+            " insert into parents values (6, 'p6')"
+        ),
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
+    "delete-in-a-select": (
+        "with gone as (delete from items where id = 3 returning *) select * from gone",
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
+    "delete-by-a-cursor": (
+        (
+            "do $$ declare c cursor for select from items where id = 3 for update;"
+            " begin open c; move c; delete from items where current of c; end $$"
+        ),
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
+    "delete-in-a-subtransaction-that-stays": (
+        (
+            "do $$ begin begin delete from items where id = 3;"
+            " exception when others then null; end; end $$"
+        ),
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
+    "delete-before-a-subtransaction-that-goes": (
+        (
+            "do $$ begin delete from items where id = 3; begin delete from items; perform 1 / 0;"
+            " exception when others then null; end; end $$"
+        ),
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
+    "delete-under-a-stronger-lock": (
+        "lock table items in access exclusive mode; delete from items where id = 3",
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
+    "delete-behind-many-locks": (
+        (
+            "do $$ begin for i in 1..300 loop execute format('create table more_%s ()', i);"
+            " end loop; end $$; delete from items where id = 3"
+        ),
+        "delete public.items (1 row)",
+        ["delete items"],
+    ),
+    "drop-column-of-what-inherits": (
+        "alter table boxes drop column note",
+        "drop-column public.crates.note",
+        ["drop-column boxes.note", "drop-column crates.note"],
+    ),
+    "drop-column-by-its-type": (
+        "drop domain colour cascade",
+        "drop-column public.paints.colour",
+        ["drop-column paints.colour"],
+    ),
+    "drop-column-of-a-typed-table": (
+        "alter type sheet drop attribute b cascade",
+        "drop-column public.sheets.b",
+        ["drop-column sheets.b"],
+    ),
+    "drop-column-that-was-added-beside-others": (
+        (
+            "do $$ begin alter table items add column a int default 1; end $$;"
+            " alter table items drop column t"
+        ),
+        "drop-column public.items.t",
+        ["drop-column items.t"],
+    ),
+    "drop-column-by-hand": (
+        (
+            "update pg_attribute set attisdropped = true"
+            " where attrelid = 'boxes'::regclass and attname = 'note'"
+        ),
+        "drop-column public.boxes.note",
+        ["drop-column boxes.note"],
     ),
     "drop-a-name-with-blanks": (
         'drop table "Old  items"',
@@ -297,6 +410,26 @@ RENAMES = {
     "column": ("alter table items rename n to size", "rename public.items.n"),
     "label": ("alter type mood rename value 'good' to 'fine'", "rename public.mood.good"),
     "schema": ("create schema s; alter table items set schema s", "rename public.items"),
+    "column-of-what-inherits": (
+        "alter table boxes rename note to remark",
+        "rename public.crates.note",
+    ),
+    "attribute": ("alter type sheet rename attribute b to c cascade", "rename public.sheets.b"),
+    "last-column-behind-an-added-one": (
+        "alter table items add column a int default 1; alter table items rename t to note",
+        "rename public.items.t",
+    ),
+    "last-column-in-a-block": (
+        "do $$ begin execute 'alter table ' || 'items rename t to note'; end $$",
+        "rename public.items.t",
+    ),
+    "column-by-hand": (
+        (
+            "update pg_attribute set attname = 'size'"
+            " where attrelid = 'items'::regclass and attname = 'n'"
+        ),
+        "rename public.items.n",
+    ),
 }
 
 
@@ -387,7 +520,11 @@ def test_added_columns_are_no_suspicion(
 
     code, _ = migrate(
         "alter table items add column a int default 1, add column b text default 'x' not null;"
-        "alter table measures add column c int default 3; select nextval('tries')"
+        "alter table measures add column c int default 3;"
+        "alter table only parents add d int default 2;"
+        'ALTER TABLE IF EXISTS public . "Old  items" ADD COLUMN e int DEFAULT 3;'
+        "do $$ begin alter table items add column f int default 4; end $$;"
+        "create table made (id serial, n int default 5); select nextval('tries')"
     )
 
     assert (code, database.value("select last_value from tries")) == (0, 1)
