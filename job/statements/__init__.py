@@ -6,6 +6,7 @@ libpg_query's own count bytes of UTF-8.
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,6 +81,7 @@ __all__ = [
 # syntax error. The call is private to protobuf; postgast offers none of its own.
 _message.SetAllowOversizeProtos(True)  # noqa: FBT003
 
+_PART = 40_000  # characters that are parsed at once, and fewer than need a stack of their own
 _COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
 _BLANKS = " \t\n\r\f\v"  # PostgreSQL's own; str.rstrip() would take letters of names, too
 _PART_OF_LITERAL = re.compile(rb"'(?:[^']|'')*'|[^'\s]+")
@@ -139,8 +141,7 @@ class Reading:
     """A script's statements, its directives, and why the parser gave up (empty: it did not).
 
     `text` is the script's without what is no SQL, the rows of a COPY and the lines for psql, which
-    are blank in it. `line` and `column` say where the parser gave up, from 1. `nodes` holds what it
-    has made of each statement; nothing where it gave up.
+    are blank in it. `line` and `column` say where the parser gave up, from 1.
     """
 
     statements: tuple[Statement, ...]
@@ -148,18 +149,21 @@ class Reading:
     complaint: str = ""
     line: int = 0
     column: int = 0
-    nodes: tuple[Any, ...] = field(default=(), repr=False, compare=False)
     text: str = field(default="", repr=False, compare=False)
 
 
 class _Offsets:
     """Turns byte offsets, asked for in rising order, into character offsets and lines."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str = "") -> None:
         self._bytes = text.encode()
         self._byte = self._char = 0
         self._line, self._line_start = 1, 0
+
+    def go_on(self, text: str) -> None:
+        """Count on, in the bytes of what comes behind the text."""
+        self.char(len(self._bytes))
+        self._bytes, self._byte = text.encode(), 0
 
     def char(self, byte: int) -> int:
         passed = self._bytes[self._byte : byte].decode(errors="replace")
@@ -177,8 +181,8 @@ class _Offsets:
         return char, self._line, char - self._line_start + 1
 
 
-def read(text: str) -> Reading:
-    """Split `text` and classify its statements.
+def read(text: str, nodes: list[Any] | None = None) -> Reading:
+    """Split `text` and classify its statements; what the parser has made of each joins `nodes`.
 
     What the parser cannot read is split at its semicolons and left to the server to judge (it may
     know a newer grammar), with `complaint` set. Raises UnreadableError where even that could go
@@ -190,16 +194,56 @@ def read(text: str) -> Reading:
         sql = without_psql_lines(_without_data(text, copies), SPOKEN)
     except PsqlLineError as error:
         raise UnreadableError(str(error), error.line, 1) from None
-    directives = _directives(sql)
+    directives: list[Directive] = []
+    found: list[Statement] = []
+    offsets, spoken = _Offsets(), _Offsets()
     try:
-        parsed = parse(sql)
-    except postgast.PgQueryError as error:
-        place = _gave_up(sql, error)
-        pieces = _apply(directives, tuple(_pieces(sql, error, *place)))
-        return Reading(pieces, directives, error.message, *place, text=sql)
-    nodes = tuple(getattr(raw.stmt, raw.stmt.WhichOneof("node")) for raw in parsed.stmts)
-    found = _apply(directives, tuple(_statements(sql, parsed.stmts, nodes)))
-    return Reading(_with_data(text, copies, found), directives, nodes=nodes, text=sql)
+        for part, parsed in _parts(sql):
+            offsets.go_on(part)
+            spoken.go_on(part)
+            directives += _directives(part, spoken)
+            found += _statements(part, parsed, offsets, nodes)
+    except _GaveUpError as error:
+        all_directives = _directives(sql, _Offsets(sql))
+        place = _place_of(sql, error.offset)
+        pieces = _apply(all_directives, tuple(_pieces(sql, error.complaint, *place)))
+        return Reading(pieces, all_directives, error.complaint, *place, text=sql)
+    read_in_all = _apply(tuple(directives), tuple(found))
+    return Reading(_with_data(text, copies, read_in_all), tuple(directives), text=sql)
+
+
+class _GaveUpError(Exception):
+    """The parser's complaint, and at which character of the text."""
+
+    def __init__(self, complaint: str, offset: int) -> None:
+        super().__init__(complaint)
+        self.complaint = complaint
+        self.offset = offset
+
+
+def _parts(sql: str) -> Iterator[tuple[str, Any]]:
+    """Yield the text in parts, each with its tree: that of a large text would fill the memory.
+
+    A part ends with a semicolon. Where the parser reads it to that end, the semicolon is one
+    between statements: behind one in a literal, a comment, parentheses or BEGIN ATOMIC, the text
+    would be unfinished. Then more is tried, twice as much each time, so that it stays linear.
+    """
+    start, size = 0, _PART
+    while start < len(sql) or not start:
+        end = sql.find(";", start + size) + 1 or len(sql)
+        part = sql[start:end]
+        try:
+            parsed = parse(part)
+        except postgast.PgQueryError as error:
+            if end == len(sql):
+                offset = start + max(error.cursorpos - 1, 0)
+                raise _GaveUpError(error.message, offset) from None
+            size *= 2
+            continue
+        yield part, parsed
+        if end == len(sql):
+            return
+        start, size = end, _PART
 
 
 def composed(texts: Iterable[str]) -> tuple[Statement, ...]:
@@ -238,10 +282,13 @@ def _joined(token: bytes) -> bytes:
 
 def _without_data(text: str, copies: tuple[re.Match[str], ...]) -> str:
     """Blank what is no SQL, so that offsets and lines stay as they are."""
+    kept, at = [], 0
     for copy in copies:
         start, end = copy.start("data"), copy.end()
-        text = text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
-    return text
+        blank = "\n".join(" " * len(line) for line in text[start:end].split("\n"))
+        kept += [text[at:start], blank]
+        at = end
+    return "".join([*kept, text[at:]]) if copies else text
 
 
 def _with_data(
@@ -249,12 +296,16 @@ def _with_data(
 ) -> tuple[Statement, ...]:
     """Give each COPY … FROM STDIN its data; with it, it can be part of a step."""
     by_start = {copy.start("copy"): copy for copy in copies}
+    lines, line, at = {}, 1, 0
+    for start, copy in by_start.items():
+        line += text.count("\n", at, copy.start("data"))
+        lines[start], at = line, copy.start("data")
     return tuple(
         replace(
             s,
             mode=Mode.TRANSACTION,
             data=by_start[s.start]["data"],
-            data_line=text.count("\n", 0, by_start[s.start].start("data")) + 1,
+            data_line=lines[s.start],
         )
         if s.start in by_start and s.what == COPY_FROM_STDIN
         else s
@@ -262,15 +313,20 @@ def _with_data(
     )
 
 
-def _statements(text: str, parsed: Iterable[Any], nodes: Iterable[Any]) -> Iterator[Statement]:
-    offsets = _Offsets(text)
-    size = len(text.encode())
-    for raw, stmt in zip(parsed, nodes, strict=True):
+def _statements(
+    text: str, parsed: Any, offsets: _Offsets, nodes: list[Any] | None
+) -> Iterator[Statement]:
+    """Yield what stands in a part of the script."""
+    first, size = offsets.char(0), len(text.encode())
+    for raw in parsed.stmts:
         start, line, column = offsets.place(raw.stmt_location)
         end = offsets.char(raw.stmt_location + raw.stmt_len if raw.stmt_len else size)
-        node = raw.stmt.WhichOneof("node")
+        node = sys.intern(raw.stmt.WhichOneof("node"))
+        stmt = getattr(raw.stmt, node)
+        if nodes is not None:
+            nodes.append(stmt)
         mode, what = classify(node, stmt)
-        body = text[start:end].rstrip(_BLANKS)
+        body = text[start - first : end - first].rstrip(_BLANKS)
         yield Statement(
             body,
             start,
@@ -279,19 +335,18 @@ def _statements(text: str, parsed: Iterable[Any], nodes: Iterable[Any]) -> Itera
             column,
             node,
             mode,
-            what or _opening(body),
+            sys.intern(what or _opening(body)),
             creates=addresses(node, stmt),
         )
 
 
-def _gave_up(text: str, error: postgast.PgQueryError) -> tuple[int, int]:
-    """Return line and column of the parser's complaint; its own position counts characters."""
-    byte = len(text[: max(error.cursorpos - 1, 0)].encode())
-    _, line, column = _Offsets(text).place(byte)
-    return line, column
+def _place_of(text: str, offset: int) -> tuple[int, int]:
+    """Return line and column of a character."""
+    before = text[:offset]
+    return before.count("\n") + 1, offset - before.rfind("\n")
 
 
-def _pieces(text: str, error: postgast.PgQueryError, line: int, column: int) -> Iterator[Statement]:
+def _pieces(text: str, complaint: str, line: int, column: int) -> Iterator[Statement]:
     """Yield what stands between semicolons outside parentheses, unclassified."""
     try:
         tokens = [t for t in postgast.scan(text).tokens if t.token not in _COMMENTS]
@@ -305,7 +360,7 @@ def _pieces(text: str, error: postgast.PgQueryError, line: int, column: int) -> 
             piece.append(token)
         elif piece:
             if raw[piece[0].start : piece[0].end].decode().lower() in _WEDGES:
-                raise UnreadableError(error.message, line, column)
+                raise UnreadableError(complaint, line, column)
             start, at_line, at_column = offsets.place(piece[0].start)
             end = offsets.char(piece[-1].end)
             body = text[start:end]
@@ -315,14 +370,14 @@ def _pieces(text: str, error: postgast.PgQueryError, line: int, column: int) -> 
             piece = []
 
 
-def _directives(text: str) -> tuple[Directive, ...]:
+def _directives(text: str, offsets: _Offsets) -> tuple[Directive, ...]:
     if "predeploy:" not in text.lower():
         return ()
     try:
         tokens = postgast.scan(text).tokens
     except postgast.PgQueryError:
         return ()  # reading the statements will say so, with the place
-    raw, offsets = text.encode(), _Offsets(text)
+    raw = text.encode()
     found = []
     for token in tokens:
         match = token.token == pb.SQL_COMMENT and _DIRECTIVE.match(

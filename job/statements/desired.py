@@ -152,8 +152,9 @@ def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desire
 
 def _read_file(path: str, text: str, reader: _Reader) -> Iterator[_Read]:
     """Yield the statements to be run; note the schemas that the file creates, and what is wrong."""
+    nodes: list[Any] = []
     try:
-        reading = read(without_psql_lines(text))
+        reading = read(without_psql_lines(text), nodes)
     except PsqlLineError as error:
         reader.refuse(path, error.line, 1, str(error), error.remedy)
         return
@@ -165,7 +166,7 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[_Read]:
         reader.refuse(path, reading.line, reading.column, why, _MEND)
         return
     search_path: tuple[str, ...] | None = None
-    for statement, stmt in zip(reading.statements, reading.nodes, strict=True):
+    for statement, stmt in zip(reading.statements, nodes, strict=True):
         match judge(statement, stmt):
             case Verdict.PATH:
                 search_path = _path_of(statement.node, stmt)
