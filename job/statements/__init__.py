@@ -225,12 +225,12 @@ def _parts(sql: str) -> Iterator[tuple[str, Any]]:
     """Yield the text in parts, each with its tree: that of a large text would fill the memory.
 
     A part ends with a semicolon. Where the parser reads it to that end, the semicolon is one
-    between statements: behind one in a literal, a comment, parentheses or BEGIN ATOMIC, the text
-    would be unfinished. Then more is tried, twice as much each time, so that it stays linear.
+    between statements: behind one in a literal, a block comment, parentheses or BEGIN ATOMIC, the
+    text would be unfinished. Then more is tried, twice as much each time, so that it stays linear.
     """
     start, size = 0, _PART
     while start < len(sql) or not start:
-        end = sql.find(";", start + size) + 1 or len(sql)
+        end = _end_of_part(sql, start, start + size)
         part = sql[start:end]
         try:
             parsed = parse(part)
@@ -244,6 +244,17 @@ def _parts(sql: str) -> Iterator[tuple[str, Any]]:
         if end == len(sql):
             return
         start, size = end, _PART
+
+
+def _end_of_part(sql: str, start: int, at_least: int) -> int:
+    """Return the place behind a semicolon that no `--` may have made a comment, or the end."""
+    while found := sql.find(";", at_least) + 1:
+        if "--" not in sql[max(sql.rfind("\n", start, found), start) : found]:
+            return found
+        at_least = sql.find("\n", found)
+        if at_least < 0:
+            break
+    return len(sql)
 
 
 def composed(texts: Iterable[str]) -> tuple[Statement, ...]:
