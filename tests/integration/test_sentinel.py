@@ -148,3 +148,20 @@ def test_a_ledger_of_an_older_image_gains_new_functions_and_keeps_its_own(
     assert set(older) < set(living)
     assert len(living) == 2 * len(older)
     assert database.value(f"select {sentinel.exists_sql(SCHEMA)}")
+
+
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_no_user_s_table_is_scanned_when_there_is_nothing_to_do(
+    command: str, database: Database, folder: Callable[..., Path]
+) -> None:
+    """A settled run and verify read the catalogs alone, however large the tables are."""
+    scans = "select sum(seq_scan + coalesce(idx_scan, 0)) from pg_stat_user_tables"
+    scans += " where schemaname = 'public'"
+    files = {"migrations/1_a.sql": "create table a (id int primary key); insert into a values (1);"}
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files))}
+    run_job("run", environ=environ, check=0)
+    before = database.value(scans)
+
+    run_job(command, environ=environ, check=0)
+
+    assert database.value(scans) == before

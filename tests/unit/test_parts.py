@@ -31,6 +31,7 @@ BROKEN = {
     "unfinished": "select 1;\nselect 2;\nselect 'ä' from (",
     "early": "selec 'é';\nselect 2;\n" + "select 3;\n" * 50,
 }
+_PLACES = re.compile(r"\s*\w*(?:location|list_start|list_end): -?\d+")
 FILES = sorted([*(ROOT / "sql").rglob("*.sql"), *(ROOT / "tests/cases").rglob("*.sql")])
 
 
@@ -44,7 +45,7 @@ def both(text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
         monkeypatch.setattr("job.statements._PART", size)
         nodes: list[Any] = []
         reading = statements.read(text, nodes)
-        found.append((reading, [re.sub(r"\s*\w*location: -?\d+", "", str(node)) for node in nodes]))
+        found.append((reading, [_PLACES.sub("", str(node)) for node in nodes]))
     return found[0], found[1]
 
 
