@@ -204,6 +204,8 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
             directives += _directives(part, spoken)
             found += _statements(part, parsed, offsets, nodes)
     except _GaveUpError as error:
+        if nodes is not None:
+            nodes.clear()
         all_directives = _directives(sql, _Offsets(sql))
         place = _place_of(sql, error.offset)
         pieces = _apply(all_directives, tuple(_pieces(sql, error.complaint, *place)))
