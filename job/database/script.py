@@ -150,7 +150,10 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     if refusal := judge_losses(context.step, found, (*changed, *sent.gone), place.settings):
         return refusal
     told = [str(loss) for loss in changed]
-    wire.ask(place.work, "; ".join(_keep(context, told, sent.drifts)))
+    wire.ask(
+        place.work,
+        "; ".join((*sentinel.forget_sql(place.work), *_keep(context, told, sent.drifts))),
+    )
     return replace(sent, losses=changed)
 
 

@@ -22,6 +22,7 @@ from job.meddling import Marks
 SUSPICION = "PD001"
 _SAVEPOINT = "predeploy_count"
 _NOT_OURS = "42501"
+_FLUSHES = 150000
 
 # What goes from the catalogs, or is changed there when it goes (a column, a label) or is renamed: a
 # table's name is that of its row type, too, and pg_class changes with all that is added to it.
@@ -39,8 +40,8 @@ _BROUGHT = """
           on d.refclassid = 'pg_catalog.pg_extension'::regclass and d.refobjid = e.oid
         where d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e'"""
 # What counters hold is sent on now and then, and only between transactions: a session's earlier
-# ones may still be in them. Of all tables that cannot be asked for without a scan, so a step is
-# suspected of the rows that the same session has deleted a second ago from a table that it writes.
+# ones may still be in them. Of all tables that cannot be asked for without a scan, so a step may be
+# suspected of rows that the same session has deleted just before, from a table that it writes.
 _SIGNS_BODY = """
 begin
     return coalesce((
@@ -196,6 +197,17 @@ def has_spoken(schema: str, error: psycopg.Error) -> bool:
     _, guard = functions(schema)
     first, _, _ = (error.diag.context or "").partition("\n")
     return error.sqlstate == SUSPICION and guard.rpartition(".")[2] in first
+
+
+def forget_sql(conn: Connection) -> tuple[str, ...]:
+    """Return what sends on, at the end of a transaction, what the session's counters hold.
+
+    So the rows that one step has rightly deleted make no suspect of the next. Before PostgreSQL 15
+    they are sent on half a second later.
+    """
+    if conn.info.server_version < _FLUSHES:
+        return ()
+    return ("select pg_catalog.pg_stat_force_next_flush()",)
 
 
 def guard_sql(schema: str, *, is_forced: bool) -> str:
