@@ -47,18 +47,19 @@ def difference(
     `sizes` are the bytes of live tables, by identity (`public.users`); one that it does not know
     counts as small, and as one that holds rows.
     """
-    desired, live = tuple(desired), tuple(live)
-    compared = compare(desired, live)
+    desired, live = frozenset(desired), frozenset(live)
+    # Nearly all are alike, which sets tell without sorting them out.
+    compared = compare(desired - live, live - desired)
     if not compared:
         return Difference((), (), (), ())
-    wanted, found = Side.of(desired), Side.of(live)
+    wanted, found = Side(desired), Side(live)
     twins = dict(_twins(compared.missing, compared.extra))
     sides = Sides(
         wanted,
         found,
-        Side.of(compared.missing),
-        Side.of(compared.extra),
-        Side.of(twins),
+        Side(compared.missing),
+        Side(compared.extra),
+        Side(twins),
         sizes,
         server_version,
     )
@@ -68,7 +69,7 @@ def difference(
         (fact, twin) for fact, twin in twins.items() if fact.attributes != twin.attributes
     )
     changed = (*compared.changed, *renamed)
-    taken = takers(found)
+    taken = takers(found, missing)
     outcomes: list[Change | Report] = []
     for fact in missing:
         refused = refusal(fact, taken)
@@ -83,7 +84,7 @@ def difference(
         [o for o in outcomes if isinstance(o, Change)],
         [o for o in outcomes if isinstance(o, Report)],
         missing,
-        wanted.all(Kind.TABLE),
+        wanted,
     )
     return Difference(
         tuple(sorted(put_off(changes), key=_place)),

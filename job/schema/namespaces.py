@@ -4,6 +4,8 @@ https://www.postgresql.org/docs/current/catalog-pg-class.html (relations, unique
 and catalog-pg-type.html: every table, view and composite type takes a name in both.
 """
 
+from collections.abc import Iterable
+
 from job.schema.ddl import Report, not_addable
 from job.schema.facts import Fact
 from job.schema.kind import Kind
@@ -11,28 +13,33 @@ from job.schema.sides import Side
 
 Name = tuple[str, str, str]
 
-_ROWS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW)
-_TYPES = (Kind.ENUM, Kind.DOMAIN, Kind.RANGE)
+_ROWS = (Kind.TABLE.value, Kind.VIEW.value, Kind.MATERIALIZED_VIEW.value)
+_TYPES = (Kind.ENUM.value, Kind.DOMAIN.value, Kind.RANGE.value)
 _WITH_INDEX = ("primary key", "unique", "exclude")
 
 
 def names_of(fact: Fact) -> tuple[Name, ...]:
     """Return the names that an object takes: namespace, schema, name."""
-    kind = Kind(fact.kind)
+    kind = fact.kind
     if kind in _ROWS:
         return (("relation", fact.schema, fact.relation), ("type", fact.schema, fact.relation))
-    if kind is Kind.COMPOSITE:
+    if kind == Kind.COMPOSITE.value:
         return (("relation", fact.schema, fact.name), ("type", fact.schema, fact.name))
-    if kind is Kind.SEQUENCE:
+    if kind == Kind.SEQUENCE.value:
         return (("relation", fact.schema, fact.relation),)
-    if kind is Kind.INDEX or (kind is Kind.CONSTRAINT and fact.get("type") in _WITH_INDEX):
+    is_constraint = kind == Kind.CONSTRAINT.value
+    if kind == Kind.INDEX.value or (is_constraint and fact.get("type") in _WITH_INDEX):
         return (("relation", fact.schema, fact.name),)
     return (("type", fact.schema, fact.name),) if kind in _TYPES else ()
 
 
-def takers(live: Side) -> dict[Name, Fact]:
-    """Return who has which name."""
-    return {name: fact for fact in live.facts.values() for name in names_of(fact)}
+def takers(live: Side, missing: Iterable[Fact]) -> dict[Name, Fact]:
+    """Return who has which name, of those that what is missing would take."""
+    wanted = {name for fact in missing for name in names_of(fact)}
+    if not wanted:
+        return {}
+    facts = live.facts.values()
+    return {name: fact for fact in facts for name in names_of(fact) if name in wanted}
 
 
 def refusal(missing: Fact, taken: dict[Name, Fact]) -> Report | None:

@@ -1,49 +1,118 @@
 """The two schemas side by side, as the kinds look at them when they plan."""
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from job.schema.facts import Fact, Key
 from job.schema.kind import Kind
 
 Group = TypeVar("Group")
+Columns = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Side:
-    """One schema's facts, and the ways in which they are looked up."""
+    """One schema's facts, and the ways in which they are looked up.
 
-    facts: Mapping[Key, Fact]
-    _by_kind: Mapping[str, tuple[Fact, ...]] = field(repr=False)
-    _by_relation: Mapping[tuple[str, str], tuple[Fact, ...]] = field(repr=False)
+    Each way is prepared when it is first asked for: most changes need few of them, and there may be
+    a quarter of a million facts.
+    """
 
-    @classmethod
-    def of(cls, facts: Iterable[Fact]) -> "Side":
-        """Sort facts into their drawers."""
-        found = sorted(facts, key=lambda fact: fact.key)
-        return cls(
-            {fact.key: fact for fact in found},
-            _grouped(found, lambda fact: fact.kind),
-            _grouped(found, lambda fact: (fact.schema, fact.relation)),
-        )
+    def __init__(self, facts: Iterable[Fact]) -> None:
+        """Keep the facts, by key."""
+        self.facts: Mapping[Key, Fact] = {fact.key: fact for fact in facts}
+        self._sorted: dict[Kind, tuple[Fact, ...]] = {}
+        self._made: dict[Kind, tuple[Fact, ...]] = {}
 
     def all(self, *kinds: Kind) -> tuple[Fact, ...]:
         """Return the facts of some kinds, sorted by key within each."""
-        return tuple(fact for kind in kinds for fact in self._by_kind.get(kind.value, ()))
+        return tuple(fact for kind in kinds for fact in self._of(kind))
 
     def on(self, relation: tuple[str, str], *kinds: Kind) -> tuple[Fact, ...]:
-        """Return the facts of some kinds that hang on the relation (schema, name)."""
+        """Return the facts of some kinds that hang on the relation (schema, name), sorted."""
         there = self._by_relation.get(relation)
         if there is None:
             return ()
         names = {kind.value for kind in kinds}
-        return tuple(fact for fact in there if fact.kind in names)
+        return tuple(
+            sorted((fact for fact in there if fact.kind in names), key=lambda fact: fact.key)
+        )
+
+    def below(self, relation: tuple[str, str]) -> tuple[Fact, ...]:
+        """Return the tables that are its partitions or inherit from it, sorted."""
+        return self._by_parent.get(relation, ())
 
     def get(self, kind: Kind, schema: str, relation: str, name: str = "") -> Fact | None:
         """Return the fact of that key, if it is there."""
         return self.facts.get((kind.value, schema, relation, name))
+
+    def made_between(self, first: int, last: int, *kinds: Kind) -> Iterator[Fact]:
+        """Yield the facts of some kinds whose order is between two others."""
+        for kind in kinds:
+            made = self._in_order(kind)
+            start = bisect_right(made, first, key=lambda fact: fact.order)
+            yield from made[start : bisect_left(made, last, key=lambda fact: fact.order)]
+
+    def is_named(self, schema: str, name: str, *kinds: Kind) -> bool:
+        """Whether something of these kinds has that name."""
+        return any((kind.value, schema, name) in self._names for kind in kinds)
+
+    def columns(self, table: Fact) -> Columns:
+        """Return names and types of a table's columns."""
+        there = self.on((table.schema, table.relation), Kind.COLUMN)
+        return tuple((column.name, column.get("type")) for column in there)
+
+    def with_columns(self, schema: str, columns: Columns) -> tuple[Fact, ...]:
+        """Return the tables of a schema that have just these columns, sorted."""
+        return self._by_columns.get((schema, columns), ())
+
+    def _in_order(self, kind: Kind) -> tuple[Fact, ...]:
+        if kind not in self._made:
+            facts = self._by_kind.get(kind.value, ())
+            self._made[kind] = tuple(sorted(facts, key=lambda fact: fact.order))
+        return self._made[kind]
+
+    def _of(self, kind: Kind) -> tuple[Fact, ...]:
+        if kind not in self._sorted:
+            facts = self._by_kind.get(kind.value, ())
+            self._sorted[kind] = tuple(sorted(facts, key=lambda fact: fact.key))
+        return self._sorted[kind]
+
+    @cached_property
+    def _by_kind(self) -> Mapping[str, tuple[Fact, ...]]:
+        return _grouped(self.facts.values(), lambda fact: (fact.kind,))
+
+    @cached_property
+    def _by_relation(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:
+        return _grouped(self.facts.values(), lambda fact: ((fact.schema, fact.relation),))
+
+    @cached_property
+    def _by_parent(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:
+        return _grouped(self.all(Kind.TABLE), parents)
+
+    @cached_property
+    def _by_columns(self) -> Mapping[tuple[str, Columns], tuple[Fact, ...]]:
+        tables = self.all(Kind.TABLE)
+        return _grouped(tables, lambda table: ((table.schema, self.columns(table)),))
+
+    @cached_property
+    def _names(self) -> frozenset[tuple[str, str, str]]:
+        facts = self.facts.values()
+        return frozenset((fact.kind, fact.schema, fact.name or fact.relation) for fact in facts)
+
+
+def parents(table: Fact) -> tuple[tuple[str, str], ...]:
+    """Return schema and name of what a table is a partition of, or inherits from."""
+    if table.get("partition of"):
+        schema, name = table.listed("partition of")
+        return ((schema, name),)
+    if not table.get("inherits"):
+        return ()
+    split = (name.replace('"', "").partition(".") for name in table.listed("inherits"))
+    return tuple((schema, name) for schema, _, name in split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +153,10 @@ class Sides:
 
 
 def _grouped(
-    facts: Iterable[Fact], group: Callable[[Fact], Group]
+    facts: Iterable[Fact], groups_of: Callable[[Fact], Iterable[Group]]
 ) -> Mapping[Group, tuple[Fact, ...]]:
     groups: dict[Group, list[Fact]] = defaultdict(list)
     for fact in facts:
-        groups[group(fact)].append(fact)
+        for group in groups_of(fact):
+            groups[group].append(fact)
     return {key: tuple(members) for key, members in groups.items()}

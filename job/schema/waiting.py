@@ -5,12 +5,14 @@ for nothing is reported and made by the next run, one sent for nothing fails its
 """
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from job.schema.ddl import Change, Phase, Report, Verdict, not_addable
 from job.schema.facts import Fact
 from job.schema.kind import Kind
+from job.schema.sides import Side
 
 _WORD = re.compile(r"\w+")
 _COLUMNS = re.compile(r"\([^()]*\)")
@@ -30,20 +32,23 @@ def hold_back(
     changes: Iterable[Change],
     reports: Iterable[Report],
     missing: Iterable[Fact],
-    tables: Iterable[Fact],
+    desired: Side,
 ) -> tuple[tuple[Change, ...], tuple[Report, ...]]:
     """Turn the changes that need something that is not added into reports that say so.
 
-    `tables` are the desired ones: their columns come and lack with those of their parents.
+    The columns of a `desired` table come and lack with those of its parents.
     """
-    kept, told, missing, tables = list(changes), list(reports), list(missing), list(tables)
+    given, told, lacking = tuple(changes), list(reports), Side(missing)
     labels = {r.object for r in told if r.verdict is Verdict.NOT_ADDABLE}
-    todo = [fact for fact in missing if fact.label in labels]
+    todo = [fact for fact in lacking.facts.values() if fact.label in labels] if labels else []
+    if not todo:
+        return given, tuple(told)
+    kept, index = {change.fact for change in given}, _Index(given)
     while todo:
         absent = todo.pop()
-        heirs = _inherited(absent, missing, tables)
-        held = {c.fact for c in kept if c.fact in heirs or _needs(c, absent)}
-        kept = [c for c in kept if c.fact not in held]
+        heirs = _inherited(absent, lacking, desired)
+        held = kept & {*heirs, *(c.fact for c in index.near(absent) if _needs(c, absent))}
+        kept -= held
         told += [
             not_addable(
                 fact,
@@ -54,32 +59,41 @@ def hold_back(
             for fact in sorted(held, key=lambda fact: fact.key)
         ]
         todo += [*held, *(fact for fact in heirs if fact not in held)]
-    return tuple(kept), tuple(told)
+    return tuple(change for change in given if change.fact in kept), tuple(told)
 
 
-def _inherited(absent: Fact, missing: Iterable[Fact], tables: Iterable[Fact]) -> list[Fact]:
+class _Index:
+    """Changes by what they may need, so that not each is asked about each thing that is absent."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._changes = changes
+        self._by_word: dict[str, set[int]] = defaultdict(set)
+        self._by_reference: dict[tuple[str, ...], set[int]] = defaultdict(set)
+        for number, change in enumerate(changes):
+            for word in _words(" ".join(change.statements)):
+                self._by_word[word].add(number)
+            if change.fact.get("references"):
+                self._by_reference[change.fact.listed("references")].add(number)
+
+    def near(self, thing: Fact) -> Iterable[Change]:
+        """Return the changes that mention its name, or refer to its table."""
+        named = [self._by_word.get(w, set()) for w in _words(f"{thing.relation} {thing.name}")]
+        if not named:
+            return self._changes
+        found = set.intersection(*named)
+        found |= self._by_reference.get((thing.schema, thing.relation), set())
+        return [self._changes[number] for number in sorted(found)]
+
+
+def _inherited(absent: Fact, missing: Side, desired: Side) -> list[Fact]:
     """Return the missing columns that tables would have from an absent one of their parent."""
     if absent.kind != Kind.COLUMN.value:
         return []
-    parent = (absent.schema, absent.relation)
-    heirs = {
-        (table.schema, table.relation)
-        for table in tables
-        if table.listed("partition of") == parent or _names(table.listed("inherits"), parent)
-    }
-    return [
-        fact
-        for fact in missing
-        if fact.kind == absent.kind
-        and fact.name == absent.name
-        and (fact.schema, fact.relation) in heirs
-        and fact.get("inherited")
-    ]
-
-
-def _names(quoted: Iterable[str], relation: tuple[str, str]) -> bool:
-    """Whether a relation is among some names that are quoted where they have to be."""
-    return ".".join(relation) in {name.replace('"', "") for name in quoted}
+    heirs = (
+        missing.get(Kind.COLUMN, table.schema, table.relation, absent.name)
+        for table in desired.below((absent.schema, absent.relation))
+    )
+    return [fact for fact in heirs if fact is not None and fact.get("inherited")]
 
 
 def put_off(changes: Iterable[Change]) -> tuple[Change, ...]:
@@ -91,18 +105,20 @@ def put_off(changes: Iterable[Change]) -> tuple[Change, ...]:
     keys = [
         c.fact for c in given if c.phase is Phase.ONLINE and c.fact.get("type") == "primary key"
     ]
+    if not keys:
+        return given
     todo = [
         c.fact
         for c in given
         if "GROUP BY" in c.fact.get("definition")
         and any(_mentions(c, key.schema, key.relation) for key in keys)
     ]
-    late = set(todo)
+    late, index = set(todo), _Index(given)
     while todo:
         first = todo.pop()
         more = {
             c.fact
-            for c in given
+            for c in index.near(first)
             if c.fact.kind in _NEEDY and _mentions(c, first.relation, first.name)
         } - late
         late |= more
@@ -111,8 +127,12 @@ def put_off(changes: Iterable[Change]) -> tuple[Change, ...]:
 
 
 def _mentions(change: Change, *names: str) -> bool:
-    words = set(_WORD.findall(" ".join(change.statements)))
-    return all(words.issuperset(_WORD.findall(name)) for name in names if name)
+    words = _words(" ".join(change.statements))
+    return all(words.issuperset(_words(name)) for name in names if name)
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text))
 
 
 def _needs(change: Change, absent: Fact) -> bool:

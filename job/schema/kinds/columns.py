@@ -83,17 +83,16 @@ def _without_default(column: Fact) -> Fact:
     return Fact(column.kind, column.schema, column.relation, column.name, kept, column.order)
 
 
-def _made_between(table: Fact, column: Fact, sides: Sides, *kinds: Kind) -> tuple[Fact, ...]:
-    if column.order - table.order < _ORDERS_OF_A_TABLE:
-        return ()  # it came with its table
-    return tuple(f for f in sides.missing.all(*kinds) if table.order < f.order < column.order)
+def _made_between(table: Fact, column: Fact, sides: Sides, *kinds: Kind) -> Iterator[Fact]:
+    if column.order - table.order >= _ORDERS_OF_A_TABLE:  # else it came with its table
+        yield from sides.missing.made_between(table.order, column.order, *kinds)
 
 
 def _type_waits(column: Fact, table: Fact, sides: Sides) -> bool:
     """Whether the column was added after its table, when its type had been made."""
     types = (Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
     made = _made_between(table, column, sides, *types)
-    if column.get("generated") and _made_between(table, column, sides, Kind.ROUTINE):
+    if column.get("generated") and any(_made_between(table, column, sides, Kind.ROUTINE)):
         return True
     return any(fact.name in column.get("type") for fact in made)
 
@@ -101,7 +100,7 @@ def _type_waits(column: Fact, table: Fact, sides: Sides) -> bool:
 def _default_waits(column: Fact, table: Fact, sides: Sides) -> bool:
     """Whether the default may need something that was made after the table."""
     makers = (Kind.ROUTINE, Kind.SEQUENCE, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
-    return bool(column.get("default")) and bool(_made_between(table, column, sides, *makers))
+    return bool(column.get("default")) and any(_made_between(table, column, sides, *makers))
 
 
 def _deferred(desired: Fact, table: Fact, sides: Sides) -> Iterator[Change | Report]:

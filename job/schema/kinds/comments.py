@@ -18,10 +18,9 @@ def plan(
 ) -> Iterator[Change | Report]:
     """Set it, in place of another if need be; a live one that is not declared stays."""
     what, _, name = desired.name.partition(" ")
-    renamed = sides.renamed.all(Kind.INDEX, Kind.CONSTRAINT, Kind.DOMAIN_CONSTRAINT, Kind.SEQUENCE)
-    if what in {"index", "constraint", "sequence"} and any(
-        (fact.schema, fact.name or fact.relation) == (desired.schema, name or desired.relation)
-        for fact in renamed
+    kinds = (Kind.INDEX, Kind.CONSTRAINT, Kind.DOMAIN_CONSTRAINT, Kind.SEQUENCE)
+    if what in {"index", "constraint", "sequence"} and sides.renamed.is_named(
+        desired.schema, name or desired.relation, *kinds
     ):
         return  # what is there under another name keeps its own comment
     if what == "column" and _is_of_another_shape(desired, name, sides):

@@ -16,7 +16,7 @@ from job.schema.kinds.column_ddl import (
     set_default,
     set_not_null,
 )
-from job.schema.sides import Sides
+from job.schema.sides import Sides, parents
 
 
 def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
@@ -40,9 +40,7 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
 
 def restored(parent: Fact, sides: Sides) -> Iterator[Change]:
     """Give those below back what they have by themselves, when the parent gets a default."""
-    for table in sides.desired.all(Kind.TABLE):
-        if (parent.schema, parent.relation) not in _parents(table):
-            continue
+    for table in sides.desired.below((parent.schema, parent.relation)):
         heir = sides.desired.get(Kind.COLUMN, table.schema, table.relation, parent.name)
         if heir is None or not heir.get("inherited"):
             continue
@@ -79,18 +77,9 @@ def _behind(column: Fact, sides: Sides) -> int:
 def _ancestors(column: Fact, sides: Sides) -> Iterator[Fact]:
     """Yield the desired columns that it comes from, the nearest first."""
     table = sides.desired.get(Kind.TABLE, column.schema, column.relation)
-    for parent in _parents(table) if table is not None else ():
+    for parent in parents(table) if table is not None else ():
         above = sides.desired.get(Kind.COLUMN, *parent, column.name)
         if above is not None:
             yield above
             yield from _ancestors(above, sides)
             return
-
-
-def _parents(table: Fact) -> tuple[tuple[str, str], ...]:
-    """Return schema and name of what a table is a partition of, or inherits from."""
-    if table.get("partition of"):
-        schema, name = table.listed("partition of")
-        return ((schema, name),)
-    split = (name.replace('"', "").partition(".") for name in table.listed("inherits"))
-    return tuple((schema, name) for schema, _, name in split)

@@ -117,9 +117,9 @@ def _by_partition(index: Fact, live: Fact | None, table: Fact, sides: Sides) -> 
 
 
 def _partitions(table: Fact, sides: Sides) -> tuple[Fact, ...]:
-    tables = (*sides.desired.all(Kind.TABLE), *sides.live.all(Kind.TABLE))
-    known = {fact.key: fact for fact in tables}
     parent = (table.schema, table.relation)
+    tables = (*sides.desired.below(parent), *sides.live.below(parent))
+    known = {fact.key: sides.live.facts.get(fact.key, fact) for fact in tables}
     return tuple(f for _, f in sorted(known.items()) if f.listed("partition of") == parent)
 
 

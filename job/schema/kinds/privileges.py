@@ -27,8 +27,7 @@ def plan_grant(
     """Grant it; to whom more was granted is nobody's business here."""
     if desired.get("owned"):
         return
-    renamed = {(fact.schema, fact.relation) for fact in sides.renamed.all(Kind.SEQUENCE)}
-    if (desired.schema, desired.relation) in renamed:
+    if sides.renamed.is_named(desired.schema, desired.relation, Kind.SEQUENCE):
         yield not_addable(
             desired,
             "sequence-renamed",

@@ -18,7 +18,7 @@ from job.schema.kind import Kind
 from job.schema.kinds.column_ddl import column_sql, storage_sql
 from job.schema.kinds.columns import inlined
 from job.schema.kinds.entry import Entry, attributes, flag, name_of, order, own
-from job.schema.sides import Side, Sides
+from job.schema.sides import Sides
 
 FOREIGN = "foreign table"
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
@@ -96,9 +96,8 @@ def _create(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
 
 
 def _renamed(desired: Fact, sides: Sides) -> Iterator[Report]:
-    columns = _columns(desired, sides.desired)
-    alike = (other for other in sides.undeclared.all(Kind.TABLE) if other.schema == desired.schema)
-    for extra in (other for other in alike if _columns(other, sides.live) == columns):
+    columns = sides.desired.columns(desired)
+    for extra in sides.undeclared.with_columns(desired.schema, columns):
         yield warning(
             extra,
             "looks-like-rename",
@@ -107,12 +106,6 @@ def _renamed(desired: Fact, sides: Sides) -> Iterator[Report]:
             "if it was renamed, rename it by a migration, before sync comes to it",
         )
         return
-
-
-def _columns(table: Fact, side: Side) -> tuple[tuple[str, str], ...]:
-    """Return names and types of a table's columns."""
-    columns = side.on((table.schema, table.relation), Kind.COLUMN)
-    return tuple((column.name, column.get("type")) for column in columns)
 
 
 def _options(desired: Fact, live: Fact) -> Iterator[Change | Report]:
