@@ -161,6 +161,7 @@ class Step:
     only the later steps of its `chain` are left out, and the others run.
     With `is_brief` it writes the catalog alone, so that all of its time is waiting. One lock
     timeout then bounds each statement: who queues at its first lock waits for the others, too.
+    With `is_ours` we have written it, so that it takes nothing away.
     """
 
     path: str
@@ -178,6 +179,7 @@ class Step:
     offenders: str = ""
     chain: str = ""
     is_brief: bool = False
+    is_ours: bool = False
 
     @property
     def label(self) -> str:

@@ -5,7 +5,7 @@ has changed the same row of the catalog meanwhile, all of it is tried again.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import structlog
@@ -33,6 +33,8 @@ _UNIQUE_VIOLATION = "23505"
 _LOCK_NOT_AVAILABLE = "55P03"
 _INSUFFICIENT_PRIVILEGE = "42501"
 
+_Tried = tuple[Failure, Watch]
+
 
 def execute(
     place: Workplace, plan: Plan, failed: ExitCode
@@ -46,42 +48,49 @@ def execute(
     DatabaseRefusedError (76), before any step, when a pooler cannot serve one of them.
     """
     _require_sessions(place, plan)
-    broken: set[str] = set()
     todo = deque(plan.steps)
     while todo:
         require_alive(place.guard)
-        for result in _run_convoy(place, todo, failed):
-            yield result
-            require_alive(place.guard)
+        tried = yield from _run_convoy(place, todo, failed)
         if not todo:
             return
         step = todo.popleft()
-        if step.chain in broken:
-            continue
         try:
-            outcome = _with_patience(place, step, failed)
+            outcome = _with_patience(place, step, failed, tried)
         except BaseException as stop:
             stop.add_note(f"in the middle of {step.label}")
             raise
         yield outcome
         if isinstance(outcome, Failure) and outcome.is_violation and step.chain:
-            broken.add(step.chain)
+            todo = deque(later for later in todo if later.chain != step.chain)
             continue
         if not isinstance(outcome, StepResult):
             return
         _tell(outcome)
 
 
-def _run_convoy(place: Workplace, todo: deque[Step], failed: ExitCode) -> Iterator[StepResult]:
-    """Run together what may travel together, and take what is done from the front of `todo`."""
+def _run_convoy(
+    place: Workplace, todo: deque[Step], failed: ExitCode
+) -> Generator[StepResult, None, _Tried | None]:
+    """Run together what may travel together, and take what is done from the front of `todo`.
+
+    Returns how the step failed that is now in front, and who has watched it.
+    """
+    watches: list[Watch] = []
 
     def watch_of(step: Step) -> Watch:
-        return watch_over(place, step.label, _hold_of(place, step))
+        watches.append(watch_over(place, step.label, _hold_of(place, step)))
+        return watches[-1]
 
-    for result in run_together(place, convoy_of(place, todo), failed, watch_of):
+    going = run_together(place, convoy_of(place, todo), failed, watch_of)
+    for done, came in enumerate(going):
+        if isinstance(came, Failure):
+            return came, watches[done]
         todo.popleft()
-        yield result
-        _tell(result)
+        yield came
+        _tell(came)
+        require_alive(place.guard)
+    return None
 
 
 def _tell(result: StepResult) -> None:
@@ -104,10 +113,22 @@ def _require_sessions(place: Workplace, plan: Plan) -> None:
         )
 
 
-def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult | Failure | None:
-    """Try a step again as long as only others stand in the way, within the DDL budget."""
+def _with_patience(
+    place: Workplace, step: Step, failed: ExitCode, tried: _Tried | None
+) -> StepResult | Failure | None:
+    """Try a step again as long as only others stand in the way, within the DDL budget.
+
+    Where it was `tried` with others, that counts as the first time, if it says what there is to say
+    of it: that it lacked locks, or that rows violate it, which takes as long to find out again.
+    """
     budget = place.deadline.part(place.settings.ddl_budget_s)
-    watch = watch_over(place, step.label, _hold_of(place, step))
+    if tried is not None and (tried[0].is_violation or _may_pass_again(step, tried[0])):
+        known, watch = [tried[0]], tried[1]
+    else:
+        known, watch = [], watch_over(place, step.label, _hold_of(place, step))
+
+    def attempt() -> StepResult | Failure | None:
+        return known.pop() if known else _try_step(place, step, failed, watch)
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
         # As long as others have stood behind the last try, they go on now.
@@ -136,7 +157,7 @@ def _with_patience(place: Workplace, step: Step, failed: ExitCode) -> StepResult
         before_sleep=tell,
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
-    outcome: StepResult | Failure | None = retrying(_try_step, place, step, failed, watch)
+    outcome: StepResult | Failure | None = retrying(attempt)
     if isinstance(outcome, Failure) and has_lacked_locks(step, outcome):
         return watch.explain(outcome)
     if isinstance(outcome, Failure) and outcome.sqlstate == _INSUFFICIENT_PRIVILEGE:

@@ -1,7 +1,7 @@
 """Runs steps that follow each other in one round trip: each its own transaction, fence and row.
 
 Up to the first that is not done, which has left nothing and is then run by itself: whatever may
-come of a step is told, tried again or looked at closer there.
+come of a step is tried again or looked at closer there.
 """
 
 import time
@@ -12,12 +12,13 @@ from itertools import takewhile
 from job import statements
 from job.database import script, wire
 from job.database.blockers import Watch
-from job.database.delivery import Context, Piece, Sent, pieces_of, rows_of
+from job.database.delivery import Context, Piece, Sent, meaning, pieces_of, rows_of
 from job.database.place import Workplace
 from job.database.pooler import Pooling
 from job.database.stream import stream
+from job.database.wire import Answer
 from job.exit_codes import ExitCode
-from job.plan import Mode, Step, StepResult
+from job.plan import Failure, Mode, Step, StepResult
 
 _MOST_STEPS = 200
 _MOST_CHARACTERS = 1 << 20
@@ -42,14 +43,18 @@ def convoy_of(place: Workplace, steps: Iterable[Step]) -> tuple[Step, ...]:
 
 def run_together(
     place: Workplace, steps: Sequence[Step], failed: ExitCode, watch_of: Callable[[Step], Watch]
-) -> Iterator[StepResult]:
+) -> Iterator[StepResult | Failure]:
     """Run the steps; yield what came of each that is done, as soon as it is known.
+
+    A Failure comes last: what the server said of the one that is not done. There is none where
+    another runner was faster, or where the guard wants a closer look.
 
     Only the last waits for the disk: the server writes commits in their order, and a crash takes
     a step and its row in the ledger together.
     """
     if not steps:
         return
+    failure: Failure | None = None
     contexts = [Context(place, step, failed, watch_of(step)) for step in steps]
     sent = [_pieces(context, is_last=context is contexts[-1]) for context in contexts]
     current = contexts[0]
@@ -65,6 +70,7 @@ def run_together(
             for current, pieces in zip(contexts, sent, strict=True):
                 answer = next(answers)
                 if answer.error is not None:
+                    failure = _failure(current, pieces, answer)
                     break
                 came = Sent(rows_of(pieces, answer), notices=answer.skipped)
                 yield script.result_of(current.step, came, time.monotonic() - started)
@@ -73,6 +79,14 @@ def run_together(
         stop.add_note(f"in the middle of {current.step.label}")
         raise
     wire.roll_back(place.work)
+    if failure is not None:
+        yield failure
+
+
+def _failure(context: Context, pieces: Sequence[Piece], answer: Answer) -> Failure | None:
+    assert answer.error is not None  # noqa: S101 - only called with one
+    found = meaning(context, pieces[answer.failed_index], answer.error, None)
+    return context.watch.judge(found) if isinstance(found, Failure) else None
 
 
 def _pieces(context: Context, *, is_last: bool) -> tuple[Piece, ...]:
@@ -90,5 +104,6 @@ def _may_travel(step: Step) -> bool:
         and not step.binds
         and not step.is_replay
         and not step.declarations
-        and all(s.data is None and not statements.may_take(s) for s in step.statements)
+        and all(s.data is None for s in step.statements)
+        and (step.is_ours or not any(statements.may_take(s) for s in step.statements))
     )

@@ -101,7 +101,10 @@ def _alone(change: Change, texts: Sequence[str], schema: SchemaView) -> Iterator
     for text in texts:
         step = _step(_shortened(f"sync: {text}"), text)
         yield replace(
-            step, offenders=found, chain=change.fact.label, is_brief=text.endswith(_NOT_VALID)
+            step,
+            offenders=found,
+            chain=change.fact.label,
+            is_brief=text.endswith(_NOT_VALID),
         )
 
 
@@ -142,6 +145,7 @@ def _together(changes: Sequence[Change]) -> Step:
         statements.SEPARATOR.join(texts),
         statements.composed(texts),
         is_brief=all(change.is_brief for change in changes),
+        is_ours=True,
     )
     makes_routines = any(change.fact.kind == Kind.ROUTINE.value for change in changes)
     return replace(step, preamble=_BODIES_AS_THEY_ARE) if makes_routines else step
@@ -163,4 +167,5 @@ def _step(path: str, text: str) -> Step:
         found,
         holds_ddl=statements.holds_ddl(found),
         mode=Mode.AUTOCOMMIT if alone else Mode.TRANSACTION,
+        is_ours=True,
     )
