@@ -10,6 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 from bench.relay import Relay, relayed
 
 FEW = {f"migrations/{n:03}_f.sql": f"create table t{n} (n int)" for n in range(1, 4)}
+LIVE = "create table {0} (n int primary key, amount int); insert into {0} values (1, 1);"
+DECLARED = "create table {0} (n int primary key, amount int{1});"
 MANY = {f"migrations/{n:03}_f.sql": f"create table t{n} (n int)" for n in range(1, 151)}
 
 
@@ -62,3 +64,49 @@ def test_more_files_take_no_more(
 
     # A long message may be answered before all of it has come, which counts as one more.
     assert many < few + 10
+
+
+@pytest.mark.parametrize(
+    "more", [", more text", ", check (amount > 0)", ", foreign key (amount) references a0"]
+)
+def test_what_is_added_to_more_tables_takes_no_more(
+    more: str,
+    trips: Callable[..., tuple[int, int]],
+    folder: Callable[[Mapping[str, str]], Path],
+    database: Database,
+) -> None:
+    """Each table's change is a transaction of its own, and none waits for the way of another's."""
+
+    def add(letter: str, count: int) -> int:
+        names = [f"{letter}{n}" for n in range(count)]
+        database.execute("drop schema if exists predeploy, public cascade; create schema public")
+        database.execute("".join(LIVE.format(name) for name in names))
+        declared = "".join(DECLARED.format(name, more) for name in names)
+        return trips(PREDEPLOY_SQL_DIR=str(folder({"schema.sql": declared})))[1]
+
+    few, many = add("a", 3), add("a", 30)
+
+    assert many < few + 10
+
+
+def test_an_index_takes_four(
+    trips: Callable[..., tuple[int, int]],
+    folder: Callable[[Mapping[str, str]], Path],
+    database: Database,
+) -> None:
+    """On a table with rows: a connection, its settings, a look for remains, and the build."""
+    database.execute(LIVE.format("a"))
+    declared = DECLARED.format("a", "")
+
+    def add(count: int) -> tuple[int, int]:
+        indexes = "".join(
+            f"create index i{count}_{n} on a (amount) where n > {count + n};" for n in range(count)
+        )
+        return trips(PREDEPLOY_SQL_DIR=str(folder({"schema.sql": declared + indexes})))
+
+    connections, few = add(1)
+    more_connections, many = add(5)
+
+    assert more_connections - connections == 4
+    # Where the server says something while a message is on its way, that counts as one more.
+    assert many - few <= 4 * 4 + 2
