@@ -201,6 +201,50 @@ def test_rows_that_violate_it_leave_a_constraint_not_valid(database: Database, r
     assert database.value(helpers) == 0
 
 
+LEDGERS = "".join(
+    f"create table {name} (amount int); insert into {name} values (1);" for name in "abcd"
+)
+CHECKED = "".join(f"create table {name} (amount int check (amount > 0));" for name in "abcd")
+STATES = "select conrelid::regclass::text, convalidated from pg_constraint order by 1"
+
+
+def test_of_many_constraints_only_the_violated_one_lacks(database: Database, run: Run) -> None:
+    """They travel together, and the rows of the one are read once, not again to be sure."""
+    database.execute(LEDGERS + "insert into c values (-1)")
+    scans = "select seq_scan from pg_stat_user_tables where relname = 'c'"
+    before = database.value(scans)
+
+    code, report = run(CHECKED)
+    states = [state for state in database.rows(STATES) if state[0] in set("abcd")]
+
+    assert code == 82
+    assert states == [("a", True), ("b", True), ("c", False), ("d", True)]
+    assert len(found(report, "violated")) == 1
+    assert database.value(scans) - before == 1
+    database.execute("delete from c where amount < 0")
+    assert run(CHECKED)[0] == 0
+    assert run(CHECKED)[1]["outcome"] == "settled"
+
+
+def test_the_one_that_lacks_its_lock_stops_those_behind_it(database: Database, run: Run) -> None:
+    """75 with who has it; what went before is done, and what comes after is named."""
+    database.execute(LEDGERS)
+    limits = {"PREDEPLOY_DDL_LOCK_TIMEOUT": "300ms", "PREDEPLOY_DDL_BUDGET": "1s"}
+    with database.connect() as reader:
+        reader.execute("begin; select from c")
+
+        code, report = run(CHECKED, **limits)
+
+        assert code == 75
+        assert f"pid {reader.info.backend_pid}" in report["message"]
+    there = [table for table, _ in database.rows(STATES) if table in set("abcd")]
+    (synced,) = [layer for layer in report["layers"] if layer["name"] == "sync"]
+    assert there == ["a", "b"]
+    assert synced["steps"] == 2
+    assert len(synced["not_run"]) == 5
+    assert run(CHECKED)[0] == 0
+
+
 def test_duplicates_under_a_unique_constraint_leave_no_index(database: Database, run: Run) -> None:
     """82 with the query; the invalid index is gone, and a later run builds it."""
     database.execute("create table users (id int primary key, email text); " + ROWS)
