@@ -46,6 +46,22 @@ def run_block(
     return Ran(findings, replace(answer, results=answer.results[place + 1 :]))
 
 
+def run_blocks(conn: Connection, blocks: Sequence[Block]) -> tuple[int, Failure] | None:
+    """Run blocks in one message, each a transaction; return which fails, from 0, and why.
+
+    Those before it are committed then, and nothing of it or behind it is.
+    """
+    parts = [part for block in blocks for part in ("begin", block.sql, "commit")]
+    with _hearing(conn) as notices:
+        answer = wire.send(conn, ";\n".join(parts))
+    if answer.error is None:
+        return None
+    wire.roll_back(conn)
+    failed = answer.failed_index // 3
+    block = blocks[failed].behind(parts[: 3 * failed + 1])
+    return failed, failure_in(block, answer.error, notices)
+
+
 @contextmanager
 def _hearing(conn: Connection) -> Iterator[list[str]]:
     """Collect the messages that the server sends beside its results."""

@@ -19,7 +19,7 @@ from job.database.shadow.new_names import renamed, uncertain
 from job.database.shadow.pins import asked_sql
 from job.database.shadow.places import Places
 from job.database.shadow.rolled_back import APPLICATION
-from job.database.shadow.running import run_block
+from job.database.shadow.running import run_block, run_blocks
 from job.database.shadow.survey import Survey, survey
 from job.database.transaction import session_sql
 from job.database.wire import Connection, identifier, literal
@@ -32,6 +32,7 @@ from job.statements.desired import Turn
 PROVIDER = "temporary database"
 NAME_BEGINS = "predeploy_shadow_"
 _ORPHAN_AFTER_S = 3600
+_MESSAGE = 50  # batches
 _SHARE_OF_LOCKS = 0.1
 _LOCKS_OF_A_STATEMENT = 18
 _BATCH = 500
@@ -133,6 +134,7 @@ def _read(shadow: Connection, seen: Survey, request: Request, prefix: str) -> Sh
                 "statement_timeout": str(math.ceil(request.limits.deadline.left_s * 1000) + 1),
                 "client_min_messages": "warning",
                 "check_function_bodies": "on",
+                "synchronous_commit": "off",  # nothing in it is to outlive a crash
             }
         ),
     )
@@ -207,13 +209,20 @@ def _furnish(shadow: Connection, places: Places) -> Iterator[Finding]:
 def _load(
     shadow: Connection, statements: Sequence[Ready], places: Places, size: int, mark: str
 ) -> tuple[Finding, ...] | Failure:
-    """Load in order; from the first batch on in which something is missing, in rounds."""
-    for first in range(0, len(statements), size):
-        outcome = run_block(shadow, straight(statements[first : first + size], mark))
-        if isinstance(outcome, Failure):
-            if outcome.sqlstate not in ORDER_CODES:
-                return outcome
-            return _load_in_rounds(shadow, statements[first:], places, mark)
+    """Load in order; from the first batch on in which something is missing, in rounds.
+
+    Each batch is a transaction, so that none holds too many locks; many go in one message.
+    """
+    starts = range(0, len(statements), size)
+    blocks = [straight(statements[first : first + size], mark) for first in starts]
+    for first in range(0, len(blocks), _MESSAGE):
+        outcome = run_blocks(shadow, blocks[first : first + _MESSAGE])
+        if outcome is None:
+            continue
+        failed, failure = outcome
+        if failure.sqlstate not in ORDER_CODES:
+            return failure
+        return _load_in_rounds(shadow, statements[starts[first + failed] :], places, mark)
     return ()
 
 
