@@ -89,6 +89,37 @@ def test_errors_have_their_place_there(database: Database, guest_url: str) -> No
     assert database.value(LEFT) == 0
 
 
+MANY = 200
+"""Statements, which are more than go there in one transaction, and less than in one message."""
+
+
+@pytest.mark.parametrize("place", [1, 100, MANY])
+def test_an_error_among_many_has_its_place_there(
+    database: Database, guest_url: str, place: int
+) -> None:
+    """Whatever stands before it, in its transaction and in its message."""
+    lines = [f"create table t{n} (a int);" for n in range(1, MANY + 1)]
+    lines[place - 1] = "create table t (a nope);"
+
+    found = read(guest_url, "\n".join(lines))
+
+    assert isinstance(found, Failure)
+    assert (found.line, found.column) == (place, 19)
+    assert database.value(LEFT) == 0
+
+
+def test_what_lacks_something_among_many_comes_in_a_later_round(guest_url: str) -> None:
+    """What was before it is there, and what comes behind is made."""
+    lines = [f"create table t{n} (a int);" for n in range(1, MANY + 1)]
+    lines[99] = f"create view v as select a from t{MANY};"
+
+    found = read(guest_url, "\n".join(lines))
+
+    assert isinstance(found, ShadowFacts), found
+    assert len([row for row in found.rows if row[0] == "column"]) == MANY
+    assert ("column", "public.v.a", "integer") in found.rows
+
+
 def test_the_statement_to_be_mended_is_named_there(guest_url: str) -> None:
     """Not one that lacks something only because another one fails."""
     found = read(guest_url, "create view w as select 1 from v;\ncreate view v as select nope;")
