@@ -147,7 +147,7 @@ def theatre(
 
 def chosen(stage: Stage, harm: str) -> list[Place]:
     """Return what to disturb, in a random order; of every message of both directions, a sample."""
-    places = stage.messages.places(Depth.ROWS if SAMPLE else DEPTH)
+    places = stage.messages.places(Depth.EVERY if SAMPLE else DEPTH)
     chance = random.Random(f"{SEED} {stage.scene.workload.name} {harm}")  # noqa: S311 - nobody guesses
     return chance.sample(places, min(SAMPLE or len(places), len(places)))
 
