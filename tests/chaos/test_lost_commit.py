@@ -53,7 +53,7 @@ COMMITS = {
     "a step of sync": rb"ADD COLUMN",
     "an index of sync": rb"^CREATE INDEX CONCURRENTLY",
     "a validation of sync": rb"VALIDATE CONSTRAINT",
-    "a commit that travels alone": rb"^reset all; .*commit",
+    "a commit that travels alone": rb"reset all; .*commit",
     # Of a statement that is parsed by itself, the name stands in front, which is empty.
     "steps that travel together": rb'^\x00update "predeploy".migration',
     "the seed": rb"^\x00insert into users",
