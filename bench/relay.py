@@ -29,16 +29,19 @@ class Relay:
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """Relay one connection until either end closes it."""
         self.connections += 1
-        await asyncio.sleep(self.round_trip_s)
-        server, forth = await asyncio.open_connection(*self.server)
-        turn = _Turn(self)
-        ways = (
-            _Way(client, forth, self.round_trip_s / 2, turn.is_clients),
-            _Way(server, back, self.round_trip_s / 2, turn.is_servers),
-        )
-        # A cancelled one is the relay's end, and would be reported as an error of ours.
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*(way.go() for way in ways))
+        with contextlib.ExitStack() as ends:
+            ends.callback(back.close)
+            # A cancelled one is the relay's end, and would be reported as an error of ours.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(self.round_trip_s)
+                server, forth = await asyncio.open_connection(*self.server)
+                ends.callback(forth.close)
+                turn = _Turn(self)
+                ways = (
+                    _Way(client, forth, self.round_trip_s / 2, turn.is_clients),
+                    _Way(server, back, self.round_trip_s / 2, turn.is_servers),
+                )
+                await asyncio.gather(*(way.go() for way in ways))
 
 
 class _Turn:
