@@ -1,11 +1,13 @@
 """One run, from the first connection to the report: connect, settled?, lock, and the loop.
 
-What a settled run does not need is imported behind the lock.
+What a settled run does not need is imported when it is known that this is none.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import structlog
@@ -109,7 +111,7 @@ def _connect_and_run(this: Journal) -> Report:
             with _placed(this, work, reading.backend_pid, is_settled) as place:
                 if place is None:
                     return this.report(Outcome.SETTLED, ExitCode.OK)
-                from job.pipeline import run_locked  # noqa: PLC0415 - the parser is slow to import
+                from job.pipeline import run_locked  # noqa: PLC0415 - not when settled
 
                 return run_locked(this, place)
     _move(this, direct)
@@ -122,7 +124,7 @@ def _connect_and_adopt(this: Journal) -> Report:
         if direct is None:
             with _placed(this, work, None, lambda: False) as place:
                 assert place is not None  # noqa: S101 - only a settled database gives up the lock
-                from job.pipeline import adopt_locked  # noqa: PLC0415 - the parser, as above
+                from job.pipeline import adopt_locked  # noqa: PLC0415 - as above
 
                 return adopt_locked(this, place)
     _move(this, direct)
@@ -144,6 +146,8 @@ def _placed(
     this: Journal, work: Connection, backend_pid: int | None, is_settled: Callable[[], bool]
 ) -> Iterator["Workplace | None"]:
     """Hold the lock on a connection of its own; None where no work is left."""
+    # The parser is slow to import: it is, while the second connection and the lock are waited for.
+    Thread(target=import_module, args=("job.pipeline",), daemon=True).start()
     # Neither the ledger nor the locks of other tools are known where all is settled.
     from job.database import foreign, ledger  # noqa: PLC0415 - not when settled
     from job.database.place import Workplace  # noqa: PLC0415 - as above
