@@ -46,12 +46,10 @@ class Request:
 class ShadowFacts:
     """The answer of a shadow: the question's rows, with the names that the live schemas have.
 
-    `origin` is the OID of the first shadow schema: objects were made in the order of
-    (oid - origin) mod 2^32. `provider` says how the shadow was made.
+    `provider` says how the shadow was made.
     """
 
     rows: tuple[Row, ...]
-    origin: int
     provider: str
     findings: tuple[Finding, ...] = ()
 

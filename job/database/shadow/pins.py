@@ -12,7 +12,6 @@ def pins_sql() -> str:
     return f"select {', '.join(pins)}"
 
 
-def asked_sql(schema: str, question: str) -> str:
-    """Return three queries: the settings, the OID of the shadow's first schema, the question."""
-    origin = f"select oid from pg_catalog.pg_namespace where nspname = {literal(schema)}"
-    return f"{pins_sql()};\n{origin};\n{question}\n"
+def asked_sql(question: str) -> str:
+    """Return two queries: the settings, and the question."""
+    return f"{pins_sql()};\n{question}\n"

@@ -38,7 +38,7 @@ _INTACT = ("savepoint predeploy_loaded", "release savepoint predeploy_loaded")
 _NO_TRANSACTION = "25P01"
 # Places behind a block: behind those and the pins; and of all that is sent, from the end.
 _TOLD = len(_INTACT) + 1
-_ORIGIN, _FACTS, _, _SCHEMAS = range(-4, 0)
+_FACTS, _, _SCHEMAS = range(-3, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _load_and_ask(
     """
     places = shadow.places
     undeclared = undeclared_sql(_live_names(places))
-    asked = (asked_sql(places.schemas[0], question(places.schemas)), *_end(places))
+    asked = (asked_sql(question(places.schemas)), *_end(places))
     last = places.ready(Turn.LAST)
     loaded = _load_anew(conn, shadow, limits, statements, () if last else (undeclared, *asked))
     if isinstance(loaded, Failure):
@@ -132,8 +132,7 @@ def _answered(conn: Connection, shadow: Shadow, ran: Ran) -> ShadowFacts:
             raise answer.error
     _require_unchanged(places, answer.rows(_SCHEMAS))
     rows = tuple(_named_back(row, places) for row in answer.rows(_FACTS))
-    origin = int(answer.rows(_ORIGIN)[0][0] or 0)
-    return ShadowFacts(rows, origin, shadow.provider, ran.findings)
+    return ShadowFacts(rows, shadow.provider, ran.findings)
 
 
 def _load_anew(
@@ -180,14 +179,14 @@ def _load(
     behind: tuple[str, ...] = (),
 ) -> Ran | Failure:
     """Load in order; the first message holds the opening, too, and the last what is behind."""
-    count = max(len(statements), 1)
-    for first in range(0, count, _BATCH):
-        block = straight(statements[first : first + _BATCH], mark)
-        is_last = first + _BATCH >= count
-        outcome = _run(conn, block, () if first else opening, behind if is_last else ())
-        if is_last or isinstance(outcome, Failure):
+    starts = range(0, max(len(statements), 1), _BATCH)
+    *blocks, last = (straight(statements[first : first + _BATCH], mark) for first in starts)
+    for block in blocks:
+        outcome = _run(conn, block, opening, ())
+        if isinstance(outcome, Failure):
             return outcome
-    raise AssertionError("a range of at least one has a last")
+        opening = ()
+    return _run(conn, last, opening, behind)
 
 
 def _run(

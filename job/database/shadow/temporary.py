@@ -172,14 +172,13 @@ def _load_and_ask(shadow: Connection, places: Places, request: Request) -> Shado
     last = _load(shadow, places.ready(Turn.LAST), places, size, mark)
     if isinstance(last, Failure):
         return replace(last, remedy=_UNMANAGED)
-    asked = asked_sql(places.schemas[0], request.question(places.schemas))
+    asked = asked_sql(request.question(places.schemas))
     answer = wire.send(shadow, f"begin isolation level repeatable read read only; {asked};rollback")
     if answer.error is not None:
         with wire.translated(shadow):
             raise answer.error
-    origin = int(answer.rows(2)[0][0] or 0)
-    rows = (tuple(v and places.told(v) for v in row) for row in answer.rows(3))
-    return ShadowFacts(tuple(rows), origin, PROVIDER, (*findings, *loaded))
+    rows = (tuple(v and places.told(v) for v in row) for row in answer.rows(2))
+    return ShadowFacts(tuple(rows), PROVIDER, (*findings, *loaded))
 
 
 def _furnish(shadow: Connection, places: Places) -> Iterator[Finding]:
