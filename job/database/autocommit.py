@@ -55,7 +55,7 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
             "application_name": step_application(schema),
             "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
         }
-        watch.follow(_make_ready(place, conn, [*step.preamble, session_sql(limits)], budget))
+        watch.follow(_make_ready(place, conn, [*step.preamble, session_sql(limits)], budget), place)
         # Not before all is ready: a row that says "started" must mean that it may have run.
         if not step.is_resumed and not _begin(place, step):
             return None

@@ -53,15 +53,25 @@ class Watch:
         """
         self.blockers = "nobody was seen in its way"
         self._guard = guard
+        self._guard_pid = "pg_catalog.pg_backend_pid()"
+        self._looker = guard
         self._watched = watched
         self._label = label
         self._hold = hold
         self._ticks = 0
         self._told = ""
 
-    def follow(self, pid: int) -> None:
-        """Watch another backend from now on: the one that runs a step outside a transaction."""
+    def follow(self, pid: int, place: Workplace) -> None:
+        """Watch the backend that runs a step outside a transaction, through the idle work.
+
+        CONCURRENTLY waits for whoever it has seen with a snapshot until their transaction ends. So
+        it would wait for the guard, for ever, when it came by while that looks.
+        """
         self._watched = f"select {pid}"
+        self._looker = place.work
+        self._guard_pid = str(place.guard.info.backend_pid)
+        if place.pooling is not Pooling.NONE:
+            self._guard_pid = str(wire.ask(place.guard, "select pg_catalog.pg_backend_pid()")[0][0])
 
     def tick(self) -> None:
         """Look, when it is time to; end a wait that others have stood behind for long enough."""
@@ -90,11 +100,11 @@ class Watch:
     def _look(self) -> None:
         # The statistics views are frozen at a transaction's first look, and the guard's is open.
         rows = wire.ask(
-            self._guard,
+            self._looker,
             f"""select pg_catalog.pg_stat_clear_snapshot();
             select distinct b.pid, {_NAME}, a.state,
                    extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80),
-                   pg_catalog.pg_backend_pid() = any (pg_catalog.pg_blocking_pids(b.pid))
+                   {self._guard_pid} = any (pg_catalog.pg_blocking_pids(b.pid))
             from ({self._watched}) w(pid), unnest(pg_catalog.pg_blocking_pids(w.pid)) b(pid)
             left join pg_catalog.pg_stat_activity a on a.pid = b.pid
             order by b.pid""",

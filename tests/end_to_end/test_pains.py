@@ -75,3 +75,28 @@ def test_a_short_lock_timeout_does_not_fail_a_concurrent_build(
         """select indexrelid::regclass::text, indisvalid from pg_index
         where indrelid = 'notes'::regclass"""
     ) == [("notes_id", True)]
+
+
+def test_a_concurrent_build_never_waits_for_the_lock_of_its_own_job(
+    database: Database, folder: Folder
+) -> None:
+    """It waits for the end of every transaction that it meets with a snapshot.
+
+    The one that holds our lock ends when the build is done: they would wait for each other for ever
+    if that were the one that looks who is in the way.
+    """
+    prepare(environ(database, folder(NOTES)))
+    settings = environ(database, folder({**NOTES, **INDEX}))
+    looks = """select pid in (select pid from pg_locks where locktype = 'advisory')
+        from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+        and application_name like 'predeploy/%' and query like '%pg_blocking_pids%'"""
+    with psycopg.connect(database.url) as writer, ThreadPoolExecutor(1) as pool:
+        writer.execute("insert into notes values (2)")
+        running = pool.submit(run_here, settings)
+        until(lambda: database.rows(looks), "us to look who is in the way")
+        lookers_hold_it = database.rows(looks)
+        writer.commit()
+        report = running.result(30)
+
+    assert lookers_hold_it == [(False,)]
+    assert (report.exit_code, report.outcome) == (ExitCode.OK, Outcome.OK)
