@@ -8,7 +8,7 @@ from job import __version__
 from job.deadline import Deadline
 from job.errors import Interrupted, JobError, ProblemsError
 from job.exit_codes import ExitCode
-from job.plan import Finding, LayerReport, Outcome
+from job.plan import Finding, LayerReport, Outcome, Step
 from job.report import Report
 from job.settings import Settings
 from job.sources import Sources
@@ -27,7 +27,7 @@ class Journal:
     say; `violated` what rows stand in the way of. `remembered` and `settlement` are what the end of
     the run writes down for the next one: what `schema.sql` declares, and that all is well.
     `has_begun` says whether the ledger knows of the run, `is_degraded` whether it goes on with
-    second best.
+    second best. `current` is the step that the server works on.
     """
 
     settings: Settings
@@ -44,12 +44,17 @@ class Journal:
     settlement: str = ""
     has_begun: bool = False
     is_degraded: bool = False
+    current: Step | None = None
 
     @property
     def verdict(self) -> ExitCode:
         """OK, or what the first finding that stops the run says."""
         found = (finding for came in self.layers.values() for finding in came.findings)
         return next((f.exit_code for f in found if f.exit_code is not None), ExitCode.OK)
+
+    def begins(self, step: Step) -> None:
+        """Know which step would be interrupted now."""
+        self.current = step
 
     def note(self, came: LayerReport) -> None:
         """Add what came of a layer to what is known of it."""
@@ -83,7 +88,7 @@ class Journal:
 
     def stopped(self, stop: JobError | Interrupted) -> Report:
         """Report what ended the run from outside its layers."""
-        where = "".join(f", {note}" for note in getattr(stop, "__notes__", ()))
+        where = f", in the middle of {self.current.label}" if self.current else ""
         match stop:
             case ProblemsError():
                 problems = stop.problems

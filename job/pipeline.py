@@ -1,6 +1,7 @@
 """The one loop: layer by layer look, plan, gate, execute. Under the lock."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import structlog
 
@@ -126,7 +127,8 @@ def _record_baseline(this: Journal, place: Workplace) -> Report:
 
 
 def _run_layers(this: Journal, place: Workplace) -> Report:
-    this.settlement = ""  # a run whose connection was lost at its end begins anew
+    # A run whose connection was lost begins anew.
+    this.settlement, this.current = "", None
     snapshot = Snapshot(this.server_version)
     sight = _sight(this, place)
     for layer in PIPELINE:
@@ -225,26 +227,30 @@ def _begin(this: Journal, place: Workplace, sight: Sight) -> None:
 
 def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> bool:
     """Execute the plan; say whether somebody else has applied a step of it meanwhile."""
-    done = 0
-    for outcome in execute(place, plan, layer.failed):
-        match outcome:
-            case StepResult():
-                findings = tuple(_told(outcome, this.settings))
-                for finding in findings:
-                    _log_finding(finding)
-                this.note(LayerReport(layer.name, steps=(outcome,), findings=findings))
-                done += 1
-            case Failure() if outcome.is_violation:
-                violated = _violated(outcome)
-                _log_finding(violated)
-                this.violated.add(outcome.about)
-                this.note(LayerReport(layer.name, findings=(violated,)))
-            case Failure():
-                not_run = tuple(step.label for step in plan.steps[done + 1 :])
-                this.note(LayerReport(layer.name, failure=outcome, not_run=not_run))
-            case None:
-                return True
-    return False
+    is_overtaken = False
+    with closing(execute(place, plan, layer.failed, this.begins)) as outcomes:
+        for outcome in outcomes:
+            is_overtaken = outcome is None
+            if outcome is not None:
+                this.note(_came_of(this, layer, plan, outcome))
+    this.current = None
+    return is_overtaken
+
+
+def _came_of(this: Journal, layer: Layer, plan: Plan, outcome: StepResult | Failure) -> LayerReport:
+    if isinstance(outcome, StepResult):
+        findings = tuple(_told(outcome, this.settings))
+        for finding in findings:
+            _log_finding(finding)
+        return LayerReport(layer.name, steps=(outcome,), findings=findings)
+    if outcome.is_violation:
+        violated = _violated(outcome)
+        _log_finding(violated)
+        this.violated.add(outcome.about)
+        return LayerReport(layer.name, findings=(violated,))
+    labels = [step.label for step in plan.steps]
+    done = labels.index(this.current.label) + 1 if this.current else 0
+    return LayerReport(layer.name, failure=outcome, not_run=tuple(labels[done:]))
 
 
 def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:

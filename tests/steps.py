@@ -42,7 +42,7 @@ def _open(settings: Settings) -> Connection:
 @pytest.fixture
 def run() -> Callable[[Workplace, Plan], list[StepResult | Failure | None]]:
     """Runs a plan; returns what came of each step."""
-    return lambda place, plan: list(execute(place, plan, ExitCode.FAILED))
+    return lambda place, plan: list(execute(place, plan, ExitCode.FAILED, lambda _: None))
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ has changed the same row of the catalog meanwhile, all of it is tried again.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 
 import structlog
@@ -37,10 +38,12 @@ _Tried = tuple[Failure, Watch]
 
 
 def execute(
-    place: Workplace, plan: Plan, failed: ExitCode
-) -> Iterator[StepResult | Failure | None]:
+    place: Workplace, plan: Plan, failed: ExitCode, begins: Callable[[Step], None]
+) -> Generator[StepResult | Failure | None, None, None]:
     """Run the plan's steps in order, yielding what came of each, up to the first that is not done.
 
+    `begins` is told of each step that the server works on from now on: it may be at the next one
+    while this one's outcome is looked at. Who stops there closes the generator, which cancels it.
     A violation leaves out the later steps of its chain only.
     A Failure (which ends with `failed`, unless its SQLSTATE says better) left nothing of its step.
     None says that somebody else has applied the step: read the ledger anew. Raises
@@ -51,15 +54,12 @@ def execute(
     todo = deque(plan.steps)
     while todo:
         require_alive(place.guard)
-        tried = yield from _run_convoy(place, todo, failed)
+        tried = yield from _run_convoy(place, todo, failed, begins)
         if not todo:
             return
         step = todo.popleft()
-        try:
-            outcome = _with_patience(place, step, failed, tried)
-        except BaseException as stop:
-            stop.add_note(f"in the middle of {step.label}")
-            raise
+        begins(step)
+        outcome = _with_patience(place, step, failed, tried)
         yield outcome
         if isinstance(outcome, Failure) and outcome.is_violation and step.chain:
             todo = deque(later for later in todo if later.chain != step.chain)
@@ -70,7 +70,7 @@ def execute(
 
 
 def _run_convoy(
-    place: Workplace, todo: deque[Step], failed: ExitCode
+    place: Workplace, todo: deque[Step], failed: ExitCode, begins: Callable[[Step], None]
 ) -> Generator[StepResult, None, _Tried | None]:
     """Run together what may travel together, and take what is done from the front of `todo`.
 
@@ -82,14 +82,14 @@ def _run_convoy(
         watches.append(watch_over(place, step.label, _hold_of(place, step)))
         return watches[-1]
 
-    going = run_together(place, convoy_of(place, todo), failed, watch_of)
-    for done, came in enumerate(going):
-        if isinstance(came, Failure):
-            return came, watches[done]
-        todo.popleft()
-        yield came
-        _tell(came)
-        require_alive(place.guard)
+    with closing(run_together(place, convoy_of(place, todo), failed, watch_of, begins)) as going:
+        for done, came in enumerate(going):
+            if isinstance(came, Failure):
+                return came, watches[done]
+            todo.popleft()
+            yield came
+            _tell(came)
+            require_alive(place.guard)
     return None
 
 

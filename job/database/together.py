@@ -5,7 +5,7 @@ come of a step is tried again or looked at closer there.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from itertools import takewhile
 
@@ -42,8 +42,12 @@ def convoy_of(place: Workplace, steps: Iterable[Step]) -> tuple[Step, ...]:
 
 
 def run_together(
-    place: Workplace, steps: Sequence[Step], failed: ExitCode, watch_of: Callable[[Step], Watch]
-) -> Iterator[StepResult | Failure]:
+    place: Workplace,
+    steps: Sequence[Step],
+    failed: ExitCode,
+    watch_of: Callable[[Step], Watch],
+    begins: Callable[[Step], None],
+) -> Generator[StepResult | Failure, None, None]:
     """Run the steps; yield what came of each that is done, as soon as it is known.
 
     A Failure comes last: what the server said of the one that is not done. There is none where
@@ -63,21 +67,18 @@ def run_together(
         current.watch.tick()
 
     started = time.monotonic()
-    try:
-        with closing(
-            stream(place.work, [[(p.text, ()) for p in ps] for ps in sent], tick)
-        ) as answers:
-            for current, pieces in zip(contexts, sent, strict=True):
-                answer = next(answers)
-                if answer.error is not None:
-                    failure = _failure(current, pieces, answer)
-                    break
-                came = Sent(rows_of(pieces, answer), notices=answer.skipped)
-                yield script.result_of(current.step, came, time.monotonic() - started)
-                started = time.monotonic()
-    except BaseException as stop:
-        stop.add_note(f"in the middle of {current.step.label}")
-        raise
+    begins(current.step)
+    with closing(stream(place.work, [[(p.text, ()) for p in ps] for ps in sent], tick)) as answers:
+        for number, (current, pieces) in enumerate(zip(contexts, sent, strict=True), start=1):
+            answer = next(answers)
+            if answer.error is not None:
+                failure = _failure(current, pieces, answer)
+                break
+            if number < len(steps):
+                begins(steps[number])
+            came = Sent(rows_of(pieces, answer), notices=answer.skipped)
+            yield script.result_of(current.step, came, time.monotonic() - started)
+            started = time.monotonic()
     wire.roll_back(place.work)
     if failure is not None:
         yield failure

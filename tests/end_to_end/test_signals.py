@@ -14,13 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from conftest import Database, job_environ, run_job, start_job
+from production import report_here
 
+from job import pipeline
 from job.database.lock import lock_key
 from job.embedded import free_port
+from job.errors import Interrupted
+from job.exit_codes import ExitCode
 
 BY_SIGNAL = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 A_STEP_SLEEPS = """
@@ -114,6 +118,23 @@ def test_a_signal_in_the_middle_of_a_statement_undoes_its_step(
     run_job(environ=settings, check=0)
 
     assert database.rows(FILES) == [("0001_kept.sql",), ("0002_slow.sql",)]
+
+
+def test_a_signal_while_the_step_before_is_told_names_the_one_that_runs(
+    database: Database, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is at the next step by then, and that is what is undone."""
+
+    def interrupted(*_: object) -> NoReturn:
+        until(lambda: database.rows(A_STEP_SLEEPS))
+        raise Interrupted(ExitCode.TERMINATED, "SIGTERM")
+
+    monkeypatch.setattr(pipeline, "_told", interrupted)
+    report = report_here(environ(database, folder(migrations(60))))
+
+    assert report["exit_code"] == 143
+    assert "in the middle of migrations/0002_slow.sql" in report["message"]
+    assert_nothing_of_the_slow_step_is_left(database)
 
 
 def test_the_ledger_knows_that_a_run_was_ended(database: Database, folder: Folder) -> None:
