@@ -49,7 +49,10 @@ _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 
 
 def settings_sql(settings: Mapping[str, str]) -> str:
-    """Return one SELECT that makes these settings, over the ones that all transactions share."""
+    """Return one SELECT that makes these settings, over the ones that all transactions share.
+
+    It tells how many they are: a row for each would be as many messages.
+    """
     return _set_sql(settings, "true")
 
 
@@ -108,7 +111,7 @@ def _set_sql(settings: Mapping[str, str], is_local: str) -> str:
         f"({literal(name)}, {literal(value)})" for name, value in (_ALWAYS | dict(settings)).items()
     )
     return (
-        f"select pg_catalog.set_config(v.name, v.setting, {is_local}) "
+        f"select pg_catalog.count(pg_catalog.set_config(v.name, v.setting, {is_local})) "
         f"from (values {pairs}) v(name, setting) "
         "where pg_catalog.current_setting(v.name, true) is not null"
     )
