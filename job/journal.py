@@ -52,7 +52,7 @@ class Journal:
         found = (finding for came in self.layers.values() for finding in came.findings)
         return next((f.exit_code for f in found if f.exit_code is not None), ExitCode.OK)
 
-    def begins(self, step: Step) -> None:
+    def works_on(self, step: Step | None) -> None:
         """Know which step would be interrupted now."""
         self.current = step
 

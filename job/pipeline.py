@@ -228,7 +228,7 @@ def _begin(this: Journal, place: Workplace, sight: Sight) -> None:
 def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> bool:
     """Execute the plan; say whether somebody else has applied a step of it meanwhile."""
     is_overtaken = False
-    with closing(execute(place, plan, layer.failed, this.begins)) as outcomes:
+    with closing(execute(place, plan, layer.failed, this.works_on)) as outcomes:
         for outcome in outcomes:
             is_overtaken = outcome is None
             if outcome is not None:

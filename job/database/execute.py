@@ -38,11 +38,11 @@ _Tried = tuple[Failure, Watch]
 
 
 def execute(
-    place: Workplace, plan: Plan, failed: ExitCode, begins: Callable[[Step], None]
+    place: Workplace, plan: Plan, failed: ExitCode, works_on: Callable[[Step | None], None]
 ) -> Generator[StepResult | Failure | None, None, None]:
     """Run the plan's steps in order, yielding what came of each, up to the first that is not done.
 
-    `begins` is told of each step that the server works on from now on: it may be at the next one
+    `works_on` is told of the step that the server works on from now on: it may be at the next one
     while this one's outcome is looked at. Who stops there closes the generator, which cancels it.
     A violation leaves out the later steps of its chain only.
     A Failure (which ends with `failed`, unless its SQLSTATE says better) left nothing of its step.
@@ -54,12 +54,14 @@ def execute(
     todo = deque(plan.steps)
     while todo:
         require_alive(place.guard)
-        tried = yield from _run_convoy(place, todo, failed, begins)
+        tried = yield from _run_convoy(place, todo, failed, works_on)
         if not todo:
             return
         step = todo.popleft()
-        begins(step)
+        works_on(step)
         outcome = _with_patience(place, step, failed, tried)
+        if isinstance(outcome, StepResult):
+            works_on(None)
         yield outcome
         if isinstance(outcome, Failure) and outcome.is_violation and step.chain:
             todo = deque(later for later in todo if later.chain != step.chain)
@@ -70,7 +72,7 @@ def execute(
 
 
 def _run_convoy(
-    place: Workplace, todo: deque[Step], failed: ExitCode, begins: Callable[[Step], None]
+    place: Workplace, todo: deque[Step], failed: ExitCode, works_on: Callable[[Step | None], None]
 ) -> Generator[StepResult, None, _Tried | None]:
     """Run together what may travel together, and take what is done from the front of `todo`.
 
@@ -82,7 +84,8 @@ def _run_convoy(
         watches.append(watch_over(place, step.label, _hold_of(place, step)))
         return watches[-1]
 
-    with closing(run_together(place, convoy_of(place, todo), failed, watch_of, begins)) as going:
+    convoy = convoy_of(place, todo)
+    with closing(run_together(place, convoy, failed, watch_of, works_on)) as going:
         for done, came in enumerate(going):
             if isinstance(came, Failure):
                 return came, watches[done]

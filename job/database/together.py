@@ -46,7 +46,7 @@ def run_together(
     steps: Sequence[Step],
     failed: ExitCode,
     watch_of: Callable[[Step], Watch],
-    begins: Callable[[Step], None],
+    works_on: Callable[[Step | None], None],
 ) -> Generator[StepResult | Failure, None, None]:
     """Run the steps; yield what came of each that is done, as soon as it is known.
 
@@ -67,15 +67,14 @@ def run_together(
         current.watch.tick()
 
     started = time.monotonic()
-    begins(current.step)
+    works_on(current.step)
     with closing(stream(place.work, [[(p.text, ()) for p in ps] for ps in sent], tick)) as answers:
         for number, (current, pieces) in enumerate(zip(contexts, sent, strict=True), start=1):
             answer = next(answers)
             if answer.error is not None:
                 failure = _failure(current, pieces, answer)
                 break
-            if number < len(steps):
-                begins(steps[number])
+            works_on(steps[number] if number < len(steps) else None)
             came = Sent(rows_of(pieces, answer), notices=answer.skipped)
             yield script.result_of(current.step, came, time.monotonic() - started)
             started = time.monotonic()
