@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import record as of_job
 from messages import Depth, Messages
 from proxy import Direction
 from record import Record
@@ -36,6 +37,22 @@ def test_a_record_is_read_again(tmp_path: Path) -> None:
     again = Record(tmp_path / "tried.jsonl")
     assert again.messages == {"seed": MESSAGES}
     assert again.ended == {("seed", "cut", place): 75}
+
+
+def test_what_was_tried_with_other_code_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is it taken out of the file: it counts again where that code is checked out."""
+    place = (Direction.TO_CLIENT, 8)
+    path = tmp_path / "tried.jsonl"
+    Record(path).note("seed", "cut", place, 75)
+    with monkeypatch.context() as patch:
+        patch.setattr(of_job, "digest_of_job", lambda: "of other code")
+        other = Record(path)
+        other.note("seed", "reset", place, 75)
+        assert other.ended == {("seed", "reset", place): 75}
+
+    assert Record(path).ended == {("seed", "cut", place): 75}
 
 
 def test_the_table_tells_what_was_tried_and_what_was_not(tmp_path: Path) -> None:
