@@ -39,9 +39,9 @@ CRASH = "crash"  # of the server: an immediate stop, and a start
 FAULTS = (Fault.CUT, Fault.RESET, Fault.STALL, Fault.DELAY)
 HARMS = (*(fault.value for fault in FAULTS), *SIGNALS, CRASH)
 # How many at once: who waits for a silent server costs nothing; one is crashed for one job only.
-AT_ONCE = {Fault.STALL.value: 16, CRASH: 3, **dict.fromkeys(SIGNALS, 2)}
-AT_ONCE_ELSE = 3
-_BUSY = BoundedSemaphore(2)  # with what keeps a core busy
+AT_ONCE = {Fault.STALL.value: 16, CRASH: 3, **dict.fromkeys(SIGNALS, 4)}
+AT_ONCE_ELSE = 5  # who connects again waits a little, too
+_BUSY = BoundedSemaphore(3)  # with what keeps a core busy
 # Where a message is stalled, only the deadline ends the wait.
 DEADLINE = "4s"
 ENDED = {
