@@ -19,10 +19,12 @@ _SHOWN = {-9: "137 (killed)"}
 
 
 def table(record: Record) -> str:
-    """Return Markdown: a row for each workload and harm, in the order in which they were tried."""
+    """Return Markdown: a row for each workload and harm, each in the order of their first try."""
     rows = [_HEAD, "|---|---:|---|---:|---:|---:|---|"]
     tried = survived = 0
-    for workload, harm in dict.fromkeys((workload, harm) for workload, harm, _ in record.ended):
+    pairs = dict.fromkeys((workload, harm) for workload, harm, _ in record.ended)
+    known = list(record.messages)
+    for workload, harm in sorted(pairs, key=lambda pair: known.index(pair[0])):
         messages = record.messages[workload]
         found = {at: end for (w, h, at), end in record.ended.items() if (w, h) == (workload, harm)}
         ends = Counter(end for end in found.values() if end is not None)
