@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import dropwhile, islice
 
 import structlog
 
@@ -127,8 +128,7 @@ def _record_baseline(this: Journal, place: Workplace) -> Report:
 
 
 def _run_layers(this: Journal, place: Workplace) -> Report:
-    # A run whose connection was lost begins anew.
-    this.settlement, this.current = "", None
+    this.settlement = ""  # a run whose connection was lost begins anew
     snapshot = Snapshot(this.server_version)
     sight = _sight(this, place)
     for layer in PIPELINE:
@@ -248,9 +248,10 @@ def _came_of(this: Journal, layer: Layer, plan: Plan, outcome: StepResult | Fail
         _log_finding(violated)
         this.violated.add(outcome.about)
         return LayerReport(layer.name, findings=(violated,))
-    labels = [step.label for step in plan.steps]
-    done = labels.index(this.current.label) + 1 if this.current else 0
-    return LayerReport(layer.name, failure=outcome, not_run=tuple(labels[done:]))
+    # Two steps may be called the same, where their statements are too long for a label.
+    behind = dropwhile(lambda step: step is not this.current, plan.steps)
+    not_run = tuple(step.label for step in islice(behind, 1, None))
+    return LayerReport(layer.name, failure=outcome, not_run=not_run)
 
 
 def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:

@@ -242,6 +242,30 @@ def test_the_one_that_lacks_its_lock_stops_those_behind_it(database: Database, r
     assert run(CHECKED)[0] == 0
 
 
+def test_what_did_not_run_is_told_by_its_place_and_not_by_its_name(
+    database: Database, run: Run
+) -> None:
+    """Two statements that are called the same, being too long for a label, are still two."""
+    shop = "s" * 60
+    names = [f"{shop}.{'t' * 60}_{n}" for n in range(2)]
+    tables = "".join(f"create table {name} (amount int); " for name in names)
+    rows = "".join(f"insert into {name} values (1); " for name in names)
+    database.execute(f"create schema {shop}; {tables} {rows}")
+    with database.connect() as reader:
+        reader.execute(f"begin; select from {names[1]}")
+
+        code, report = run(
+            f"create schema {shop}; " + tables.replace("int)", "int check (amount > 0))"),
+            PREDEPLOY_DDL_LOCK_TIMEOUT="300ms",
+            PREDEPLOY_DDL_BUDGET="1s",
+        )
+
+    assert code == 75
+    (synced,) = [layer for layer in report["layers"] if layer["name"] == "sync"]
+    assert synced["steps"] == 1
+    assert len(synced["not_run"]) == 2
+
+
 def test_duplicates_under_a_unique_constraint_leave_no_index(database: Database, run: Run) -> None:
     """82 with the query; the invalid index is gone, and a later run builds it."""
     database.execute("create table users (id int primary key, email text); " + ROWS)
