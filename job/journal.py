@@ -52,6 +52,11 @@ class Journal:
         found = (finding for came in self.layers.values() for finding in came.findings)
         return next((f.exit_code for f in found if f.exit_code is not None), ExitCode.OK)
 
+    @property
+    def where(self) -> str:
+        """What the server works on, as the end of a message; empty where that is no step."""
+        return f", in the middle of {self.current.label}" if self.current else ""
+
     def works_on(self, step: Step | None) -> None:
         """Know which step would be interrupted now."""
         self.current = step
@@ -88,14 +93,13 @@ class Journal:
 
     def stopped(self, stop: JobError | Interrupted) -> Report:
         """Report what ended the run from outside its layers."""
-        where = f", in the middle of {self.current.label}" if self.current else ""
         match stop:
             case ProblemsError():
                 problems = stop.problems
             case JobError():
-                problems = (f"{stop}{where}",)
+                problems = (f"{stop}{self.where}",)
             case Interrupted() if stop.is_heard:
-                problems = (f"{stop}{where}: cancelled on the server and rolled back",)
+                problems = (f"{stop}{self.where}: cancelled on the server and rolled back",)
             case Interrupted():
-                problems = (f"{stop}{where}: {_UNHEARD}",)
+                problems = (f"{stop}{self.where}: {_UNHEARD}",)
         return self.report(Outcome.FAILED, stop.exit_code, problems)

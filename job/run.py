@@ -62,11 +62,15 @@ def adopt(settings: Settings, sources: Sources) -> Report:
 
 
 def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
+    def tell(_: tenacity.RetryCallState) -> None:
+        log.warning(f"the connection was lost{this.where}; connecting again")
+        this.works_on(None)
+
     reconnecting = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_lost),
         stop=tenacity.stop_after_attempt(_CONNECTIONS),
         wait=tenacity.wait_random_exponential(multiplier=0.5, min=0.25, max=5),
-        before_sleep=lambda _: log.warning("the connection was lost; connecting again"),
+        before_sleep=tell,
         reraise=True,
     )
     try:

@@ -39,6 +39,7 @@ STEPS = {
     for n, name in enumerate(("first", "second", "third"), start=1)
 }
 ODD_PASSWORD = "Q7@x/Zw%k:9+vX"
+LOST_IN_THE_SECOND = "the connection was lost, in the middle of migrations/0002_second.sql"
 LEDGER = "select file, count(*) from predeploy.migration group by file order by file"
 A_STEP_SLEEPS = """
     select pid from pg_stat_activity
@@ -209,7 +210,7 @@ def test_goes_on_after_a_session_of_its_own_was_ended(
         output, _ = job.communicate(timeout=60)
 
     assert job.returncode == 0, output
-    assert "the connection was lost; connecting again" in output
+    assert f"{LOST_IN_THE_SECOND}; connecting again" in output
     assert database.rows(LEDGER) == [
         ("0001_first.sql", 1), ("0002_second.sql", 1), ("0003_third.sql", 1),
     ]  # fmt: skip
@@ -230,6 +231,27 @@ def test_goes_on_after_the_server_was_restarted(own_binaries: Path, folder: Fold
 
     assert job.returncode == 0, output
     assert applied == [("0001_first.sql", 1), ("0002_second.sql", 1), ("0003_third.sql", 1)]
+
+
+def test_a_server_that_does_not_come_back_is_not_looked_for_in_a_step(
+    own_binaries: Path, folder: Folder
+) -> None:
+    """The step is told where the connection was lost in it; the end says that nobody is there."""
+    with server(own_binaries) as started:
+        database = Database("postgres", started.url())
+        environ = {
+            "DATABASE_URL": started.url(),
+            "PREDEPLOY_SQL_DIR": str(folder(STEPS)),
+            "PREDEPLOY_CONNECT_BUDGET": "2s",
+        }
+        with start_job(environ=environ) as job:
+            until(lambda: database.rows(A_STEP_SLEEPS, "%second%"))
+            stop(started)
+            output, _ = job.communicate(timeout=60)
+
+    assert job.returncode == 69, output
+    assert f"{LOST_IN_THE_SECOND}; connecting again" in output
+    assert "in the middle of" not in report(output)["message"]
 
 
 # what does not pass
