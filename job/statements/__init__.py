@@ -44,7 +44,7 @@ from job.statements.creation import (
     without,
 )
 from job.statements.parsing import parse
-from job.statements.psql_lines import SPOKEN, PsqlLineError, without_psql_lines
+from job.statements.psql_lines import SPOKEN, PsqlLineError, stands_alone, without_psql_lines
 from job.statements.stall import Stall, stall
 
 __all__ = [
@@ -189,7 +189,7 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
     wrong: no tokens (a quote that never ends), or words of transaction control or COPY in it; and
     for a command that only psql could carry out.
     """
-    copies = tuple(_COPY_DATA.finditer(text)) if "\\." in text else ()
+    copies = tuple(_copies(text)) if "\\." in text else ()
     try:
         sql = without_psql_lines(_without_data(text, copies), SPOKEN)
     except PsqlLineError as error:
@@ -291,6 +291,16 @@ def _joined(token: bytes) -> bytes:
         return token
     parts = _PART_OF_ESCAPED if token[:1] in b"eE" else _PART_OF_LITERAL
     return b"\n".join(parts.findall(token))
+
+
+def _copies(text: str) -> Iterator[re.Match[str]]:
+    """Find each COPY that brings data: what a literal or a comment says of one is its own text."""
+    at = tried = 0
+    while copy := _COPY_DATA.search(text, tried):
+        tried = copy.start() + 1
+        if stands_alone(text[at : copy.start()]):
+            at = tried = copy.end()
+            yield copy
 
 
 def _without_data(text: str, copies: tuple[re.Match[str], ...]) -> str:

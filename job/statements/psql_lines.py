@@ -46,7 +46,7 @@ def without_psql_lines(text: str, harmless: Collection[str] = _HARMLESS) -> str:
     position = 0
     while match := _LINE.search(text, position):
         position = match.end()
-        if not _stands_alone(text[: match.start()]):
+        if not stands_alone(text[: match.start()]):
             continue
         if match["command"].lower() not in harmless:
             raise PsqlLineError(match["command"], text.count("\n", 0, match.start()) + 1)
@@ -55,7 +55,7 @@ def without_psql_lines(text: str, harmless: Collection[str] = _HARMLESS) -> str:
     return text
 
 
-def _stands_alone(before: str) -> bool:
+def stands_alone(before: str) -> bool:
     """Whether no literal, comment or quoted name is open at the end of `before`."""
     try:
         postgast.scan(before)

@@ -371,6 +371,27 @@ def test_copy_data_is_part_of_its_step(database: Database, environ: Callable[...
     assert database.rows(STEPS) == [("1_a.sql", 1, True), ("2_b.sql", 1, True)]
 
 
+def test_what_a_literal_says_of_copy_is_its_own(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """The documentation of a COPY is kept to the letter, and what follows it still has its data."""
+    said = "as so:\ncopy items from stdin;\n1\tone\n\\.\n"
+    text = f"""/*
+copy what {said}*/
+create function help() returns text language sql as $$ select '{said}'::text $$;
+insert into items values (1, '{said}');
+copy items from stdin;
+2\tt'wo
+\\.
+"""
+    create = "create table items (id int, name text);"
+
+    run_job("run", environ=environ(**{"1_a": create, "2_b": text}), check=0)
+
+    rows = [(1, said), (2, "t'wo"), (3, said)]
+    assert database.rows("table items union all select 3, help() order by 1") == rows
+
+
 def test_a_bad_line_of_copy_data_is_named(database: Database, environ: Callable[..., dict]) -> None:
     """The report has the file's own line, and nothing of the step remains."""
     bad = DUMP.replace("3\tthr'ee", "3\tthree\nfour\tx")
