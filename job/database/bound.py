@@ -14,7 +14,13 @@ from job.database.delivery import Context, Suspects, suspects
 from job.database.failure import failure_of
 from job.database.place import Workplace
 from job.database.stream import Sent, stream
-from job.database.transaction import RESET, RESET_ROLE, begin_sql, rows_written, step_settings
+from job.database.transaction import (
+    END_OF_STATEMENTS,
+    RESET,
+    begin_sql,
+    rows_written,
+    step_settings,
+)
 from job.errors import InternalError
 from job.exit_codes import ExitCode
 from job.loss import losses
@@ -22,7 +28,6 @@ from job.plan import Failure, Step, StepResult
 from job.secret import Secret
 from job.verdict import judge_losses
 
-_END_OF_STATEMENTS = ("set constraints all immediate", *RESET_ROLE)
 _KEEP = (*RESET, "commit")
 
 
@@ -48,7 +53,7 @@ def _send(context: Context) -> int | Failure | Suspects:
     return _stream(
         context,
         (begin_sql(step), step_settings(place, step), sentinel.begin_sql(schema, step.text)),
-        (*_END_OF_STATEMENTS, sentinel.guard_sql(schema, is_forced=False), *_KEEP),
+        (*END_OF_STATEMENTS, sentinel.guard_sql(schema, is_forced=False), *_KEEP),
     )
 
 
@@ -58,7 +63,7 @@ def _send_carefully(context: Context, suspected: tuple[int, ...]) -> int | Failu
     begin = begin_sql(step, "isolation level repeatable read")
     wire.ask(place.work, f"{begin}; {step_settings(place, step)}")
     before = sentinel.read_holdings(place.work, schema, suspected)
-    rows = _stream(context, (), _END_OF_STATEMENTS)
+    rows = _stream(context, (), END_OF_STATEMENTS)
     if not isinstance(rows, int):
         return rows
     found = losses(before, sentinel.read_holdings(place.work, schema, before.counted))

@@ -29,15 +29,19 @@ from job.database.fence import fence_sql
 from job.database.pieces import in_pieces
 from job.database.place import Workplace
 from job.database.pooler import Pooling
-from job.database.transaction import RESET, RESET_ROLE, begin_sql, clean_up, step_settings
+from job.database.transaction import (
+    END_OF_STATEMENTS,
+    RESET,
+    begin_sql,
+    clean_up,
+    step_settings,
+)
 from job.errors import InternalError, ServerError
 from job.exit_codes import ExitCode
 from job.loss import losses, renames, rewrites, rewritten
 from job.meddling import meddling
 from job.plan import Drift, Failure, Step, StepResult
 from job.verdict import judge_losses, judge_meddling
-
-_END_OF_STATEMENTS = ["set constraints all immediate", *RESET_ROLE]
 
 
 def run_script(
@@ -125,7 +129,7 @@ def opening(place: Workplace, step: Step, **settings: str) -> list[str]:
 def closing(context: Context, drifts: tuple[Drift, ...] = ()) -> list[str]:
     """Return what a step ends with; the guard in it lets nothing pass that may be a loss."""
     return [
-        *_END_OF_STATEMENTS,
+        *END_OF_STATEMENTS,
         sentinel.guard_sql(context.schema, is_forced=bool(context.step.declarations)),
         *_keep(context, (), drifts),
     ]
@@ -201,7 +205,7 @@ def _begin_carefully(context: Context) -> Outcome:
 
 
 def _end_of_statements(_: tuple[Drift, ...]) -> list[str]:
-    return _END_OF_STATEMENTS
+    return [*END_OF_STATEMENTS]
 
 
 def _keep(context: Context, told: Sequence[str], drifts: tuple[Drift, ...]) -> list[str]:

@@ -34,6 +34,9 @@ _ALWAYS = {
 # is behind a pooler. The role comes first: what follows is ours.
 RESET_ROLE = ("reset session authorization", "reset role")
 RESET = ("reset all", "discard temp", "discard sequences")
+# What a step puts off to its end happens before anybody looks at what it has done: COMMIT would run
+# the query of a cursor WITH HOLD behind the guard's back.
+END_OF_STATEMENTS = ("close all", "set constraints all immediate", *RESET_ROLE)
 # What outlives a transaction beside that; the next step may want it, but nobody else. Only what SQL
 # has prepared: poolers keep prepared statements of their own in a session.
 _OUTLIVING = {

@@ -603,6 +603,16 @@ def test_a_step_that_switches_its_role_is_watched_too(
     assert everything(database) == before
 
 
+def test_commit_runs_nothing_behind_the_guard(
+    migrate: Callable[..., tuple[int, dict]], before: tuple, database: Database
+) -> None:
+    """A cursor WITH HOLD that nobody has read is closed: COMMIT would run its query to the end."""
+    code, _ = migrate("declare held cursor with hold for select wipe()")
+
+    assert code == 0
+    assert everything(database) == before
+
+
 VEILED = """
 create table veiled (id int, tenant int);
 insert into veiled select g, g % 2 from generate_series(1, 10) g;
