@@ -63,7 +63,7 @@ def _send_carefully(context: Context, suspected: tuple[int, ...]) -> int | Failu
     begin = begin_sql(step, "isolation level repeatable read")
     wire.ask(place.work, f"{begin}; {step_settings(place, step)}")
     before = sentinel.read_holdings(place.work, schema, suspected)
-    rows = _stream(context, (), END_OF_STATEMENTS)
+    rows = _stream(context, (), (*END_OF_STATEMENTS, step_settings(place, step)))
     if not isinstance(rows, int):
         return rows
     found = losses(before, sentinel.read_holdings(place.work, schema, before.counted))

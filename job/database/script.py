@@ -145,7 +145,7 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     if not isinstance(begun, Sent):
         return begun
     before = sentinel.read_holdings(place.work, schema, suspects)
-    sent = deliver(context, [*context.step.preamble], _end_of_statements)
+    sent = deliver(context, [*context.step.preamble], partial(_end_carefully, context))
     if not isinstance(sent, Sent):
         return sent
     after = sentinel.read_holdings(place.work, schema, before.counted)
@@ -176,7 +176,7 @@ def _replay(context: Context, deliver: Delivery, suspects: tuple[int, ...] = ())
     if sentinel.is_blinding(step.text) and (unknown := held.tables.keys() - suspects):
         _roll_back(context)
         return _replay(context, deliver, (*suspects, *unknown))
-    sent = deliver(context, [*step.preamble], _end_of_statements)
+    sent = deliver(context, [*step.preamble], partial(_end_carefully, context))
     if not isinstance(sent, Sent):
         return sent
     meddled = meddling(before, sentinel.read_marks(place.work, schema))
@@ -204,8 +204,9 @@ def _begin_carefully(context: Context) -> Outcome:
     )
 
 
-def _end_of_statements(_: tuple[Drift, ...]) -> list[str]:
-    return [*END_OF_STATEMENTS]
+def _end_carefully(context: Context, _: tuple[Drift, ...]) -> list[str]:
+    """Return what the second look follows: under our settings, not those that the file has left."""
+    return [*END_OF_STATEMENTS, step_settings(context.place, context.step)]
 
 
 def _keep(context: Context, told: Sequence[str], drifts: tuple[Drift, ...]) -> list[str]:

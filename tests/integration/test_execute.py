@@ -1,7 +1,7 @@
 """Steps on a real server: the fence, the reset, the place of an error, and locks that pass."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,8 +10,11 @@ from conftest import Database
 
 from job.database import ledger
 from job.database.place import Workplace
+from job.database.sentinel import read_holdings
+from job.database.wire import Connection, ask
 from job.errors import ConnectionLostError
 from job.exit_codes import ExitCode
+from job.loss import Holdings
 from job.plan import Failure, Plan, StepResult
 
 Run = Callable[[Workplace, Plan], list[StepResult | Failure | None]]
@@ -66,6 +69,32 @@ def test_a_lost_connection_leaves_nothing_of_the_step(
 
     assert database.rows("select * from predeploy.migration") == []
     assert database.value("select to_regclass('made') is null")
+
+
+def test_a_file_s_settings_do_not_bound_the_second_look(
+    place: Workplace,
+    plan_of: Callable[..., Plan],
+    run: Run,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counting a large table may take longer than the file allows its own statements."""
+    database.execute("create table items (id int); insert into items values (1)")
+    plan = plan_of(**{"1_a": "set statement_timeout = '9min'; delete from items"})
+    seen = []
+
+    def look(conn: Connection, schema: str, suspects: Iterable[int]) -> Holdings:
+        ((timeout,),) = ask(conn, "show statement_timeout")
+        seen.append(timeout)
+        return read_holdings(conn, schema, suspects)
+
+    monkeypatch.setattr("job.database.sentinel.read_holdings", look)
+    (outcome,) = run(place, plan)
+
+    assert isinstance(outcome, Failure)
+    assert outcome.message == "would lose what nobody declared: delete public.items (1 row)"
+    assert len(seen) == 2
+    assert "9min" not in seen
 
 
 def test_the_step_knows_whom_it_waits_for(
