@@ -28,15 +28,16 @@ class Verb(Enum):
 class Table:
     """A table at one moment: its name, its file on disk, and, where counted, its rows.
 
-    `inserted` counts the rows that the transaction has put into it so far. `root` is the table that
-    it is a partition of, at the top, or 0: rows may move from one partition to another, so they are
-    the root's to lose, unless the partition's file is another.
+    `inserted` and `deleted` count the rows that the transaction has put into it and taken out so
+    far. `root` is the table that it is a partition of, at the top, or 0: rows may move from one
+    partition to another, so they are the root's to lose, unless the partition was emptied.
     """
 
     name: str
     filenode: int
     rows: int | None = None
     inserted: int = 0
+    deleted: int = 0
     root: int = 0
 
 
@@ -144,14 +145,11 @@ def _fewer_rows(before: Holdings, after: Holdings) -> Iterable[Loss]:
         now = after.tables.get(oid)
         if now is None or table.rows is None or now.rows is None:
             continue
-        is_new_file = now.filenode != table.filenode
-        if table.root and not is_new_file:
+        is_emptied = _is_emptied(table, now)
+        if table.root and not is_emptied:
             continue
-        # A file that was emptied and filled again holds no old row, however many new ones.
-        expected = table.rows + (now.inserted - table.inserted if is_new_file else 0)
-        if now.rows < expected:
-            verb = Verb.TRUNCATE if is_new_file else Verb.DELETE
-            yield Loss(verb, table.name, min(expected - now.rows, table.rows))
+        if amount := min(_lost(table, now), table.rows):
+            yield Loss(Verb.TRUNCATE if is_emptied else Verb.DELETE, table.name, amount)
     for root in {table.root: None for table in before.tables.values() if table.root}:
         yield from _fewer_rows_in_all(root, before, after)
 
@@ -176,9 +174,23 @@ def _fewer_rows_in_all(root: int, before: Holdings, after: Holdings) -> Iterable
 
 
 def _is_told(oid: int, before: Holdings, after: Holdings) -> bool:
-    """Whether a partition is gone, or its file is: that is told by its own name."""
+    """Whether a partition is gone, or was emptied: that is told by its own name."""
     now = after.tables.get(oid)
-    return now is None or now.filenode != before.tables[oid].filenode
+    return now is None or _is_emptied(before.tables[oid], now)
+
+
+def _is_emptied(table: Table, now: Table) -> bool:
+    """Whether rows went with a table's file: what is only written anew lacks those deleted."""
+    is_new_file = now.filenode != table.filenode
+    return is_new_file and _lost(table, now) > now.deleted - table.deleted
+
+
+def _lost(table: Table, now: Table) -> int:
+    """Return how many rows are missing in a table that is counted both times."""
+    # A file that was emptied and filled again holds no old row, however many new ones.
+    is_new_file = now.filenode != table.filenode
+    more = now.inserted - table.inserted if is_new_file else 0
+    return max((table.rows or 0) + more - (now.rows or 0), 0)
 
 
 def _covers(declaration: Declaration, loss: Loss) -> bool:

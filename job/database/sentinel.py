@@ -232,7 +232,8 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
         f"""select c.oid, concat_ws('.', n.nspname, c.relname), c.relfilenode,
                    case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::oid
                    else 0 end,
-                   pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid), c.relkind
+                   pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
+                   pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), c.relkind
             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p', 'm') and {theirs}""",
     )
@@ -251,9 +252,9 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
             join pg_catalog.pg_type t on t.oid = e.enumtypid
             join pg_catalog.pg_namespace n on n.oid = t.typnamespace where {theirs}""",
     )
-    found = {int(oid or 0): int(root or 0) for oid, _, _, root, _, kind in tables if kind != "m"}
+    found = {int(oid or 0): int(root or 0) for oid, _, _, root, *_, kind in tables if kind != "m"}
     wanted = {found[oid] or oid for oid in suspects if oid in found}
-    leaves = [int(oid or 0) for oid, _, _, _, _, kind in tables if kind == "r"]
+    leaves = [int(oid or 0) for oid, *_, kind in tables if kind == "r"]
     rows = {oid: 0 for oid in leaves if (found[oid] or oid) in wanted}
     for oid in wanted:
         rows |= _count(conn, oid)
@@ -264,9 +265,10 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
                 int(node or 0),
                 rows.get(int(oid or 0)),
                 inserted=int(inserted or 0),
+                deleted=int(deleted or 0),
                 root=int(root or 0),
             )
-            for oid, name, node, root, inserted, _ in tables
+            for oid, name, node, root, inserted, deleted, _ in tables
         },
         {(int(oid or 0), int(number or 0)): name or "" for oid, number, name in columns},
         {int(oid or 0): name or "" for oid, name in labels},
