@@ -134,6 +134,16 @@ def undeclared(found: Iterable[Loss], declarations: Iterable[Declaration]) -> tu
     return tuple(loss for loss in found if not any(_covers(d, loss) for d in declarations))
 
 
+def of_rows(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
+    """Return what may be declared without a row of it: how many there are is not a file's to know.
+
+    The same file runs on a new database, too, whose tables are empty by then.
+    """
+    names = dict.fromkeys(t.name for held in (before, after) for t in held.tables.values())
+    verbs = (Verb.DELETE, Verb.TRUNCATE, Verb.REWRITE)
+    return tuple(Loss(verb, name) for name in names for verb in verbs)
+
+
 def unused(found: Iterable[Loss], declarations: Iterable[Declaration]) -> tuple[Declaration, ...]:
     """Return the declarations of what did not happen: a misspelt object, or a forgotten line."""
     seen = tuple(found)

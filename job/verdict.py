@@ -13,13 +13,13 @@ _SHOWN = 3
 
 
 def judge_losses(
-    step: Step, found: tuple[Loss, ...], changed: tuple[Loss, ...], settings: Settings
+    step: Step, found: tuple[Loss, ...], declarable: tuple[Loss, ...], settings: Settings
 ) -> Failure | None:
     """Refuse losses that nobody declared (84), and a declaration of none (65).
 
-    What is declared counts as done when it was done before.
+    What is declared counts as done when it was done before, or there was no row to do it to.
     """
-    if idle := unused(changed, step.declarations):
+    if idle := unused(declarable, step.declarations):
         return _idle_declaration(step, idle[0])
     surprising = undeclared(found, step.declarations)
     if surprising and settings.destructive is Destructive.REFUSE:

@@ -38,7 +38,7 @@ from job.database.transaction import (
 )
 from job.errors import InternalError, ServerError
 from job.exit_codes import ExitCode
-from job.loss import losses, renames, rewrites, rewritten
+from job.loss import losses, of_rows, renames, rewrites, rewritten
 from job.meddling import meddling
 from job.plan import Drift, Failure, Step, StepResult
 from job.verdict import judge_losses, judge_meddling
@@ -151,7 +151,8 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     after = sentinel.read_holdings(place.work, schema, before.counted)
     found = losses(before, after)
     changed = (*found, *renames(before, after), *rewrites(before, after))
-    if refusal := judge_losses(context.step, found, (*changed, *sent.gone), place.settings):
+    declarable = (*changed, *sent.gone, *of_rows(before, after))
+    if refusal := judge_losses(context.step, found, declarable, place.settings):
         return refusal
     told = [str(loss) for loss in changed]
     wire.ask(

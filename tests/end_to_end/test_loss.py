@@ -549,6 +549,29 @@ def test_a_declaration_that_means_nothing_is_refused(
 
 
 @pytest.mark.usefixtures("before")
+@pytest.mark.parametrize(
+    "text",
+    [
+        '-- predeploy: allow delete Old  items\ndelete from "Old  items"',
+        '-- predeploy: allow truncate Old  items\ntruncate "Old  items"',
+        '-- predeploy: allow rewrite Old  items\nalter table "Old  items" alter id type bigint',
+        "-- predeploy: allow delete items\ndelete from items where id > 20",
+        (
+            "-- predeploy: allow delete items\ndelete from items where id > 10;"
+            " insert into items select g, 1, g, 'new' from generate_series(11, 20) g"
+        ),
+    ],
+)
+def test_a_file_need_not_know_how_many_rows_there_are(
+    text: str, migrate: Callable[..., tuple[int, dict]]
+) -> None:
+    """The same declaration holds on a new database, where there is nothing to take away."""
+    code, report = migrate(text)
+
+    assert code == 0, report
+
+
+@pytest.mark.usefixtures("before")
 def test_policy_allow_lets_losses_pass_and_tells_them(
     migrate: Callable[..., tuple[int, dict]], database: Database
 ) -> None:
