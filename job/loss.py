@@ -43,11 +43,16 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What there is to lose: tables by OID, columns by (OID, number), labels by OID."""
+    """What there is to lose: tables by OID, columns by (OID, number), labels by OID.
+
+    The attributes of a composite type are columns, too, as long as a table holds values of it: then
+    its relation is among `composites`.
+    """
 
     tables: Mapping[int, Table]
     columns: Mapping[tuple[int, int], str]
     labels: Mapping[int, str]
+    composites: frozenset[int] = frozenset()
 
     @property
     def counted(self) -> tuple[int, ...]:
@@ -79,7 +84,7 @@ def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
     columns = [
         Loss(Verb.DROP_COLUMN, name)
         for (oid, number), name in before.columns.items()
-        if (oid, number) not in after.columns and oid in after.tables
+        if (oid, number) not in after.columns and (oid in after.tables or oid in after.composites)
     ]
     labels = [
         Loss(Verb.DROP_LABEL, name)

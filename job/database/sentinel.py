@@ -116,7 +116,7 @@ begin
             c.oid <> 'pg_catalog.pg_attribute'::regclass or exists (
                 select from pg_catalog.pg_attribute a
                 join pg_catalog.pg_class t on t.oid = a.attrelid
-                where a.attrelid = any (watched) and t.relkind in ('r', 'p')
+                where a.attrelid = any (watched) and t.relkind in ('r', 'p', 'c')
                   and t.oid >= 16384 and t.oid::bigint <= newest
                   and age(a.xmin) <= ours and a.attnum between 1
                       and coalesce((before #>> array['columns', t.oid::text])::int, a.attnum)
@@ -131,6 +131,26 @@ begin
     end if;
 end
 """
+# The relations of the composite types that a table has values of: in a column, or somewhere inside
+# its type, which may be an array, a domain, a range or another composite type.
+_COMPOSITES = """
+    with recursive held(type) as (
+        select a.atttypid
+        from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+        where c.relkind in ('r', 'p') and c.oid >= 16384 and a.attnum > 0 and not a.attisdropped
+        union
+        select part.type
+        from held join pg_catalog.pg_type t on t.oid = held.type
+        left join pg_catalog.pg_range r on t.oid in (r.rngtypid, r.rngmultitypid)
+        cross join lateral (
+            values (t.typelem), (t.typbasetype), (r.rngsubtype)
+            union all
+            select a.atttypid from pg_catalog.pg_attribute a
+            where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+        ) part(type)
+        where part.type >= 16384
+    )
+    select t.typrelid from held join pg_catalog.pg_type t on t.oid = held.type"""
 # The tables that a text alters, in whatever function or block of it; one too many does no harm.
 _PART_OF_NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _ALTERED = re.compile(
@@ -239,11 +259,13 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
     )
     columns = wire.ask(
         conn,
-        f"""select a.attrelid, a.attnum, concat_ws('.', n.nspname, c.relname, a.attname)
-            from pg_catalog.pg_attribute a
-            join pg_catalog.pg_class c on c.oid = a.attrelid
+        f"""select c.oid, a.attnum, concat_ws('.', n.nspname, c.relname, a.attname), c.relkind
+            from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped and {theirs}""",
+            left join pg_catalog.pg_attribute a
+              on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+            where (c.relkind in ('r', 'p') or c.relkind = 'c' and c.oid in ({_COMPOSITES}))
+              and {theirs}""",
     )
     labels = wire.ask(
         conn,
@@ -270,8 +292,9 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
             )
             for oid, name, node, root, inserted, deleted, _ in tables
         },
-        {(int(oid or 0), int(number or 0)): name or "" for oid, number, name in columns},
+        {(int(oid or 0), int(number)): name or "" for oid, number, name, _ in columns if number},
         {int(oid or 0): name or "" for oid, name in labels},
+        frozenset(int(oid or 0) for oid, *_, kind in columns if kind == "c"),
     )
 
 

@@ -35,6 +35,12 @@ create domain colour as text;
 create table paints (id int, colour colour);
 create type sheet as (a int, b int);
 create table sheets of sheet;
+create type street as (name text, number int);
+create type address as (streets street[], town text);
+create domain home as address;
+create table people (id int, home home);
+create type answer as (code int, text text);
+insert into people values (1, row (array[row ('Rue', 1)::street], 'Paris'));
 insert into trees select g from generate_series(1, 3) g;
 insert into leaves select 1 + g % 3 from generate_series(1, 6) g;
 insert into crates select g, 'x' from generate_series(1, 4) g;
@@ -267,6 +273,16 @@ LOSSES = {
         "drop-column public.sheets.b",
         ["drop-column sheets.b"],
     ),
+    "drop-attribute-of-a-value": (
+        "alter type address drop attribute town",
+        "drop-column public.address.town",
+        ["drop-column address.town"],
+    ),
+    "drop-attributes-of-a-value-in-a-value": (
+        "alter type street drop attribute name, drop attribute number",
+        "drop-column public.street.number",
+        ["drop-column street.name", "drop-column street.number"],
+    ),
     "drop-column-that-was-added-beside-others": (
         (
             "do $$ begin alter table items add column a int default 1; end $$;"
@@ -343,6 +359,7 @@ HARMLESS = {
         "create temp table t as select * from items where id = 3; delete from items where id = 3;"
         " insert into items select * from t"
     ),
+    "drop-attribute-of-no-value": "alter type answer drop attribute text",
     "insert": "insert into items values (21, 1, 1, 'x')",
     "not-null": "alter table items alter column n set not null",
 }
@@ -445,6 +462,10 @@ RENAMES = {
     "column-of-what-inherits": (
         "alter table boxes rename note to remark",
         "rename public.crates.note",
+    ),
+    "attribute-of-a-value": (
+        "alter type street rename attribute number to n",
+        "rename public.street.number",
     ),
     "attribute": ("alter type sheet rename attribute b to c cascade", "rename public.sheets.b"),
     "last-column-behind-an-added-one": (
