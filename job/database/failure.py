@@ -36,6 +36,7 @@ READ_ONLY = (
 )
 # By SQLSTATE or class (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _EXIT_CODES = (
+    ("08", ExitCode.TEMPFAIL),  # a statement's own connection to another server
     ("55P03", ExitCode.TEMPFAIL),
     ("40", ExitCode.TEMPFAIL),
     ("57014", ExitCode.TEMPFAIL),  # cancelled: by the deadline, or by somebody
@@ -44,6 +45,7 @@ _EXIT_CODES = (
     ("42501", ExitCode.DENIED),
 )
 _REMEDIES = (
+    ("08", "make the server to be reached that the statement connects to, then run again"),
     ("55P03", _LOCKED),
     ("40", _LOCKED),
     ("57014", "give it more time (PREDEPLOY_DEADLINE), or find out who cancelled it; run again"),

@@ -293,11 +293,12 @@ def _is_gone(error: psycopg.Error) -> bool:
     """Whether the connection is no more. What the server says has an SQLSTATE.
 
     An OperationalError without one is the driver's own: its socket was reset while it waited,
-    which libpq has not noticed by then.
+    which libpq has not noticed by then. A mere ERROR is a statement's: it has lost a connection of
+    its own, to another server.
     """
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError)
-    return error.sqlstate.startswith(_GONE)
+    return error.sqlstate.startswith(_GONE) and error.diag.severity_nonlocalized != "ERROR"
 
 
 def _lost(error: psycopg.Error) -> JobError:

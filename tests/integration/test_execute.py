@@ -97,6 +97,21 @@ def test_a_file_s_settings_do_not_bound_the_second_look(
     assert "9min" not in seen
 
 
+def test_a_statement_that_reaches_no_other_server_has_its_place(
+    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
+) -> None:
+    """As dblink and foreign tables say it; our own connection is as good as before."""
+    text = "create table made ();\ndo $$ begin raise 'no route' using errcode = '08001'; end $$"
+    plan = plan_of(**{"1_a": text})
+
+    (outcome,) = run(place, plan)
+
+    assert isinstance(outcome, Failure)
+    assert (outcome.exit_code, outcome.line, outcome.sqlstate) == (ExitCode.TEMPFAIL, 2, "08001")
+    assert ask(place.work, "select to_regclass('made') is null") == [("t",)]
+    assert database.rows("select * from predeploy.migration") == []
+
+
 def test_the_step_knows_whom_it_waits_for(
     place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
