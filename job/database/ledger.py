@@ -54,9 +54,10 @@ def premises_sql(schema: str) -> str:
             where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema$)'
               and n.nspname <> {literal(schema)}
               -- Not by to_regclass, which asks for USAGE on schemas that are none of our business.
-              and not exists (
-                select from pg_catalog.pg_class l
-                where l.relnamespace = n.oid and l.relname = 'migration')
+              and (
+                select pg_catalog.count(*) from pg_catalog.pg_class l
+                where l.relnamespace = n.oid
+                  and l.relname in ('meta', 'migration', 'run', 'state')) < 4
               and not exists (
                 select from pg_catalog.pg_depend d
                 where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass

@@ -81,6 +81,19 @@ def test_a_data_migration_stops_the_adoption(production: Database, shipped_copy:
     assert production.value("select to_regnamespace('predeploy') is null")
 
 
+def test_a_table_called_migration_is_no_ledger_of_ours(
+    database: Database, run: Callable[..., tuple[int, dict]]
+) -> None:
+    """65: another tool's history, as Yii keeps it, makes no unknown database an empty one."""
+    database.execute("create table migration (version text primary key, apply_time int);" + OLD)
+
+    code, report = run(database, **{"1_items": "insert into items values (3, 'three');"})
+
+    assert code == 65
+    assert "tables but no ledger" in report["findings"][0]["message"]
+    assert database.value("select count(*) from items") == 2
+
+
 def test_a_baseline_records_and_does_not_run(production: Database, shipped_copy: Path) -> None:
     """With it the same folder goes through, and its data migration is not run."""
     (shipped_copy / "migrations" / "0019_backfill.sql").write_text(
