@@ -111,6 +111,8 @@ def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
     """Make schema, tables and functions, and begin the run, in one transaction and message."""
     work, schema = place.work, place.settings.ledger_schema
     name = identifier(schema)
+    if found.has_schema and _holds_tables(work, schema) and not _has_ledger(place):
+        raise _taken(schema)
     # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
     create_schema = "" if found.has_schema else f"create schema {name};"
     about = {"created_by": f"predeploy {__version__}"}
@@ -180,11 +182,26 @@ def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
             exit_code=ExitCode.DENIED,
         )
     if answer.error.sqlstate == _DUPLICATE_TABLE and not _has_ledger(place):
-        raise JobError(
-            f"schema {schema} holds tables that are not a ledger of ours; name another one in "
-            "PREDEPLOY_LEDGER_SCHEMA",
-            exit_code=ExitCode.CONFIG,
-        )
+        raise _taken(schema)
     _require_no_race(answer.error.sqlstate)
     with wire.translated(work):
         raise answer.error
+
+
+def _holds_tables(conn: wire.Connection, schema: str) -> bool:
+    """Whether tables stand there: in the ledger's schema nobody looks after them."""
+    rows = wire.ask(
+        conn,
+        f"""select from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = {literal(schema)} and c.relkind in ('r', 'p') limit 1""",
+    )
+    return bool(rows)
+
+
+def _taken(schema: str) -> JobError:
+    return JobError(
+        f"schema {schema} holds tables that are not a ledger of ours; name another one in "
+        "PREDEPLOY_LEDGER_SCHEMA",
+        exit_code=ExitCode.CONFIG,
+    )

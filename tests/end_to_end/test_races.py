@@ -107,6 +107,18 @@ def test_a_table_in_the_ledger_schema_that_somebody_makes_meanwhile_is_told(
     assert contents(database) == {}
 
 
+def test_a_ledger_shares_its_schema_with_nobody(database: Database, folder: Folder) -> None:
+    """78: of what stands there nobody would notice the loss."""
+    database.execute("create schema app; create table app.items as select 1 as id")
+    settings = environ(database, folder({"migrations/1_away.sql": "delete from app.items;"}))
+
+    report = report_here({**settings, "PREDEPLOY_LEDGER_SCHEMA": "app"})
+
+    assert report["exit_code"] == 78, report
+    assert "not a ledger of ours" in report["message"]
+    assert contents(database) == {"app.items": [{"id": 1}]}
+
+
 def test_the_sentinels_functions_that_somebody_makes_meanwhile_are_taken(
     database: Database, folder: Folder
 ) -> None:

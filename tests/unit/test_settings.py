@@ -149,7 +149,8 @@ def test_a_release_command_has_a_shorter_deadline(
     ("variable", "text", "words"),
     [
         ("PREDEPLOY_DEADLINE", "soon", "a duration from 1 ms to 24 h, such as 90, 90s, 5m"),
-        ("PREDEPLOY_LEDGER_SCHEMA", "pg_ledger", "not beginning with pg_"),
+        ("PREDEPLOY_LEDGER_SCHEMA", "pg_ledger", "not public or pg_…"),
+        ("PREDEPLOY_LEDGER_SCHEMA", "public", "not public or pg_…"),
         ("PREDEPLOY_LEDGER_SCHEMA", "information_schema", "a schema of ours"),
         ("PREDEPLOY_LEDGER_SCHEMA", "Ledger", "1 to 63 of a-z, 0-9 and _"),
         ("PREDEPLOY_LEDGER_SCHEMA", "a" * 64, "1 to 63 of a-z, 0-9 and _"),
