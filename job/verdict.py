@@ -68,12 +68,13 @@ def judge_drifts(
 
 def _loss(step: Step, surprising: tuple[Loss, ...]) -> Failure:
     lines = "; ".join(f"-- predeploy: allow {s.verb.value} {s.target}" for s in surprising[:_SHOWN])
+    line = step.statements[0].line
     return _refusal(
         step,
-        step.statements[0].line,
+        line,
         ExitCode.REFUSED,
         f"would lose what nobody declared: {', '.join(str(loss) for loss in surprising)}",
-        f"if it is meant, say so in the file: {lines}",
+        f"if it is meant, say so in front of line {line}: {lines}",
     )
 
 

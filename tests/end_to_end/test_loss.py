@@ -569,6 +569,21 @@ def test_a_declaration_that_means_nothing_is_refused(
     assert everything(database) == before
 
 
+def test_a_declaration_stands_before_the_step_that_it_means(
+    migrate: Callable[..., tuple[int, dict]], before: tuple, database: Database
+) -> None:
+    """84: what the first step may lose, the second may not; the report says where to put it."""
+    code, report = migrate(
+        "-- predeploy: allow delete items\nselect 1;\nbegin;\ndelete from items;\ncommit;"
+    )
+
+    assert code == 84
+    assert report["failure"]["next"] == (
+        "if it is meant, say so in front of line 4: -- predeploy: allow delete public.items"
+    )
+    assert everything(database) == before
+
+
 @pytest.mark.usefixtures("before")
 @pytest.mark.parametrize(
     "text",
