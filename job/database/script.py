@@ -12,6 +12,7 @@ from functools import partial
 
 import psycopg
 
+from job import statements
 from job.database import ledger, sentinel, wire
 from job.database.blockers import Watch
 from job.database.delivery import (
@@ -38,7 +39,7 @@ from job.database.transaction import (
 )
 from job.errors import InternalError, ServerError
 from job.exit_codes import ExitCode
-from job.loss import losses, of_rows, renames, rewrites, rewritten
+from job.loss import Loss, losses, of_rows, renames, rewrites, rewritten
 from job.meddling import meddling
 from job.plan import Drift, Failure, Step, StepResult
 from job.verdict import judge_losses, judge_meddling
@@ -151,7 +152,7 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     after = sentinel.read_holdings(place.work, schema, before.counted)
     found = losses(before, after)
     changed = (*found, *renames(before, after), *rewrites(before, after))
-    declarable = (*changed, *sent.gone, *of_rows(before, after))
+    declarable = (*changed, *sent.gone, *_gone_before(context.step), *of_rows(before, after))
     if refusal := judge_losses(context.step, found, declarable, place.settings):
         return refusal
     told = [str(loss) for loss in changed]
@@ -160,6 +161,11 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
         "; ".join((*sentinel.forget_sql(place.work), *_keep(context, told, sent.drifts))),
     )
     return replace(sent, losses=changed)
+
+
+def _gone_before(step: Step) -> tuple[Loss, ...]:
+    """Return what the step takes away only if it is there: a declaration of it is never idle."""
+    return tuple(loss for s in step.statements for loss in statements.guarded_drops(s))
 
 
 def _replay(context: Context, deliver: Delivery, suspects: tuple[int, ...] = ()) -> Outcome:

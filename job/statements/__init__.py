@@ -43,6 +43,7 @@ from job.statements.creation import (
     tolerates,
     without,
 )
+from job.statements.guarded import guarded_drops
 from job.statements.parsing import parse
 from job.statements.psql_lines import SPOKEN, PsqlLineError, stands_alone, without_psql_lines
 from job.statements.stall import Stall, stall
@@ -66,6 +67,7 @@ __all__ = [
     "composed",
     "concern",
     "digest",
+    "guarded_drops",
     "holds_ddl",
     "is_additive",
     "is_unwatched",

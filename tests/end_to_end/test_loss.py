@@ -555,6 +555,8 @@ def test_a_declared_loss_makes_no_suspect_of_the_next_step(
         "allow delete itmes",
         "allow drop-table items",
         "allow destroy items",
+        "allow drop-table gone",
+        "allow drop-column items.gone",
         "alow delete items",
         "allow delete",
     ],
@@ -603,6 +605,28 @@ def test_a_file_need_not_know_how_many_rows_there_are(
 ) -> None:
     """The same declaration holds on a new database, where there is nothing to take away."""
     code, report = migrate(text)
+
+    assert code == 0, report
+
+
+@pytest.mark.usefixtures("before")
+@pytest.mark.parametrize(
+    ("declared", "text"),
+    [
+        ("drop-table gone", "drop table if exists gone"),
+        ("drop-table app.gone", "drop materialized view if exists s.gone, app.gone cascade"),
+        ("drop-column items.gone", "alter table items drop column if exists gone, drop column t"),
+        ("drop-column gone.n", "alter table if exists public.gone drop n"),
+    ],
+)
+def test_what_goes_if_it_exists_may_be_gone(
+    declared: str, text: str, migrate: Callable[..., tuple[int, dict]]
+) -> None:
+    """The declaration means a database that has it, and holds on one that never had."""
+    lines = f"-- predeploy: allow {declared}\n"
+    more = "-- predeploy: allow drop-column items.t\n" if "drop column t" in text else ""
+
+    code, report = migrate(lines + more + text)
 
     assert code == 0, report
 
