@@ -234,7 +234,8 @@ DOMAIN = Entry(
         attributes(
             type="pg_catalog.format_type(t.typbasetype, t.typtypmod)",
             collation=_collation("t.typcollation", _BASE_COLLATION),
-            default="t.typdefault",
+            # typdefault is the text of it, with the names as they were seen when it was set
+            default="pg_catalog.pg_get_expr(t.typdefaultbin, 0)",
             not_null=flag("t.typnotnull"),
         ),
     ),
