@@ -12,6 +12,10 @@ COLUMNS = {
     "a date": "a date default '2024-01-01'",
     "now": "a timestamptz default now()",
     "current_timestamp": "a timestamptz not null default current_timestamp",
+    "current_timestamp to the second": "a timestamptz default current_timestamp(0)",
+    "localtimestamp to the second": "a timestamp default localtimestamp(0)",
+    "now in a time zone": "a timestamp default timezone('utc', now())",
+    "today": "a timestamptz default date_trunc('day', now())",
     "current_date": "a date default current_date",
     "current_user": "a text default current_user",
     "a cast": "a numeric(10, 2) default 1.5::numeric",
@@ -27,7 +31,13 @@ COLUMNS = {
     "a domain with a constraint": "a checked",
     "a domain with a constraint and a default": "a checked default 5",
     "an array of such a domain": "a checked[]",
+    "a domain over one with a constraint": "a checked_twice",
+    "a domain that is not null": "a never_null",
+    "a domain with a volatile default": "a keyed",
+    "a domain with a volatile default that is not taken": "a keyed default null",
+    "a domain with a default": "a numbered",
     "a quoted domain with a constraint": 'a "Checked One"',
+    "a volatile function of ours named as a stable one": "a timestamptz default public.now()",
     "a volatile function of ours": "a integer default volatile_one()",
     "an immutable function of ours": "a integer default immutable_one()",
 }
@@ -37,6 +47,12 @@ BASE = """
 create domain plain_domain as integer;
 create domain checked as integer check (value > 0 or value is null);
 create domain "Checked One" as integer check (value > 0 or value is null);
+create domain checked_twice as checked;
+create domain never_null as integer not null default 1;
+create domain keyed as uuid default gen_random_uuid();
+create domain numbered as integer default 1;
+create function public.now() returns timestamptz volatile language plpgsql
+    as 'begin return clock_timestamp(); end';
 create function volatile_one() returns integer volatile language plpgsql
     as 'begin return 1; end';
 create function immutable_one() returns integer immutable language plpgsql

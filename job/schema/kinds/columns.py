@@ -33,7 +33,12 @@ _ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came w
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
 _LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
-_STABLE = re.compile(r"\b(now|transaction_timestamp|current_setting)\(", re.IGNORECASE)
+# Of PostgreSQL itself, so without a schema before it: the same for every row of a statement.
+_STABLE = re.compile(
+    r"(?<![\w.\"])(now|(transaction|statement)_timestamp|current_(time|timestamp|setting)"
+    r"|local(time|timestamp)|timezone|date_trunc)\(",
+    re.IGNORECASE,
+)
 _CALL = re.compile(r"[\w\"]+\(")
 
 
@@ -117,9 +122,9 @@ def _deferred(desired: Fact, table: Fact, sides: Sides) -> Iterator[Change | Rep
 
 
 def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
-    filled = any(desired.get(name) for name in ("default", "generated", "identity"))
-    is_plain = sides.is_plain(desired)
-    if desired.get("not null") and not filled and not is_plain:
+    is_filled = any((desired.get("generated"), desired.get("identity"), _default(desired, sides)))
+    takes_no_null = any(f.get("not null") for f in (desired, *_domains(desired, sides)))
+    if takes_no_null and not is_filled and not sides.is_plain(desired):
         yield not_addable(
             desired,
             "not-null-without-default",
@@ -159,13 +164,28 @@ def _rewrites(column: Fact, sides: Sides) -> str:
         return "it is generated and stored"
     if column.get("identity"):
         return "each row takes a number from its sequence"
-    if _CALL.search(_STABLE.sub("", _LITERAL.sub("", column.get("default")))):
-        return f"its default {column.get('default')} may differ from row to row"
-    kind = column.get("type").replace('"', "")
-    constrained = (f"{f.schema}.{f.relation}" for f in sides.desired.all(Kind.DOMAIN_CONSTRAINT))
-    if kind in constrained:
+    default = _default(column, sides)
+    if _CALL.search(_STABLE.sub("", _LITERAL.sub("", default))):
+        return f"its default {default} may differ from row to row"
+    constrained = {f"{f.schema}.{f.relation}" for f in sides.desired.all(Kind.DOMAIN_CONSTRAINT)}
+    if any(f.get("not null") or f.identity in constrained for f in _domains(column, sides)):
         return "its domain has constraints"
     return ""
+
+
+def _default(column: Fact, sides: Sides) -> str:
+    """Return the default that rows are given: its own, or that of its domain."""
+    domain = next(_domains(column, sides), None)
+    return column.get("default") or (domain.get("default") if domain is not None else "")
+
+
+def _domains(column: Fact, sides: Sides) -> Iterator[Fact]:
+    """Yield the domain that is its type, and those that this one is over."""
+    known = {fact.identity: fact for fact in sides.desired.all(Kind.DOMAIN)}
+    domain = known.get(column.get("type").replace('"', ""))
+    while domain is not None:
+        yield domain
+        domain = known.get(domain.get("type").replace('"', ""))
 
 
 def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
@@ -185,7 +205,7 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
     if "type" in differing or "generated" in differing or "identity" in differing:
         return
     if desired.get("default") != live.get("default") and not _counts_alike(desired, live, sides):
-        yield from _default(desired, live, sides)
+        yield from _other_default(desired, live, sides)
     if desired.get("not null") == FLAG != live.get("not null"):
         yield set_not_null(desired, live, sides)
     elif live.get("not null") and not desired.get("not null"):
@@ -203,7 +223,7 @@ def _counts_alike(desired: Fact, live: Fact, sides: Sides) -> bool:
     return is_renamed and all(f.get("default").startswith("nextval(") for f in (desired, live))
 
 
-def _default(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
+def _other_default(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
     if desired.get("default"):
         yield change(desired, Phase.TOGETHER, set_default(desired))
         yield from heirs.restored(desired, sides)

@@ -1,0 +1,2 @@
+create table item (id integer primary key);
+insert into item values (1);
