@@ -3,6 +3,7 @@
 NOT NULL is told with its column, although PostgreSQL 18 keeps it as a constraint, too.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from job.schema.sides import Sides
 
 _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED = 180000
 _UNIQUE = ("primary key", "unique")
+_STORED = re.compile(r" WITH \([^()\"]+\)$")
 
 
 def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
@@ -84,7 +86,18 @@ def _add(constraint: Fact) -> str:
 
 
 def _named(constraint: Fact) -> str:
-    return f"CONSTRAINT {identifier(constraint.name)} {constraint.get('definition')}"
+    """Return it as ADD takes it; how its index is stored only that index tells."""
+    timing = _timing(constraint)
+    stored = _STORED.search(constraint.get("index"))
+    definition = constraint.get("definition")
+    if stored:
+        definition = definition.removesuffix(timing) + stored[0] + timing
+    return f"CONSTRAINT {identifier(constraint.name)} {definition}"
+
+
+def _timing(constraint: Fact) -> str:
+    deferrable = " DEFERRABLE" if constraint.get("deferrable") else ""
+    return f"{deferrable} INITIALLY DEFERRED" if constraint.get("deferred") else deferrable
 
 
 def _alter(constraint: Fact) -> str:
@@ -123,11 +136,9 @@ def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         return
     is_built = there is not None and not there.get("invalid")
     built = () if is_built else indexes.build(index, there, sides).statements
-    timing = " DEFERRABLE" if desired.get("deferrable") else ""
-    timing += " INITIALLY DEFERRED" if desired.get("deferred") else ""
     take_over = (
         f"{_alter(desired)} ADD CONSTRAINT {identifier(desired.name)} "
-        f"{desired.get('type').upper()} USING INDEX {identifier(desired.name)}{timing}"
+        f"{desired.get('type').upper()} USING INDEX {identifier(desired.name)}{_timing(desired)}"
     )
     yield change(desired, Phase.ONLINE, *built, take_over)
 
