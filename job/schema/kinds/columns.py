@@ -1,7 +1,7 @@
 """Columns: of tables one by one, of views only so that they can be looked up."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from job.schema.ddl import (
@@ -27,11 +27,13 @@ from job.schema.kinds.column_ddl import (
     storage_sql,
 )
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.kinds.views import is_replaceable
 from job.schema.sides import Sides
 
 _ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came with it
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
+_OF_A_VIEW = ("type", "collation")
 _LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
 # Of PostgreSQL itself, so without a schema before it: the same for every row of a statement.
 _STABLE = re.compile(
@@ -195,10 +197,7 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
             desired,
             live,
             f"column-{differing[0]}",
-            ", ".join(
-                f"{name} {live.get(name) or 'none'} instead of {desired.get(name) or 'none'}"
-                for name in differing
-            ),
+            _instead(desired, live, differing),
             "change it by a migration, or declare it as it is",
             names=differing,
         )
@@ -232,20 +231,45 @@ def _other_default(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change |
 
 
 def _of_view(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
-    """Leave it to the view's own fact, unless only the column differs."""
+    """Leave it to the view's own fact, but for its default, and where only the column differs."""
     view = (desired.schema, desired.relation)
     is_same = all(
         sides.desired.get(kind, *view) == sides.live.get(kind, *view)
         for kind in (Kind.VIEW, Kind.MATERIALIZED_VIEW)
     )
-    if live is not None and is_same:
+    differing = [name for name in _OF_A_VIEW if live and desired.get(name) != live.get(name)]
+    if live is not None and differing and is_same:
         yield drift(
             desired,
             live,
-            "view-column-type",
-            f"type {live.get('type')} instead of {desired.get('type')}",
+            f"view-column-{differing[0]}",
+            _instead(desired, live, differing),
             "change what the view selects from by a migration",
+            names=differing,
         )
+    if not desired.get("default"):
+        if live is not None and live.get("default") and is_same:
+            yield extra_default(live)
+    elif (live is None or desired.get("default") != live.get("default")) and _will_be(
+        desired, live, sides
+    ):
+        yield change(desired, Phase.TOGETHER, set_default(desired))
+
+
+def _will_be(column: Fact, live: Fact | None, sides: Sides) -> bool:
+    """Whether a view's column is there when the view has been made or replaced."""
+    view = (Kind.VIEW, column.schema, column.relation)
+    wanted, there = sides.desired.get(*view), sides.live.get(*view)
+    if there is None or wanted is None:
+        return sides.is_new(column)
+    return live is not None or is_replaceable(wanted, there)
+
+
+def _instead(desired: Fact, live: Fact, names: Iterable[str]) -> str:
+    return ", ".join(
+        f"{name} {live.get(name) or 'none'} instead of {desired.get(name) or 'none'}"
+        for name in names
+    )
 
 
 _SEQUENCE_OPTIONS = """(

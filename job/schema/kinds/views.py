@@ -17,9 +17,7 @@ def plan_view(
     sides: Sides,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it, or replace it where it keeps the columns that it has."""
-    wanted = json.loads(desired.get("columns") or "[]")
-    found = json.loads(live.get("columns") or "[]") if live is not None else []
-    if live is not None and wanted[: len(found)] != found:
+    if live is not None and not is_replaceable(desired, live):
         yield drift(
             desired,
             live,
@@ -34,6 +32,12 @@ def plan_view(
         Phase.TOGETHER,
         f"CREATE OR REPLACE VIEW {relation(desired)}{options} AS\n{desired.get('definition')}",
     )
+
+
+def is_replaceable(desired: Fact, live: Fact) -> bool:
+    """Whether it keeps the columns of the live view, and at most appends to them."""
+    wanted, found = (json.loads(fact.get("columns") or "[]") for fact in (desired, live))
+    return bool(wanted[: len(found)] == found)
 
 
 def plan_materialized_view(

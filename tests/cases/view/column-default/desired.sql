@@ -1,0 +1,10 @@
+create table note (id integer primary key, body text);
+create view body as select body from note;
+alter view body alter column body set default 'a';
+create view fresh as select id, body from note;
+alter table only fresh alter column body set default 'b';
+create view other as select body from note;
+create view wider as select id, body from note;
+alter view wider alter column body set default 'd';
+create view another as select body, id from note;
+alter view another alter column body set default 'e';
