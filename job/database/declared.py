@@ -8,7 +8,8 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,12 +19,16 @@ from job.database.wire import Connection, identifier, literal
 from job.deadline import Deadline
 from job.errors import DatabaseRefusedError
 from job.plan import Failure, Finding
-from job.schema.facts import as_json, from_json, parse_facts
+from job.schema.facts import Fact, as_json, from_json, parse_facts
+from job.schema.kind import Kind
 from job.schema.kinds import facts_sql
 from job.schema.kinds.views import filled
 from job.settings import Settings
 from job.snapshot import SchemaView
 from job.sources import Sources
+
+if TYPE_CHECKING:
+    from job.statements.desired import Desired
 
 log = structlog.get_logger()
 
@@ -96,8 +101,24 @@ def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Dead
         return SchemaView(desired.schemas, findings=(*desired.findings, _finding(read)))
     findings = (*desired.findings, *read.findings)
     log.info("read what schema.sql declares", shadow=read.provider, schemas=list(desired.schemas))
-    facts = filled(parse_facts(read.rows), desired.filled)
+    facts = filled(_without_copies(parse_facts(read.rows), desired), desired.filled)
     return SchemaView(desired.schemas, facts, findings=findings, is_new=True)
+
+
+def _without_copies(facts: Iterable[Fact], desired: "Desired") -> Iterator[Fact]:
+    """Leave out the rights on schemas and their comments that a shadow copies from the live ones.
+
+    They are remembered for later runs, which would give back what has been taken away since.
+    """
+    for fact in facts:
+        if fact.kind == Kind.GRANT.value and fact.get("on").startswith("SCHEMA "):
+            is_own = fact.schema in desired.own_grants
+        elif fact.kind == Kind.COMMENT.value and fact.get("on").startswith("SCHEMA "):
+            is_own = fact.schema in desired.own_comments
+        else:
+            is_own = True
+        if is_own:
+            yield fact
 
 
 def _finding(failure: Failure) -> Finding:
