@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from conftest import Database
 from production import environ, prepare, run_here
 
@@ -50,3 +51,51 @@ def test_what_a_file_says_of_a_schema_is_given_back(database: Database, folder: 
     prepare(settings)
 
     assert schema_rights(database) == [("app", "pg_monitor", "USAGE", "ours")]
+
+
+RIGHTS = """select 'schema', nspname, nspacl::text from pg_namespace where nspname = 'app'
+    union all select 'relation', relname, relacl::text from pg_class
+        where relnamespace = 'app'::regnamespace and relkind in ('r', 'S')
+    union all select 'routine', proname, proacl::text from pg_proc
+        where pronamespace = 'app'::regnamespace
+    union all select 'type', typname, typacl::text from pg_type
+        where typnamespace = 'app'::regnamespace and typtype = 'e'
+    order by 1, 2"""
+
+
+@pytest.mark.parametrize("shadow", ["swap", "new names"])
+def test_default_privileges_say_nothing_of_what_is_there(
+    database: Database, folder: Folder, shadow: str
+) -> None:
+    """What a role gives or denies with all that it will create is not declared of old objects."""
+    role = f"deployer_{database.name}"
+    database.execute(
+        f"create role {role} login; grant create on database {database.name} to {role};"
+        f"create schema app; grant usage, create on schema app to {role}; set role {role};"
+        "create table app.note (id integer); create sequence app.ticket;"
+        "create type app.mood as enum ('sad');"
+        "create function app.one() returns integer language sql as 'select 1';"
+        "alter default privileges grant select on tables to pg_monitor with grant option;"
+        "alter default privileges grant insert on tables to public;"
+        "alter default privileges grant usage on sequences to pg_monitor;"
+        "alter default privileges grant usage on schemas to pg_monitor;"
+        "alter default privileges grant execute on functions to pg_monitor;"
+        "alter default privileges revoke execute on functions from public;"
+        "alter default privileges revoke usage on types from public"
+    )
+    if shadow == "swap":
+        database.execute(f"alter schema app owner to {role}")
+    text = """create schema app; create table app.note (id integer); create sequence app.ticket;
+        create type app.mood as enum ('sad');
+        create function app.one() returns integer language sql as 'select 1';"""
+    settings = environ(database, folder({"schema.sql": text}))
+    settings["DATABASE_URL"] = database.url.replace("postgres@", f"{role}@")
+    before = database.rows(RIGHTS)
+    try:
+        report = run_here(settings)
+
+        assert (report.exit_code, report.outcome) == (ExitCode.OK, Outcome.OK)
+        assert database.rows(RIGHTS) == before
+        assert run_here(settings).outcome is Outcome.SETTLED
+    finally:
+        database.execute(f"drop owned by {role} cascade; drop role {role}")

@@ -14,6 +14,7 @@ PUBLIC = LiveSchema("public", 2200, "joe", is_ours=True)
 SURVEY = Survey(
     schemas=(PUBLIC,),
     dressings=(),
+    usual_rights=(),
     may_create_schemas=True,
     may_create_databases=False,
     extensions=(("plpgsql", "pg_catalog"),),

@@ -24,13 +24,16 @@ def renamed(desired: Desired, seen: Survey, prefix: str) -> Places:
 
 def beside(places: Places) -> Shadow:
     """Return the shadow beside the live schemas, which keep their names."""
-    opening = tuple(
-        sql
-        for name in places.desired.schemas
-        for sql in (
-            f"create schema {identifier(places.shadow[name])}",
-            *places.dressing(name),
-        )
+    opening = (
+        *places.survey.usual_rights,
+        *(
+            sql
+            for name in places.desired.schemas
+            for sql in (
+                f"create schema {identifier(places.shadow[name])}",
+                *places.dressing(name),
+            )
+        ),
     )
     remedy = (
         "declare it there; if it is declared, name it outside of literals, or let the role own the "

@@ -45,7 +45,8 @@ class Survey:
     """The live database as far as a shadow depends on it.
 
     `extensions` are (name, schema), in the order of the schemas; `members` are the (schema, name)
-    of what belongs to an extension in a managed schema. `dressings` are of the managed schemas.
+    of what belongs to an extension in a managed schema. `dressings` are of the managed schemas, and
+    `usual_rights` the statements that undo what our role has said of all that it will create.
     `event_triggers` are the enabled ones whose function lies in a managed schema, for people.
     `lock_slots` is the number of sessions that share the lock table, `locks_each` its setting
     max_locks_per_transaction.
@@ -53,6 +54,7 @@ class Survey:
 
     schemas: tuple[LiveSchema, ...]
     dressings: tuple[Dressing, ...]
+    usual_rights: tuple[str, ...]
     may_create_schemas: bool
     may_create_databases: bool
     extensions: tuple[tuple[str, str], ...]
@@ -78,13 +80,16 @@ def survey(conn: Connection, schemas: Sequence[str]) -> Survey:
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
-    live, dressings, rights, extensions, members, triggers, sizes = map(answer.rows, range(7))
+    live, dressings, rights, extensions, members, triggers, sizes, usual = map(
+        answer.rows, range(8)
+    )
     return Survey(
         schemas=tuple(
             LiveSchema(name or "", int(oid or 0), owner or "", is_ours == "t")
             for name, oid, owner, is_ours in live
         ),
         dressings=tuple(Dressing(n or "", g == "t", sql or "") for n, g, sql in dressings),
+        usual_rights=tuple(sql or "" for (sql,) in usual),
         may_create_schemas=rights[0][0] == "t",
         may_create_databases=rights[0][1] == "t",
         extensions=tuple((name or "", schema or "") for name, schema in extensions),
@@ -136,4 +141,21 @@ def _questions(schemas: Sequence[str]) -> tuple[str, ...]:
         """select pg_catalog.current_setting('max_locks_per_transaction'),
                   pg_catalog.current_setting('max_connections')::int
                   + pg_catalog.current_setting('max_prepared_transactions')::int""",
+        """with ours(objects, is_open, acl) as (
+               select k.objects, k.is_open, d.defaclacl from pg_catalog.pg_default_acl d
+               join (values ('r', 'tables', false), ('S', 'sequences', false),
+                   ('f', 'routines', true), ('T', 'types', true), ('n', 'schemas', false)
+               ) k(type, objects, is_open) on k.type = d.defaclobjtype::text
+               where d.defaclnamespace = 0 and d.defaclrole = current_user::pg_catalog.regrole)
+           select distinct pg_catalog.format(
+                   'alter default privileges revoke all on %s from %s', o.objects,
+                   case when a.grantee = 0 then 'public' else pg_catalog.quote_ident(r.rolname) end)
+               from ours o cross join pg_catalog.aclexplode(o.acl) a
+               left join pg_catalog.pg_roles r on r.oid = a.grantee
+               where a.grantee <> current_user::pg_catalog.regrole
+                 and not (o.is_open and a.grantee = 0)
+           union all
+           select pg_catalog.format('alter default privileges grant all on %s to public', objects)
+               from ours where is_open and not exists (
+                   select from pg_catalog.aclexplode(acl) a where a.grantee = 0)""",
     )

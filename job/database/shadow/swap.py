@@ -19,6 +19,7 @@ def swapped(desired: Desired, seen: Survey, prefix: str) -> Shadow:
     places = Places(desired, seen, prefix, live={s.name: prefix + s.name for s in seen.schemas})
     fresh = (name for name in desired.schemas if name not in places.live)
     opening = (
+        *seen.usual_rights,
         *(sql for schema in seen.schemas for sql in _away(places, schema)),
         *(f"create schema {identifier(name)}" for name in fresh),
     )
