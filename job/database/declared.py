@@ -34,9 +34,10 @@ log = structlog.get_logger()
 
 _KEPT = 5
 _FORMAT = "zlib"  # of the facts: what keeps them otherwise does not find them
-# The server prints facts in its own words, which may be those of an extension.
+# The server prints facts in its own words, which may be those of an extension and name its schema.
 _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
-    (select pg_catalog.string_agg(extname || '=' || extversion, ' ' order by extname)
+    (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', extname, extversion,
+        extnamespace::pg_catalog.regnamespace), ' ' order by extname)
      from pg_catalog.pg_extension)))"""
 
 

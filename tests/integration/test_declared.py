@@ -99,3 +99,13 @@ def test_default_privileges_say_nothing_of_what_is_there(
         assert run_here(settings).outcome is Outcome.SETTLED
     finally:
         database.execute(f"drop owned by {role} cascade; drop role {role}")
+
+
+def test_an_extension_may_move_to_another_schema(database: Database, folder: Folder) -> None:
+    """A column of its type is declared as ever, by the schema that the type is in now."""
+    text = "create extension citext; create table note (body citext);"
+    settings = environ(database, folder({"schema.sql": text}))
+    prepare(settings)
+    database.execute("create schema extensions; alter extension citext set schema extensions")
+
+    assert run_here(settings).exit_code is ExitCode.OK
