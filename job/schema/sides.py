@@ -60,6 +60,10 @@ class Side:
         """Whether something of these kinds has that name."""
         return any((kind.value, schema, name) in self._names for kind in kinds)
 
+    def numbered_by(self, schema: str, sequence: str) -> Fact | None:
+        """Return the identity column that takes its numbers from the sequence."""
+        return self._by_sequence.get((schema, sequence), (None,))[0]
+
     def columns(self, table: Fact) -> Columns:
         """Return names and types of a table's columns."""
         there = self.on((table.schema, table.relation), Kind.COLUMN)
@@ -97,6 +101,11 @@ class Side:
     def _by_columns(self) -> Mapping[tuple[str, Columns], tuple[Fact, ...]]:
         tables = self.all(Kind.TABLE)
         return _grouped(tables, lambda table: ((table.schema, self.columns(table)),))
+
+    @cached_property
+    def _by_sequence(self) -> Mapping[tuple[str, ...], tuple[Fact, ...]]:
+        identities = (fact for fact in self.all(Kind.COLUMN) if fact.get("identity"))
+        return _grouped(identities, lambda column: (column.listed("sequence name"),))
 
     @cached_property
     def _names(self) -> frozenset[tuple[str, str, str]]:
@@ -141,6 +150,16 @@ class Sides:
     def is_plain(self, fact: Fact) -> bool:
         """Whether what hangs on the relation can be built at once: it is new, or has no rows."""
         return self.is_new(fact) or not self.size(fact)
+
+    def is_sequence_renamed(self, schema: str, name: str) -> bool:
+        """Whether the column of a desired sequence has one of another name, or has none."""
+        if self.renamed.is_named(schema, name, Kind.SEQUENCE):
+            return True
+        column = self.desired.numbered_by(schema, name)
+        live = column and self.live.facts.get(column.key)
+        if not live or self.live.get(Kind.SEQUENCE, schema, name):
+            return False
+        return live.listed("sequence name") != (schema, name)
 
     def size(self, fact: Fact) -> int:
         """Return the bytes of the relation that `fact` hangs on; 1 where they are not known."""

@@ -19,12 +19,23 @@ def column_sql(column: Fact) -> str:
     if column.get("generated"):
         parts.append(f"GENERATED ALWAYS AS ({column.get('expression')}) {column.get('generated')}")
     if column.get("identity"):
-        options = column.get("sequence")
+        options = " ".join((*_sequence_name(column), *filter(None, [column.get("sequence")])))
         parts.append(f"GENERATED {column.get('identity')} AS IDENTITY")
         parts += [f"({options})"] if options else []
     if column.get("not null"):
         parts.append("NOT NULL")
     return " ".join(parts)
+
+
+def _sequence_name(column: Fact) -> tuple[str, ...]:
+    """Return what names an identity's sequence, where it is not the name that it would have.
+
+    pg_dump writes it so; it is not in https://www.postgresql.org/docs/current/sql-createtable.html.
+    """
+    name = column.listed("sequence name")
+    if not name or name == (column.schema, f"{column.relation}_{column.name}_seq"):
+        return ()
+    return (f"SEQUENCE NAME {'.'.join(map(identifier, name))}",)
 
 
 def not_null_helper(column: Fact) -> str:

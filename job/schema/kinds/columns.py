@@ -285,6 +285,13 @@ _SEQUENCE_OPTIONS = """(
     where a.attidentity <> '' and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
       and d.refclassid = d.classid and d.refobjid = c.oid and d.refobjsubid = a.attnum
       and d.deptype = 'i')"""
+_SEQUENCE_NAME = """(
+    select pg_catalog.json_build_array(sn.nspname, sc.relname)::text
+    from pg_catalog.pg_depend d join pg_catalog.pg_class sc on sc.oid = d.objid
+    join pg_catalog.pg_namespace sn on sn.oid = sc.relnamespace
+    where a.attidentity <> '' and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      and d.refclassid = d.classid and d.refobjid = c.oid and d.refobjsubid = a.attnum
+      and d.deptype = 'i')"""
 _COLLATION = """(
     select pg_catalog.format('%I.%I', cn.nspname, co.collname) from pg_catalog.pg_collation co
     join pg_catalog.pg_namespace cn on cn.oid = co.collnamespace
@@ -311,6 +318,7 @@ COLUMN = Entry(
             expression=f"case when a.attgenerated <> '' then {_EXPRESSION} end",
             identity="case a.attidentity when 'a' then 'ALWAYS' when 'd' then 'BY DEFAULT' end",
             sequence=_SEQUENCE_OPTIONS,
+            sequence_name=_SEQUENCE_NAME,
             storage=_STORAGE,
             compression="case a.attcompression when 'p' then 'pglz' when 'l' then 'lz4' end",
             inherited=flag("c.relispartition or not a.attislocal"),

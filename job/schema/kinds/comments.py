@@ -18,9 +18,10 @@ def plan(
 ) -> Iterator[Change | Report]:
     """Set it, in place of another if need be; a live one that is not declared stays."""
     what, _, name = desired.name.partition(" ")
-    kinds = (Kind.INDEX, Kind.CONSTRAINT, Kind.DOMAIN_CONSTRAINT, Kind.SEQUENCE)
-    if what in {"index", "constraint", "sequence"} and sides.renamed.is_named(
-        desired.schema, name or desired.relation, *kinds
+    kinds = (Kind.INDEX, Kind.CONSTRAINT, Kind.DOMAIN_CONSTRAINT)
+    if (what == "sequence" and sides.is_sequence_renamed(desired.schema, desired.relation)) or (
+        what in {"index", "constraint"}
+        and sides.renamed.is_named(desired.schema, name or desired.relation, *kinds)
     ):
         return  # what is there under another name keeps its own comment
     if what == "column" and _is_of_another_shape(desired, name, sides):

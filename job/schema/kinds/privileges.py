@@ -27,12 +27,12 @@ def plan_grant(
     """Grant it; to whom more was granted is nobody's business here."""
     if desired.get("owned"):
         return
-    if sides.renamed.is_named(desired.schema, desired.relation, Kind.SEQUENCE):
+    if sides.is_sequence_renamed(desired.schema, desired.relation):
         yield not_addable(
             desired,
             "sequence-renamed",
-            "its column owns a sequence of another name",
-            f"rename that sequence to {desired.relation} by a migration",
+            "its column takes its numbers from no sequence of that name",
+            f"rename the column's sequence to {desired.relation} by a migration",
         )
         return
     if not desired.get("revoked"):

@@ -1,0 +1,2 @@
+create table note (body text);
+insert into note values ('a');
