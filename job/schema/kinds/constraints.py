@@ -31,6 +31,13 @@ _STORED = re.compile(r" WITH \([^()\"]+\)$")
 
 def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
     """Add it, or validate a live one; only tell of one with another definition."""
+    outcomes = tuple(_added_or_told(desired, live, sides))
+    yield from outcomes
+    if not any(isinstance(outcome, Report) for outcome in outcomes):
+        yield from indexes.identifying(desired, live)
+
+
+def _added_or_told(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
     if live is not None and not is_twin(desired, live):
         yield drift(
             desired,
@@ -204,6 +211,7 @@ CONSTRAINT = Entry(
             "when 'f' then 'foreign key' when 'c' then 'check' else 'exclude' end",
             definition=_DEFINITION,
             index=f"case when k.contype in ('p', 'u') then {indexes.definition_sql('x')} end",
+            replica_identity=flag("k.contype in ('p', 'u') and x.indisreplident"),
             deferrable=flag("k.condeferrable"),
             deferred=flag("k.condeferred"),
             references=_REFERENCES,

@@ -34,9 +34,21 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
             live.get("definition"),
             "build the new one under another name and drop this one, by a migration",
         )
-    elif live is None or live.get("invalid"):
+        return
+    if live is None or live.get("invalid"):
         needs_lock = _has_foreign_partition(desired, sides) and not sides.is_plain(desired)
         yield _locking(desired) if needs_lock else build(desired, live, sides)
+        if needs_lock:
+            return
+    yield from identifying(desired, live)
+
+
+def identifying(desired: Fact, live: Fact | None) -> Iterator[Change]:
+    """Let the index, or that of a key, tell the rows that are replicated, if it is declared so."""
+    if desired.get("replica identity") and not (live and live.get("replica identity")):
+        name = identifier((live or desired).name)
+        statement = f"ALTER TABLE {relation(desired)} REPLICA IDENTITY USING INDEX {name}"
+        yield change(desired, Phase.AFTER, statement)
 
 
 def _locking(desired: Fact) -> Report:
@@ -167,6 +179,7 @@ INDEX = Entry(
             definition=definition_sql("x"),
             invalid=flag("not x.indisvalid"),
             attached=_ATTACHED,
+            replica_identity=flag("x.indisreplident"),
         )
     }, {order("i.oid")}
         from pg_catalog.pg_index x {OF_RELATION.format("x.indrelid")}

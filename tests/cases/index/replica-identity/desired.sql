@@ -1,0 +1,10 @@
+create table note (id integer not null, code text not null);
+create unique index note_code on note (code);
+alter table only note replica identity using index note_code;
+create table item (id integer not null, code text not null unique);
+alter table only item replica identity using index item_code_key;
+create table fresh (id integer not null, code text not null, constraint fresh_code unique (code));
+alter table only fresh replica identity using index fresh_code;
+create table other (id integer not null);
+create unique index other_id on other (id);
+alter table only other replica identity using index other_id;
