@@ -10,6 +10,7 @@ from job.schema.ddl import (
     Report,
     change,
     drift,
+    identifier,
     not_addable,
     relation,
     warning,
@@ -207,6 +208,9 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
         yield from _other_default(desired, live, sides)
     if desired.get("not null") == FLAG != live.get("not null"):
         yield set_not_null(desired, live, sides)
+    elif desired.get("not null") and not live.get("not null"):
+        add = f"ALTER TABLE {relation(desired)} ADD NOT NULL {identifier(desired.name)} NOT VALID"
+        yield change(desired, Phase.TOGETHER, add)
     elif live.get("not null") and not desired.get("not null"):
         yield extra_not_null(live)
     for name in ("storage", "compression"):
