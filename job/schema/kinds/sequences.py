@@ -61,7 +61,7 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
         return
     owned_by = ".".join(identifier(part) for part in owner)
     statement = f"ALTER SEQUENCE {relation(desired)} OWNED BY {owned_by}"
-    yield change(desired, Phase.TOGETHER, statement, order=_after_column(desired, sides))
+    yield change(desired, Phase.TOGETHER, statement, order=_after_both(desired, sides))
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
@@ -74,11 +74,11 @@ def near(sequence: Fact) -> tuple[str, ...]:
     return sequence.listed("owned by") or sequence.key
 
 
-def _after_column(sequence: Fact, sides: Sides) -> int:
-    """Return a place in the order where the owning column is there; a dependency has no OID."""
+def _after_both(sequence: Fact, sides: Sides) -> int:
+    """Return a place in the order where it and its column are there; a dependency has no OID."""
     schema, table, name = sequence.listed("owned by")
     column = sides.desired.get(Kind.COLUMN, schema, table, name)
-    return (column or sequence).order + 1
+    return max(sequence.order, (column or sequence).order) + 1
 
 
 _OWNER = """(
