@@ -8,7 +8,8 @@ from job.schema.kind import Kind
 from job.schema.kinds.entry import Entry, alone, attributes, flag, order, own
 from job.schema.sides import Sides
 
-_FIXED = ("kind", "result", "arguments")
+_FIXED = ("kind", "result")
+_OTHER_MODES = ("OUT ", "INOUT ", "VARIADIC ")
 # What an aggregate is made of: the attribute, which is the keyword, and its pg_aggregate column.
 _FUNCTIONS = (
     ("finalfunc", "aggfinalfn"),
@@ -29,6 +30,7 @@ def plan_routine(
     """Create it, or replace it where its callers cannot tell from its signature."""
     replaceable = live is None or (
         all(desired.get(name) == live.get(name) for name in _FIXED)
+        and _calls_alike(desired.get("arguments"), live.get("arguments"))
         and int(desired.get("defaults")) >= int(live.get("defaults"))
     )
     if live is None or replaceable:
@@ -41,6 +43,18 @@ def plan_routine(
             f"({live.get('arguments')}) returning {live.get('result') or 'nothing'}",
             "PostgreSQL cannot replace it: drop it and create it anew, by a migration",
         )
+
+
+def _calls_alike(desired: str, live: str) -> bool:
+    """Whether the arguments are the same, but for names of those that had none.
+
+    https://www.postgresql.org/docs/current/sql-createfunction.html: a name cannot be changed.
+    """
+    wanted, found = desired.split(", "), live.split(", ")
+    return len(wanted) == len(found) and all(
+        one == other or (one.endswith(f" {other}") and not other.startswith(_OTHER_MODES))
+        for one, other in zip(wanted, found, strict=True)
+    )
 
 
 def plan_aggregate(
