@@ -5,6 +5,9 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -19,6 +22,31 @@ _BY_SIGNAL = {
     signal.SIGINT: (ExitCode.INTERRUPTED, "SIGINT"),
     signal.SIGALRM: (ExitCode.TEMPFAIL, "the deadline is used up (PREDEPLOY_DEADLINE)"),
 }
+
+
+class Output(TextIOWrapper):
+    """Stdout, whose reader may have gone and whose disk may be full: that undoes no deploy.
+
+    Always UTF-8, whatever the locale says; a file name that is no text is written with escapes.
+    """
+
+    @classmethod
+    def of_process(cls) -> "Output":
+        """Take stdout over; where it is closed, write nowhere."""
+        stdout = sys.stdout if isinstance(sys.stdout, TextIOWrapper) else None
+        raw = stdout.detach() if stdout else Path(os.devnull).open("wb")  # noqa: SIM115 - never closed
+        return cls(raw, encoding="utf-8", errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what can be handed on."""
+        with suppress(OSError):
+            super().flush()
 
 
 class Signals:
@@ -53,6 +81,7 @@ class Signals:
 def run_and_exit() -> NoReturn:
     """Run the command line and exit with its status."""
     signals = Signals()
+    sys.stdout = Output.of_process()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     try:
         from job.cli import main  # noqa: PLC0415 - a signal counts from the first millisecond

@@ -178,14 +178,14 @@ def _end(report: Report, output: _Output, edge: Edge) -> ExitCode:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         structlog.get_logger().warning(f"the report was not written to {path}: {error.strerror}")
 
 
 def _append(path: Path, text: str) -> None:
     try:
-        with path.open("a") as summary:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as summary:
             summary.write(text)
     except OSError as error:
         structlog.get_logger().warning(f"the summary was not written to {path}: {error.strerror}")

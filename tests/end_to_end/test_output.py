@@ -2,13 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ADMIN, SQL, Database, run_job, start_job
+from conftest import ADMIN, SQL, Database, job_environ, run_job, start_job
 
 from job import __version__
 from job.embedded import Server
@@ -412,3 +414,37 @@ def test_the_demo_runs_twice_and_leaves_nothing_behind() -> None:
     ]
     assert not Path(f"/proc/{pid}").exists()
     assert not data.parent.exists()
+
+
+# a stdout that cannot be written
+
+
+@pytest.mark.parametrize(
+    ("redirection", "encoding"),
+    [
+        pytest.param(">/dev/full", "", id="full disk"),
+        pytest.param(">&-", "", id="closed"),
+        pytest.param("| true", "", id="reader has gone"),
+        pytest.param("", "ascii", id="ascii"),
+    ],
+)
+@pytest.mark.parametrize("exit_code", [0, 80])
+def test_a_stdout_that_cannot_be_written_changes_nothing(
+    redirection: str, encoding: str, exit_code: int, database: Database, folder: Folder
+) -> None:
+    """The run goes on and ends as it would; its report is where else it is wanted."""
+    files = {"migrations/0001_änderung.sql": "create table notes (id int);"}
+    if exit_code:
+        files["migrations/0002_ß.sql"] = "select 'é', größe from notes;"
+    root = folder(files)
+    report = root.parent / "report.json"
+    given = environ(database, root, PREDEPLOY_REPORT=str(report), PYTHONIOENCODING=encoding)
+
+    done = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -m job run {redirection}; exit "${{PIPESTATUS[0]}}"'],
+        env=job_environ(given), capture_output=True, check=False, timeout=60, cwd="/",
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (exit_code, b"")
+    assert json.loads(report.read_text(encoding="utf-8"))["exit_code"] == exit_code
+    assert database.value("select count(*) from notes") == 0
