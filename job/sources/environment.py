@@ -40,8 +40,13 @@ def with_files(
             try:
                 result[name] = _read(Path(path))
             except _UnusableFileError as error:
-                problems.append(f"{name}_FILE: {path} {error}")
+                problems.append(f"{name}_FILE: {_shown(path)} {error}")
     return result, tuple(problems)
+
+
+def _shown(path: str) -> str:
+    """Return a mounted file's path; what is none may be the secret itself, put there by mistake."""
+    return path if path.startswith("/") else "the file that it shall name (a path, not a value)"
 
 
 def _read(path: Path) -> str:

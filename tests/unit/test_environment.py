@@ -111,6 +111,17 @@ def test_a_path_that_cannot_be_opened_is_a_problem(tmp_path: Path, name: str, wo
     assert problems == (f"PGPASSWORD_FILE: {tmp_path}/{name} {words}",)
 
 
+@pytest.mark.parametrize("value", ["postgresql://app:hunter2@db/shop", "hunter2", "$2b$12$hunter2"])
+def test_a_value_where_a_path_belongs_is_not_shown(value: str) -> None:
+    """Who puts the secret itself into the variable for its file reads that, and not the secret."""
+    _, problems = with_files({"PGPASSWORD_FILE": value}, ["PGPASSWORD"])
+
+    (problem,) = problems
+    assert problem.startswith("PGPASSWORD_FILE: ")
+    assert "a path, not a value" in problem
+    assert "hunter2" not in problem
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_a_problem(tmp_path: Path) -> None:
     path = mounted(tmp_path, b"pw")
