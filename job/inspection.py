@@ -161,7 +161,10 @@ def _sessionless(
 
 
 def _sight(conn: Connection, settings: Settings, sources: Sources) -> Sight:
-    found = ledger.premises(conn, settings.ledger_schema)
+    schema = settings.ledger_schema
+    found = ledger.premises(conn, schema)
+    if found.has_ledger:
+        ledger.require_usable(schema, wire.ask(conn, ledger.state_sql(schema)))
     return Sight(conn, settings, sources, Deadline.after(settings.deadline_s), found)
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from job import __version__
 from job.database import sentinel, wire
 from job.database.wire import Connection, identifier, literal
-from job.errors import NotObtainedError
+from job.errors import InternalError, NotObtainedError
 from job.plan import Drift, LedgerEntry, LedgerRow
 
 VERSION = 1
 
 
+_TABLES = ("migration", "run", "declared", "state")  # beside `meta`, by which a ledger is known
 _ADOPTED = "adopted "  # before the name of an object, as a key of `meta`
 
 
@@ -62,6 +63,34 @@ def premises_sql(schema: str) -> str:
                 select from pg_catalog.pg_depend d
                 where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
                   and d.objid = c.oid and d.deptype = 'e'))"""
+
+
+def state_sql(schema: str) -> str:
+    """Return the query of the ledger's version, and of its tables that are not there."""
+    names = ", ".join(f"({literal(name)})" for name in _TABLES)
+    return f"""select max(value), (
+            select string_agg(v.name, ', ') from (values {names}) v(name)
+            where pg_catalog.to_regclass({literal(identifier(schema) + ".")} || v.name) is null)
+        from {identifier(schema)}.meta where key = 'version'"""
+
+
+def require_usable(schema: str, state: list[wire.Row]) -> None:
+    """Judge what `state_sql` returned.
+
+    Raises NotObtainedError (75) when a newer major version made the ledger, and InternalError (70)
+    when somebody has taken a table of it away.
+    """
+    ((version, lacking),) = state
+    if version and version.isdigit() and int(version) > VERSION:
+        raise NotObtainedError(
+            f"the ledger {schema} has version {version} and this image knows {VERSION}; "
+            "upgrade the image"
+        )
+    if lacking:
+        raise InternalError(
+            f"the ledger {schema} is not whole, somebody has taken away: {lacking}; bring it back "
+            f"from a backup, or drop the schema {schema} to have the database adopted anew"
+        )
 
 
 def rows_sql(schema: str) -> str:
@@ -166,24 +195,19 @@ def _is(entry: LedgerEntry) -> str:
 def begin_run(conn: Connection, schema: str, run_id: str) -> bool:
     """Begin this run in the ledger; say whether the sentinel's functions are there, too.
 
-    Raises NotObtainedError (75) when a newer major version made it.
+    Raises what `require_usable` does.
     """
     begun = wire.send(
         conn,
         f"""select {sentinel.exists_sql(schema)};
-        select max(value) from {identifier(schema)}.meta where key = 'version';
+        {state_sql(schema)};
         {begin_sql(schema, run_id)}""",
     )
     if begun.error is not None:
         with wire.translated(conn):
             raise begun.error
-    ((has_functions,),), version = begun.rows(0), begun.rows(1)[0][0] or ""
-    if version.isdigit() and int(version) > VERSION:
-        raise NotObtainedError(
-            f"the ledger {schema} has version {version} and this image knows {VERSION}; "
-            "upgrade the image"
-        )
-    return has_functions == "t"
+    require_usable(schema, begun.rows(1))
+    return begun.rows(0) == [("t",)]
 
 
 def begin_sql(schema: str, run_id: str) -> str:

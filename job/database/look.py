@@ -34,6 +34,7 @@ _SHOWN_ROWS = 10
 _INSUFFICIENT_PRIVILEGE = "42501"
 _SEPARATOR = "\n;\n"
 _OPENING = 2  # BEGIN and the settings
+_STATE = "state"  # the first question: the others are about a ledger that we know
 _LOCKS = """select pg_catalog.current_setting('max_locks_per_transaction')::bigint
     * (pg_catalog.current_setting('max_connections')::int
        + pg_catalog.current_setting('max_prepared_transactions')::int)"""
@@ -88,7 +89,9 @@ class Sight:
         seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
         checks = check_questions(sources) if View.CHECKS in views else ()
         known = _known(conn, views, settings, declared, has_ledger=self._has_ledger)
-        found, responses = _ask_all(conn, known, (*seeds, *checks), self._deadline)
+        found, responses = _ask_all(
+            conn, known, (*seeds, *checks), self._deadline, settings.ledger_schema
+        )
         return Snapshot(
             server_version=conn.info.server_version,
             has_ledger=self._has_ledger,
@@ -130,7 +133,7 @@ def _known(
 ) -> dict[str, str]:
     """Return the questions of ours that `views` need, by what they are about."""
     schema, version = settings.ledger_schema, conn.info.server_version
-    known: dict[str, str] = {}
+    known = {_STATE: ledger.state_sql(schema)} if has_ledger else {}
     if has_ledger and View.LEDGER in views:
         known["ledger"] = ledger.rows_sql(schema)
         known["adoption"] = ledger.adoption_sql(schema)
@@ -192,7 +195,11 @@ def facts_sql(critical: Sequence[CriticalTable]) -> str:
 
 
 def _ask_all(
-    conn: Connection, known: Mapping[str, str], questions: Sequence[Question], deadline: Deadline
+    conn: Connection,
+    known: Mapping[str, str],
+    questions: Sequence[Question],
+    deadline: Deadline,
+    ledger_schema: str,
 ) -> tuple[Mapping[str, list[wire.Row]], tuple[Response, ...]]:
     """Ask everything in one message; once more without each question that fails."""
     if not known and not questions:
@@ -213,15 +220,22 @@ def _ask_all(
         if answer.error is None:
             break
         wire.roll_back(conn)
+        _require_usable(known, answer, ledger_schema)  # what else failed may come of that
         index = _failed_part(answer, parts) - (_OPENING - 1 + len(known) + 1)
         if not 0 <= index < len(asked):
             with wire.translated(conn):
                 raise answer.error
         failed[asked[index]] = _refused(asked[index], answer, conn.info.user)
+    _require_usable(known, answer, ledger_schema)
     found = defaultdict(list, {n: answer.rows(_OPENING + i) for i, n in enumerate(known)})
     first = _OPENING + len(known) + 1
     replied = {q: _response(q, answer, first + i) for i, q in enumerate(asked)}
     return found, tuple((failed | replied)[q] for q in questions)
+
+
+def _require_usable(known: Mapping[str, str], answer: Answer, schema: str) -> None:
+    if _STATE in known and answer.failed_index > _OPENING:
+        ledger.require_usable(schema, answer.rows(_OPENING))
 
 
 def _failed_part(answer: Answer, parts: Sequence[str]) -> int:
