@@ -24,6 +24,8 @@ log = structlog.get_logger()
 _LOCK_NOT_AVAILABLE = "55P03"
 _INSUFFICIENT_PRIVILEGE = "42501"
 _DUPLICATE_TABLE = "42P07"
+_RAISED = "P0001"
+_FORBIDDEN = "an event trigger of the database says so; ask its owner, and run again"
 # A schema, a table, a function: made by somebody between our look and our statement.
 _MADE_MEANWHILE = ("42P06", "42P07", "42723")
 
@@ -33,7 +35,7 @@ def ensure(place: Workplace) -> None:
 
     Raises DatabaseRefusedError (77) without the privilege, NotObtainedError (75) when a newer
     major version made it or somebody keeps us from it, JobError (78) when the schema's tables are
-    somebody else's.
+    somebody else's, and (80) when an event trigger forbids DDL.
     """
     budget = place.deadline.part(place.settings.ddl_budget_s)
     watch = watch_over(place, "the ledger")
@@ -184,6 +186,9 @@ def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
     if answer.error.sqlstate == _DUPLICATE_TABLE and not _has_ledger(place):
         raise _taken(schema)
     _require_no_race(answer.error.sqlstate)
+    if answer.error.sqlstate == _RAISED:
+        why = f"the ledger cannot be made: {answer.error.diag.message_primary} ({_RAISED})"
+        raise JobError(f"{why}; {_FORBIDDEN}", exit_code=ExitCode.FAILED)
     with wire.translated(work):
         raise answer.error
 
