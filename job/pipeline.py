@@ -95,7 +95,7 @@ def _end_run(this: Journal, guard: Connection, report: Report, on_tick: Callable
         this.id,
         report.outcome.value,
         report.exit_code,
-        as_json(report, this.settings.secrets),
+        wire.storable(guard, as_json(report, this.settings.secrets)),
     )
     settlement = this.settlement or "select 'nothing is settled'"
     parts = (settlement, this.remembered, ending, "commit")

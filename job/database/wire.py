@@ -95,6 +95,16 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def storable(conn: Connection, text: str) -> str:
+    """Return a text that the database's encoding holds: where that is not all of Unicode, in ASCII.
+
+    SQL_ASCII is no encoding, and holds anything.
+    """
+    if conn.info.parameter_status("server_encoding") in ("UTF8", "SQL_ASCII"):
+        return text
+    return text.encode("ascii", errors="replace").decode()
+
+
 def send(
     conn: Connection,
     sql: str,

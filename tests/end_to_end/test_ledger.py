@@ -1,7 +1,7 @@
-"""A ledger that is not as this image made it: of a newer version, or with a part taken away."""
+"""A ledger that is not as this image made it, and one that is hard to make or to write."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -54,3 +54,40 @@ def test_a_table_that_the_ledger_lacks_is_named(
 
     assert f"the ledger predeploy is not whole, somebody has taken away: {table};" in told
     assert database.value("select to_regclass('b')") is None
+
+
+def test_an_event_trigger_that_forbids_ddl_is_told(database: Database, folder: Folder) -> None:
+    """What somebody has forbidden is no bug of ours: the run fails with their words."""
+    database.execute(
+        """create function no_ddl() returns event_trigger language plpgsql as
+            $$ begin raise exception 'no DDL before Monday'; end $$;
+        create event trigger no_ddl on ddl_command_start execute function no_ddl()"""
+    )
+
+    told = ended("run", database, folder(FILES), 80)
+
+    assert "the ledger cannot be made: no DDL before Monday (P0001); an event trigger" in told
+
+
+@pytest.fixture
+def latin1(database: Database) -> Iterator[Database]:
+    """An empty database that cannot hold all of Unicode."""
+    name = f"{database.name}_latin1"
+    options = "encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'"
+    database.execute(f"create database {name} {options}")
+    yield Database(name, database.url.replace(database.name, name))
+    database.execute(f"drop database {name} with (force)")
+
+
+def test_a_report_is_kept_in_a_database_of_another_encoding(
+    latin1: Database, folder: Folder
+) -> None:
+    """What cannot be said there is written with question marks, and the run ends as it would."""
+    files = {"migrations/1_a.sql": "select 'ü';", "migrations/2_b.sql": "select '10 €', 1 / 0;"}
+
+    told = ended("run", latin1, folder(files), 80)
+
+    assert "migrations/2_b.sql" in told
+    rows = latin1.rows("select outcome, exit_code, report ->> 'message' from predeploy.run")
+    assert [row[:2] for row in rows] == [("failed", 80)]
+    assert "migrations/2_b.sql" in rows[0][2]
