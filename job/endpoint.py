@@ -68,6 +68,7 @@ _CHOICES = {
     "channel_binding": "disable prefer require",
     "gssencmode": "disable prefer require",
     "load_balance_hosts": "disable random",
+    "replication": "false off no 0",  # over the others the server takes no bound values, or no SQL
     "target_session_attrs": "any read-write read-only primary standby prefer-standby",
 }
 _SSL_MODES = {

@@ -356,6 +356,29 @@ def listening(answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
             thread.join()
 
 
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ("target_session_attrs=standby", "it is a primary, and target_session_attrs asks for a"),
+        ("target_session_attrs=read-only", "it is a primary, and target_session_attrs asks for a"),
+        ("options=-cstatement_timeout", "a connection parameter is not accepted"),
+        ("options=-cTimeZone%3DMars", "a connection parameter is not accepted"),
+        ("replication=true", "replication must be one of: false off no 0"),
+        ("replication=database", "replication must be one of: false off no 0"),
+    ],
+)
+def test_a_parameter_that_no_server_will_ever_take_is_a_wrong_setting(
+    parameters: str, words: str, database: Database, folder: Folder
+) -> None:
+    """It is not tried again for a minute, and does not ask for another try."""
+    environ = {"DATABASE_URL": f"{database.url}?{parameters}", "PREDEPLOY_CONNECT_BUDGET": "2s"}
+
+    outcome, told = refused(environ, folder(ONE_MIGRATION))
+
+    assert outcome.exit_code == 78
+    assert words in told["message"]
+
+
 def test_a_wrong_sslmode_is_told_without_a_connection(folder: Folder) -> None:
     """What cannot be meant is told by us, not by the server."""
     with listening(b"") as (port, received):

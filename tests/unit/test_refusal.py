@@ -91,6 +91,8 @@ GRACE_THEN_DENIED = (
 GRACE_THEN_CONFIG = (
     f'{FATAL}database "shop" does not exist',
     f"{FATAL}no such database: shop",
+    f"{AT}session is not read-only",
+    f"{AT}server is not in hot standby mode",
 )
 DENIED = (
     f'{FATAL}permission denied for database "shop"\nDETAIL:  User does not have CONNECT privilege.',
@@ -108,6 +110,9 @@ CONFIG = (
     'connection is bad: invalid integer value "abc" for connection option "port"',
     f'{FATAL}unrecognized configuration parameter "search_pat"',
     f"{FATAL}unsupported startup parameter: options",
+    f'{FATAL}invalid value for parameter "TimeZone": "Mars"',
+    f"{FATAL}-c foo requires a value",
+    f'{FATAL}permission denied to set parameter "log_statement"',
     f"{FATAL}unsupported startup parameter in options: statement_timeout",
     WEAK_SSLMODE,
 )
@@ -190,6 +195,7 @@ def test_a_grace_is_short() -> None:
 
     assert found == {
         "the database accepts no connections": (5, 30),
+        "it is a primary, and target_session_attrs asks for a standby": (5, 30),
         "user name or password is wrong": (3, 30),
         "the role may not log in": (3, 30),
         "the role does not exist": (3, 30),
