@@ -136,6 +136,7 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
         return inspection.verify(settings, sources, wait_s=arguments.wait)
     look = inspection.status if arguments.command == "status" else inspection.plan
     report, text, data = look(settings, sources)
+    report = replace(report, command=str(arguments.command))  # adopt looks as plan does
     print(json.dumps(data, ensure_ascii=False) if arguments.json else text)
     if report.exit_code is ExitCode.OK and report.pending and arguments.exit_code:
         return replace(report, exit_code=ExitCode.PENDING)

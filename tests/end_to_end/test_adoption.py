@@ -285,6 +285,8 @@ def test_adopt_shows_what_would_happen(database: Database, folder: Callable[...,
     done = run_job("adopt", environ=environ, check=0)
 
     assert "migrations/1_a.sql (lines 1-1, replayed): CREATE TABLE" in done.stdout
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["command"], told["message"]) == ("adopt", "adopt: 1 pending")
     assert database.value("select to_regnamespace('predeploy') is null")
 
 
