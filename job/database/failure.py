@@ -132,12 +132,18 @@ def failure_of(
         message=f"{message} (a deferred constraint, checked at the end of the step)"
         if at_end
         else message,
-        detail="" if step.binds else (error.diag.message_detail or ""),
+        detail="" if step.binds else _detail(error),
         remedy=redact(remedy, bound),
         statement=" ".join(statement.split())[:STATEMENT_SHOWN],
         about=step.chain,
         is_race=raced,
     )
+
+
+def _detail(error: psycopg.Error) -> str:
+    """Return the server's detail, and in which line of which function it was, where it says so."""
+    inside = " ".join((error.diag.context or "").split())
+    return "; ".join(filter(None, (error.diag.message_detail, inside)))
 
 
 def _locate(step: Step, index: int, offset: int | None) -> tuple[int, int, str]:

@@ -301,6 +301,17 @@ def test_a_servers_position_is_the_files(database: Database, folder: Folder) -> 
     assert (failure["line"], failure["column"], failure["sqlstate"]) == (4, 8, "42703")
 
 
+def test_a_failure_inside_a_block_tells_the_line_there(database: Database, folder: Folder) -> None:
+    """A long DO block is one statement; the detail says which line of it has failed."""
+    broken = "do $$\nbegin\n  perform 1;\n  perform 1 / 0;\nend $$;\n"
+
+    done = run_job(environ=environ(database, folder({"migrations/0001_broken.sql": broken})))
+
+    failure = lines(done.stdout)[-1]["failure"]
+    assert (failure["line"], failure["sqlstate"]) == (1, "22012")
+    assert "PL/pgSQL function inline_code_block line 4 at PERFORM" in failure["detail"]
+
+
 # secrets
 
 
