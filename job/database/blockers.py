@@ -19,6 +19,7 @@ log = structlog.get_logger()
 _FIRST_LOOKS = (1, 4)
 _LOOK_EVERY = 8
 _TELL_EVERY = 120
+_NOBODY = "nobody was seen in its way"
 # An autovacuum worker has a type and no name; of a prepared transaction only the pid 0 is known.
 _NAME = """case when b.pid = 0 then 'a prepared transaction, see pg_prepared_xacts'
     when a.application_name = '' and a.backend_type <> 'client backend' then a.backend_type
@@ -51,7 +52,7 @@ class Watch:
 
         `watched` is a query for the pid of the backend: behind a pooler it changes.
         """
-        self.blockers = "nobody was seen in its way"
+        self.blockers = _NOBODY
         self._guard = guard
         self._guard_pid = "pg_catalog.pg_backend_pid()"
         self._looker = guard
@@ -90,7 +91,9 @@ class Watch:
         return self._hold.tell(failure) if self._hold else failure
 
     def explain(self, failure: Failure) -> Failure:
-        """Return the failure with the blocker's name and what to do about it."""
+        """Return the failure with the blocker's name and what to do about it, if there was one."""
+        if self.blockers == _NOBODY:
+            return replace(failure, message=f"{failure.message}; {self.blockers}")
         return replace(
             failure,
             message=f"{failure.message}; {self.blockers}",

@@ -484,3 +484,23 @@ def test_a_started_step_cannot_be_moved_into_a_transaction(
     done = run_job("run", environ=environ(**{"1_a": "create table log (n int);"}), check=81)
 
     assert "put `-- predeploy: autocommit` back" in done.stdout
+
+
+def test_who_cancels_a_statement_is_not_looked_for_in_its_way(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """Where nobody was seen to block it, nobody is told to end that session."""
+    slow = "-- predeploy: allow commit-inside\n-- predeploy: autocommit\nselect pg_sleep(60);"
+    sleeping = "from pg_stat_activity where query like 'select pg_sleep%' and datname = "
+    sleeping += f"'{database.name}'"
+    job = start_job("run", environ=environ(**{"1_slow": slow}))
+    wait_for(database, f"select {sleeping}")
+    database.execute(f"select pg_cancel_backend(pid) {sleeping}")
+
+    output, _ = job.communicate(timeout=30)
+
+    told = report(output)
+    assert (job.returncode, told["failure"]["sqlstate"]) == (75, "57014")
+    assert "nobody was seen in its way" in told["message"]
+    assert "end that session" not in told["message"]
+    assert "find out who cancelled it" in told["failure"]["next"]
