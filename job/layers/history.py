@@ -55,8 +55,31 @@ def is_ahead(sources: Sources, ledger: Iterable[LedgerRow]) -> bool:
     """
     if not sources.migrations:
         return any(True for _ in ledger)
+    return bool(_ahead(sources, ledger))
+
+
+def former_rows(
+    sources: Sources, ledger: Iterable[LedgerRow], cut: ScriptSteps
+) -> tuple[LedgerRow, ...]:
+    """Return the rows of a file that the folder lacks and whose steps are those of this one.
+
+    None for a file without statements, which is like any other.
+    """
+    hashes = [step.entry.step_hash for step in cut.steps if step.entry]
+    nothing = statements.digest(())
+    by_file = _by_file(ledger)
+    for name in _ahead(sources, ledger):
+        theirs = [row.entry.step_hash for row in by_file[name]]
+        if theirs == hashes[: len(theirs)] and set(theirs) != {nothing}:
+            return by_file[name]
+    return ()
+
+
+def _ahead(sources: Sources, ledger: Iterable[LedgerRow]) -> tuple[str, ...]:
+    """Name the files that the folder lacks, but for those from before its first."""
     lowest = sources.migrations[0].version
-    return any((version_of(n) or 0) >= lowest for n in missing_files(sources, ledger))
+    missing = missing_files(sources, ledger)
+    return tuple(name for name in missing if (version_of(name) or 0) >= lowest)
 
 
 def pending_steps(history: FileHistory, cut: ScriptSteps) -> tuple[Step, ...]:

@@ -9,11 +9,13 @@ from job.layers.base import Layer, Situation
 from job.layers.history import (
     FileHistory,
     edited_rows,
+    former_rows,
     histories,
     missing_files,
     pending_steps,
 )
 from job.plan import Creatable, Finding, LedgerRow, Mode, Plan, Step
+from job.schema.ddl import literal
 from job.snapshot import View
 from job.sources.native import version_of
 from job.sources.steps import ScriptSteps, steps_of
@@ -34,6 +36,8 @@ def plan(situation: Situation) -> Plan:
         if not history.is_whole:
             findings.extend(cut.findings)
             findings.extend(_out_of_order(history, newest))
+        if not history.rows:
+            findings.extend(_renamed(situation, history, cut))
         if is_unknown(snapshot):
             adopted = adopt(history.script, pending, situation.settings.baseline)
             pending = adopted.steps
@@ -95,6 +99,25 @@ def _unsettled(history: FileHistory, row: LedgerRow) -> Finding:
         f"{row.entry.file!r}, position {row.entry.position}",
         ExitCode.PARTIAL,
     )
+
+
+def _renamed(situation: Situation, history: FileHistory, cut: ScriptSteps) -> Iterator[Finding]:
+    """Refuse to run again what was applied under another name."""
+    former = former_rows(situation.sources, situation.snapshot.ledger, cut)
+    if former:
+        name = former[0].entry.file
+        told = (
+            f"update {situation.settings.ledger_schema}.migration "
+            f"set file = {literal(history.script.name)} where file = {literal(name)}"
+        )
+        yield Finding(
+            "renamed",
+            f"{history.script.path} does what {name} did, which was applied at "
+            f"{former[0].applied_at} and is not in the folder: it would run a second time",
+            f"call it {name} again, or tell the ledger its new name ({told}); if it is to run once "
+            f"more, put {name} back beside it",
+            ExitCode.BAD_SOURCES,
+        )
 
 
 def _out_of_order(history: FileHistory, newest: int) -> Iterator[Finding]:

@@ -1,6 +1,8 @@
 """Migrations, run by the job as a process: what fails, what is left, what is refused."""
 
+import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -96,6 +98,63 @@ def logged(what: str) -> str:
 
 
 LOG = "create table log (id serial primary key, what text not null);"
+
+
+# a file is renamed
+
+
+TWO_STEPS = f"begin; {logged('two')} commit; begin; {logged('2b')} commit;"
+RENAMED = {"1_log.sql": LOG, "2_b.sql": TWO_STEPS}
+
+
+def in_migrations(files: Mapping[str, str]) -> dict[str, str]:
+    return {f"migrations/{name}": text for name, text in files.items()}
+
+
+@pytest.mark.parametrize("name", ["02_b.sql", "2_B.sql", "3_other.sql"])
+def test_a_renamed_file_does_not_run_again(database: Database, folder: Folder, name: str) -> None:
+    """65 with both names; nothing is done a second time, and the ledger may be told."""
+    assert job(database, folder(in_migrations(RENAMED)))[0] == 0
+    renamed = {"1_log.sql": LOG, name: TWO_STEPS}
+
+    code, report = job(database, folder(in_migrations(renamed)))
+
+    assert code == 65
+    assert f"migrations/{name} does what 2_b.sql did" in report["message"]
+    assert entries(database) == ["two", "2b"]
+    telling = re.search(r"update [^()]* where file = '2_b.sql'", json.dumps(report))
+    assert telling
+    database.execute(telling[0])
+    assert job(database, folder(in_migrations(renamed)))[0] == 0
+    assert entries(database) == ["two", "2b"]
+
+
+def test_a_file_that_failed_and_was_renamed_does_not_begin_again(
+    database: Database, folder: Folder
+) -> None:
+    """What it had done before it failed is not done twice."""
+    failing = RENAMED | {"2_b.sql": TWO_STEPS.replace("'2b'", "null")}
+    assert job(database, folder(in_migrations(failing)))[0] == 80
+
+    renamed = {"1_log.sql": LOG, "2_c.sql": TWO_STEPS}
+
+    code, _ = job(database, folder(in_migrations(renamed)))
+
+    assert code == 65
+    assert entries(database) == ["two"]
+
+
+def test_a_copy_beside_its_original_runs(database: Database, folder: Folder) -> None:
+    """It is another file then, and so is one like what was pruned."""
+    assert job(database, folder(in_migrations(RENAMED)))[0] == 0
+    copied = RENAMED | {"3_copy.sql": TWO_STEPS}
+    assert job(database, folder(in_migrations(copied)))[0] == 0
+    pruned = {"3_copy.sql": TWO_STEPS, "4_copy.sql": TWO_STEPS}
+
+    code, _ = job(database, folder(in_migrations(pruned)))
+
+    assert code == 0
+    assert entries(database) == ["two", "2b"] * 3
 
 
 # a statement fails
