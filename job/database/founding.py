@@ -113,7 +113,8 @@ def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
     """Make schema, tables and functions, and begin the run, in one transaction and message."""
     work, schema = place.work, place.settings.ledger_schema
     name = identifier(schema)
-    if found.has_schema and _holds_tables(work, schema) and not _has_ledger(place):
+    if found.has_schema and (tables := _tables(work, schema)) and not _has_ledger(place):
+        ledger.require_strangers(schema, tables)
         raise _taken(schema)
     # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
     create_schema = "" if found.has_schema else f"create schema {name};"
@@ -193,15 +194,15 @@ def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
         raise answer.error
 
 
-def _holds_tables(conn: wire.Connection, schema: str) -> bool:
-    """Whether tables stand there: in the ledger's schema nobody looks after them."""
+def _tables(conn: wire.Connection, schema: str) -> set[str | None]:
+    """Return the tables that stand there: in the ledger's schema nobody looks after them."""
     rows = wire.ask(
         conn,
-        f"""select from pg_catalog.pg_class c
+        f"""select c.relname from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where n.nspname = {literal(schema)} and c.relkind in ('r', 'p') limit 1""",
+            where n.nspname = {literal(schema)} and c.relkind in ('r', 'p')""",
     )
-    return bool(rows)
+    return {name for (name,) in rows}
 
 
 def _taken(schema: str) -> JobError:

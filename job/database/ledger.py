@@ -5,7 +5,7 @@ version that does not know them: `meta.version` tells.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from job import __version__
@@ -87,10 +87,20 @@ def require_usable(schema: str, state: list[wire.Row]) -> None:
             "upgrade the image"
         )
     if lacking:
-        raise InternalError(
-            f"the ledger {schema} is not whole, somebody has taken away: {lacking}; bring it back "
-            f"from a backup, or drop the schema {schema} to have the database adopted anew"
-        )
+        raise _not_whole(schema, lacking)
+
+
+def require_strangers(schema: str, tables: Collection[str | None]) -> None:
+    """Raise InternalError (70) when these tables are a ledger of ours without its `meta`."""
+    if all(name in tables for name in _TABLES):
+        raise _not_whole(schema, "meta")
+
+
+def _not_whole(schema: str, lacking: str) -> InternalError:
+    return InternalError(
+        f"the ledger {schema} is not whole, somebody has taken away: {lacking}; bring it back "
+        f"from a backup, or drop the schema {schema} to have the database adopted anew"
+    )
 
 
 def rows_sql(schema: str) -> str:

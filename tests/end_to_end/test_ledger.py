@@ -56,6 +56,19 @@ def test_a_table_that_the_ledger_lacks_is_named(
     assert database.value("select to_regclass('b')") is None
 
 
+def test_a_ledger_that_nothing_tells_as_ours_is_no_stranger_s(
+    database: Database, folder: Folder
+) -> None:
+    """Who was told to name another schema would have lost what was applied when."""
+    ended("run", database, folder(FILES), 0)
+    database.execute("drop table predeploy.meta")
+    more = FILES | {"migrations/2_b.sql": "create table b (id int);"}
+
+    told = ended("run", database, folder(more), 70)
+
+    assert "the ledger predeploy is not whole, somebody has taken away: meta;" in told
+
+
 def test_an_event_trigger_that_forbids_ddl_is_told(database: Database, folder: Folder) -> None:
     """What somebody has forbidden is no bug of ours: the run fails with their words."""
     database.execute(
