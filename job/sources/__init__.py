@@ -5,6 +5,7 @@ Nothing here is parsed as SQL; a file is its name, its text and its hash.
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from job.sources.walk import is_sql, walk
 DECLARATION = "predeploy.toml"
 SCHEMA_FILE = "schema.sql"
 SCHEMA_FOLDER = "schema"
-_PARTS = ("migrations", "seed", "verify", DECLARATION, SCHEMA_FILE, SCHEMA_FOLDER, "fallback")
+_FOLDERS = ("migrations", "seed", "verify", SCHEMA_FOLDER, "fallback")
+_FILES = (DECLARATION, SCHEMA_FILE)
+_LIKENESS = 0.8  # of a name to that of a part: seeds to seed, migration to migrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,12 @@ def load_sources(sql_dir: Path) -> Sources:
             (f"the SQL folder {sql_dir} does not exist; mount it or set PREDEPLOY_SQL_DIR",),
             exit_code=ExitCode.NO_INPUT,
         )
-    if not any((sql_dir / part).exists() for part in _PARTS):
+    problems = list(_misnamed(sql_dir))
+    if not problems and not any((sql_dir / part).exists() for part in (*_FOLDERS, *_FILES)):
         nothing = f"the SQL folder {sql_dir} holds nothing to do"
         raise SourcesError(
             (f"{nothing}; put migrations/, seed/ or verify/ into it",), exit_code=ExitCode.NO_INPUT
         )
-    problems: list[str] = []
     sources = Sources(
         migrations=read_migrations(sql_dir, problems),
         fallbacks=_read_folder(sql_dir, "fallback", problems),
@@ -70,6 +73,26 @@ def load_sources(sql_dir: Path) -> Sources:
     if problems:
         raise SourcesError(tuple(problems))
     return sources
+
+
+def _misnamed(sql_dir: Path) -> Iterator[str]:
+    """Name what would be passed over in silence: a file for a folder, or almost the right name."""
+    yield from (f"{name} is no folder" for name in _FOLDERS if (sql_dir / name).is_file())
+    if (sql_dir / DECLARATION).is_dir():
+        yield f"{DECLARATION} is no file"
+    try:
+        names = sorted(entry.name for entry in sql_dir.iterdir() if entry.name[0] != ".")
+    except OSError as error:
+        yield f"the SQL folder {sql_dir} cannot be read: {error.strerror}"
+        return
+    absent = {*_FOLDERS, *_FILES} - {*names}
+    if len(absent & {SCHEMA_FILE, SCHEMA_FOLDER}) == 1:
+        absent -= {SCHEMA_FILE, SCHEMA_FOLDER}  # either will do
+    for name in (name for name in names if name not in _FOLDERS and name not in _FILES):
+        from difflib import get_close_matches  # noqa: PLC0415 - only where there is a stranger
+
+        for near in get_close_matches(name.lower(), sorted(absent), 1, _LIKENESS):
+            yield f"{name} is not read; call it {near}, or something else altogether"
 
 
 def _read_schema(sql_dir: Path, problems: list[str]) -> tuple[Script, ...]:

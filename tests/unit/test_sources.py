@@ -328,6 +328,32 @@ def test_a_folder_without_any_part_of_ours_is_no_input(
     assert caught.value.exit_code is ExitCode.NO_INPUT
 
 
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("seeds/admin.sql", "seeds is not read; call it seed, or something else altogether"),
+        ("Migrations/1_a.sql", "Migrations is not read; call it migrations, or"),
+        ("predeploy.tml", "predeploy.tml is not read; call it predeploy.toml, or"),
+        ("migrations", "migrations is no folder"),
+        ("predeploy.toml/a.sql", "predeploy.toml is no file"),
+    ],
+)
+def test_what_is_almost_a_part_of_ours_is_not_passed_over(
+    tmp_path: Path, path: str, problem: str
+) -> None:
+    """A typo in a folder's name would be a deploy without its migrations, and exit 0."""
+    (found,) = problems(tmp_path, {"verify/a.sql": SQL, path: SQL})
+
+    assert found.startswith(problem)
+
+
+def test_what_else_stands_in_the_folder_is_nobody_s_business(tmp_path: Path) -> None:
+    """Nor is what is called almost like a part that is there."""
+    files = {"schema.sql": SQL, "schemas/a.sql": SQL, "queries/a.sql": SQL, ".seeds/a.sql": SQL}
+
+    assert load_sources(write(tmp_path, files)).schema
+
+
 def test_the_desired_state_is_one_file(tmp_path: Path) -> None:
     """What `schema.sql` says is the desired state."""
     sources = load_sources(write(tmp_path, {"schema.sql": SQL}))
