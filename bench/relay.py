@@ -14,12 +14,16 @@ from dataclasses import dataclass
 
 @dataclass
 class Relay:
-    """A running relay: its port on the loopback, and what has passed so far."""
+    """A running relay: its port on the loopback, and what has passed so far.
+
+    From `open_connections` something may still come.
+    """
 
     server: tuple[str, int]
     round_trip_s: float
     port: int = 0
     connections: int = 0
+    open_connections: int = 0
     round_trips: int = 0
 
     def reset(self) -> None:
@@ -29,7 +33,9 @@ class Relay:
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """Relay one connection until either end closes it."""
         self.connections += 1
+        self.open_connections += 1
         with contextlib.ExitStack() as ends:
+            ends.callback(self._forget)
             ends.callback(back.close)
             # A cancelled one is the relay's end, and would be reported as an error of ours.
             with contextlib.suppress(asyncio.CancelledError):
@@ -42,6 +48,9 @@ class Relay:
                     _Way(server, back, self.round_trip_s / 2, turn.is_servers),
                 )
                 await asyncio.gather(*(way.go() for way in ways))
+
+    def _forget(self) -> None:
+        self.open_connections -= 1
 
 
 class _Turn:
