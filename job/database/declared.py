@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _KEPT = 5
-_FORMAT = "zlib"  # of the facts: what keeps them otherwise does not find them
+# Of the facts, and of what is told of each: what keeps them otherwise does not find them.
+_FORMAT = "zlib 2"
 # The server prints facts in its own words, which may be those of an extension and name its schema.
 _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', extname, extversion,
