@@ -6,8 +6,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from io import TextIOWrapper
-from pathlib import Path
+from io import FileIO, TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
@@ -34,7 +33,7 @@ class Output(TextIOWrapper):
     def of_process(cls) -> "Output":
         """Take stdout over; where it is closed, write nowhere."""
         stdout = sys.stdout if isinstance(sys.stdout, TextIOWrapper) else None
-        raw = stdout.detach() if stdout else Path(os.devnull).open("wb")  # noqa: SIM115 - never closed
+        raw = stdout.detach() if stdout else FileIO(os.devnull, "wb")
         return cls(raw, encoding="utf-8", errors="backslashreplace")
 
     def write(self, text: str) -> int:

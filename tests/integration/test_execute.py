@@ -88,6 +88,7 @@ def test_a_file_s_settings_do_not_bound_the_second_look(
         seen.append(timeout)
         return read_holdings(conn, schema, suspects)
 
+    # What a count is bounded by shows only while it goes on: it is asked, and then counted as ever.
     monkeypatch.setattr("job.database.sentinel.read_holdings", look)
     (outcome,) = run(place, plan)
 
