@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from job.database import sentinel, wire
+from job.database import holdings, sentinel, wire
 from job.database.blockers import Watch
 from job.database.delivery import Context, Suspects, suspects
 from job.database.failure import failure_of
@@ -62,11 +62,11 @@ def _send_carefully(context: Context, suspected: tuple[int, ...]) -> int | Failu
     place, step, schema = context.place, context.step, context.schema
     begin = begin_sql(step, "isolation level repeatable read")
     wire.ask(place.work, f"{begin}; {step_settings(place, step)}")
-    before = sentinel.read_holdings(place.work, schema, suspected)
+    before = holdings.read_holdings(place.work, schema, suspected)
     rows = _stream(context, (), (*END_OF_STATEMENTS, step_settings(place, step)))
     if not isinstance(rows, int):
         return rows
-    found = losses(before, sentinel.read_holdings(place.work, schema, before.counted))
+    found = losses(before, holdings.read_holdings(place.work, schema, before.counted))
     if refusal := judge_losses(step, found, found, place.settings):
         return replace(refusal, remedy="take it out: what is made or inserted here only adds")
     wire.ask(place.work, "; ".join(_KEEP))

@@ -13,7 +13,7 @@ from functools import partial
 import psycopg
 
 from job import statements
-from job.database import ledger, sentinel, wire
+from job.database import holdings, ledger, marks, sentinel, wire
 from job.database.blockers import Watch
 from job.database.delivery import (
     AlreadyThere,
@@ -145,11 +145,11 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     begun = _begin_carefully(context)
     if not isinstance(begun, Sent):
         return begun
-    before = sentinel.read_holdings(place.work, schema, suspects)
+    before = holdings.read_holdings(place.work, schema, suspects)
     sent = deliver(context, [*context.step.preamble], partial(_end_carefully, context))
     if not isinstance(sent, Sent):
         return sent
-    after = sentinel.read_holdings(place.work, schema, before.counted)
+    after = holdings.read_holdings(place.work, schema, before.counted)
     found = losses(before, after)
     changed = (*found, *renames(before, after), *rewrites(before, after))
     declarable = (*changed, *sent.gone, *_gone_before(context.step), *of_rows(before, after))
@@ -178,16 +178,16 @@ def _replay(context: Context, deliver: Delivery, suspects: tuple[int, ...] = ())
     begun = _begin_carefully(context)
     if not isinstance(begun, Sent):
         return begun
-    before = sentinel.read_marks(place.work, schema)
-    held = sentinel.read_holdings(place.work, schema, suspects)
+    before = marks.read_marks(place.work, schema)
+    held = holdings.read_holdings(place.work, schema, suspects)
     if sentinel.is_blinding(step.text) and (unknown := held.tables.keys() - suspects):
         _roll_back(context)
         return _replay(context, deliver, (*suspects, *unknown))
     sent = deliver(context, [*step.preamble], partial(_end_carefully, context))
     if not isinstance(sent, Sent):
         return sent
-    meddled = meddling(before, sentinel.read_marks(place.work, schema))
-    left = sentinel.read_holdings(place.work, schema, held.counted)
+    meddled = meddling(before, marks.read_marks(place.work, schema))
+    left = holdings.read_holdings(place.work, schema, held.counted)
     lost = tuple(f"would take away: {loss}" for loss in losses(held, left))
     if refusal := judge_meddling(step, (*lost, *meddled)):
         return refusal

@@ -9,8 +9,8 @@ import pytest
 from conftest import Database
 
 from job.database import ledger
+from job.database.holdings import read_holdings
 from job.database.place import Workplace
-from job.database.sentinel import read_holdings
 from job.database.wire import Connection, ask
 from job.errors import ConnectionLostError
 from job.exit_codes import ExitCode
@@ -89,7 +89,7 @@ def test_a_file_s_settings_do_not_bound_the_second_look(
         return read_holdings(conn, schema, suspects)
 
     # What a count is bounded by shows only while it goes on: it is asked, and then counted as ever.
-    monkeypatch.setattr("job.database.sentinel.read_holdings", look)
+    monkeypatch.setattr("job.database.holdings.read_holdings", look)
     (outcome,) = run(place, plan)
 
     assert isinstance(outcome, Failure)
