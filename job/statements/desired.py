@@ -17,6 +17,7 @@ from job.exit_codes import ExitCode
 from job.plan import Finding, Statement
 from job.statements import UnreadableError, read
 from job.statements.foreign import take_apart
+from job.statements.parsing import tokens
 from job.statements.psql_lines import PsqlLineError, without_psql_lines
 from job.statements.targets import Name, changed, described, made, referenced
 from job.statements.whitelist import Verdict, judge, path_of_select, reason
@@ -335,12 +336,9 @@ def _without_concurrently(text: str) -> str:
 def _without_rows(text: str) -> str:
     """Let a materialized view be made without running its query."""
     raw = text.encode()
-    tokens = [
-        t for t in postgast.scan(text).tokens if t.token not in (pb.SQL_COMMENT, pb.C_COMMENT)
-    ]
-    words = [raw[t.start : t.end].decode().lower() for t in tokens[-2:]]
-    if words == ["with", "data"]:
-        start, end = tokens[-2].start, tokens[-1].end
+    last = tokens(text)[-2:]
+    if [raw[t.start : t.end].decode().lower() for t in last] == ["with", "data"]:
+        start, end = last[0].start, last[1].end
         raw = raw[:start] + b" " * (end - start) + raw[end:]
     return raw.decode() + "\nWITH NO DATA"
 

@@ -4,8 +4,15 @@ import threading
 from typing import Any
 
 import postgast
+from google._upb import _message
 from google.protobuf.message import DecodeError
+from postgast import pg_query_pb2 as pb
 
+# Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is no
+# syntax error. The call is private to protobuf; postgast offers none of its own.
+_message.SetAllowOversizeProtos(True)  # noqa: FBT003
+
+_COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
 # libpg_query recurses into a tree and has no limit: some 20,000 operators in a chain end the
 # process (SIGSEGV) on an ordinary stack. No text below this size nests so deep.
 _CHARACTERS = 50_000
@@ -37,6 +44,14 @@ def parse(text: str) -> Any:
     if isinstance(result, postgast.PgQueryError):
         raise result
     return result
+
+
+def tokens(text: str) -> list[Any]:
+    """Return the tokens of a text but its comments, with places in bytes of UTF-8.
+
+    Raises postgast.PgQueryError where it cannot be taken apart, such as a quote that never ends.
+    """
+    return [token for token in postgast.scan(text).tokens if token.token not in _COMMENTS]
 
 
 def _parse(text: str) -> Any:

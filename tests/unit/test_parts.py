@@ -42,7 +42,7 @@ def both(text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     """
     found = []
     for size in (1 << 30, 1):
-        monkeypatch.setattr("job.statements._PART", size)
+        monkeypatch.setattr("job.statements.parts._PART", size)
         nodes: list[Any] = []
         reading = statements.read(text, nodes)
         found.append((reading, [_PLACES.sub("", str(node)) for node in nodes]))

@@ -1,0 +1,22 @@
+"""Statements that are ours, not those of a file."""
+
+from collections.abc import Iterable
+
+from job.plan import Mode, Statement
+from job.statements.opening import opening
+
+SEPARATOR = ";\n"
+"""What stands between statements of ours that make one text."""
+
+
+def composed(texts: Iterable[str]) -> tuple[Statement, ...]:
+    """Return statements that are ours, to be joined by SEPARATOR, each to run in a transaction.
+
+    They stand in no file and have no line. They are not read: `node` is empty until it matters.
+    """
+    found, start = [], 0
+    for text in texts:
+        end = start + len(text)
+        found.append(Statement(text, start, end, 0, 0, "", Mode.TRANSACTION, opening(text)))
+        start = end + len(SEPARATOR)
+    return tuple(found)

@@ -1,0 +1,19 @@
+"""What a statement begins with, in a few words."""
+
+import re
+
+_MOST_WORDS = 6
+# A verb and what it is about, whatever that is called; some say enough alone.
+_ATTRIBUTES = (
+    r"EVENT|FOREIGN(?: DATA)?|TEXT SEARCH|MATERIALIZED|UNIQUE|TEMP|TEMPORARY|UNLOGGED|ACCESS"
+    r"|CONSTRAINT|DEFAULT|USER(?= MAPPING)|OPERATOR(?= CLASS| FAMILY)"
+)
+_OPENING = re.compile(
+    rf"(?:SELECT|VALUES|WITH|DO|CALL)\b|\S+(?: OR REPLACE)?(?: (?:{_ATTRIBUTES}))?(?: \S+)?"
+)
+
+
+def opening(text: str) -> str:
+    """Return the first words, for messages: `CREATE TABLE`, `CREATE EVENT TRIGGER`."""
+    found = _OPENING.match(" ".join(text.split(None, _MOST_WORDS)[:_MOST_WORDS]).upper())
+    return found[0][:40] if found else ""
