@@ -5,61 +5,30 @@ that the file has set for it, with the text of the file wherever that is possibl
 server's error positions fit.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import postgast
 from postgast import pg_query_pb2 as pb
 
 from job.exit_codes import ExitCode
-from job.plan import Finding, Statement
+from job.plan import Finding
 from job.statements import UnreadableError, read
-from job.statements.foreign import take_apart
-from job.statements.parsing import tokens
+from job.statements.piece import DEFAULT_SCHEMA, Piece
+from job.statements.prepared import WITH_KEYS, DesiredStatement, prepared
 from job.statements.psql_lines import PsqlLineError, without_psql_lines
 from job.statements.targets import Name, changed, described, made, referenced
 from job.statements.whitelist import Verdict, judge, path_of_select, reason
 
-DEFAULT_SCHEMA = "public"
 _RELATION_NODES = frozenset(
     ("create_stmt", "view_stmt", "create_foreign_table_stmt", "create_table_as_stmt")
 )
 _TABLE_NODES = _RELATION_NODES - {"view_stmt"}
-# "$user" depends on who runs us; what is declared does not.
 _MEND = "mend it, then run again"
 _DECLARE = "declare it, or write the schema that it is in"
+# "$user" depends on who runs us; what is declared does not.
 _NO_SCHEMAS = ("", "$user")
-_WITH_KEYS = ("create_stmt", "alter_table_stmt")
-
-
-class Turn(Enum):
-    """When a shadow runs a statement."""
-
-    IN_ORDER = "in-order"
-    WHERE_MISSING = "where-missing"  # CREATE EXTENSION, where the database does not have it
-    LAST = "last"  # locks a table of somebody else's
-
-
-@dataclass(frozen=True, slots=True)
-class DesiredStatement:
-    """One statement of the schema files, as a shadow runs it.
-
-    `text` has the length of what stands at `line` and `column` (from 1) of the file, so that an
-    offset fits both; not so where `is_verbatim` is False. `search_path` is what the file has set;
-    None: nothing. `extension` is what a WHERE_MISSING one creates.
-    """
-
-    path: str
-    line: int
-    column: int
-    text: str
-    node: str
-    search_path: tuple[str, ...] | None = None
-    turn: Turn = Turn.IN_ORDER
-    extension: str = ""
-    is_verbatim: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +50,6 @@ class Desired:
     tables: int
     filled: frozenset[Name]
     findings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A statement that is not refused, with its node of the parser."""
-
-    path: str
-    statement: Statement
-    stmt: Any
-    search_path: tuple[str, ...] | None
-
-    @property
-    def schemas(self) -> tuple[str, ...]:
-        """Where an unqualified name is looked for, and made in the first."""
-        return (DEFAULT_SCHEMA,) if self.search_path is None else self.search_path
-
-    @property
-    def place(self) -> tuple[str, int, int]:
-        return (self.path, self.statement.line, self.statement.column)
-
-    def resolved(self, name: Name) -> Name:
-        return (name[0] or next(iter(self.schemas), ""), name[1])
 
 
 @dataclass(slots=True)
@@ -140,7 +87,7 @@ def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desire
     _refuse_reserved(ledger_schema, reader)
     for piece in found:
         _check_reach(piece, schemas, relations, reader)
-    statements = tuple(s for piece in found for s in _prepared(piece, schemas, relations))
+    statements = tuple(s for piece in found for s in prepared(piece, schemas, relations))
     return Desired(
         schemas=schemas,
         statements=statements,
@@ -153,7 +100,7 @@ def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desire
     )
 
 
-def _read_file(path: str, text: str, reader: _Reader) -> Iterator[_Read]:
+def _read_file(path: str, text: str, reader: _Reader) -> Iterator[Piece]:
     """Yield the statements to be run; note the schemas that the file creates, and what is wrong."""
     nodes: list[Any] = []
     try:
@@ -174,7 +121,7 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[_Read]:
             case Verdict.PATH:
                 search_path = _path_of(statement.node, stmt)
             case Verdict.RUN:
-                yield _Read(path, statement, stmt, search_path)
+                yield Piece(path, statement, stmt, search_path)
             case Verdict.SKIP if statement.node == "create_schema_stmt":
                 place = (path, statement.line, statement.column)
                 reader.schemas.setdefault(stmt.schemaname, place)
@@ -184,13 +131,13 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[_Read]:
                 reader.refuse(path, statement.line, statement.column, what, why)
 
 
-def _without_replaced(found: Iterable[_Read]) -> list[_Read]:
+def _without_replaced(found: Iterable[Piece]) -> list[Piece]:
     """Leave out the views that a later CREATE OR REPLACE VIEW takes the place of.
 
     pg_dump makes a view that groups by a primary key out of nothing first, before its table: what
     is created is put in the order in which it was created here, and that would be too early.
     """
-    kept: list[_Read] = []
+    kept: list[Piece] = []
     replaced: set[Name] = set()
     for piece in reversed([*found]):
         if piece.statement.node == "view_stmt":
@@ -204,7 +151,7 @@ def _without_replaced(found: Iterable[_Read]) -> list[_Read]:
 
 
 def _check_reach(
-    piece: _Read, schemas: Sequence[str], relations: set[Name], reader: _Reader
+    piece: Piece, schemas: Sequence[str], relations: set[Name], reader: _Reader
 ) -> None:
     """Refuse what would lock or change a live object that the files do not declare."""
     node, stmt = piece.statement.node, piece.stmt
@@ -217,33 +164,19 @@ def _check_reach(
         if schema and schema not in schemas:
             why = f"and no schema file creates anything in {schema}"
             refuse(f"{schema}.{name}", why, "use a migration for it")
-        elif not schema and not _is_declared(piece, name, schemas, relations):
+        elif not schema and not piece.surely_means(name, relations, schemas):
             refuse(name, "which no schema file creates", _DECLARE)
     for schema in described(node, stmt):
         if schema and schema not in schemas:
             why = "which the schema files do not manage"
             refuse(f"schema {schema}", why, "use a migration for it")
-    if node in _WITH_KEYS:
+    if node in WITH_KEYS:
         for _, (schema, name) in referenced(stmt):
-            if not schema and not _resolves(piece, name, relations):
+            if not schema and not piece.may_mean(name, relations):
                 refuse(name, "which no schema file creates", _DECLARE)
 
 
-def _is_declared(piece: _Read, name: str, schemas: Sequence[str], relations: set[Name]) -> bool:
-    """Whether an unqualified name can only mean a relation that the files create."""
-    for schema in piece.schemas:
-        if (schema, name) in relations:
-            return True
-        if schema not in schemas:
-            return False
-    return False
-
-
-def _resolves(piece: _Read, name: str, relations: set[Name]) -> bool:
-    return any((schema, name) in relations for schema in piece.schemas)
-
-
-def _filled(found: Iterable[_Read]) -> Iterator[Name]:
+def _filled(found: Iterable[Piece]) -> Iterator[Name]:
     for piece in found:
         name = made(piece.statement.node, piece.stmt)
         is_view = piece.statement.node == "create_table_as_stmt"
@@ -257,90 +190,6 @@ def _refuse_reserved(ledger_schema: str, reader: _Reader) -> None:
             whose = "predeploy" if schema == ledger_schema else "PostgreSQL"
             what = f"schema {schema} belongs to {whose}"
             reader.refuse(*place, what, "declare nothing in it")
-
-
-def _prepared(
-    piece: _Read, schemas: Sequence[str], relations: set[Name]
-) -> Iterator[DesiredStatement]:
-    statement = piece.statement
-    ready = DesiredStatement(
-        piece.path, statement.line, statement.column, statement.text, statement.node,
-        piece.search_path,
-    )  # fmt: skip
-    match statement.node:
-        case "index_stmt" if piece.stmt.concurrent:
-            yield replace(ready, text=_without_concurrently(statement.text))
-        case "create_table_as_stmt" if not piece.stmt.into.skip_data:
-            yield replace(ready, text=_without_rows(statement.text))
-        case "create_extension_stmt":
-            yield replace(ready, turn=Turn.WHERE_MISSING, extension=piece.stmt.extname)
-        case node if node in _WITH_KEYS:
-            yield from _without_far_keys(ready, piece, _is_far(piece, schemas, relations))
-        case _:
-            yield ready
-
-
-def _is_far(piece: _Read, schemas: Sequence[str], relations: set[Name]) -> Callable[[Name], bool]:
-    def is_far(name: Name) -> bool:
-        if name[0]:
-            return name[0] not in schemas
-        return not _is_declared(piece, name[1], schemas, relations)
-
-    return is_far
-
-
-def _without_far_keys(
-    ready: DesiredStatement, piece: _Read, is_far: Callable[[Name], bool]
-) -> Iterator[DesiredStatement]:
-    stmt = _without_owner(piece.stmt)
-    if stmt is not piece.stmt:
-        ready = replace(ready, text=_deparse(stmt), is_verbatim=False)
-    if not any(is_far(target) for _, target in referenced(stmt)):
-        yield ready
-        return
-    rest, keys = take_apart(ready.text, is_far)
-    if rest:
-        yield replace(ready, text=rest, is_verbatim=False)
-    for key in keys:
-        yield replace(ready, text=key, turn=Turn.LAST, is_verbatim=False)
-
-
-def _without_owner(stmt: Any) -> Any:
-    """Leave out who is to own it, which is not compared and needs membership in that role."""
-    if not isinstance(stmt, pb.AlterTableStmt):
-        return stmt
-    kept = [n for n in stmt.cmds if n.alter_table_cmd.subtype != pb.AT_ChangeOwner]
-    if len(kept) == len(stmt.cmds):
-        return stmt
-    bare = pb.AlterTableStmt()
-    bare.CopyFrom(stmt)
-    del bare.cmds[:]
-    bare.cmds.extend(kept)
-    return bare
-
-
-def _deparse(stmt: Any) -> str:
-    parsed = pb.ParseResult()
-    parsed.stmts.add().stmt.alter_table_stmt.CopyFrom(stmt)
-    return str(postgast.deparse(parsed))
-
-
-def _without_concurrently(text: str) -> str:
-    """Blank the word, which cannot be used in a transaction; offsets stay as they are."""
-    raw = text.encode()
-    token = next(t for t in postgast.scan(text).tokens if t.token == pb.CONCURRENTLY)
-    start, end = int(token.start), int(token.end)
-    return (raw[:start] + b" " * (end - start) + raw[end:]).decode()
-
-
-def _without_rows(text: str) -> str:
-    """Let a materialized view be made without running its query."""
-    raw = text.encode()
-    last = tokens(text)[-2:]
-    if [raw[t.start : t.end].decode().lower() for t in last] == ["with", "data"]:
-        start, end = last[0].start, last[1].end
-        raw = raw[:start] + b" " * (end - start) + raw[end:]
-    return raw.decode() + "\nWITH NO DATA"
 
 
 def _path_of(node: str, stmt: Any) -> tuple[str, ...] | None:
@@ -363,7 +212,7 @@ def _names_in(text: str) -> tuple[str, ...]:
     return tuple(name for name in names if name not in _NO_SCHEMAS)
 
 
-def _own(found: Iterable[_Read], node: str) -> Iterator[str]:
+def _own(found: Iterable[Piece], node: str) -> Iterator[str]:
     """Yield the schemas on which the files say something themselves."""
     for piece in found:
         if piece.statement.node == node and piece.stmt.objtype == pb.OBJECT_SCHEMA:

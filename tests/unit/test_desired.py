@@ -4,7 +4,8 @@ import postgast
 import pytest
 
 from job.exit_codes import ExitCode
-from job.statements.desired import Desired, Turn, read_desired
+from job.statements.desired import Desired, read_desired
+from job.statements.prepared import Turn
 from job.statements.psql_lines import PsqlLineError, without_psql_lines
 from job.statements.qualifiers import qualify
 

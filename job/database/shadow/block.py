@@ -16,7 +16,7 @@ from job.database.failure import STATEMENT_SHOWN, exit_code_of, is_race, remedy_
 from job.database.wire import identifier, literal
 from job.exit_codes import ExitCode
 from job.plan import Failure
-from job.statements.desired import DesiredStatement
+from job.statements.prepared import DesiredStatement
 from job.statements.qualifiers import Qualified
 from job.statements.targets import Name
 

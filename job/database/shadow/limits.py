@@ -7,7 +7,8 @@ from job.database.wire import Row
 from job.deadline import Deadline
 from job.endpoint import Endpoint
 from job.plan import Finding
-from job.statements.desired import Desired, DesiredStatement
+from job.statements.desired import Desired
+from job.statements.prepared import DesiredStatement
 
 Question = Callable[[Sequence[str]], str]
 """Returns the query to be asked about schemas, under the names that they have in a shadow."""

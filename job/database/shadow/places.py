@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from job.database.shadow.block import Ready
 from job.database.shadow.survey import Survey
-from job.statements.desired import DEFAULT_SCHEMA, Desired, DesiredStatement, Turn
+from job.statements.desired import Desired
+from job.statements.piece import DEFAULT_SCHEMA
+from job.statements.prepared import DesiredStatement, Turn
 from job.statements.qualifiers import Qualified, qualify
 from job.statements.repointed import Schemas, repoint, strays
 from job.statements.targets import Name

@@ -28,8 +28,8 @@ from job.database.wire import Connection, Row, literal
 from job.errors import InternalError
 from job.exit_codes import ExitCode
 from job.plan import Failure
-from job.statements.desired import Turn
 from job.statements.need import by_need
+from job.statements.prepared import Turn
 
 APPLICATION = "predeploy shadow"
 _BATCH = 500

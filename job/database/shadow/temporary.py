@@ -27,7 +27,7 @@ from job.endpoint import Endpoint
 from job.errors import DatabaseRefusedError
 from job.exit_codes import ExitCode
 from job.plan import Failure, Finding
-from job.statements.desired import Turn
+from job.statements.prepared import Turn
 
 PROVIDER = "temporary database"
 NAME_BEGINS = "predeploy_shadow_"
