@@ -58,7 +58,7 @@ def _output_of(environ: Mapping[str, str]) -> _Output:
     """Return the output for a report that settings stand in the way of."""
     known = {log_format.value: log_format for log_format in LogFormat}
     report, summary = (
-        Path(path) if (path := environ.get(name, "").strip()) else None
+        Path(path) if (path := environ.get(name, "").strip()) and "://" not in path else None
         for name in ("PREDEPLOY_REPORT", "GITHUB_STEP_SUMMARY")
     )
     log_format = known.get(environ.get("PREDEPLOY_LOG_FORMAT", ""), LogFormat.AUTO)

@@ -45,6 +45,7 @@ _NO_ENDPOINT = (
     f"no database is named: set one of {', '.join(URL_VARIABLES)}, PGHOST, PGHOSTADDR, PGSERVICE "
     "(the first that is set wins); libpq's default socket is never used"
 )
+_LIKE_CONNECTION = re.compile("://|@|password", re.IGNORECASE)
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -188,6 +189,12 @@ def _parse_schema(text: str) -> str:
     raise ValueError("a schema of ours: 1 to 63 of a-z, 0-9 and _, not public or pg_…")
 
 
+def _parse_path(text: str) -> Path:
+    if "://" not in text:
+        return Path(text)
+    raise ValueError("a path")
+
+
 def _parse_choice(choices: type[Enum], text: str) -> object:
     by_value = {choice.value: choice for choice in choices}
     if choice := by_value.get(text.lower()):
@@ -197,7 +204,7 @@ def _parse_choice(choices: type[Enum], text: str) -> object:
 
 _NUMBERS = (str, int, float)
 SETTINGS = (
-    Setting("PREDEPLOY_SQL_DIR", "sql_dir", Path),
+    Setting("PREDEPLOY_SQL_DIR", "sql_dir", _parse_path),
     Setting("PREDEPLOY_CONNECT_BUDGET", "connect_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_LOCK_BUDGET", "lock_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_DDL_LOCK_TIMEOUT", "ddl_lock_timeout_s", parse_duration, _NUMBERS),
@@ -209,10 +216,10 @@ SETTINGS = (
     Setting("PREDEPLOY_DESTRUCTIVE", "destructive", partial(_parse_choice, Destructive), (str,)),
     Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
     Setting(SHADOW_URL, "shadow", partial(parse_endpoint, SHADOW_URL)),
-    Setting("PREDEPLOY_REPORT", "report_path", Path),
+    Setting("PREDEPLOY_REPORT", "report_path", _parse_path),
     Setting("PREDEPLOY_LOG_FORMAT", "log_format", partial(_parse_choice, LogFormat), (str,)),
     Setting("PREDEPLOY_LOG_LEVEL", "log_level", partial(_parse_choice, LogLevel), (str,)),
-    Setting("GITHUB_STEP_SUMMARY", "step_summary_path", Path),
+    Setting("GITHUB_STEP_SUMMARY", "step_summary_path", _parse_path),
 )
 """Every setting but the endpoint's and the admin's. A new one is an entry here and a field."""
 
@@ -280,7 +287,9 @@ def _parsed(setting: Setting, text: str, name: str, found: list[str]) -> dict[st
         found.append(str(error))  # it shows nothing of the text, which holds a password
         return {}
     except ValueError as error:
-        found.append(f"{name} is {text!r}; it must be {error}")
+        # a connection string that was meant for another variable holds a password
+        shown = "a connection string" if _LIKE_CONNECTION.search(text) else repr(text)
+        found.append(f"{name} is {shown}; it must be {error}")
         return {}
 
 

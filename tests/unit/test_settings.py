@@ -166,6 +166,22 @@ def test_a_wrong_value_is_quoted_with_what_it_must_be(variable: str, text: str, 
     assert words in problem
 
 
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        *((s.variable, "postgres://app:hunter2@db/shop") for s in SETTINGS if s.field != "shadow"),
+        ("PREDEPLOY_DEADLINE", "app:hunter2@db"),
+        ("PREDEPLOY_LEDGER_SCHEMA", "host=db password=hunter2"),
+    ],
+)
+def test_a_connection_string_in_the_wrong_variable_is_not_shown(variable: str, text: str) -> None:
+    """Nobody sees a password because of a slip in a platform's form."""
+    (problem,) = problems_of({variable: text})
+
+    assert problem.startswith(f"{variable} is a connection string; it must be ")
+    assert "hunter2" not in problem
+
+
 # durations
 
 
