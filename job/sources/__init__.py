@@ -13,7 +13,7 @@ from job.errors import SourcesError
 from job.exit_codes import ExitCode
 from job.sources.native import read_migrations
 from job.sources.script import Script, read_script
-from job.sources.walk import is_sql, walk
+from job.sources.walk import is_sql, read_bytes, walk
 
 DECLARATION = "predeploy.toml"
 SCHEMA_FILE = "schema.sql"
@@ -126,7 +126,7 @@ def _digest(sql_dir: Path) -> str:
     sha = hashlib.sha256()
     for name, path in walk(sql_dir):
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
             raise SourcesError((f"{name}: cannot be read: {error.strerror}",)) from None
         for part in (os.fsencode(name), content):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job.errors import SourcesError
+from job.sources.walk import read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def read_script(path: Path, label: str, *, version: int = 0) -> Script:
         name = label.encode(errors="surrogateescape").decode(errors="replace")
         raise SourcesError((f"{name}: its name is not UTF-8; rename it",))
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path)
         text = raw.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         problem = f"{label}: byte {error.start + 1} is not UTF-8; save the file as UTF-8"

@@ -1,6 +1,8 @@
 """Finds the files of the SQL folder: one walk for all, so that all see the same."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,14 @@ def walk(folder: Path) -> Iterator[tuple[str, Path]]:
         paths = (here / name for name in names if name[0] != ".")
         found += [(path.relative_to(folder).as_posix(), path) for path in paths]
     yield from sorted(found)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what is in a file. Raises OSError; for a pipe, too, in which nothing may ever come."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is a pipe")
+        return file.read()
 
 
 def is_sql(name: str) -> bool:

@@ -110,6 +110,18 @@ def test_a_file_that_cannot_be_opened_is_a_problem(tmp_path: Path) -> None:
     assert found == ("migrations/2_b.sql: cannot be read: No such file or directory",)
 
 
+@pytest.mark.parametrize("name", ["migrations/2_b.sql", "predeploy.toml", "notes/pipe"])
+def test_a_pipe_is_a_problem(tmp_path: Path, name: str) -> None:
+    """Nobody waits for one who writes into it."""
+    write(tmp_path, {"migrations/1_a.sql": SQL, "notes/readme": "none"})
+    os.mkfifo(tmp_path / name)
+
+    assert read_declaration(tmp_path) is None
+    with pytest.raises(SourcesError) as caught:
+        load_sources(tmp_path)
+    assert caught.value.problems == (f"{name}: cannot be read: it is a pipe",)
+
+
 def test_a_name_that_is_not_utf8_is_a_problem(tmp_path: Path) -> None:
     """Neither the ledger nor a log can hold such a name; the problem can be printed."""
     found = problems(tmp_path, {os.fsdecode(b"migrations/1_\xff.sql"): SQL})
