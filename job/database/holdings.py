@@ -35,7 +35,8 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
     """Look at what there is to lose, in the open transaction; count the suspects' rows.
 
     A partition is counted with all others of its root, so that a row that moves is not lost. What
-    a materialized view holds is counted nowhere: it can be had again.
+    a materialized view holds is counted nowhere: it can be had again. Large objects are the rows of
+    pg_catalog.pg_largeobject_metadata.
     """
     theirs = f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}"""
     tables = wire.ask(
@@ -46,7 +47,8 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
                    pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
                    pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), c.relkind
             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.relkind in ('r', 'p', 'm') and {theirs}""",
+            where c.relkind in ('r', 'p', 'm') and {theirs}
+               or c.oid = 'pg_catalog.pg_largeobject_metadata'::pg_catalog.regclass""",
     )
     columns = wire.ask(
         conn,

@@ -20,13 +20,15 @@ _FLUSHES = 150000
 
 # What goes from the catalogs, or is changed there when it goes (a column, a label) or is renamed: a
 # table's name is that of its row type, too, and pg_class changes with all that is added to it.
+# Of a large object, too, all that its users have is an OID: it is a row of a catalog.
 _CATALOGS = """
         select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
              + case c.relname when 'pg_class' then 0
                else pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) end
         from pg_catalog.pg_class c
         where c.oid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_attribute'::regclass,
-                        'pg_catalog.pg_enum'::regclass, 'pg_catalog.pg_type'::regclass)"""
+                        'pg_catalog.pg_enum'::regclass, 'pg_catalog.pg_type'::regclass,
+                        'pg_catalog.pg_largeobject_metadata'::regclass)"""
 # The tables that extensions have brought. Their C code may let go of a table's lock at once.
 _BROUGHT = """
         select d.objid from pg_catalog.pg_extension e

@@ -40,6 +40,7 @@ create type address as (streets street[], town text);
 create domain home as address;
 create table people (id int, home home);
 create type answer as (code int, text text);
+select lo_from_bytea(g, 'x') from generate_series(70001, 70003) g;
 insert into people values (1, row (array[row ('Rue', 1)::street], 'Paris'));
 insert into trees select g from generate_series(1, 3) g;
 insert into leaves select 1 + g % 3 from generate_series(1, 6) g;
@@ -57,11 +58,12 @@ select c.oid::text, c.relname::text, array(
 from pg_class c where c.relkind in ('r', 'p') and c.relnamespace = 'public'::regnamespace
 union all select oid::text, enumlabel::text, null from pg_enum order by 1
 """
+LARGE_OBJECTS = "select oid::int, lo_get(oid) from pg_largeobject_metadata order by oid"
 
 
 def everything(database: Database) -> tuple:
     """All there is to lose: every row, and what tables, columns and labels there are."""
-    return contents(database), database.rows(IDENTITIES)
+    return contents(database), database.rows(IDENTITIES), database.rows(LARGE_OBJECTS)
 
 
 # What the file says, what the report must call it, and the declaration that lets it pass.
@@ -70,6 +72,11 @@ LOSSES = {
         "do $$ begin drop table items; end $$",
         "drop-table public.items",
         ["drop-table items"],
+    ),
+    "large-object": (
+        "select lo_unlink(70001), lo_unlink(70003)",
+        "delete pg_catalog.pg_largeobject_metadata (2 rows)",
+        ["delete pg_catalog.pg_largeobject_metadata"],
     ),
     "delete-in-function": ("select wipe()", "delete public.items (10 rows)", ["delete items"]),
     "delete-at-commit": (
@@ -326,6 +333,7 @@ LOSSES = {
 
 # What may look like a loss and is none.
 HARMLESS = {
+    "large-objects": "select lo_from_bytea(0, 'y'), lo_put(70001, 0, 'z')",
     "delete-rolled-back": (
         "do $$ begin delete from items; raise exception 'no';"
         " exception when others then null; end $$"
