@@ -126,6 +126,7 @@ grant select, update (code) on item to pg_monitor;
 grant execute on function double(integer) to pg_monitor;
 revoke execute on function double(integer) from public;
 alter default privileges in schema public grant select on tables to pg_monitor;
+alter default privileges revoke execute on functions from public;
 """
 ROWS = """
 insert into maker (name) values ('one'), ('two');

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 _KEPT = 5
 # Of the facts, and of what is told of each: what keeps them otherwise does not find them.
-_FORMAT = "zlib 2"
+_FORMAT = "zlib 3"
 # The server prints facts in its own words, which may be those of an extension and name its schema.
 _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', extname, extversion,

@@ -101,6 +101,32 @@ def test_default_privileges_say_nothing_of_what_is_there(
         database.execute(f"drop owned by {role} cascade; drop role {role}")
 
 
+@pytest.mark.parametrize(
+    ("first", "expected"), [("function", ExitCode.OK), ("default", ExitCode.REFUSED)]
+)
+def test_what_is_to_be_made_may_be_closed_to_public(
+    database: Database, folder: Folder, first: str, expected: ExitCode
+) -> None:
+    """As a declared default: new functions are closed, those that are there stay as they are."""
+    old = "create function old() returns integer language sql as 'select 1';"
+    closed = "alter default privileges revoke execute on functions from public;"
+    text = f"{old} {closed}" if first == "function" else f"{closed} {old}"
+    settings = environ(database, folder({"schema.sql": old}))
+    assert run_here(settings).exit_code is ExitCode.OK
+    settings = environ(database, folder({"schema.sql": text}))
+
+    report = run_here(settings)
+
+    database.execute("create function new() returns integer language sql as 'select 2'")
+    may = "select proname, has_function_privilege('pg_monitor', oid, 'execute') from pg_proc"
+    assert report.exit_code is expected
+    assert database.rows(f"{may} where proname in ('new', 'old') order by 1") == [
+        ("new", False),
+        ("old", True),
+    ]
+    assert database.value("select count(*) from pg_default_acl") == 1
+
+
 def test_an_extension_may_move_to_another_schema(database: Database, folder: Folder) -> None:
     """A column of its type is declared as ever, by the schema that the type is in now."""
     text = "create extension citext; create table note (body citext);"

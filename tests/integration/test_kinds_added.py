@@ -159,6 +159,10 @@ ADDED = [
         "alter default privileges in schema public revoke select on tables from pg_monitor",
         ["AFTER default privilege public.SELECT on TABLES to pg_monitor for postgres"],
     ),
+    (
+        "alter default privileges grant execute on functions to public",
+        ["AFTER default privilege on ROUTINES not to PUBLIC for postgres"],
+    ),
 ]
 
 

@@ -61,7 +61,15 @@ def plan_default_privilege(
     live: Fact | None,
     sides: Sides,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Grant it to what its role will create."""
+    """Grant it to what its role will create, or let that be closed to PUBLIC."""
+    if desired.get("revoked"):
+        yield change(
+            desired,
+            Phase.AFTER,
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE {desired.get('role')} REVOKE "
+            f"{desired.get('privilege')} ON {desired.get('on')} FROM PUBLIC",
+        )
+        return
     if live is not None and not desired.get("grantable"):
         return
     option = " WITH GRANT OPTION" if desired.get("grantable") else ""
@@ -160,13 +168,14 @@ GRANT = Entry(
     plan_grant,
 )
 
+_ROLE = "pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.defaclrole))"
+
 DEFAULT_PRIVILEGE = Entry(
     Kind.DEFAULT_PRIVILEGE,
     f"""select coalesce(n.nspname, ''), '', pg_catalog.concat_ws(' ', a.privilege_type, 'on',
-            k.words, 'to', {_GRANTEE}, 'for',
-            pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.defaclrole))), {
+            k.words, 'to', {_GRANTEE}, 'for', {_ROLE}), {
         attributes(
-            role="pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.defaclrole))",
+            role=_ROLE,
             **{"in": "pg_catalog.quote_ident(n.nspname)"},
             privilege="a.privilege_type",
             on="k.words",
@@ -182,6 +191,20 @@ DEFAULT_PRIVILEGE = Entry(
         pg_catalog.aclexplode(d.defaclacl) a
         where a.grantee <> d.defaclrole
           and not (a.grantee = 0 and d.defaclobjtype in ('f', 'T') and d.defaclnamespace = 0)
-        group by n.nspname, d.oid, d.defaclrole, k.words, a.privilege_type, a.grantee""",
+        group by n.nspname, d.oid, d.defaclrole, k.words, a.privilege_type, a.grantee
+        union all
+        select '', '', pg_catalog.concat_ws(' ', 'on', k.words, 'not to PUBLIC for', {_ROLE}), {
+        attributes(
+            revoked="'true'",
+            role=_ROLE,
+            privilege="k.privilege",
+            on="k.words",
+        )
+    }, {order("d.oid")}
+        from pg_catalog.pg_default_acl d
+        join (values ('f', 'ROUTINES', 'EXECUTE'), ('T', 'TYPES', 'USAGE'))
+            k(objtype, words, privilege) on k.objtype = d.defaclobjtype::text
+        where d.defaclnamespace = 0
+          and not exists (select from pg_catalog.aclexplode(d.defaclacl) a where a.grantee = 0)""",
     plan_default_privilege,
 )
