@@ -13,6 +13,7 @@ from job.report import Report
 from job.settings import Settings
 from job.sources import Sources
 
+_IDLE = "no step was under way, and nothing is left half done"
 _UNHEARD = (
     "the server did not answer when it was told to stop; it rolls back by itself within 30 s of "
     "missing us, unless the step's end had reached it: the ledger knows"
@@ -99,7 +100,8 @@ class Journal:
             case JobError():
                 problems = (f"{stop}{self.where}",)
             case Interrupted() if stop.is_heard:
-                problems = (f"{stop}{self.where}: cancelled on the server and rolled back",)
+                left = "cancelled on the server and rolled back" if self.current else _IDLE
+                problems = (f"{stop}{self.where}: {left}",)
             case Interrupted():
                 problems = (f"{stop}{self.where}: {_UNHEARD}",)
         return self.report(Outcome.FAILED, stop.exit_code, problems)

@@ -247,6 +247,9 @@ def test_a_signal_ends_the_waiting_for_an_answer(folder: Folder) -> None:
                 ended = end(job, signal.SIGTERM)
 
     assert (ended.exit_code, ended.report["exit_code"]) == (143, 143)
+    assert ended.report["problems"] == [
+        "SIGTERM: no step was under way, and nothing is left half done"
+    ]
     assert ended.duration_s < 1
 
 
