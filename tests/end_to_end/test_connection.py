@@ -252,7 +252,22 @@ def test_a_server_that_does_not_come_back_is_not_looked_for_in_a_step(
 
     assert job.returncode == 69, output
     assert f"{LOST_IN_THE_SECOND}; connecting again" in output
-    assert "in the middle of" not in report(output)["message"]
+    assert "0002_second" not in report(output)["message"]
+
+
+def test_a_step_that_ends_its_session_each_time_is_named(
+    database: Database, folder: Folder
+) -> None:
+    """It is not tried for ever: 75, with the step before what happened and what to do next."""
+    text = "select pg_terminate_backend(pg_backend_pid());"
+    files = {"migrations/1_first.sql": "select 1;", "migrations/2_ends.sql": text}
+
+    done = run_job(environ={"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files))})
+
+    (problem,) = report(done.stdout)["problems"]
+    assert done.returncode == 75
+    assert problem.startswith("migrations/2_ends.sql: the connection was lost (")
+    assert problem.endswith("run again")
 
 
 # what does not pass
