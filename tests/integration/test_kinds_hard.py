@@ -233,12 +233,13 @@ def test_not_null_that_holds_for_new_rows_only_is_proven(make_database: Make) ->
 
 
 def test_settings_of_tables_and_columns_follow(make_database: Make) -> None:
-    """Options, replica identity, storage and compression are set in place."""
+    """Options, replica identity, storage, compression and statistics are set in place."""
     desired, live = make_database(), make_database()
     base = "create table t (id integer primary key, a text, b text)"
-    desired.execute(f"""{base}; alter table t set (fillfactor = 70, autovacuum_enabled = off);
+    desired.execute(f"""{base}; alter table t set (fillfactor = 70, autovacuum_enabled = off,
+        toast.autovacuum_vacuum_threshold = 9);
         alter table t replica identity full, alter a set storage external,
-        alter b set compression pglz, force row level security""")
+        alter b set compression pglz, alter b set statistics 500, force row level security""")
     live.execute(f"{base}; alter table t set (fillfactor = 80); insert into t values (1)")
 
     found = differ(facts(desired), live)
@@ -249,9 +250,40 @@ def test_settings_of_tables_and_columns_follow(make_database: Make) -> None:
         "TOGETHER table public.t",
         "TOGETHER column public.t.a",
         "TOGETHER column public.t.b",
+        "TOGETHER column public.t.b",
         "AFTER table public.t",
     ]
     assert facts(live) == facts(desired)
+
+
+@pytest.mark.parametrize("version", ["new", "in part"])
+def test_a_table_is_made_with_all_its_settings(make_database: Make, version: str) -> None:
+    """Also what neither CREATE TABLE nor ADD COLUMN can hold."""
+    desired, live = make_database(), make_database()
+    desired.execute("""create table t (id integer, a text) with (toast.autovacuum_enabled = off);
+        alter table t alter a set storage external, alter a set statistics 0;
+        create rule keep as on delete to t do instead nothing;
+        create rule log as on update to t do also nothing;
+        alter table t disable rule keep, enable always rule log""")
+    if version == "in part":
+        live.execute("create table t (id integer, b text) with (toast.autovacuum_enabled = off)")
+
+    apply(live, differ(facts(desired), live))
+
+    assert facts(desired) <= facts(live)
+    assert differ(facts(desired), live).changes == ()
+
+
+def test_a_rule_that_was_switched_is_told(make_database: Make) -> None:
+    """As with triggers, nobody switches it back."""
+    desired, live = make_database(), make_database()
+    text = "create table t (id integer); create rule keep as on delete to t do instead nothing"
+    desired.execute(text)
+    live.execute(f"{text}; alter table t disable rule keep")
+
+    found = differ(facts(desired), live)
+
+    assert described(found) == ["DRIFT rule-enabled rule public.t.keep"]
 
 
 def test_a_constraint_that_rows_break_stays_not_valid(make_database: Make) -> None:

@@ -18,21 +18,10 @@ def plan_trigger(
 ) -> Iterator[Change | Report]:
     """Create it, or replace it; one that is switched off or on by hand is only told."""
     if live is None:
-        switched = desired.get("enabled")
-        name = identifier(desired.name)
-        switch = f"ALTER TABLE {relation(desired)} {switched} TRIGGER {name}"
-        yield change(
-            desired, Phase.TOGETHER, desired.get("definition"), *((switch,) if switched else ())
-        )
-        return
-    if desired.get("enabled") != live.get("enabled"):
-        yield drift(
-            desired,
-            live,
-            "trigger-enabled",
-            f"it is {live.get('enabled') or 'ENABLE'}",
-            "switch it by a migration",
-        )
+        switched = _switched(desired, "TRIGGER")
+        yield change(desired, Phase.TOGETHER, desired.get("definition"), *switched)
+    elif desired.get("enabled") != live.get("enabled"):
+        yield _otherwise_switched(desired, live)
     elif desired.get("constraint") or live.get("constraint"):
         yield drift(desired, live, "trigger-differs", live.get("definition"), _BY_MIGRATION)
     else:
@@ -42,13 +31,32 @@ def plan_trigger(
 
 def plan_rule(
     desired: Fact,
-    live: Fact | None,  # noqa: ARG001 - every kind is asked the same way
+    live: Fact | None,
     sides: Sides,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create or replace it."""
+    """Create or replace it; one that is switched off or on by hand is only told."""
+    if live is not None and desired.get("enabled") != live.get("enabled"):
+        yield _otherwise_switched(desired, live)
+        return
     statement = desired.get("definition").rstrip(";")
-    yield change(
-        desired, Phase.TOGETHER, statement.replace("CREATE RULE", "CREATE OR REPLACE RULE", 1)
+    anew = statement.replace("CREATE RULE", "CREATE OR REPLACE RULE", 1)
+    switched = _switched(desired, "RULE") if live is None else ()
+    yield change(desired, Phase.TOGETHER, anew, *switched)
+
+
+def _switched(desired: Fact, what: str) -> tuple[str, ...]:
+    """Return what switches a new one off, or to where its creation does not."""
+    how = desired.get("enabled")
+    return (f"ALTER TABLE {relation(desired)} {how} {what} {identifier(desired.name)}",) * bool(how)
+
+
+def _otherwise_switched(desired: Fact, live: Fact) -> Report:
+    return drift(
+        desired,
+        live,
+        f"{desired.kind}-enabled",
+        f"it is {live.get('enabled') or 'ENABLE'}",
+        "switch it by a migration",
     )
 
 
@@ -92,13 +100,15 @@ def plan_statistics(
     )
 
 
+_ENABLED = """case {} when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA'
+    when 'A' then 'ENABLE ALWAYS' end"""
+
 TRIGGER = Entry(
     Kind.TRIGGER,
     f"""select n.nspname, c.relname, g.tgname, {
         attributes(
             definition="pg_catalog.pg_get_triggerdef(g.oid)",
-            enabled="case g.tgenabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' "
-            "when 'A' then 'ENABLE ALWAYS' end",
+            enabled=_ENABLED.format("g.tgenabled"),
             constraint=flag("g.tgconstraint <> 0"),
         )
     }, {order("g.oid")}
@@ -111,7 +121,10 @@ TRIGGER = Entry(
 RULE = Entry(
     Kind.RULE,
     f"""select n.nspname, c.relname, r.rulename, {
-        attributes(definition="pg_catalog.pg_get_ruledef(r.oid)")
+        attributes(
+            definition="pg_catalog.pg_get_ruledef(r.oid)",
+            enabled=_ENABLED.format("r.ev_enabled"),
+        )
     }, {order("r.oid")}
         from pg_catalog.pg_rewrite r {OF_RELATION.format("r.ev_class")}
         where r.rulename <> '_RETURN' and c.relpersistence <> 't'

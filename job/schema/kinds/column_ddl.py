@@ -43,10 +43,13 @@ def not_null_helper(column: Fact) -> str:
     return derived(column.relation, column.name, "predeploy_not_null")
 
 
-def storage_sql(column: Fact) -> tuple[str, ...]:
-    """Return what sets a column's storage; before PostgreSQL 16 its definition cannot hold it."""
-    storage = column.get("storage")
-    return (f"{alter_column(column)} SET STORAGE {storage}",) if storage else ()
+def settings_sql(column: Fact) -> tuple[str, ...]:
+    """Return what sets what a column's definition cannot hold: storage before PostgreSQL 16."""
+    return tuple(
+        f"{alter_column(column)} SET {name.upper()} {column.get(name)}"
+        for name in ("storage", "statistics")
+        if column.get(name)
+    )
 
 
 def set_default(column: Fact) -> str:

@@ -25,7 +25,7 @@ from job.schema.kinds.column_ddl import (
     extra_not_null,
     set_default,
     set_not_null,
-    storage_sql,
+    settings_sql,
 )
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
 from job.schema.kinds.views import is_replaceable
@@ -118,7 +118,7 @@ def _deferred(desired: Fact, table: Fact, sides: Sides) -> Iterator[Change | Rep
             desired,
             Phase.TOGETHER,
             f"ALTER TABLE {relation(desired)} ADD COLUMN {column_sql(desired)}",
-            *storage_sql(desired),
+            *settings_sql(desired),
         )
     elif _default_waits(desired, table, sides):
         yield change(desired, Phase.TOGETHER, set_default(desired))
@@ -147,7 +147,7 @@ def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         )
         return
     add = f"ALTER TABLE {relation(desired)} ADD COLUMN {column_sql(desired)}"
-    added = change(desired, Phase.TOGETHER, add, *storage_sql(desired))
+    added = change(desired, Phase.TOGETHER, add, *settings_sql(desired))
     yield replace(added, is_brief=not _rewrites(desired, sides))
     others = sides.undeclared.on((desired.schema, desired.relation), Kind.COLUMN)
     for other in (other for other in others if other.get("type") == desired.get("type")):
@@ -213,7 +213,7 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
         yield change(desired, Phase.TOGETHER, add)
     elif live.get("not null") and not desired.get("not null"):
         yield extra_not_null(live)
-    for name in ("storage", "compression"):
+    for name in ("storage", "compression", "statistics"):
         if desired.get(name) and desired.get(name) != live.get(name):
             how = f"{alter_column(desired)} SET {name.upper()} {desired.get(name)}"
             yield change(desired, Phase.TOGETHER, how)
@@ -325,6 +325,7 @@ COLUMN = Entry(
             sequence_name=_SEQUENCE_NAME,
             storage=_STORAGE,
             compression="case a.attcompression when 'p' then 'pglz' when 'l' then 'lz4' end",
+            statistics="nullif(a.attstattarget, -1)::text",
             inherited=flag("c.relispartition or not a.attislocal"),
         )
     }, {order("c.oid", "t.oid", "ad.oid")} + a.attnum

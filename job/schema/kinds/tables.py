@@ -15,7 +15,7 @@ from job.schema.ddl import (
 )
 from job.schema.facts import Fact
 from job.schema.kind import Kind
-from job.schema.kinds.column_ddl import column_sql, storage_sql
+from job.schema.kinds.column_ddl import column_sql, settings_sql
 from job.schema.kinds.columns import inlined
 from job.schema.kinds.entry import Entry, attributes, flag, name_of, order, own
 from job.schema.sides import Sides
@@ -87,10 +87,10 @@ def _create(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         )
         return
     columns = inlined(desired, sides)
-    stored = (statement for column in columns for statement in storage_sql(column))
+    set_apart = (statement for column in columns for statement in settings_sql(column))
     # A table is never there without its row security, not even between two phases.
     secured = (_secure(desired, verb) for name, verb in _ROW_SECURITY if desired.get(name))
-    altered = (*stored, *_replicated(desired), *secured)
+    altered = (*set_apart, *_replicated(desired), *secured)
     yield change(desired, Phase.TOGETHER, _create_sql(desired, columns), *altered)
     yield from _renamed(desired, sides)
 
@@ -134,6 +134,9 @@ _PARENT = """(select pg_catalog.json_build_array(pn.nspname, p.relname)
     join pg_catalog.pg_class p on p.oid = i.inhparent
     join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
     where i.inhrelid = c.oid and c.relispartition)::text"""
+# Those of a table's TOAST are kept with that, and given with the table's own.
+_OPTIONS = """pg_catalog.to_json(c.reloptions || (
+    select pg_catalog.array_agg('toast.' || o) from pg_catalog.unnest(oc.reloptions) o))::text"""
 
 TABLE = Entry(
     Kind.TABLE,
@@ -147,7 +150,7 @@ TABLE = Entry(
             bound="pg_catalog.pg_get_expr(c.relpartbound, c.oid)",
             inherits=_PARENTS,
             method="case when m.amname <> 'heap' then m.amname end",
-            options="pg_catalog.to_json(c.reloptions)::text",
+            options=_OPTIONS,
             replica_identity="case c.relreplident when 'f' then 'FULL' when 'n' then 'NOTHING' end",
             row_security=flag("c.relrowsecurity"),
             forced_row_security=flag("c.relforcerowsecurity"),
@@ -156,6 +159,7 @@ TABLE = Entry(
         from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         left join pg_catalog.pg_am m on m.oid = c.relam
+        left join pg_catalog.pg_class oc on oc.oid = c.reltoastrelid
         where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't'
           and {own("pg_class", "c.oid")}""",
     plan,
