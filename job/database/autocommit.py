@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import structlog
+from psycopg.errors import QueryCanceled
 
 from job import statements
 from job.database import ledger, wire
@@ -33,7 +34,6 @@ from job.verdict import judge_drifts
 
 log = structlog.get_logger()
 
-_CANCELLED = "57014"
 _POLL_S = 0.5
 _DROP_TRIES = 3
 _STATEMENT_SHOWN = 200
@@ -129,7 +129,7 @@ def _do(
     offset = int(position) - 1 if position and sql is step.text else None
     failure = failure_of(step, answer.error, index=0, offset=offset, failed=ExitCode.PARTIAL)
     failure = replace(failure, remains=_what_remains(conn, concern, drop_wait))
-    return watch.explain(failure) if failure.sqlstate == _CANCELLED else failure
+    return watch.explain(failure) if failure.sqlstate == QueryCanceled.sqlstate else failure
 
 
 def _proof(conn: Connection, step: Step, concern: Concern | None) -> Proof:

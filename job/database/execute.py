@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import structlog
 import tenacity
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable, UniqueViolation
 
 from job.database import ledger, wire
 from job.database.autocommit import run_autocommit
@@ -30,9 +31,6 @@ from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
 
 log = structlog.get_logger()
 
-_UNIQUE_VIOLATION = "23505"
-_LOCK_NOT_AVAILABLE = "55P03"
-_INSUFFICIENT_PRIVILEGE = "42501"
 
 _Tried = tuple[Failure, Watch]
 
@@ -163,7 +161,7 @@ def _with_patience(
     outcome: StepResult | Failure | None = retrying(attempt)
     if isinstance(outcome, Failure) and has_lacked_locks(step, outcome):
         return watch.explain(outcome)
-    if isinstance(outcome, Failure) and outcome.sqlstate == _INSUFFICIENT_PRIVILEGE:
+    if isinstance(outcome, Failure) and outcome.sqlstate == InsufficientPrivilege.sqlstate:
         role = wire.identifier(place.work.info.user)
         return replace(outcome, remedy=grant_for(outcome.message, role))
     return outcome
@@ -181,7 +179,7 @@ def _hold_of(place: Workplace, step: Step) -> Hold | None:
 
 def _has_held_up(state: tenacity.RetryCallState) -> bool:
     failure = state.outcome.result() if state.outcome else None
-    return isinstance(failure, Failure) and failure.sqlstate == _LOCK_NOT_AVAILABLE
+    return isinstance(failure, Failure) and failure.sqlstate == LockNotAvailable.sqlstate
 
 
 def _may_pass_again(step: Step, outcome: StepResult | Failure | None) -> bool:
@@ -218,7 +216,7 @@ def _record(place: Workplace, step: Step, entry: LedgerEntry) -> StepResult | No
     )
     wire.roll_back(place.work)
     if answer.error is not None:
-        if answer.error.sqlstate == _UNIQUE_VIOLATION:
+        if answer.error.sqlstate == UniqueViolation.sqlstate:
             return None
         with wire.translated(place.work):
             raise answer.error

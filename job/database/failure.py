@@ -4,6 +4,7 @@ import re
 from typing import TypeVar
 
 import psycopg
+from psycopg.errors import QueryCanceled
 
 from job.exit_codes import ExitCode
 from job.plan import Failure, Step
@@ -12,7 +13,6 @@ from job.secret import Secret, redact
 _T = TypeVar("_T")
 
 _VIOLATION = "23"  # integrity_constraint_violation
-_CANCELLED = "57014"  # query_canceled: by a timeout, or by somebody
 # What PostgreSQL says to who comes second where it has no lock for it: in the words of its source,
 # which it does not translate, or by a unique index of its own catalog.
 _INTERNAL = "XX000"
@@ -80,7 +80,7 @@ def may_pass_again(failure: Failure) -> bool:
 
 def was_cancelled(failure: Failure) -> bool:
     """Whether somebody, or a timeout, has cancelled it."""
-    return failure.sqlstate == _CANCELLED
+    return failure.sqlstate == QueryCanceled.sqlstate
 
 
 def has_lacked_locks(step: Step, failure: Failure) -> bool:

@@ -8,6 +8,7 @@ import math
 
 import structlog
 import tenacity
+from psycopg.errors import DuplicateTable, InsufficientPrivilege, LockNotAvailable, RaiseException
 
 from job import __version__
 from job.database import ledger, sentinel, wire
@@ -21,10 +22,6 @@ from job.exit_codes import ExitCode
 
 log = structlog.get_logger()
 
-_LOCK_NOT_AVAILABLE = "55P03"
-_INSUFFICIENT_PRIVILEGE = "42501"
-_DUPLICATE_TABLE = "42P07"
-_RAISED = "P0001"
 _FORBIDDEN = "an event trigger of the database says so; ask its owner, and run again"
 # A schema, a table, a function: made by somebody between our look and our statement.
 _MADE_MEANWHILE = ("42P06", "42P07", "42723")
@@ -63,7 +60,7 @@ def ensure(place: Workplace) -> None:
     try:
         patiently(make)
     except ServerError as error:
-        if error.sqlstate != _LOCK_NOT_AVAILABLE:
+        if error.sqlstate != LockNotAvailable.sqlstate:
             raise
         raise NotObtainedError(f"the ledger cannot be made: {error}; {watch.blockers}") from None
 
@@ -71,7 +68,7 @@ def ensure(place: Workplace) -> None:
 def _may_pass_again(error: BaseException) -> bool:
     if isinstance(error, RacedError):
         return True
-    return isinstance(error, ServerError) and error.sqlstate == _LOCK_NOT_AVAILABLE
+    return isinstance(error, ServerError) and error.sqlstate == LockNotAvailable.sqlstate
 
 
 def _make(place: Workplace, found: Premises, watch: Watch) -> None:
@@ -174,7 +171,7 @@ def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
     )
     if answer.error is None:
         return
-    if answer.error.sqlstate == _INSUFFICIENT_PRIVILEGE:
+    if answer.error.sqlstate == InsufficientPrivilege.sqlstate:
         is_there = found.has_schema
         what = f"tables in schema {schema}" if is_there else f"the schema {schema} for the ledger"
         where = f"schema {name}" if is_there else f"database {identifier(work.info.dbname)}"
@@ -184,12 +181,13 @@ def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
             f"to {identifier(work.info.user)}",
             exit_code=ExitCode.DENIED,
         )
-    if answer.error.sqlstate == _DUPLICATE_TABLE and not _has_ledger(place):
+    if answer.error.sqlstate == DuplicateTable.sqlstate and not _has_ledger(place):
         raise _taken(schema)
     _require_no_race(answer.error.sqlstate)
-    if answer.error.sqlstate == _RAISED:
-        why = f"the ledger cannot be made: {answer.error.diag.message_primary} ({_RAISED})"
-        raise JobError(f"{why}; {_FORBIDDEN}", exit_code=ExitCode.FAILED)
+    if answer.error.sqlstate == RaiseException.sqlstate:
+        why = f"{answer.error.diag.message_primary} ({answer.error.sqlstate})"
+        message = f"the ledger cannot be made: {why}; {_FORBIDDEN}"
+        raise JobError(message, exit_code=ExitCode.FAILED)
     with wire.translated(work):
         raise answer.error
 

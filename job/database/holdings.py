@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
+from psycopg.errors import InsufficientPrivilege
+
 from job.database import wire
 from job.database.wire import Connection, literal
 from job.loss import Holdings, Table
 
 _SAVEPOINT = "predeploy_count"
-_NOT_OURS = "42501"
 
 # The relations of the composite types that a table has values of: in a column, or somewhere inside
 # its type, which may be an array, a domain, a range or another composite type.
@@ -121,7 +122,7 @@ def _unveiled(conn: Connection, name: str, sql: str) -> dict[int, int] | None:
     wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
     if answer.error is None:
         return _numbers(rows) or {0: 0}
-    if answer.error.sqlstate == _NOT_OURS:
+    if answer.error.sqlstate == InsufficientPrivilege.sqlstate:
         return None
     with wire.translated(conn):
         raise answer.error

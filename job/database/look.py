@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
+from psycopg.errors import InsufficientPrivilege
+
 from job.database import ledger, shape, wire
 from job.database.declared import read_declared
 from job.database.fingerprint import fingerprint_sql
@@ -31,7 +33,6 @@ from job.sources.checks import read_check
 from job.sources.placeholders import presence_question
 
 _SHOWN_ROWS = 10
-_INSUFFICIENT_PRIVILEGE = "42501"
 _SEPARATOR = "\n;\n"
 _OPENING = 2  # BEGIN and the settings
 _STATE = "state"  # the first question: the others are about a ledger that we know
@@ -259,7 +260,7 @@ def _refused(question: Question, answer: Answer, user: str) -> Response:
     error = answer.error
     assert error is not None  # noqa: S101 - only called with one
     sqlstate, message = error.sqlstate or "", error.diag.message_primary or ""
-    is_denied = sqlstate == _INSUFFICIENT_PRIVILEGE
+    is_denied = sqlstate == InsufficientPrivilege.sqlstate
     grant = grant_for(message, identifier(user), to_read=True) if is_denied else ""
     return Response(question.path, sqlstate=sqlstate, message=message, grant=grant)
 
