@@ -19,11 +19,12 @@ from job.database.blockers import Watch
 from job.database.connection import connect_beside
 from job.database.failure import failure_of
 from job.database.fence import STOPPED, fence_sql
+from job.database.path import OUR_PATH
 from job.database.place import Workplace
 from job.database.pooler import Pooling, served_by
 from job.database.proof import Proof, is_being_built, left_behind, prove
 from job.database.shape import Unproved, compare
-from job.database.transaction import session_sql, step_application
+from job.database.transaction import path_sql, session_sql, step_application
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.exit_codes import ExitCode
@@ -55,7 +56,8 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
             "application_name": step_application(schema),
             "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
         }
-        watch.follow(_make_ready(place, conn, [*step.preamble, session_sql(limits)], budget), place)
+        settings = [path_sql(step, "session"), *step.preamble, session_sql(limits)]
+        watch.follow(_make_ready(place, conn, settings, budget), place)
         # Not before all is ready: a row that says "started" must mean that it may have run.
         if not step.is_resumed and not _begin(place, step):
             return None
@@ -87,7 +89,7 @@ def _begin(place: Workplace, step: Step) -> bool:
     """Commit the step's row, if it keeps one; False when somebody else was faster."""
     if step.entry is None and not step.fingerprint:
         return True  # everybody passes
-    answer = wire.send(place.work, fence_sql(place, step))
+    answer = wire.send(place.work, f"{OUR_PATH};\n{fence_sql(place, step)}")
     if answer.error is not None and answer.error.sqlstate not in STOPPED:
         with wire.translated(place.work):
             raise answer.error
@@ -195,7 +197,7 @@ def _judged(
     statement = step.statements[0]
     (about,) = statements.abouts(statement, place.settings.ledger_schema)
     assert isinstance(about, Creation)  # noqa: S101 - every build that has a name is one
-    wire.ask(conn, "begin")
+    wire.ask_plainly(conn, "begin")
     found = compare(conn, about, place.settings.ledger_schema, watch.tick)
     wire.roll_back(conn)
     if isinstance(found, Unproved):

@@ -18,6 +18,7 @@ from job.database.transaction import (
     END_OF_STATEMENTS,
     RESET,
     begin_sql,
+    path_sql,
     rows_written,
     step_settings,
 )
@@ -52,7 +53,12 @@ def _send(context: Context) -> int | Failure | Suspects:
     place, step, schema = context.place, context.step, context.schema
     return _stream(
         context,
-        (begin_sql(step), step_settings(place, step), sentinel.begin_sql(schema, step.text)),
+        (
+            begin_sql(step),
+            step_settings(place, step),
+            sentinel.begin_sql(schema, step.text),
+            path_sql(step),
+        ),
         (*END_OF_STATEMENTS, sentinel.guard_sql(schema, is_forced=False), *_KEEP),
     )
 
@@ -63,7 +69,7 @@ def _send_carefully(context: Context, suspected: tuple[int, ...]) -> int | Failu
     begin = begin_sql(step, "isolation level repeatable read")
     wire.ask(place.work, f"{begin}; {step_settings(place, step)}")
     before = holdings.read_holdings(place.work, schema, suspected)
-    rows = _stream(context, (), (*END_OF_STATEMENTS, step_settings(place, step)))
+    rows = _stream(context, (path_sql(step),), (*END_OF_STATEMENTS, step_settings(place, step)))
     if not isinstance(rows, int):
         return rows
     found = losses(before, holdings.read_holdings(place.work, schema, before.counted))

@@ -20,6 +20,7 @@ from job.database.bound import run_bound
 from job.database.connection import require_alive
 from job.database.failure import has_lacked_locks, may_pass_again
 from job.database.hold import Hold
+from job.database.path import OUR_PATH
 from job.database.place import Workplace
 from job.database.pooler import Pooling, no_session
 from job.database.privilege import grant_for
@@ -212,7 +213,7 @@ def _record(place: Workplace, step: Step, entry: LedgerEntry) -> StepResult | No
     schema = place.settings.ledger_schema
     begun = [] if step.is_resumed else [ledger.insert_sql(schema, entry, place.run_id)]
     answer = wire.send(
-        place.work, "; ".join(["begin", *begun, ledger.done_sql(schema, entry), "commit"])
+        place.work, "; ".join(["begin", OUR_PATH, *begun, ledger.done_sql(schema, entry), "commit"])
     )
     wire.roll_back(place.work)
     if answer.error is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from job import __version__
 from job.database import sentinel, wire
+from job.database.path import OUR_PATH
 from job.database.wire import Connection, identifier, literal
 from job.errors import InternalError, NotObtainedError
 from job.plan import Drift, LedgerEntry, LedgerRow
@@ -209,15 +210,16 @@ def begin_run(conn: Connection, schema: str, run_id: str) -> bool:
     """
     begun = wire.send(
         conn,
-        f"""select {sentinel.exists_sql(schema)};
+        f"""{OUR_PATH};
+        select {sentinel.exists_sql(schema)};
         {state_sql(schema)};
         {begin_sql(schema, run_id)}""",
     )
     if begun.error is not None:
         with wire.translated(conn):
             raise begun.error
-    require_usable(schema, begun.rows(1))
-    return begun.rows(0) == [("t",)]
+    require_usable(schema, begun.rows(2))
+    return begun.rows(1) == [("t",)]
 
 
 def begin_sql(schema: str, run_id: str) -> str:

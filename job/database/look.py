@@ -16,6 +16,7 @@ from job.database import ledger, shape, wire
 from job.database.declared import read_declared
 from job.database.fingerprint import fingerprint_sql
 from job.database.ledger import Premises
+from job.database.path import THEIR_PATH
 from job.database.privilege import grant_for
 from job.database.transaction import settings_sql
 from job.database.wire import Answer, Connection, identifier, literal
@@ -35,6 +36,7 @@ from job.sources.placeholders import presence_question
 _SHOWN_ROWS = 10
 _SEPARATOR = "\n;\n"
 _OPENING = 2  # BEGIN and the settings
+_BETWEEN = 2  # settings and search_path for what is theirs, behind what is ours
 _STATE = "state"  # the first question: the others are about a ledger that we know
 _LOCKS = """select pg_catalog.current_setting('max_locks_per_transaction')::bigint
     * (pg_catalog.current_setting('max_connections')::int
@@ -210,26 +212,26 @@ def _ask_all(
     opening = (
         f"begin isolation level repeatable read read only; {settings_sql({**limit, **READ_WITH})}"
     )
-    names = ", ".join(literal(name) for name in READ_WITH)
+    names = ", ".join(literal(name) for name in READ_WITH if name != "search_path")
     unpin = f"""select pg_catalog.set_config(name, reset_val, true)
         from pg_catalog.pg_settings where name in ({names})"""
     while True:
-        # Ours are read with an empty search_path, theirs with the role's own.
+        # Ours are read under our search_path, theirs under the role's own.
         asked = [q for q in questions if q not in failed]
-        parts = [opening, *known.values(), unpin, *(q.sql for q in asked), "commit"]
+        parts = [opening, *known.values(), unpin, THEIR_PATH, *(q.sql for q in asked), "commit"]
         answer = wire.send(conn, _SEPARATOR.join(parts))
         if answer.error is None:
             break
         wire.roll_back(conn)
         _require_usable(known, answer, ledger_schema)  # what else failed may come of that
-        index = _failed_part(answer, parts) - (_OPENING - 1 + len(known) + 1)
+        index = _failed_part(answer, parts) - (_OPENING - 1 + len(known) + _BETWEEN)
         if not 0 <= index < len(asked):
             with wire.translated(conn):
                 raise answer.error
         failed[asked[index]] = _refused(asked[index], answer, conn.info.user)
     _require_usable(known, answer, ledger_schema)
     found = defaultdict(list, {n: answer.rows(_OPENING + i) for i, n in enumerate(known)})
-    first = _OPENING + len(known) + 1
+    first = _OPENING + len(known) + _BETWEEN
     replied = {q: _response(q, answer, first + i) for i, q in enumerate(asked)}
     return found, tuple((failed | replied)[q] for q in questions)
 

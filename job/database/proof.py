@@ -7,6 +7,7 @@ transaction that is rolled back, and comparing what PostgreSQL prints of the two
 from enum import Enum, auto
 
 from job.database import wire
+from job.database.path import OUR_PATH
 from job.database.wire import Connection, literal
 from job.statements.concern import (
     PROBE_INDEX,
@@ -34,8 +35,8 @@ def prove(conn: Connection, concern: Concern | None) -> Proof:
         case IndexBuild():
             return _prove_build(conn, concern)
         case IndexDrop(indexes):
-            there = [f"pg_catalog.to_regclass({literal(name)}) is not null" for name in indexes]
-            return Proof.TO_DO if _is_true(conn, " or ".join(there)) else Proof.DONE
+            is_there = any(wire.oid_of(conn, name) for name in indexes)
+            return Proof.TO_DO if is_there else Proof.DONE
         case Detach():
             return _prove_detach(conn, concern)
         case Rebuild() | Repeatable():
@@ -47,28 +48,30 @@ def prove(conn: Connection, concern: Concern | None) -> Proof:
 def left_behind(conn: Connection, work: IndexBuild | Rebuild) -> tuple[str, ...]:
     """Return the invalid indexes, ready for SQL, that such a statement leaves when it fails."""
     if isinstance(work, IndexBuild):
-        rows = wire.ask(conn, _index_sql(work, "not x.indisvalid"))
+        rows = wire.ask(conn, _index_sql(conn, work, "not x.indisvalid"))
     else:
-        rows = wire.ask(conn, _copies_sql(work))
+        rows = wire.ask(conn, _copies_sql(conn, work))
     return tuple(row[0] or "" for row in rows)
 
 
 def is_being_built(conn: Connection, build: IndexBuild) -> bool:
     """Say whether another session works on the table's indexes: it holds the lock of a build."""
-    return _is_true(
+    table = wire.oid_of(conn, build.table)
+    rows = wire.ask(
         conn,
-        f"""exists (
+        f"""select exists (
             select from pg_catalog.pg_locks
             where locktype = 'relation' and granted and mode = 'ShareUpdateExclusiveLock'
-              and relation = pg_catalog.to_regclass({literal(build.table)})
+              and relation = {table}
               and database = (select oid from pg_catalog.pg_database
                               where datname = pg_catalog.current_database())
               and pid <> pg_catalog.pg_backend_pid())""",
     )
+    return rows == [("t",)]
 
 
 def _prove_build(conn: Connection, build: IndexBuild) -> Proof:
-    rows = wire.ask(conn, _index_sql(build, "true"))
+    rows = wire.ask(conn, _index_sql(conn, build, "true"))
     if not rows:
         return Proof.TO_DO
     _, is_valid, found = rows[0]
@@ -83,6 +86,7 @@ def _probe(conn: Connection, build: IndexBuild) -> str:
         conn,
         f"""begin; create temporary table predeploy_probe (like {build.table} including all);
         {build.probe};
+        {OUR_PATH};
         select pg_catalog.pg_get_indexdef('pg_temp.{PROBE_INDEX}'::pg_catalog.regclass)""",
     )
     definition = answer.rows(-1)[0][0] if answer.error is None else None
@@ -97,36 +101,36 @@ def _shape(definition: str) -> tuple[bool, str]:
 
 
 def _prove_detach(conn: Connection, detach: Detach) -> Proof:
+    parent, child = wire.oid_of(conn, detach.parent), wire.oid_of(conn, detach.child)
     rows = wire.ask(
         conn,
         f"""select inhdetachpending from pg_catalog.pg_inherits
-        where inhparent = pg_catalog.to_regclass({literal(detach.parent)})
-          and inhrelid = pg_catalog.to_regclass({literal(detach.child)})""",
+        where inhparent = {parent} and inhrelid = {child}""",
     )
     if not rows:
         return Proof.DONE
     return Proof.HALF_DONE if rows[0][0] == "t" else Proof.TO_DO
 
 
-def _index_sql(build: IndexBuild, condition: str) -> str:
+def _index_sql(conn: Connection, build: IndexBuild, condition: str) -> str:
     return f"""
         select x.indexrelid::pg_catalog.regclass::text, x.indisvalid,
                pg_catalog.pg_get_indexdef(x.indexrelid)
         from pg_catalog.pg_index x
         join pg_catalog.pg_class i on i.oid = x.indexrelid
-        where x.indrelid = pg_catalog.to_regclass({literal(build.table)})
+        where x.indrelid = {wire.oid_of(conn, build.table)}
           and i.relname = {literal(build.name)} and {condition}"""
 
 
-def _copies_sql(rebuild: Rebuild) -> str:
+def _copies_sql(conn: Connection, rebuild: Rebuild) -> str:
     """Ask for the copies of indexes that nobody works on any more, by the names that they get.
 
     https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTLY
     """
-    table = f"pg_catalog.to_regclass({literal(rebuild.table)})"
+    table = str(wire.oid_of(conn, rebuild.table)) if rebuild.table else "null"
     if rebuild.index:
         table = f"""(select indrelid from pg_catalog.pg_index
-            where indexrelid = pg_catalog.to_regclass({literal(rebuild.index)}))"""
+            where indexrelid = {wire.oid_of(conn, rebuild.index)})"""
     with_toast = f"""x.indrelid in (
         select t.oid from pg_catalog.pg_class t where t.oid = {table}
         union all select t.reltoastrelid from pg_catalog.pg_class t where t.oid = {table})"""
@@ -141,7 +145,3 @@ def _copies_sql(rebuild: Rebuild) -> str:
             select from pg_catalog.pg_locks l
             where l.locktype = 'relation' and l.granted and l.mode = 'ShareUpdateExclusiveLock'
               and l.relation = x.indrelid and l.pid <> pg_catalog.pg_backend_pid())"""
-
-
-def _is_true(conn: Connection, expression: str) -> bool:
-    return wire.ask(conn, f"select {expression}") == [("t",)]

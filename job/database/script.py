@@ -27,6 +27,7 @@ from job.database.delivery import (
 )
 from job.database.failure import failure_of
 from job.database.fence import fence_sql
+from job.database.path import OUR_PATH
 from job.database.pieces import in_pieces
 from job.database.place import Workplace
 from job.database.pooler import Pooling
@@ -35,6 +36,7 @@ from job.database.transaction import (
     RESET,
     begin_sql,
     clean_up,
+    path_sql,
     step_settings,
 )
 from job.errors import InternalError, ServerError
@@ -123,6 +125,7 @@ def opening(place: Workplace, step: Step, **settings: str) -> list[str]:
         step_settings(place, step, **settings),
         fence_sql(place, step),
         sentinel.begin_sql(place.settings.ledger_schema, step.text),
+        path_sql(step),
         *step.preamble,
     ]
 
@@ -146,7 +149,8 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     if not isinstance(begun, Sent):
         return begun
     before = holdings.read_holdings(place.work, schema, suspects)
-    sent = deliver(context, [*context.step.preamble], partial(_end_carefully, context))
+    own = [path_sql(context.step), *context.step.preamble]
+    sent = deliver(context, own, partial(_end_carefully, context))
     if not isinstance(sent, Sent):
         return sent
     after = holdings.read_holdings(place.work, schema, before.counted)
@@ -183,7 +187,7 @@ def _replay(context: Context, deliver: Delivery, suspects: tuple[int, ...] = ())
     if sentinel.is_blinding(step.text) and (unknown := held.tables.keys() - suspects):
         _roll_back(context)
         return _replay(context, deliver, (*suspects, *unknown))
-    sent = deliver(context, [*step.preamble], partial(_end_carefully, context))
+    sent = deliver(context, [path_sql(step), *step.preamble], partial(_end_carefully, context))
     if not isinstance(sent, Sent):
         return sent
     meddled = meddling(before, marks.read_marks(place.work, schema))
@@ -222,4 +226,5 @@ def _keep(context: Context, told: Sequence[str], drifts: tuple[Drift, ...]) -> l
     entry = context.step.entry
     done = [ledger.done_sql(context.schema, entry, told, found)] if entry else []
     is_shared = context.place.pooling is Pooling.TRANSACTION
-    return [*RESET, *(clean_up(context.step) if is_shared else []), *done, "commit"]
+    left = clean_up(context.step) if is_shared else []
+    return [*RESET, *left, OUR_PATH, *done, "commit"]

@@ -13,6 +13,7 @@ import re
 
 import psycopg
 
+from job.database.path import OURS
 from job.database.wire import Connection, identifier, literal
 
 SUSPICION = "PD001"
@@ -75,6 +76,7 @@ end
 # been emptied or rewritten in it. Subtransactions have later ids than ours, hence age().
 _GUARD_BODY = """
 declare
+    before constant jsonb := coalesce(nullif(current_setting('predeploy.signs', true), ''), '{}');
     ours constant int := age(pg_current_xact_id()::xid);
     newest constant bigint := coalesce((before ->> 'newest')::bigint, 4294967295);
     is_blind constant boolean := current_setting('track_counts') = 'off'
@@ -147,17 +149,17 @@ def create_sql(schema: str) -> str:
     signs, guard = functions(schema)
     return f"""
         create function {signs}(altered name[]) returns jsonb
-            language plpgsql volatile set search_path = pg_catalog
+            language plpgsql volatile set search_path = {OURS}
             as {literal(_filled(_SIGNS_BODY, schema))};
-        create function {guard}(before jsonb, is_forced boolean) returns void
-            language plpgsql volatile set search_path = pg_catalog
+        create function {guard}(is_forced boolean) returns void
+            language plpgsql volatile set search_path = {OURS}
             as {literal(_filled(_GUARD_BODY, schema))}"""
 
 
 def exists_sql(schema: str) -> str:
     """Return an expression: whether this version's functions are there."""
     _, guard = functions(schema)
-    return f"pg_catalog.to_regprocedure({literal(guard + '(jsonb, boolean)')}) is not null"
+    return f"pg_catalog.to_regprocedure({literal(guard + '(boolean)')}) is not null"
 
 
 def begin_sql(schema: str, text: str) -> str:
@@ -209,11 +211,11 @@ def forget_sql(conn: Connection) -> tuple[str, ...]:
 def guard_sql(schema: str, *, is_forced: bool) -> str:
     """Return the SELECT that raises PD001 with the suspects' OIDs as detail, or does nothing.
 
-    Forced, it always raises: a step that declares losses gets the full look in any case.
+    Forced, it always raises: a step that declares losses gets the full look in any case. It runs
+    under the search_path that the step has left, so nothing is called here but the function.
     """
     _, guard = functions(schema)
-    start = "coalesce(nullif(pg_catalog.current_setting('predeploy.signs', true), ''), '{}')"
-    return f"select {guard}({start}::jsonb, {is_forced})"
+    return f"select {guard}({is_forced})"
 
 
 def _filled(body: str, schema: str) -> str:
@@ -226,5 +228,5 @@ def _filled(body: str, schema: str) -> str:
 
 def _digest(schema: str) -> str:
     """Return one hash for both, so that neither is there without the other."""
-    bodies = _filled(_SIGNS_BODY + _GUARD_BODY, schema)
+    bodies = _filled(OURS + _SIGNS_BODY + _GUARD_BODY, schema)
     return hashlib.sha256(bodies.encode()).hexdigest()[:12]

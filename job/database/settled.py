@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from job import __version__
 from job.database import wire
 from job.database.fingerprint import fingerprint_sql
+from job.database.path import THEIR_PATH
 from job.database.transaction import settings_sql
 from job.database.wire import Connection, identifier, literal
 from job.settings import Settings
@@ -21,7 +22,7 @@ from job.sources.placeholders import presence_question
 # A message is one transaction where it does not say otherwise, and leaves none open when it fails.
 _READ_ONLY = "set transaction isolation level repeatable read read only"
 _PID = 2  # behind that and the settings
-_OPENING = 4  # those, the pid, the guard
+_OPENING = 5  # those, the pid, the guard, the search_path of what is asked
 
 # The cluster and the database: a restored or copied database has its own history from then on.
 _SYSTEM = (
@@ -71,6 +72,7 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
         settings_sql({"statement_timeout": "30s"}),
         "select pg_catalog.pg_backend_pid()",
         _guard_sql(conn, settings, settled_key(settings, sources, conn.info.server_version)),
+        THEIR_PATH,
         *questions,
         *checks,
     ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from job.database import wire
+from job.database.path import OUR_PATH
 from job.database.transaction import RESET_ROLE
 from job.database.wire import Connection, identifier, literal
 from job.drift import satisfies
@@ -21,8 +22,9 @@ from job.statements.creation import PROBE, PROBE_PART
 _SAVEPOINT = "predeploy_probe"
 _RELATION = "relation"  # what a name stands for, whatever has been declared
 _PARTITION = "partition"
+_EQUALS = "operator(pg_catalog.=)"
 
-# By kind: schema, relation (empty where it belongs to none), name, shape. To be read with an empty
+# By kind: schema, relation (empty where it belongs to none), name, shape. To be read under our
 # search_path, so that every name is printed with its schema.
 _SHAPES = {
     _RELATION: """
@@ -110,13 +112,17 @@ class Unproved:
 
 
 def absent_sql(addresses: Iterable[Address]) -> str:
-    """Return a SELECT that fails (22012) when one of the addresses is taken already."""
-    return f"select 1 / (not ({' or '.join(map(_is_taken_sql, addresses))}))::int"
+    """Return a SELECT that fails (22012) when one of the addresses is taken already.
+
+    It runs among a file's statements, whose search_path says what a name means.
+    """
+    taken = " or ".join(map(_is_taken_sql, addresses))
+    return f"select 1 operator(pg_catalog./) (not ({taken}))::pg_catalog.int4"
 
 
 def is_taken(conn: Connection, address: Address) -> bool:
-    """Say whether something of that name is there."""
-    return wire.ask(conn, f"select {_is_taken_sql(address)}") == [("t",)]
+    """Say whether something of that name is there, in the open transaction."""
+    return wire.ask_plainly(conn, f"select {_is_taken_sql(address)}") == [("t",)]
 
 
 def compare(
@@ -153,13 +159,14 @@ def _compare_parents(
 ) -> tuple[Drift, ...]:
     """Say whether what is there is a partition of the parent that the statement names."""
     schema, name = home
-    ((live, declared),) = wire.ask(
+    parent = wire.oid_of(conn, creation.parent)
+    ((live, declared),) = wire.ask_within(
         conn,
         f"""select (select q.shape from ({_SHAPES[_PARTITION]}) q(schema, relation, name, shape)
                    where q.schema = {literal(schema)} and q.name = {literal(name)}),
                'of ' || (select concat_ws('.', n.nspname, c.relname) from pg_catalog.pg_class c
                          join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-                         where c.oid = pg_catalog.to_regclass({literal(creation.parent)}))""",
+                         where c.oid = {parent})""",
     )
     drift = Drift(_PARTITION, ".".join(home), declared or "", live or ABSENT)
     return () if live == declared else (drift,)
@@ -170,11 +177,11 @@ def left_from(conn: Connection, departure: Departure) -> str | None:
     there = """exists (select from pg_catalog.pg_attribute
         where attrelid = c.oid and not attisdropped and attname = """
     successor = f"and {there}{literal(departure.successor)})" if departure.successor else ""
-    rows = wire.ask(
+    rows = wire.ask_within(
         conn,
         f"""select concat_ws('.', n.nspname, c.relname) from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where c.oid = pg_catalog.to_regclass({literal(departure.home)})
+        where c.oid = {wire.oid_of(conn, departure.home)}
           and not {there}{literal(departure.column)}) {successor}""",
     )
     return rows[0][0] if rows else None
@@ -201,14 +208,14 @@ def standing_sql(schema: str) -> str:
 def _home(conn: Connection, address: Address) -> tuple[str, str] | None:
     """Find the schema and the name of the relation that the thing belongs to, or would be."""
     if address.kind in _PARTS:
-        rows = wire.ask(
+        rows = wire.ask_within(
             conn,
             f"""select n.nspname, c.relname from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.oid = {_relation_sql(address)}""",
+            where c.oid = {wire.oid_of(conn, _relation_name(address))}""",
         )
     else:
-        rows = wire.ask(conn, f"select {_schema_sql(address)}, {literal(address.relation)}")
+        rows = wire.ask_plainly(conn, f"select {_schema_sql(address)}, {literal(address.relation)}")
     return (rows[0][0] or "", rows[0][1] or "") if rows else None
 
 
@@ -224,7 +231,7 @@ def _questions(creation: Creation, home: tuple[str, str], schema: str) -> Iterat
             f"(like {identifier(home[0])}.{identifier(home[1])} including all excluding indexes)"
         )
     yield creation.probe
-    yield "select pg_catalog.set_config('search_path', '', true)"
+    yield OUR_PATH
     yield _shapes_sql(address.kind, *home, address.name)
     own = {Creatable.CONSTRAINT: PROBE_PART, Creatable.INDEX: PROBE_PART}
     yield _shapes_sql(address.kind, schema, PROBE, own.get(address.kind, address.name))
@@ -266,28 +273,37 @@ def _name(address: Address, home: tuple[str, str], part: str) -> str:
 
 
 def _is_taken_sql(address: Address) -> str:
-    """Return an expression: whether something of that name is there."""
+    """Return an expression: whether something of that name is there.
+
+    Its operators have their schema, as it runs under the file's own search_path.
+    """
     match address.kind:
         case Creatable.COLUMN:
             return f"""exists (select from pg_catalog.pg_attribute
-                where attrelid = {_relation_sql(address)} and not attisdropped
-                  and attname = {literal(address.name)})"""
+                where attrelid {_EQUALS} {_relation_sql(address)} and not attisdropped
+                  and attname {_EQUALS} {literal(address.name)})"""
         case Creatable.CONSTRAINT:
             return f"""exists (select from pg_catalog.pg_constraint
-                where conrelid = {_relation_sql(address)} and conname = {literal(address.name)})"""
+                where conrelid {_EQUALS} {_relation_sql(address)}
+                  and conname {_EQUALS} {literal(address.name)})"""
         case Creatable.INDEX:
             return f"""exists (select from pg_catalog.pg_class i
-                join pg_catalog.pg_class t on t.relnamespace = i.relnamespace
-                where t.oid = {_relation_sql(address)} and i.relname = {literal(address.name)})"""
+                join pg_catalog.pg_class t on t.relnamespace {_EQUALS} i.relnamespace
+                where t.oid {_EQUALS} {_relation_sql(address)}
+                  and i.relname {_EQUALS} {literal(address.name)})"""
         case _:
             return f"""exists (select from pg_catalog.pg_class c
-                join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-                where n.nspname = {_schema_sql(address)} and c.relname = {literal(address.name)})"""
+                join pg_catalog.pg_namespace n on n.oid {_EQUALS} c.relnamespace
+                where n.nspname {_EQUALS} {_schema_sql(address)}
+                  and c.relname {_EQUALS} {literal(address.name)})"""
 
 
 def _relation_sql(address: Address) -> str:
-    name = ".".join(identifier(part) for part in (address.schema, address.relation) if part)
-    return f"pg_catalog.to_regclass({literal(name)})"
+    return f"pg_catalog.to_regclass({literal(_relation_name(address))})"
+
+
+def _relation_name(address: Address) -> str:
+    return ".".join(identifier(part) for part in (address.schema, address.relation) if part)
 
 
 def _schema_sql(address: Address) -> str:

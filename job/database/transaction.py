@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from job.database.path import OURS, THEIRS
 from job.database.wire import Answer, literal
 from job.plan import Step
 
@@ -54,14 +55,26 @@ _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 def settings_sql(settings: Mapping[str, str]) -> str:
     """Return one SELECT that makes these settings, over the ones that all transactions share.
 
-    It tells how many they are: a row for each would be as many messages.
+    It tells how many they are: a row for each would be as many messages. It calls no operator and
+    nothing without its schema, since the search_path is ours from then on only.
     """
-    return _set_sql(settings, "true")
+    return _set_sql({"search_path": OURS, **settings}, "true")
 
 
 def session_sql(settings: Mapping[str, str]) -> str:
-    """Return the same for a whole session: only on a connection that is closed afterwards."""
+    """Return the same for a whole session: only on a connection that is closed afterwards.
+
+    The search_path is left as it is: `path_sql` makes the one that the session's statement needs.
+    """
     return _set_sql(settings, "false")
+
+
+def path_sql(step: Step, scope: str = "local") -> str:
+    """Return what sets the search_path for a step's text, in its transaction or its `session`.
+
+    What we have written names every schema, and runs under our path.
+    """
+    return f"set {scope} search_path to {OURS if step.is_ours else THEIRS}"
 
 
 def step_application(ledger_schema: str) -> str:

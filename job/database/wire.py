@@ -15,6 +15,7 @@ import psycopg
 from psycopg import generators, pq, waiting
 
 from job.database.failure import exit_code_of, is_race, remedy_for
+from job.database.path import OUR_PATH
 from job.database.privilege import grant_for
 from job.errors import (
     ConnectionLostError,
@@ -33,6 +34,7 @@ Row = tuple[str | None, ...]
 _T = TypeVar("_T")
 
 _TICK_S = 0.25
+_SAVEPOINT = "predeploy_ours"
 # How long an end may take, so that a job ends within a second of a signal, behind a dead network,
 # too. The server ends by itself what could not be cancelled, once it sees that nobody listens.
 _CANCEL_S = 0.2
@@ -176,12 +178,49 @@ def send_copy(
 
 
 def ask(conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: None) -> list[Row]:
-    """Send statements of our own and return the last one's rows. An error of theirs is raised."""
+    """Send statements of our own and return the last one's rows. An error of theirs is raised.
+
+    Where no transaction is open they run under our search_path; an open one has its own. What
+    cannot run in a transaction goes through `ask_plainly`.
+    """
+    is_idle = conn.pgconn.transaction_status == pq.TransactionStatus.IDLE
+    return ask_plainly(conn, f"{OUR_PATH};\n{sql}" if is_idle else sql, on_tick=on_tick)
+
+
+def ask_plainly(
+    conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: None
+) -> list[Row]:
+    """Do as `ask` does, under the search_path that there is: it must not matter to `sql`."""
     answer = send(conn, sql, on_tick=on_tick)
+    _require_no_error(conn, answer)
+    return answer.rows(-1)
+
+
+def ask_within(conn: Connection, sql: str) -> list[Row]:
+    """Return the rows of one query of ours in an open transaction, which keeps its search_path."""
+    answer = send(
+        conn,
+        f"savepoint {_SAVEPOINT}; {OUR_PATH}; {sql}\n; "
+        f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}",
+    )
+    _require_no_error(conn, answer)
+    return answer.rows(2)
+
+
+def oid_of(conn: Connection, name: str) -> int:
+    """Return the OID of the relation that `name`, as SQL has it, means here; 0 where none is.
+
+    The search_path counts, so it is theirs that has to be set.
+    """
+    asked = f"select pg_catalog.to_regclass({literal(name)})::pg_catalog.oid"
+    ((oid,),) = ask_plainly(conn, asked)
+    return int(oid or 0)
+
+
+def _require_no_error(conn: Connection, answer: Answer) -> None:
     if answer.error is not None:
         with translated(conn):
             raise answer.error
-    return answer.rows(-1)
 
 
 def roll_back(conn: Connection) -> None:

@@ -54,7 +54,7 @@ def read_in_temporary_database(
     ((answered,),) = wire.ask(conn, "select pg_catalog.pg_backend_pid()")
     pid = int(answered or 0)
     name = _name(pid)
-    wire.ask(conn, _create_sql(conn, name))
+    wire.ask_plainly(conn, _create_sql(conn, name))
     try:
         parameters = {**dict(endpoint.parameters), "dbname": name}
         beside = replace(endpoint, parameters=tuple(sorted(parameters.items())))
@@ -62,7 +62,7 @@ def read_in_temporary_database(
             return _read(shadow, seen, request, prefix)
     finally:
         wire.roll_back(conn)
-        wire.ask(conn, f"drop database if exists {identifier(name)} with (force)")
+        wire.ask_plainly(conn, f"drop database if exists {identifier(name)} with (force)")
         # A server goes on to make the database of a run that was killed meanwhile.
         _sweep(conn)
 
@@ -108,7 +108,7 @@ def _sweep(conn: Connection) -> None:
               and not exists (select from pg_catalog.pg_stat_activity a where a.datid = d.oid)""",
     )
     for (name,) in rows:
-        wire.ask(conn, f"drop database if exists {identifier(name or '')}")
+        wire.ask_plainly(conn, f"drop database if exists {identifier(name or '')}")
 
 
 def _create_sql(conn: Connection, name: str) -> str:
