@@ -22,6 +22,7 @@ class Verb(Enum):
     TRUNCATE = "truncate"
     RENAME = "rename"
     REWRITE = "rewrite"
+    UNDO = "undo"  # of what the same file has made; no row, table or column of before is lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,9 @@ def of_rows(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
 
 def unused(found: Iterable[Loss], declarations: Iterable[Declaration]) -> tuple[Declaration, ...]:
     """Return the declarations of what did not happen: a misspelt object, or a forgotten line."""
-    seen = tuple(found)
-    return tuple(d for d in declarations if not any(_covers(d, loss) for loss in seen))
+    happened = tuple(found)
+    unseen = (d for d in declarations if not d.is_seen)
+    return tuple(d for d in unseen if not any(_covers(d, loss) for loss in happened))
 
 
 def _fewer_rows(before: Holdings, after: Holdings) -> Iterable[Loss]:

@@ -137,11 +137,13 @@ class Declaration:
     """A line `-- predeploy: allow VERB TARGET`: a loss that the file means, such as `drop-table t`.
 
     `target` is a name as the catalog has it: `table`, `table.column`, with or without schema.
+    `is_seen` says that the file's text shows it: what it means is made and taken away in the file.
     """
 
     verb: str
     target: str
     line: int
+    is_seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from job.layers.history import (
     missing_files,
     pending_steps,
 )
+from job.layers.undo import undone_again
 from job.plan import Creatable, Finding, LedgerRow, Mode, Plan, Step
 from job.schema.ddl import literal
 from job.snapshot import View
@@ -42,6 +43,7 @@ def plan(situation: Situation) -> Plan:
             adopted = adopt(history.script, pending, situation.settings.baseline)
             pending = adopted.steps
             findings.extend(adopted.findings)
+        findings.extend(undone_again(cut, pending, situation.settings.destructive))
         steps.extend(pending)
     findings.extend(_stalls(steps))
     return Plan(tuple(steps), tuple(findings))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from job import statements
 from job.exit_codes import ExitCode
+from job.loss import Verb
 from job.plan import Declaration, Finding, LedgerEntry, Mode, Statement, Step
 from job.sources.directives import allows_commit_inside, read_declarations
 from job.sources.script import Script
@@ -16,10 +17,14 @@ from job.sources.script import Script
 
 @dataclass(frozen=True, slots=True)
 class ScriptSteps:
-    """A script's steps in order, and what a reader has to know about them."""
+    """A script's steps in order, and what a reader has to know about them.
+
+    `undone` is what the script makes and takes away again without declaring that it means it.
+    """
 
     steps: tuple[Step, ...]
     findings: tuple[Finding, ...]
+    undone: tuple[statements.Undone, ...] = ()
 
 
 def steps_of(script: Script) -> ScriptSteps:
@@ -48,8 +53,20 @@ def steps_of(script: Script) -> ScriptSteps:
     groups = _Groups(script, findings)
     for statement in reading.statements:
         groups.add(statement)
+    undone = statements.undone(reading.statements)
+    declared = tuple((at, _judged_by(undone, said)) for at, said in declared)
     steps = _entries(script, reading.text, groups.finish(), declared)
-    return ScriptSteps(steps, (*findings, *_idle_declarations(script, steps, declared)))
+    findings.extend(_idle_declarations(script, steps, declared))
+    meant = [u for u in undone if any(_means(said, u) for _, said in declared)]
+    return ScriptSteps(steps, tuple(findings), tuple(u for u in undone if u not in meant))
+
+
+def _judged_by(undone: tuple[statements.Undone, ...], said: Declaration) -> Declaration:
+    return replace(said, is_seen=any(_means(said, one) for one in undone))
+
+
+def _means(said: Declaration, undone: statements.Undone) -> bool:
+    return undone.is_meant_by(said.verb, said.target)
 
 
 class _Groups:
@@ -150,10 +167,17 @@ def _is_alone(group: list[Statement]) -> bool:
 def _idle_declarations(
     script: Script, steps: tuple[Step, ...], declared: tuple[tuple[int, Declaration], ...]
 ) -> Iterator[Finding]:
-    """Refuse the declarations of a file in which no step runs in a transaction."""
-    if all(step.mode is Mode.AUTOCOMMIT for step in steps):
-        for _, said in declared:
-            why = f"allow {said.verb} {said.target} declares what no step in a transaction does"
+    """Refuse the declarations of what the file does not do, as far as its text tells.
+
+    So it does of what is undone, and of a file in which no step runs in a transaction.
+    """
+    is_unwatched = all(step.mode is Mode.AUTOCOMMIT for step in steps)
+    for _, said in declared:
+        what = f"allow {said.verb} {said.target} declares what"
+        if said.verb == Verb.UNDO.value and not said.is_seen:
+            yield _refusal(script, "idle-directive", said.line, f"{what} the file does not do")
+        elif is_unwatched and not said.is_seen:
+            why = f"{what} no step in a transaction does"
             yield _refusal(script, "idle-directive", said.line, why)
 
 

@@ -34,6 +34,7 @@ from job.statements.directives import Directive
 from job.statements.guarded import guarded_drops
 from job.statements.reading import Reading, read
 from job.statements.stall import Stall, stall
+from job.statements.undone import Undone, undone
 from job.statements.unparsed import UnreadableError
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Rebuild",
     "Repeatable",
     "Stall",
+    "Undone",
     "UnreadableError",
     "abouts",
     "alters",
@@ -64,5 +66,6 @@ __all__ = [
     "sets_session",
     "stall",
     "tolerates",
+    "undone",
     "without",
 ]

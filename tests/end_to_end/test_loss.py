@@ -358,10 +358,20 @@ HARMLESS = {
     ),
     "refresh": "insert into knob values (true); refresh materialized view seen",
     "rewrite": "alter table items alter column n type bigint",
-    "rename-table": "alter table items rename to things; alter table things rename to items",
-    "drop-index": "create index i on items (n); drop index i",
-    "drop-view": "create view v as select 1 as one; drop view v",
-    "own-table": "create table mine (id int); insert into mine values (1); drop table mine",
+    "rename-table": (
+        "-- predeploy: allow undo items\n"
+        "alter table items rename to things; alter table things rename to items"
+    ),
+    "drop-index": "-- predeploy: allow undo i\ncreate index i on items (n); drop index i",
+    "drop-view": "-- predeploy: allow undo v\ncreate view v as select 1 as one; drop view v",
+    "own-table": (
+        "-- predeploy: allow drop-table mine\n"
+        "create table mine (id int); insert into mine values (1); drop table mine"
+    ),
+    "own-column": (
+        "-- predeploy: allow drop-column public.items.mine\n"
+        "alter table items add mine int; alter table items drop mine"
+    ),
     "temp-table": "create temp table t as select * from items; delete from t; drop table t",
     "delete-then-insert": (
         "create temp table t as select * from items where id = 3; delete from items where id = 3;"
@@ -577,6 +587,26 @@ def test_a_declaration_that_means_nothing_is_refused(
 
     assert code == 65
     assert everything(database) == before
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize(
+    "mark",
+    ["-- !Downs", "-- +micrate Down", "-- rambler down", "-- down", "-- DOWN", "/* rollback */"],
+)
+def test_a_file_that_undoes_itself_is_refused_before_anything_runs(
+    command: str, mark: str, database: Database, folder: Callable[..., Path]
+) -> None:
+    """84, for `run` and `plan` alike: no file of the folder is run, and both lines are named."""
+    text = f"create table users (id int);\n\n{mark}\ndrop table users;\n"
+    root = folder({"migrations/1_teams.sql": "create table teams ();", "migrations/2_a.sql": text})
+
+    done = run_job(
+        command, environ={"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)}, check=84
+    )
+
+    assert "migrations/2_a.sql:4: DROP TABLE undoes what CREATE TABLE on line 1 did" in done.stdout
+    assert database.value("select to_regclass('teams')") is None
 
 
 def test_a_declaration_stands_before_the_step_that_it_means(
