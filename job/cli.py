@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import NoReturn, Protocol
 import structlog
 
 from job import __version__, log
-from job.errors import Interrupted, JobError, ProblemsError, interruption_behind
+from job.errors import Interrupted, JobError, ProblemsError, SourcesError, interruption_behind
 from job.exit_codes import ExitCode
 from job.plan import Outcome
 from job.report import Report, as_json, as_markdown, as_text
@@ -25,7 +26,7 @@ from job.settings import (
     parse_settings,
     sql_dir,
 )
-from job.sources import Sources, load_sources, read_declaration
+from job.sources import Sources, declaration_of, read_folder, sources_of
 from job.sources.environment import with_files
 from job.sources.native import version_of
 
@@ -146,14 +147,21 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
 def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
     """Read settings and folder; what is wrong with the settings is told first, all of it."""
     complete, problems = with_files(environ, FILE_VARIABLES)
-    folder = sql_dir(complete, _MOUNTED_SQL if _MOUNTED_SQL.is_dir() else Path("sql"))
+    # lexists: a mount that leads nowhere is not passed over for another folder
+    default = _MOUNTED_SQL if os.path.lexists(_MOUNTED_SQL) else Path("sql")
+    folder = read_folder(sql_dir(complete, default))
     settings = parse_settings(
         complete,
-        declaration=read_declaration(folder),
-        default_sql_dir=folder,
+        declaration=declaration_of(folder),
+        default_sql_dir=folder.path,
         problems=problems,
     )
-    return settings, load_sources(settings.sql_dir)
+    sources = sources_of(folder)
+    if not sources.declares_something and not settings.critical:
+        nothing = f"the SQL folder {folder.path} declares nothing that could be run or verified"
+        where = "put migrations/, schema.sql, seed/ or verify/ into it, or mount the right one"
+        raise SourcesError((f"{nothing}; {where}",), exit_code=ExitCode.NO_INPUT)
+    return settings, sources
 
 
 def _early(command: str, error: JobError) -> Report:

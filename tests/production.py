@@ -16,7 +16,7 @@ from job.exit_codes import ExitCode
 from job.report import Report, as_data, headline
 from job.run import run
 from job.settings import Settings, parse_settings
-from job.sources import Sources, load_sources, read_declaration
+from job.sources import Sources, declaration_of, read_folder, sources_of
 
 # 35 users of whom the first is the admin, 16 works with certificates, 10 preferences and 29
 # interactions: the figures that must survive every deploy. Nothing in it depends on the clock.
@@ -138,10 +138,10 @@ def environ(database: Database, folder: Path = SQL, **more: str) -> dict[str, st
 
 def loaded(settings: Mapping[str, str]) -> tuple[Settings, Sources]:
     """Return what the command line would make of these settings."""
-    folder = Path(settings["PREDEPLOY_SQL_DIR"])
-    declaration = read_declaration(folder)
-    parsed = parse_settings(settings, declaration=declaration, default_sql_dir=folder)
-    return parsed, load_sources(folder)
+    folder = read_folder(Path(settings["PREDEPLOY_SQL_DIR"]))
+    declaration = declaration_of(folder)
+    parsed = parse_settings(settings, declaration=declaration, default_sql_dir=folder.path)
+    return parsed, sources_of(folder)
 
 
 @contextmanager

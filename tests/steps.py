@@ -16,7 +16,7 @@ from job.endpoint import parse_endpoint
 from job.exit_codes import ExitCode
 from job.plan import Failure, Plan, StepResult
 from job.settings import Settings
-from job.sources import load_sources
+from job.sources import read_folder, sources_of
 from job.sources.steps import steps_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def plan_of(folder: Callable[[dict[str, str]], Path]) -> Callable[..., Plan]:
     """Plans the files of a folder as if nothing had been applied."""
 
     def plan(**files: str) -> Plan:
-        sources = load_sources(folder({f"migrations/{n}.sql": t for n, t in files.items()}))
+        written = folder({f"migrations/{n}.sql": t for n, t in files.items()})
+        sources = sources_of(read_folder(written))
         return Plan(tuple(step for s in sources.migrations for step in steps_of(s).steps))
 
     return plan

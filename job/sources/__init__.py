@@ -1,26 +1,24 @@
 """What the operator wrote: the SQL folder as values. The only package that reads files.
 
-Nothing here is parsed as SQL; a file is its name, its text and its hash.
+`read_folder` reads; all that is made of what it has read is pure. Nothing here is parsed as SQL; a
+file is its name, its text and its hash.
 """
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from job.errors import SourcesError
 from job.exit_codes import ExitCode
+from job.sources.layout import SCHEMA_FILE, Role, misplaced
 from job.sources.native import read_migrations
-from job.sources.script import Script, read_script
-from job.sources.walk import is_sql, read_bytes, walk
+from job.sources.script import Script, script_of
+from job.sources.walk import Folder, read_folder, shown
 
-DECLARATION = "predeploy.toml"
-SCHEMA_FILE = "schema.sql"
-SCHEMA_FOLDER = "schema"
-_FOLDERS = ("migrations", "seed", "verify", SCHEMA_FOLDER, "fallback")
-_FILES = (DECLARATION, SCHEMA_FILE)
-_LIKENESS = 0.8  # of a name to that of a part: seeds to seed, migration to migrations
+__all__ = ["Folder", "Sources", "declaration_of", "read_folder", "sources_of"]
+_SHOWN = 5  # names of what was found instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,95 +38,91 @@ class Sources:
     fallbacks: tuple[Script, ...] = ()
     schema: tuple[Script, ...] = ()
 
-
-def read_declaration(sql_dir: Path) -> str | None:
-    """Return the text of `predeploy.toml`, None without one. Raises SourcesError if unreadable."""
-    path = sql_dir / DECLARATION
-    if not path.is_file():
-        return None
-    return read_script(path, DECLARATION).text
+    @property
+    def declares_something(self) -> bool:
+        """Whether a run has anything to do or to verify; fallbacks alone are never run."""
+        return bool(self.migrations or self.schema or self.seeds or self.checks)
 
 
-def load_sources(sql_dir: Path) -> Sources:
-    """Read the whole folder. Raises SourcesError with every problem; 66 when it is empty."""
-    if not sql_dir.is_dir():
-        raise SourcesError(
-            (f"the SQL folder {sql_dir} does not exist; mount it or set PREDEPLOY_SQL_DIR",),
-            exit_code=ExitCode.NO_INPUT,
-        )
-    problems = list(_misnamed(sql_dir))
-    if not problems and not any((sql_dir / part).exists() for part in (*_FOLDERS, *_FILES)):
-        nothing = f"the SQL folder {sql_dir} holds nothing to do"
-        raise SourcesError(
-            (f"{nothing}; put migrations/, seed/ or verify/ into it",), exit_code=ExitCode.NO_INPUT
-        )
+def declaration_of(folder: Folder) -> str | None:
+    """Return the text of `predeploy.toml`; None without one, or where `sources_of` refuses it."""
+    for file in folder.having(Role.DECLARATION):
+        with suppress(SourcesError):
+            return script_of(file).text
+    return None
+
+
+def sources_of(folder: Folder) -> Sources:
+    """Make sources of what was read.
+
+    Raises SourcesError with every problem: 66 where nothing is there to run or `migrations/` is
+    empty, else 65.
+    """
+    problems = [*folder.problems, *misplaced(folder.names, folder.folders)]
+    if not folder.is_there:
+        raise SourcesError(folder.problems, exit_code=ExitCode.NO_INPUT)
+    # of what could not be listed nobody knows whether it is empty
+    empty = () if folder.problems else tuple(_empty(folder))
+    _scripts(folder, Role.DECLARATION, problems)  # `declaration_of` leaves its problem to us
     sources = Sources(
-        migrations=read_migrations(sql_dir, problems),
-        fallbacks=_read_folder(sql_dir, "fallback", problems),
-        seeds=_read_folder(sql_dir, "seed", problems),
-        checks=_read_folder(sql_dir, "verify", problems),
-        digest=_digest(sql_dir),
-        schema=_read_schema(sql_dir, problems),
+        migrations=read_migrations(folder.having(Role.MIGRATION), problems),
+        fallbacks=_scripts(folder, Role.FALLBACK, problems),
+        seeds=_scripts(folder, Role.SEED, problems),
+        checks=_scripts(folder, Role.CHECK, problems),
+        digest=_digest(folder),
+        schema=_schema(folder, problems),
     )
+    if empty:
+        raise SourcesError((*empty, *problems), exit_code=ExitCode.NO_INPUT)
     if problems:
         raise SourcesError(tuple(problems))
     return sources
 
 
-def _misnamed(sql_dir: Path) -> Iterator[str]:
-    """Name what would be passed over in silence: a file for a folder, or almost the right name."""
-    yield from (f"{name} is no folder" for name in _FOLDERS if (sql_dir / name).is_file())
-    if (sql_dir / DECLARATION).is_dir():
-        yield f"{DECLARATION} is no file"
-    try:
-        names = sorted(entry.name for entry in sql_dir.iterdir() if entry.name[0] != ".")
-    except OSError as error:
-        yield f"the SQL folder {sql_dir} cannot be read: {error.strerror}"
-        return
-    absent = {*_FOLDERS, *_FILES} - {*names}
-    if len(absent & {SCHEMA_FILE, SCHEMA_FOLDER}) == 1:
-        absent -= {SCHEMA_FILE, SCHEMA_FOLDER}  # either will do
-    for name in (name for name in names if name not in _FOLDERS and name not in _FILES):
-        from difflib import get_close_matches  # noqa: PLC0415 - only where there is a stranger
-
-        for near in get_close_matches(name.lower(), sorted(absent), 1, _LIKENESS):
-            yield f"{name} is not read; call it {near}, or something else altogether"
-
-
-def _read_schema(sql_dir: Path, problems: list[str]) -> tuple[Script, ...]:
-    """Read the desired state; two of them would leave open which one is meant."""
-    scripts = _read_folder(sql_dir, SCHEMA_FOLDER, problems)
-    path = sql_dir / SCHEMA_FILE
-    if not path.exists():
-        return scripts
-    if scripts:
-        problems.append(f"{SCHEMA_FILE} and {SCHEMA_FOLDER}/ are both there; keep one of them")
-    try:
-        return (read_script(path, SCHEMA_FILE),)
-    except SourcesError as error:
-        problems.extend(error.problems)
-        return ()
-
-
-def _read_folder(sql_dir: Path, folder: str, problems: list[str]) -> tuple[Script, ...]:
+def _scripts(folder: Folder, role: Role, problems: list[str]) -> tuple[Script, ...]:
     scripts = []
-    for name, path in walk(sql_dir / folder):
-        if not is_sql(name):
-            continue
+    for file in folder.having(role):
         try:
-            scripts.append(read_script(path, f"{folder}/{name}"))
+            scripts.append(script_of(file))
         except SourcesError as error:
             problems.extend(error.problems)
     return tuple(scripts)
 
 
-def _digest(sql_dir: Path) -> str:
+def _schema(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
+    """Read the desired state; two of them would leave open which one is meant."""
+    names = {file.name for file in folder.having(Role.SCHEMA)}
+    if SCHEMA_FILE in names and len(names) > 1:
+        problems.append(f"{SCHEMA_FILE} and {Role.SCHEMA.value}/ are both there; keep one of them")
+    return _scripts(folder, Role.SCHEMA, problems)
+
+
+def _empty(folder: Folder) -> Iterator[str]:
+    """Say where nothing is to be run although something has to be, and what is there instead."""
+    if all(file.role in (Role.OTHER, Role.UNREAD) for file in folder.files):
+        what = _instead(folder.names)
+        where = "put migrations/, schema.sql, seed/ or verify/ into it"
+        yield f"the SQL folder {folder.path} {what}; {where}, or mount the right one"
+        return
+    for role in (Role.MIGRATION, Role.SCHEMA):
+        inside = f"{role.value}/"
+        names = [file.name for file in folder.having(role) if file.name.startswith(inside)]
+        if role.value in folder.folders and not names:
+            what = _instead([n for n in folder.names if n.startswith(inside)])
+            remedy = "mount the right one, or remove the folder when it is not used any more"
+            yield f"{inside} in the SQL folder {folder.path} {what}; {remedy}"
+
+
+def _instead(names: Sequence[str]) -> str:
+    if not names:
+        return "is empty"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"holds nothing to run, only {', '.join(map(shown, names[:_SHOWN]))}{more}"
+
+
+def _digest(folder: Folder) -> str:
     sha = hashlib.sha256()
-    for name, path in walk(sql_dir):
-        try:
-            content = read_bytes(path)
-        except OSError as error:
-            raise SourcesError((f"{name}: cannot be read: {error.strerror}",)) from None
-        for part in (os.fsencode(name), content):
-            sha.update(len(part).to_bytes(8, "big") + part)
+    for file in folder.files:
+        name = os.fsencode(file.name)
+        sha.update(len(name).to_bytes(8, "big") + name + file.sha256)
     return sha.hexdigest()

@@ -5,18 +5,15 @@ ties. What cannot be run here must stop the job, because a later file may depend
 """
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 from job.errors import SourcesError
-from job.sources.script import Script, read_script
-from job.sources.walk import is_sql, walk
+from job.sources.script import Script, script_of
+from job.sources.walk import File, shown
 
-_FOLDER = "migrations"
 _DATE = re.compile(r"(\d{4})[-_](0[1-9]|1[0-2])[-_](0[1-9]|[12]\d|3[01])(?!\d)")
 _DIGITS = re.compile(r"\d+")
 _DOWN_NAME = re.compile(r"\.(down|undo|rollback)\.sql$", re.IGNORECASE)
-_PROSE = re.compile(r"(\.(md|rst|adoc|txt|bak|orig|swp)|~)$", re.IGNORECASE)
 # The directives by which dbmate, sql-migrate, goose, MyBatis, node-pg-migrate, Liquibase and tern
 # mark what undoes a file. Run forward, such a section would drop what the file has just made.
 _DOWN_SECTION = re.compile(
@@ -34,39 +31,31 @@ def version_of(name: str) -> int | None:
     return int(digits[0]) if digits else None
 
 
-def read_migrations(sql_dir: Path, problems: list[str]) -> tuple[Script, ...]:
-    """Read `migrations/` in the order in which it runs; what is wrong goes to `problems`."""
+def read_migrations(files: Iterable[File], problems: list[str]) -> tuple[Script, ...]:
+    """Put the files of `migrations/` in the order in which they run; problems go to `problems`."""
     scripts: list[Script] = []
-    for name, path in walk(sql_dir / _FOLDER):
-        label = f"{_FOLDER}/{name}"
-        if not is_sql(name):
-            problems.extend(_not_sql(path.name, label))
-            continue
+    for file in files:
         try:
-            scripts.append(_read(path, label))
+            scripts.append(_read(file))
         except SourcesError as error:
             problems.extend(error.problems)
     problems.extend(_same_names(scripts))
     return tuple(sorted(scripts, key=lambda s: (s.version, s.name)))
 
 
-def _not_sql(name: str, label: str) -> Iterator[str]:
-    """Complain of what has a version and is no SQL, unless it is there to be read by people."""
-    if version_of(name) is not None and not _PROSE.search(name):
-        yield f"{label}: cannot be run here, and later files may need it; rewrite it as SQL"
-
-
-def _read(path: Path, label: str) -> Script:
-    version = version_of(path.name)
+def _read(file: File) -> Script:
+    label = shown(file.name)
+    base = label.rsplit("/", 1)[-1]
+    version = version_of(base)
     if version is None:
         raise SourcesError(
             (f"{label}: has no version; start its name with digits or a date, such as 0042_",)
         )
-    if _DOWN_NAME.search(path.name):
+    if _DOWN_NAME.search(base):
         raise SourcesError(
             (f"{label}: undoes a migration; predeploy only goes forward, so move it elsewhere",)
         )
-    script = read_script(path, label, version=version)
+    script = script_of(file, version=version)
     if section := _DOWN_SECTION.search(script.text):
         line = script.text[: section.start(1)].count("\n") + 1
         problem = f"{label}:{line}: {section[1].strip()!r} starts a section that undoes the file"

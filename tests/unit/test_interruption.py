@@ -13,7 +13,7 @@ from job.journal import Journal
 from job.report import Report
 from job.run import _report
 from job.settings import Settings
-from job.sources import load_sources
+from job.sources import read_folder, sources_of
 
 SIGTERM = Interrupted(ExitCode.TERMINATED, "SIGTERM")
 
@@ -71,7 +71,7 @@ def test_nobody_connects_again_behind_a_signal() -> None:
 
     settings = Settings(parse_endpoint("DATABASE_URL", "postgresql://app@db/shop"), SQL)
 
-    report = _report(Journal(settings, load_sources(SQL), Deadline.after(60)), attempt)
+    report = _report(Journal(settings, sources_of(read_folder(SQL)), Deadline.after(60)), attempt)
 
     assert report.exit_code is ExitCode.TERMINATED
     assert len(tried) == 1

@@ -86,9 +86,12 @@ def test_a_large_file_takes_a_small_multiple_of_its_size(tmp_path: Path) -> None
     program = f"""
 import resource
 from pathlib import Path
-from job.sources.script import read_script
+from job.sources.layout import Role
+from job.sources.script import script_of
 from job.sources.steps import steps_of
-script = read_script(Path({str(text)!r}), "1_large.sql", version=1)
+from job.sources.walk import File
+content = Path({str(text)!r}).read_bytes()
+script = script_of(File("1_large.sql", Role.MIGRATION, content, b""), version=1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assert len(steps_of(script).steps[0].statements) == 160_000
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

@@ -2,16 +2,18 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unprivileged import bits_count
 
 from job.errors import SourcesError
 from job.exit_codes import ExitCode
-from job.sources import load_sources, read_declaration
+from job.sources import Sources, declaration_of, read_folder, sources_of
 from job.sources.native import version_of
 from job.sources.script import Script
 
@@ -35,15 +37,23 @@ def mount(root: Path, stamp: str, files: Mapping[str, str | bytes]) -> Path:
     return root
 
 
+def sources_in(root: Path) -> Sources:
+    return sources_of(read_folder(root))
+
+
+def declaration_in(root: Path) -> str | None:
+    return declaration_of(read_folder(root))
+
+
 def problems(root: Path, files: Mapping[str, str | bytes]) -> tuple[str, ...]:
     with pytest.raises(SourcesError) as caught:
-        load_sources(write(root, files))
+        sources_in(write(root, files))
     assert caught.value.exit_code is ExitCode.BAD_SOURCES
     return caught.value.problems
 
 
 def names(root: Path, files: Mapping[str, str | bytes]) -> list[str]:
-    return [script.name for script in load_sources(write(root, files)).migrations]
+    return [script.name for script in sources_in(write(root, files)).migrations]
 
 
 # one file
@@ -53,7 +63,7 @@ def test_a_file_is_its_name_text_and_hash(tmp_path: Path) -> None:
     """The ledger knows a migration by its name and by the hash of its bytes."""
     raw = "\ufeff-- é\r\nselect 1;".encode()
 
-    sources = load_sources(write(tmp_path, {"migrations/2024/0042_a.sql": raw}))
+    sources = sources_in(write(tmp_path, {"migrations/2024/0042_a.sql": raw}))
 
     expected = Script(
         name="0042_a.sql",
@@ -110,16 +120,147 @@ def test_a_file_that_cannot_be_opened_is_a_problem(tmp_path: Path) -> None:
     assert found == ("migrations/2_b.sql: cannot be read: No such file or directory",)
 
 
+@pytest.mark.parametrize(
+    "links", [{"2_b.sql": "2_b.sql"}, {"2_b.sql": "3_c.sql", "3_c.sql": "2_b.sql"}]
+)
+def test_links_that_lead_to_each_other_are_problems(tmp_path: Path, links: dict[str, str]) -> None:
+    """Nobody will ever read what is behind them."""
+    write(tmp_path, {"migrations/1_a.sql": SQL})
+    for name, target in links.items():
+        (tmp_path / "migrations" / name).symlink_to(target)
+
+    found = problems(tmp_path, {})
+
+    reason = "cannot be read: Too many levels of symbolic links"
+    assert found == tuple(f"migrations/{name}: {reason}" for name in links)
+
+
+@pytest.mark.parametrize(("link", "target"), [("2024", "."), ("a/up", ".."), ("b", "../..")])
+def test_a_link_to_a_folder_that_holds_it_is_a_problem(
+    tmp_path: Path, link: str, target: str
+) -> None:
+    """Such a folder has no end, so nobody can say that all of it was read."""
+    root = write(tmp_path / "sql", {"migrations/1_a.sql": SQL, "migrations/a/2_b.sql": SQL})
+    (root / "migrations" / link).symlink_to(target)
+
+    found = problems(root, {})
+
+    end = "it is a link to a folder that holds it"
+    assert any(p.startswith(f"migrations/{link}") and p.endswith(end) for p in found)
+
+
+def test_folders_without_end_by_two_links_are_a_problem(tmp_path: Path) -> None:
+    """Neither link leads to a folder that holds it, and yet there is no end."""
+    write(tmp_path, {"migrations/a/1_a.sql": SQL, "migrations/b/2_b.sql": SQL})
+    (tmp_path / "migrations/a/x").symlink_to("../b")
+    (tmp_path / "migrations/b/y").symlink_to("../a")
+
+    found = problems(tmp_path, {})
+
+    assert [p.split(":")[0] for p in found if "link to a folder" in p] == [
+        "migrations/a/x/y",
+        "migrations/b/y/x",
+    ]
+
+
+UNREADABLE_PARTS = ("migrations", "schema", "fallback", "seed", "verify")
+EVERY_PART: dict[str, str | bytes] = {f"{part}/1_a.sql": SQL for part in UNREADABLE_PARTS}
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o111, 0o333])
+@pytest.mark.parametrize("part", [*UNREADABLE_PARTS, "notes"])
+def test_a_folder_that_may_not_be_listed_is_a_problem(tmp_path: Path, part: str, mode: int) -> None:
+    """Whatever it is for: nobody knows what is in it. `COPY` of a checkout with umask 077."""
+    write(tmp_path, EVERY_PART | {"notes/x": ""})
+    (tmp_path / part).chmod(mode)
+
+    with bits_count():
+        found = problems(tmp_path, {})
+
+    assert found == (f"{part}: cannot be read: Permission denied",)
+
+
+@pytest.mark.parametrize("part", UNREADABLE_PARTS)
+def test_a_folder_that_may_be_listed_and_not_entered_is_a_problem(
+    tmp_path: Path, part: str
+) -> None:
+    """The names are known, the files behind them are not."""
+    write(tmp_path, EVERY_PART)
+    (tmp_path / part).chmod(0o444)
+
+    with bits_count():
+        found = problems(tmp_path, {})
+
+    assert found == (f"{part}/1_a.sql: cannot be read: Permission denied",)
+
+
+@pytest.mark.parametrize(
+    "path", [*EVERY_PART, "predeploy.toml", "schema.sql", "migrations/a/2_b.sql", "README.md"]
+)
+def test_a_file_that_may_not_be_read_is_a_problem(tmp_path: Path, path: str) -> None:
+    """In every part, at the top, and deeper."""
+    files = {"migrations/1_a.sql": SQL, path: ""}
+    write(tmp_path, files)
+    (tmp_path / path).chmod(0)
+
+    with bits_count():
+        found = problems(tmp_path, {})
+
+    assert found == (f"{path}: cannot be read: Permission denied",)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o111, 0o333])
+def test_the_sql_folder_itself_may_not_be_listed(tmp_path: Path, mode: int) -> None:
+    """65 with the reason, and no traceback; it is there, so it is not 66."""
+    root = write(tmp_path / "sql", EVERY_PART)
+    root.chmod(mode)
+
+    with bits_count():
+        found = problems(root, {})
+
+    assert found == (f"the SQL folder {root} cannot be read: Permission denied",)
+
+
+def test_a_folder_above_the_sql_folder_may_not_be_entered(tmp_path: Path) -> None:
+    """Whether the SQL folder is there is not known, so it is not told to be absent."""
+    write(tmp_path / "app/sql", EVERY_PART)
+    (tmp_path / "app").chmod(0)
+
+    with bits_count():
+        found = problems(tmp_path / "app/sql", {})
+
+    assert found == (f"the SQL folder {tmp_path}/app/sql cannot be read: Permission denied",)
+
+
+def test_the_file_system_s_own_folder_is_none_of_ours(tmp_path: Path) -> None:
+    """A volume of ext4 has a `lost+found` that root alone may list."""
+    write(tmp_path, {"migrations/1_a.sql": SQL, "lost+found/x": ""})
+    (tmp_path / "lost+found").chmod(0)
+
+    with bits_count():
+        assert names(tmp_path, {}) == ["1_a.sql"]
+
+
 @pytest.mark.parametrize("name", ["migrations/2_b.sql", "predeploy.toml", "notes/pipe"])
 def test_a_pipe_is_a_problem(tmp_path: Path, name: str) -> None:
     """Nobody waits for one who writes into it."""
     write(tmp_path, {"migrations/1_a.sql": SQL, "notes/readme": "none"})
     os.mkfifo(tmp_path / name)
 
-    assert read_declaration(tmp_path) is None
+    assert declaration_in(tmp_path) is None
     with pytest.raises(SourcesError) as caught:
-        load_sources(tmp_path)
+        sources_in(tmp_path)
     assert caught.value.problems == (f"{name}: cannot be read: it is a pipe",)
+
+
+def test_a_device_is_a_problem(tmp_path: Path) -> None:
+    """A file that is covered by /dev/null, as containers do it, is not an empty migration."""
+    write(tmp_path, {"migrations/1_a.sql": SQL})
+    (tmp_path / "migrations/2_b.sql").symlink_to("/dev/null")
+
+    found = problems(tmp_path, {})
+
+    assert found == ("migrations/2_b.sql: cannot be read: it is a device",)
 
 
 def test_a_name_that_is_not_utf8_is_a_problem(tmp_path: Path) -> None:
@@ -193,7 +334,7 @@ def test_the_order_does_not_depend_on_how_files_were_made(
 ) -> None:
     """Two folders with the same files have the same order, which is total, and the same digest."""
     folders = [
-        load_sources(write(tmp_path_factory.mktemp("sql"), {f"migrations/{n}": SQL for n in order}))
+        sources_in(write(tmp_path_factory.mktemp("sql"), {f"migrations/{n}": SQL for n in order}))
         for order in orders
     ]
 
@@ -207,8 +348,16 @@ def test_the_order_does_not_depend_on_how_files_were_made(
 # what counts
 
 
+COMPANIONS = (
+    *("README", "LICENSE", "LICENSE-MIT", "CODEOWNERS", "erd.svg", "a.sql~", ".gitkeep"),
+    *("atlas.sum", "migration_lock.toml", "meta/_journal.json", "meta/0000_snapshot.json"),
+    *("sqitch.plan", "flyway.conf", "tern.conf", "alembic.ini", "env.py", "script.py.mako"),
+    *("__init__.py", "__pycache__/0001_a.cpython-313.pyc", "embed.go", "mod.rs", "index.ts"),
+)
+
+
 def test_what_is_no_migration_is_passed_over(tmp_path: Path) -> None:
-    """Notes, hidden files and folders, and programs without a version are none."""
+    """Notes, hidden files and folders, and the locks and loaders of other tools are none."""
     found = names(
         tmp_path,
         {
@@ -217,8 +366,8 @@ def test_what_is_no_migration_is_passed_over(tmp_path: Path) -> None:
             "migrations/2_notes.txt": "",
             "migrations/.3_hidden.sql": b"\xff",
             "migrations/.git/4_a.sql": b"\xff",
-            "migrations/helper.py": "",
             "migrations/5_a.sql.bak": "",
+            **{f"migrations/{name}": "" for name in COMPANIONS},
         },
     )
 
@@ -231,7 +380,7 @@ def test_seeds_and_checks_are_read_in_name_order(tmp_path: Path, folder: str) ->
     files = {f"{folder}/{name}": SQL for name in ("b.sql", "a.sql", "10.sql", "README.md")}
     hidden = {f"{folder}/.b.sql": SQL, f"{folder}/._a.sql": b"\xff"}
 
-    sources = load_sources(write(tmp_path, files | hidden))
+    sources = sources_in(write(tmp_path, files | hidden))
 
     scripts = sources.seeds if folder == "seed" else sources.checks
     assert [s.path for s in scripts] == [f"{folder}/{n}" for n in ("10.sql", "a.sql", "b.sql")]
@@ -241,7 +390,7 @@ def test_seeds_and_checks_are_read_in_name_order(tmp_path: Path, folder: str) ->
 def test_no_seed_and_no_check_is_left_out_silently(tmp_path: Path, path: str) -> None:
     """SQL in these folders is read, in whatever letter case and depth, or is a problem."""
     try:
-        sources = load_sources(write(tmp_path, {path: SQL}))
+        sources = sources_in(write(tmp_path, {path: SQL}))
         found = [script.path for script in (*sources.seeds, *sources.checks)]
     except SourcesError as error:
         found = [problem.split(":")[0] for problem in error.problems]
@@ -250,8 +399,11 @@ def test_no_seed_and_no_check_is_left_out_silently(tmp_path: Path, path: str) ->
 
 
 def test_a_migration_in_another_language_stops_the_run(tmp_path: Path) -> None:
-    """A later file may need what it does, so it cannot be passed over."""
-    files = ("2_a.JS", "2_a.go", "2_a.psql", "2_a.py", "2_a.up.fizz")
+    """A later file may need what it does, so it cannot be passed over.
+
+    Not all have a version: Alembic's start with letters as well as digits.
+    """
+    files = ("2_a.JS", "2_a.go", "2_a.py", "2_a.up.fizz", "ab12cd34ef56_a.py", "add_users.rb")
 
     found = problems(tmp_path, {f"migrations/{name}": SQL for name in ("1_a.sql", *files)})
 
@@ -319,7 +471,7 @@ def test_a_name_may_stand_once(tmp_path: Path) -> None:
 def test_a_missing_folder_is_no_input(tmp_path: Path) -> None:
     """66 says that nothing was mounted where something was expected."""
     with pytest.raises(SourcesError) as caught:
-        load_sources(tmp_path / "sql")
+        sources_in(tmp_path / "sql")
 
     assert caught.value.exit_code is ExitCode.NO_INPUT
     assert caught.value.problems == (
@@ -328,26 +480,95 @@ def test_a_missing_folder_is_no_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "files", [{}, {".gitkeep": ""}, {"README.md": ""}, {"0001_a.sql": SQL}, {"sql/seed/a.sql": SQL}]
+    ("files", "found"),
+    [
+        ({}, "is empty"),
+        ({".gitkeep": ""}, "is empty"),
+        ({"README.md": ""}, "holds nothing to run, only README.md"),
+        ({"0001_a.sql": SQL}, "holds nothing to run, only 0001_a.sql"),
+        ({"sql/seed/a.sql": SQL}, "holds nothing to run, only sql/seed/a.sql"),
+        ({"seed/README": "", "verify/README": ""}, "holds nothing to run, only seed/README, ver"),
+        ({f"{n}.md": "" for n in "abcdefg"}, "only a.md, b.md, c.md, d.md, e.md and 2 more"),
+    ],
 )
 def test_a_folder_without_any_part_of_ours_is_no_input(
-    tmp_path: Path, files: dict[str, str]
+    tmp_path: Path, files: dict[str, str], found: str
 ) -> None:
-    """A wrong folder never passes for one with nothing to do."""
-    with pytest.raises(SourcesError) as caught:
-        load_sources(write(tmp_path, files))
+    """A wrong folder never passes for one with nothing to do; what is there instead is named."""
+    told = no_input(write(tmp_path, files))
 
+    assert told[0].startswith(f"the SQL folder {tmp_path} ")
+    assert found in told[0]
+
+
+def no_input(root: Path) -> tuple[str, ...]:
+    with pytest.raises(SourcesError) as caught:
+        sources_in(root)
     assert caught.value.exit_code is ExitCode.NO_INPUT
+    return caught.value.problems
+
+
+def test_a_file_in_place_of_the_sql_folder_is_no_input(tmp_path: Path) -> None:
+    """It is not told to be absent: somebody would look for it in vain."""
+    (tmp_path / "sql").write_text(SQL)
+
+    assert no_input(tmp_path / "sql") == (
+        f"the SQL folder {tmp_path}/sql is not a folder; mount it or set PREDEPLOY_SQL_DIR",
+    )
+
+
+@pytest.mark.parametrize("beside", [{}, {"schema.sql": SQL}, {"seed/a.sql": SQL}])
+@pytest.mark.parametrize(
+    ("inside", "found"),
+    [
+        ((), "is empty"),
+        ((".gitkeep",), "is empty"),
+        (("README.md",), "holds nothing to run, only migrations/README.md"),
+        (("0001_a.ddl",), "holds nothing to run, only migrations/0001_a.ddl"),
+        (("ab12_a.py", "2024/x.js"), "only migrations/2024/x.js, migrations/ab12_a.py"),
+    ],
+)
+def test_migrations_without_a_migration_are_no_input(
+    tmp_path: Path, beside: dict[str, str], inside: tuple[str, ...], found: str
+) -> None:
+    """A wrong mount makes an empty folder. A team that gave migrations up removes the folder."""
+    (tmp_path / "migrations").mkdir()
+    root = write(tmp_path, beside | {f"migrations/{name}": "" for name in inside})
+
+    told = no_input(root)
+
+    place = "the SQL folder" if not beside else f"migrations/ in the SQL folder {tmp_path}"
+    assert told[0].startswith(place)
+    assert found in told[0] or not beside
+    assert "remove the folder" in told[0] or not beside
+
+
+def test_a_schema_folder_without_a_file_is_no_input(tmp_path: Path) -> None:
+    """Where nothing is declared, nothing was compared."""
+    root = write(tmp_path, {"migrations/1_a.sql": SQL, "schema/README.md": ""})
+
+    (told,) = no_input(root)
+
+    assert told.startswith(f"schema/ in the SQL folder {root} holds nothing to run, only schema/R")
+
+
+def test_seed_verify_and_fallback_may_be_empty(tmp_path: Path) -> None:
+    """An app needs none of them, and a scaffold keeps their folders with .gitkeep."""
+    files = {"migrations/1_a.sql": SQL, **{f"{p}/.gitkeep": "" for p in ("seed", "verify")}}
+
+    assert names(tmp_path, files) == ["1_a.sql"]
 
 
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("seeds/admin.sql", "seeds is not read; call it seed, or something else altogether"),
+        ("seeds/admin.sql", "seeds is not read; call it seed, or move it out of the SQL folder"),
         ("Migrations/1_a.sql", "Migrations is not read; call it migrations, or"),
         ("predeploy.tml", "predeploy.tml is not read; call it predeploy.toml, or"),
         ("migrations", "migrations is no folder"),
         ("predeploy.toml/a.sql", "predeploy.toml is no file"),
+        ("schema.sql/a.sql", "schema.sql is no file"),
+        ("verify/b.sql/README.md", "verify/b.sql is no file"),
     ],
 )
 def test_what_is_almost_a_part_of_ours_is_not_passed_over(
@@ -360,15 +581,82 @@ def test_what_is_almost_a_part_of_ours_is_not_passed_over(
 
 
 def test_what_else_stands_in_the_folder_is_nobody_s_business(tmp_path: Path) -> None:
-    """Nor is what is called almost like a part that is there."""
-    files = {"schema.sql": SQL, "schemas/a.sql": SQL, "queries/a.sql": SQL, ".seeds/a.sql": SQL}
+    """Nor is what is called almost like a part that is there. Queries are what the app runs."""
+    sql = ("schema.sql", "queries/a.sql", ".seeds/a.sql", "tests/a.sql", "docs/a.sql")
+    others = (
+        "schemas/a.json",
+        "sqlc.yaml",
+        "src/main.go",
+        "x",
+        "LICENSE",
+        "README.md",
+        "atlas.sum",
+    )
+    files = dict.fromkeys((*sql, *others, "Makefile", "schema.sql.bak"), SQL)
 
-    assert load_sources(write(tmp_path, files)).schema
+    assert sources_in(write(tmp_path, files)).schema
+
+
+WHERE = {
+    "0002_u.sql": "put it into migrations/",
+    "2024-01-02_u.SQL": "put it into migrations/",
+    "0002_u.ddl": "put it into migrations/",
+    "0002_u.sql.txt": "put it into migrations/",
+    "seed.sql": "put it into seed/",
+    "seeds.pgsql": "put it into seed/",
+    "verify.sql": "put it into verify/",
+    "fallback.psql": "put it into fallback/",
+    "Schema.SQL": "call it schema.sql",
+    "schema.ddl": "call it schema.sql",
+    "structure.sql": "call it schema.sql",
+    "functions.sql": "put it into migrations/, schema/, seed/, verify/ or fallback/",
+    "functions/f.sql": "put it into migrations/, schema/, seed/, verify/ or fallback/",
+    "sql/migrations/0001_a.sql": "put it into migrations/",
+    "schemas/a.sql": "put it into migrations/, schema/, seed/, verify/ or fallback/",
+}
+
+
+@pytest.mark.parametrize("path", WHERE)
+def test_sql_that_nothing_reads_is_named_with_where_it_belongs(tmp_path: Path, path: str) -> None:
+    """In a ConfigMap all files lie flat: they would be passed over, and the deploy be green."""
+    files = {"migrations/1_a.sql": SQL, "schema.sql": SQL, "predeploy.toml": "", path: SQL}
+    files |= {f"{part}/a.sql": SQL for part in ("seed", "verify", "fallback")}
+
+    found = problems(tmp_path, files)
+
+    assert found == (f"{path} is not read; {WHERE[path]}, or move it out of the SQL folder",)
+
+
+def test_many_files_of_one_folder_that_nothing_reads_are_one_problem(tmp_path: Path) -> None:
+    """The first is named, and how many more there are."""
+    files = {f"functions/{n}.sql": SQL for n in "abc"}
+
+    (found,) = problems(tmp_path, {"schema.sql": SQL, **files})
+
+    assert found.startswith("functions/a.sql (and 2 more in functions/) is not read; put it into")
+
+
+@pytest.mark.parametrize("ending", ["ddl", "psql", "PGSQL", "dml", "sql.txt"])
+@pytest.mark.parametrize("part", ["migrations", "seed", "verify", "fallback", "schema"])
+def test_sql_of_another_ending_is_not_passed_over(tmp_path: Path, part: str, ending: str) -> None:
+    """Only `*.sql` is read. Windows hides the ending of `0002_a.sql.txt`."""
+    found = problems(tmp_path, {f"{part}/1_a.sql": SQL, f"{part}/2_a.{ending}": SQL})
+
+    assert found == (f"{part}/2_a.{ending} is not read; call it 2_a.sql",)
+
+
+@pytest.mark.parametrize("name", ["users.csv", "admin.ts", "0001_a.sql.gz", "0002_a.sql.disabled"])
+def test_what_is_no_sql_is_not_passed_over_in_a_part(tmp_path: Path, name: str) -> None:
+    """Whoever put it there takes it for run."""
+    found = problems(tmp_path, {"seed/a.sql": SQL, f"seed/{name}": ""})
+
+    rest = "is not read, only *.sql is; rewrite it as SQL, or move it out of the SQL folder"
+    assert found == (f"seed/{name} {rest}",)
 
 
 def test_the_desired_state_is_one_file(tmp_path: Path) -> None:
     """What `schema.sql` says is the desired state."""
-    sources = load_sources(write(tmp_path, {"schema.sql": SQL}))
+    sources = sources_in(write(tmp_path, {"schema.sql": SQL}))
 
     assert [(s.path, s.text) for s in sources.schema] == [("schema.sql", SQL)]
 
@@ -377,7 +665,7 @@ def test_the_desired_state_may_be_a_folder(tmp_path: Path) -> None:
     """Every SQL file below `schema/` belongs to it, in the order of the paths."""
     files = {"schema/b.sql": SQL, "schema/a/z.sql": SQL, "schema/README.md": "words"}
 
-    sources = load_sources(write(tmp_path, files))
+    sources = sources_in(write(tmp_path, files))
 
     assert [s.path for s in sources.schema] == ["schema/a/z.sql", "schema/b.sql"]
 
@@ -398,12 +686,13 @@ def test_a_desired_state_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_the_declaration_is_text_or_nothing(tmp_path: Path) -> None:
     """A folder needs no predeploy.toml; one that is no text is refused."""
-    without = read_declaration(tmp_path)
-    given_one = read_declaration(write(tmp_path, {"predeploy.toml": "\ufeff[critical]\r\n"}))
+    without = declaration_in(tmp_path)
+    given_one = declaration_in(write(tmp_path, {"predeploy.toml": "\ufeff[critical]\r\n"}))
 
     assert (without, given_one) == (None, "[critical]\r\n")
-    with pytest.raises(SourcesError, match=r"predeploy\.toml: byte 1 is not UTF-8"):
-        read_declaration(write(tmp_path, {"predeploy.toml": b"\xff"}))
+    unreadable = "predeploy.toml: byte 1 is not UTF-8; save the file as UTF-8"
+    assert problems(tmp_path, {"predeploy.toml": b"\xff"}) == (unreadable,)
+    assert declaration_in(tmp_path) is None
 
 
 # the digest
@@ -412,7 +701,7 @@ FILES: dict[str, str | bytes] = {"migrations/1_a.sql": SQL, "predeploy.toml": ""
 
 
 def digest(root: Path, files: Mapping[str, str | bytes]) -> str:
-    return load_sources(write(root, files)).digest
+    return sources_in(write(root, files)).digest
 
 
 def test_any_change_of_the_folder_changes_the_digest(tmp_path: Path) -> None:
@@ -449,10 +738,75 @@ def test_a_mounted_config_map_reads_like_the_folder_it_is(tmp_path: Path) -> Non
     paths = ("migrations/1_a.sql", "migrations/b/2_b.sql", "seed/a.sql", "verify/a.sql")
     files = dict.fromkeys(paths, SQL)
 
-    plain = load_sources(write(tmp_path / "plain", files))
-    mounted = load_sources(mount(tmp_path / "mounted", "2026_11_22_10_00_00.1", files))
+    plain = sources_in(write(tmp_path / "plain", files))
+    mounted = sources_in(mount(tmp_path / "mounted", "2026_11_22_10_00_00.1", files))
 
     assert mounted == plain
+
+
+def swap(root: Path, stamp: str) -> None:
+    """Put another state in place of the one that is mounted, as kubelet does: one rename."""
+    (root / "..next").symlink_to(f"..{stamp}")
+    (root / "..next").rename(root / "..data")
+
+
+STATES = {
+    "old": {"migrations/1_a.sql": "old", "migrations/2_b.sql": "old", "schema.sql": "old"},
+    "new": {"migrations/1_a.sql": "new", "migrations/2_b.sql": "new", "schema.sql": "new"},
+}
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["old state stays", "old state is removed"])
+@pytest.mark.parametrize("reads", range(1, 7))
+def test_files_of_two_states_are_never_taken_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: int, *, gone: bool
+) -> None:
+    """A ConfigMap is swapped behind any file that is opened: scripts and digest are of one state.
+
+    Only behind the very last file of the second reading may it be the old one.
+    """
+    state = "old" if reads == 2 * len(STATES["old"]) else "new"
+    root = mount(tmp_path / "sql", "old", STATES["old"])
+    write(root / "..new", STATES["new"])
+    opened = 0
+    real = os.open
+
+    def opening(path: Path, flags: int, *more: int, **named: int) -> int:
+        nonlocal opened
+        descriptor = real(path, flags, *more, **named)
+        if str(path).startswith(str(root)) and str(path).endswith(".sql"):
+            opened += 1
+            if opened == reads:
+                swap(root, "new")
+                if gone:
+                    shutil.rmtree(root / "..old")
+        return descriptor
+
+    monkeypatch.setattr(os, "open", opening)
+    read = sources_in(root)
+    monkeypatch.undo()
+
+    assert opened >= reads
+    assert read == sources_in(write(tmp_path / "plain", STATES[state]))
+
+
+def test_a_folder_that_never_stands_still_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not read for ever, and nothing of it is run."""
+    root = write(tmp_path / "sql", {"migrations/1_a.sql": SQL})
+    real = os.open
+
+    def opening(path: Path, flags: int, *more: int, **named: int) -> int:
+        with (root / "migrations/1_a.sql").open("a") as file:
+            file.write("-- more\n")
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", opening)
+    found = problems(root, {})
+
+    end = "changes while it is read; run again when nothing writes to it"
+    assert found == (f"the SQL folder {root} {end}",)
 
 
 def test_migrations_behind_a_link_are_migrations(tmp_path: Path) -> None:
@@ -461,9 +815,9 @@ def test_migrations_behind_a_link_are_migrations(tmp_path: Path) -> None:
     root = write(tmp_path / "sql", {"predeploy.toml": ""})
     mount(root / "migrations", "2026", files)
 
-    before = load_sources(root)
+    before = sources_in(root)
     write(root / "migrations/..2026", {"2024/2_b.sql": "select 2"})
-    after = load_sources(root)
+    after = sources_in(root)
 
     assert [script.path for script in before.migrations] == [f"migrations/{name}" for name in files]
     assert after.digest != before.digest

@@ -1,0 +1,137 @@
+"""What each file of the SQL folder is, told by its name alone.
+
+One function decides. A file is a migration, part of the desired state, a fallback, a seed, a check,
+the declaration, something that nobody would run, or UNREAD: it looks like something to run, and
+nothing runs it. Pure: names in, roles and sentences out.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from enum import Enum
+
+DECLARATION = "predeploy.toml"
+SCHEMA_FILE = "schema.sql"
+_LIKENESS = 0.8  # of a name to that of a part: seeds to seed, migration to migrations
+
+
+class Role(Enum):
+    """What a file is for; the value of one that is read is where it belongs."""
+
+    MIGRATION = "migrations"
+    SCHEMA = "schema"
+    FALLBACK = "fallback"
+    SEED = "seed"
+    CHECK = "verify"
+    DECLARATION = DECLARATION
+    OTHER = "nothing that is run"
+    UNREAD = "something that nothing here runs"
+
+
+_PARTS = {
+    role.value: role for role in (Role.MIGRATION, Role.SCHEMA, Role.FALLBACK, Role.SEED, Role.CHECK)
+}
+FOLDERS = tuple(_PARTS)
+_FILES = {DECLARATION: Role.DECLARATION, SCHEMA_FILE: Role.SCHEMA}
+# SQL that the app or its tests run by themselves, as sqlc, PgTyped and pgTAP have it.
+_OF_OTHERS = frozenset({"queries", "query", "tests", "test", "docs"})
+_SQL = re.compile(r"\.(sql|ddl|dml|psql|pgsql|plpgsql)(\.txt)?$", re.IGNORECASE)
+_PROSE = re.compile(
+    r"(\.(md|mdx|markdown|rst|adoc|txt|pdf|png|jpe?g|gif|svg|puml|mmd|dbml|drawio"
+    r"|bak|orig|rej|swp|swo)|~)$",
+    re.IGNORECASE,
+)
+# What stands beside migrations and is none: papers, and the locks, journals, settings and loaders
+# of Atlas, Prisma, Drizzle, Sqitch, Flyway, tern, Alembic, Go, Rust and Node.js.
+_COMPANION = re.compile(
+    r"(^|/)(readme[^/]*|licen[cs]e[^/]*|copying|notice|changelog|authors|contributing|codeowners"
+    r"|owners|todo|makefile|justfile|build(\.bazel)?"
+    r"|[^/]+\.(sum|lock|mod|toml|ini|conf|cfg|hcl|prisma)|meta/[^/]+\.json|_journal\.json"
+    r"|sqitch\.plan|script\.py\.mako|__pycache__/[^/]+|(env|__init__)\.py"
+    r"|(embed|fs|migrations)\.go|(mod|lib|main|build)\.rs|index\.[jt]s"
+    r"|(package|package-lock|tsconfig)\.json)$",
+    re.IGNORECASE,
+)
+_MOVE = "or move it out of the SQL folder"
+
+
+def role_of(name: str) -> Role:
+    """Return what a file is; `name` is its path below the SQL folder, with slashes."""
+    top, *below = name.split("/")
+    if not below and top in _FILES:
+        return _FILES[top]
+    if not below or top not in _PARTS:
+        return Role.UNREAD if _looks_like_sql(name) and top not in _OF_OTHERS else Role.OTHER
+    if is_sql(name):
+        return _PARTS[top]
+    is_other = _PROSE.search(name) and not _looks_like_sql(name)
+    return Role.OTHER if is_other or _COMPANION.search(name) else Role.UNREAD
+
+
+def is_sql(name: str) -> bool:
+    """Whether a file's name ends in .sql, in whatever case."""
+    return name.lower().endswith(".sql")
+
+
+def misplaced(names: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
+    """Say of every file and folder that nothing reads where it belongs, in the order of names.
+
+    `names` are all files, `folders` all folders, both as paths below the SQL folder.
+    """
+    names, folders = tuple(names), frozenset(folders)
+    yield from (f"{name} is no folder" for name in FOLDERS if name in names)
+    for name in sorted(folders):
+        if name in _FILES or (name.split("/")[0] in _PARTS and is_sql(name)):
+            yield f"{name} is no file"
+    near = dict(_near_misses({name.split("/")[0] for name in (*names, *folders)}))
+    yield from (f"{name} is not read; call it {part}, {_MOVE}" for name, part in near.items())
+    strangers: dict[str, list[str]] = {}
+    for name in names:
+        top, *below = name.split("/")
+        if role_of(name) is not Role.UNREAD or top in near or top in _FILES:
+            continue
+        if not below:
+            yield f"{name} is not read; {_where(name)}, {_MOVE}"
+        elif top in _PARTS:
+            yield _unread_in_part(name, top)
+        else:
+            strangers.setdefault(top, []).append(name)
+    for top, files in strangers.items():
+        more = f" (and {len(files) - 1} more in {top}/)" if len(files) > 1 else ""
+        yield f"{files[0]}{more} is not read; {_where(files[0])}, {_MOVE}"
+
+
+def _near_misses(tops: set[str]) -> Iterator[tuple[str, str]]:
+    """Find what is called almost as a part that is absent: (name, part)."""
+    absent = {*FOLDERS, *_FILES} - tops
+    if len(absent & {SCHEMA_FILE, Role.SCHEMA.value}) == 1:
+        absent -= {SCHEMA_FILE, Role.SCHEMA.value}  # either will do
+    for name in sorted(tops - {*FOLDERS, *_FILES}):
+        from difflib import get_close_matches  # noqa: PLC0415 - only where there is a stranger
+
+        for part in get_close_matches(name.lower(), sorted(absent), 1, _LIKENESS):
+            yield name, part
+
+
+def _looks_like_sql(name: str) -> bool:
+    return _SQL.search(name) is not None
+
+
+def _where(name: str) -> str:
+    """Say where a file of SQL belongs that is in no part."""
+    stem = name.rsplit("/", 1)[-1].split(".", maxsplit=1)[0].lower()
+    if stem[:1].isdigit():
+        return "put it into migrations/"
+    for part in ("seed", "verify", "fallback"):
+        if stem.startswith((part, part[:-1] + "ies")):
+            return f"put it into {part}/"
+    if stem in ("schema", "structure"):
+        return f"call it {SCHEMA_FILE}"
+    return "put it into migrations/, schema/, seed/, verify/ or fallback/"
+
+
+def _unread_in_part(name: str, part: str) -> str:
+    if match := _SQL.search(name):
+        return f"{name} is not read; call it {name[: match.start()].rsplit('/', 1)[-1]}.sql"
+    if part == Role.MIGRATION.value:
+        return f"{name}: cannot be run here, and later files may need it; rewrite it as SQL"
+    return f"{name} is not read, only *.sql is; rewrite it as SQL, {_MOVE}"
