@@ -121,7 +121,8 @@ def _entries(root: Path) -> Iterator[_Entry]:
         name, path, above = waiting.pop()
         try:
             here = _identity(path, above)
-            children = [child for child in os.scandir(path) if _counts(child.name)]
+            with os.scandir(path) as listing:
+                children = [child for child in listing if _counts(child.name)]
         except OSError as error:
             found.append((name, _unreadable(name, error)))
             continue
