@@ -1,7 +1,8 @@
-"""Jobs forked from a parent that has imported them already, for tests that need thousands.
+"""Warm jobs: forked from a parent that has imported everything, as most tests run them.
 
-Each is a process of its own, which ends by signals as any other; it is only spared the fifth of a
-second in which Python starts and imports. Light to import, since every one of them does.
+Each is a process of its own, with its own environment, output and exit status, and ends by signals
+as any other. It is only spared the half second of CPU in which Python starts and imports. What is
+about that half second runs cold (`conftest.run_cold_job`). Light to import: every job does.
 """
 
 import multiprocessing
@@ -10,7 +11,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -21,7 +22,9 @@ from tempfile import NamedTemporaryFile
 # Of two threads that ask for a status only one is told it; starting one asks for those of all.
 _ONE_AT_A_TIME = threading.Lock()
 _WARM = multiprocessing.get_context("forkserver")
-_WARM.set_forkserver_preload(["job.cli", "job.run", "job.pipeline", "bcrypt", "forked"])
+_WARM.set_forkserver_preload(
+    ["job.cli", "job.run", "job.inspection", "job.pipeline", "bcrypt", "forked"]
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Forked:
     """A job that runs, or has run."""
 
     process: BaseProcess
-    output: Path
+    stdout: Path
+    stderr: Path
 
     @property
     def status(self) -> int | None:
@@ -52,18 +56,19 @@ class Forked:
 
     @property
     def said(self) -> str:
-        return self.output.read_text()
+        """What it has written so far, stdout first."""
+        return self.stdout.read_text() + self.stderr.read_text()
 
 
 @contextmanager
-def forked_job(environ: Mapping[str, str]) -> Iterator[Forked]:
-    """Start `python -m job run` with exactly this environment; it does not outlive the block."""
-    with NamedTemporaryFile(prefix="predeploy-job-") as output:
-        process = _WARM.Process(target=_run, args=(dict(environ), output.name))
+def forked_job(*arguments: str, environ: Mapping[str, str]) -> Iterator[Forked]:
+    """Start `python -m job` with exactly this environment; it does not outlive the block."""
+    with NamedTemporaryFile(prefix="job-out-") as out, NamedTemporaryFile(prefix="job-err-") as err:
+        process = _WARM.Process(target=_run, args=(arguments, dict(environ), out.name, err.name))
         with _ONE_AT_A_TIME:
             process.start()
         try:
-            yield Forked(process, Path(output.name))
+            yield Forked(process, Path(out.name), Path(err.name))
         finally:
             process.kill()
             connection.wait([process.sentinel])
@@ -72,15 +77,16 @@ def forked_job(environ: Mapping[str, str]) -> Iterator[Forked]:
                 process.close()
 
 
-def _run(environ: dict[str, str], output: str) -> None:
+def _run(arguments: Sequence[str], environ: dict[str, str], stdout: str, stderr: str) -> None:
     from job.__main__ import run_and_exit  # noqa: PLC0415 - only jobs need it
 
-    written = os.open(output, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream, path in ((sys.stdout, stdout), (sys.stderr, stderr)):
+        written = os.open(path, os.O_WRONLY)
         os.dup2(written, stream.fileno())
+        os.close(written)
     os.environ.clear()
     os.environ.update(environ)
     os.chdir("/")
     warnings.simplefilter("error")
-    sys.argv = ["predeploy", "run"]
+    sys.argv = ["predeploy", *arguments]
     run_and_exit()

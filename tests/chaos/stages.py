@@ -32,7 +32,7 @@ class Maker:
     def make(self, template: str | None = None) -> Database:
         name = f"chaos_{uuid.uuid4().hex[:12]}"
         source = f' template "{template}"' if template else ""
-        self.server.execute(f'create database "{name}"{source}')
+        self.server.execute(f'create database "{name}"{source} strategy file_copy')
         self.names.append(name)
         return Database(name, url_of(self.server.url, name))
 
@@ -141,7 +141,7 @@ def port_of(database: Database) -> int:
 
 def run(settings: Mapping[str, str], story: str = "undisturbed") -> dict[str, object]:
     """Run a job undisturbed, which must end well; return its report."""
-    with forked_job(settings) as job:
+    with forked_job("run", environ=settings) as job:
         status = job.wait(_A_RUN_S)
         assert status == 0, f"{story}: {status}\n{job.said}"
         report: dict[str, object] = json.loads(job.said.splitlines()[-1])

@@ -171,7 +171,7 @@ def disturbed(harm: str, stage: Stage, place: Place) -> int:
         settings = scene.settings(database, proxy)
         if harm == Fault.STALL.value:
             settings["PREDEPLOY_DEADLINE"] = DEADLINE
-        with forked_job(settings) as job:
+        with forked_job("run", environ=settings) as job:
             proxy.harm = Harm(direction, at, what_is_done(harm, stage, job))
             if scene.maker.crashing is not None:
                 restart(scene.maker.crashing, job)

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from conftest import ADMIN, SQL, Database, run_job
+from conftest import ADMIN, SQL, Database
+from conftest import run_cold_job as run_job
 from production import (
     ADMIN_BY_HASH,
     catalog,

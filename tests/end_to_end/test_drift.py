@@ -50,7 +50,7 @@ def rich(superuser_url: str, sql: Path) -> Iterator[Database]:
     name = "drift_template"
     url = superuser_url.rsplit("/", 1)[0] + f"/{name}"
     with psycopg.connect(superuser_url, autocommit=True) as conn:
-        conn.execute(f"create database {name}")
+        conn.execute(f"create database {name} strategy file_copy")
         made = Database(name, url)
         prepare(environ(made, sql))
         made.execute(ROWS)

@@ -3,7 +3,8 @@
 import re
 import sys
 
-from conftest import ADMIN, Database, run_job
+from conftest import ADMIN, Database
+from conftest import run_cold_job as run_job
 
 HEAVY = {
     *("postgast", "google.protobuf", "bcrypt", "tomllib"),

@@ -94,7 +94,7 @@ class World:
     def clone(self, name: str) -> Database:
         server = self.crashing.server
         with psycopg.connect(server.url(), autocommit=True) as conn:
-            conn.execute(f"create database {name} template template")
+            conn.execute(f"create database {name} template template strategy file_copy")
         return Database(name, server.url(name))
 
 

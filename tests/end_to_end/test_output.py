@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ADMIN, SQL, Database, job_environ, run_job, start_job
+from conftest import ADMIN, SQL, Database, job_environ, start_job
+from conftest import run_cold_job as run_job
 
 from job import __version__
 from job.embedded import Server

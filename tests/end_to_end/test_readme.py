@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SQL, Database, run_job
+from conftest import ROOT, SQL, Database
+from conftest import run_cold_job as run_job
 
 README = (ROOT / "README.md").read_text()
 

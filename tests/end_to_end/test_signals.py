@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from conftest import Database, job_environ, run_job, start_job
+from conftest import Database, job_environ, start_job
+from conftest import run_cold_job as run_job
 from production import report_here
 
 from job import pipeline

@@ -51,7 +51,7 @@ def ground(superuser_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     role = psycopg.sql.Identifier(_ROLE)
     with psycopg.connect(superuser_url, autocommit=True) as conn:
         for name in names:
-            conn.execute(f"create database {name}")
+            conn.execute(f"create database {name} strategy file_copy")
         conn.execute(psycopg.sql.SQL("create role {}").format(role))
     template, beside = (Database(name, url_of(superuser_url, name)) for name in names)
     prepare(environ(template, folder))
