@@ -19,7 +19,7 @@ def read(conn: psycopg.Connection, schemas: Sequence[str] = SCHEMAS) -> frozense
     """Read all facts of the schemas, and leave the settings so."""
     for name, value in READ_WITH.items():
         conn.execute("select set_config(%s, %s, false)", (name, value))
-    return parse_facts(conn.execute(facts_sql(schemas, conn.info.server_version)).fetchall())
+    return parse_facts(conn.execute(facts_sql(schemas)).fetchall())
 
 
 def facts(database: Database) -> frozenset[Fact]:

@@ -24,7 +24,7 @@ from job.secret import Secret
 log = structlog.get_logger()
 
 APPLICATION = f"predeploy/{__version__}"
-_OLDEST_SERVER = 140000
+_OLDEST, _NEWEST = 15, 18  # major versions that are tested
 _TRY_S = 10
 _BESIDE_S = 30  # all addresses together: the first ones may not be the one that works
 _TRIES_BESIDE = 3
@@ -170,11 +170,12 @@ def _given_up(endpoint: Endpoint, refusal: Refusal) -> DatabaseRefusedError:
 
 def _require_usable(conn: Connection, endpoint: Endpoint) -> None:
     """Refuse what we could work on only wrongly: an old server, strings read in the old way."""
-    if conn.info.server_version < _OLDEST_SERVER:
-        version = conn.info.server_version // 10000
+    major = conn.info.server_version // 10000
+    if major < _OLDEST:
         conn.close()
         raise DatabaseRefusedError(
-            f"{endpoint.target} is PostgreSQL {version}; predeploy needs 14 or newer",
+            f"{endpoint.target} is PostgreSQL {major}; predeploy needs {_OLDEST} or newer, "
+            f"and is tested on {_OLDEST} to {_NEWEST}",
             exit_code=ExitCode.WRONG_ENDPOINT,
         )
     if conn.info.parameter_status("standard_conforming_strings") == "off":
@@ -183,6 +184,11 @@ def _require_usable(conn: Connection, endpoint: Endpoint) -> None:
             f"{endpoint.target} has standard_conforming_strings off, so the files would be read "
             "differently from how they were checked; turn it on for the role or the database",
             exit_code=ExitCode.BAD_SOURCES,
+        )
+    if major > _NEWEST:
+        log.warning(
+            f"{endpoint.target} is PostgreSQL {major}; this predeploy is tested on {_OLDEST} to "
+            f"{_NEWEST}: look for a newer one"
         )
 
 

@@ -8,8 +8,6 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,16 +17,12 @@ from job.database.wire import Connection, identifier, literal
 from job.deadline import Deadline
 from job.errors import DatabaseRefusedError
 from job.plan import Failure, Finding
-from job.schema.facts import Fact, as_json, from_json, parse_facts
-from job.schema.kind import Kind
+from job.schema.facts import as_json, from_json, parse_facts
 from job.schema.kinds import facts_sql
 from job.schema.kinds.views import filled
 from job.settings import Settings
 from job.snapshot import SchemaView
 from job.sources import Sources
-
-if TYPE_CHECKING:
-    from job.statements.desired import Desired
 
 log = structlog.get_logger()
 
@@ -89,9 +83,7 @@ def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Dead
         return SchemaView(desired.schemas, findings=desired.findings)
     limits = Limits(settings.ddl_lock_timeout_s, deadline.part(settings.ddl_budget_s), deadline)
 
-    def question(schemas: Sequence[str]) -> str:
-        return facts_sql(schemas, conn.info.server_version)
-
+    question = facts_sql(desired.schemas)
     try:
         elsewhere = Elsewhere(settings.endpoint, settings.shadow)
         read = read_shadow(conn, desired, question, limits, elsewhere)
@@ -103,24 +95,8 @@ def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Dead
         return SchemaView(desired.schemas, findings=(*desired.findings, _finding(read)))
     findings = (*desired.findings, *read.findings)
     log.info("read what schema.sql declares", shadow=read.provider, schemas=list(desired.schemas))
-    facts = filled(_without_copies(parse_facts(read.rows), desired), desired.filled)
+    facts = filled(parse_facts(read.rows), desired.filled)
     return SchemaView(desired.schemas, facts, findings=findings, is_new=True)
-
-
-def _without_copies(facts: Iterable[Fact], desired: "Desired") -> Iterator[Fact]:
-    """Leave out the rights on schemas and their comments that a shadow copies from the live ones.
-
-    They are remembered for later runs, which would give back what has been taken away since.
-    """
-    for fact in facts:
-        if fact.kind == Kind.GRANT.value and fact.get("on").startswith("SCHEMA "):
-            is_own = fact.schema in desired.own_grants
-        elif fact.kind == Kind.COMMENT.value and fact.get("on").startswith("SCHEMA "):
-            is_own = fact.schema in desired.own_comments
-        else:
-            is_own = True
-        if is_own:
-            yield fact
 
 
 def _finding(failure: Failure) -> Finding:

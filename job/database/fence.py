@@ -20,5 +20,5 @@ def fence_sql(place: Workplace, step: Step) -> str:
         return ledger.insert_sql(schema, step.entry, place.run_id)
     if not step.fingerprint:
         return "select"
-    current = fingerprint_sql(schema, place.work.info.server_version)
+    current = fingerprint_sql(schema)
     return f"select 1 / ({current} = {literal(step.fingerprint)})::int"

@@ -15,8 +15,8 @@ _BY_OID = (
     "pg_am", "pg_amop", "pg_amproc", "pg_cast", "pg_collation", "pg_conversion",
     "pg_event_trigger", "pg_extension", "pg_foreign_data_wrapper", "pg_foreign_server",
     "pg_language", "pg_opclass", "pg_operator", "pg_opfamily", "pg_policy", "pg_publication",
-    "pg_publication_rel", "pg_statistic_ext", "pg_transform", "pg_ts_config", "pg_ts_dict",
-    "pg_ts_parser", "pg_ts_template",
+    "pg_publication_namespace", "pg_publication_rel", "pg_statistic_ext", "pg_transform",
+    "pg_ts_config", "pg_ts_dict", "pg_ts_parser", "pg_ts_template",
 )  # fmt: skip
 # Rows that hang on a relation, of which the ledger's and temporary ones do not count.
 _BY_RELATION = (
@@ -30,7 +30,6 @@ _BY_RELATION = (
     ("pg_trigger", "tgrelid", "oid::text"),
     ("pg_foreign_table", "ftrelid", "ftrelid::text"),
 )
-_SINCE = ((150000, "pg_publication_namespace"),)
 _BY_NAMESPACE = (
     ("pg_class", "relnamespace"),
     ("pg_constraint", "connamespace"),
@@ -39,16 +38,16 @@ _BY_NAMESPACE = (
 )
 
 
-def fingerprint_sql(ledger_schema: str, server_version: int) -> str:
+def fingerprint_sql(ledger_schema: str) -> str:
     """Return an expression (in parentheses) whose value is the fingerprint, 32 hex digits."""
     return (
         "(select md5(string_agg(f.kind || ':' || f.id || ':' || f.xmin, ',' "
         'order by f.kind, f.id collate "C")) '
-        f"from ({rows_sql(ledger_schema, server_version)}) f(kind, id, xmin))"
+        f"from ({rows_sql(ledger_schema)}) f(kind, id, xmin))"
     )
 
 
-def rows_sql(ledger_schema: str, server_version: int) -> str:
+def rows_sql(ledger_schema: str) -> str:
     """Return the query behind it: catalog, what identifies the row in it, and its xmin."""
     theirs = f"""(select oid from pg_catalog.pg_namespace
         where nspname !~ '^pg_(toast|temp_|toast_temp_)' and nspname <> {literal(ledger_schema)})"""
@@ -71,11 +70,6 @@ def rows_sql(ledger_schema: str, server_version: int) -> str:
             f"""select '{name}', {identity}, xmin from pg_catalog.{name}
                 where {relation} in {relations}"""
             for name, relation, identity in _BY_RELATION
-        ),
-        *(
-            f"""select '{name}', oid::text, xmin from pg_catalog.{name}"""
-            for since, name in _SINCE
-            if server_version >= since
         ),
         """select 'pg_ts_config_map', mapcfg || '.' || maptokentype || '.' || mapseqno, xmin
             from pg_catalog.pg_ts_config_map""",

@@ -91,7 +91,7 @@ class Sight:
         declared = self._read_declared() if View.SCHEMA in views and sources.schema else None
         seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
         checks = check_questions(sources) if View.CHECKS in views else ()
-        known = _known(conn, views, settings, declared, has_ledger=self._has_ledger)
+        known = _known(views, settings, declared, has_ledger=self._has_ledger)
         found, responses = _ask_all(
             conn, known, (*seeds, *checks), self._deadline, settings.ledger_schema
         )
@@ -127,7 +127,6 @@ class Sight:
 
 
 def _known(
-    conn: Connection,
     views: frozenset[View],
     settings: Settings,
     declared: SchemaView | None,
@@ -135,7 +134,7 @@ def _known(
     has_ledger: bool,
 ) -> dict[str, str]:
     """Return the questions of ours that `views` need, by what they are about."""
-    schema, version = settings.ledger_schema, conn.info.server_version
+    schema = settings.ledger_schema
     known = {_STATE: ledger.state_sql(schema)} if has_ledger else {}
     if has_ledger and View.LEDGER in views:
         known["ledger"] = ledger.rows_sql(schema)
@@ -146,9 +145,9 @@ def _known(
     if View.CRITICAL in views:
         known["critical"] = facts_sql(settings.critical)
     if {View.CHECKS, View.SCHEMA} & views:
-        known["fingerprint"] = f"select {fingerprint_sql(schema, version)}"
+        known["fingerprint"] = f"select {fingerprint_sql(schema)}"
     if declared is not None:
-        known["live"] = kinds.facts_sql(declared.schemas, version)
+        known["live"] = kinds.facts_sql(declared.schemas)
         known["partitions"] = kinds.partitions_sql(declared.schemas)
         known["sizes"] = _sizes_sql(declared.schemas)
         known["locks"] = _LOCKS

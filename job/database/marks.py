@@ -12,7 +12,7 @@ def read_marks(conn: Connection, schema: str) -> Marks:
     count what they leave alone, and the triggers, rules and policies that the table has.
     """
     born = f"(select value::xid from {identifier(schema)}.meta where key = 'born')"
-    described = fingerprint.rows_sql(schema, conn.info.server_version)
+    described = fingerprint.rows_sql(schema)
     rows = wire.ask(
         conn,
         f"""select f.kind, f.id, f.xmin::text from ({described}) f(kind, id, xmin)

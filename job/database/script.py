@@ -162,7 +162,7 @@ def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ..
     told = [str(loss) for loss in changed]
     wire.ask(
         place.work,
-        "; ".join((*sentinel.forget_sql(place.work), *_keep(context, told, sent.drifts))),
+        "; ".join((sentinel.forget_sql(), *_keep(context, told, sent.drifts))),
     )
     return replace(sent, losses=changed)
 

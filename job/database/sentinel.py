@@ -14,10 +14,9 @@ import re
 import psycopg
 
 from job.database.path import OURS
-from job.database.wire import Connection, identifier, literal
+from job.database.wire import identifier, literal
 
 SUSPICION = "PD001"
-_FLUSHES = 150000
 
 # What goes from the catalogs, or is changed there when it goes (a column, a label) or is renamed: a
 # table's name is that of its row type, too, and pg_class changes with all that is added to it.
@@ -197,15 +196,12 @@ def has_spoken(schema: str, error: psycopg.Error) -> bool:
     return error.sqlstate == SUSPICION and guard.rpartition(".")[2] in first
 
 
-def forget_sql(conn: Connection) -> tuple[str, ...]:
+def forget_sql() -> str:
     """Return what sends on, at the end of a transaction, what the session's counters hold.
 
-    So the rows that one step has rightly deleted make no suspect of the next. Before PostgreSQL 15
-    they are sent on half a second later.
+    So the rows that one step has rightly deleted make no suspect of the next.
     """
-    if conn.info.server_version < _FLUSHES:
-        return ()
-    return ("select pg_catalog.pg_stat_force_next_flush()",)
+    return "select pg_catalog.pg_stat_force_next_flush()"
 
 
 def guard_sql(schema: str, *, is_forced: bool) -> str:

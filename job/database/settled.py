@@ -71,7 +71,7 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
         _READ_ONLY,
         settings_sql({"statement_timeout": "30s"}),
         "select pg_catalog.pg_backend_pid()",
-        _guard_sql(conn, settings, settled_key(settings, sources, conn.info.server_version)),
+        _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
         THEIR_PATH,
         *questions,
         *checks,
@@ -89,14 +89,12 @@ def _pid(answer: wire.Answer) -> int | None:
     return int(answer.rows(_PID)[0][0] or 0) if answer.failed_index > _PID else None
 
 
-def store_sql(
-    settings: Settings, key: SettledKey, fingerprint: str, run_id: str, server_version: int
-) -> str:
+def store_sql(settings: Settings, key: SettledKey, fingerprint: str, run_id: str) -> str:
     """Return what stores the key with the fingerprint that verify judged.
 
     It returns a row, but where DDL has come in between: then it stores nothing.
     """
-    current = fingerprint_sql(settings.ledger_schema, server_version)
+    current = fingerprint_sql(settings.ledger_schema)
     return f"""insert into {identifier(settings.ledger_schema)}.state
             (name, key, fingerprint, system, run_id)
         select 'settled', {literal(key.value)}, {literal(fingerprint)}, {_SYSTEM}, {literal(run_id)}
@@ -106,8 +104,8 @@ def store_sql(
         returning name"""
 
 
-def _guard_sql(conn: Connection, settings: Settings, key: SettledKey) -> str:
-    current = fingerprint_sql(settings.ledger_schema, conn.info.server_version)
+def _guard_sql(settings: Settings, key: SettledKey) -> str:
+    current = fingerprint_sql(settings.ledger_schema)
     return f"""select 1 / count(*) from {identifier(settings.ledger_schema)}.state
         where name = 'settled' and key = {literal(key.value)} and system = {_SYSTEM}
           and fingerprint = {current}"""

@@ -36,17 +36,14 @@ class Desired:
     """The desired state as statements.
 
     `schemas` are the ones that the files manage, in the order of their first mention; `names` what
-    they make there, as (schema, name); `own_grants` and `own_comments` the schemas on which they
-    grant or comment themselves. `tables` counts the tables. `filled` are the materialized views
-    that are declared with their rows, although a shadow makes them without. With a finding that
-    has an exit code (65), nothing of it may be run.
+    they make there, as (schema, name). `tables` counts the tables. `filled` are the materialized
+    views that are declared with their rows, although a shadow makes them without. With a finding
+    that has an exit code (65), nothing of it may be run.
     """
 
     schemas: tuple[str, ...]
     statements: tuple[DesiredStatement, ...]
     names: frozenset[Name]
-    own_grants: frozenset[str]
-    own_comments: frozenset[str]
     tables: int
     filled: frozenset[Name]
     findings: tuple[Finding, ...]
@@ -92,8 +89,6 @@ def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desire
         schemas=schemas,
         statements=statements,
         names=frozenset(names),
-        own_grants=frozenset(_own(found, "grant_stmt")),
-        own_comments=frozenset(_own(found, "comment_stmt")),
         tables=sum(piece.statement.node in _TABLE_NODES for piece in found),
         filled=frozenset(_filled(found)),
         findings=tuple(reader.findings),
@@ -210,10 +205,3 @@ def _names_in(text: str) -> tuple[str, ...]:
         word[1:-1].replace('""', '"') if word.startswith('"') else word.lower() for word in words
     )
     return tuple(name for name in names if name not in _NO_SCHEMAS)
-
-
-def _own(found: Iterable[Piece], node: str) -> Iterator[str]:
-    """Yield the schemas on which the files say something themselves."""
-    for piece in found:
-        if piece.statement.node == node and piece.stmt.objtype == pb.OBJECT_SCHEMA:
-            yield from described(node, piece.stmt)

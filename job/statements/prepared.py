@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any
 
 import postgast
@@ -16,21 +15,14 @@ from job.statements.targets import Name, referenced
 WITH_KEYS = ("create_stmt", "alter_table_stmt")
 
 
-class Turn(Enum):
-    """When a shadow runs a statement."""
-
-    IN_ORDER = "in-order"
-    WHERE_MISSING = "where-missing"  # CREATE EXTENSION, where the database does not have it
-    LAST = "last"  # locks a table of somebody else's
-
-
 @dataclass(frozen=True, slots=True)
 class DesiredStatement:
     """One statement of the schema files, as a shadow runs it.
 
     `text` has the length of what stands at `line` and `column` (from 1) of the file, so that an
     offset fits both; not so where `is_verbatim` is False. `search_path` is what the file has set;
-    None: nothing. `extension` is what a WHERE_MISSING one creates.
+    None: nothing. `extension` is what a CREATE EXTENSION creates. What `locks_others`, a table that
+    the files do not declare, is to be run last.
     """
 
     path: str
@@ -39,8 +31,8 @@ class DesiredStatement:
     text: str
     node: str
     search_path: tuple[str, ...] | None = None
-    turn: Turn = Turn.IN_ORDER
     extension: str = ""
+    locks_others: bool = False
     is_verbatim: bool = True
 
 
@@ -62,7 +54,7 @@ def prepared(
         case "create_table_as_stmt" if not piece.stmt.into.skip_data:
             yield replace(ready, text=_without_rows(statement.text))
         case "create_extension_stmt":
-            yield replace(ready, turn=Turn.WHERE_MISSING, extension=piece.stmt.extname)
+            yield replace(ready, extension=piece.stmt.extname)
         case node if node in WITH_KEYS:
             yield from _without_far_keys(ready, piece, _is_far(piece, schemas, relations))
         case _:
@@ -91,7 +83,7 @@ def _without_far_keys(
     if rest:
         yield replace(ready, text=rest, is_verbatim=False)
     for key in keys:
-        yield replace(ready, text=key, turn=Turn.LAST, is_verbatim=False)
+        yield replace(ready, text=key, locks_others=True, is_verbatim=False)
 
 
 def _without_owner(stmt: Any) -> Any:

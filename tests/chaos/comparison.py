@@ -70,7 +70,7 @@ class Undisturbed:
         settings = ", ".join(f"set_config('{k}', '{v}', false)" for k, v in READ_WITH.items())
         with database.connect() as conn:
             conn.execute(f"select {settings}")
-            every = facts_sql(SCHEMAS, conn.info.server_version)
+            every = facts_sql(SCHEMAS)
             # The last is from object numbers, of which no two databases have the same.
             shapes = (
                 f"select fact - 5 from ({every}) f(facts), jsonb_array_elements(facts::jsonb) fact"

@@ -15,8 +15,12 @@ import pytest
 from conftest import Database, run_job
 from partition import why_not
 from production import contents, environ, has_ledger, jobs, prepare, report_here, report_of
+from structlog.testing import capture_logs
 
+from job.database.connection import connect
+from job.deadline import Deadline
 from job.embedded import Server, server
+from job.endpoint import parse_endpoint
 
 Folder = Callable[[Mapping[str, str]], Path]
 
@@ -272,7 +276,7 @@ def serve(listener: socket.socket, hello: bytes) -> None:
 
 
 @contextmanager
-def old_server(version: str) -> Iterator[int]:
+def server_of(version: str) -> Iterator[int]:
     """Listen as a server of that version would; yield the port."""
     hello = greeting(
         server_version=version, client_encoding="UTF8", standard_conforming_strings="on"
@@ -288,11 +292,26 @@ def old_server(version: str) -> Iterator[int]:
 def test_a_server_that_is_too_old_is_refused(folder: Folder) -> None:
     """76 before a question is asked that it might not understand, with what predeploy needs.
 
-    No PostgreSQL 13 is to be had where this is tested: it is its greeting that is spoken here.
+    No PostgreSQL 14 runs where this is tested: it is its greeting that is spoken here.
     """
-    with old_server("13.22") as port:
+    with server_of("14.22") as port:
         url = f"postgresql://app@127.0.0.1:{port}/shop"
         done = run_job(environ={"DATABASE_URL": url, "PREDEPLOY_SQL_DIR": str(folder(TABLE))})
 
     assert done.returncode == 76, done.stdout
-    assert "is PostgreSQL 13; predeploy needs 14 or newer" in report_of(done)["message"]
+    assert "is PostgreSQL 14; predeploy needs 15 or newer" in report_of(done)["message"]
+
+
+def test_a_server_that_is_newer_than_tested_is_served_with_a_warning() -> None:
+    """The connection is given out, and the log names the version and what was tested."""
+    told = {}
+    for version in ("18.4", "19.0"):
+        with server_of(version) as port, capture_logs() as lines:
+            endpoint = parse_endpoint("DATABASE_URL", f"postgresql://app@127.0.0.1:{port}/shop")
+            connect(endpoint, Deadline.after(10)).close()
+        told[version] = [(x["log_level"], x["event"]) for x in lines]
+
+    ((level, message),) = told["19.0"]
+    assert level == "warning"
+    assert "is PostgreSQL 19; this predeploy is tested on 15 to 18" in message
+    assert told["18.4"] == []

@@ -553,8 +553,6 @@ def test_a_declared_loss_makes_no_suspect_of_the_next_step(
     database: Database, folder: Callable[..., Path]
 ) -> None:
     """What one step has rightly deleted, the next is not run twice for: it writes the same rows."""
-    if database.value("select current_setting('server_version_num')::int") < 150000:
-        pytest.skip("before PostgreSQL 15 the counters cannot be sent on at once")
     root = folder(
         {
             "migrations/1_setup.sql": SETUP + "; create sequence tries",

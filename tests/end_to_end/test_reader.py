@@ -125,8 +125,6 @@ def test_verify_needs_usage_of_the_ledgers_schema(thekeyn: Database, roles: Role
 def test_the_reader_can_only_read_that(thekeyn: Database, roles: Roles, statement: str) -> None:
     roles.grant(thekeyn, LEDGER + CHECKS)
     url = roles.environ(thekeyn, roles.reader)["DATABASE_URL"]
-    # Up to PostgreSQL 14 everybody may by default.
-    thekeyn.execute("revoke create on schema public from public")
 
     with (
         psycopg.connect(url) as conn,

@@ -65,8 +65,6 @@ def site(request: pytest.FixtureRequest, make_database: Make, superuser_url: str
         database = make_database()
         with psycopg.connect(superuser_url, autocommit=True) as conn:
             conn.execute(f"alter database {database.name} owner to {role}")
-        if int(str(database.value("show server_version_num"))) < 150000:
-            database.execute(f"alter schema public owner to {role}")
         made.append(database)
         return Database(database.name, database.url.replace("postgres@", f"{role}@"))
 

@@ -63,7 +63,7 @@ RIGHTS = """select 'schema', nspname, nspacl::text from pg_namespace where nspna
     order by 1, 2"""
 
 
-@pytest.mark.parametrize("shadow", ["swap", "new names"])
+@pytest.mark.parametrize("shadow", ["swap", "temporary database"])
 def test_default_privileges_say_nothing_of_what_is_there(
     database: Database, folder: Folder, shadow: str
 ) -> None:
@@ -83,8 +83,8 @@ def test_default_privileges_say_nothing_of_what_is_there(
         "alter default privileges revoke execute on functions from public;"
         "alter default privileges revoke usage on types from public"
     )
-    if shadow == "swap":
-        database.execute(f"alter schema app owner to {role}")
+    way = f"alter schema app owner to {role}" if shadow == "swap" else f"alter role {role} createdb"
+    database.execute(way)
     text = """create schema app; create table app.note (id integer); create sequence app.ticket;
         create type app.mood as enum ('sad');
         create function app.one() returns integer language sql as 'select 1';"""
@@ -135,3 +135,17 @@ def test_an_extension_may_move_to_another_schema(database: Database, folder: Fol
     database.execute("create schema extensions; alter extension citext set schema extensions")
 
     assert run_here(settings).exit_code is ExitCode.OK
+
+
+def test_a_grant_on_a_schema_declares_no_other(database: Database, folder: Folder) -> None:
+    """What else was granted on it, and is taken away later, is not given back."""
+    text = "create table app.note (id integer); grant usage on schema app to pg_monitor"
+    database.execute("create schema app; grant usage on schema app to pg_read_all_data")
+    settings = environ(database, folder({"schema.sql": text}))
+    prepare(settings)
+    assert [row[1] for row in schema_rights(database)] == ["pg_monitor", "pg_read_all_data"]
+    database.execute("revoke usage on schema app from pg_read_all_data")
+
+    prepare(settings)
+
+    assert [row[1] for row in schema_rights(database)] == ["pg_monitor"]

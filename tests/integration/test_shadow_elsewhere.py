@@ -1,7 +1,8 @@
 """Where the schemas cannot be swapped, the desired state is read in another database."""
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ from job.errors import DatabaseRefusedError
 from job.exit_codes import ExitCode
 from job.plan import Failure
 from tests.conftest import SQL, Database
-from tests.integration.test_shadow import desired, limits, live, question
+from tests.integration.test_shadow import SCHEMAS, desired, limits, live, question
 
 LEFT = "select count(*) from pg_database where datname like 'predeploy_shadow_%'"
 
@@ -31,11 +32,7 @@ def read(url: str, *texts: str, scratch: str = "") -> ShadowFacts | Failure:
     other = parse_endpoint("PREDEPLOY_SHADOW_URL", scratch) if scratch else None
     elsewhere = Elsewhere(parse_endpoint("DATABASE_URL", url), other)
     with psycopg.connect(url, autocommit=True) as conn:
-        return read_shadow(conn, found, question, limits(), elsewhere)
-
-
-def without_owner(rows: tuple[tuple[str | None, ...], ...]) -> list[tuple[str | None, ...]]:
-    return [row for row in rows if row[0] != "schema"]
+        return read_shadow(conn, found, question(*found.schemas), limits(), elsewhere)
 
 
 def test_thekeyn_in_a_temporary_database(database: Database, guest_url: str) -> None:
@@ -47,24 +44,22 @@ def test_thekeyn_in_a_temporary_database(database: Database, guest_url: str) -> 
 
     assert isinstance(found, ShadowFacts), found
     assert found.provider == "temporary database"
-    assert without_owner(found.rows) == without_owner(live(database))
+    assert found.rows == live(database)
     assert [f.code for f in found.findings] == ["shadow-elsewhere"]
     assert database.value(LEFT) == 0
 
 
 def test_extensions_are_made_there_again(database: Database, guest_url: str) -> None:
     """What the live database has installed can be used without CREATE EXTENSION."""
-    database.execute("create extension citext; revoke usage on schema public from public")
+    database.execute("create extension citext")
 
     found = read(guest_url, "create table public.t (a public.citext, b citext)")
 
     assert isinstance(found, ShadowFacts), found
-    assert without_owner(found.rows) == [
+    assert found.rows == (
         ("column", "public.t.a", "public.citext"),
         ("column", "public.t.b", "public.citext"),
-    ]
-    schemas = [row[2] for row in found.rows if row[0] == "schema"]
-    assert "=U/" not in str(schemas)
+    )
 
 
 def test_files_need_no_order_there_either(guest_url: str) -> None:
@@ -173,15 +168,13 @@ def test_a_scratch_database_is_left_as_it_was(
     url = guest_url.replace(database.name + "/", "").rsplit("/", 1)[0] + f"/{name}"
     try:
         with psycopg.connect(url, autocommit=True) as conn:
-            version = conn.info.server_version
-            if version >= 150000:
-                conn.execute("create table public.other ()")
+            conn.execute("create table public.other ()")
 
         found = read(guest_url, "create table t (a int)", scratch=url)
 
         assert isinstance(found, ShadowFacts), found
         assert found.provider == "scratch database"
-        assert without_owner(found.rows) == [("column", "public.t.a", "integer")]
+        assert found.rows == (("column", "public.t.a", "integer"),)
         with psycopg.connect(url) as conn:
             assert conn.execute("select to_regclass('public.t') is null").fetchone() == (True,)
     finally:
@@ -189,14 +182,99 @@ def test_a_scratch_database_is_left_as_it_was(
             conn.execute(f'drop database "{name}" with (force)')
 
 
-def test_without_any_way_the_rights_are_named(database: Database) -> None:
-    """Who may neither swap nor make databases is told all three ways out."""
-    role = f"poor_{database.name}"
-    database.execute(f"create role {role} login")
-    try:
-        with pytest.raises(DatabaseRefusedError) as caught:
-            read(database.url.replace("postgres@", f"{role}@"), "create table t ()")
-    finally:
-        database.execute(f"drop role {role}")
+# nothing is declared of a schema but what the files say
 
-    assert "let the role create databases, or set PREDEPLOY_SHADOW_URL" in str(caught.value)
+
+def test_a_schema_there_has_only_what_the_file_says(guest_url: str) -> None:
+    """What a new database's own `public` grants, and its comment, are not declared."""
+    found = desired("create table t (); create table app.t (); grant usage on schema app to public")
+    with psycopg.connect(guest_url, autocommit=True) as conn:
+        elsewhere = Elsewhere(parse_endpoint("DATABASE_URL", guest_url))
+        answer = read_shadow(conn, found, SCHEMAS, limits(), elsewhere)
+
+    assert isinstance(answer, ShadowFacts), answer
+    assert answer.rows == (("app", None, "unknown (OID=0) USAGE"), ("public", None, None))
+
+
+# ways out
+
+
+@pytest.fixture
+def poor(database: Database) -> Iterator[str]:
+    """A role that may make tables in `public`, and neither owns it nor may make databases."""
+    role = f"poor_{database.name}"
+    database.execute(f"create role {role} login; grant usage, create on schema public to {role}")
+    yield role
+    database.execute(f"drop owned by {role}; drop role {role}")
+
+
+@pytest.fixture
+def poor_url(database: Database, poor: str) -> str:
+    return database.url.replace("postgres@", f"{poor}@")
+
+
+TABLE = "create table t (a int)"
+
+
+def refused(url: str, scratch: str = "") -> str:
+    with pytest.raises(DatabaseRefusedError) as caught:
+        read(url, TABLE, scratch=scratch)
+    assert caught.value.exit_code is ExitCode.DENIED
+    return str(caught.value)
+
+
+def test_without_any_way_the_ways_out_are_named(
+    database: Database, poor: str, poor_url: str
+) -> None:
+    """77, with all three: to own the schemas, to make databases, or a scratch database."""
+    major = int(str(database.value("show server_version_num"))) // 10000
+
+    told = refused(poor_url)
+
+    assert f'alter schema "public" owner to "{poor}"' in told
+    assert f'grant create on database "{database.name}" to "{poor}"' in told
+    assert f'alter role "{poor}" createdb' in told
+    assert f"PREDEPLOY_SHADOW_URL to an empty database of PostgreSQL {major}" in told
+
+
+@pytest.mark.parametrize(
+    ("pattern", "provider"),
+    [
+        (
+            r'(alter schema "public" owner to "\w+").*(grant create on database "\w+" to "\w+")',
+            "swap",
+        ),
+        (r'(alter role "\w+" createdb)', "temporary database"),
+    ],
+)
+def test_each_way_out_works_as_it_is_printed(
+    database: Database, poor_url: str, pattern: str, provider: str
+) -> None:
+    """The statements of the message, run by the administrator as they stand there, are enough."""
+    statements = re.search(pattern, refused(poor_url))
+    assert statements
+    database.execute("; ".join(statements.groups()))
+
+    found = read(poor_url, TABLE)
+    database.execute("alter schema public owner to pg_database_owner")
+
+    assert isinstance(found, ShadowFacts), found
+    assert found.provider == provider
+
+
+def test_an_empty_database_of_its_own_is_a_way_out(
+    poor: str, poor_url: str, make_database: Callable[..., Database]
+) -> None:
+    """Whose role owns it; where another one does, that is 77, too."""
+    scratch = make_database()
+    url = scratch.url.replace("postgres@", f"{poor}@")
+    assert f"name another database than {poor}@" in refused(poor_url, url)
+    scratch.execute(f"alter database {scratch.name} owner to {poor}")
+
+    found = read(poor_url, TABLE, scratch=url)
+    scratch.execute(f"alter database {scratch.name} owner to postgres")
+
+    assert isinstance(found, ShadowFacts), found
+    assert (found.provider, found.rows) == (
+        "scratch database", (("column", "public.t.a", "integer"),)
+    )  # fmt: skip

@@ -24,7 +24,7 @@ def facts(database: Database, schema: str = "public") -> frozenset[Fact]:
     """Read every fact of a schema, with an empty search_path."""
     with database.connect() as conn:
         conn.execute("set search_path = ''")
-        return parse_facts(conn.execute(facts_sql([schema], conn.info.server_version)).fetchall())
+        return parse_facts(conn.execute(facts_sql([schema])).fetchall())
 
 
 def test_both_roads_lead_to_the_same_schema(thekeyn: Database, database: Database) -> None:

@@ -1,4 +1,4 @@
--- One of everything that is modelled, as PostgreSQL 14 to 18 understand it.
+-- One of everything that is modelled, as PostgreSQL 15 to 18 understand it.
 
 create schema app;
 create extension citext schema app;

@@ -5,7 +5,6 @@ import pytest
 
 from job.exit_codes import ExitCode
 from job.statements.desired import Desired, read_desired
-from job.statements.prepared import Turn
 from job.statements.psql_lines import PsqlLineError, without_psql_lines
 from job.statements.qualifiers import qualify
 
@@ -93,9 +92,9 @@ def test_a_dump_is_read_as_it_is() -> None:
 
     assert found.findings == ()
     assert found.schemas == ("app",)
-    assert [(s.text, s.line, s.turn, s.search_path) for s in found.statements] == [
-        ("CREATE EXTENSION IF NOT EXISTS citext WITH SCHEMA public", 10, Turn.WHERE_MISSING, ()),
-        ("CREATE TABLE app.t (a int)", 12, Turn.IN_ORDER, ()),
+    assert [(s.text, s.line, s.extension, s.search_path) for s in found.statements] == [
+        ("CREATE EXTENSION IF NOT EXISTS citext WITH SCHEMA public", 10, "citext", ()),
+        ("CREATE TABLE app.t (a int)", 12, "", ()),
     ]
 
 
@@ -183,11 +182,11 @@ def test_keys_to_unmanaged_tables_come_last() -> None:
         "alter table a owner to joe, add foreign key (u) references auth.x"
     )
 
-    assert [(s.turn, s.text) for s in found.statements] == [
-        (Turn.IN_ORDER, "CREATE TABLE public.a (id int PRIMARY KEY, u uuid NOT NULL)"),
-        (Turn.LAST, "ALTER TABLE public.a ADD FOREIGN KEY (u) REFERENCES auth.users DEFERRABLE"),
-        (Turn.IN_ORDER, "create table b (a int references a)"),
-        (Turn.LAST, "ALTER TABLE a ADD FOREIGN KEY (u) REFERENCES auth.x"),
+    assert [(s.locks_others, s.text) for s in found.statements] == [
+        (False, "CREATE TABLE public.a (id int PRIMARY KEY, u uuid NOT NULL)"),
+        (True, "ALTER TABLE public.a ADD FOREIGN KEY (u) REFERENCES auth.users DEFERRABLE"),
+        (False, "create table b (a int references a)"),
+        (True, "ALTER TABLE a ADD FOREIGN KEY (u) REFERENCES auth.x"),
     ]
 
 
@@ -226,32 +225,20 @@ def test_without_a_declaration_public_is_managed() -> None:
     assert desired("-- nothing").schemas == ("public",)
 
 
-def test_own_words_on_schemas_are_known() -> None:
-    """What the file says of a schema itself is not copied from the live one."""
-    found = desired("create schema a; grant usage on schema a to joe; comment on schema a is 'x'")
-
-    assert (found.schemas, found.own_grants, found.own_comments) == (("a",), {"a"}, {"a"})
-
-
 NAMES = {("public", "citext"), ("Ext", "=")}
 
 
-def test_qualifiers_are_pointed_elsewhere_and_back() -> None:
-    """Only real qualifiers of the names move, and offsets lead back to the file."""
+def test_a_prefix_is_put_before_qualifiers() -> None:
+    """Only before real qualifiers of the names, quoted or not."""
     text = (
         'é \'public.citext\' public.citext $$public.citext$$ PUBLIC . "citext" "Ext".='
         " x.public.citext --public.citext"
     )
 
-    found = qualify(text, NAMES, "live_")
-
-    assert found.text == (
+    assert qualify(text, NAMES, "live_") == (
         "é 'public.citext' live_public.citext $$public.citext$$ live_PUBLIC . \"citext\""
         ' "live_Ext".= x.public.citext --public.citext'
     )
-    assert [found.original(found.text.index(w)) for w in ("é", "$$", " x.")] == [
-        text.index(w) for w in ("é", "$$", " x.")
-    ]
 
 
 def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:

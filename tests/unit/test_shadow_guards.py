@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from job.database.shadow.guards import hazards, lock_estimate, rights_lacking
-from job.database.shadow.new_names import renamed, uncertain
 from job.database.shadow.survey import LiveSchema, Survey
 from job.exit_codes import ExitCode
 from job.statements.desired import read_desired
@@ -13,7 +12,6 @@ from job.statements.desired import read_desired
 PUBLIC = LiveSchema("public", 2200, "joe", is_ours=True)
 SURVEY = Survey(
     schemas=(PUBLIC,),
-    dressings=(),
     usual_rights=(),
     may_create_schemas=True,
     may_create_databases=False,
@@ -23,7 +21,7 @@ SURVEY = Survey(
     locks_each=64,
     lock_slots=100,
 )
-PREFIX = "__live_0123456789ab_"
+MARK = "__live_0123456789ab_"
 
 
 @pytest.mark.parametrize(
@@ -34,7 +32,7 @@ def test_the_lock_table_is_never_filled(tables: int, exit_code: list[ExitCode | 
     """A quarter of it is worth a warning, half of it is refused."""
     desired = read_desired([("a.sql", "create table t ();" * tables)], "predeploy")
 
-    found = hazards(SURVEY, desired, PREFIX)
+    found = hazards(SURVEY, desired, MARK)
 
     assert [finding.exit_code for finding in found] == exit_code
 
@@ -44,7 +42,7 @@ def test_the_setting_that_would_do_is_named() -> None:
     text = "create table t ();" * 300 + "create index on t (a);" * 500
     desired = read_desired([("a.sql", text)], "predeploy")
 
-    (found,) = hazards(SURVEY, desired, PREFIX)
+    (found,) = hazards(SURVEY, desired, MARK)
 
     assert lock_estimate(desired) == 6400
     assert "about 6400 of the 6400 locks" in found.message
@@ -65,23 +63,6 @@ def test_a_name_that_would_be_cut_is_refused() -> None:
     """PostgreSQL cuts names at 63 bytes; two schemas could become one."""
     survey = replace(SURVEY, schemas=(replace(PUBLIC, name="ü" * 22),))
 
-    found = hazards(survey, read_desired([], "predeploy"), PREFIX)
+    found = hazards(survey, read_desired([], "predeploy"), MARK)
 
     assert [f.code for f in found] == ["long-name"]
-
-
-@pytest.mark.parametrize(
-    ("name", "codes"),
-    [
-        ("public", []), ("app_2", []), ('"Big One"', []), ('"ü"', []), ("data", []),
-        ('"select"', ["no-new-name"]), ('"user"', ["no-new-name"]), ("values", ["no-new-name"]),
-        ('"2nd"', ["no-new-name"]),
-    ],
-)  # fmt: skip
-def test_a_name_that_is_quoted_only_as_it_is_cannot_be_changed(name: str, codes: list[str]) -> None:
-    """Its quotes would be missing in the facts that are read under another name."""
-    desired = read_desired([("a.sql", f"create schema {name};")], "predeploy")
-
-    found = uncertain(renamed(desired, SURVEY, PREFIX))
-
-    assert [f.code for f in found] == codes

@@ -12,21 +12,19 @@ import tenacity
 from job.database import wire
 from job.database.connection import connect_beside
 from job.database.failure import may_pass_again
-from job.database.shadow.guards import NOT_OWNER, hazards, rights_lacking
-from job.database.shadow.limits import Elsewhere, Limits, Question, Request, ShadowFacts
-from job.database.shadow.new_names import beside, renamed, uncertain
-from job.database.shadow.rolled_back import Shadow, read_rolled_back
+from job.database.shadow.guards import hazards, rights_lacking
+from job.database.shadow.limits import Elsewhere, Limits, Request, ShadowFacts
 from job.database.shadow.survey import Survey, survey
-from job.database.shadow.swap import swapped
+from job.database.shadow.swap import read_by_swap
 from job.database.shadow.temporary import read_in_temporary_database
-from job.database.wire import Connection
+from job.database.wire import Connection, identifier
 from job.endpoint import Endpoint
 from job.errors import DatabaseRefusedError, NotObtainedError
 from job.exit_codes import ExitCode
 from job.plan import Failure, Finding
 from job.statements.desired import Desired
 
-__all__ = ["Elsewhere", "Limits", "Question", "ShadowFacts", "read_shadow"]
+__all__ = ["Elsewhere", "Limits", "ShadowFacts", "read_shadow"]
 
 log = structlog.get_logger()
 
@@ -34,70 +32,45 @@ log = structlog.get_logger()
 def read_shadow(
     conn: Connection,
     desired: Desired,
-    question: Question,
+    question: str,
     limits: Limits,
     elsewhere: Elsewhere | None = None,
 ) -> ShadowFacts | Failure:
     """Load `desired` into a shadow and return the rows of `question`; `conn` is idle.
 
-    `question` gives one query, run with the settings of READ_WITH. The shadow is a swap of the
-    managed schemas. Where rights, size or event triggers speak against it, it is a scratch database
-    that was given; else, where the schemas are only not ours to rename, it is made under new names
-    beside them; else in a temporary database. A finding says which and why. A failure says what the
-    server complained of (65) or lacked (75, 77).
+    `question` is one query, run with the settings of READ_WITH. The shadow is a swap of the managed
+    schemas. Where rights, size or event triggers speak against it, it is a swap in the scratch
+    database that was given, else a temporary database. A finding says which and why. A failure says
+    what the server complained of (65) or could not give in time (75, 77).
 
     Raises DatabaseRefusedError (76, 77) when no shadow can be made, naming why; NotObtainedError
-    (75) when locks could not be had within the budget; InternalError (70) when a live schema is
-    not what it was. Nothing is left behind.
+    (75) when locks could not be acquired within the budget; InternalError (70) when a live schema
+    is not what it was. Nothing is left behind.
     """
-    request = Request(desired, question, limits)
+    request = Request(desired, question, limits, _free_mark(desired))
     seen = survey(conn, desired.schemas)
-    prefix = _free_prefix(desired)
-    found = _obstacles(conn, seen, desired, prefix)
+    found = _obstacles(conn, seen, request)
     stopping = tuple(f for f in found if f.exit_code is not None)
     if not stopping:
-        return _with(found, _patiently(conn, swapped(desired, seen, prefix), request))
+        return _with(found, _patiently(conn, seen, request))
     if elsewhere and elsewhere.scratch:
         note = _reason("the scratch database of PREDEPLOY_SHADOW_URL", stopping)
-        outcome = _read_in_scratch(conn, elsewhere.scratch, seen, request)
-        return _with((note,), outcome)
-    shadow = _in_place(desired, seen, prefix, stopping)
-    if isinstance(shadow, Shadow):
-        note = _reason("schemas of other names, beside the live ones", stopping)
-        passing = tuple(f for f in found if f not in stopping)
-        return _with((*passing, note), _patiently(conn, shadow, request))
-    stopping = (*stopping, *shadow)
+        return _with((note,), _read_in_scratch(conn, elsewhere.scratch, request))
     if elsewhere and seen.may_create_databases:
         note = _reason("a temporary database", stopping)
-        outcome = read_in_temporary_database(conn, elsewhere.live, seen, request, prefix)
-        return _with((note,), outcome)
-    raise _refused(stopping, "let the role create databases, or set PREDEPLOY_SHADOW_URL")
+        return _with((note,), read_in_temporary_database(conn, elsewhere.live, seen, request))
+    raise _refused(stopping, _otherwise(conn))
 
 
-def _in_place(
-    desired: Desired, seen: Survey, prefix: str, stopping: tuple[Finding, ...]
-) -> Shadow | tuple[Finding, ...]:
-    """Return a swap, or new names where only the right to rename lacks; else what lacks, too."""
-    if not stopping:
-        return swapped(desired, seen, prefix)
-    if any(finding.code != NOT_OWNER for finding in stopping):
-        return ()
-    places = renamed(desired, seen, prefix)
-    return uncertain(places) or beside(places)
-
-
-def _obstacles(
-    conn: Connection, seen: Survey, desired: Desired, prefix: str
-) -> tuple[Finding, ...]:
+def _obstacles(conn: Connection, seen: Survey, request: Request) -> tuple[Finding, ...]:
     rights = rights_lacking(seen, conn.info.user, conn.info.dbname)
-    return (*rights, *hazards(seen, desired, prefix))
+    return (*rights, *hazards(seen, request.desired, request.mark))
 
 
 def _read_in_scratch(
-    conn: Connection, scratch: Endpoint, seen: Survey, request: Request
+    conn: Connection, scratch: Endpoint, request: Request
 ) -> ShadowFacts | Failure:
     """Make the shadow in a database that nobody else uses, and roll it back there."""
-    desired = request.desired
     with wire.closing(connect_beside(scratch)) as other:
         ours, theirs = conn.info.server_version // 10000, other.info.server_version // 10000
         if ours != theirs:
@@ -107,18 +80,18 @@ def _read_in_scratch(
                 "same version",
                 exit_code=ExitCode.WRONG_ENDPOINT,
             )
-        there = survey(other, desired.schemas)
-        prefix = _free_prefix(desired)
-        found = _obstacles(other, there, desired, prefix)
+        there = survey(other, request.desired.schemas)
+        found = _obstacles(other, there, request)
         stopping = tuple(f for f in found if f.exit_code is not None)
-        here = replace(there, dressings=seen.dressings)
-        shadow = _in_place(desired, here, prefix, stopping)
-        if not isinstance(shadow, Shadow):
-            raise _refused((*stopping, *shadow), f"name another database than {scratch.target}")
-        return _patiently(other, replace(shadow, provider="scratch database"), request)
+        if stopping:
+            raise _refused(stopping, f"name another database than {scratch.target}")
+        outcome = _patiently(other, there, request)
+    if isinstance(outcome, Failure):
+        return outcome
+    return replace(outcome, provider="scratch database")
 
 
-def _patiently(conn: Connection, shadow: Shadow, request: Request) -> ShadowFacts | Failure:
+def _patiently(conn: Connection, seen: Survey, request: Request) -> ShadowFacts | Failure:
     def log_wait(state: tenacity.RetryCallState) -> None:
         log.info("waiting for a lock to read schema.sql", attempt=state.attempt_number)
 
@@ -129,7 +102,7 @@ def _patiently(conn: Connection, shadow: Shadow, request: Request) -> ShadowFact
         before_sleep=log_wait,
         retry_error_callback=_give_up,
     )
-    return retrying(read_rolled_back, conn, shadow, request.question, request.limits)
+    return retrying(read_by_swap, conn, seen, request)
 
 
 def _with(findings: tuple[Finding, ...], outcome: ShadowFacts | Failure) -> ShadowFacts | Failure:
@@ -143,17 +116,26 @@ def _reason(where: str, stopping: tuple[Finding, ...]) -> Finding:
     return Finding("shadow-elsewhere", f"schema.sql is read in {where}: {why}", is_note=True)
 
 
+def _otherwise(conn: Connection) -> str:
+    """Name the ways that need no right on the managed schemas."""
+    return (
+        f"alter role {identifier(conn.info.user)} createdb; or set PREDEPLOY_SHADOW_URL to an "
+        f"empty database of PostgreSQL {conn.info.server_version // 10000} whose owner is the role "
+        "in that URL"
+    )
+
+
 def _refused(stopping: tuple[Finding, ...], otherwise: str) -> DatabaseRefusedError:
     message = "; ".join(f"{f.message}: {f.remedy}" for f in stopping)
     return DatabaseRefusedError(f"{message}; or {otherwise}", exit_code=stopping[0].exit_code)
 
 
-def _free_prefix(desired: Desired) -> str:
-    """Return a prefix for the schemas to be renamed that stands nowhere in the files."""
+def _free_mark(desired: Desired) -> str:
+    """Return a random word that stands nowhere in the files."""
     while True:
-        prefix = f"__predeploy_{secrets.token_hex(6)}_"
-        if not any(prefix.strip("_") in s.text for s in desired.statements):
-            return prefix
+        mark = f"__predeploy_{secrets.token_hex(6)}_"
+        if not any(mark.strip("_") in s.text for s in desired.statements):
+            return mark
 
 
 def _may_pass_later(outcome: ShadowFacts | Failure) -> bool:

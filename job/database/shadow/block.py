@@ -17,7 +17,6 @@ from job.database.wire import identifier, literal
 from job.exit_codes import ExitCode
 from job.plan import Failure
 from job.statements.prepared import DesiredStatement
-from job.statements.qualifiers import Qualified
 from job.statements.targets import Name
 
 # What may be missing only because it comes later: 42P01 and its like, a key before what it refers
@@ -42,26 +41,16 @@ NOTHING_CHANGED = "nothing was changed: the shadow is always rolled back"
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """A statement with its names pointed where they are, and the search_path that it runs with."""
-
-    statement: DesiredStatement
-    qualified: Qualified
-    search_path: tuple[str, ...]
-
-    @property
-    def path_sql(self) -> str:
-        """The search_path as text of a setting."""
-        return ", ".join(identifier(name) for name in self.search_path)
-
-
-@dataclass(frozen=True, slots=True)
 class Block:
-    """A DO statement, and where in it (in characters) each statement's text begins."""
+    """A DO statement, and where in it (in characters) each statement's text begins.
+
+    `mark` is a word that stands in no file: it quotes the statements, begins what the block tells,
+    and is taken out of what the server says.
+    """
 
     sql: str
     mark: str
-    statements: tuple[Ready, ...]
+    statements: tuple[DesiredStatement, ...]
     starts: tuple[int, ...]
 
     def behind(self, opening: Sequence[str]) -> "Block":
@@ -75,23 +64,18 @@ class Block:
         told = [m for m in (re.match(rf"{self.mark} at (\d+)$", n) for n in notices) if m]
         return int(told[-1][1]) if told else None
 
-    def unchecked(self, notices: Sequence[str]) -> tuple[Ready, ...]:
+    def unchecked(self, notices: Sequence[str]) -> tuple[DesiredStatement, ...]:
         """Return the functions whose bodies could not be checked, by what the block has told."""
         told = (re.match(rf"{self.mark} unchecked (\d+)$", n) for n in notices)
         return tuple(self.statements[int(m[1])] for m in told if m)
 
 
 class _Writer:
-    def __init__(self, mark: str, statements: Sequence[Ready]) -> None:
+    def __init__(self, mark: str, statements: Sequence[DesiredStatement]) -> None:
         self.mark = mark
         # No statement begins before an offset that could be one within it: `_offset` needs that.
         self.text = f"do ${mark}$" + " " * max(
-            (
-                len(r.qualified.text)
-                for r in statements
-                if r.statement.node == "create_function_stmt"
-            ),
-            default=0,
+            (len(s.text) for s in statements if s.node == "create_function_stmt"), default=0
         )
         self.starts: list[int] = []
 
@@ -104,24 +88,24 @@ class _Writer:
         self.text += f"{text}${self.mark}_text$"
 
 
-def straight(statements: Sequence[Ready], mark: str) -> Block:
+def straight(statements: Sequence[DesiredStatement], mark: str) -> Block:
     """Return a block that runs the statements once, in order, up to the first that fails."""
     writer = _Writer(mark, statements)
     writer.add(" declare i int := 0; begin\n")
     path = None
-    for number, ready in enumerate(statements):
+    for number, statement in enumerate(statements):
         writer.add(f"i := {number};")
-        if ready.search_path != path:
-            path = ready.search_path
-            writer.add(_set("search_path", ready.path_sql))
+        if statement.search_path != path:
+            path = statement.search_path
+            writer.add(_set("search_path", _path_sql(statement)))
         writer.add(" execute ")
-        writer.quote(ready.qualified.text)
+        writer.quote(statement.text)
         writer.add(";\n")
     writer.add(_tell_and_raise(mark))
     return Block(writer.text, mark, tuple(statements), tuple(writer.starts))
 
 
-def in_rounds(statements: Sequence[Ready], mark: str, names: Iterable[Name]) -> Block:
+def in_rounds(statements: Sequence[DesiredStatement], mark: str, names: Iterable[Name]) -> Block:
     """Return a block that runs the statements in whatever order works, starting with the given.
 
     Each round runs again what lacked something in the round before, and must get on: first as it
@@ -130,13 +114,11 @@ def in_rounds(statements: Sequence[Ready], mark: str, names: Iterable[Name]) -> 
     """
     writer = _Writer(mark, statements)
     writer.add(" declare\n texts text[] := array[")
-    for number, ready in enumerate(statements):
+    for number, statement in enumerate(statements):
         writer.add("," if number else "")
-        writer.quote(ready.qualified.text)
-    paths = ", ".join(literal(ready.path_sql) for ready in statements)
-    functions = [
-        str(i) for i, r in enumerate(statements) if r.statement.node == "create_function_stmt"
-    ]
+        writer.quote(statement.text)
+    paths = ", ".join(literal(_path_sql(statement)) for statement in statements)
+    functions = [str(i) for i, s in enumerate(statements) if s.node == "create_function_stmt"]
     missing = " or ".join(f"sqlstate '{code}'" for code in ORDER_CODES)
     forms = ", ".join(literal(form) for form in as_said(names))
     unchecked = ", ".join(literal(code) for code in NAME_CODES)
@@ -206,12 +188,13 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
     sqlstate = error.sqlstate or ""
     exit_code, raced = exit_code_of(error, ExitCode.BAD_SOURCES), is_race(error)
     message = error.diag.message_primary or "the server said nothing about it"
+    message = message.replace(block.mark, "")
     if index is None:
         remedy = remedy_for(error)
         return Failure(
             exit_code, "schema.sql", 0, 0, sqlstate, message, remedy=remedy, is_race=raced
         )
-    statement = block.statements[index].statement
+    statement = block.statements[index]
     line, column = _place(block, index, error)
     return Failure(
         exit_code=exit_code,
@@ -220,9 +203,9 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
         column=column,
         sqlstate=sqlstate,
         message=message,
-        detail=error.diag.message_detail or "",
+        detail=(error.diag.message_detail or "").replace(block.mark, ""),
         remedy=_remedy(error),
-        statement=" ".join(statement.text.split())[:STATEMENT_SHOWN],
+        statement=" ".join(statement.text.replace(block.mark, "").split())[:STATEMENT_SHOWN],
         remains=NOTHING_CHANGED,
         is_race=raced,
     )
@@ -240,12 +223,11 @@ def _remedy(error: psycopg.Error) -> str:
 
 def _place(block: Block, index: int, error: psycopg.Error) -> tuple[int, int]:
     """Return line and column in the file: the server's position, else the statement's start."""
-    ready = block.statements[index]
-    statement = ready.statement
+    statement = block.statements[index]
     offset = _offset(block, index, error)
     if offset is None or not statement.is_verbatim:
         return statement.line, statement.column
-    before = statement.text[: ready.qualified.original(offset)]
+    before = statement.text[:offset].replace(block.mark, "")
     newlines = before.count("\n")
     column = len(before) - before.rindex("\n") if newlines else statement.column + len(before)
     return statement.line + newlines, column
@@ -257,7 +239,7 @@ def _offset(block: Block, index: int, error: psycopg.Error) -> int | None:
     It is internal: in the statement's own text or in a function's body. Where the server finds the
     body in the message, it counts from the message's start, and still names the statement's text.
     """
-    sent, start = block.statements[index].qualified.text, block.starts[index]
+    sent, start = block.statements[index].text, block.starts[index]
     diag = error.diag
     if not diag.internal_position or not diag.internal_query:
         return None
@@ -275,6 +257,11 @@ def as_said(names: Iterable[Name]) -> tuple[str, ...]:
         for schema, name in sorted(names)
         for form in (f'"{name}"', f'"{schema}.{name}"', f" {name}(", f" {schema}.{name}(")
     )
+
+
+def _path_sql(statement: DesiredStatement) -> str:
+    """Return a statement's search_path as text of a setting."""
+    return ", ".join(identifier(name) for name in statement.search_path or ())
 
 
 def _set(name: str, value: str) -> str:

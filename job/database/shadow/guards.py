@@ -3,6 +3,7 @@
 import math
 
 from job.database.shadow.survey import Survey
+from job.database.wire import identifier
 from job.exit_codes import ExitCode
 from job.plan import Finding
 from job.statements.desired import Desired
@@ -11,7 +12,6 @@ from job.statements.desired import Desired
 _LOCKS_OF_A_TABLE = 18
 _LOCKS_OF_ANOTHER = 2
 _WARN, _REFUSE = 0.25, 0.5
-NOT_OWNER = "not-owner"  # the right to rename is all that lacks, and there is a way without
 _LONGEST_NAME = 63  # bytes; the server would cut a longer one
 
 
@@ -19,10 +19,10 @@ def rights_lacking(survey: Survey, role: str, database: str) -> tuple[Finding, .
     """Name the rights that renaming the managed schemas takes and our role lacks."""
     findings = [
         Finding(
-            NOT_OWNER,
-            f"schema {schema.name} belongs to {schema.owner}, so {role} cannot put a shadow in its "
-            "place to read schema.sql",
-            f'alter schema "{schema.name}" owner to "{role}", or connect as its owner',
+            "not-owner",
+            f"schema {schema.name} belongs to {schema.owner}, so {role} cannot put a shadow in "
+            "its place to read schema.sql",
+            f"alter schema {identifier(schema.name)} owner to {identifier(role)}",
             ExitCode.DENIED,
         )
         for schema in survey.schemas
@@ -33,14 +33,14 @@ def rights_lacking(survey: Survey, role: str, database: str) -> tuple[Finding, .
             Finding(
                 "no-create",
                 f"{role} may not create schemas in {database}, which reading schema.sql takes",
-                f'grant create on database "{database}" to "{role}"',
+                f"grant create on database {identifier(database)} to {identifier(role)}",
                 ExitCode.DENIED,
             )
         )
     return tuple(findings)
 
 
-def hazards(survey: Survey, desired: Desired, prefix: str) -> tuple[Finding, ...]:
+def hazards(survey: Survey, desired: Desired, mark: str) -> tuple[Finding, ...]:
     """Name what would go wrong, or be felt by others, while the schemas are swapped."""
     findings = [
         Finding(
@@ -55,11 +55,11 @@ def hazards(survey: Survey, desired: Desired, prefix: str) -> tuple[Finding, ...
         Finding(
             "long-name",
             f"the name of schema {schema.name} is too long for it to be swapped away",
-            f"shorten it to {_LONGEST_NAME - len(prefix)} bytes",
+            f"shorten it to {_LONGEST_NAME - len(mark)} bytes",
             ExitCode.WRONG_ENDPOINT,
         )
         for schema in survey.schemas
-        if len((prefix + schema.name).encode()) > _LONGEST_NAME
+        if len((mark + schema.name).encode()) > _LONGEST_NAME
     ]
     if "plpgsql" not in dict(survey.extensions):
         findings.append(

@@ -1,6 +1,5 @@
 """What a shadow is given, and what comes back from one."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from job.database.wire import Row
@@ -9,9 +8,6 @@ from job.endpoint import Endpoint
 from job.plan import Finding
 from job.statements.desired import Desired
 from job.statements.prepared import DesiredStatement
-
-Question = Callable[[Sequence[str]], str]
-"""Returns the query to be asked about schemas, under the names that they have in a shadow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +32,16 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be loaded, what is to be asked there, and how long it may take."""
+    """What is to be loaded, the query to be asked there, and how long it may take.
+
+    `mark` is a random word that stands nowhere in the files. It begins the names of live schemas
+    while a shadow stands, and is taken out of whatever the server says.
+    """
 
     desired: Desired
-    question: Question
+    question: str
     limits: Limits
+    mark: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def run_block(
             with wire.translated(conn):
                 raise answer.error
         return failure
-    findings = tuple(body_not_checked(ready.statement) for ready in block.unchecked(notices))
+    findings = tuple(body_not_checked(function) for function in block.unchecked(notices))
     return Ran(findings, replace(answer, results=answer.results[place + 1 :]))
 
 

@@ -32,28 +32,18 @@ class LiveSchema:
 
 
 @dataclass(frozen=True, slots=True)
-class Dressing:
-    """A statement that gives an empty schema the comment or one grant that the live one has."""
-
-    schema: str
-    is_grant: bool
-    sql: str
-
-
-@dataclass(frozen=True, slots=True)
 class Survey:
     """The live database as far as a shadow depends on it.
 
     `extensions` are (name, schema), in the order of the schemas; `members` are the (schema, name)
-    of what belongs to an extension in a managed schema. `dressings` are of the managed schemas, and
-    `usual_rights` the statements that undo what our role has said of all that it will create.
+    of what belongs to an extension in a managed schema; `usual_rights` the statements that undo
+    what our role has said of all that it will create.
     `event_triggers` are the enabled ones whose function lies in a managed schema, for people.
     `lock_slots` is the number of sessions that share the lock table, `locks_each` its setting
     max_locks_per_transaction.
     """
 
     schemas: tuple[LiveSchema, ...]
-    dressings: tuple[Dressing, ...]
     usual_rights: tuple[str, ...]
     may_create_schemas: bool
     may_create_databases: bool
@@ -80,15 +70,12 @@ def survey(conn: Connection, schemas: Sequence[str]) -> Survey:
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
-    live, dressings, rights, extensions, members, triggers, sizes, usual = map(
-        answer.rows, range(8)
-    )
+    live, rights, extensions, members, triggers, sizes, usual = map(answer.rows, range(7))
     return Survey(
         schemas=tuple(
             LiveSchema(name or "", int(oid or 0), owner or "", is_ours == "t")
             for name, oid, owner, is_ours in live
         ),
-        dressings=tuple(Dressing(n or "", g == "t", sql or "") for n, g, sql in dressings),
         usual_rights=tuple(sql or "" for (sql,) in usual),
         may_create_schemas=rights[0][0] == "t",
         may_create_databases=rights[0][1] == "t",
@@ -114,19 +101,6 @@ def _questions(schemas: Sequence[str]) -> tuple[str, ...]:
         f"""select n.nspname, n.oid, pg_catalog.pg_get_userbyid(n.nspowner),
                    pg_catalog.pg_has_role(n.nspowner, 'usage')
             from pg_catalog.pg_namespace n where {managed} order by n.oid""",
-        f"""select n.nspname, true, pg_catalog.format('grant %s on schema %I to %s%s',
-                   a.privilege_type, n.nspname,
-                   case when a.grantee = 0 then 'public' else pg_catalog.quote_ident(r.rolname) end,
-                   case when a.is_grantable then ' with grant option' end)
-            from pg_catalog.pg_namespace n
-            cross join pg_catalog.aclexplode(n.nspacl) a
-            left join pg_catalog.pg_roles r on r.oid = a.grantee
-            where a.grantee <> n.nspowner and {managed}
-            union all
-            select n.nspname, false, pg_catalog.format('comment on schema %I is %L', n.nspname,
-                   pg_catalog.obj_description(n.oid, 'pg_namespace'))
-            from pg_catalog.pg_namespace n
-            where pg_catalog.obj_description(n.oid, 'pg_namespace') is not null and {managed}""",
         """select pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create'),
                   rolcreatedb or rolsuper
            from pg_catalog.pg_roles where rolname = current_user""",

@@ -13,21 +13,20 @@ from dataclasses import replace
 
 from job.database import wire
 from job.database.connection import connect_beside
-from job.database.shadow.block import NAME_CODES, ORDER_CODES, Ready, as_said, straight
+from job.database.shadow.block import NAME_CODES, ORDER_CODES, as_said, straight
 from job.database.shadow.limits import Request, ShadowFacts, body_not_checked
-from job.database.shadow.new_names import renamed, uncertain
 from job.database.shadow.pins import asked_sql
-from job.database.shadow.places import Places
-from job.database.shadow.rolled_back import APPLICATION
 from job.database.shadow.running import run_block, run_blocks
-from job.database.shadow.survey import Survey, survey
+from job.database.shadow.statements import as_run
+from job.database.shadow.survey import Survey
+from job.database.shadow.swap import APPLICATION
 from job.database.transaction import session_sql
 from job.database.wire import Connection, identifier, literal
 from job.endpoint import Endpoint
 from job.errors import DatabaseRefusedError
 from job.exit_codes import ExitCode
 from job.plan import Failure, Finding
-from job.statements.prepared import Turn
+from job.statements.prepared import DesiredStatement
 
 PROVIDER = "temporary database"
 NAME_BEGINS = "predeploy_shadow_"
@@ -43,9 +42,9 @@ _UNMANAGED = (
 
 
 def read_in_temporary_database(
-    conn: Connection, endpoint: Endpoint, seen: Survey, request: Request, prefix: str
+    conn: Connection, endpoint: Endpoint, seen: Survey, request: Request
 ) -> ShadowFacts | Failure:
-    """Load the files into a database of our own, ask `question` there, and drop it.
+    """Load the files into a database of our own, ask the question there, and drop it.
 
     Raises DatabaseRefusedError when there is no connection for it, with 76 where a pooler knows no
     way there. A run that is killed leaves the database behind for the next one to drop.
@@ -59,7 +58,7 @@ def read_in_temporary_database(
         parameters = {**dict(endpoint.parameters), "dbname": name}
         beside = replace(endpoint, parameters=tuple(sorted(parameters.items())))
         with wire.closing(_connect(beside, is_pooled=pid != conn.info.backend_pid)) as shadow:
-            return _read(shadow, seen, request, prefix)
+            return _read(shadow, seen, request)
     finally:
         wire.roll_back(conn)
         wire.ask_plainly(conn, f"drop database if exists {identifier(name)} with (force)")
@@ -125,7 +124,7 @@ def _create_sql(conn: Connection, name: str) -> str:
     )
 
 
-def _read(shadow: Connection, seen: Survey, request: Request, prefix: str) -> ShadowFacts | Failure:
+def _read(shadow: Connection, seen: Survey, request: Request) -> ShadowFacts | Failure:
     wire.ask(
         shadow,
         session_sql(
@@ -138,57 +137,32 @@ def _read(shadow: Connection, seen: Survey, request: Request, prefix: str) -> Sh
             }
         ),
     )
-    places = _places(shadow, seen, request, prefix)
-    outcome = _load_and_ask(shadow, places, request)
-    if isinstance(outcome, Failure):
-        told = places.told
-        return replace(outcome, message=told(outcome.message), detail=told(outcome.detail))
-    return outcome
-
-
-def _places(shadow: Connection, seen: Survey, request: Request, prefix: str) -> Places:
-    """Return the schemas as the files name them; under new names where template0's are not ours.
-
-    Before PostgreSQL 15 `public` belongs to the superuser in every new database.
-    """
-    if all(schema.is_ours for schema in survey(shadow, request.desired.schemas).schemas):
-        return Places(request.desired, seen, prefix)
-    places = renamed(request.desired, seen, prefix)
-    if unclear := uncertain(places):
-        what = "; ".join(f"{f.message}: {f.remedy}" for f in unclear)
-        raise DatabaseRefusedError(what, exit_code=ExitCode.DENIED)
-    return places
-
-
-def _load_and_ask(shadow: Connection, places: Places, request: Request) -> ShadowFacts | Failure:
-    findings = tuple(_furnish(shadow, places))
-    mark = f"predeploy_{secrets.token_hex(6)}"
-    room = int(places.survey.lock_capacity * _SHARE_OF_LOCKS / _LOCKS_OF_A_STATEMENT)
+    findings = tuple(_furnish(shadow, seen, request.desired.schemas))
+    room = int(seen.lock_capacity * _SHARE_OF_LOCKS / _LOCKS_OF_A_STATEMENT)
     size = max(1, min(_BATCH, room))
-    in_order = places.ready(Turn.IN_ORDER, Turn.WHERE_MISSING)
-    loaded = _load(shadow, in_order, places, size, mark)
+    statements = as_run(request.desired, seen, request.mark)
+    loaded = _load(shadow, [s for s in statements if not s.locks_others], request, size)
     if isinstance(loaded, Failure):
         return loaded
-    last = _load(shadow, places.ready(Turn.LAST), places, size, mark)
+    last = _load(shadow, [s for s in statements if s.locks_others], request, size)
     if isinstance(last, Failure):
         return replace(last, remedy=_UNMANAGED)
-    asked = asked_sql(request.question(places.schemas))
+    asked = asked_sql(request.question)
     answer = wire.send(shadow, f"begin isolation level repeatable read read only; {asked};rollback")
     if answer.error is not None:
         with wire.translated(shadow):
             raise answer.error
-    rows = (tuple(v and places.told(v) for v in row) for row in answer.rows(2))
-    return ShadowFacts(tuple(rows), PROVIDER, (*findings, *loaded))
+    return ShadowFacts(tuple(answer.rows(2)), PROVIDER, (*findings, *loaded))
 
 
-def _furnish(shadow: Connection, places: Places) -> Iterator[Finding]:
-    """Make the schemas and the extensions; an extension that cannot be made here is told."""
-    for schema in places.desired.schemas:
-        name = identifier(places.shadow.get(schema, schema))
-        dressed = places.dressing(schema)
-        bare = (f"create schema if not exists {name}", f"revoke all on schema {name} from public")
-        wire.ask(shadow, "; ".join((*bare, *dressed)))
-    for extension, schema in places.survey.extensions:
+def _furnish(shadow: Connection, seen: Survey, schemas: Sequence[str]) -> Iterator[Finding]:
+    """Make the schemas and the extensions; an extension that cannot be made here is told.
+
+    template0's own `public` goes: its rights and its comment are not declared.
+    """
+    fresh = (f"create schema {identifier(schema)}" for schema in schemas)
+    wire.ask(shadow, "; ".join(("drop schema public", *fresh)))
+    for extension, schema in seen.extensions:
         if schema != "pg_catalog":
             wire.ask(shadow, f"create schema if not exists {identifier(schema)}")
         answer = wire.send(
@@ -206,14 +180,14 @@ def _furnish(shadow: Connection, places: Places) -> Iterator[Finding]:
 
 
 def _load(
-    shadow: Connection, statements: Sequence[Ready], places: Places, size: int, mark: str
+    shadow: Connection, statements: Sequence[DesiredStatement], request: Request, size: int
 ) -> tuple[Finding, ...] | Failure:
     """Load in order; from the first batch on in which something is missing, in rounds.
 
     Each batch is a transaction, so that none holds too many locks; many go in one message.
     """
     starts = range(0, len(statements), size)
-    blocks = [straight(statements[first : first + size], mark) for first in starts]
+    blocks = [straight(statements[first : first + size], request.mark) for first in starts]
     for first in range(0, len(blocks), _MESSAGE):
         outcome = run_blocks(shadow, blocks[first : first + _MESSAGE])
         if outcome is None:
@@ -221,51 +195,51 @@ def _load(
         failed, failure = outcome
         if failure.sqlstate not in ORDER_CODES:
             return failure
-        return _load_in_rounds(shadow, statements[starts[first + failed] :], places, mark)
+        return _load_in_rounds(shadow, statements[starts[first + failed] :], request)
     return ()
 
 
 def _load_in_rounds(
-    shadow: Connection, statements: Sequence[Ready], places: Places, mark: str
+    shadow: Connection, statements: Sequence[DesiredStatement], request: Request
 ) -> tuple[Finding, ...] | Failure:
     """Load one by one, again what lacked something, as long as each round gets on."""
     todo, findings = list(statements), []
     while todo:
-        lacking: list[tuple[Ready, Failure]] = []
-        for ready in todo:
-            outcome = run_block(shadow, straight([ready], mark))
+        lacking: list[tuple[DesiredStatement, Failure]] = []
+        for statement in todo:
+            outcome = run_block(shadow, straight([statement], request.mark))
             if isinstance(outcome, Failure):
                 if outcome.sqlstate not in ORDER_CODES:
                     return outcome
-                lacking.append((ready, outcome))
+                lacking.append((statement, outcome))
         if len(lacking) == len(todo):
-            passed = _without_checking(shadow, lacking, mark)
+            passed = _without_checking(shadow, lacking, request.mark)
             if passed is None:
-                return _root([failure for _, failure in lacking], places)
-            findings.append(body_not_checked(passed.statement))
+                return _root([failure for _, failure in lacking], request)
+            findings.append(body_not_checked(passed))
             lacking = [pair for pair in lacking if pair[0] is not passed]
-        todo = [ready for ready, _ in lacking]
+        todo = [statement for statement, _ in lacking]
     return tuple(findings)
 
 
-def _root(failures: Sequence[Failure], places: Places) -> Failure:
+def _root(failures: Sequence[Failure], request: Request) -> Failure:
     """Return the first that lacks something else than what the files make: that may lack for it."""
-    forms = as_said(places.desired.names)
-    roots = (f for f in failures if not any(form in places.told(f.message) for form in forms))
+    forms = as_said(request.desired.names)
+    roots = (f for f in failures if not any(form in f.message for form in forms))
     return next(roots, failures[0])
 
 
 def _without_checking(
-    shadow: Connection, lacking: Sequence[tuple[Ready, Failure]], mark: str
-) -> Ready | None:
+    shadow: Connection, lacking: Sequence[tuple[DesiredStatement, Failure]], mark: str
+) -> DesiredStatement | None:
     """Make the first function that can be made without a look at its body."""
     wire.ask(shadow, "set check_function_bodies = off")
     functions = (
-        ready
-        for ready, failure in lacking
-        if ready.statement.node == "create_function_stmt" and failure.sqlstate in NAME_CODES
+        statement
+        for statement, failure in lacking
+        if statement.node == "create_function_stmt" and failure.sqlstate in NAME_CODES
     )
-    made = (r for r in functions if not isinstance(run_block(shadow, straight([r], mark)), Failure))
+    made = (s for s in functions if not isinstance(run_block(shadow, straight([s], mark)), Failure))
     passed = next(made, None)
     wire.ask(shadow, "set check_function_bodies = on")
     return passed

@@ -25,8 +25,6 @@ from job.schema.kinds.views import MATERIALIZED_VIEW, VIEW
 
 __all__ = ["KINDS", "READ_WITH", "Entry", "Kind", "facts_sql", "gathered", "partitions_sql"]
 
-_OLDEST = 140000
-
 # Settings to read facts with, so that both sides are printed alike, and at once: compiling the one
 # query of them all takes four times as long as running it on a thousand tables.
 READ_WITH = MappingProxyType(
@@ -75,14 +73,11 @@ KINDS = MappingProxyType(
 )
 
 
-def facts_sql(schemas: Sequence[str], server_version: int) -> str:
+def facts_sql(schemas: Sequence[str]) -> str:
     """Return one query of all facts about `schemas`, and about what belongs to no schema.
 
-    For `parse_facts`; read it with the settings READ_WITH. Raises ValueError for a server before
-    PostgreSQL 14, whose catalogs lack columns that it names.
+    For `parse_facts`; read it with the settings READ_WITH.
     """
-    if server_version < _OLDEST:
-        raise ValueError(f"PostgreSQL 14 is the oldest that is understood, not {server_version}")
     names = ", ".join(literal(name) for name in ("", *sorted(set(schemas))))
     return gathered(KINDS.values(), f"q.schema in ({names})")
 
