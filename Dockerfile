@@ -30,9 +30,12 @@ LABEL org.opencontainers.image.title="predeploy" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /build/distroless /
 COPY --from=build /opt/predeploy /opt/predeploy
+# The example is run only where PREDEPLOY_SQL_DIR names it, as railway.json does: an image whose folder
+# was not mounted ends with 66.
 COPY sql /app/sql
 WORKDIR /app
 USER 65532:65532
+ENV PREDEPLOY_SQL_DIR=/sql
 ENV SSL_CERT_FILE=/opt/predeploy/etc/ca-certificates.crt
 ENTRYPOINT ["predeploy"]
 CMD ["run"]
@@ -47,8 +50,11 @@ LABEL org.opencontainers.image.title="predeploy" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/predeploy /opt/predeploy
 RUN ln -s /opt/predeploy/bin/predeploy /usr/local/bin/predeploy
+# The example is run only where PREDEPLOY_SQL_DIR names it, as railway.json does: an image whose folder
+# was not mounted ends with 66.
 COPY sql /app/sql
 WORKDIR /app
 USER 65532:65532
+ENV PREDEPLOY_SQL_DIR=/sql
 ENTRYPOINT ["predeploy"]
 CMD ["run"]

@@ -6,8 +6,8 @@ export default defineRailway(() => {
   const database = postgres("Postgres");
   const predeploy = service("predeploy", {
     build: { builder: "DOCKERFILE", dockerfilePath: "Dockerfile" },
-    preDeploy: "predeploy run",
-    start: "predeploy verify",
+    preDeploy: "PREDEPLOY_SQL_DIR=/app/sql predeploy run",
+    start: "env PREDEPLOY_SQL_DIR=/app/sql predeploy verify",
     deploy: { restartPolicyType: "NEVER" },
     env: {
       DATABASE_URL: database.env.DATABASE_URL,

@@ -60,10 +60,14 @@ EXPLANATIONS = MappingProxyType(
         ExitCode.PENDING: "Only `plan` and `status` with --exit-code: there is something to apply.",
         ExitCode.USAGE: "The arguments are wrong; see `predeploy --help`.",
         ExitCode.BAD_SOURCES: (
-            "The SQL folder cannot be run as it is: an applied step was edited, a name stands "
-            "twice, a statement cannot be run here, or a baseline is needed. Mend the folder."
+            "The SQL folder cannot be run as it is: something cannot be read or is not run, an "
+            "applied step was edited, a name stands twice, a statement cannot be run here, or a "
+            "baseline is needed. Fix the folder."
         ),
-        ExitCode.NO_INPUT: "The SQL folder is missing or empty. Set PREDEPLOY_SQL_DIR or mount it.",
+        ExitCode.NO_INPUT: (
+            "The SQL folder or its migrations/ is missing or empty. Mount it or set "
+            "PREDEPLOY_SQL_DIR."
+        ),
         ExitCode.UNAVAILABLE: (
             "The database did not answer within PREDEPLOY_CONNECT_BUDGET. Check host and port, "
             "or give it more time."

@@ -201,7 +201,9 @@ def test_gitlab_s_script_runs_in_the_image(slim: str, job: Job, shop: Database) 
     """GitLab gives it to the shell that the image has."""
     script = "set -e\n" + "\n".join(load(GITLAB)["database-smoke"]["script"])
     variables = load(GITLAB)["database-smoke"]["variables"]
-    where = ("--tmpfs", "/tmp", "-e", f"PREDEPLOY_REPORT={variables['PREDEPLOY_REPORT']}")  # noqa: S108 - the image's own
+    report = f"PREDEPLOY_REPORT={variables['PREDEPLOY_REPORT']}"
+    example = "PREDEPLOY_SQL_DIR=/app/sql"
+    where = ("--tmpfs", "/tmp", "-e", report, "-e", example)  # noqa: S108 - the image's own
 
     done = job(slim, "-c", script, more=(*where, "--entrypoint", "/bin/sh"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Database
 from containers import HARDENED, PASSWORD, Engine, Host, Job, report_of
-from production import until
+from production import has_ledger, until
 
 pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 TARGETS = ("slim", "distroless")
@@ -16,6 +16,7 @@ PYTHON = (
     *("/opt/predeploy/lib/ld.so", "--library-path", "/opt/predeploy/lib"),
     *("/opt/predeploy/bin/python3", "-IS", "-c"),
 )
+EXAMPLE = ("-e", "PREDEPLOY_SQL_DIR=/app/sql")
 TABLES = "select count(*) from pg_tables where schemaname = 'public'"
 
 
@@ -33,15 +34,39 @@ def mounted(root: Path, files: dict[str, str]) -> Sequence[str]:
     return ("--volume", f"{sql}:/sql:ro")
 
 
-def test_the_shipped_folder_makes_42_tables_and_settles(
+@pytest.mark.parametrize("command", ["run", "plan", "verify"])
+def test_without_a_folder_it_ends_with_66(
+    image: str, job: Job, shop: Database, command: str
+) -> None:
+    """Somebody forgot to mount /sql: the example is never applied to a stranger's database."""
+    shop.execute("create table customers (id int)")
+
+    done = job(image, command)
+
+    assert done.returncode == 66, done.stdout
+    assert "the SQL folder /sql does not exist; mount it" in report_of(done)["message"]
+    assert shop.value(TABLES) == 1
+    assert not has_ledger(shop)
+
+
+def test_an_empty_mount_ends_with_66(image: str, job: Job, shop: Database, tmp_path: Path) -> None:
+    """Docker makes an empty folder of `--volume ./sqll:/sql`."""
+    done = job(image, more=("--volume", f"{tmp_path}/sqll:/sql"))
+
+    assert done.returncode == 66, done.stdout
+    assert "the SQL folder /sql is empty" in report_of(done)["message"]
+    assert shop.value(TABLES) == 0
+
+
+def test_the_example_makes_42_tables_and_settles_where_it_is_named(
     image: str, job: Job, shop: Database
 ) -> None:
     """Empty: 0 and 42 tables. Again: settled."""
-    first = job(image)
+    first = job(image, more=EXAMPLE)
     assert first.returncode == 0, first.stdout
     assert shop.value(TABLES) == 42
 
-    again = job(image)
+    again = job(image, more=EXAMPLE)
 
     assert (again.returncode, report_of(again)["outcome"]) == (0, "settled")
 
@@ -63,7 +88,7 @@ def test_a_wrong_password_is_77_and_not_shown(
 ) -> None:
     url = db.inside(shop).replace(PASSWORD, "not-the-password")
 
-    done = job(image, more=("-e", f"DATABASE_URL={url}"))
+    done = job(image, more=(*EXAMPLE, "-e", f"DATABASE_URL={url}"))
 
     assert done.returncode == 77, done.stdout
     assert "not-the-password" not in done.stdout
@@ -99,14 +124,14 @@ def test_docker_stop_in_a_slow_statement_is_143_within_a_second(
 
 def test_any_user_may_run_it(image: str, job: Job) -> None:
     """OpenShift gives a container a user of its own choice, in group 0, without a home."""
-    assert job(image, "plan", more=("--user", "1000770000:0")).returncode == 0
+    assert job(image, "plan", more=(*EXAMPLE, "--user", "1000770000:0")).returncode == 0
 
 
 def test_a_shell_may_start_it(slim: str, job: Job) -> None:
     """Railway and others hand their command to /bin/sh."""
-    done = job(
-        slim, "-c", "predeploy plan && predeploy explain 80", more=("--entrypoint", "/bin/sh")
-    )
+    script = "predeploy plan && predeploy explain 80"
+
+    done = job(slim, "-c", script, more=(*EXAMPLE, "--entrypoint", "/bin/sh"))
 
     assert done.returncode == 0, done.stdout
     assert "80 failed" in done.stdout

@@ -1,0 +1,42 @@
+"""The command line without a process of its own, for tests that need hundreds of commands."""
+
+import contextlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from job.cli import main
+from job.exit_codes import ExitCode
+
+
+@dataclass(frozen=True)
+class Command:
+    """How a command ended, and its report: its last line."""
+
+    exit_code: ExitCode
+    report: Mapping[str, Any]
+
+
+class _Edge:
+    """An edge that never interrupts."""
+
+    def set_deadline(self, seconds: float) -> None:
+        """Set no alarm."""
+
+    def quiet(self) -> None:
+        """Have nothing to quiet."""
+
+
+def command(*arguments: str, environ: Mapping[str, str]) -> Command:
+    """Run a command of predeploy with exactly this environment."""
+    output = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(output):
+            exit_code = main(arguments, environ, _Edge())
+    finally:
+        structlog.reset_defaults()
+    return Command(exit_code, json.loads(output.getvalue().splitlines()[-1]))
