@@ -131,6 +131,11 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
         from job.run import adopt  # noqa: PLC0415 - only what the command needs
 
         return adopt(replace(settings, baseline=arguments.baseline), sources)
+    if arguments.command == "settle":
+        from job.layers.settling import Saying  # noqa: PLC0415 - only what the command needs
+        from job.run import settle  # noqa: PLC0415 - as above
+
+        return settle(settings, sources, Saying(arguments.saying), Path(arguments.file).name)
     from job import inspection  # noqa: PLC0415 - only what the command needs
 
     if arguments.command == "verify":
@@ -251,6 +256,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DURATION",
         help="keep looking until it is verified (5m unless said)",
     )
+    command = add("settle", "say about a file in the ledger what no run can know")
+    command.add_argument("file", metavar="FILE", help="its name, as `predeploy status` shows it")
+    saying = command.add_mutually_exclusive_group(required=True)
+    for word, summary in (
+        ("forget", "it is not coming back: forget a file that this folder does not hold"),
+        ("done", "the step that was started, and whose end is not known, was done"),
+        ("again", "it was not done: have it run again"),
+    ):
+        saying.add_argument(
+            f"--{word}", dest="saying", action="store_const", const=word, help=summary
+        )
     names = [name for code in ExitCode for name in (str(int(code)), code.label)]
     add("explain", "explain an exit code").add_argument(
         "code", nargs="?", choices=names, metavar="CODE"

@@ -20,7 +20,8 @@ from job.exit_codes import ExitCode
 from job.layers import PIPELINE, migrate
 from job.layers import verify as verify_layer
 from job.layers.base import Situation
-from job.layers.history import histories, is_ahead, missing_files
+from job.layers.history import histories
+from job.layers.lineage import compare
 from job.plan import Finding, LayerReport, Mode, Outcome, Plan, Step
 from job.report import Report
 from job.settings import Settings
@@ -75,13 +76,15 @@ def status(settings: Settings, sources: Sources) -> Inspection:
         coming = _sessionless(conn, settings, planned.steps)
         version = conn.info.server_version
     files = histories(sources, snapshot.ledger)
+    comparison = compare(sources, snapshot.ledger)
     data: dict[str, Any] = {
         "ledger": schema if snapshot.has_ledger else None,
         "applied": [h.script.path for h in files if h.is_whole],
         "half_applied": [h.script.path for h in files if h.rows and not h.is_whole],
         "pending": [h.script.path for h in files if not h.is_whole],
-        "not_in_folder": list(missing_files(sources, snapshot.ledger)),
-        "ahead": is_ahead(sources, snapshot.ledger),
+        "not_in_folder": [*comparison.pruned, *comparison.missing],
+        "lineage": comparison.lineage.value,
+        "ahead": comparison.is_ahead,
         "lock_holder": str(holder) if holder else None,
         "runs": [
             {"id": r.id, "version": r.version, "started_at": r.started_at,
@@ -245,7 +248,7 @@ def _status_text(data: Mapping[str, Any]) -> str:
         *(f"  {path}" for path in data["pending"]),
         *(f"  half applied: {path}" for path in data["half_applied"]),
         *(f"not in this folder: {name}" for name in data["not_in_folder"]),
-        *(["ahead: a newer version has been here"] if data["ahead"] else []),
+        f"lineage: {data['lineage']}",
         f"lock: {data['lock_holder'] or 'free'}",
         "last runs:",
         *(

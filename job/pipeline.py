@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from itertools import dropwhile, islice
 
 import structlog
@@ -16,10 +17,11 @@ from job.drift import DRIFT, tell, unaccepted
 from job.errors import ConnectionLostError, Interrupted, JobError, NotObtainedError
 from job.exit_codes import ExitCode
 from job.journal import Journal
-from job.layers import PIPELINE, migrate, sync, verify
+from job.layers import PIPELINE, migrate, settling, sync, verify
 from job.layers.adoption import is_unknown
 from job.layers.base import Layer, Situation
-from job.layers.history import is_ahead
+from job.layers.lineage import compare
+from job.layers.settling import Saying
 from job.plan import ABSENT, Failure, Finding, LayerReport, Mode, Outcome, Plan, StepResult
 from job.report import Report, as_json
 from job.settings import Destructive, OnFailure, Settings
@@ -33,6 +35,11 @@ _UNHURRIED_S = 10
 _LAST_WORD_S = 0.2  # an interrupted run has a second to end
 # What rows stand in the way of is for the gate to stop, which then says all else that it finds.
 _GOES_ON = (ExitCode.OK, ExitCode.NOT_VERIFIED)
+_CORRECTIONS = {
+    Saying.FORGET: ledger.forget_file,
+    Saying.DONE: ledger.finish_file,
+    Saying.AGAIN: ledger.restart_file,
+}
 # What the layers behind want to see, too: one look serves all of them where nothing is to be done.
 # But migrations change everything.
 _BEHIND = {
@@ -52,6 +59,11 @@ def run_locked(this: Journal, place: Workplace) -> Report:
 def adopt_locked(this: Journal, place: Workplace) -> Report:
     """Record the files up to the baseline, and end as `run_locked` does."""
     return _finished(this, place, _record_baseline)
+
+
+def settle_locked(this: Journal, place: Workplace, saying: Saying, name: str) -> Report:
+    """Correct what the ledger holds of a file, and end as `run_locked` does."""
+    return _finished(this, place, partial(_settle, saying=saying, name=name))
 
 
 def _finished(
@@ -127,6 +139,17 @@ def _record_baseline(this: Journal, place: Workplace) -> Report:
     return this.report(Outcome.FAILED, this.layers[migrate.LAYER.name].exit_code)
 
 
+def _settle(this: Journal, place: Workplace, saying: Saying, name: str) -> Report:
+    sight = _sight(this, place)
+    snapshot = sight.see(frozenset({View.LEDGER}))
+    rows = settling.settle(saying, name, this.sources, snapshot)
+    _begin(this, place, sight)
+    _CORRECTIONS[saying](place.work, place.settings.ledger_schema, name)
+    message = settling.told(saying, name, rows)
+    this.note(LayerReport("settle", findings=(Finding("settled", message, is_note=True),)))
+    return this.report(Outcome.OK, ExitCode.OK)
+
+
 def _run_layers(this: Journal, place: Workplace) -> Report:
     this.settlement = ""  # a run whose connection was lost begins anew
     snapshot = Snapshot(this.server_version)
@@ -152,7 +175,7 @@ def _verified(this: Journal, place: Workplace, snapshot: Snapshot) -> Report:
         ledger.accept(place.work, place.settings.ledger_schema, sync.drifts(snapshot))
     if snapshot.is_adopting and this.sources.migrations:
         ledger.end_adoption(place.work, place.settings.ledger_schema)
-    if is_ahead(this.sources, snapshot.ledger):
+    if compare(this.sources, snapshot.ledger).is_ahead:
         return this.report(Outcome.AHEAD, ExitCode.OK)
     if _is_let_through(this):
         return this.report(Outcome.OK, ExitCode.OK)

@@ -16,6 +16,7 @@ from job.secret import Secret, redact_all
 LIMIT_BYTES = 4096
 _TEXT_LIMITS = (300, 100, 40)  # characters
 _DISPENSABLE = ("layers", "findings", "problems")
+_NEEDED = "the tables and columns that this version declares"
 _GOOD = (ExitCode.OK, ExitCode.PENDING)
 
 
@@ -72,6 +73,8 @@ def _good_news(report: Report) -> str:
         case "adopt" if report.run_id:
             recorded = f"{report.applied} step(s) recorded and not run"
             return f"adopted: {recorded}; {pending} pending"
+        case "settle":
+            return f"settle: {report.findings[0].message}"
         case "run":
             return _good_run(report)
         case _:
@@ -83,11 +86,18 @@ def _good_run(report: Report) -> str:
         case Outcome.SETTLED:
             return "settled: nothing has changed since the last good run"
         case Outcome.AHEAD:
-            return f"ahead: a newer version has been here; {_amount(report)}, verified for this one"
+            return f"ahead: {_amount(report)}; {_what_is_ahead(report)}"
         case Outcome.DEGRADED:
             return f"degraded: {_amount(report)}, verified with second best; {_what_failed(report)}"
         case _:
             return f"{report.outcome.value}: {_amount(report)}, verified"
+
+
+def _what_is_ahead(report: Report) -> str:
+    """Say which files make the database ahead, what was compared, and what to do about them."""
+    notes = [finding for finding in report.findings if finding.code == "ahead"]
+    why = f"{notes[0].message}; next: {notes[0].remedy}" if notes else "see the findings"
+    return f"only {_NEEDED} were asked for, and are there; {why}"
 
 
 def _what_failed(report: Report) -> str:

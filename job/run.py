@@ -6,6 +6,7 @@ What a settled run does not need is imported when it is known that this is none.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ from job.sources import Sources
 
 if TYPE_CHECKING:
     from job.database.place import Workplace
+    from job.layers.settling import Saying
 
 log = structlog.get_logger()
 
@@ -57,8 +59,29 @@ def adopt(settings: Settings, sources: Sources) -> Report:
 
     Reports and reconnects as `run` does. Ends with 65 where there is nothing to adopt.
     """
-    deadline = Deadline.after(settings.deadline_s)
-    return _report(Journal(settings, sources, deadline, command="adopt"), _connect_and_adopt)
+
+    def act(this: Journal, place: "Workplace") -> Report:
+        from job.pipeline import adopt_locked  # noqa: PLC0415 - not when settled
+
+        return adopt_locked(this, place)
+
+    this = Journal(settings, sources, Deadline.after(settings.deadline_s), command="adopt")
+    return _report(this, partial(_connect_and_act, act))
+
+
+def settle(settings: Settings, sources: Sources, saying: "Saying", name: str) -> Report:
+    """Correct what the ledger holds of the file `name`; run nothing.
+
+    Reports and reconnects as `run` does. Ends with 65 where there is nothing to correct.
+    """
+
+    def act(this: Journal, place: "Workplace") -> Report:
+        from job.pipeline import settle_locked  # noqa: PLC0415 - not when settled
+
+        return settle_locked(this, place, saying, name)
+
+    this = Journal(settings, sources, Deadline.after(settings.deadline_s), command="settle")
+    return _report(this, partial(_connect_and_act, act))
 
 
 def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
@@ -122,17 +145,16 @@ def _connect_and_run(this: Journal) -> Report:
     return _connect_and_run(this)
 
 
-def _connect_and_adopt(this: Journal) -> Report:
+def _connect_and_act(act: "Callable[[Journal, Workplace], Report]", this: Journal) -> Report:
+    """Do under the lock what no settled database is spared."""
     with _connected(this) as work:
         direct = pooler.way_round(work, this.settings, None)
         if direct is None:
             with _placed(this, work, None, lambda: False) as place:
                 assert place is not None  # noqa: S101 - only a settled database gives up the lock
-                from job.pipeline import adopt_locked  # noqa: PLC0415 - as above
-
-                return adopt_locked(this, place)
+                return act(this, place)
     _move(this, direct)
-    return _connect_and_adopt(this)
+    return _connect_and_act(act, this)
 
 
 @contextmanager

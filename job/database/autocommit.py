@@ -224,10 +224,12 @@ def _busy(step: Step, build: IndexBuild) -> Failure:
 
 def _unproved(step: Step) -> Failure:
     what = step.statements[0].what
+    file = step.entry.file if step.entry else step.path
     return replace(
         _failure(step, ExitCode.PARTIAL, ""),
         message=f"{what} was started before; the catalog does not tell how it ended",
-        remedy="look at what it does; then set is_done in its row of the ledger, or delete the row",
+        remedy=f"look at what it left; say `predeploy settle {file} --done` where it was done, or "
+        f"`predeploy settle {file} --again`; then run again",
         remains="its row in the ledger says that it was started",
     )
 

@@ -196,6 +196,33 @@ def forget_sql(schema: str, entry: LedgerEntry) -> str:
     return f"delete from {identifier(schema)}.migration where {_is(entry)} and not is_done"
 
 
+def forget_file(conn: Connection, schema: str, file: str) -> None:
+    """Delete all rows of a file; the next run looks at everything again."""
+    _correct(conn, schema, f"delete from {identifier(schema)}.migration where {_of(file)}")
+
+
+def finish_file(conn: Connection, schema: str, file: str) -> None:
+    """Record the unfinished steps of a file as done; the next run looks at everything again."""
+    migration = f"{identifier(schema)}.migration"
+    _correct(
+        conn, schema, f"update {migration} set is_done = true where {_of(file)} and not is_done"
+    )
+
+
+def restart_file(conn: Connection, schema: str, file: str) -> None:
+    """Delete the rows of a file's unfinished steps; the next run looks at everything again."""
+    migration = f"{identifier(schema)}.migration"
+    _correct(conn, schema, f"delete from {migration} where {_of(file)} and not is_done")
+
+
+def _correct(conn: Connection, schema: str, sql: str) -> None:
+    wire.ask(conn, f"begin; {sql}; delete from {identifier(schema)}.state; commit")
+
+
+def _of(file: str) -> str:
+    return f"file = {literal(file)}"
+
+
 def _is(entry: LedgerEntry) -> str:
     return (
         f"file = {literal(entry.file)} and step_hash = {literal(entry.step_hash)} "

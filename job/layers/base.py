@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from job.exit_codes import ExitCode
+from job.layers.lineage import Comparison, compare
 from job.plan import Plan
 from job.settings import Settings
 from job.snapshot import Snapshot, View
@@ -21,6 +22,11 @@ class Situation:
     sources: Sources
     snapshot: Snapshot
     violated: frozenset[str] = frozenset()
+
+    @property
+    def comparison(self) -> Comparison:
+        """How the folder's history and the ledger's are related."""
+        return compare(self.sources, self.snapshot.ledger)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from job import statements
 from job.exit_codes import ExitCode
 from job.layers.base import Layer, Situation
-from job.layers.history import is_ahead
 from job.layers.verify import missing_tables
 from job.plan import Finding, Mode, Plan, Step
 from job.snapshot import View
@@ -15,7 +14,7 @@ def plan(situation: Situation) -> Plan:
     """Plan every file of `fallback/`, but only while a critical table is missing."""
     sources, snapshot = situation.sources, situation.snapshot
     missing = missing_tables(situation.settings.critical, snapshot.facts)
-    if not missing or not sources.fallbacks or is_ahead(sources, snapshot.ledger):
+    if not missing or not sources.fallbacks or situation.comparison.is_ahead:
         return Plan()
     plans = [_plan_script(script) for script in sources.fallbacks]
     warning = Finding(

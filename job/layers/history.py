@@ -1,4 +1,4 @@
-"""The folder beside the ledger: what is pending, what was edited, and who is ahead."""
+"""Each file of the folder with its rows in the ledger: what is pending, and what was edited."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -7,7 +7,6 @@ from itertools import groupby
 from job import statements
 from job.plan import LedgerRow, Step
 from job.sources import Sources
-from job.sources.native import version_of
 from job.sources.script import Script
 from job.sources.steps import ScriptSteps
 
@@ -40,46 +39,21 @@ def histories(sources: Sources, ledger: Iterable[LedgerRow]) -> tuple[FileHistor
     return tuple(FileHistory(s, by_file.get(s.name, ())) for s in sources.migrations)
 
 
-def missing_files(sources: Sources, ledger: Iterable[LedgerRow]) -> tuple[str, ...]:
-    """Name the files that the ledger holds and the folder lacks, oldest first."""
-    present = {script.name for script in sources.migrations}
-    absent = {row.entry.file for row in ledger} - present
-    return tuple(sorted(absent, key=lambda name: (version_of(name) or 0, name)))
-
-
-def is_ahead(sources: Sources, ledger: Iterable[LedgerRow]) -> bool:
-    """Say whether a newer version of the app was here: the ledger knows files that we don't.
-
-    Files below the folder's lowest version are pruned history and don't count. A folder without
-    any migration has no lowest version: whatever the ledger holds is then ahead of it.
-    """
-    if not sources.migrations:
-        return any(True for _ in ledger)
-    return bool(_ahead(sources, ledger))
-
-
 def former_rows(
-    sources: Sources, ledger: Iterable[LedgerRow], cut: ScriptSteps
+    missing: Iterable[str], ledger: Iterable[LedgerRow], cut: ScriptSteps
 ) -> tuple[LedgerRow, ...]:
-    """Return the rows of a file that the folder lacks and whose steps are those of this one.
+    """Return the rows of a file that is missing and whose steps are those of this one.
 
     None for a file without statements, which is like any other.
     """
     hashes = [step.entry.step_hash for step in cut.steps if step.entry]
     nothing = statements.digest(())
     by_file = _by_file(ledger)
-    for name in _ahead(sources, ledger):
+    for name in missing:
         theirs = [row.entry.step_hash for row in by_file[name]]
         if theirs == hashes[: len(theirs)] and set(theirs) != {nothing}:
             return by_file[name]
     return ()
-
-
-def _ahead(sources: Sources, ledger: Iterable[LedgerRow]) -> tuple[str, ...]:
-    """Name the files that the folder lacks, but for those from before its first."""
-    lowest = sources.migrations[0].version
-    missing = missing_files(sources, ledger)
-    return tuple(name for name in missing if (version_of(name) or 0) >= lowest)
 
 
 def pending_steps(history: FileHistory, cut: ScriptSteps) -> tuple[Step, ...]:

@@ -11,9 +11,9 @@ from job.layers.history import (
     edited_rows,
     former_rows,
     histories,
-    missing_files,
     pending_steps,
 )
+from job.layers.lineage import Comparison, Lineage, tell
 from job.layers.undo import undone_again
 from job.plan import Creatable, Finding, LedgerRow, Mode, Plan, Step
 from job.schema.ddl import literal
@@ -21,13 +21,16 @@ from job.snapshot import View
 from job.sources.native import version_of
 from job.sources.steps import ScriptSteps, steps_of
 
+_RENAMED = "renamed"
+
 
 def plan(situation: Situation) -> Plan:
     """Plan the pending steps, in the order of the folder."""
     sources, snapshot = situation.sources, situation.snapshot
     newest = max((version_of(row.entry.file) or 0 for row in snapshot.ledger), default=-1)
     steps: list[Step] = []
-    findings = list(_missing(situation))
+    comparison = situation.comparison
+    findings: list[Finding] = []
     for history in histories(sources, snapshot.ledger):
         if history.is_untouched:
             continue
@@ -38,7 +41,7 @@ def plan(situation: Situation) -> Plan:
             findings.extend(cut.findings)
             findings.extend(_out_of_order(history, newest))
         if not history.rows:
-            findings.extend(_renamed(situation, history, cut))
+            findings.extend(_renamed(situation, comparison, history, cut))
         if is_unknown(snapshot):
             adopted = adopt(history.script, pending, situation.settings.baseline)
             pending = adopted.steps
@@ -46,6 +49,7 @@ def plan(situation: Situation) -> Plan:
         findings.extend(undone_again(cut, pending, situation.settings.destructive))
         steps.extend(pending)
     findings.extend(_stalls(steps))
+    findings = [*_related(situation, comparison, findings), *findings]
     return Plan(tuple(steps), tuple(findings))
 
 
@@ -87,7 +91,8 @@ def _changed_side(step: Step) -> Finding:
         "unsettled",
         f"{step.label} was started outside a transaction, nobody knows how it ended, and the file "
         "now wants it inside one",
-        "put `-- predeploy: autocommit` back, or delete its row from the ledger",
+        "put `-- predeploy: autocommit` back; or, where it was not done, run `predeploy settle "
+        f"{step.entry.file if step.entry else step.path} --again`",
         ExitCode.PARTIAL,
     )
 
@@ -97,15 +102,26 @@ def _unsettled(history: FileHistory, row: LedgerRow) -> Finding:
         "unsettled",
         f"{history.script.path}: step {row.entry.position} was started at {row.applied_at}, nobody "
         "knows how it ended, and the file no longer holds it",
-        "look at what it left, then put its text back or delete its row from the ledger: file "
-        f"{row.entry.file!r}, position {row.entry.position}",
+        "look at what it left, then put its text back; or, where it was not done, run `predeploy "
+        f"settle {row.entry.file} --again`",
         ExitCode.PARTIAL,
     )
 
 
-def _renamed(situation: Situation, history: FileHistory, cut: ScriptSteps) -> Iterator[Finding]:
+def _related(
+    situation: Situation, comparison: Comparison, findings: Iterable[Finding]
+) -> Iterator[Finding]:
+    """Tell how folder and ledger are related; a file that was renamed says better what is wrong."""
+    is_renamed = any(finding.code == _RENAMED for finding in findings)
+    if not (comparison.lineage is Lineage.UNRELATED and is_renamed):
+        yield from tell(comparison, situation.settings.ledger_schema)
+
+
+def _renamed(
+    situation: Situation, comparison: Comparison, history: FileHistory, cut: ScriptSteps
+) -> Iterator[Finding]:
     """Refuse to run again what was applied under another name."""
-    former = former_rows(situation.sources, situation.snapshot.ledger, cut)
+    former = former_rows(comparison.missing, situation.snapshot.ledger, cut)
     if former:
         name = former[0].entry.file
         told = (
@@ -113,7 +129,7 @@ def _renamed(situation: Situation, history: FileHistory, cut: ScriptSteps) -> It
             f"set file = {literal(history.script.name)} where file = {literal(name)}"
         )
         yield Finding(
-            "renamed",
+            _RENAMED,
             f"{history.script.path} does what {name} did, which was applied at "
             f"{former[0].applied_at} and is not in the folder: it would run a second time",
             f"call it {name} again, or tell the ledger its new name ({told}); if it is to run once "
@@ -145,11 +161,3 @@ def _stalls(steps: Iterable[Step]) -> Iterator[Finding]:
                 f"until its step ends, and {slow!r} (line {found.slow.line}) may take long",
                 "put BEGIN and COMMIT around each, or a file of its own, so that the lock is brief",
             )
-
-
-def _missing(situation: Situation) -> Iterator[Finding]:
-    """Note what the ledger holds and the folder lacks: pruned, or a newer version's."""
-    missing = missing_files(situation.sources, situation.snapshot.ledger)
-    if missing:
-        names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004
-        yield Finding("not-in-folder", f"applied, but not in this folder: {names}", is_note=True)

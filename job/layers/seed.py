@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from job.exit_codes import ExitCode
 from job.layers.base import Layer, Situation
-from job.layers.history import is_ahead
 from job.plan import Finding, Plan, Step
 from job.secret import Secret
 from job.settings import Admin
@@ -21,7 +20,7 @@ _HOW_TO_SET = "set ADMIN_USERNAME, ADMIN_EMAIL and ADMIN_PASSWORD (or ADMIN_PASS
 
 def plan(situation: Situation) -> Plan:
     """Plan the inserts of every seed whose presence question returned no row."""
-    if is_ahead(situation.sources, situation.snapshot.ledger):
+    if situation.comparison.is_ahead:
         return Plan()
     plans = [_plan_seed(read_seed(s), situation) for s in situation.sources.seeds]
     return Plan(

@@ -9,8 +9,9 @@ from dataclasses import replace
 from itertools import groupby
 
 from job import statements
+from job.exit_codes import ExitCode
 from job.layers.base import Layer, Situation
-from job.layers.history import is_ahead
+from job.layers.lineage import Comparison, named
 from job.plan import Drift, Finding, Mode, Plan, Step
 from job.schema.ddl import Change, Phase, Report, Verdict
 from job.schema.difference import Difference, difference
@@ -26,6 +27,7 @@ _SHARE_OF_LOCKS = 0.25
 _LONGEST_LABEL = 120  # characters
 _VALIDATE = " VALIDATE CONSTRAINT "
 _NOT_VALID = " NOT VALID"
+_RENAME = "looks-like-rename"
 # Bodies were checked in the shadow, and may need what a later statement makes.
 _BODIES_AS_THEY_ARE = ("SET LOCAL check_function_bodies = off",)
 
@@ -34,12 +36,17 @@ def plan(situation: Situation) -> Plan:
     """Plan what makes the database at least what the files declare; nothing where it is ahead."""
     snapshot = situation.snapshot
     schema = snapshot.schema
-    if schema is None or is_ahead(situation.sources, snapshot.ledger):
+    if schema is None:
         return Plan()
     if schema.is_unread:
         return Plan(findings=schema.findings)
+    comparison = situation.comparison
+    if comparison.is_ahead:
+        return Plan()
     found = differences(snapshot, schema)
-    warnings = (_told(r) for r in found.reports if r.verdict is Verdict.WARNING)
+    warnings = [_told(r) for r in found.reports if r.verdict is Verdict.WARNING]
+    if comparison.has_diverged:
+        warnings = [_refused(w, comparison) if w.code == _RENAME else w for w in warnings]
     steps = tuple(_steps(found.changes, schema))
     # What comes after the first step has been planned for what that step makes.
     bound = (replace(steps[0], fingerprint=snapshot.fingerprint), *steps[1:]) if steps else ()
@@ -69,6 +76,17 @@ def drifts(snapshot: Snapshot) -> tuple[Drift, ...]:
 def left(found: Difference) -> Iterator[Finding]:
     """Say what is missing and not added."""
     return (_told(r) for r in found.reports if r.verdict is Verdict.NOT_ADDABLE)
+
+
+def _refused(rename: Finding, comparison: Comparison) -> Finding:
+    """Refuse what may add a column back, empty, that a file of another history has renamed."""
+    return replace(
+        rename,
+        message=f"{rename.message}, and {named(comparison.missing)}, not in this folder, may have "
+        "renamed it",
+        remedy=f"{rename.remedy}; if it was not renamed, add it by a migration",
+        exit_code=ExitCode.REFUSED,
+    )
 
 
 def _told(report: Report) -> Finding:

@@ -10,9 +10,10 @@ from job.drift import DRIFT, Standing, judge_standing, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
 from job.layers import sync
 from job.layers.base import Layer, Situation
-from job.layers.history import histories, is_ahead
+from job.layers.history import histories
 from job.plan import Finding, Plan
 from job.schema.ddl import Report, Verdict
+from job.schema.difference import Difference
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.settings import OnDrift, OnFailure, Settings
@@ -20,12 +21,20 @@ from job.snapshot import Response, Snapshot, View
 from job.sources.checks import read_check
 
 _SHOWN_ROWS = 3
+_FOR_AN_OLDER_APP = (
+    "a newer version has taken it away: deploy a version that does without it, or bring it back by "
+    "a migration"
+)
 _RELATIONS = frozenset(kind.value for kind in (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW))
 
 
 def plan(situation: Situation) -> Plan:
-    """Find what is missing. On a database that is ahead, the folder's checks are only warnings."""
-    ahead = is_ahead(situation.sources, situation.snapshot.ledger)
+    """Find what is missing.
+
+    On a database that is ahead, only missing tables, views and columns stop the run; every other
+    difference, and what the checks find, is a warning.
+    """
+    ahead = situation.comparison.is_ahead
     checks_code = None if ahead else ExitCode.NOT_VERIFIED
     rescues = situation.settings.on_failure is OnFailure.RESCUE
     findings = [
@@ -33,7 +42,7 @@ def plan(situation: Situation) -> Plan:
         *_pending(situation, None if rescues else ExitCode.NOT_VERIFIED),
         *_missing(situation),
         *_drifted(situation, is_ahead=ahead),
-        *(() if ahead else _unlike(situation)),
+        *_unlike(situation, is_ahead=ahead),
         *(
             _failed_check(c, checks_code)
             for c in situation.snapshot.checks
@@ -86,7 +95,7 @@ def _drifted(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
         yield replace(finding, exit_code=None) if is_ahead else finding
 
 
-def _unlike(situation: Situation) -> Iterator[Finding]:
+def _unlike(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
     """Say what schema.sql declares and the database has not, or has in another shape."""
     snapshot, settings = situation.snapshot, situation.settings
     schema = snapshot.schema
@@ -97,15 +106,36 @@ def _unlike(situation: Situation) -> Iterator[Finding]:
             yield replace(finding, exit_code=ExitCode.NOT_VERIFIED)
         return
     found = sync.differences(snapshot, schema)
+    drifts = [r for r in found.reports if r.verdict is Verdict.DRIFT]
+    told = [f for r in drifts for f in _drift(r, settings, dict(snapshot.adopted), snapshot)]
+    if is_ahead:
+        yield from _lacking(found)
+        yield from (replace(finding, exit_code=None) for finding in told)
+        return
     said = situation.violated
     for change in (c for c in found.changes if c.fact.label not in said):
         what = f"{change.fact.label} is not there as schema.sql declares it"
         yield Finding("missing", what, "run `predeploy run`", ExitCode.NOT_VERIFIED)
     for finding in sync.left(found):
         yield replace(finding, exit_code=ExitCode.NOT_VERIFIED)
-    for report in found.reports:
-        if report.verdict is Verdict.DRIFT:
-            yield from _drift(report, settings, dict(snapshot.adopted), snapshot)
+    yield from told
+
+
+def _lacking(found: Difference) -> Iterator[Finding]:
+    """Say what an older app misses; only what its queries name stops the run.
+
+    What belongs to a table that is missing is not told one by one.
+    """
+    gone = {(f.schema, f.relation) for f in found.missing if f.kind in _RELATIONS}
+    for fact in found.missing:
+        if fact.kind in _RELATIONS or (fact.schema, fact.relation) not in gone:
+            is_needed = fact.kind in _RELATIONS or fact.kind == Kind.COLUMN.value
+            what = f"{fact.label} is not there as schema.sql declares it"
+            code = ExitCode.NOT_VERIFIED if is_needed else None
+            yield Finding("missing", what, _FOR_AN_OLDER_APP if is_needed else "", code)
+    missing = {fact.label for fact in found.missing}
+    for change in (c for c in found.changes if c.fact.label not in missing):
+        yield Finding("different", f"{change.fact.label} is not as schema.sql declares it")
 
 
 def _drift(

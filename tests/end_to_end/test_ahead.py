@@ -46,10 +46,10 @@ def old_folder(shipped_copy: Path) -> Path:
     return shipped_copy
 
 
-def missing(report: Mapping[str, Any]) -> str:
-    """Return the note that says which applied files the folder lacks."""
-    (note,) = [f["message"] for f in report["findings"] if f["code"] == "not-in-folder"]
-    return str(note)
+def told(report: Mapping[str, Any], code: str) -> str:
+    """Return what the report says with this code."""
+    (message,) = [f["message"] for f in report["findings"] if f["code"] == code]
+    return str(message)
 
 
 def newer(database: Database) -> list[tuple[str, int, bool]]:
@@ -67,7 +67,7 @@ def test_an_older_image_changes_nothing(thekeyn: Database, old_folder: Path) -> 
     report = report_of(done)
     assert (done.returncode, report["outcome"]) == (0, "ahead")
     assert codes_of(report) == []
-    assert "0018_missing_foreign_keys.sql" in missing(report)
+    assert "0018_missing_foreign_keys.sql" in told(report, "ahead")
     assert (catalog(thekeyn), contents(thekeyn), ledger(thekeyn)) == before
     assert len(newer(thekeyn)) == 2
 
@@ -85,7 +85,7 @@ def test_ahead_is_never_settled(thekeyn: Database, old_folder: Path) -> None:
 
 
 def test_a_critical_column_is_missed_ahead_too(thekeyn: Database, old_folder: Path) -> None:
-    """What the old app cannot live without is a gate on a newer database as well."""
+    """What the old app declares is a gate on a newer database as well, whichever file says so."""
     thekeyn.execute("alter table works drop column file_url")
     before = catalog(thekeyn), contents(thekeyn), ledger(thekeyn)
 
@@ -94,7 +94,10 @@ def test_a_critical_column_is_missed_ahead_too(thekeyn: Database, old_folder: Pa
     report = report_of(done)
     errors = [f["message"] for f in report["findings"] if f["level"] == "error"]
     assert (done.returncode, report["outcome"]) == (82, "failed")
-    assert errors == ["column public.works.file_url is missing"]
+    assert errors == [
+        "column public.works.file_url is missing",
+        "column public.works.file_url is not there as schema.sql declares it",
+    ]
     assert (catalog(thekeyn), contents(thekeyn), ledger(thekeyn)) == before
 
 
@@ -125,20 +128,23 @@ def test_pruned_history_is_not_ahead(thekeyn: Database, shipped_copy: Path) -> N
     first, second = (report_of(run_job("run", environ=settings, check=0)) for _ in range(2))
 
     assert (first["outcome"], codes_of(first)) == ("ok", [])
-    assert "0001_accounts.sql" in missing(first)
+    assert "0001_accounts.sql" in told(first, "not-in-folder")
     assert second["outcome"] == "settled"
     assert (catalog(thekeyn), contents(thekeyn), ledger(thekeyn)["migration"]) == before
 
 
-def test_a_folder_with_a_hole_is_ahead(thekeyn: Database, shipped_copy: Path) -> None:
-    """A folder that lacks a file in the middle is not the newest one: nothing is seeded."""
+def test_a_folder_with_a_hole_has_diverged(thekeyn: Database, shipped_copy: Path) -> None:
+    """A folder that lacks a file in the middle is no older version: it warns, and seeds."""
     (shipped_copy / "migrations" / "0009_marketplace.sql").unlink()
     thekeyn.execute("delete from users")
 
     done = run_job("run", environ=environ(thekeyn, shipped_copy, **ADMIN))
 
-    assert (done.returncode, report_of(done)["outcome"]) == (0, "ahead")
-    assert contents(thekeyn)["public.users"] == []
+    report = report_of(done)
+    assert (done.returncode, report["outcome"]) == (0, "ok")
+    assert codes_of(report) == [("warn", "diverged")]
+    assert "0009_marketplace.sql" in told(report, "diverged")
+    assert len(contents(thekeyn)["public.users"]) == 1
 
 
 def test_a_rollback_and_the_way_forward(database: Database, folder: Folder) -> None:

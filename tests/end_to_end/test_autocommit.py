@@ -340,7 +340,7 @@ insert into log values (1);"""
 
     done = run_job("run", environ=settings, check=81)
 
-    assert "set is_done in its row of the ledger" in report(done.stdout)["message"]
+    assert "predeploy settle 1_a.sql --done" in report(done.stdout)["message"]
     assert database.rows("select n from log") == [(1,)]
 
 

@@ -1,4 +1,4 @@
-"""The folder beside the ledger: what is pending, edited, missing, and who is ahead."""
+"""Each file of the folder with its rows in the ledger: what is pending, and what was edited."""
 
 import hashlib
 
@@ -8,8 +8,6 @@ from job.layers.history import (
     FileHistory,
     edited_rows,
     histories,
-    is_ahead,
-    missing_files,
     pending_steps,
 )
 from job.plan import LedgerEntry, LedgerRow
@@ -183,28 +181,3 @@ def test_a_file_that_was_empty_may_not_be_filled() -> None:
 
     assert edited(script(NAME, A), ledger) == [1]
     assert edited(script(NAME, "-- nothing at all"), ledger) == []
-
-
-@pytest.mark.parametrize(
-    ("folder", "ledger", "missing", "ahead"),
-    [
-        (("1_a.sql",), (), (), False),
-        (("1_a.sql", "2_b.sql"), ("1_a.sql",), (), False),
-        (("1_a.sql", "2_b.sql"), ("1_a.sql", "2_b.sql"), (), False),
-        (("1_a.sql",), ("1_a.sql", "2_b.sql"), ("2_b.sql",), True),
-        (("1_a.sql", "3_c.sql"), ("2_b.sql",), ("2_b.sql",), True),
-        (("10_a.sql",), ("9_a.sql",), ("9_a.sql",), False),
-        (("10_a.sql",), ("9_a.sql", "10_a.sql", "010_b.sql"), ("9_a.sql", "010_b.sql"), True),
-        (("5_a.sql",), ("10_x.sql", "9_x.sql"), ("9_x.sql", "10_x.sql"), True),
-        ((), (), (), False),
-        ((), ("1_a.sql",), ("1_a.sql",), True),
-    ],
-)
-def test_the_ledger_may_know_more_than_the_folder(
-    folder: tuple[str, ...], ledger: tuple[str, ...], missing: tuple[str, ...], *, ahead: bool
-) -> None:
-    """Files that were pruned are below the folder's lowest version; others make it ahead."""
-    ours = sources(*(script(name) for name in folder))
-    known = [row(name) for name in ledger]
-
-    assert (missing_files(ours, known), is_ahead(ours, known)) == (missing, ahead)

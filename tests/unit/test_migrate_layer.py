@@ -212,19 +212,49 @@ def test_the_rest_of_a_half_applied_file_is_not_out_of_order() -> None:
     assert found == Plan((steps_of(old).steps[1], *steps_of(same).steps), ())
 
 
-def test_on_a_database_that_is_ahead_what_is_pending_still_runs() -> None:
-    """What the folder lacks is noted, oldest first; that neither stops nor warns."""
-    file = script("4_d.sql", A)
-    ledger = tuple(row(f"{number}_x.sql") for number in (12, 9, 10, 5, 6, 7, 8))
+def test_what_is_pending_runs_where_the_ledger_has_diverged() -> None:
+    """What the folder lacks is named, oldest first, with the command that forgets it."""
+    one, file = script("1_a.sql", A), script("4_d.sql", A)
+    ledger = (*rows(one), *(row(f"{number}_x.sql") for number in (12, 9, 10)))
 
-    found = planned((file,), ledger)
+    found = planned((one, file), ledger)
 
-    note = "applied, but not in this folder: 5_x.sql, 6_x.sql, 7_x.sql, 8_x.sql, 9_x.sql, …"
-    late = "migrations/4_d.sql is older than the newest applied migration and runs after it"
     assert found == Plan(
         steps_of(file).steps,
-        (Finding("not-in-folder", note, is_note=True), Finding("out-of-order", late)),
+        (
+            Finding(
+                "diverged",
+                "the ledger has diverged from this folder: it holds 9_x.sql, 10_x.sql, 12_x.sql, "
+                "not in this folder",
+                "put back what is missing; or, where its branch was given up, run `predeploy "
+                "settle 9_x.sql --forget`",
+            ),
+            Finding(
+                "out-of-order",
+                "migrations/4_d.sql is older than the newest applied migration and runs after it",
+            ),
+        ),
     )
+
+
+def test_a_ledger_without_one_file_of_the_folder_is_refused() -> None:
+    """65: another app's files are no history of this one."""
+    found = planned((script("1_orders.sql", A),), (row("1_users.sql"), row("2_x.sql")))
+
+    assert found.refusal == Finding(
+        "unrelated",
+        "the ledger house holds 1_users.sql, 2_x.sql, and not one file of this folder",
+        "for another app in the same database, set PREDEPLOY_LEDGER_SCHEMA to a ledger of its own; "
+        "for this app, put the old files back",
+        ExitCode.BAD_SOURCES,
+    )
+
+
+def test_a_renamed_only_file_is_told_as_renamed() -> None:
+    """65 with both names: that says better what is wrong than that no file is in common."""
+    found = planned((script("1_new.sql", A),), rows(script("1_old.sql", A)))
+
+    assert [f.code for f in found.findings] == ["renamed"]
 
 
 def test_pruned_files_are_noted() -> None:

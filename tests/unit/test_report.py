@@ -57,6 +57,10 @@ FAILED = replace(
     server_version=180001,
 )
 MEND = ExitCode.FAILED.explanation
+AHEAD = Finding("ahead", "the ledger holds 2.sql", "forget it", is_note=True)
+COMPARED_AHEAD = (
+    "only the tables and columns that this version declares were asked for, and are there"
+)
 REMAINS = (
     'migrations/0003_tags.sql:12:5 42703 column "nmae" does not exist; nothing of that step remains'
 )
@@ -74,10 +78,14 @@ REMAINS = (
          "ok: 3 steps applied, verified"),
         (replace(OK, outcome=Outcome.SETTLED),
          "settled: nothing has changed since the last good run"),
-        (replace(OK, outcome=Outcome.AHEAD),
-         "ahead: a newer version has been here; nothing to apply, verified for this one"),
-        (replace(OK, outcome=Outcome.AHEAD, layers=(LayerReport("migrate", steps(2)),)),
-         "ahead: a newer version has been here; 2 steps applied, verified for this one"),
+        (replace(OK, outcome=Outcome.AHEAD, layers=(LayerReport("migrate", findings=(AHEAD,)),)),
+         f"ahead: nothing to apply; {COMPARED_AHEAD}; the ledger holds 2.sql; next: forget it"),
+        (replace(OK, outcome=Outcome.AHEAD,
+                 layers=(LayerReport("migrate", steps(2), findings=(AHEAD,)),)),
+         f"ahead: 2 steps applied; {COMPARED_AHEAD}; the ledger holds 2.sql; next: forget it"),
+        (replace(OK, command="settle",
+                 layers=(LayerReport("settle", findings=(Finding("settled", "1 step of x"),)),)),
+         "settle: 1 step of x"),
         (replace(OK, outcome=Outcome.DEGRADED),
          "degraded: nothing to apply, verified with second best; see the findings"),
         (replace(OK, command="verify"), "verified: the database holds what the app declared"),

@@ -33,12 +33,13 @@ def planned(
     admin: Admin | None = ADMIN,
     answers: tuple[Response, ...] = (),
     ledger: tuple[LedgerRow, ...] = (),
+    migrations: tuple[Script, ...] = (),
 ) -> Plan:
     paths = [PATH, *(f"seed/{number}.sql" for number in range(len(texts) - 1))]
     seeds = tuple(Script(p, p, text, "") for p, text in zip(paths, texts, strict=True))
     settings = Settings(Endpoint("DATABASE_URL", ()), Path("sql"), admin=admin)
     snapshot = Snapshot(180000, ledger, seeded=answers)
-    return plan(Situation(settings, Sources((), seeds, (), digest=""), snapshot))
+    return plan(Situation(settings, Sources(migrations, seeds, (), digest=""), snapshot))
 
 
 def answer(*rows: tuple[str, str], count: int | None = None) -> Response:
@@ -175,9 +176,14 @@ def test_seeds_are_independent_and_in_name_order() -> None:
 
 def test_nobody_is_added_to_a_database_that_is_ahead() -> None:
     """A newer version has been here; what its users are is not known to this one."""
-    newer = LedgerRow(LedgerEntry("9_x.sql", "x", 1, 1, is_final=True, raw_hash=""), "", "")
+    old, newer = (
+        LedgerRow(LedgerEntry(name, "x", 1, 1, is_final=True, raw_hash=""), "", "")
+        for name in ("1_a.sql", "9_x.sql")
+    )
+    folder = (Script("1_a.sql", "migrations/1_a.sql", "", "", 1),)
 
-    assert planned(ASKING + INSERTING, ledger=(newer,)) == Plan()
+    assert planned(ASKING + INSERTING, ledger=(old, newer), migrations=folder) == Plan()
+    assert planned(ASKING + INSERTING, ledger=(old,), migrations=folder).steps
 
 
 def test_a_plan_shows_no_secret() -> None:

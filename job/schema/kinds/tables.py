@@ -97,6 +97,8 @@ def _create(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
 
 def _renamed(desired: Fact, sides: Sides) -> Iterator[Report]:
     columns = sides.desired.columns(desired)
+    if len(columns) == 1:
+        return  # many tables have an id and nothing else
     for extra in sides.undeclared.with_columns(desired.schema, columns):
         yield warning(
             extra,

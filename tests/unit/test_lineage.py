@@ -1,0 +1,101 @@
+"""How the folder's history and the ledger's are related."""
+
+import pytest
+
+from job.layers.lineage import Comparison, Lineage, compare, tell
+from job.plan import LedgerEntry, LedgerRow
+from job.sources import Sources
+from job.sources.native import version_of
+from job.sources.script import Script
+
+CURRENT, AHEAD = Lineage.CURRENT, Lineage.AHEAD
+DIVERGED, UNRELATED = Lineage.DIVERGED, Lineage.UNRELATED
+
+
+def compared(folder: str, *runs: str) -> Comparison:
+    """Compare a folder with what runs have applied, one after the other; `b2` is half applied."""
+    names = [f"{name}.sql" for name in folder.split()]
+    scripts = [Script(n, f"migrations/{n}", "", "", version_of(n) or 0) for n in names]
+    ordered = tuple(sorted(scripts, key=lambda s: (s.version, s.name)))
+    ledger = tuple(
+        LedgerRow(
+            LedgerEntry(f"{name.strip('~')}.sql", "x", 1, 1, is_final="~" not in name, raw_hash=""),
+            "",
+            str(number),
+        )
+        for number, run in enumerate(runs)
+        for name in run.split()
+    )
+    return compare(Sources(ordered, (), (), digest=""), ledger)
+
+
+@pytest.mark.parametrize(
+    ("folder", "runs", "lineage", "pruned", "missing"),
+    [
+        # nothing is missing
+        ("", [], CURRENT, "", ""),
+        ("1_a", [], CURRENT, "", ""),
+        ("1_a 2_b", ["1_a"], CURRENT, "", ""),
+        ("1_a 2_b", ["1_a", "2_b"], CURRENT, "", ""),
+        # older than the folder's oldest, or a folder that has given up its migrations
+        ("", ["1_a"], CURRENT, "1_a", ""),
+        ("10_a", ["9_a", "10_a"], CURRENT, "9_a", ""),
+        ("10_a", ["9_a"], CURRENT, "9_a", ""),
+        # newer than the folder's newest
+        ("1_a", ["1_a 2_b"], AHEAD, "", "2_b"),
+        ("2_b", ["1_a 2_b", "3_c"], AHEAD, "1_a", "3_c"),
+        ("1_a 2_b", ["1_a 2_b 10_c"], AHEAD, "", "10_c"),
+        # of the folder's time, and applied by a later run than all of the folder: a late merge
+        ("1_a 3_c", ["1_a 3_c", "2_b"], AHEAD, "", "2_b"),
+        ("1_a 3_c", ["1_a 3_c", "2_b", "4_d"], AHEAD, "", "2_b 4_d"),
+        ("1_a 2_b", ["1_a", "2_b 2_late"], DIVERGED, "", "2_late"),
+        # something is pending, or half applied: nobody has been here with a newer version of this
+        ("1_a 4_d", ["1_a", "2_b"], DIVERGED, "", "2_b"),
+        ("1_a 2_b", ["1_a", "3_c"], DIVERGED, "", "3_c"),
+        ("1_a 2_b", ["1_a 2_b~", "3_c"], DIVERGED, "", "3_c"),
+        # a hole, a branch that was given up
+        ("1_a 3_c", ["1_a 2_b 3_c"], DIVERGED, "", "2_b"),
+        ("1_a 3_c", ["1_a", "2_b", "3_c"], DIVERGED, "", "2_b"),
+        ("1_a 3_c", ["1_a", "2_b", "3_c", "4_d"], DIVERGED, "", "2_b 4_d"),
+        # not one file in common
+        ("1_b 2_b", ["1_a"], UNRELATED, "", "1_a"),
+        ("5_a", ["9_x", "10_x"], UNRELATED, "", "9_x 10_x"),
+        ("0_all", ["1_a", "2_b"], UNRELATED, "", "1_a 2_b"),
+        ("2_x", ["1_a 2_a 3_a"], UNRELATED, "1_a", "2_a 3_a"),
+    ],
+)
+def test_folder_and_ledger_are_compared(
+    folder: str, runs: list[str], lineage: Lineage, pruned: str, missing: str
+) -> None:
+    """Each run is a text of the files that it applied; versions are compared as numbers."""
+    found = compared(folder, *runs)
+
+    def names(text: str) -> tuple[str, ...]:
+        return tuple(f"{name}.sql" for name in text.split())
+
+    assert found == Comparison(lineage, names(pruned), names(missing))
+
+
+def test_every_file_is_named_up_to_twenty() -> None:
+    """A message that names them all would hide the rest."""
+    (found,) = tell(compared("1_a", "1_a " + " ".join(f"{n}_b" for n in range(2, 30))), "predeploy")
+
+    assert found.code == "ahead"
+    assert "20_b.sql, 21_b.sql and 8 more, not in this folder" in found.message
+    assert "22_b.sql" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("folder", "runs", "code", "level"),
+    [
+        ("2_b", ["1_a 2_b"], "not-in-folder", "info"),
+        ("1_a", ["1_a 2_b"], "ahead", "info"),
+        ("1_a 3_c", ["1_a 2_b 3_c"], "diverged", "warn"),
+        ("2_b", ["2_x"], "unrelated", "error"),
+    ],
+)
+def test_the_missing_files_are_told(folder: str, runs: list[str], code: str, level: str) -> None:
+    """Pruned and ahead are notes, diverged is a warning, a strange ledger stops the run."""
+    (found,) = tell(compared(folder, *runs), "predeploy")
+
+    assert (found.code, found.level) == (code, level)
