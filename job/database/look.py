@@ -32,6 +32,7 @@ from job.snapshot import Response, SchemaView, Snapshot, View
 from job.sources import Sources
 from job.sources.checks import read_check
 from job.sources.placeholders import presence_question
+from job.sources.seeds import read_seed
 
 _SHOWN_ROWS = 10
 _SEPARATOR = "\n;\n"
@@ -175,11 +176,14 @@ def _sizes_sql(schemas: Sequence[str]) -> str:
 
 
 def seed_questions(settings: Settings, sources: Sources) -> tuple[Question, ...]:
-    """Return the presence questions that can be asked, with their values in the text."""
+    """Return the presence questions that can be asked, with their values in the text.
+
+    A seed that is refused is not asked: its question may do more than look.
+    """
     admin = settings.admin
     literals = {name: literal(value) for name, value in admin.identity} if admin else {}
-    asked = [(s.path, presence_question(s, literals)) for s in sources.seeds]
-    return tuple(Question(path, sql) for path, sql in asked if sql)
+    asked = [(s, presence_question(s, literals)) for s in sources.seeds]
+    return tuple(Question(s.path, sql) for s, sql in asked if sql and not read_seed(s).findings)
 
 
 def check_questions(sources: Sources) -> tuple[Question, ...]:
@@ -217,7 +221,8 @@ def _ask_all(
     while True:
         # Ours are read under our search_path, theirs under the role's own.
         asked = [q for q in questions if q not in failed]
-        parts = [opening, *known.values(), unpin, THEIR_PATH, *(q.sql for q in asked), "commit"]
+        # Up to PostgreSQL 15 a read-only transaction can write large objects, in whatever function.
+        parts = [opening, *known.values(), unpin, THEIR_PATH, *(q.sql for q in asked), "rollback"]
         answer = wire.send(conn, _SEPARATOR.join(parts))
         if answer.error is None:
             break

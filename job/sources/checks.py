@@ -33,6 +33,9 @@ def read_check(script: Script) -> Check:
     if found[0].node not in ("select_stmt", ""):
         what = found[0].what
         return Check(script, "", (_refusal(script, found[0].line, f"{what} instead of a query"),))
+    if name := statements.acting_call(found[0].text):
+        why = f"calls {name}, which does more than look; a check only asks"
+        return Check(script, "", (_refusal(script, found[0].line, why),))
     return Check(script, found[0].text)
 
 

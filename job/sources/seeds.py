@@ -59,6 +59,9 @@ def read_seed(script: Script) -> Seed:
     if question and SECRET in question.names:
         line = question.statement.line
         findings.append(_refusal(script, line, f"the question may not use {SECRET}"))
+    if question and (name := statements.acting_call(question.sql)):
+        why = f"the question calls {name}, which does more than look"
+        findings.append(_refusal(script, question.statement.line, why))
     return Seed(script, question, inserts, tuple(findings))
 
 

@@ -31,6 +31,7 @@ from job.statements.creation import (
 )
 from job.statements.digest import digest
 from job.statements.directives import Directive
+from job.statements.effects import acting_call
 from job.statements.guarded import guarded_drops
 from job.statements.reading import Reading, read
 from job.statements.stall import Stall, stall
@@ -53,6 +54,7 @@ __all__ = [
     "Undone",
     "UnreadableError",
     "abouts",
+    "acting_call",
     "alters",
     "composed",
     "concern",

@@ -406,6 +406,23 @@ def test_a_question_cannot_write(database: Database, folder: Folder) -> None:
     assert users(database) == []
 
 
+def test_a_question_may_not_act_past_its_transaction(database: Database, folder: Folder) -> None:
+    """65, without asking it: READ ONLY does not refuse that, or not on each server."""
+    question = "select oid from pg_largeobject_metadata where lo_unlink(oid) = 1"
+    files = {
+        **MIGRATIONS,
+        "migrations/2_large.sql": "select lo_from_bytea(70001, 'x');",
+        "seed/admin.sql": f"{question}; insert into users (username) values ('x');",
+    }
+
+    code, report = job(database, folder(files), {})
+
+    assert (code, codes_of(report)) == (65, [("error", "bad-seed")])
+    assert "seed/admin.sql:1: the question calls lo_unlink" in report["message"]
+    assert database.value("select lo_get(70001)") == b"x"
+    assert users(database) == []
+
+
 # settings
 
 

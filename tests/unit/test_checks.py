@@ -56,3 +56,39 @@ def test_anything_else_is_refused(text: str, line: int, why: str) -> None:
     found = check(text)
 
     assert found == Check(Script("lost.sql", PATH, text, ""), "", refused(line, why))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("select 1 where dblink_connect('x') is null", "dblink_connect"),
+        ("select * from extensions.dblink('x', 'select 1') d(a int)", "dblink"),
+        ("select 1 from (select lo_unlink(oid) from pg_largeobject_metadata) s where false",
+         "lo_unlink"),
+        ("select 1 where exists (select pg_catalog.lo_put(1, 0, 'x'))", "lo_put"),
+        ('with a as (select "lo_create"(0)) select * from a', "lo_create"),
+        ("select 1 order by PG_NOTIFY('a', 'b')", "pg_notify"),
+        ("frobnicate t where pg_terminate_backend (1)", "pg_terminate_backend"),
+        ("select pg_stat_reset_shared('io')", "pg_stat_reset_shared"),
+    ],
+)  # fmt: skip
+def test_a_check_that_acts_is_refused(text: str, name: str) -> None:
+    """By the functions that it calls, wherever they stand, even where they never come to run."""
+    why = f"calls {name}, which does more than look; a check only asks"
+
+    assert check(text).findings == refused(1, why)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select 'lo_unlink(1)'",
+        "select lo_unlink from t",
+        "select app.nextval(1)",
+        "select lo_get(oid), currval('s') from pg_largeobject_metadata -- lo_unlink(oid)",
+        "select pg_replication_origin_progress('o', true), pg_try_advisory_xact_lock(1)",
+    ],
+)
+def test_a_check_that_names_one_passes(text: str) -> None:
+    """A column, a literal, another schema's function, or what only reads."""
+    assert check(text).findings == ()
