@@ -4,6 +4,7 @@ Text in, values out: no file and no database. Offsets that leave this package co
 libpg_query's own count bytes of UTF-8.
 """
 
+from job.statements.acting import acting_call
 from job.statements.alteration import alters
 from job.statements.classify import (
     holds_ddl,
@@ -31,7 +32,6 @@ from job.statements.creation import (
 )
 from job.statements.digest import digest
 from job.statements.directives import Directive
-from job.statements.effects import acting_call
 from job.statements.guarded import guarded_drops
 from job.statements.reading import Reading, read
 from job.statements.stall import Stall, stall
