@@ -17,7 +17,7 @@ from job.errors import Interrupted, JobError, ProblemsError, SourcesError, inter
 from job.exit_codes import ExitCode
 from job.plan import Outcome
 from job.report import Report, as_json, as_markdown, as_text
-from job.secret import Secret, redact
+from job.secret import Secret, redact, redact_all
 from job.settings import (
     FILE_VARIABLES,
     LogFormat,
@@ -143,7 +143,9 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
     look = inspection.status if arguments.command == "status" else inspection.plan
     report, text, data = look(settings, sources)
     report = replace(report, command=str(arguments.command))  # adopt looks as plan does
-    print(json.dumps(data, ensure_ascii=False) if arguments.json else text)
+    secrets = settings.secrets
+    told = json.dumps(redact_all(data, secrets), ensure_ascii=False)
+    print(told if arguments.json else redact(text, secrets))
     if report.exit_code is ExitCode.OK and report.pending and arguments.exit_code:
         return replace(report, exit_code=ExitCode.PENDING)
     return report
@@ -186,7 +188,7 @@ def _end(report: Report, output: _Output, edge: Edge) -> ExitCode:
     if output.step_summary_path:
         _append(output.step_summary_path, redact(as_markdown(report), output.secrets))
     pretty = log.is_pretty(output.log_format, sys.stdout)
-    print(redact(as_text(report), output.secrets) if pretty else line, flush=True)
+    print(as_text(report, output.secrets) if pretty else line, flush=True)
     return report.exit_code
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from job.exit_codes import ExitCode
 from job.plan import Failure, Finding, LayerReport, Outcome
-from job.secret import Secret, redact_all
+from job.secret import Secret, redact, redact_all
 
+_STATEMENT_SHOWN = 200  # characters
 # Kubernetes cuts /dev/termination-log at this many bytes.
 LIMIT_BYTES = 4096
 _TEXT_LIMITS = (300, 100, 40)  # characters
@@ -164,9 +165,12 @@ def as_data(report: Report) -> dict[str, Any]:
 def as_json(report: Report, secrets: Sequence[Secret] = ()) -> str:
     """Return one line of at most 4096 bytes, without the secrets.
 
-    Texts are cut first, then findings are left out.
+    Nothing is cut before they are out: half of one would not be found. Texts are cut first, then
+    findings are left out.
     """
     data: dict[str, Any] = redact_all(as_data(report), secrets)
+    if failure := data.get("failure"):
+        failure["statement"] = failure.get("statement", "")[:_STATEMENT_SHOWN]
     line = _dump(data)
     for limit in _TEXT_LIMITS:
         if len(line.encode()) <= LIMIT_BYTES:
@@ -183,13 +187,14 @@ def as_json(report: Report, secrets: Sequence[Secret] = ()) -> str:
     return line
 
 
-def as_text(report: Report) -> str:
-    """Return the report for a person at a terminal; the headline comes last."""
+def as_text(report: Report, secrets: Sequence[Secret] = ()) -> str:
+    """Return the report for a person at a terminal, without the secrets; the headline is last."""
     lines = []
     if failure := report.failure:
-        lines += [f"  statement  {failure.statement}"] if failure.statement else []
+        statement = redact(failure.statement, secrets)[:_STATEMENT_SHOWN]
+        lines += [f"  statement  {statement}"] if statement else []
         lines += [f"  detail     {failure.detail}"] if failure.detail else []
-    return "\n".join([*lines, headline(report)])
+    return redact("\n".join([*lines, headline(report)]), secrets)
 
 
 def as_markdown(report: Report) -> str:

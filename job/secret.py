@@ -1,5 +1,6 @@
-"""A text that must not be printed: a password, a hash."""
+"""Texts that must not be printed: a password, a hash, a statement that may hold one."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -58,3 +59,35 @@ def redact_all(value: Any, secrets: Iterable[Secret]) -> Any:  # noqa: ANN401 - 
             return [redact_all(item, secrets) for item in value]
         case _:
             return redact(repr(value), secrets)
+
+
+# What makes a statement one that may hold a password: what it does, a call that takes one, a word
+# for one with a constant behind it, or one written into a column that is called so. All of it by
+# the text, since it may stand in a function or a block, or be of a grammar that we do not know.
+_TELLING = re.compile(
+    r"""\b(?:create|alter) \s+ (?:role|user|group|server|subscription) \b
+    | \b(?:create|alter) \s+ foreign \s+ data \s+ wrapper \b
+    | \bdblink
+    | \b(?:crypt|hmac|encrypt\w*|decrypt\w*|pgp_\w+) \s* \(
+    | (?:passw(?:or)?d|passphrase|passfile|pwd|secret|credential|token|api_?key|private_?key) \w* "?
+      \s* (?:=>|:=|=|:|,|\bto\b|\bas\b)? \s* (?:[ex]? ' | \$\w*\$)
+    | (?:password|passwd|pwd|secret|token) \s* =
+    | \A \s* (?:insert|update|merge|copy) \b .*
+      (?:passw(?:or)?d|passphrase|pwd|secret|credential|token|api_?key|private_?key)""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+_COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
+_CONSTANT = re.compile(r"'((?:[^']|'')*)'|\$(\w*)\$(.*?)\$\2\$", re.DOTALL)
+_WORD = re.compile(r"[^\s'\"=:,;()]+")
+
+
+def may_hold_secret(text: str) -> bool:
+    """Whether a statement, or what the server says of one, is of those that hold passwords."""
+    plain = " ".join(_COMMENT.sub(" ", text).split())
+    return any(_TELLING.search(form) is not None for form in (plain, text))
+
+
+def constants_of(text: str) -> tuple[Secret, ...]:
+    """Return the words in the constants of a statement: the server may quote them in an error."""
+    constants = (match[1] or match[3] or "" for match in _CONSTANT.finditer(text))
+    return tuple(Secret(word) for constant in constants for word in _WORD.findall(constant))

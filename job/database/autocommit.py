@@ -17,7 +17,7 @@ from job import statements
 from job.database import ledger, wire
 from job.database.blockers import Watch
 from job.database.connection import connect_beside
-from job.database.failure import failure_of
+from job.database.failure import failure_of, shown
 from job.database.fence import STOPPED, fence_sql
 from job.database.path import OUR_PATH
 from job.database.place import Workplace
@@ -37,7 +37,6 @@ log = structlog.get_logger()
 
 _POLL_S = 0.5
 _DROP_TRIES = 3
-_STATEMENT_SHOWN = 200
 _BY_THEN = "it ran outside a transaction, so what it had done by then remains"
 
 
@@ -244,6 +243,6 @@ def _failure(step: Step, exit_code: ExitCode, sqlstate: str) -> Failure:
         column=first.column,
         sqlstate=sqlstate,
         message="",
-        statement=" ".join(step.text.split())[:_STATEMENT_SHOWN],
+        statement=shown(step.text),
         remains="nothing was done",
     )

@@ -20,8 +20,10 @@ _FIRST_LOOKS = (1, 4)
 _LOOK_EVERY = 8
 _TELL_EVERY = 120
 _NOBODY = "nobody was seen in its way"
-# An autovacuum worker has a type and no name; of a prepared transaction only the pid 0 is known.
+# An autovacuum worker has no name, and says what it does; what a client runs may hold a secret and
+# is not asked. Of a prepared transaction only the pid 0 is known.
 _NAME = """case when b.pid = 0 then 'a prepared transaction, see pg_prepared_xacts'
+    when a.backend_type = 'autovacuum worker' then a.query
     when a.application_name = '' and a.backend_type <> 'client backend' then a.backend_type
     else a.application_name end"""
 
@@ -106,7 +108,7 @@ class Watch:
             self._looker,
             f"""select pg_catalog.pg_stat_clear_snapshot();
             select distinct b.pid, {_NAME}, a.state,
-                   extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80),
+                   host(a.client_addr), extract(epoch from clock_timestamp() - a.xact_start)::int,
                    {self._guard_pid} = any (pg_catalog.pg_blocking_pids(b.pid))
             from ({self._watched}) w(pid), unnest(pg_catalog.pg_blocking_pids(w.pid)) b(pid)
             left join pg_catalog.pg_stat_activity a on a.pid = b.pid
@@ -115,9 +117,9 @@ class Watch:
         if not rows:
             return
         self.blockers = "blocked by " + "; ".join(
-            f"pid {pid} ({application or 'unnamed'}, {state or 'state hidden'}, in its transaction "
-            f"for {age or '?'} s: {query or 'query hidden'})"
-            for pid, application, state, age, query, _ in rows
+            f"pid {pid} ({application or 'unnamed'}, {address or 'local'}, "
+            f"{state or 'state hidden'}, in its transaction for {age or '?'} s)"
+            for pid, application, state, address, age, _ in rows
         )
         pids = ",".join(str(row[0]) for row in rows)
         if pids != self._told:

@@ -1,6 +1,7 @@
 """What a failed statement means: how the run ends, and where in the file it stands."""
 
 import re
+from itertools import takewhile
 from typing import TypeVar
 
 import psycopg
@@ -8,7 +9,7 @@ from psycopg.errors import QueryCanceled
 
 from job.exit_codes import ExitCode
 from job.plan import Failure, Step
-from job.secret import Secret, redact
+from job.secret import Secret, constants_of, may_hold_secret, redact
 
 _T = TypeVar("_T")
 
@@ -57,7 +58,9 @@ _REMEDIES = (
     ("25001", "this cannot run in a transaction"),
 )
 _MEND = "mend the statement, then run again"
+_WORDS_SHOWN = 2
 STATEMENT_SHOWN = 200
+_ROWS_QUOTED = ("23502", "23514")  # not-null and check violations: the detail is the whole row
 
 
 def is_race(error: psycopg.Error) -> bool:
@@ -122,7 +125,8 @@ def failure_of(
     if step.offenders and sqlstate.startswith(_VIOLATION) and not raced:
         code, remedy = ExitCode.NOT_VERIFIED, f"mend the rows that this finds: {step.offenders}"
     bound = [value for values in step.binds for value in values if isinstance(value, Secret)]
-    message = redact(error.diag.message_primary or str(error), bound)
+    hidden = [*bound, *secrets_in(statement)]
+    message = redact(error.diag.message_primary or str(error), hidden)
     return Failure(
         exit_code=code,
         path=step.path,
@@ -132,18 +136,39 @@ def failure_of(
         message=f"{message} (a deferred constraint, checked at the end of the step)"
         if at_end
         else message,
-        detail="" if step.binds else _detail(error),
-        remedy=redact(remedy, bound),
-        statement=" ".join(statement.split())[:STATEMENT_SHOWN],
+        detail="" if bound or step.binds else detail_of(error, statement),
+        remedy=redact(remedy, hidden),
+        statement=shown(statement),
         about=step.chain,
         is_race=raced,
     )
 
 
-def _detail(error: psycopg.Error) -> str:
-    """Return the server's detail, and in which line of which function it was, where it says so."""
+def shown(statement: str) -> str:
+    """Return a statement for people, on one line; of one that may hold a secret only what it is."""
+    if not may_hold_secret(statement):
+        return " ".join(statement.split())
+    words = takewhile(str.isalpha, statement.split(None, _WORDS_SHOWN)[:_WORDS_SHOWN])
+    return f"{' '.join(words).upper()} … (not shown, as it may hold a secret)".lstrip()
+
+
+def secrets_in(statement: str) -> tuple[Secret, ...]:
+    """Return what a message about the statement must not quote: its constants, if it may hold one.
+
+    The server quotes them where it cannot read them, or cannot connect with them.
+    """
+    return constants_of(statement) if may_hold_secret(statement) else ()
+
+
+def detail_of(error: psycopg.Error, statement: str) -> str:
+    """Return the server's detail, and in which line of which function it was, where it says so.
+
+    Nothing where it quotes a whole row, or where it, or the statement, may hold a secret.
+    """
     inside = " ".join((error.diag.context or "").split())
-    return "; ".join(filter(None, (error.diag.message_detail, inside)))
+    detail = "" if error.sqlstate in _ROWS_QUOTED else error.diag.message_detail
+    told = "; ".join(filter(None, (detail, inside)))
+    return "" if may_hold_secret(told) or may_hold_secret(statement) else told
 
 
 def _locate(step: Step, index: int, offset: int | None) -> tuple[int, int, str]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import structlog
 
 from job.database import wire
-from job.database.transaction import settings_sql, step_application
-from job.database.wire import Connection, Row
+from job.database.transaction import STEP_NAMED, settings_sql, step_application
+from job.database.wire import Connection, Row, literal
 from job.deadline import Deadline
 from job.errors import NotObtainedError
 
@@ -24,23 +24,27 @@ log = structlog.get_logger()
 
 _POLL_S = (0.2, 0.5)
 _REPEAT_S = 10
+_STEP_SHOWN = 80  # characters
 _TRIED = 2  # behind BEGIN and the settings
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has the lock, as far as our role may see; ages in seconds."""
+    """Who has the lock, as far as our role may see; ages in seconds.
+
+    What it runs is not asked, as a statement may hold a secret: only which step, where it is ours.
+    """
 
     pid: int
     application: str
     address: str
     age_s: int
-    query: str
+    step: str = ""
 
     def __str__(self) -> str:
         """For a log line."""
         who = f"pid {self.pid} ({self.application or 'unnamed'}, {self.address or 'local'})"
-        doing = f", {self.query!r}" if self.query else ""
+        doing = f", in {self.step}" if self.step else ""
         return f"{who} for {self.age_s} s{doing}"
 
 
@@ -106,7 +110,8 @@ def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
         conn,
         f"""select pg_catalog.pg_stat_clear_snapshot();
         select a.pid, a.application_name, host(a.client_addr),
-               extract(epoch from clock_timestamp() - a.xact_start)::int, left(a.query, 80)
+               extract(epoch from clock_timestamp() - a.xact_start)::int,
+               left(substring(a.query from {literal(STEP_NAMED)}), {_STEP_SHOWN})
         from pg_catalog.pg_stat_activity a
         left join pg_catalog.pg_locks l on l.pid = a.pid and l.locktype = 'advisory' and l.granted
           and l.classid = {key >> 32}::oid and l.objid = {key & 0xFFFFFFFF}::oid
@@ -118,8 +123,8 @@ def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
     )
     if not rows:
         return None
-    pid, application, address, age, query = rows[0]
-    return Holder(int(pid or 0), application or "", address or "", int(age or 0), query or "")
+    pid, application, address, age, step = rows[0]
+    return Holder(int(pid or 0), application or "", address or "", int(age or 0), step or "")
 
 
 def _try(

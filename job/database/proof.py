@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from job.database import wire
 from job.database.path import OUR_PATH
-from job.database.wire import Connection, literal
+from job.database.wire import Connection, Row, literal
 from job.statements.concern import (
     PROBE_INDEX,
     Concern,
@@ -48,7 +48,7 @@ def prove(conn: Connection, concern: Concern | None) -> Proof:
 def left_behind(conn: Connection, work: IndexBuild | Rebuild) -> tuple[str, ...]:
     """Return the invalid indexes, ready for SQL, that such a statement leaves when it fails."""
     if isinstance(work, IndexBuild):
-        rows = wire.ask(conn, _index_sql(conn, work, "not x.indisvalid"))
+        rows = _indexes(conn, work, "not x.indisvalid")
     else:
         rows = wire.ask(conn, _copies_sql(conn, work))
     return tuple(row[0] or "" for row in rows)
@@ -56,13 +56,13 @@ def left_behind(conn: Connection, work: IndexBuild | Rebuild) -> tuple[str, ...]
 
 def is_being_built(conn: Connection, build: IndexBuild) -> bool:
     """Say whether another session works on the table's indexes: it holds the lock of a build."""
-    table = wire.oid_of(conn, build.table)
-    rows = wire.ask(
+    rows = wire.ask_about(
         conn,
+        build.table,
         f"""select exists (
             select from pg_catalog.pg_locks
             where locktype = 'relation' and granted and mode = 'ShareUpdateExclusiveLock'
-              and relation = {table}
+              and relation = {wire.NAMED}
               and database = (select oid from pg_catalog.pg_database
                               where datname = pg_catalog.current_database())
               and pid <> pg_catalog.pg_backend_pid())""",
@@ -71,7 +71,7 @@ def is_being_built(conn: Connection, build: IndexBuild) -> bool:
 
 
 def _prove_build(conn: Connection, build: IndexBuild) -> Proof:
-    rows = wire.ask(conn, _index_sql(conn, build, "true"))
+    rows = _indexes(conn, build, "true")
     if not rows:
         return Proof.TO_DO
     _, is_valid, found = rows[0]
@@ -112,14 +112,18 @@ def _prove_detach(conn: Connection, detach: Detach) -> Proof:
     return Proof.HALF_DONE if rows[0][0] == "t" else Proof.TO_DO
 
 
-def _index_sql(conn: Connection, build: IndexBuild, condition: str) -> str:
-    return f"""
-        select x.indexrelid::pg_catalog.regclass::text, x.indisvalid,
+def _indexes(conn: Connection, build: IndexBuild, condition: str) -> list[Row]:
+    """Return (name, whether it is valid, definition) of the index that the build is to make."""
+    return wire.ask_about(
+        conn,
+        build.table,
+        f"""select x.indexrelid::pg_catalog.regclass::text, x.indisvalid,
                pg_catalog.pg_get_indexdef(x.indexrelid)
         from pg_catalog.pg_index x
         join pg_catalog.pg_class i on i.oid = x.indexrelid
-        where x.indrelid = {wire.oid_of(conn, build.table)}
-          and i.relname = {literal(build.name)} and {condition}"""
+        where x.indrelid = {wire.NAMED}
+          and i.relname = {literal(build.name)} and {condition}""",
+    )
 
 
 def _copies_sql(conn: Connection, rebuild: Rebuild) -> str:

@@ -85,6 +85,10 @@ def step_application(ledger_schema: str) -> str:
     return f"predeploy step {ledger_schema}"[:63]
 
 
+STEP_NAMED = r"^/\* predeploy (.*?) \*/"
+"""A pattern for what `begin_sql` puts in front, in the words of the server."""
+
+
 def begin_sql(step: Step, isolation: str = "") -> str:
     """Return a step's BEGIN, with its name in front for who looks at what the server does."""
     name = step.label.replace("*/", "* /").replace("/*", "/ *")

@@ -35,6 +35,8 @@ _T = TypeVar("_T")
 
 _TICK_S = 0.25
 _SAVEPOINT = "predeploy_ours"
+NAMED = "nullif(current_setting('predeploy.named'), '')::oid"
+"""In a query for `ask_about`: the OID of the relation, null where there is none."""
 # How long an end may take, so that a job ends within a second of a signal, behind a dead network,
 # too. The server ends by itself what could not be cancelled, once it sees that nobody listens.
 _CANCEL_S = 0.2
@@ -205,6 +207,16 @@ def ask_within(conn: Connection, sql: str) -> list[Row]:
     )
     _require_no_error(conn, answer)
     return answer.rows(2)
+
+
+def ask_about(conn: Connection, name: str, sql: str) -> list[Row]:
+    """Return the rows of a query of ours about the relation that `name` means to the session.
+
+    NAMED stands for its OID there. One round trip, and no transaction may be open.
+    """
+    named = f"pg_catalog.to_regclass({literal(name)})::pg_catalog.oid::pg_catalog.text"
+    found = f"select pg_catalog.set_config('predeploy.named', {named}, true)"
+    return ask_plainly(conn, f"{found};\n{OUR_PATH};\n{sql}")
 
 
 def oid_of(conn: Connection, name: str) -> int:

@@ -6,11 +6,13 @@ Most files are one step. Pure: the script's text is all that this looks at.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from job import statements
 from job.exit_codes import ExitCode
 from job.loss import Verb
 from job.plan import Declaration, Finding, LedgerEntry, Mode, Statement, Step
+from job.secret import constants_of, may_hold_secret, redact
 from job.sources.directives import allows_commit_inside, read_declarations
 from job.sources.script import Script
 
@@ -47,7 +49,8 @@ def steps_of(script: Script) -> ScriptSteps:
         findings.append(
             Finding(
                 "unparsed",
-                f"{script.path}: our parser stops at it ({reading.complaint}); the server decides",
+                f"{script.path}: our parser stops at it ({_complaint(reading)}); "
+                "the server decides",
             )
         )
     groups = _Groups(script, findings)
@@ -67,6 +70,12 @@ def _judged_by(undone: tuple[statements.Undone, ...], said: Declaration) -> Decl
 
 def _means(said: Declaration, undone: statements.Undone) -> bool:
     return undone.is_meant_by(said.verb, said.target)
+
+
+def _complaint(reading: statements.Reading) -> str:
+    """Return the parser's complaint, which quotes what it stops at, without what may be secret."""
+    hidden = (constants_of(s.text) for s in reading.statements if may_hold_secret(s.text))
+    return redact(reading.complaint, chain.from_iterable(hidden))
 
 
 class _Groups:

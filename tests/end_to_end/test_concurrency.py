@@ -225,7 +225,7 @@ def test_a_step_that_outlives_its_job_is_waited_for(
 def test_a_step_that_outlives_its_job_is_named(
     database: Database, orphaned: tuple[dict[str, str], int]
 ) -> None:
-    """Past the budget: 75 with its pid and what it does, and nothing is begun beside it."""
+    """Past the budget: 75 with its pid and its name, and nothing is begun beside it."""
     settings, pid = orphaned
 
     done = run_job("run", environ={**settings, "PREDEPLOY_LOCK_BUDGET": "500ms"})
@@ -233,7 +233,7 @@ def test_a_step_that_outlives_its_job_is_named(
     last = done.stdout.splitlines()[-1]
     assert done.returncode == 75, done.stdout
     assert f"held by pid {pid} (predeploy step predeploy, " in last
-    assert "/* predeploy migrations/1_slow.sql */" in last
+    assert " s, in migrations/1_slow.sql" in last
     assert f"pg_terminate_backend({pid})" in last
     assert contents(database) == {}
 
