@@ -21,8 +21,7 @@ from job.layers import PIPELINE, migrate
 from job.layers import verify as verify_layer
 from job.layers.base import Situation
 from job.layers.history import histories
-from job.layers.lineage import compare
-from job.plan import Finding, LayerReport, Mode, Outcome, Plan, Step
+from job.plan import Finding, LayerReport, LedgerRow, Mode, Outcome, Plan, Step
 from job.report import Report
 from job.settings import Settings
 from job.sources import Sources
@@ -47,7 +46,8 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
         sight = _sight(conn, settings, sources)
         for layer in PIPELINE:
             snapshot = sight.see(layer.sees)
-            plans[layer.name] = layer.plan(Situation(settings, sources, snapshot))
+            situation = Situation(settings, sources, snapshot)
+            plans[layer.name] = layer.plan(situation)
             if plans[layer.name].steps or plans[layer.name].refusal:
                 break
         last = list(plans)[-1]
@@ -59,7 +59,7 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
         plans = {n: replace(p, findings=(*p.findings, *p.left)) for n, p in plans.items()}
     reports = tuple(LayerReport(name, findings=p.findings) for name, p in plans.items())
     data = _plan_data(plans, provisional)
-    report = _report("plan", settings, reports, version, started_s)
+    report = _report("plan", situation, reports, version, started_s)
     report = replace(report, pending=len(data["pending"]))
     return report, _plan_text(plans, provisional), data
 
@@ -72,11 +72,12 @@ def status(settings: Settings, sources: Sources) -> Inspection:
         snapshot = _sight(conn, settings, sources).see(migrate.LAYER.sees)
         holder = lock.find_holder(conn, schema)
         runs = ledger.last_runs(conn, schema) if snapshot.has_ledger else ()
-        planned = migrate.LAYER.plan(Situation(settings, sources, snapshot))
+        situation = Situation(settings, sources, snapshot)
+        planned = migrate.LAYER.plan(situation)
         coming = _sessionless(conn, settings, planned.steps)
         version = conn.info.server_version
     files = histories(sources, snapshot.ledger)
-    comparison = compare(sources, snapshot.ledger)
+    comparison = situation.comparison
     data: dict[str, Any] = {
         "ledger": schema if snapshot.has_ledger else None,
         "applied": [h.script.path for h in files if h.is_whole],
@@ -93,13 +94,15 @@ def status(settings: Settings, sources: Sources) -> Inspection:
             for r in runs
         ],
     }  # fmt: skip
-    layers = (LayerReport("migrate", findings=coming),) if coming else ()
-    report = _report("status", settings, layers, version, started_s)
+    found = (*migrate.judge(situation, planned), *coming)
+    data["findings"] = _findings_data("migrate", found)
+    layers = (LayerReport("migrate", findings=found),)
+    report = _report("status", situation, layers, version, started_s)
     return replace(report, pending=len(data["pending"])), _status_text(data), data
 
 
 def verify(settings: Settings, sources: Sources, *, wait_s: float = 0.0) -> Report:
-    """Judge the database as the run's last layer would; look again until `wait_s` is over."""
+    """Judge folder and database as a run would; look again until `wait_s` is over."""
     started_s = time.monotonic()
     end = Deadline.after(wait_s)
     while True:
@@ -115,16 +118,22 @@ def verify(settings: Settings, sources: Sources, *, wait_s: float = 0.0) -> Repo
 def _verify_on_one_connection(
     settings: Settings, sources: Sources, end: Deadline, started_s: float
 ) -> Report:
+    seen: tuple[LedgerRow, ...] | None = None
     with _connected(settings) as conn:
         while True:
             snapshot = _sight(conn, settings, sources).see(verify_layer.LAYER.sees)
-            found = verify_layer.LAYER.plan(Situation(settings, sources, snapshot))
-            layers = (LayerReport("verify", findings=found.findings),)
-            report = _report("verify", settings, layers, conn.info.server_version, started_s)
+            situation = Situation(settings, sources, snapshot)
+            if snapshot.ledger != seen:  # a thousand pending files take a second to be read
+                seen, planned = snapshot.ledger, migrate.LAYER.plan(situation)
+            migrated = LayerReport("migrate", findings=migrate.judge(situation, planned))
+            # What a run does not come to says nothing here either.
+            found = Plan() if planned.refusal else verify_layer.LAYER.plan(situation)
+            layers = (migrated, LayerReport("verify", findings=found.findings))
+            report = _report("verify", situation, layers, conn.info.server_version, started_s)
+            report = replace(report, compared=verify_layer.compared(situation))
             if report.exit_code not in _MAY_COME:
                 return report
             if end.left_s <= 0:
-                planned = migrate.LAYER.plan(Situation(settings, sources, snapshot))
                 coming = LayerReport(
                     "migrate", findings=_sessionless(conn, settings, planned.steps)
                 )
@@ -173,19 +182,20 @@ def _sight(conn: Connection, settings: Settings, sources: Sources) -> Sight:
 
 def _report(
     command: str,
-    settings: Settings,
+    situation: Situation,
     layers: tuple[LayerReport, ...],
     version: int,
     started_s: float,
 ) -> Report:
     exit_code = next((r.exit_code for r in layers if r.exit_code is not ExitCode.OK), ExitCode.OK)
+    good = Outcome.AHEAD if situation.comparison.is_ahead else Outcome.OK
     return Report(
         command=command,
         version=__version__,
-        outcome=Outcome.OK if exit_code is ExitCode.OK else Outcome.FAILED,
+        outcome=good if exit_code is ExitCode.OK else Outcome.FAILED,
         exit_code=exit_code,
         duration_s=time.monotonic() - started_s,
-        target=settings.endpoint.target,
+        target=situation.settings.endpoint.target,
         server_version=version,
         layers=layers,
     )
@@ -205,18 +215,25 @@ def _plan_data(plans: Mapping[str, Plan], provisional: list[str]) -> dict[str, A
             for step in planned.steps
         ],
         "findings": [
-            {
-                "layer": name,
-                "code": f.code,
-                "level": f.level,
-                "message": f.message,
-                "next": f.remedy,
-            }
+            found
             for name, planned in plans.items()
-            for f in planned.findings
+            for found in _findings_data(name, planned.findings)
         ],
         "provisional": provisional,
     }
+
+
+def _findings_data(layer: str, findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": layer,
+            "code": f.code,
+            "level": f.level,
+            "message": f.message,
+            "next": f.remedy,
+        }
+        for f in findings
+    ]
 
 
 def _plan_text(plans: Mapping[str, Plan], provisional: list[str]) -> str:
@@ -249,6 +266,7 @@ def _status_text(data: Mapping[str, Any]) -> str:
         *(f"  half applied: {path}" for path in data["half_applied"]),
         *(f"not in this folder: {name}" for name in data["not_in_folder"]),
         f"lineage: {data['lineage']}",
+        *(f"{found['level']}: {found['message']}" for found in data["findings"]),
         f"lock: {data['lock_holder'] or 'free'}",
         "last runs:",
         *(

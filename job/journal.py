@@ -28,7 +28,8 @@ class Journal:
     say; `violated` what rows stand in the way of. `remembered` and `settlement` are what the end of
     the run writes down for the next one: what `schema.sql` declares, and that all is well.
     `has_begun` says whether the ledger knows of the run, `is_degraded` whether it goes on with
-    second best. `current` is the step that the server works on.
+    second best, `compared` what the database was compared with. `current` is the step that the
+    server works on.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class Journal:
     settlement: str = ""
     has_begun: bool = False
     is_degraded: bool = False
+    compared: str = ""
     current: Step | None = None
 
     @property
@@ -90,6 +92,7 @@ class Journal:
             ),
             problems=problems,
             pending=pending,
+            compared=self.compared,
         )
 
     def stopped(self, stop: JobError | Interrupted) -> Report:

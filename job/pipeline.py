@@ -228,13 +228,15 @@ def _look_and_plan(
         schema = place.settings.ledger_schema
         this.remembered = remember_sql(schema, this.sources, snapshot.schema)
     violated = frozenset(this.violated)
-    plan = layer.plan(Situation(place.settings, this.sources, snapshot, violated))
+    situation = Situation(place.settings, this.sources, snapshot, violated)
+    plan = layer.plan(situation)
     for finding in plan.findings:
         _log_finding(finding)
     this.note(LayerReport(layer.name, findings=plan.findings))
     this.left[layer.name] = plan.left
     if layer is verify.LAYER:
         this.left.clear()  # it has just said all that
+        this.compared = verify.compared(situation)
     return snapshot, plan
 
 

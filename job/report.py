@@ -17,7 +17,6 @@ _STATEMENT_SHOWN = 200  # characters
 LIMIT_BYTES = 4096
 _TEXT_LIMITS = (300, 100, 40)  # characters
 _DISPENSABLE = ("layers", "findings", "problems")
-_NEEDED = "the tables and columns that this version declares"
 _GOOD = (ExitCode.OK, ExitCode.PENDING)
 
 
@@ -27,7 +26,8 @@ class Report:
 
     `problems` says what prevented it before any layer was asked, one sentence each. `target` is
     safe to print. `server_version` is libpq's number, such as 150018; 0 when never connected.
-    `pending` counts what `plan` (steps) and `status` (files) found still to do.
+    `pending` counts what `plan` (steps) and `status` (files) found still to do. `compared` says
+    what the database was compared with; empty where it was not.
     """
 
     command: str
@@ -41,6 +41,7 @@ class Report:
     layers: tuple[LayerReport, ...] = ()
     pending: int = 0
     problems: tuple[str, ...] = ()
+    compared: str = ""
 
     @property
     def failure(self) -> Failure | None:
@@ -70,7 +71,7 @@ def _good_news(report: Report) -> str:
     pending = report.pending or "nothing"
     match report.command:
         case "verify":
-            return "verified: the database holds what the app declared"
+            return _verified(report)
         case "adopt" if report.run_id:
             recorded = f"{report.applied} step(s) recorded and not run"
             return f"adopted: {recorded}; {pending} pending"
@@ -94,11 +95,17 @@ def _good_run(report: Report) -> str:
             return f"{report.outcome.value}: {_amount(report)}, verified"
 
 
+def _verified(report: Report) -> str:
+    if report.outcome is Outcome.AHEAD:
+        return f"ahead: {_what_is_ahead(report)}"
+    return f"verified: the database holds what the app declared: {report.compared}"
+
+
 def _what_is_ahead(report: Report) -> str:
-    """Say which files make the database ahead, what was compared, and what to do about them."""
+    """Say what was compared, which files make the database ahead, and what to do about them."""
     notes = [finding for finding in report.findings if finding.code == "ahead"]
     why = f"{notes[0].message}; next: {notes[0].remedy}" if notes else "see the findings"
-    return f"only {_NEEDED} were asked for, and are there; {why}"
+    return f"{report.compared}; {why}"
 
 
 def _what_failed(report: Report) -> str:

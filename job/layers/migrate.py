@@ -53,6 +53,13 @@ def plan(situation: Situation) -> Plan:
     return Plan(tuple(steps), tuple(findings))
 
 
+def judge(situation: Situation, planned: Plan) -> tuple[Finding, ...]:
+    """Return what a run finds about the folder, given its plan: what stops it, what is missing."""
+    related = tell(situation.comparison, situation.settings.ledger_schema)
+    refusals = (f for f in planned.findings if f.exit_code is not None)
+    return tuple(dict.fromkeys((*refusals, *(f for f in related if f.exit_code is None))))
+
+
 LAYER = Layer("migrate", frozenset({View.LEDGER}), plan, may_be_rescued=True)
 
 

@@ -55,6 +55,26 @@ def plan(situation: Situation) -> Plan:
 LAYER = Layer("verify", frozenset(View) - {View.SEEDED}, plan)
 
 
+def compared(situation: Situation) -> str:
+    """Say what the layer compares: what it does not may not be called verified."""
+    settings, sources = situation.settings, situation.sources
+    critical = _count(len(settings.critical), "critical table")
+    schema = "schema.sql" if sources.schema else ""
+    if situation.comparison.is_ahead:
+        declared = " and ".join(filter(None, (schema, critical)))
+        if not declared:
+            return "no table or column is declared, so none was compared"
+        return f"the tables and columns of {declared} are there, other differences only warn"
+    files = histories(sources, situation.snapshot.ledger)
+    whole = sum(file.is_whole for file in files)
+    migrations = _count(len(files), "migration")
+    migrations = migrations if whole == len(files) else f"{whole} of {migrations}"
+    declared = ", ".join(filter(None, (critical, schema, _count(len(sources.checks), "check"))))
+    return ", ".join(
+        filter(None, (migrations, declared or "no table, column or check is declared"))
+    )
+
+
 def missing_tables(critical: Iterable[CriticalTable], facts: Iterable[Fact]) -> tuple[str, ...]:
     """Name the critical tables that are not there."""
     there = {fact.identity for fact in facts if fact.kind in _RELATIONS}
@@ -165,6 +185,10 @@ def _is_superseded(situation: Situation, one: Standing) -> bool:
         if history.is_whole
         for statement in statements.read(history.script.text).statements
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}" if number else ""
 
 
 def _absent(what: str) -> Finding:

@@ -222,7 +222,7 @@ def test_verify_looks_again_when_its_connection_is_lost(database: Database, fold
 
 def test_verify_does_not_wait_for_ever(database: Database, folder: Folder) -> None:
     """When the time is up and nobody has run the job, it ends with 82 all the same."""
-    done = run_job("verify", "--wait", "300ms", environ=environ(database, folder(FILES)))
+    done = run_job("verify", "--wait", "2s", environ=environ(database, folder(FILES)))
 
     assert done.returncode == 82
     assert "not verified yet" in done.stdout
@@ -241,9 +241,11 @@ def test_status_of_an_empty_database(database: Database, folder: Folder) -> None
         "half_applied": [],
         "pending": ["migrations/1_log.sql", "migrations/2_steps.sql"],
         "not_in_folder": [],
+        "lineage": "current",
         "ahead": False,
         "lock_holder": None,
         "runs": [],
+        "findings": [],
     }
     assert not has_ledger(database)
 
@@ -258,16 +260,18 @@ def test_status_shows_where_things_stand(database: Database, folder: Folder) -> 
     done = run_job("status", "--json", environ=environ(database, folder(now)), check=0)
 
     data = data_of(done)
-    runs = data.pop("runs")
+    runs, found = data.pop("runs"), data.pop("findings")
     assert data == {
         "ledger": "predeploy",
         "applied": ["migrations/1_log.sql"],
         "half_applied": ["migrations/2_steps.sql"],
         "pending": ["migrations/2_steps.sql", "migrations/3_new.sql"],
         "not_in_folder": ["0_gone.sql"],
+        "lineage": "current",
         "ahead": False,
         "lock_holder": None,
     }
+    assert [(finding["code"], finding["level"]) for finding in found] == [("not-in-folder", "info")]
     assert [(run["outcome"], run["exit_code"]) for run in runs] == [("failed", 80)]
 
 
@@ -309,4 +313,5 @@ def test_status_shows_a_database_that_is_ahead(thekeyn: Database, shipped_copy: 
 
     data = data_of(done)
     assert (data["ahead"], data["not_in_folder"], data["pending"]) == (True, [newest], [])
+    assert (data["lineage"], report_of(done)["outcome"]) == ("ahead", "ahead")
     assert len(data["applied"]) == 17

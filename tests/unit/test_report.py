@@ -57,9 +57,12 @@ FAILED = replace(
     server_version=180001,
 )
 MEND = ExitCode.FAILED.explanation
-AHEAD = Finding("ahead", "the ledger holds 2.sql", "forget it", is_note=True)
-COMPARED_AHEAD = (
-    "only the tables and columns that this version declares were asked for, and are there"
+NEWER = Finding("ahead", "the ledger holds 2.sql", "forget it", is_note=True)
+AHEAD = replace(
+    OK,
+    outcome=Outcome.AHEAD,
+    compared="users is there",
+    layers=(LayerReport("migrate", findings=(NEWER,)),),
 )
 REMAINS = (
     'migrations/0003_tags.sql:12:5 42703 column "nmae" does not exist; nothing of that step remains'
@@ -78,17 +81,18 @@ REMAINS = (
          "ok: 3 steps applied, verified"),
         (replace(OK, outcome=Outcome.SETTLED),
          "settled: nothing has changed since the last good run"),
-        (replace(OK, outcome=Outcome.AHEAD, layers=(LayerReport("migrate", findings=(AHEAD,)),)),
-         f"ahead: nothing to apply; {COMPARED_AHEAD}; the ledger holds 2.sql; next: forget it"),
-        (replace(OK, outcome=Outcome.AHEAD,
-                 layers=(LayerReport("migrate", steps(2), findings=(AHEAD,)),)),
-         f"ahead: 2 steps applied; {COMPARED_AHEAD}; the ledger holds 2.sql; next: forget it"),
+        (AHEAD, "ahead: nothing to apply; users is there; the ledger holds 2.sql; next: forget it"),
+        (replace(AHEAD, layers=(*AHEAD.layers, LayerReport("migrate", steps(2)))),
+         "ahead: 2 steps applied; users is there; the ledger holds 2.sql; next: forget it"),
+        (replace(AHEAD, command="verify"),
+         "ahead: users is there; the ledger holds 2.sql; next: forget it"),
         (replace(OK, command="settle",
                  layers=(LayerReport("settle", findings=(Finding("settled", "1 step of x"),)),)),
          "settle: 1 step of x"),
         (replace(OK, outcome=Outcome.DEGRADED),
          "degraded: nothing to apply, verified with second best; see the findings"),
-        (replace(OK, command="verify"), "verified: the database holds what the app declared"),
+        (replace(OK, command="verify", compared="1 migration, schema.sql"),
+         "verified: the database holds what the app declared: 1 migration, schema.sql"),
         (replace(OK, command="plan"), "plan: nothing pending"),
         (replace(OK, command="status", pending=2), "status: 2 pending"),
         (replace(OK, command="plan", pending=3, exit_code=ExitCode.PENDING), "plan: 3 pending"),
