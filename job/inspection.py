@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from job import __version__
-from job.database import ledger, lock, pooler, wire
+from job.database import ledger, lock, pooler, trust, wire
 from job.database.connection import connect
 from job.database.look import Sight
 from job.database.wire import Connection
@@ -51,7 +51,7 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
             if plans[layer.name].steps or plans[layer.name].refusal:
                 break
         last = list(plans)[-1]
-        coming = _sessionless(conn, settings, plans[last].steps)
+        coming = (*_sessionless(conn, settings, plans[last].steps), *trust.open_schemas(conn))
         plans[last] = replace(plans[last], findings=(*plans[last].findings, *coming))
         version = conn.info.server_version
     provisional = [layer.name for layer in PIPELINE if layer.name not in plans]
@@ -175,6 +175,7 @@ def _sessionless(
 def _sight(conn: Connection, settings: Settings, sources: Sources) -> Sight:
     schema = settings.ledger_schema
     found = ledger.premises(conn, schema)
+    ledger.require_readable(conn, schema, found)
     if found.has_ledger:
         ledger.require_usable(schema, wire.ask(conn, ledger.state_sql(schema)))
     return Sight(conn, settings, sources, Deadline.after(settings.deadline_s), found)

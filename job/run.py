@@ -196,6 +196,7 @@ def _placed(
         _, histories, found = answers
         foreign.exclude_others(guard, budget, histories)
         premises = ledger.parse_premises(found)
+        ledger.require_trusted(guard, settings.ledger_schema, premises)
         yield Workplace(work, guard, settings, this.deadline, this.id, premises, pooling)
 
 

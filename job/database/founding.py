@@ -30,9 +30,10 @@ _MADE_MEANWHILE = ("42P06", "42P07", "42723")
 def ensure(place: Workplace) -> None:
     """Make the ledger unless it is there, and begin this run in it. Under the lock.
 
-    Raises DatabaseRefusedError (77) without the privilege, NotObtainedError (75) when a newer
-    major version made it or somebody keeps us from it, JobError (78) when the schema's tables are
-    somebody else's, and (80) when an event trigger forbids DDL.
+    Raises DatabaseRefusedError (77) without the privilege, or where somebody owns a part of it whom
+    we don't trust, NotObtainedError (75) when a newer major version made it or somebody keeps us
+    from it, JobError (78) when the schema's tables are somebody else's, and (80) when an event
+    trigger forbids DDL.
     """
     budget = place.deadline.part(place.settings.ddl_budget_s)
     watch = watch_over(place, "the ledger")
@@ -73,6 +74,7 @@ def _may_pass_again(error: BaseException) -> bool:
 
 def _make(place: Workplace, found: Premises, watch: Watch) -> None:
     schema = place.settings.ledger_schema
+    ledger.require_trusted(place.work, schema, found)
     if not found.has_ledger:
         _make_all(place, found, watch)
     elif not ledger.begin_run(place.work, schema, place.run_id):

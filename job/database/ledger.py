@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from job import __version__
-from job.database import sentinel, wire
+from job.database import sentinel, trust, wire
 from job.database.path import OUR_PATH
 from job.database.wire import Connection, identifier, literal
 from job.errors import InternalError, NotObtainedError
@@ -18,7 +18,7 @@ from job.plan import Drift, LedgerEntry, LedgerRow
 VERSION = 1
 
 
-_TABLES = ("migration", "run", "declared", "state")  # beside `meta`, by which a ledger is known
+_TABLES = trust.TABLES[1:]  # beside `meta`, by which a ledger is known
 _ADOPTED = "adopted "  # before the name of an object, as a key of `meta`
 
 
@@ -29,11 +29,17 @@ def exists_sql(schema: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Premises:
-    """What a run finds: whether the ledger is there, its schema at least, and anybody's tables."""
+    """What a run finds: whether the ledger is there, its schema at least, and anybody's tables.
+
+    `stranger` is who owns a part of the ledger and is not trusted; empty for nobody. With
+    `is_harmless` we may only read it, and that runs nothing of anybody's.
+    """
 
     has_ledger: bool
     has_schema: bool
     has_tables: bool
+    stranger: str = ""
+    is_harmless: bool = True
 
 
 def premises(conn: Connection, schema: str) -> Premises:
@@ -43,12 +49,31 @@ def premises(conn: Connection, schema: str) -> Premises:
 
 def parse_premises(rows: list[wire.Row]) -> Premises:
     """Turn what `premises_sql` returned into premises."""
-    ((has_ledger, has_schema, has_tables),) = rows
-    return Premises(has_ledger == "t", has_schema == "t", has_tables == "t")
+    ((has_ledger, has_schema, has_tables, stranger, is_harmless),) = rows
+    return Premises(
+        has_ledger == "t", has_schema == "t", has_tables == "t", stranger or "", is_harmless == "t"
+    )
+
+
+def require_trusted(conn: Connection, schema: str, found: Premises) -> None:
+    """Raise DatabaseRefusedError (77) where somebody whom we don't trust owns the ledger."""
+    if found.stranger:
+        raise trust.refused(schema, found.stranger, conn.info.user)
+
+
+def require_readable(conn: Connection, schema: str, found: Premises) -> None:
+    """Raise the same where we may do more than read it, or where reading would run a code of his.
+
+    Who only reads is seldom a member of the role that deploys. What a squatter has written is
+    believed then, but the deployer's own run has ended with 77 before.
+    """
+    if not found.is_harmless:
+        require_trusted(conn, schema, found)
 
 
 def premises_sql(schema: str) -> str:
     """Return the query of what is there. What stands beside our like of a ledger is nobody's."""
+    called = [name.rpartition(".")[2] for name in sentinel.functions(schema)]
     return f"""select {exists_sql(schema)},
             pg_catalog.to_regnamespace({literal(identifier(schema))}) is not null, exists (
             select from pg_catalog.pg_class c
@@ -63,7 +88,8 @@ def premises_sql(schema: str) -> str:
               and not exists (
                 select from pg_catalog.pg_depend d
                 where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                  and d.objid = c.oid and d.deptype = 'e'))"""
+                  and d.objid = c.oid and d.deptype = 'e')),
+            {trust.stranger_sql(schema, called)}, {trust.harmless_sql(schema)}"""
 
 
 def state_sql(schema: str) -> str:

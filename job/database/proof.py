@@ -58,11 +58,11 @@ def is_being_built(conn: Connection, build: IndexBuild) -> bool:
     """Say whether another session works on the table's indexes: it holds the lock of a build."""
     rows = wire.ask_about(
         conn,
-        build.table,
+        wire.oid_sql(build.table),
         f"""select exists (
             select from pg_catalog.pg_locks
             where locktype = 'relation' and granted and mode = 'ShareUpdateExclusiveLock'
-              and relation = {wire.NAMED}
+              and relation = {wire.NAMED}::oid
               and database = (select oid from pg_catalog.pg_database
                               where datname = pg_catalog.current_database())
               and pid <> pg_catalog.pg_backend_pid())""",
@@ -116,12 +116,12 @@ def _indexes(conn: Connection, build: IndexBuild, condition: str) -> list[Row]:
     """Return (name, whether it is valid, definition) of the index that the build is to make."""
     return wire.ask_about(
         conn,
-        build.table,
+        wire.oid_sql(build.table),
         f"""select x.indexrelid::pg_catalog.regclass::text, x.indisvalid,
                pg_catalog.pg_get_indexdef(x.indexrelid)
         from pg_catalog.pg_index x
         join pg_catalog.pg_class i on i.oid = x.indexrelid
-        where x.indrelid = {wire.NAMED}
+        where x.indrelid = {wire.NAMED}::oid
           and i.relname = {literal(build.name)} and {condition}""",
     )
 

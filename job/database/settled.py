@@ -1,8 +1,9 @@
 """Settled: nothing has changed since the last run that ended well, so nothing is to be done.
 
 One message, read only: the stored key, the catalog's fingerprint, the operator's checks and the
-seeds' presence questions. A guard divides by zero unless key and fingerprint are those that were
-stored, so that no text of the folder runs here that a good run has not run before.
+seeds' presence questions. Guards divide by zero unless we trust who owns the ledger, and key and
+fingerprint are those that were stored: no text of the folder runs here that a good run has not run
+before.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import json
 from dataclasses import dataclass
 
 from job import __version__
-from job.database import wire
+from job.database import trust, wire
 from job.database.fingerprint import fingerprint_sql
 from job.database.path import THEIR_PATH
 from job.database.transaction import settings_sql
@@ -22,7 +23,7 @@ from job.sources.placeholders import presence_question
 # A message is one transaction where it does not say otherwise, and leaves none open when it fails.
 _READ_ONLY = "set transaction isolation level repeatable read read only"
 _PID = 2  # behind that and the settings
-_OPENING = 5  # those, the pid, the guard, the search_path of what is asked
+_OPENING = 6  # those, the pid, two guards, the search_path of what is asked
 
 # The cluster and the database: a restored or copied database has its own history from then on.
 _SYSTEM = (
@@ -71,6 +72,7 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
         _READ_ONLY,
         settings_sql({"statement_timeout": "30s"}),
         "select pg_catalog.pg_backend_pid()",
+        trust.fence_sql(settings.ledger_schema),  # before anybody's table is read, or what is one
         _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
         THEIR_PATH,
         *questions,
