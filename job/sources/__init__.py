@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from job.errors import SourcesError
 from job.exit_codes import ExitCode
-from job.sources.layout import SCHEMA_FILE, Role, misplaced
+from job.sources.layout import SCHEMA_FILE, Role, misplaced, shown
 from job.sources.native import read_migrations
 from job.sources.script import Script, script_of
-from job.sources.walk import Folder, read_folder, shown
+from job.sources.walk import Folder, read_folder
 
 __all__ = ["Folder", "Sources", "declaration_of", "read_folder", "sources_of"]
 _SHOWN = 5  # names of what was found instead
@@ -109,7 +109,7 @@ def _empty(folder: Folder) -> Iterator[str]:
         names = [file.name for file in folder.having(role) if file.name.startswith(inside)]
         if role.value in folder.folders and not names:
             what = _instead([n for n in folder.names if n.startswith(inside)])
-            remedy = "mount the right one, or remove the folder when it is not used any more"
+            remedy = f"mount the right folder, or remove {inside} if it is no longer used"
             yield f"{inside} in the SQL folder {folder.path} {what}; {remedy}"
 
 

@@ -32,6 +32,7 @@ _PARTS = {
 }
 FOLDERS = tuple(_PARTS)
 _FILES = {DECLARATION: Role.DECLARATION, SCHEMA_FILE: Role.SCHEMA}
+_ALL = frozenset({*FOLDERS, *_FILES})
 # SQL that the app or its tests run by themselves, as sqlc, PgTyped and pgTAP have it.
 _OF_OTHERS = frozenset({"queries", "query", "tests", "test", "docs"})
 _SQL = re.compile(r"\.(sql|ddl|dml|psql|pgsql|plpgsql)(\.txt)?$", re.IGNORECASE)
@@ -67,6 +68,11 @@ def role_of(name: str) -> Role:
     return Role.OTHER if is_other or _COMPANION.search(name) else Role.UNREAD
 
 
+def shown(name: str) -> str:
+    """Return a path as text that can be printed, also where it is not UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def is_sql(name: str) -> bool:
     """Whether a file's name ends in .sql, in whatever case."""
     return name.lower().endswith(".sql")
@@ -77,12 +83,15 @@ def misplaced(names: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
 
     `names` are all files, `folders` all folders, both as paths below the SQL folder.
     """
-    names, folders = tuple(names), frozenset(folders)
+    yield from map(shown, _misplaced(tuple(names), frozenset(folders)))
+
+
+def _misplaced(names: tuple[str, ...], folders: frozenset[str]) -> Iterator[str]:
     yield from (f"{name} is no folder" for name in FOLDERS if name in names)
     for name in sorted(folders):
         if name in _FILES or (name.split("/")[0] in _PARTS and is_sql(name)):
             yield f"{name} is no file"
-    near = dict(_near_misses({name.split("/")[0] for name in (*names, *folders)}))
+    near = dict(_near_misses(names, folders))
     yield from (f"{name} is not read; call it {part}, {_MOVE}" for name, part in near.items())
     strangers: dict[str, list[str]] = {}
     for name in names:
@@ -100,16 +109,17 @@ def misplaced(names: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
         yield f"{files[0]}{more} is not read; {_where(files[0])}, {_MOVE}"
 
 
-def _near_misses(tops: set[str]) -> Iterator[tuple[str, str]]:
-    """Find what is called almost as a part that is absent: (name, part)."""
-    absent = {*FOLDERS, *_FILES} - tops
+def _near_misses(names: tuple[str, ...], folders: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Find what is called almost as a part of its kind that is absent: (name, part)."""
+    absent = _ALL.difference(names, folders)
     if len(absent & {SCHEMA_FILE, Role.SCHEMA.value}) == 1:
         absent -= {SCHEMA_FILE, Role.SCHEMA.value}  # either will do
-    for name in sorted(tops - {*FOLDERS, *_FILES}):
-        from difflib import get_close_matches  # noqa: PLC0415 - only where there is a stranger
+    for tops, parts in ((names, _FILES), (folders, FOLDERS)):
+        for name in sorted(name for name in tops if "/" not in name and name not in _ALL):
+            from difflib import get_close_matches  # noqa: PLC0415 - only where there is a stranger
 
-        for part in get_close_matches(name.lower(), sorted(absent), 1, _LIKENESS):
-            yield name, part
+            for part in get_close_matches(name.lower(), sorted(absent & {*parts}), 1, _LIKENESS):
+                yield name, part
 
 
 def _looks_like_sql(name: str) -> bool:
@@ -121,9 +131,9 @@ def _where(name: str) -> str:
     stem = name.rsplit("/", 1)[-1].split(".", maxsplit=1)[0].lower()
     if stem[:1].isdigit():
         return "put it into migrations/"
-    for part in ("seed", "verify", "fallback"):
-        if stem.startswith((part, part[:-1] + "ies")):
-            return f"put it into {part}/"
+    for part in ("seed", "verify", "fallback", "migration"):
+        if stem.startswith(part):
+            return f"put it into {'migrations' if part == 'migration' else part}/"
     if stem in ("schema", "structure"):
         return f"call it {SCHEMA_FILE}"
     return "put it into migrations/, schema/, seed/, verify/ or fallback/"

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable
 
 from job.errors import SourcesError
+from job.sources.layout import shown
 from job.sources.script import Script, script_of
-from job.sources.walk import File, shown
+from job.sources.walk import File
 
 _DATE = re.compile(r"(\d{4})[-_](0[1-9]|1[0-2])[-_](0[1-9]|[12]\d|3[01])(?!\d)")
 _DIGITS = re.compile(r"\d+")

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from job.errors import SourcesError
-from job.sources.walk import File, shown
+from job.sources.layout import shown
+from job.sources.walk import File
 
 
 @dataclass(frozen=True, slots=True)

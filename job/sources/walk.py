@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from job.sources.layout import Role, role_of
+from job.sources.layout import Role, role_of, shown
 
 # A mounted ConfigMap is swapped about once a minute: the next reading sees one state of it.
 _READINGS = 5
@@ -85,11 +85,6 @@ def read_folder(path: Path) -> Folder:
             return _folder(path, entries)
     changes = f"the SQL folder {path} changes while it is read; run again when nothing writes to it"
     return Folder(path, problems=(changes,))
-
-
-def shown(name: str) -> str:
-    """Return a path as text that can be printed, also where it is not UTF-8."""
-    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _folder(path: Path, entries: tuple[_Entry, ...]) -> Folder:

@@ -540,7 +540,7 @@ def test_migrations_without_a_migration_are_no_input(
     place = "the SQL folder" if not beside else f"migrations/ in the SQL folder {tmp_path}"
     assert told[0].startswith(place)
     assert found in told[0] or not beside
-    assert "remove the folder" in told[0] or not beside
+    assert "or remove migrations/ if it is no longer used" in told[0] or not beside
 
 
 def test_a_schema_folder_without_a_file_is_no_input(tmp_path: Path) -> None:
@@ -609,6 +609,7 @@ WHERE = {
     "Schema.SQL": "call it schema.sql",
     "schema.ddl": "call it schema.sql",
     "structure.sql": "call it schema.sql",
+    "migrations.sql": "put it into migrations/",
     "functions.sql": "put it into migrations/, schema/, seed/, verify/ or fallback/",
     "functions/f.sql": "put it into migrations/, schema/, seed/, verify/ or fallback/",
     "sql/migrations/0001_a.sql": "put it into migrations/",
@@ -625,6 +626,14 @@ def test_sql_that_nothing_reads_is_named_with_where_it_belongs(tmp_path: Path, p
     found = problems(tmp_path, files)
 
     assert found == (f"{path} is not read; {WHERE[path]}, or move it out of the SQL folder",)
+
+
+@pytest.mark.parametrize("part", ["seed", "verify", "fallback", "migrations"])
+def test_a_file_with_a_part_s_name_goes_into_it(tmp_path: Path, part: str) -> None:
+    """Also where that folder does not exist yet: a file is never told to be called as a folder."""
+    (found,) = problems(tmp_path, {"schema.sql": SQL, f"{part}.sql": SQL})
+
+    assert found.startswith(f"{part}.sql is not read; put it into {part}/, or")
 
 
 def test_many_files_of_one_folder_that_nothing_reads_are_one_problem(tmp_path: Path) -> None:
@@ -647,7 +656,7 @@ def test_sql_of_another_ending_is_not_passed_over(tmp_path: Path, part: str, end
 
 @pytest.mark.parametrize("name", ["users.csv", "admin.ts", "0001_a.sql.gz", "0002_a.sql.disabled"])
 def test_what_is_no_sql_is_not_passed_over_in_a_part(tmp_path: Path, name: str) -> None:
-    """Whoever put it there takes it for run."""
+    """Its author expects it to be run."""
     found = problems(tmp_path, {"seed/a.sql": SQL, f"seed/{name}": ""})
 
     rest = "is not read, only *.sql is; rewrite it as SQL, or move it out of the SQL folder"
