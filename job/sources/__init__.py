@@ -99,18 +99,19 @@ def _schema(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
 
 def _empty(folder: Folder) -> Iterator[str]:
     """Say where nothing is to be run although something has to be, and what is there instead."""
-    if all(file.role in (Role.OTHER, Role.UNREAD) for file in folder.files):
+    is_idle = all(file.role in (Role.OTHER, Role.UNREAD) for file in folder.files)
+    for role in (Role.MIGRATION, Role.SCHEMA):
+        inside = f"{role.value}/"
+        files = [file for file in folder.having(role) if file.name.startswith(inside)]
+        if role.value in folder.folders and not files:
+            is_idle = False  # it is told here
+            what = _instead([name for name in folder.names if name.startswith(inside)])
+            remedy = f"mount the right folder, or remove {inside} if it is no longer used"
+            yield f"{inside} in the SQL folder {folder.path} {what}; {remedy}"
+    if is_idle:
         what = _instead(folder.names)
         where = "put migrations/, schema.sql, seed/ or verify/ into it"
         yield f"the SQL folder {folder.path} {what}; {where}, or mount the right one"
-        return
-    for role in (Role.MIGRATION, Role.SCHEMA):
-        inside = f"{role.value}/"
-        names = [file.name for file in folder.having(role) if file.name.startswith(inside)]
-        if role.value in folder.folders and not names:
-            what = _instead([n for n in folder.names if n.startswith(inside)])
-            remedy = f"mount the right folder, or remove {inside} if it is no longer used"
-            yield f"{inside} in the SQL folder {folder.path} {what}; {remedy}"
 
 
 def _instead(names: Sequence[str]) -> str:
