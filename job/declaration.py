@@ -8,6 +8,7 @@ from typing import Any
 from job.sources.native import version_of
 
 DECLARATION = "predeploy.toml: "
+_MISSING = "missing"  # under [accept]: no kind of object is called so
 _TABLES = ("critical", "settings", "accept")
 _NO_TABLE = "is not one of the tables [critical], [settings], [accept]"
 
@@ -76,14 +77,24 @@ def read_critical(declared: Mapping[str, object], found: list[str]) -> tuple[Cri
     return tuple(tables.values())
 
 
+def read_missing(declared: Mapping[str, object], found: list[str]) -> frozenset[str]:
+    """Return what `[accept] missing` lists, as `table:public.old`; problems go to `found`."""
+    listed = declared.get(_MISSING, [])
+    if isinstance(listed, list) and all(isinstance(name, str) and ":" in name for name in listed):
+        return frozenset(listed)
+    found.append(f'{DECLARATION}[accept] missing must be a list such as ["table:public.old"]')
+    return frozenset()
+
+
 def read_accepted(declared: Mapping[str, object], found: list[str]) -> tuple[tuple[str, str], ...]:
     """Return the drifts that `[accept]` lists, as (object, live shape); problems go to `found`."""
     found += [
         f"{DECLARATION}[accept] {name!r} must be the shape that is there, in quotes"
         for name, shape in declared.items()
-        if not isinstance(shape, str)
+        if not isinstance(shape, str) and name != _MISSING
     ]
-    return tuple((name, shape) for name, shape in declared.items() if isinstance(shape, str))
+    shapes = ((name, shape) for name, shape in declared.items() if name != _MISSING)
+    return tuple((name, shape) for name, shape in shapes if isinstance(shape, str))
 
 
 def _flat(declared: Mapping[str, object]) -> Iterator[tuple[str, object]]:

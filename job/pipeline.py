@@ -243,7 +243,7 @@ def _look_and_plan(
 def _begin(this: Journal, place: Workplace, sight: Sight) -> None:
     """Make the ledger, unless it is there, and begin the run in it, once."""
     if not this.has_begun:
-        founding.ensure(place)
+        founding.ensure(place, is_adopting=sight.has_tables)
         this.has_begun = True
         sight.forget()
 

@@ -18,6 +18,7 @@ from job.declaration import (
     read_accepted,
     read_baseline,
     read_critical,
+    read_missing,
     read_tables,
 )
 from job.endpoint import (
@@ -129,6 +130,7 @@ class Settings:
     critical: tuple[CriticalTable, ...] = ()
     baseline: int | None = None
     accepted: tuple[tuple[str, str], ...] = ()
+    accepted_missing: frozenset[str] = frozenset()
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -252,6 +254,7 @@ def parse_settings(
         "baseline": read_baseline(declaration, found),
         "critical": read_critical(declared.get("critical", {}), found),
         "accepted": read_accepted(declared.get("accept", {}), found),
+        "accepted_missing": read_missing(declared.get("accept", {}), found),
         "admin": _admin(environ, found),
     }
     found += _unknown_variables(environ)

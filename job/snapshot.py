@@ -9,6 +9,8 @@ from job.plan import Finding, LedgerRow
 from job.schema.facts import Fact
 
 Row = tuple[str | None, ...]
+Name = tuple[str, str, str, str]
+"""A kind, a schema, the table that the thing is a part of or on (or ''), and its own name."""
 
 
 class View(Enum):
@@ -70,11 +72,14 @@ class Snapshot:
     """One look, taken in one transaction. Parts that nobody asked for are empty.
 
     `ledger` is in the order of application. `has_ledger` is False on a database that we never
-    touched, and `has_tables` whether somebody else has. `is_adopting` says that the ledger is there
+    touched, and where our ledger was restored without a row; `has_tables` says whether there are
+    tables in the schemas that the folder uses. `is_adopting` says that the ledger is there
     and the adoption of what was there before it has not come to an end. `facts` tell of the
     critical tables, `seeded` holds the answers to the seeds' presence questions, `checks` those of
     `sql/verify/`. `drifts` are those that the ledger holds. `has_synced` says that what was not
     as `schema.sql` declares it at adoption has been accepted, and `adopted` what: (object, shape).
+    `names` holds what is there by kind and name where a baseline is about to be recorded, and
+    `path` the schemas of the session's search_path.
     `schema` is None where nobody asked for it or no file declares one. `fingerprint` changes with
     every DDL.
     """
@@ -85,6 +90,8 @@ class Snapshot:
     has_tables: bool = False
     is_adopting: bool = False
     has_synced: bool = False
+    names: frozenset[Name] = frozenset()
+    path: tuple[str, ...] = ()
     facts: frozenset[Fact] = frozenset()
     seeded: tuple[Response, ...] = ()
     checks: tuple[Response, ...] = ()

@@ -31,7 +31,7 @@ def place(database: "Database") -> Iterator[Workplace]:
     with closing(_open(settings)) as work, closing(_open(settings)) as guard:
         found = ledger.premises(work, settings.ledger_schema)
         place = Workplace(work, guard, settings, deadline, "this-run", found)
-        founding.ensure(place)
+        founding.ensure(place, is_adopting=False)
         yield place
 
 

@@ -10,7 +10,6 @@ import structlog
 import tenacity
 from psycopg.errors import DuplicateTable, InsufficientPrivilege, LockNotAvailable, RaiseException
 
-from job import __version__
 from job.database import ledger, sentinel, wire
 from job.database.blockers import Watch, watch_over
 from job.database.ledger import Premises
@@ -27,9 +26,10 @@ _FORBIDDEN = "an event trigger of the database says so; ask its owner, and run a
 _MADE_MEANWHILE = ("42P06", "42P07", "42723")
 
 
-def ensure(place: Workplace) -> None:
+def ensure(place: Workplace, *, is_adopting: bool) -> None:
     """Make the ledger unless it is there, and begin this run in it. Under the lock.
 
+    `is_adopting` says that the database is older than the ledger.
     Raises DatabaseRefusedError (77) without the privilege, or where somebody owns a part of it whom
     we don't trust, NotObtainedError (75) when a newer major version made it or somebody keeps us
     from it, JobError (78) when the schema's tables are somebody else's, and (80) when an event
@@ -46,7 +46,7 @@ def ensure(place: Workplace) -> None:
     def make() -> None:
         nonlocal found
         try:
-            _make(place, found, watch)
+            _make(place, found, watch, is_adopting=is_adopting)
         except ServerError:
             found = ledger.premises(place.work, place.settings.ledger_schema)
             raise
@@ -72,12 +72,12 @@ def _may_pass_again(error: BaseException) -> bool:
     return isinstance(error, ServerError) and error.sqlstate == LockNotAvailable.sqlstate
 
 
-def _make(place: Workplace, found: Premises, watch: Watch) -> None:
+def _make(place: Workplace, found: Premises, watch: Watch, *, is_adopting: bool) -> None:
     schema = place.settings.ledger_schema
     ledger.require_trusted(place.work, schema, found)
     if not found.has_ledger:
-        _make_all(place, found, watch)
-    elif not ledger.begin_run(place.work, schema, place.run_id):
+        _make_all(place, found, watch, is_adopting=is_adopting)
+    elif not ledger.begin_run(place.work, schema, place.run_id, is_adopting=is_adopting):
         answer = _send(place, sentinel.create_sql(schema), watch)
         if answer.error is not None:
             _require_no_race(answer.error.sqlstate)
@@ -108,7 +108,7 @@ def _require_no_race(sqlstate: str | None) -> None:
         raise RacedError(why, exit_code=ExitCode.TEMPFAIL, sqlstate=sqlstate)
 
 
-def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
+def _make_all(place: Workplace, found: Premises, watch: Watch, *, is_adopting: bool) -> None:
     """Make schema, tables and functions, and begin the run, in one transaction and message."""
     work, schema = place.work, place.settings.ledger_schema
     name = identifier(schema)
@@ -117,16 +117,10 @@ def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
         raise _taken(schema)
     # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
     create_schema = "" if found.has_schema else f"create schema {name};"
-    about = {"created_by": f"predeploy {__version__}"}
-    if found.has_tables:
-        about["adopting"] = "true"
-    remembered = "".join(f", ({literal(k)}, {literal(v)})" for k, v in about.items())
-    born = "('born', pg_catalog.pg_current_xact_id()::text)"
     answer = _send(
         place,
         f"""{create_schema}
         create table {name}.meta (key text primary key, value text not null);
-        insert into {name}.meta values ('version', '{ledger.VERSION}'), {born}{remembered};
         create table {name}.migration (
             file text not null,
             step_hash text not null,
@@ -168,6 +162,7 @@ def _make_all(place: Workplace, found: Premises, watch: Watch) -> None:
             stored_at timestamptz not null default clock_timestamp()
         );
         {sentinel.create_sql(schema)};
+        {ledger.about_sql(schema, is_adopting=is_adopting)};
         {ledger.begin_sql(schema, place.run_id)}""",
         watch,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from job import __version__
 from job.database import sentinel, trust, wire
-from job.database.path import OUR_PATH
+from job.database.path import OUR_PATH, schemas_of
 from job.database.wire import Connection, identifier, literal
 from job.errors import InternalError, NotObtainedError
 from job.plan import Drift, LedgerEntry, LedgerRow
@@ -29,7 +29,10 @@ def exists_sql(schema: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Premises:
-    """What a run finds: whether the ledger is there, its schema at least, and anybody's tables.
+    """What a run finds: whether the ledger is there, or its schema at least, and anybody's tables.
+
+    `path` holds the schemas of the search_path that are there, as the operator's files see it, and
+    `inhabited` those that hold tables, those of extensions and of other ledgers apart.
 
     `stranger` is who owns a part of the ledger and is not trusted; empty for nobody. With
     `is_harmless` we may only read it, and that runs nothing of anybody's.
@@ -37,7 +40,8 @@ class Premises:
 
     has_ledger: bool
     has_schema: bool
-    has_tables: bool
+    path: tuple[str, ...]
+    inhabited: frozenset[str]
     stranger: str = ""
     is_harmless: bool = True
 
@@ -49,9 +53,15 @@ def premises(conn: Connection, schema: str) -> Premises:
 
 def parse_premises(rows: list[wire.Row]) -> Premises:
     """Turn what `premises_sql` returned into premises."""
-    ((has_ledger, has_schema, has_tables, stranger, is_harmless),) = rows
+    ((has_ledger, has_schema, path, user, there, inhabited, stranger, is_harmless),) = rows
+    schemas = frozenset(json.loads(there or "[]"))
     return Premises(
-        has_ledger == "t", has_schema == "t", has_tables == "t", stranger or "", is_harmless == "t"
+        has_ledger == "t",
+        has_schema == "t",
+        tuple(name for name in schemas_of(path or "", user or "") if name in schemas),
+        frozenset(json.loads(inhabited or "[]")),
+        stranger or "",
+        is_harmless == "t",
     )
 
 
@@ -75,8 +85,13 @@ def premises_sql(schema: str) -> str:
     """Return the query of what is there. What stands beside our like of a ledger is nobody's."""
     called = [name.rpartition(".")[2] for name in sentinel.functions(schema)]
     return f"""select {exists_sql(schema)},
-            pg_catalog.to_regnamespace({literal(identifier(schema))}) is not null, exists (
-            select from pg_catalog.pg_class c
+            pg_catalog.to_regnamespace({literal(identifier(schema))}) is not null,
+            -- Not the setting, which is ours by now.
+            (select s.reset_val from pg_catalog.pg_settings s where s.name = 'search_path'),
+            current_user,
+            (select pg_catalog.json_agg(n.nspname)::text from pg_catalog.pg_namespace n),
+            (select pg_catalog.json_agg(distinct n.nspname)::text
+            from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema$)'
               and n.nspname <> {literal(schema)}
@@ -90,6 +105,23 @@ def premises_sql(schema: str) -> str:
                 where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
                   and d.objid = c.oid and d.deptype = 'e')),
             {trust.stranger_sql(schema, called)}, {trust.harmless_sql(schema)}"""
+
+
+def unknown_sql(schema: str) -> str:
+    """Return a condition: whether the ledger that is there does not tell of all that was done."""
+    meta = f"{identifier(schema)}.meta"
+    return (
+        f"(exists (select from {meta} where key = 'adopting') or not exists (select from {meta}))"
+    )
+
+
+def is_blank(state: list[wire.Row]) -> bool:
+    """Whether what `state_sql` returned is that of a ledger without a row of its own.
+
+    A dump of the schema without the rows leaves one.
+    """
+    ((version, _),) = state
+    return version is None
 
 
 def state_sql(schema: str) -> str:
@@ -256,9 +288,27 @@ def _is(entry: LedgerEntry) -> str:
     )
 
 
-def begin_run(conn: Connection, schema: str, run_id: str) -> bool:
+def about_sql(schema: str, *, is_adopting: bool) -> str:
+    """Return the INSERT of what a ledger says of itself, unless it does.
+
+    With `is_adopting` the database is older than the ledger, whose files then have to be judged;
+    one that holds migrations has been through that.
+    """
+    made_by = literal(f"predeploy {__version__}")
+    has_none = f"not exists (select from {identifier(schema)}.migration)"
+    adopting = f"('adopting', 'true', {has_none}),"
+    return f"""insert into {identifier(schema)}.meta
+        select a.key, a.value from (values
+            {adopting if is_adopting else ""}
+            ('version', '{VERSION}', true), ('created_by', {made_by}, true),
+            ('born', pg_catalog.pg_current_xact_id()::text, true)) a(key, value, applies)
+        where a.applies and not exists (select from {identifier(schema)}.meta)"""
+
+
+def begin_run(conn: Connection, schema: str, run_id: str, *, is_adopting: bool) -> bool:
     """Begin this run in the ledger; say whether the sentinel's functions are there, too.
 
+    A ledger that was restored without its rows says of itself what a new one would.
     Raises what `require_usable` does.
     """
     begun = wire.send(
@@ -266,6 +316,7 @@ def begin_run(conn: Connection, schema: str, run_id: str) -> bool:
         f"""{OUR_PATH};
         select {sentinel.exists_sql(schema)};
         {state_sql(schema)};
+        {about_sql(schema, is_adopting=is_adopting)};
         {begin_sql(schema, run_id)}""",
     )
     if begun.error is not None:

@@ -12,10 +12,12 @@ from itertools import accumulate
 
 from psycopg.errors import InsufficientPrivilege
 
+from job import statements
 from job.database import ledger, shape, wire
 from job.database.declared import read_declared
 from job.database.fingerprint import fingerprint_sql
 from job.database.ledger import Premises
+from job.database.names import names_sql, parse_names
 from job.database.path import THEIR_PATH
 from job.database.privilege import grant_for
 from job.database.transaction import settings_sql
@@ -71,6 +73,12 @@ class Sight:
         self._declared: SchemaView | None = None
         self._views: frozenset[View] = frozenset()
         self._last = Snapshot(conn.info.server_version)
+        self._in_use: bool | None = None
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether, at the last look, there was no ledger and the folder's schemas held tables."""
+        return self._last.has_tables
 
     def see(self, views: frozenset[View], beside: frozenset[View] = frozenset()) -> Snapshot:
         """Return a snapshot with `views`: the last one, or a new one, with those `beside` then.
@@ -96,10 +104,14 @@ class Sight:
         found, responses = _ask_all(
             conn, known, (*seeds, *checks), self._deadline, settings.ledger_schema
         )
+        has_ledger = self._has_ledger and not ledger.is_blank(found[_STATE])
         return Snapshot(
             server_version=conn.info.server_version,
-            has_ledger=self._has_ledger,
-            has_tables=self._premises.has_tables,
+            has_ledger=has_ledger,
+            # Who has a ledger does not ask, and reading the files for it takes its time.
+            has_tables=not has_ledger and self._holds_tables(),
+            names=parse_names(found["names"]),
+            path=self._premises.path,
             ledger=ledger.parse_rows(found["ledger"]),
             is_adopting=("adopting",) in found["adoption"],
             has_synced=("synced",) in found["adoption"],
@@ -111,6 +123,17 @@ class Sight:
             seeded=responses[: len(seeds)],
             checks=responses[len(seeds) :],
         )
+
+    def _holds_tables(self) -> bool:
+        """Whether there are tables in the schemas that the folder uses.
+
+        Those are the search_path's, and those that its files make anything in.
+        """
+        if self._in_use is None:
+            here = self._premises.inhabited & {*self._premises.path}
+            others = self._premises.inhabited - here
+            self._in_use = bool(here or statements.homes(_made_by(self._sources), others))
+        return self._in_use
 
     def _read_declared(self) -> SchemaView:
         """Return what the schema files declare, which only one look per run says is new."""
@@ -127,6 +150,11 @@ class Sight:
         return read
 
 
+def _made_by(sources: Sources) -> tuple[str, ...]:
+    files = (*sources.migrations, *sources.schema, *sources.fallbacks)
+    return tuple(script.text for script in files)
+
+
 def _known(
     views: frozenset[View],
     settings: Settings,
@@ -140,6 +168,8 @@ def _known(
     if has_ledger and View.LEDGER in views:
         known["ledger"] = ledger.rows_sql(schema)
         known["adoption"] = ledger.adoption_sql(schema)
+    if View.LEDGER in views and settings.baseline is not None:
+        known["names"] = names_sql(ledger.unknown_sql(schema) if has_ledger else "true")
     if has_ledger and View.DRIFTS in views:
         known["drifts"] = shape.standing_sql(schema)
         known["adopted"] = ledger.adopted_sql(schema)

@@ -4,13 +4,22 @@ Replaying history can undo what came after it. So a file is replayed only when a
 additive, and kept only when it changed nothing that was there; with a baseline it is written down.
 """
 
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from job import statements
 from job.exit_codes import ExitCode
+from job.layers.base import Situation
 from job.plan import Finding, Mode, Plan, Step
 from job.snapshot import Snapshot
 from job.sources.script import Script
+from job.statements import Thing
+
+_NEAREST = 3
+_SHOWN = 5
+_WHOLES = ("table", "view", "materialized view")
+_WITHOUT_SCHEMA = ("schema", "extension")
 
 WAYS_OUT = (
     'say up to which file the database is done: baseline = "VERSION" in predeploy.toml (those '
@@ -21,6 +30,87 @@ WAYS_OUT = (
 def is_unknown(snapshot: Snapshot) -> bool:
     """Whether the database has a history that its ledger does not tell, or not all of it yet."""
     return snapshot.is_adopting or (snapshot.has_tables and not snapshot.has_ledger)
+
+
+def judge_baseline(situation: Situation, recorded: Sequence[Step]) -> Iterator[Finding]:
+    """Judge what a baseline says is done: `recorded` are the steps that would not be run.
+
+    It must be the version of a file, and what the files up to it leave behind must be there (65).
+    """
+    baseline, files = situation.settings.baseline, situation.sources.migrations
+    if baseline is None or not files or not is_unknown(situation.snapshot):
+        return
+    if all(script.version != baseline for script in files):
+        near = sorted(
+            files, key=lambda s: (not s.name.startswith(str(baseline)), abs(s.version - baseline))
+        )
+        names = ", ".join(sorted(script.name for script in near[:_NEAREST]))
+        yield Finding(
+            "unknown-baseline",
+            f"baseline {baseline} matches no file in migrations/; the nearest are {names}",
+            "make it the whole version of the last file that was run here",
+            ExitCode.BAD_SOURCES,
+        )
+        return
+    if recorded:
+        done = statements.net_result(s.text for s in files if s.version <= baseline)
+        yield from _not_there(situation, done)
+
+
+def _not_there(situation: Situation, done: statements.NetResult) -> Iterator[Finding]:
+    snapshot, settings = situation.snapshot, situation.settings
+    absent = tuple(_absent(done.things, snapshot))
+    home = next(iter(snapshot.path), "public")
+    labels = [label for t in absent if (label := _label(t, home)) not in settings.accepted_missing]
+    if done.unseen:
+        yield Finding(
+            "not-judged",
+            f"what {done.unseen} statement(s) of the recorded files (DO, CALL, SELECT, or not "
+            "readable) may have made was not looked for",
+            is_note=True,
+        )
+    if labels:
+        more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+        listed = ", ".join(json.dumps(label, ensure_ascii=False) for label in labels)
+        yield Finding(
+            "not-there",
+            f"baseline {settings.baseline} would record files whose work is not there: "
+            f"{', '.join(labels[:_SHOWN])}{more}",
+            "make it the version of the last file that was run here; in a new database, take the "
+            "other tables out of its way; or accept it under [accept] in predeploy.toml: "
+            f"missing = [{listed}]",
+            ExitCode.BAD_SOURCES,
+        )
+
+
+def _absent(things: Iterable[Thing], snapshot: Snapshot) -> Iterator[Thing]:
+    """Yield what is not there, but for the parts of what is not there either."""
+    exact = {(kind, schema, _of(kind, of), name) for kind, schema, of, name in snapshot.names}
+    anywhere = {(kind, of, name) for kind, _, of, name in exact}
+    gone: set[tuple[str, str]] = set()
+    for thing in things:
+        named = (_of(thing.kind, thing.of), thing.name)
+        is_there = (
+            (thing.kind, thing.schema, *named) in exact
+            if thing.schema
+            else (thing.kind, *named) in anywhere
+        )
+        if is_there or (thing.of and (thing.schema, thing.of) in gone):
+            continue
+        if thing.kind in _WHOLES:
+            gone.add((thing.schema, thing.name))
+        yield thing
+
+
+def _of(kind: str, table: str) -> str:
+    """Return the table by which a part is known; an index has a name of its own in its schema."""
+    return "" if kind == "index" else table
+
+
+def _label(thing: Thing, home: str) -> str:
+    schema = "" if thing.kind in _WITHOUT_SCHEMA else thing.schema or home
+    parts = (schema, _of(thing.kind, thing.of), thing.name)
+    return f"{thing.kind}:{'.'.join(filter(None, parts))}"
 
 
 def adopt(script: Script, pending: tuple[Step, ...], baseline: int | None) -> Plan:

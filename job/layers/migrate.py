@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from job import statements
 from job.exit_codes import ExitCode
-from job.layers.adoption import adopt, is_unknown
+from job.layers.adoption import adopt, is_unknown, judge_baseline
 from job.layers.base import Layer, Situation
 from job.layers.history import (
     FileHistory,
@@ -48,6 +48,8 @@ def plan(situation: Situation) -> Plan:
             findings.extend(adopted.findings)
         findings.extend(undone_again(cut, pending, situation.settings.destructive))
         steps.extend(pending)
+    recorded = [step for step in steps if step.mode is Mode.RECORD]
+    findings.extend(judge_baseline(situation, recorded))
     findings.extend(_stalls(steps))
     findings = [*_related(situation, comparison, findings), *findings]
     return Plan(tuple(steps), tuple(findings))

@@ -33,8 +33,11 @@ from job.statements.creation import (
 from job.statements.digest import digest
 from job.statements.directives import Directive
 from job.statements.guarded import guarded_drops
+from job.statements.homes import homes
+from job.statements.net import NetResult, net_result
 from job.statements.reading import Reading, read
 from job.statements.stall import Stall, stall
+from job.statements.story import Thing
 from job.statements.undone import Undone, undone
 from job.statements.unparsed import UnreadableError
 
@@ -47,10 +50,12 @@ __all__ = [
     "Directive",
     "IndexBuild",
     "IndexDrop",
+    "NetResult",
     "Reading",
     "Rebuild",
     "Repeatable",
     "Stall",
+    "Thing",
     "Undone",
     "UnreadableError",
     "abouts",
@@ -61,9 +66,11 @@ __all__ = [
     "digest",
     "guarded_drops",
     "holds_ddl",
+    "homes",
     "is_additive",
     "is_unwatched",
     "may_take",
+    "net_result",
     "read",
     "sets_session",
     "stall",

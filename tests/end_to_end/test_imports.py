@@ -23,8 +23,8 @@ OURS = {
     *(
         f"job.database.{name}"
         for name in (
-            "connection", "failure", "fingerprint", "lock", "path", "pooler", "privilege", "refusal",
-            "resolve", "settled", "transaction", "trust", "wire",
+            "connection", "failure", "fingerprint", "lock", "path", "pooler", "privilege",
+            "refusal", "resolve", "settled", "transaction", "trust", "wire",
         )
     ),
     *(
