@@ -29,7 +29,7 @@ OURS = {
     ),
     *(
         f"job.sources.{name}"
-        for name in ("environment", "native", "placeholders", "script", "walk")
+        for name in ("environment", "layout", "native", "placeholders", "script", "walk")
     ),
 }  # fmt: skip
 # Of others'; some only ask whether a package is there.
