@@ -5,7 +5,7 @@ and column numbers), never a name, so a rename is no loss, and a column that was
 again is one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -59,6 +59,23 @@ class Holdings:
     def counted(self) -> tuple[int, ...]:
         """The tables whose rows are known."""
         return tuple(oid for oid, table in self.tables.items() if table.rows is not None)
+
+    def uncounted(self, suspects: Collection[int]) -> frozenset[int]:
+        """Return those of `suspects` that are tables here whose rows nobody has counted."""
+        return frozenset(
+            oid for oid in suspects if oid in self.tables and self.tables[oid].rows is None
+        )
+
+    def to_recount(self, suspects: Collection[int]) -> tuple[int, ...]:
+        """Return the counted tables whose rows are suspected to be fewer by now.
+
+        All partitions of a table belong together, as rows may have moved.
+        """
+        tops = {self._top(oid) for oid in suspects if oid in self.tables}
+        return tuple(oid for oid in self.counted if self._top(oid) in tops)
+
+    def _top(self, oid: int) -> int:
+        return self.tables[oid].root or oid
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +203,8 @@ def _fewer_rows_in_all(root: int, before: Holdings, after: Holdings) -> Iterable
         for oid, table in after.tables.items()
         if oid in held or (table.root == root and oid not in before.tables)
     )
-    if root in after.tables and now < sum(held.values()):
+    is_known = any(oid in after.tables and after.tables[oid].rows is not None for oid in held)
+    if is_known and root in after.tables and now < sum(held.values()):
         yield Loss(Verb.DELETE, before.tables[root].name, sum(held.values()) - now)
 
 

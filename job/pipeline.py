@@ -286,6 +286,9 @@ def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
         yield Finding("duplicate", f"{duplicate}; skipped", "guard it, or take it out")
     if result.notices:
         yield Finding("already-there", _notices(result), is_note=True)
+    for gap in result.gaps:
+        remedy = "nothing, unless something counts on its numbers without a gap"
+        yield Finding("sequence-gap", f"{result.label}: {gap}", remedy)
     # What we do not accept as it was before us, verify tells.
     for drift in unaccepted(result.drifts, dict(settings.accepted)):
         if drift.is_adopted and drift.live != ABSENT:

@@ -80,7 +80,8 @@ class Statement:
     script, `line` and `column` count from 1. `node` is the parser's name for it (`insert_stmt`),
     empty where the parser could not read it. `what` is for people (`CREATE INDEX CONCURRENTLY`).
     `data` is what follows a COPY … FROM STDIN up to its end mark, from line `data_line` on.
-    `creates` holds the tables that it creates and all that it creates only if it is not there.
+    `creates` names what it creates of tables, columns, constraints, indexes, sequences and types;
+    `removes` the columns that it drops or renames, and that have to be there for that.
     """
 
     text: str
@@ -94,6 +95,7 @@ class Statement:
     data: str | None = None
     data_line: int = 0
     creates: tuple[Address, ...] = ()
+    removes: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +290,8 @@ class StepResult:
     """A step that is done. `rows` counts what its statements inserted, updated or deleted.
 
     `losses` tells what it took away, `duplicates` what was proved to be there already, `notices`
-    what PostgreSQL said it skips, `drifts` what is there in another shape.
+    what PostgreSQL said it skips, `drifts` what is there in another shape, `gaps` which sequences
+    have skipped numbers because a try of the step was rolled back.
     """
 
     label: str
@@ -299,6 +302,7 @@ class StepResult:
     duplicates: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     drifts: tuple[Drift, ...] = ()
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

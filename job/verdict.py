@@ -66,6 +66,18 @@ def judge_drifts(
     )
 
 
+def refuse_gap(step: Step, gap: str) -> Failure:
+    """Refuse a step that counts on numbers which a sequence has skipped (84)."""
+    return _refusal(
+        step,
+        step.statements[0].line,
+        ExitCode.REFUSED,
+        f"has ids written out, and {gap}: its rows may belong to others than it means",
+        "compare its ids with the rows that are there, and write the right ones; where they are "
+        "right, add a comment that says so: the edited file is run",
+    )
+
+
 def _loss(step: Step, surprising: tuple[Loss, ...]) -> Failure:
     lines = "; ".join(f"-- predeploy: allow {s.verb.value} {s.target}" for s in surprising[:_SHOWN])
     line = step.statements[0].line

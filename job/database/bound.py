@@ -9,10 +9,8 @@ from contextlib import closing
 from dataclasses import replace
 
 from job.database import holdings, sentinel, wire
-from job.database.blockers import Watch
-from job.database.delivery import Context, Suspects, suspects
 from job.database.failure import failure_of
-from job.database.place import Workplace
+from job.database.message import Context, Suspects
 from job.database.stream import Sent, stream
 from job.database.transaction import (
     END_OF_STATEMENTS,
@@ -23,19 +21,18 @@ from job.database.transaction import (
     step_settings,
 )
 from job.errors import InternalError
-from job.exit_codes import ExitCode
 from job.loss import losses
-from job.plan import Failure, Step, StepResult
+from job.plan import Failure, StepResult
 from job.secret import Secret
 from job.verdict import judge_losses
 
 _KEEP = (*RESET, "commit")
 
 
-def run_bound(place: Workplace, step: Step, failed: ExitCode, watch: Watch) -> StepResult | Failure:
+def run_bound(context: Context) -> StepResult | Failure:
     """Run the step; a failure has left nothing of it, and does not quote its values."""
+    place, step = context.place, context.step
     started = time.monotonic()
-    context = Context(place, step, failed, watch)
     outcome = _send(context)
     if isinstance(outcome, Suspects):
         wire.roll_back(place.work)
@@ -59,11 +56,11 @@ def _send(context: Context) -> int | Failure | Suspects:
             sentinel.begin_sql(schema, step.text),
             path_sql(step),
         ),
-        (*END_OF_STATEMENTS, sentinel.guard_sql(schema, is_forced=False), *_KEEP),
+        (*END_OF_STATEMENTS, sentinel.guard_sql(schema), *_KEEP),
     )
 
 
-def _send_carefully(context: Context, suspected: tuple[int, ...]) -> int | Failure | Suspects:
+def _send_carefully(context: Context, suspected: frozenset[int]) -> int | Failure | Suspects:
     """Send the step between two full looks, and commit only what has lost nothing."""
     place, step, schema = context.place, context.step, context.schema
     begin = begin_sql(step, "isolation level repeatable read")
@@ -94,8 +91,8 @@ def _stream(
     if answer.error is None:
         return rows_written(answer, len(opening), count)
     index = answer.failed_index - len(opening)
-    if index >= count and (suspected := suspects(context, answer.error)):
-        return suspected
+    if index >= count and sentinel.has_spoken(context.schema, answer.error):
+        return Suspects(sentinel.parse_suspects(answer.error.diag.message_detail))
     position, offset = answer.error.diag.statement_position, None
     if position and 0 <= index < count:
         offset = step.statements[index].start - step.statements[0].start + int(position) - 1

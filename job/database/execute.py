@@ -5,9 +5,10 @@ has changed the same row of the catalog meanwhile, all of it is tried again.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import takewhile
 
 import structlog
 import tenacity
@@ -15,25 +16,27 @@ from psycopg.errors import InsufficientPrivilege, LockNotAvailable, UniqueViolat
 
 from job.database import ledger, wire
 from job.database.autocommit import run_autocommit
-from job.database.blockers import Watch, watch_over
+from job.database.blockers import watch_over
 from job.database.bound import run_bound
 from job.database.connection import require_alive
 from job.database.failure import has_lacked_locks, may_pass_again
 from job.database.hold import Hold
+from job.database.message import Context
 from job.database.path import OUR_PATH
 from job.database.place import Workplace
 from job.database.pooler import Pooling, no_session
+from job.database.presence import FirstLook, look
 from job.database.privilege import grant_for
-from job.database.script import run_script
+from job.database.script import Tried, relying, run_script
+from job.database.sequences import Standing
 from job.database.together import convoy_of, run_together
+from job.delivery import asks_for_a_look, deliveries
 from job.errors import DatabaseRefusedError
 from job.exit_codes import ExitCode
 from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
+from job.verdict import refuse_gap
 
 log = structlog.get_logger()
-
-
-_Tried = tuple[Failure, Watch]
 
 
 def execute(
@@ -41,6 +44,7 @@ def execute(
 ) -> Generator[StepResult | Failure | None, None, None]:
     """Run the plan's steps in order, yielding what came of each, up to the first that is not done.
 
+    How each is delivered is decided before the first of them runs, by its text and one look.
     `works_on` is told of the step that the server works on from now on: it may be at the next one
     while this one's outcome is looked at. Who stops there closes the generator, which cancels it.
     A violation leaves out the later steps of its chain only.
@@ -50,47 +54,71 @@ def execute(
     DatabaseRefusedError (76), before any step, when a pooler cannot serve one of them.
     """
     _require_sessions(place, plan)
-    todo = deque(plan.steps)
+    look = _look(place, plan.steps)
+    gaps = dict(look.gaps)
+    todo = deque(_contexts(place, plan.steps, failed, look))
     while todo:
         require_alive(place.guard)
-        tried = yield from _run_convoy(place, todo, failed, works_on)
+        known = yield from _run_convoy(todo, gaps, works_on)
         if not todo:
             return
-        step = todo.popleft()
+        context = todo.popleft()
+        step = context.step
         works_on(step)
-        outcome = _with_patience(place, step, failed, tried)
+        refused = _counts_on_a_gap(step, gaps)
+        tried = Tried(refused, context.delivery) if refused else _with_patience(context, known)
+        outcome = tried.outcome
         if isinstance(outcome, StepResult):
             works_on(None)
         yield outcome
         if isinstance(outcome, Failure) and outcome.is_violation and step.chain:
-            todo = deque(later for later in todo if later.chain != step.chain)
+            todo = deque(later for later in todo if later.step.chain != step.chain)
             continue
         if not isinstance(outcome, StepResult):
             return
         _tell(outcome)
+        gaps |= {(e.file, e.raw_hash): str(gap) for e, gap in relying(context, tried.gaps)}
+
+
+def _look(place: Workplace, steps: Sequence[Step]) -> FirstLook:
+    """Look once for all steps; not where none of them asks for it."""
+    if not asks_for_a_look(steps):
+        return FirstLook()
+    return look(place.work, place.settings.ledger_schema, steps)
+
+
+def _contexts(
+    place: Workplace, steps: Sequence[Step], failed: ExitCode, found: FirstLook
+) -> Iterator[Context]:
+    for step, delivery in zip(steps, deliveries(steps, found.there), strict=True):
+        watch = watch_over(place, step.label, _hold_of(place, step))
+        yield Context(place, step, failed, watch, delivery, steps, found.newest, found.path)
+
+
+def _counts_on_a_gap(step: Step, gaps: Mapping[tuple[str, str], str]) -> Failure | None:
+    """Refuse a file with numbers in it that a sequence of this database has skipped."""
+    entry = step.entry
+    gap = gaps.get((entry.file, entry.raw_hash)) if entry and step.mode is not Mode.RECORD else None
+    return refuse_gap(step, gap) if gap else None
 
 
 def _run_convoy(
-    place: Workplace, todo: deque[Step], failed: ExitCode, works_on: Callable[[Step | None], None]
-) -> Generator[StepResult, None, _Tried | None]:
+    todo: deque[Context],
+    gaps: Mapping[tuple[str, str], str],
+    works_on: Callable[[Step | None], None],
+) -> Generator[StepResult, None, Tried | None]:
     """Run together what may travel together, and take what is done from the front of `todo`.
 
-    Returns how the step failed that is now in front, and who has watched it.
+    Returns what the first try has shown of the step that is now in front.
     """
-    watches: list[Watch] = []
-
-    def watch_of(step: Step) -> Watch:
-        watches.append(watch_over(place, step.label, _hold_of(place, step)))
-        return watches[-1]
-
-    convoy = convoy_of(place, todo)
-    with closing(run_together(place, convoy, failed, watch_of, works_on)) as going:
-        for done, came in enumerate(going):
-            if isinstance(came, Failure):
-                return came, watches[done]
-            todo.popleft()
-            yield came
-            _tell(came)
+    convoy = convoy_of(takewhile(lambda c: not _counts_on_a_gap(c.step, gaps), todo))
+    with closing(run_together(convoy, works_on)) as going:
+        for tried in going:
+            if not isinstance(tried.outcome, StepResult):
+                return tried
+            place = todo.popleft().place
+            yield tried.outcome
+            _tell(tried.outcome)
             require_alive(place.guard)
     return None
 
@@ -115,22 +143,26 @@ def _require_sessions(place: Workplace, plan: Plan) -> None:
         )
 
 
-def _with_patience(
-    place: Workplace, step: Step, failed: ExitCode, tried: _Tried | None
-) -> StepResult | Failure | None:
+def _with_patience(context: Context, known: Tried | None) -> Tried:
     """Try a step again as long as only others stand in the way, within the DDL budget.
 
-    Where it was `tried` with others, that counts as the first time, if it says what there is to say
+    Where it was tried with others, that counts as the first time, if it says what there is to say
     of it: that it lacked locks, or that rows violate it, which takes as long to find out again.
     """
+    place, step, watch = context.place, context.step, context.watch
     budget = place.deadline.part(place.settings.ddl_budget_s)
-    if tried is not None and (tried[0].is_violation or _may_pass_again(step, tried[0])):
-        known, watch = [tried[0]], tried[1]
-    else:
-        known, watch = [], watch_over(place, step.label, _hold_of(place, step))
+    last = known or Tried(None, context.delivery)
+    counts = isinstance(last.outcome, Failure) and (
+        last.outcome.is_violation or _may_pass_again(step, last)
+    )
 
-    def attempt() -> StepResult | Failure | None:
-        return known.pop() if known else _try_step(place, step, failed, watch)
+    def attempt() -> Tried:
+        nonlocal last, counts
+        if counts:
+            counts = False
+        else:
+            last = _try_step(replace(context, delivery=last.delivery), last.standing)
+        return last
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
         # As long as others have stood behind the last try, they go on now.
@@ -139,7 +171,7 @@ def _with_patience(
         return min(jitter(state), budget.left_s)
 
     def tell(state: tenacity.RetryCallState) -> None:
-        failure = state.outcome.result() if state.outcome else None
+        failure = state.outcome.result().outcome if state.outcome else None
         raced = isinstance(failure, Failure) and failure.is_race and failure.message
         why = (
             f"another session has changed the same ({raced})"
@@ -153,17 +185,26 @@ def _with_patience(
         )
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda outcome: _may_pass_again(step, outcome)),
+        retry=tenacity.retry_if_result(lambda tried: _may_pass_again(step, tried)),
         stop=lambda _: budget.left_s <= 0,
         wait=wait_a_little,
         before_sleep=tell,
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
-    outcome: StepResult | Failure | None = retrying(attempt)
-    if isinstance(outcome, Failure) and has_lacked_locks(step, outcome):
-        return watch.explain(outcome)
-    if isinstance(outcome, Failure) and outcome.sqlstate == InsufficientPrivilege.sqlstate:
-        role = wire.identifier(place.work.info.user)
+    tried: Tried = retrying(attempt)
+    return replace(tried, outcome=_explained(context, tried.outcome))
+
+
+def _explained(
+    context: Context, outcome: StepResult | Failure | None
+) -> StepResult | Failure | None:
+    """Add to a failure who was in the way, or what to grant."""
+    if not isinstance(outcome, Failure):
+        return outcome
+    if has_lacked_locks(context.step, outcome):
+        return context.watch.explain(outcome)
+    if outcome.sqlstate == InsufficientPrivilege.sqlstate:
+        role = wire.identifier(context.place.work.info.user)
         return replace(outcome, remedy=grant_for(outcome.message, role))
     return outcome
 
@@ -179,33 +220,34 @@ def _hold_of(place: Workplace, step: Step) -> Hold | None:
 
 
 def _has_held_up(state: tenacity.RetryCallState) -> bool:
-    failure = state.outcome.result() if state.outcome else None
+    failure = state.outcome.result().outcome if state.outcome else None
     return isinstance(failure, Failure) and failure.sqlstate == LockNotAvailable.sqlstate
 
 
-def _may_pass_again(step: Step, outcome: StepResult | Failure | None) -> bool:
+def _may_pass_again(step: Step, tried: Tried) -> bool:
     """Whether to try again: never blindly what ran outside a transaction and may have left traces.
 
     A failed index build leaves none, because they are dropped.
     """
     is_clean = step.mode is not Mode.AUTOCOMMIT or step.statements[0].node == "index_stmt"
-    if not is_clean or not isinstance(outcome, Failure):
+    if not is_clean or not isinstance(tried.outcome, Failure):
         return False
-    return may_pass_again(outcome) or has_lacked_locks(step, outcome)
+    return may_pass_again(tried.outcome) or has_lacked_locks(step, tried.outcome)
 
 
-def _try_step(
-    place: Workplace, step: Step, failed: ExitCode, watch: Watch
-) -> StepResult | Failure | None:
-    """Try once: a result, a failure (nothing of the step is left), or None when overtaken."""
+def _try_step(context: Context, standing: Standing | None) -> Tried:
+    """Try once; `standing` is where sequences stood before the tries that came before."""
+    place, step, watch = context.place, context.step, context.watch
     if step.binds:
-        return run_bound(place, step, failed, watch)
+        return Tried(run_bound(context), context.delivery)
     if step.mode is Mode.AUTOCOMMIT:
-        return run_autocommit(place, step, watch)
+        return Tried(run_autocommit(place, step, watch), context.delivery)
     if step.mode is Mode.RECORD and step.entry is not None:
-        return _record(place, step, step.entry)
-    outcome = run_script(place, step, failed, watch)
-    return watch.judge(outcome) if isinstance(outcome, Failure) else outcome
+        return Tried(_record(place, step, step.entry), context.delivery)
+    tried = run_script(context, standing)
+    if isinstance(tried.outcome, Failure):
+        return replace(tried, outcome=watch.judge(tried.outcome))
+    return tried
 
 
 def _record(place: Workplace, step: Step, entry: LedgerEntry) -> StepResult | None:

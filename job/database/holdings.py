@@ -1,11 +1,13 @@
 """Counts what there is to lose, where a sign has made the sentinel suspicious."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from psycopg.errors import InsufficientPrivilege
 
 from job.database import wire
-from job.database.wire import Connection, literal
+from job.database.wire import Connection, identifier, literal
+from job.delivery import Name
 from job.loss import Holdings, Table
 
 _SAVEPOINT = "predeploy_count"
@@ -32,27 +34,32 @@ _COMPOSITES = """
     select t.typrelid from held join pg_catalog.pg_type t on t.oid = held.type"""
 
 
-def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Holdings:
-    """Look at what there is to lose, in the open transaction; count the suspects' rows.
+def read_holdings(
+    conn: Connection,
+    schema: str,
+    suspects: Collection[int],
+    named: Collection[Name] = (),
+    path: Collection[str] | None = (),
+) -> Holdings:
+    """Look at what there is to lose, in the open transaction; count rows of `suspects` and `named`.
 
-    A partition is counted with all others of its root, so that a row that moves is not lost. What
-    a materialized view holds is counted nowhere: it can be had again. Large objects are the rows of
-    pg_catalog.pg_largeobject_metadata.
+    A partition is counted with all others of its root, so that a row that moves is not lost, and a
+    named table with what inherits from it. A name without schema is one in a schema of `path`, or
+    in any where that is None. What a materialized view holds is counted nowhere: it can be had
+    again. Large objects are the rows of pg_catalog.pg_largeobject_metadata.
     """
     theirs = f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}"""
-    tables = wire.ask(
+    tables, columns, labels = _ask_all(
         conn,
-        f"""select c.oid, concat_ws('.', n.nspname, c.relname), c.relfilenode,
+        f"""select c.oid, n.nspname, c.relname, c.relfilenode,
                    case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::oid
                    else 0 end,
                    pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
-                   pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), c.relkind
+                   pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), c.relkind,
+                   pg_catalog.row_security_active(c.oid)
             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p', 'm') and {theirs}
                or c.oid = 'pg_catalog.pg_largeobject_metadata'::pg_catalog.regclass""",
-    )
-    columns = wire.ask(
-        conn,
         f"""select c.oid, a.attnum, concat_ws('.', n.nspname, c.relname, a.attname), c.relkind
             from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -60,31 +67,25 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
               on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
             where (c.relkind in ('r', 'p') or c.relkind = 'c' and c.oid in ({_COMPOSITES}))
               and {theirs}""",
-    )
-    labels = wire.ask(
-        conn,
         f"""select e.oid, concat_ws('.', n.nspname, t.typname, e.enumlabel)
             from pg_catalog.pg_enum e
             join pg_catalog.pg_type t on t.oid = e.enumtypid
             join pg_catalog.pg_namespace n on n.oid = t.typnamespace where {theirs}""",
     )
-    found = {int(oid or 0): int(root or 0) for oid, _, _, root, *_, kind in tables if kind != "m"}
-    wanted = {found[oid] or oid for oid in suspects if oid in found}
-    leaves = [int(oid or 0) for oid, *_, kind in tables if kind == "r"]
-    rows = {oid: 0 for oid in leaves if (found[oid] or oid) in wanted}
-    for oid in wanted:
-        rows |= _count(conn, oid)
+    relations = {relation.oid: relation for relation in map(_relation, tables)}
+    wanted = {*suspects, *_named(conn, relations, named, path)}
+    rows = _count_all(conn, relations, wanted)
     return Holdings(
         {
-            int(oid or 0): Table(
-                name or "",
-                int(node or 0),
-                rows.get(int(oid or 0)),
-                inserted=int(inserted or 0),
-                deleted=int(deleted or 0),
-                root=int(root or 0),
+            r.oid: Table(
+                r.name,
+                r.filenode,
+                rows.get(r.oid),
+                inserted=r.inserted,
+                deleted=r.deleted,
+                root=r.root,
             )
-            for oid, name, node, root, inserted, deleted, _ in tables
+            for r in relations.values()
         },
         {(int(oid or 0), int(number)): name or "" for oid, number, name, _ in columns if number},
         {int(oid or 0): name or "" for oid, name in labels},
@@ -92,36 +93,113 @@ def read_holdings(conn: Connection, schema: str, suspects: Iterable[int]) -> Hol
     )
 
 
-def _count(conn: Connection, oid: int) -> dict[int, int]:
-    """Count the rows of a table, or of all its partitions; what inherits has rows of its own."""
-    ((name, only, is_veiled, left),) = wire.ask(
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    oid: int
+    schema: str
+    relname: str
+    filenode: int
+    root: int
+    inserted: int
+    deleted: int
+    kind: str
+    is_veiled: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.schema}.{self.relname}"
+
+    @property
+    def sql(self) -> str:
+        only = "" if self.kind == "p" else "only "
+        return f"{only}{identifier(self.schema)}.{identifier(self.relname)}"
+
+
+def _relation(row: wire.Row) -> _Relation:
+    oid, schema, name, filenode, root, inserted, deleted, kind, is_veiled = row
+    return _Relation(
+        int(oid or 0), schema or "", name or "", int(filenode or 0), int(root or 0),
+        int(inserted or 0), int(deleted or 0), kind or "", is_veiled == "t",
+    )  # fmt: skip
+
+
+def _ask_all(conn: Connection, *queries: str) -> list[list[wire.Row]]:
+    answer = wire.send(conn, ";\n".join(queries))
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    return [answer.rows(index) for index in range(len(queries))]
+
+
+def _named(
+    conn: Connection,
+    relations: Mapping[int, _Relation],
+    named: Collection[Name],
+    path: Collection[str] | None,
+) -> set[int]:
+    """Find the tables of these names, and all that inherit from them."""
+    found = {
+        r.oid
+        for r in relations.values()
+        if (r.schema, r.relname) in named
+        or (("", r.relname) in named and (path is None or r.schema in path))
+    }
+    if not found:
+        return found
+    heirs = wire.ask(
         conn,
-        f"""select oid::pg_catalog.regclass::text, case relkind when 'p' then '' else 'only ' end,
-               pg_catalog.row_security_active(oid),
-               pg_catalog.pg_stat_get_xact_tuples_inserted(oid)
-               - pg_catalog.pg_stat_get_xact_tuples_deleted(oid)
-        from pg_catalog.pg_class where oid = {oid}""",
+        f"""with recursive heirs(oid) as (
+            select c.oid from pg_catalog.pg_class c where c.oid in ({_listed(found)})
+            union
+            select i.inhrelid from pg_catalog.pg_inherits i join heirs on i.inhparent = heirs.oid
+        )
+        select oid from heirs""",
     )
-    sql = f"select tableoid, count(*) from {only}{name} group by tableoid"
-    if is_veiled == "t":
-        return _unveiled(conn, name or "", sql) or {oid: int(left or 0)}
-    return _numbers(wire.ask(conn, sql))
+    return {int(oid or 0) for (oid,) in heirs}
 
 
-def _unveiled(conn: Connection, name: str, sql: str) -> dict[int, int] | None:
+def _count_all(
+    conn: Connection, relations: Mapping[int, _Relation], wanted: Collection[int]
+) -> dict[int, int]:
+    """Count rows in one round trip, but for those that row-level security hides."""
+    tops = {relations[oid].root or oid for oid in wanted if oid in relations}
+    asked = [relations[oid] for oid in sorted(tops) if relations[oid].kind != "m"]
+    of_asked = {r.oid for r in asked}
+    leaves = (r for r in relations.values() if r.kind == "r")
+    rows = {r.oid: 0 for r in leaves if (r.root or r.oid) in of_asked}
+    plain = [_count_sql(r) for r in asked if not r.is_veiled]
+    if plain:
+        rows |= _numbers(wire.ask(conn, " union all ".join(plain)))
+    for veiled in (r for r in asked if r.is_veiled):
+        known = _unveiled(conn, veiled)
+        rows |= {veiled.oid: veiled.inserted - veiled.deleted} if known is None else known
+    return rows
+
+
+def _count_sql(relation: _Relation) -> str:
+    return f"select tableoid, pg_catalog.count(*) from {relation.sql} group by tableoid"
+
+
+def _listed(oids: Iterable[int]) -> str:
+    return ", ".join(map(str, oids))
+
+
+def _unveiled(conn: Connection, relation: _Relation) -> dict[int, int] | None:
     """Count behind row-level security, which hides rows from a table's owner where it is forced.
 
     In a savepoint that is rolled back, lock and all. None where we don't own the table: then only
     what the transaction itself has put in and taken out is known.
     """
+    name = f"{identifier(relation.schema)}.{identifier(relation.relname)}"
     answer = wire.send(
         conn,
-        f"savepoint {_SAVEPOINT}; alter table {name} no force row level security; {sql}",
+        f"savepoint {_SAVEPOINT}; alter table {name} no force row level security; "
+        f"{_count_sql(relation)}",
     )
     rows = answer.rows(-1) if answer.error is None else []
     wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
     if answer.error is None:
-        return _numbers(rows) or {0: 0}
+        return _numbers(rows)
     if answer.error.sqlstate == InsufficientPrivilege.sqlstate:
         return None
     with wire.translated(conn):

@@ -20,6 +20,7 @@ VERSION = 1
 
 _TABLES = trust.TABLES[1:]  # beside `meta`, by which a ledger is known
 _ADOPTED = "adopted "  # before the name of an object, as a key of `meta`
+_GAP = "gap "  # before the name of a file, as a key of `meta`
 
 
 def exists_sql(schema: str) -> str:
@@ -197,6 +198,27 @@ def adopted_sql(schema: str) -> str:
     """Return the query of the shapes that were accepted at adoption, by object."""
     return f"""select substr(key, {len(_ADOPTED) + 1}), value from {identifier(schema)}.meta
         where starts_with(key, {literal(_ADOPTED)})"""
+
+
+def gaps_sql(schema: str) -> str:
+    """Return the query of the pending files that count on numbers which a sequence has skipped."""
+    return f"""select substr(key, {len(_GAP) + 1}), split_part(value, ' ', 1),
+            substr(value, strpos(value, ' ') + 1)
+        from {identifier(schema)}.meta where starts_with(key, {literal(_GAP)})"""
+
+
+def parse_gaps(rows: list[wire.Row]) -> dict[tuple[str, str], str]:
+    """Turn what `gaps_sql` returned into the gaps, by the files' names and their bytes' hashes."""
+    return {(file or "", raw_hash or ""): gap or "" for file, raw_hash, gap in rows}
+
+
+def note_gap_sql(schema: str, entry: LedgerEntry, gap: str) -> str:
+    """Return the INSERT that notes such a file: until it is edited, nobody runs it."""
+    return (
+        f"insert into {identifier(schema)}.meta values "
+        f"({literal(_GAP + entry.file)}, {literal(f'{entry.raw_hash} {gap}')}) "
+        "on conflict (key) do update set value = excluded.value"
+    )
 
 
 def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:

@@ -1,36 +1,44 @@
 """Runs a step of a migration: from BEGIN and the fence to the reset and COMMIT.
 
-Mostly in one message. Before it commits, the sentinel looks at the transaction's own counters. When
-they say that something may be lost, the step is rolled back and run once more, with a full look
-before and after. When something that it creates is there already, it is run once more in pieces.
+How it is delivered was decided before (`job.delivery`): mostly in one message, with the sentinel's
+guard in it; between two full looks where it takes something away; piecewise where something that it
+makes is there already. What nobody could tell beforehand makes a try fail: a guard that suspects
+what a function did, or an object that a function made. Then the step is rolled back and run once
+more in the way that this asks for, with the sequences put back that it has drawn from.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import dropwhile, islice, takewhile
+from types import MappingProxyType
 
 import psycopg
 
 from job import statements
 from job.database import holdings, ledger, marks, sentinel, wire
-from job.database.blockers import Watch
-from job.database.delivery import (
+from job.database.failure import failure_of
+from job.database.fence import fence_sql
+from job.database.message import (
     AlreadyThere,
+    Closing,
     Context,
-    Delivery,
+    Deliver,
     Outcome,
+    Part,
+    Role,
     Sent,
     Suspects,
     at_once,
+    at_once_from_the_start,
     begin,
+    ours,
 )
-from job.database.failure import failure_of
-from job.database.fence import fence_sql
 from job.database.path import OUR_PATH
-from job.database.pieces import in_pieces
-from job.database.place import Workplace
+from job.database.piecewise import piecewise
 from job.database.pooler import Pooling
+from job.database.restart import Made, put_back
+from job.database.sequences import Standing, standing_sql
 from job.database.transaction import (
     END_OF_STATEMENTS,
     RESET,
@@ -39,27 +47,53 @@ from job.database.transaction import (
     path_sql,
     step_settings,
 )
+from job.delivery import Delivery
 from job.errors import InternalError, ServerError
-from job.exit_codes import ExitCode
+from job.gap import Gap, relies_on
 from job.loss import Loss, losses, of_rows, renames, rewrites, rewritten
 from job.meddling import meddling
-from job.plan import Drift, Failure, Step, StepResult
+from job.plan import Drift, Failure, LedgerEntry, Step, StepResult
 from job.verdict import judge_losses, judge_meddling
 
 
-def run_script(
-    place: Workplace, step: Step, failed: ExitCode, watch: Watch
-) -> StepResult | Failure | None:
-    """Run the step: a result, a failure that has left nothing of it, or None when overtaken."""
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of a step: a result, a failure that has left nothing, or None when overtaken.
+
+    `delivery` is how it should be tried again, and `standing` where sequences stood at first.
+    `gaps` are the sequences that went on behind what a try has drawn that was rolled back.
+    """
+
+    outcome: StepResult | Failure | None
+    delivery: Delivery
+    standing: Standing | None = None
+    gaps: tuple[Gap, ...] = ()
+
+
+def run_script(context: Context, standing: Standing | None = None) -> Tried:
+    """Run the step; `standing` is where sequences stood before the tries that came before."""
     started = time.monotonic()
-    context = Context(place, step, failed, watch)
-    outcome = _try_both_ways(context)
-    if isinstance(outcome, Sent):
-        return result_of(step, outcome, time.monotonic() - started)
-    _roll_back(context)
-    if isinstance(outcome, Suspects | AlreadyThere):
-        raise InternalError(f"{step.label}: a guard spoke where it was not asked")
-    return outcome
+    while True:
+        outcome, now = _try(context, standing)
+        standing = standing or now
+        if isinstance(outcome, Sent):
+            result = result_of(context.step, outcome, time.monotonic() - started)
+            return Tried(result, context.delivery, standing, outcome.gaps)
+        _roll_back(context)
+        if not isinstance(outcome, Suspects | AlreadyThere):
+            return Tried(outcome, context.delivery, standing)
+        context = replace(context, delivery=learned(context, outcome))
+
+
+def learned(context: Context, outcome: Suspects | AlreadyThere) -> Delivery:
+    """Return how to deliver the step after a try that had to be taken back."""
+    delivery = context.delivery
+    again = (
+        delivery.watching(outcome.oids) if isinstance(outcome, Suspects) else delivery.in_pieces()
+    )
+    if again == delivery:
+        raise InternalError(f"{context.step.label}: a guard spoke where it was not asked")
+    return again
 
 
 def result_of(step: Step, sent: Sent, duration_s: float) -> StepResult:
@@ -73,33 +107,97 @@ def result_of(step: Step, sent: Sent, duration_s: float) -> StepResult:
         sent.duplicates,
         sent.notices,
         sent.drifts,
+        tuple(str(gap) for gap in sent.gaps),
     )
 
 
-def _try_both_ways(context: Context) -> Outcome:
-    """Send the step at once, or in pieces; what we ask in between may fail as it does."""
-    step = context.step
-    first = in_pieces if step.is_replay else at_once
+def opening(
+    context: Context,
+    *,
+    isolation: str = "",
+    is_again: bool = False,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> list[Part]:
+    """Return what a step begins with, up to its preamble; `settings` come on top of its own.
+
+    Where it may draw from sequences, it tells where they stand, and where it is tried again, what
+    the tries before have drawn from.
+    """
+    place, step, delivery = context.place, context.step, context.delivery
+    parts = [
+        Part(begin_sql(step, isolation)),
+        Part(step_settings(place, step, **dict(settings))),
+        Part(fence_sql(place, step), Role.FENCE),
+        Part(sentinel.begin_sql(context.schema, step.text)),
+    ]
+    if delivery.moves_sequences:
+        parts.append(Part(_standing_sql(context, is_again=is_again), Role.STANDING))
+    return parts
+
+
+def closing(
+    context: Context, drifts: tuple[Drift, ...] = (), gaps: Sequence[Gap] = ()
+) -> list[Part]:
+    """Return what a step ends with; the guard in it lets nothing pass that may be a loss."""
+    texts = [
+        *END_OF_STATEMENTS,
+        sentinel.guard_sql(context.schema),
+        *_keep(context, (), drifts, gaps),
+    ]
+    return [Part(text, Role.CLOSING) for text in texts]
+
+
+def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
+    """Try once; what we ask in between may fail as the step's own statements do."""
     try:
-        outcome = _try(context, first)
-        if isinstance(outcome, AlreadyThere):
-            _roll_back(context)
-            outcome = _try(context, in_pieces)
+        if context.delivery.is_plain and first is None:
+            parts = [*opening(context), *preamble(context.step)]
+            return at_once_from_the_start(context, parts, lambda drifts: closing(context, drifts))
+        return _try_in_parts(context, first)
     except ServerError as error:
         if not isinstance(error.__cause__, psycopg.Error):
             raise
-        return failure_of(step, error.__cause__, index=0, offset=None, failed=context.failed)
-    return outcome
+        failed = context.failed
+        failure = failure_of(context.step, error.__cause__, index=0, offset=None, failed=failed)
+        return failure, None
 
 
-def _try(context: Context, deliver: Delivery) -> Outcome:
-    if context.step.is_replay:
-        return _replay(context, deliver)
-    outcome = _send(context, deliver)
-    if isinstance(outcome, Suspects):
-        _roll_back(context)
-        return _send_carefully(context, deliver, outcome.oids)
-    return outcome
+def _try_in_parts(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
+    """Open the transaction, put back what earlier tries have drawn, and look, before the step."""
+    delivery, is_replay = context.delivery, context.step.is_replay
+    # So that rows which others delete meanwhile are not counted as our loss.
+    looks = delivery.is_watched or is_replay
+    isolation = "isolation level repeatable read" if looks else ""
+    begun, now = begin(context, opening(context, isolation=isolation, is_again=first is not None))
+    if not isinstance(begun, Sent):
+        return begun, now
+    gaps = _put_back(context, first, now)
+    deliver: Deliver = piecewise if delivery.is_piecewise else at_once
+    if is_replay:
+        outcome = _replay(context, deliver, gaps)
+    elif delivery.is_watched:
+        outcome = _watch(context, deliver, gaps)
+    else:
+        own = preamble(context.step)
+        outcome = deliver(context, own, lambda drifts: closing(context, drifts, gaps))
+    return (replace(outcome, gaps=gaps) if isinstance(outcome, Sent) else outcome), now
+
+
+def _put_back(context: Context, first: Standing | None, now: Standing | None) -> tuple[Gap, ...]:
+    if first is None or now is None:
+        return ()
+    earlier = takewhile(lambda step: step is not context.step, context.steps)
+    names = (a.relation for step in earlier for s in step.statements for a in s.creates)
+    made = Made(context.newest, frozenset(names))
+    return put_back(context.place, _standing_sql(context), first, now, made)
+
+
+def _standing_sql(context: Context, *, is_again: bool = False) -> str:
+    function, pid = (
+        sentinel.functions(context.schema).sequences,
+        context.place.guard.info.backend_pid,
+    )
+    return standing_sql(function, pid, context.delivery.reached, is_again=is_again)
 
 
 def _roll_back(context: Context) -> None:
@@ -113,57 +211,28 @@ def _roll_back(context: Context) -> None:
     wire.roll_back(context.place.work)
 
 
-def _send(context: Context, deliver: Delivery) -> Outcome:
-    """Send the step, COMMIT included."""
-    return deliver(context, opening(context.place, context.step), partial(closing, context))
+def _watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
+    """Run the step between two full looks, and keep only what is declared.
 
-
-def opening(place: Workplace, step: Step, **settings: str) -> list[str]:
-    """Return what a step begins with, up to its own statements; `settings` are its own, too."""
-    return [
-        begin_sql(step),
-        step_settings(place, step, **settings),
-        fence_sql(place, step),
-        sentinel.begin_sql(place.settings.ledger_schema, step.text),
-        path_sql(step),
-        *step.preamble,
-    ]
-
-
-def closing(context: Context, drifts: tuple[Drift, ...] = ()) -> list[str]:
-    """Return what a step ends with; the guard in it lets nothing pass that may be a loss."""
-    return [
-        *END_OF_STATEMENTS,
-        sentinel.guard_sql(context.schema, is_forced=bool(context.step.declarations)),
-        *_keep(context, (), drifts),
-    ]
-
-
-def _send_carefully(context: Context, deliver: Delivery, suspects: tuple[int, ...]) -> Outcome:
-    """Run the step between two full looks, and commit only what is declared.
-
-    In REPEATABLE READ, so that rows which others delete meanwhile are not counted as our loss.
+    Rows are counted of tables that its text names as losing some. Where the sentinel suspects one
+    that was not counted, it has to be run again. What else a step may lose is to be counted here.
     """
-    place, schema = context.place, context.schema
-    begun = _begin_carefully(context)
-    if not isinstance(begun, Sent):
-        return begun
-    before = holdings.read_holdings(place.work, schema, suspects)
-    own = [path_sql(context.step), *context.step.preamble]
-    sent = deliver(context, own, partial(_end_carefully, context))
+    work, schema, delivery = context.place.work, context.schema, context.delivery
+    path = None if delivery.has_own_path else context.path
+    before = holdings.read_holdings(work, schema, delivery.suspects, delivery.counted, path)
+    sent = deliver(context, preamble(context.step), _to_be_judged(context))
     if not isinstance(sent, Sent):
         return sent
-    after = holdings.read_holdings(place.work, schema, before.counted)
+    if unknown := before.uncounted(sent.suspects):
+        return Suspects(unknown)
+    after = holdings.read_holdings(work, schema, before.to_recount(sent.suspects))
     found = losses(before, after)
     changed = (*found, *renames(before, after), *rewrites(before, after))
     declarable = (*changed, *sent.gone, *_gone_before(context.step), *of_rows(before, after))
-    if refusal := judge_losses(context.step, found, declarable, place.settings):
+    if refusal := judge_losses(context.step, found, declarable, context.place.settings):
         return refusal
     told = [str(loss) for loss in changed]
-    wire.ask(
-        place.work,
-        "; ".join((sentinel.forget_sql(), *_keep(context, told, sent.drifts))),
-    )
+    _end(context, [sentinel.forget_sql(), *_keep(context, told, sent.drifts, gaps)])
     return replace(sent, losses=changed)
 
 
@@ -172,59 +241,73 @@ def _gone_before(step: Step) -> tuple[Loss, ...]:
     return tuple(loss for s in step.statements for loss in statements.guarded_drops(s))
 
 
-def _replay(context: Context, deliver: Delivery, suspects: tuple[int, ...] = ()) -> Outcome:
-    """Run a step on a database from before its ledger, and commit only what it added.
+def _replay(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
+    """Run a step on a database from before its ledger, and keep only what it added.
 
     A table in a new file may have been emptied, which no counter tells: then once more, with its
     rows counted.
     """
-    place, step, schema = context.place, context.step, context.schema
-    begun = _begin_carefully(context)
-    if not isinstance(begun, Sent):
-        return begun
-    before = marks.read_marks(place.work, schema)
-    held = holdings.read_holdings(place.work, schema, suspects)
+    work, step, schema = context.place.work, context.step, context.schema
+    suspects = context.delivery.suspects
+    before = marks.read_marks(work, schema)
+    held = holdings.read_holdings(work, schema, suspects)
     if sentinel.is_blinding(step.text) and (unknown := held.tables.keys() - suspects):
-        _roll_back(context)
-        return _replay(context, deliver, (*suspects, *unknown))
-    sent = deliver(context, [path_sql(step), *step.preamble], partial(_end_carefully, context))
+        return Suspects(frozenset(unknown))
+    sent = deliver(context, preamble(step), _to_be_judged(context))
     if not isinstance(sent, Sent):
         return sent
-    meddled = meddling(before, marks.read_marks(place.work, schema))
-    left = holdings.read_holdings(place.work, schema, held.counted)
+    meddled = meddling(before, marks.read_marks(work, schema))
+    left = holdings.read_holdings(work, schema, held.counted)
     lost = tuple(f"would take away: {loss}" for loss in losses(held, left))
     if refusal := judge_meddling(step, (*lost, *meddled)):
         return refusal
-    if fresh := set(rewritten(held, left)) - set(suspects):
-        _roll_back(context)
-        return _replay(context, deliver, (*suspects, *fresh))
-    wire.ask(place.work, "; ".join(_keep(context, (), sent.drifts)))
+    if fresh := set(rewritten(held, left)) - suspects:
+        return Suspects(frozenset(fresh))
+    _end(context, _keep(context, (), sent.drifts, gaps))
     return sent
 
 
-def _begin_carefully(context: Context) -> Outcome:
-    """Open the transaction and write the fence; None when somebody else's is there."""
-    place, step = context.place, context.step
-    return begin(
-        context,
-        [
-            begin_sql(step, "isolation level repeatable read"),
-            step_settings(place, step),
-            fence_sql(place, step),
-        ],
-    )
+def preamble(step: Step) -> list[Part]:
+    """Return what stands in front of the step's own statements: the search_path is theirs there."""
+    return ours([path_sql(step), *step.preamble])
 
 
-def _end_carefully(context: Context, _: tuple[Drift, ...]) -> list[str]:
+def _to_be_judged(context: Context) -> Closing:
     """Return what the second look follows: under our settings, not those that the file has left."""
-    return [*END_OF_STATEMENTS, step_settings(context.place, context.step)]
+    texts = (*END_OF_STATEMENTS, step_settings(context.place, context.step))
+    parts = [Part(text, Role.CLOSING) for text in texts]
+    parts.append(Part(sentinel.suspects_sql(context.schema), Role.SUSPECTS))
+    return lambda _: parts
 
 
-def _keep(context: Context, told: Sequence[str], drifts: tuple[Drift, ...]) -> list[str]:
+def _end(context: Context, texts: Sequence[str]) -> None:
+    wire.ask(context.place.work, "; ".join(texts))
+
+
+def _keep(
+    context: Context, told: Sequence[str], drifts: tuple[Drift, ...], gaps: Sequence[Gap]
+) -> list[str]:
     """Return what ends the step for good: the reset, the row, COMMIT."""
     found = [asdict(drift) for drift in drifts]
     entry = context.step.entry
     done = [ledger.done_sql(context.schema, entry, told, found)] if entry else []
     is_shared = context.place.pooling is Pooling.TRANSACTION
     left = clean_up(context.step) if is_shared else []
-    return [*RESET, *left, OUR_PATH, *done, "commit"]
+    noted = [
+        ledger.note_gap_sql(context.schema, later, str(gap))
+        for later, gap in relying(context, gaps)
+    ]
+    return [*RESET, *left, OUR_PATH, *noted, *done, "commit"]
+
+
+def relying(context: Context, gaps: Sequence[Gap]) -> list[tuple[LedgerEntry, Gap]]:
+    """Return the later files that count on numbers which a sequence has skipped."""
+    if not gaps:
+        return []
+    from_here = dropwhile(lambda step: step is not context.step, context.steps)
+    return [
+        (later.entry, gap)
+        for later in islice(from_here, 1, None)
+        for gap in gaps
+        if later.entry and relies_on(later, gap)
+    ]

@@ -1,18 +1,22 @@
 """Notices when a step takes something away, before it commits.
 
-Two functions of ours in the ledger's schema look at the transaction's own counters, at its start
-and at its end: rows deleted from users' tables, rows gone from the catalogs, tables in new files.
-What they cost depends on what the step has touched, not on how many tables there are. A sign is
-only a suspicion. It raises (SQLSTATE PD001), the step is rolled back, and run once more with a full
-look before and after. The functions carry the hash of their bodies in their names and are never
-replaced, since old and new images share them.
+Functions of ours in the ledger's schema look at the transaction's own counters, at its start and at
+its end: rows deleted from users' tables, rows gone from the catalogs, tables in new files. What
+they cost depends on what the step has touched, not on how many tables there are. A sign is only a
+suspicion. Where nothing in the step's text told that it takes something away, the guard raises
+(SQLSTATE PD001), the step is rolled back, and run once more with a full look before and after. The
+functions carry the hash of their bodies in their names and are never replaced, since old and new
+images share them. `sequences` has one more of their kind.
 """
 
 import hashlib
+import json
 import re
+from dataclasses import dataclass, fields
 
 import psycopg
 
+from job.database import sequences
 from job.database.path import OURS
 from job.database.wire import identifier, literal
 
@@ -73,7 +77,7 @@ end
 # names no such table in ALTER TABLE), all that have changed are suspect.
 # A table whose catalog row this transaction has written and whose file is not its first may have
 # been emptied or rewritten in it. Subtransactions have later ids than ours, hence age().
-_GUARD_BODY = """
+_SUSPECTS_BODY = """
 declare
     before constant jsonb := coalesce(nullif(current_setting('predeploy.signs', true), ''), '{}');
     ours constant int := age(pg_current_xact_id()::xid);
@@ -122,9 +126,16 @@ begin
                     where y.oid = t.reltype and y.xmin = pg_current_xact_id()::xid))
             end
     ) s;
-    if is_forced or suspects is not null then
+    return coalesce(suspects, '[]');
+end
+"""
+_GUARD_BODY = """
+declare
+    suspected constant jsonb := SUSPECTS();
+begin
+    if suspected <> '[]' then
         raise exception using errcode = 'PD001', message = 'something may have been lost',
-            detail = coalesce(suspects, '[]')::text;
+            detail = suspected::text;
     end if;
 end
 """
@@ -137,33 +148,50 @@ _ALTERED = re.compile(
 )
 
 
-def functions(schema: str) -> tuple[str, str]:
-    """Return the qualified names of the two functions: the signs and the guard."""
-    digest = _digest(schema)
-    return f"{identifier(schema)}.signs_{digest}", f"{identifier(schema)}.guard_{digest}"
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """The qualified names of this version's functions."""
+
+    signs: str
+    suspects: str
+    guard: str
+    sequences: str
+
+
+def functions(schema: str) -> Functions:
+    """Return the names in this ledger; one hash for all, so that none is there without the rest."""
+    bodies = _filled(OURS + _SIGNS_BODY + _SUSPECTS_BODY, schema) + _GUARD_BODY + sequences.BODY
+    digest = hashlib.sha256(bodies.encode()).hexdigest()[:12]
+    names = (field.name for field in fields(Functions))
+    return Functions(*(f"{identifier(schema)}.{name}_{digest}" for name in names))
 
 
 def create_sql(schema: str) -> str:
     """Return the statements that make the functions; once a ledger and version."""
-    signs, guard = functions(schema)
+    made = functions(schema)
+    guard = _GUARD_BODY.replace("SUSPECTS", made.suspects)
     return f"""
-        create function {signs}(altered name[]) returns jsonb
+        create function {made.signs}(altered name[]) returns jsonb
             language plpgsql volatile set search_path = {OURS}
             as {literal(_filled(_SIGNS_BODY, schema))};
-        create function {guard}(is_forced boolean) returns void
+        create function {made.suspects}() returns jsonb
             language plpgsql volatile set search_path = {OURS}
-            as {literal(_filled(_GUARD_BODY, schema))}"""
+            as {literal(_filled(_SUSPECTS_BODY, schema))};
+        create function {made.guard}() returns void
+            language plpgsql volatile set search_path = {OURS}
+            as {literal(guard)};
+        {sequences.create_sql(made.sequences)}"""
 
 
 def exists_sql(schema: str) -> str:
     """Return an expression: whether this version's functions are there."""
-    _, guard = functions(schema)
-    return f"pg_catalog.to_regprocedure({literal(guard + '(boolean)')}) is not null"
+    made = functions(schema)
+    return f"pg_catalog.to_regprocedure({literal(made.guard + '()')}) is not null"
 
 
 def begin_sql(schema: str, text: str) -> str:
     """Return the SELECT with which a step of this text remembers the counters it starts from."""
-    signs, _ = functions(schema)
+    signs = functions(schema).signs
     altered = ", ".join(literal(name) for name in _altered(text))
     found = f"{signs}(array[{altered}]::pg_catalog.name[])"
     if is_blinding(text):
@@ -191,7 +219,7 @@ def is_blinding(text: str) -> bool:
 
 def has_spoken(schema: str, error: psycopg.Error) -> bool:
     """Whether it is the guard that has raised: others may raise the same SQLSTATE."""
-    _, guard = functions(schema)
+    guard = functions(schema).guard
     first, _, _ = (error.diag.context or "").partition("\n")
     return error.sqlstate == SUSPICION and guard.rpartition(".")[2] in first
 
@@ -204,14 +232,23 @@ def forget_sql() -> str:
     return "select pg_catalog.pg_stat_force_next_flush()"
 
 
-def guard_sql(schema: str, *, is_forced: bool) -> str:
+def guard_sql(schema: str) -> str:
     """Return the SELECT that raises PD001 with the suspects' OIDs as detail, or does nothing.
 
-    Forced, it always raises: a step that declares losses gets the full look in any case. It runs
-    under the search_path that the step has left, so nothing is called here but the function.
+    It runs under the search_path that the step has left, so nothing is called here but the
+    function.
     """
-    _, guard = functions(schema)
-    return f"select {guard}({is_forced})"
+    return f"select {functions(schema).guard}()"
+
+
+def suspects_sql(schema: str) -> str:
+    """Return the SELECT of the same suspects, as a JSON array of OIDs, which never raises."""
+    return f"select {functions(schema).suspects}()"
+
+
+def parse_suspects(told: str | None) -> frozenset[int]:
+    """Turn what the guard or `suspects_sql` has said into OIDs, those of catalogs among them."""
+    return frozenset(int(oid) for oid in json.loads(told or "[]"))
 
 
 def _filled(body: str, schema: str) -> str:
@@ -220,9 +257,3 @@ def _filled(body: str, schema: str) -> str:
     ):  # fmt: skip
         body = body.replace(word, text)
     return body
-
-
-def _digest(schema: str) -> str:
-    """Return one hash for both, so that neither is there without the other."""
-    bodies = _filled(OURS + _SIGNS_BODY + _GUARD_BODY, schema)
-    return hashlib.sha256(bodies.encode()).hexdigest()[:12]

@@ -9,58 +9,58 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from itertools import takewhile
 
-from job import statements
 from job.database import script, wire
-from job.database.blockers import Watch
-from job.database.delivery import Context, Piece, Sent, meaning, pieces_of, rows_of
-from job.database.place import Workplace
+from job.database.message import (
+    AlreadyThere,
+    Context,
+    Part,
+    Reply,
+    Sent,
+    Suspects,
+    meaning,
+    own,
+)
 from job.database.pooler import Pooling
+from job.database.script import Tried
 from job.database.stream import stream
-from job.database.wire import Answer
-from job.exit_codes import ExitCode
-from job.plan import Failure, Mode, Step, StepResult
+from job.database.transaction import clean_up
+from job.plan import Failure, Mode, Step
 
 _MOST_STEPS = 200
 _MOST_CHARACTERS = 1 << 20
 
 
-def convoy_of(place: Workplace, steps: Iterable[Step]) -> tuple[Step, ...]:
+def convoy_of(contexts: Iterable[Context]) -> tuple[Context, ...]:
     """Return the first steps that may travel together: none, or at least two.
 
-    A step that may be suspected of a loss goes alone, since it would be run once more for that.
+    Only what one message delivers may, and leaves nothing in the session when it fails.
     """
-    if place.pooling is not Pooling.NONE:
-        return ()
     room = _MOST_CHARACTERS
-    found: list[Step] = []
-    for step in takewhile(_may_travel, steps):
-        room -= len(step.text)
+    found: list[Context] = []
+    for context in takewhile(_may_travel, contexts):
+        room -= len(context.step.text)
         if room < 0 or len(found) == _MOST_STEPS:
             break
-        found.append(step)
+        found.append(context)
     return tuple(found) if len(found) > 1 else ()
 
 
 def run_together(
-    place: Workplace,
-    steps: Sequence[Step],
-    failed: ExitCode,
-    watch_of: Callable[[Step], Watch],
-    works_on: Callable[[Step | None], None],
-) -> Generator[StepResult | Failure, None, None]:
+    contexts: Sequence[Context], works_on: Callable[[Step | None], None]
+) -> Generator[Tried, None, None]:
     """Run the steps; yield what came of each that is done, as soon as it is known.
 
-    A Failure comes last: what the server said of the one that is not done. There is none where
-    another runner was faster, or where the guard wants a closer look.
+    Of the one that is not done comes last what its first try has shown: what the server said, or,
+    with an outcome of None, how to deliver it. There is none where another runner was faster.
 
     Only the last waits for the disk: the server writes commits in their order, and a crash takes
     a step and its row in the ledger together.
     """
-    if not steps:
+    if not contexts:
         return
-    failure: Failure | None = None
-    contexts = [Context(place, step, failed, watch_of(step)) for step in steps]
-    sent = [_pieces(context, is_last=context is contexts[-1]) for context in contexts]
+    place = contexts[0].place
+    last: Tried | None = None
+    sent = [_parts(context, is_last=context is contexts[-1]) for context in contexts]
     current = contexts[0]
 
     def tick() -> None:
@@ -69,41 +69,49 @@ def run_together(
     started = time.monotonic()
     works_on(current.step)
     with closing(stream(place.work, [[(p.text, ()) for p in ps] for ps in sent], tick)) as answers:
-        for number, (current, pieces) in enumerate(zip(contexts, sent, strict=True), start=1):
-            answer = next(answers)
-            if answer.error is not None:
-                failure = _failure(current, pieces, answer)
+        for number, (current, parts) in enumerate(zip(contexts, sent, strict=True), start=1):
+            reply = Reply(parts, next(answers))
+            if reply.answer.error is not None:
+                last = _failed(current, reply)
                 break
-            works_on(steps[number] if number < len(steps) else None)
-            came = Sent(rows_of(pieces, answer), notices=answer.skipped)
-            yield script.result_of(current.step, came, time.monotonic() - started)
+            works_on(contexts[number].step if number < len(contexts) else None)
+            came = Sent(reply.rows, notices=reply.answer.skipped)
+            result = script.result_of(current.step, came, time.monotonic() - started)
+            yield Tried(result, current.delivery)
             started = time.monotonic()
     wire.roll_back(place.work)
-    if failure is not None:
-        yield failure
+    if last is not None:
+        yield last
 
 
-def _failure(context: Context, pieces: Sequence[Piece], answer: Answer) -> Failure | None:
-    assert answer.error is not None  # noqa: S101 - only called with one
-    found = meaning(context, pieces[answer.failed_index], answer.error, None)
-    return context.watch.judge(found) if isinstance(found, Failure) else None
+def _failed(context: Context, reply: Reply) -> Tried | None:
+    assert reply.answer.error is not None  # noqa: S101 - only called with one
+    found = meaning(context, reply.failed_part, reply.answer.error, None)
+    match found:
+        case Failure():
+            return Tried(context.watch.judge(found), context.delivery, reply.standing)
+        case Suspects() | AlreadyThere():
+            return Tried(None, script.learned(context, found), reply.standing)
+    return None
 
 
-def _pieces(context: Context, *, is_last: bool) -> tuple[Piece, ...]:
+def _parts(context: Context, *, is_last: bool) -> tuple[Part, ...]:
     durability = {} if is_last else {"synchronous_commit": "off"}
-    return pieces_of(
-        context.step,
-        script.opening(context.place, context.step, **durability),
-        script.closing(context),
+    return (
+        *script.opening(context, settings=durability),
+        *script.preamble(context.step),
+        *own(context.step.statements),
+        *script.closing(context),
     )
 
 
-def _may_travel(step: Step) -> bool:
+def _may_travel(context: Context) -> bool:
+    step = context.step
     return (
-        step.mode is Mode.TRANSACTION
+        context.place.pooling is Pooling.NONE
+        and context.delivery.is_plain
+        and step.mode is Mode.TRANSACTION
         and not step.binds
-        and not step.is_replay
-        and not step.declarations
         and all(s.data is None for s in step.statements)
-        and (step.is_ours or not any(statements.may_take(s) for s in step.statements))
+        and not clean_up(step)
     )

@@ -10,7 +10,6 @@ from job.statements.classify import (
     holds_ddl,
     is_additive,
     is_unwatched,
-    may_take,
     sets_session,
 )
 from job.statements.composed import SEPARATOR, composed
@@ -32,6 +31,12 @@ from job.statements.creation import (
 )
 from job.statements.digest import digest
 from job.statements.directives import Directive
+from job.statements.effects import (
+    Destruction,
+    destruction,
+    outlives_rollback,
+    relations_reached,
+)
 from job.statements.guarded import guarded_drops
 from job.statements.homes import homes
 from job.statements.net import NetResult, net_result
@@ -46,6 +51,7 @@ __all__ = [
     "Concern",
     "Creation",
     "Departure",
+    "Destruction",
     "Detach",
     "Directive",
     "IndexBuild",
@@ -63,15 +69,17 @@ __all__ = [
     "alters",
     "composed",
     "concern",
+    "destruction",
     "digest",
     "guarded_drops",
     "holds_ddl",
     "homes",
     "is_additive",
     "is_unwatched",
-    "may_take",
     "net_result",
+    "outlives_rollback",
     "read",
+    "relations_reached",
     "sets_session",
     "stall",
     "tolerates",

@@ -28,10 +28,6 @@ _ADDITIVE = frozenset((
     "create_range", "create_schema", "create_extension", "view", "create_function", "create_trig",
     "create_policy", "create_stats", "rule", "do",
 ))
-_UNLIKELY_TO_TAKE = _ADDITIVE | {
-    "insert", "update", "select", "variable_set", "comment", "grant", "grant_role", "view",
-    "alter_default_privileges", "alter_owner", "create_table_as", "define", "create_cast",
-}
 _TAKES_NOTHING = frozenset((
     "create_stmt", "index_stmt", "vacuum_stmt", "reindex_stmt", "alter_enum_stmt",
 ))
@@ -79,13 +75,6 @@ def is_additive(statement: Statement) -> bool:
     parsed = parse(statement.text)
     commands = [node.alter_table_cmd for node in parsed.stmts[0].stmt.alter_table_stmt.cmds]
     return all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
-
-
-def may_take(statement: Statement) -> bool:
-    """Whether it may take something away, as its text tells: a DO or a function may, untold."""
-    if statement.node == "alter_table_stmt":
-        return not is_additive(statement)
-    return statement.node.removesuffix("_stmt") not in _UNLIKELY_TO_TAKE
 
 
 def is_unwatched(statement: Statement) -> bool:

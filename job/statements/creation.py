@@ -76,25 +76,42 @@ class Departure:
         return (_UNDEFINED_COLUMN,)
 
 
-def addresses(node: str, stmt: Any) -> tuple[Address, ...]:
-    """Name the table that a statement creates, and all that it creates only if it is not there."""
+def creates(node: str, stmt: Any) -> tuple[Address, ...]:
+    """Name what a statement creates of tables, columns, constraints, indexes, sequences, types.
+
+    What has no name yet, or is temporary, is not among it.
+    """
+    found: list[Address | None] = []
     match node:
         case "create_stmt" if stmt.relation.relpersistence != _TEMPORARY:
-            return (_self(Creatable.TABLE, stmt.relation, is_guarded=stmt.if_not_exists),)
+            found = [_self(Creatable.TABLE, stmt.relation, is_guarded=stmt.if_not_exists)]
         case "create_table_as_stmt" | "create_foreign_table_stmt":
             about = _only_guarded(node, stmt, "")
-            return (about.address,) if about else ()
-        case "create_seq_stmt" if stmt.if_not_exists:
-            return (_self(Creatable.SEQUENCE, stmt.sequence, is_guarded=True),)
-        case "index_stmt" if stmt.if_not_exists:
-            return (_part(Creatable.INDEX, stmt.relation, stmt.idxname, is_guarded=True),)
+            found = [about.address if about else None]
+        case "create_seq_stmt" if stmt.sequence.relpersistence != _TEMPORARY:
+            found = [_self(Creatable.SEQUENCE, stmt.sequence, is_guarded=stmt.if_not_exists)]
+        case "index_stmt" if stmt.idxname:
+            found = [_index_address(stmt)]
+        case "composite_type_stmt":
+            found = [_self(Creatable.TYPE, stmt.typevar)]
+        case "create_enum_stmt" | "create_range_stmt":
+            found = [_type_address(stmt)]
         case "alter_table_stmt" if stmt.objtype == pb.OBJECT_TABLE:
-            return tuple(
-                _part(Creatable.COLUMN, stmt.relation, _definition(c).colname, is_guarded=True)
-                for c in _commands(stmt)
-                if c.subtype == pb.AT_AddColumn and c.missing_ok
-            )
-    return ()
+            found = [_added(stmt, command) for command in _commands(stmt)]
+    return tuple(address for address in found if address)
+
+
+def removes(node: str, stmt: Any) -> tuple[Address, ...]:
+    """Name the columns that a statement drops or renames, and that have to be there for that."""
+    if node == "rename_stmt" and stmt.rename_type == pb.OBJECT_COLUMN:
+        return (_part(Creatable.COLUMN, stmt.relation, stmt.subname),)
+    if node != "alter_table_stmt" or stmt.objtype != pb.OBJECT_TABLE:
+        return ()
+    return tuple(
+        _part(Creatable.COLUMN, stmt.relation, command.name)
+        for command in _commands(stmt)
+        if command.subtype == pb.AT_DropColumn and not command.missing_ok
+    )
 
 
 def abouts(statement: Statement, probe_schema: str) -> tuple[Creation | Departure | None, ...]:
@@ -229,17 +246,16 @@ def _only_guarded(node: str, stmt: Any, probe_schema: str) -> Creation | None:
 
 def _column(relation: Any, command: Any, probe_schema: str) -> Creation:
     definition = _definition(command)
-    address = _part(Creatable.COLUMN, relation, definition.colname, is_guarded=command.missing_ok)
+    address = _column_address(relation, command)
     bare = pb.CreateStmt()
     _bare_column(bare.table_elts.add().column_def, definition)
     return Creation(address, _create_table(bare, probe_schema))
 
 
 def _constraint(stmt: Any, command: Any, probe_schema: str) -> Creation | None:
-    constraint = getattr(command, "def").constraint
-    if not constraint.conname or constraint.indexname:
+    address = _added(stmt, command)
+    if address is None:
         return None
-    address = _part(Creatable.CONSTRAINT, stmt.relation, constraint.conname)
     probe = pb.AlterTableStmt()
     probe.CopyFrom(stmt)
     del probe.cmds[:]
@@ -251,7 +267,7 @@ def _constraint(stmt: Any, command: Any, probe_schema: str) -> Creation | None:
 
 
 def _index(stmt: Any, probe_schema: str) -> Creation:
-    address = _part(Creatable.INDEX, stmt.relation, stmt.idxname, is_guarded=stmt.if_not_exists)
+    address = _index_address(stmt)
     _unqualify(stmt, stmt.relation.relname)
     stmt.concurrent = stmt.if_not_exists = False
     stmt.idxname = PROBE_PART
@@ -269,16 +285,42 @@ def _sequence(stmt: Any, probe_schema: str) -> Creation:
     return Creation(address, _deparse("create_seq_stmt", stmt))
 
 
+def _added(stmt: Any, command: Any) -> Address | None:
+    """Name what a part of an ALTER TABLE adds."""
+    if command.subtype == pb.AT_AddColumn:
+        return _column_address(stmt.relation, command)
+    if command.subtype != pb.AT_AddConstraint:
+        return None
+    constraint = getattr(command, "def").constraint
+    if not constraint.conname or constraint.indexname:
+        return None
+    return _part(Creatable.CONSTRAINT, stmt.relation, constraint.conname)
+
+
+def _index_address(stmt: Any) -> Address:
+    return _part(Creatable.INDEX, stmt.relation, stmt.idxname, is_guarded=stmt.if_not_exists)
+
+
+def _column_address(relation: Any, command: Any) -> Address:
+    name = _definition(command).colname
+    return _part(Creatable.COLUMN, relation, name, is_guarded=command.missing_ok)
+
+
+def _type_address(stmt: Any) -> Address:
+    *schema, name = [item.string.sval for item in stmt.type_name]
+    return Address(Creatable.TYPE, "".join(schema[-1:]), name, name)
+
+
 def _type(node: str, stmt: Any, probe_schema: str) -> Creation:
     if node == "composite_type_stmt":
         address = _self(Creatable.TYPE, stmt.typevar)
         stmt.typevar.schemaname, stmt.typevar.relname = probe_schema, PROBE
         return Creation(address, _deparse(node, stmt))
-    *schema, name = [item.string.sval for item in stmt.type_name]
+    address = _type_address(stmt)
     del stmt.type_name[:]
     for part in (probe_schema, PROBE):
         stmt.type_name.add().string.sval = part
-    return Creation(Address(Creatable.TYPE, "".join(schema[-1:]), name, name), _deparse(node, stmt))
+    return Creation(address, _deparse(node, stmt))
 
 
 def _bare_column(bare: Any, definition: Any) -> None:

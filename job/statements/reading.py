@@ -8,7 +8,7 @@ from typing import Any
 from job.plan import Statement
 from job.statements.classify import classify
 from job.statements.copy_data import copies_in, with_data, without_data
-from job.statements.creation import addresses
+from job.statements.creation import creates, removes
 from job.statements.directives import Directive, directives_in, marked
 from job.statements.offsets import Offsets
 from job.statements.opening import opening
@@ -91,7 +91,8 @@ def _statements(
             node,
             mode,
             sys.intern(what or opening(body)),
-            creates=addresses(node, stmt),
+            creates=creates(node, stmt),
+            removes=removes(node, stmt),
         )
 
 

@@ -1,7 +1,7 @@
 """Steps on a real server: the fence, the reset, the place of an error, and locks that pass."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -83,10 +83,10 @@ def test_a_file_s_settings_do_not_bound_the_second_look(
     plan = plan_of(**{"1_a": "set statement_timeout = '9min'; delete from items"})
     seen = []
 
-    def look(conn: Connection, schema: str, suspects: Iterable[int]) -> Holdings:
+    def look(conn: Connection, *asked: object, **scope: bool) -> Holdings:
         ((timeout,),) = ask(conn, "show statement_timeout")
         seen.append(timeout)
-        return read_holdings(conn, schema, suspects)
+        return read_holdings(conn, *asked, **scope)
 
     # What a count is bounded by shows only while it goes on: it is asked, and then counted as ever.
     monkeypatch.setattr("job.database.holdings.read_holdings", look)

@@ -41,7 +41,7 @@ def suspects(
         conn.execute(step)
         try:
             with conn.transaction():
-                conn.execute(sentinel.guard_sql(SCHEMA, is_forced=False))
+                conn.execute(sentinel.guard_sql(SCHEMA))
         except psycopg.Error as error:
             if not sentinel.has_spoken(SCHEMA, error):
                 raise
@@ -58,7 +58,7 @@ def pages(conn: psycopg.Connection, step: str) -> int:
         with conn.transaction(force_rollback=True):
             read = _pages(conn, sentinel.begin_sql(SCHEMA, step))
             conn.execute(step)
-            read += _pages(conn, sentinel.guard_sql(SCHEMA, is_forced=False))
+            read += _pages(conn, sentinel.guard_sql(SCHEMA))
     return read
 
 

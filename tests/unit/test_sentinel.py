@@ -1,13 +1,26 @@
-"""The sentinel's two functions, by name."""
+"""The sentinel's functions, by name."""
+
+from dataclasses import astuple
 
 import pytest
 
-from job.database import sentinel
+from job.database import sentinel, sequences
 
 
-def test_the_two_functions_change_their_names_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So a version that changes one of them makes both, and meets neither of an older one."""
+@pytest.mark.parametrize(
+    ("module", "body"),
+    [
+        (sentinel, "_SIGNS_BODY"),
+        (sentinel, "_SUSPECTS_BODY"),
+        (sentinel, "_GUARD_BODY"),
+        (sequences, "BODY"),
+    ],
+)
+def test_the_functions_change_their_names_together(
+    monkeypatch: pytest.MonkeyPatch, module: object, body: str
+) -> None:
+    """So a version that changes one of them makes all, and meets none of an older one."""
     older = sentinel.functions("predeploy")
-    monkeypatch.setattr(sentinel, "_GUARD_BODY", "begin end")
+    monkeypatch.setattr(module, body, "begin end")
 
-    assert not set(older) & set(sentinel.functions("predeploy"))
+    assert not set(astuple(older)) & set(astuple(sentinel.functions("predeploy")))

@@ -1,4 +1,4 @@
-"""Runs a step in pieces: what is there already is skipped where that is proved, and only there.
+"""Runs a step statement by statement: what is proved to be there already is skipped, and no more.
 
 Each statement goes by itself, in the step's one transaction. A savepoint stands before those that
 may find their object there; proof comes from the catalog. An ALTER TABLE that only adds goes
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from job import statements
 from job.database import wire
-from job.database.delivery import Closing, Context, Outcome, Sent, begin, end
 from job.database.failure import failure_of, may_pass_again, was_cancelled
+from job.database.message import Closing, Context, Outcome, Part, Sent, begin, end
 from job.database.shape import Unproved, compare, is_taken, left_from
 from job.database.transaction import rows_written
 from job.database.wire import Answer
@@ -20,16 +20,16 @@ from job.plan import Creatable, Drift, Failure, Statement
 from job.statements import Creation, Departure
 from job.verdict import judge_drifts
 
-_SAVEPOINT = "predeploy_piece"
+_SAVEPOINT = "predeploy_statement"
 _PROVED = {
     Creatable.TABLE: "is there with the declared columns, and nothing else of it was compared",
     Creatable.COLUMN: "is there with the declared type, and nothing else of it was compared",
 }
 
 
-def in_pieces(context: Context, opening: list[str], closing: Closing) -> Outcome:
+def piecewise(context: Context, opening: list[Part], closing: Closing) -> Outcome:
     """Send opening, statements and closing one after the other."""
-    begun = begin(context, opening) if opening else Sent()
+    begun, _ = begin(context, opening) if opening else (Sent(), None)
     if not isinstance(begun, Sent):
         return begun
     run = _Run(context)
@@ -38,12 +38,12 @@ def in_pieces(context: Context, opening: list[str], closing: Closing) -> Outcome
         if failure is not None:
             return failure
     ended = end(context, closing(tuple(run.drifts)))
-    return run.sent if isinstance(ended, Sent) else ended
+    return replace(run.sent, suspects=ended.suspects) if isinstance(ended, Sent) else ended
 
 
 @dataclass(slots=True)
 class _Run:
-    """Runs the pieces, and keeps what came of them so far."""
+    """Runs the statements, and keeps what came of them so far."""
 
     context: Context
     rows: int = 0

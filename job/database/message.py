@@ -1,0 +1,263 @@
+"""What is sent of a step: the parts of its messages, by name, and what their answers mean.
+
+`at_once` sends a step's statements in one message. `piecewise` has the other way, for a step that
+finds its objects there already.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import accumulate, groupby
+
+import psycopg
+
+from job import statements
+from job.database import sentinel, wire
+from job.database.blockers import Watch
+from job.database.failure import failure_of
+from job.database.fence import STOPPED
+from job.database.place import Workplace
+from job.database.sequences import Standing, parse_standing
+from job.database.shape import absent_sql
+from job.database.transaction import rows_written
+from job.database.wire import Answer
+from job.delivery import PLAIN, Delivery
+from job.exit_codes import ExitCode
+from job.gap import Gap
+from job.loss import Loss
+from job.plan import Drift, Failure, Statement, Step
+
+_DIVISION_BY_ZERO = "22012"
+_SEPARATOR = "\n;\n"  # a statement may end with a comment
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A step, where and how it runs, how it ends when a statement fails, and who watches.
+
+    `steps` are all of its plan, in order. From before the first of them are `newest`, the largest
+    OID of a relation, and `path`, the schemas of the session's search_path.
+    """
+
+    place: Workplace
+    step: Step
+    failed: ExitCode
+    watch: Watch
+    delivery: Delivery = PLAIN
+    steps: Sequence[Step] = ()
+    newest: int = 1 << 32
+    path: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> str:
+        """The ledger's schema."""
+        return self.place.settings.ledger_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of a step's statements.
+
+    How many rows they wrote, what the step has taken away or renamed, what it found to be there
+    already, what PostgreSQL said it skips, what is there in another shape, what was gone before
+    it came to take it away, the OIDs of what may have lost something where the sentinel was asked
+    for them, and the sequences that went on behind what a try before has drawn.
+    """
+
+    rows: int = 0
+    losses: tuple[Loss, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    drifts: tuple[Drift, ...] = ()
+    gone: tuple[Loss, ...] = ()
+    suspects: frozenset[int] = frozenset()
+    gaps: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """The word that something may be lost, and the tables that it may be lost from."""
+
+    oids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyThere:
+    """Something that the step creates is there: it has to be run piecewise."""
+
+
+Outcome = Sent | Suspects | AlreadyThere | Failure | None
+"""None says that somebody else was faster: look again."""
+
+
+class Role(Enum):
+    """What a part of a message is for, and so what its failure or its row means."""
+
+    OURS = auto()
+    FENCE = auto()
+    STANDING = auto()  # returns where sequences stand
+    QUESTION = auto()  # whether what the next part creates only if it is not there, is there
+    OWN = auto()  # a statement of the step's
+    CLOSING = auto()
+    SUSPECTS = auto()  # closes, too, and returns what may have lost something
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One statement of a message; for the step's own, and its question, `number` counts from 0."""
+
+    text: str
+    role: Role = Role.OURS
+    number: int = 0
+    data: str | None = None
+
+
+Closing = Callable[[tuple[Drift, ...]], list[Part]]
+"""What ends a step, once it is known what is there in another shape."""
+
+Deliver = Callable[[Context, list[Part], Closing], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for the parts of one message."""
+
+    parts: Sequence[Part]
+    answer: Answer
+
+    @property
+    def failed_part(self) -> Part:
+        """The part that has failed."""
+        return self.parts[min(self.answer.failed_index, len(self.parts) - 1)]
+
+    @property
+    def rows(self) -> int:
+        """How many rows the step's own statements have written."""
+        return sum(
+            rows_written(self.answer, index, 1)
+            for index, part in enumerate(self.parts)
+            if part.role is Role.OWN
+        )
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where sequences stood; None where that was not asked, or not come to."""
+        return parse_standing(self._told(Role.STANDING))
+
+    @property
+    def suspects(self) -> frozenset[int]:
+        """What may have lost something, as far as that was asked."""
+        return sentinel.parse_suspects(self._told(Role.SUSPECTS))
+
+    def _told(self, role: Role) -> str | None:
+        done = self.answer.results[: -1 if self.answer.error else None]
+        for index, part in enumerate(self.parts[: len(done)]):
+            if part.role is role:
+                return self.answer.rows(index)[0][0]
+        return None
+
+
+def ours(texts: Iterable[str]) -> list[Part]:
+    """Return statements of ours as parts."""
+    return [Part(text) for text in texts]
+
+
+def own(found: Sequence[Statement]) -> Iterator[Part]:
+    """Yield the step's own statements as parts.
+
+    Before each with IF NOT EXISTS stands the question whether it would skip anything: the file
+    itself may have made it by then, or moved the search_path.
+    """
+    for number, statement in enumerate(found):
+        guarded = [address for address in statement.creates if address.is_guarded]
+        if guarded:
+            yield Part(absent_sql(guarded), Role.QUESTION, number)
+        yield Part(statement.text, Role.OWN, number, statement.data)
+
+
+def at_once(context: Context, opening: list[Part], closing: Closing) -> Outcome:
+    """Send opening, statements and closing in one message; more only where COPY brings data."""
+    outcome, _ = at_once_from_the_start(context, opening, closing)
+    return outcome
+
+
+def at_once_from_the_start(
+    context: Context, opening: list[Part], closing: Closing
+) -> tuple[Outcome, Standing | None]:
+    """Do the same, and return where sequences stood, which the opening has asked."""
+    rows = 0
+    notices: tuple[str, ...] = ()
+    suspects: frozenset[int] = frozenset()
+    standing: Standing | None = None
+    for parts in _messages([*opening, *own(context.step.statements), *closing(())]):
+        reply = send(context, parts)
+        standing = standing or reply.standing
+        notices += reply.answer.skipped
+        if reply.answer.error is not None:
+            return _refused(context, reply), standing
+        rows += reply.rows
+        suspects |= reply.suspects
+    return Sent(rows, notices=notices, suspects=suspects), standing
+
+
+def begin(context: Context, opening: list[Part]) -> tuple[Outcome, Standing | None]:
+    """Send a step's opening by itself; None when its fence does not let it pass."""
+    reply = send(context, opening)
+    return (Sent() if reply.answer.error is None else _refused(context, reply)), reply.standing
+
+
+def end(context: Context, closing: list[Part]) -> Outcome:
+    """Send a step's closing by itself."""
+    reply = send(context, closing)
+    if reply.answer.error is None:
+        return Sent(suspects=reply.suspects)
+    return meaning(context, reply.failed_part, reply.answer.error, None)
+
+
+def send(context: Context, parts: Sequence[Part]) -> Reply:
+    """Send parts as one message; one with data has to stand alone."""
+    work, tick = context.place.work, context.watch.tick
+    text = _SEPARATOR.join(part.text for part in parts)
+    if (data := parts[0].data) is not None:
+        return Reply(parts, wire.send_copy(work, text, data, on_tick=tick))
+    return Reply(parts, wire.send(work, text, on_tick=tick))
+
+
+def meaning(context: Context, part: Part, error: psycopg.Error, offset: int | None) -> Outcome:
+    """Say what the failure of one part means for its step; `offset` is a place in its text."""
+    step, sqlstate = context.step, error.sqlstate or ""
+    match part.role:
+        case Role.FENCE if sqlstate in STOPPED:
+            return None
+        case Role.QUESTION if sqlstate == _DIVISION_BY_ZERO:
+            return AlreadyThere()
+        case Role.CLOSING if sentinel.has_spoken(context.schema, error):
+            return Suspects(sentinel.parse_suspects(error.diag.message_detail))
+        case Role.OWN if statements.tolerates(step.statements[part.number], sqlstate):
+            return AlreadyThere()
+    is_behind = part.role in (Role.CLOSING, Role.SUSPECTS)
+    number = len(step.statements) if is_behind else part.number
+    if part.role is Role.OWN and offset is not None:
+        offset += step.statements[number].start - step.statements[0].start
+    else:
+        offset = None
+    return failure_of(step, error, index=number, offset=offset, failed=context.failed)
+
+
+def _refused(context: Context, reply: Reply) -> Outcome:
+    """Say what a message's error means for the step. A position is one in the whole message."""
+    error = reply.answer.error
+    assert error is not None  # noqa: S101 - only called with one
+    part, offset = reply.failed_part, None
+    if position := error.diag.statement_position:
+        lengths = (len(p.text) + len(_SEPARATOR) for p in reply.parts)
+        starts = list(accumulate(lengths, initial=0))
+        index = max(i for i in range(len(reply.parts)) if starts[i] < int(position))
+        part, offset = reply.parts[index], int(position) - 1 - starts[index]
+    return meaning(context, part, error, offset)
+
+
+def _messages(parts: Sequence[Part]) -> Iterator[tuple[Part, ...]]:
+    """Cut where COPY brings data: it is a message of its own."""
+    for _, run in groupby(enumerate(parts), key=lambda p: p[0] if p[1].data is not None else -1):
+        yield tuple(part for _, part in run)

@@ -1,0 +1,94 @@
+"""The one look before the first step: which names are there, and what an earlier run has noted."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from job.database import ledger, wire
+from job.database.path import OUR_PATH
+from job.database.wire import Connection, literal
+from job.delivery import Sought, sought
+from job.plan import Creatable, Step
+
+# The search_path of the session, before it is ours.
+_KEEP_PATH = """select pg_catalog.set_config('predeploy.path',
+    pg_catalog.current_schemas(false)::pg_catalog.text, true)"""
+_PATH = "pg_catalog.current_setting('predeploy.path')::pg_catalog.name[]"
+# By kind: whether something of that name is there, v being what is sought.
+_IN_SCOPE = f"""n.nspname !~ '^(pg_|information_schema$)'
+    and case when v.schema <> '' then n.nspname = v.schema
+             else v.is_anywhere or n.nspname = any ({_PATH}) end"""
+_PART = """pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relname = v.relation and {scope} and exists"""
+_IS_THERE = {
+    Creatable.COLUMN: f"""{_PART} (
+        select from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and not a.attisdropped and a.attname = v.name)""",
+    Creatable.CONSTRAINT: f"""{_PART} (
+        select from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.conname = v.name)""",
+    Creatable.INDEX: f"""{_PART} (
+        select from pg_catalog.pg_class i
+        where i.relnamespace = c.relnamespace and i.relname = v.name)""",
+}
+_RELATION = """pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relname = v.name and {scope}"""
+_TYPE = """pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+    where t.typname = v.name and {scope}"""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """What was there before the first step.
+
+    `there` are the names that were found, `newest` is the largest OID of a relation, `gaps` says of
+    files, by name and hash of their bytes, which skipped numbers they would count on, and `path`
+    holds the schemas of the session's search_path.
+    """
+
+    there: frozenset[Sought] = frozenset()
+    newest: int = 1 << 32
+    gaps: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+
+
+def look(conn: Connection, schema: str, steps: Sequence[Step]) -> FirstLook:
+    """Look for all names that the steps make, drop or rename, in one round trip.
+
+    Outside a transaction, so that the search_path is the session's own.
+    """
+    wanted = tuple(sought(steps))
+    questions = {
+        "newest": "select max(oid)::bigint from pg_catalog.pg_class",
+        "path": f"select unnest({_PATH})",
+        "gaps": ledger.gaps_sql(schema),
+        "there": _there_sql(wanted) if wanted else "select 0 where false",
+    }
+    answer = wire.send(conn, ";\n".join([_KEEP_PATH, OUR_PATH, *questions.values()]))
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    found = {name: answer.rows(number) for number, name in enumerate(questions, start=2)}
+    return FirstLook(
+        frozenset(wanted[int(number or 0)] for (number,) in found["there"]),
+        int(found["newest"][0][0] or 0),
+        ledger.parse_gaps(found["gaps"]),
+        tuple(schema or "" for (schema,) in found["path"]),
+    )
+
+
+def _there_sql(wanted: Collection[Sought]) -> str:
+    values = ", ".join(
+        f"({number}, {literal(a.kind.value)}, {literal(a.schema)}, {literal(a.relation)}, "
+        f"{literal(a.name)}, {one.is_anywhere})"
+        for number, one in enumerate(wanted)
+        for a in (one.address,)
+    )
+    kinds = " ".join(
+        f"when {literal(kind.value)} then exists (select from {query.format(scope=_IN_SCOPE)})"
+        for kind, query in _IS_THERE.items()
+    )
+    relation, of_type = (query.format(scope=_IN_SCOPE) for query in (_RELATION, _TYPE))
+    return f"""select v.number
+        from (values {values}) v(number, kind, schema, relation, name, is_anywhere)
+        where case v.kind {kinds}
+              else exists (select from {relation})
+                or v.kind = 'type' and exists (select from {of_type}) end"""

@@ -1,0 +1,204 @@
+"""How each step of a migration is delivered, decided before any of them runs. Pure.
+
+What a rollback does not take back (a sequence's numbers, a mail that was sent) happens once only
+where a step runs once. So what its text and one look at the catalog can tell beforehand is not
+found out by trying.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from job import statements
+from job.plan import Address, Mode, Statement, Step
+
+Name = tuple[str, str]
+"""A schema, empty where that is left to the search_path, and a relation."""
+
+_WORD = re.compile(r"\w+")
+_MAKES_NOTHING = frozenset((
+    "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "truncate_stmt", "copy_stmt",
+    "comment_stmt", "grant_stmt", "variable_set_stmt", "constraints_set_stmt", "drop_stmt",
+    "create_trig_stmt", "create_policy_stmt", "create_function_stmt",
+))  # fmt: skip
+_REMOVES = frozenset((
+    "alter_table_stmt", "rename_stmt", "drop_stmt", "do_stmt", "call_stmt", "select_stmt", "",
+))  # fmt: skip
+_LOSSES_OF_ROWS = ("delete", "truncate", "rewrite")
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Something to look for: in all schemas where the file moves the search_path, as it may."""
+
+    address: Address
+    is_anywhere: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a step reaches the server.
+
+    By default all of it goes in one message, with the guard in it. `is_piecewise`: statement by
+    statement, because something that it makes is there already, or what it removes is not.
+    `is_watched`: between two full looks, because it takes something away; the rows of `counted`
+    tables, and of those with the OIDs in `suspects`, are counted in both. `moves_sequences`: it
+    may do what a rollback does not take back; then its first try notes where the sequences stand
+    that it may draw from: `reached` names the relations in its text. `has_own_path` says that the
+    file sets the search_path.
+    """
+
+    is_piecewise: bool = False
+    is_watched: bool = False
+    counted: tuple[Name, ...] = ()
+    suspects: frozenset[int] = frozenset()
+    moves_sequences: bool = False
+    reached: frozenset[str] = frozenset()
+    has_own_path: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether one message is all that it takes."""
+        return not self.is_piecewise and not self.is_watched
+
+    def in_pieces(self) -> "Delivery":
+        """Return how it goes once something turned out to be there."""
+        return replace(self, is_piecewise=True)
+
+    def watching(self, suspects: Iterable[int]) -> "Delivery":
+        """Return how it goes once rows of these tables are suspected to be lost."""
+        return replace(self, is_watched=True, suspects=self.suspects | set(suspects))
+
+
+PLAIN = Delivery()
+
+
+def asks_for_a_look(steps: Iterable[Step]) -> bool:
+    """Whether what is there decides how one of the steps is delivered."""
+    return any(_may_draw(step) or (_is_judged(step) and step.declarations) for step in steps)
+
+
+def sought(steps: Iterable[Step]) -> frozenset[Sought]:
+    """Return the names that decide how these steps are delivered: those of steps that may draw."""
+    return frozenset(
+        Sought(address, _has_own_path(step))
+        for step in steps
+        if _may_draw(step)
+        for statement in step.statements
+        for address in (*statement.creates, *statement.removes)
+    )
+
+
+def deliveries(steps: Sequence[Step], there: Collection[Sought]) -> tuple[Delivery, ...]:
+    """Decide for each step; `there` is what was found of `sought`."""
+    earlier = _Earlier()
+    asks = any(_may_draw(step) and _has_names(step) for step in steps)
+    found = []
+    for step in steps:
+        clashes = asks and _clashes(step, there, earlier)
+        found.append(_delivery(step, clashes=clashes))
+    return tuple(found)
+
+
+def _delivery(step: Step, *, clashes: bool) -> Delivery:
+    if not _is_judged(step):
+        return PLAIN
+    draws = _may_draw(step)
+    destroyed = tuple(_destroyed(step.statements))
+    emptied = [name for destruction in destroyed for name in destruction.emptied]
+    declared = [_target(d.target) for d in step.declarations if d.verb in _LOSSES_OF_ROWS]
+    reached = (statements.relations_reached(s) for s in step.statements) if draws else ()
+    return Delivery(
+        is_piecewise=step.is_replay or (draws and clashes),
+        is_watched=bool(step.declarations or destroyed),
+        # What only writes the catalog is as well run again, if rows turn out to be in danger.
+        counted=tuple(dict.fromkeys([*declared, *(emptied if draws else ())])),
+        moves_sequences=draws,
+        reached=frozenset[str]().union(*reached),
+        has_own_path=_has_own_path(step),
+    )
+
+
+def _is_judged(step: Step) -> bool:
+    return step.mode is Mode.TRANSACTION and not step.is_ours and not step.binds
+
+
+def _may_draw(step: Step) -> bool:
+    return _is_judged(step) and any(statements.outlives_rollback(s) for s in step.statements)
+
+
+def _has_names(step: Step) -> bool:
+    return any(s.creates or s.removes for s in step.statements)
+
+
+def _has_own_path(step: Step) -> bool:
+    return any("search_path" in text.lower() for text in (step.text, *step.preamble))
+
+
+def _destroyed(found: Iterable[Statement]) -> Iterator[statements.Destruction]:
+    made: set[str] = set()
+    for statement in found:
+        if destruction := statements.destruction(statement, made):
+            yield destruction
+        made.update(a.relation for a in statement.creates if a.relation == a.name)
+
+
+def _target(declared: str) -> Name:
+    schema, _, table = declared.rpartition(".")
+    return (schema, table)
+
+
+def _clashes(step: Step, there: Collection[Sought], earlier: "_Earlier") -> bool:
+    """Whether something that the step makes may be there by then, or what it removes may not.
+
+    Adds the step's statements to the earlier ones.
+    """
+    has_own_path, clashes = _has_own_path(step), False
+    for statement in step.statements:
+        for address in statement.creates:
+            clashes |= Sought(address, has_own_path) in there or earlier.may_have_made(address)
+        for address in statement.removes:
+            is_there = Sought(address, has_own_path) in there or earlier.may_have_made(address)
+            clashes |= not is_there or earlier.may_have_removed(address)
+        earlier.add(statement)
+    return clashes
+
+
+class _Earlier:
+    """The statements that come before, by their words: which may have made a name, or removed it.
+
+    What makes `t.c` has both words in it, be it a CREATE TABLE, an ALTER TABLE, or a DO that puts
+    its statements together. To suspect one too many costs round trips and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._making: defaultdict[str, set[int]] = defaultdict(set)
+        self._removing: defaultdict[str, set[int]] = defaultdict(set)
+
+    def add(self, statement: Statement) -> None:
+        self._count += 1
+        into = [
+            *([] if statement.node in _MAKES_NOTHING else [self._making]),
+            *([self._removing] if statement.node in _REMOVES else []),
+        ]
+        for word in _words(statement.text) if into else ():
+            for index in into:
+                index[word].add(self._count)
+
+    def may_have_made(self, address: Address) -> bool:
+        return _has_all(self._making, address)
+
+    def may_have_removed(self, address: Address) -> bool:
+        return _has_all(self._removing, address)
+
+
+def _has_all(index: Mapping[str, set[int]], address: Address) -> bool:
+    """Whether one statement has all words of a name."""
+    words = _words(f"{address.relation} {address.name}")
+    return bool(set[int].intersection(*(index.get(word, set()) for word in words)))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text.lower()))
