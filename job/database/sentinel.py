@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, fields
+from functools import cache
 
 import psycopg
 
@@ -158,6 +159,7 @@ class Functions:
     sequences: str
 
 
+@cache
 def functions(schema: str) -> Functions:
     """Return the names in this ledger; one hash for all, so that none is there without the rest."""
     bodies = _filled(OURS + _SIGNS_BODY + _SUSPECTS_BODY, schema) + _GUARD_BODY + sequences.BODY
