@@ -102,22 +102,27 @@ def deliveries(steps: Sequence[Step], there: Collection[Sought]) -> tuple[Delive
 
 
 def _delivery(step: Step, *, clashes: bool) -> Delivery:
+    if step.binds:
+        return Delivery(moves_sequences=True, reached=_reached(step))
     if not _is_judged(step):
         return PLAIN
     draws = _may_draw(step)
     destroyed = tuple(_destroyed(step.statements))
     emptied = [name for destruction in destroyed for name in destruction.emptied]
     declared = [_target(d.target) for d in step.declarations if d.verb in _LOSSES_OF_ROWS]
-    reached = (statements.relations_reached(s) for s in step.statements) if draws else ()
     return Delivery(
         is_piecewise=step.is_replay or (draws and clashes),
         is_watched=bool(step.declarations or destroyed),
         # What only writes the catalog is as well run again, if rows turn out to be in danger.
         counted=tuple(dict.fromkeys([*declared, *(emptied if draws else ())])),
         moves_sequences=draws,
-        reached=frozenset[str]().union(*reached),
+        reached=_reached(step) if draws else frozenset(),
         has_own_path=_has_own_path(step),
     )
+
+
+def _reached(step: Step) -> frozenset[str]:
+    return frozenset[str]().union(*(statements.relations_reached(s) for s in step.statements))
 
 
 def _is_judged(step: Step) -> bool:

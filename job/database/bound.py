@@ -3,97 +3,89 @@
 A fallback's too. Neither is meant to take anything away, and the sentinel sees to that.
 """
 
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from job.database import holdings, sentinel, wire
+import psycopg
+
+from job.database import holdings, script, sentinel
 from job.database.failure import failure_of
-from job.database.message import Context, Suspects
-from job.database.stream import Sent, stream
-from job.database.transaction import (
-    END_OF_STATEMENTS,
-    RESET,
-    begin_sql,
-    path_sql,
-    rows_written,
-    step_settings,
-)
-from job.errors import InternalError
+from job.database.message import Context, Outcome, Part, Reply, Role, Sent, Suspects
+from job.database.script import Tried
+from job.database.sequences import Standing
+from job.database.stream import stream
+from job.database.transaction import END_OF_STATEMENTS, RESET, step_settings
 from job.loss import losses
-from job.plan import Failure, StepResult
+from job.plan import Failure
 from job.secret import Secret
 from job.verdict import judge_losses
 
 _KEEP = (*RESET, "commit")
 
 
-def run_bound(context: Context) -> StepResult | Failure:
+def run_bound(context: Context, standing: Standing | None = None) -> Tried:
     """Run the step; a failure has left nothing of it, and does not quote its values."""
-    place, step = context.place, context.step
-    started = time.monotonic()
-    outcome = _send(context)
-    if isinstance(outcome, Suspects):
-        wire.roll_back(place.work)
-        outcome = _send_carefully(context, outcome.oids)
-    if isinstance(outcome, Suspects):
-        raise InternalError(f"{step.label}: a guard spoke where it was not asked")
-    if isinstance(outcome, Failure):
-        wire.roll_back(place.work)
-        return outcome
-    return StepResult(step.label, time.monotonic() - started, len(step.statements), outcome)
+    return script.until_kept(context, standing, _try)
 
 
-def _send(context: Context) -> int | Failure | Suspects:
-    """Send the step, COMMIT included, behind the guard; return how many rows it wrote."""
-    place, step, schema = context.place, context.step, context.schema
-    return _stream(
-        context,
-        (
-            begin_sql(step),
-            step_settings(place, step),
-            sentinel.begin_sql(schema, step.text),
-            path_sql(step),
-        ),
-        (*END_OF_STATEMENTS, sentinel.guard_sql(schema), *_KEEP),
-    )
+def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
+    """Send the step behind the guard, COMMIT included; in more messages where it is tried again."""
+    preamble = script.preamble(context.step)
+    guarded = (*END_OF_STATEMENTS, sentinel.guard_sql(context.schema), *_KEEP)
+    if first is None and not context.delivery.is_watched:
+        return _stream(context, [*script.opening(context), *preamble], guarded)
+    begun, now, gaps = script.begin_again(context, first)
+    if not isinstance(begun, Sent):
+        return begun, now
+    if context.delivery.is_watched:
+        outcome = _watch(context)
+    else:
+        outcome, _ = _stream(context, preamble, guarded)
+    return (replace(outcome, gaps=gaps) if isinstance(outcome, Sent) else outcome), now
 
 
-def _send_carefully(context: Context, suspected: frozenset[int]) -> int | Failure | Suspects:
+def _watch(context: Context) -> Outcome:
     """Send the step between two full looks, and commit only what has lost nothing."""
     place, step, schema = context.place, context.step, context.schema
-    begin = begin_sql(step, "isolation level repeatable read")
-    wire.ask(place.work, f"{begin}; {step_settings(place, step)}")
-    before = holdings.read_holdings(place.work, schema, suspected)
-    rows = _stream(context, (path_sql(step),), (*END_OF_STATEMENTS, step_settings(place, step)))
-    if not isinstance(rows, int):
-        return rows
+    before = holdings.read_holdings(place.work, schema, context.delivery.suspects)
+    texts = (*END_OF_STATEMENTS, step_settings(place, step))
+    sent, _ = _stream(context, script.preamble(step), texts)
+    if not isinstance(sent, Sent):
+        return sent
     found = losses(before, holdings.read_holdings(place.work, schema, before.counted))
     if refusal := judge_losses(step, found, found, place.settings):
         return replace(refusal, remedy="take it out: what is made or inserted here only adds")
-    wire.ask(place.work, "; ".join(_KEEP))
-    return rows
+    script.end(context, _KEEP)
+    return sent
 
 
 def _stream(
-    context: Context, opening: Sequence[str], ending: Sequence[str]
-) -> int | Failure | Suspects:
-    """Send the step's statements between ours in one round trip; return how many rows it wrote."""
-    step, count = context.step, len(context.step.statements)
-    sent: list[Sent] = [(sql, ()) for sql in opening]
-    for statement, values in zip(step.statements, step.binds, strict=True):
-        plain = [v.reveal() if isinstance(v, Secret) else v for v in values]
-        sent.append((statement.text, plain))
-    sent += [(sql, ()) for sql in ending]
+    context: Context, opening: Sequence[Part], ending: Sequence[str]
+) -> tuple[Outcome, Standing | None]:
+    """Send the step's statements between ours in one round trip."""
+    step = context.step
+    own = [Part(s.text, Role.OWN, number) for number, s in enumerate(step.statements)]
+    parts = [*opening, *own, *(Part(text, Role.CLOSING) for text in ending)]
+    values = {
+        number: [v.reveal() if isinstance(v, Secret) else v for v in bound]
+        for number, bound in enumerate(step.binds)
+    }
+    sent = [(p.text, values[p.number] if p.role is Role.OWN else ()) for p in parts]
     with closing(stream(context.place.work, [sent], context.watch.tick)) as answers:
-        answer = next(answers)
-    if answer.error is None:
-        return rows_written(answer, len(opening), count)
-    index = answer.failed_index - len(opening)
-    if index >= count and sentinel.has_spoken(context.schema, answer.error):
-        return Suspects(sentinel.parse_suspects(answer.error.diag.message_detail))
-    position, offset = answer.error.diag.statement_position, None
-    if position and 0 <= index < count:
-        offset = step.statements[index].start - step.statements[0].start + int(position) - 1
-    return failure_of(step, answer.error, index=index, offset=offset, failed=context.failed)
+        reply = Reply(parts, next(answers))
+    if reply.answer.error is None:
+        return Sent(reply.rows), reply.standing
+    return _failed(context, reply, reply.answer.error), reply.standing
+
+
+def _failed(context: Context, reply: Reply, error: psycopg.Error) -> Suspects | Failure:
+    step, part = context.step, reply.failed_part
+    if part.role is Role.CLOSING and sentinel.has_spoken(context.schema, error):
+        return Suspects(sentinel.parse_suspects(error.diag.message_detail))
+    position, offset = error.diag.statement_position, None
+    if position and part.role is Role.OWN:
+        start = step.statements[part.number].start - step.statements[0].start
+        offset = start + int(position) - 1
+    index = {Role.OWN: part.number, Role.CLOSING: len(step.statements)}.get(part.role, 0)
+    return failure_of(step, error, index=index, offset=offset, failed=context.failed)

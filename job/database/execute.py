@@ -239,14 +239,17 @@ def _try_step(context: Context, standing: Standing | None) -> Tried:
     """Try once; `standing` is where sequences stood before the tries that came before."""
     place, step, watch = context.place, context.step, context.watch
     if step.binds:
-        return Tried(run_bound(context), context.delivery)
+        return _judged(context, run_bound(context, standing))
     if step.mode is Mode.AUTOCOMMIT:
         return Tried(run_autocommit(place, step, watch), context.delivery)
     if step.mode is Mode.RECORD and step.entry is not None:
         return Tried(_record(place, step, step.entry), context.delivery)
-    tried = run_script(context, standing)
+    return _judged(context, run_script(context, standing))
+
+
+def _judged(context: Context, tried: Tried) -> Tried:
     if isinstance(tried.outcome, Failure):
-        return replace(tried, outcome=watch.judge(tried.outcome))
+        return replace(tried, outcome=context.watch.judge(tried.outcome))
     return tried
 
 

@@ -8,7 +8,7 @@ more in the way that this asks for, with the sequences put back that it has draw
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import dropwhile, islice, takewhile
 from types import MappingProxyType
@@ -70,11 +70,20 @@ class Tried:
     gaps: tuple[Gap, ...] = ()
 
 
+Attempt = Callable[[Context, Standing | None], tuple[Outcome, Standing | None]]
+"""One try, given where sequences stood before the first; and where they stand at its own start."""
+
+
 def run_script(context: Context, standing: Standing | None = None) -> Tried:
     """Run the step; `standing` is where sequences stood before the tries that came before."""
+    return until_kept(context, standing, _try)
+
+
+def until_kept(context: Context, standing: Standing | None, attempt: Attempt) -> Tried:
+    """Try until the step is kept or fails, each time in the way that the last try asks for."""
     started = time.monotonic()
     while True:
-        outcome, now = _try(context, standing)
+        outcome, now = attempt(context, standing)
         standing = standing or now
         if isinstance(outcome, Sent):
             result = result_of(context.step, outcome, time.monotonic() - started)
@@ -164,23 +173,34 @@ def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | 
 
 def _try_in_parts(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
     """Open the transaction, put back what earlier tries have drawn, and look, before the step."""
-    delivery, is_replay = context.delivery, context.step.is_replay
-    # So that rows which others delete meanwhile are not counted as our loss.
-    looks = delivery.is_watched or is_replay
-    isolation = "isolation level repeatable read" if looks else ""
-    begun, now = begin(context, opening(context, isolation=isolation, is_again=first is not None))
+    begun, now, gaps = begin_again(context, first)
     if not isinstance(begun, Sent):
         return begun, now
-    gaps = _put_back(context, first, now)
-    deliver: Deliver = piecewise if delivery.is_piecewise else at_once
-    if is_replay:
+    deliver: Deliver = piecewise if context.delivery.is_piecewise else at_once
+    if context.step.is_replay:
         outcome = _replay(context, deliver, gaps)
-    elif delivery.is_watched:
+    elif context.delivery.is_watched:
         outcome = _watch(context, deliver, gaps)
     else:
         own = preamble(context.step)
         outcome = deliver(context, own, lambda drifts: closing(context, drifts, gaps))
     return (replace(outcome, gaps=gaps) if isinstance(outcome, Sent) else outcome), now
+
+
+def begin_again(
+    context: Context, first: Standing | None
+) -> tuple[Outcome, Standing | None, tuple[Gap, ...]]:
+    """Open the step's transaction by itself, and put back what the tries before have drawn.
+
+    Returns what came of it, where sequences stood, and the gaps that stay. Where a full look
+    follows, rows that others delete meanwhile are not to be counted as our loss.
+    """
+    looks = context.delivery.is_watched or context.step.is_replay
+    isolation = "isolation level repeatable read" if looks else ""
+    parts = opening(context, isolation=isolation, is_again=first is not None)
+    begun, now = begin(context, parts)
+    gaps = _put_back(context, first, now) if isinstance(begun, Sent) else ()
+    return begun, now, gaps
 
 
 def _put_back(context: Context, first: Standing | None, now: Standing | None) -> tuple[Gap, ...]:
@@ -232,7 +252,7 @@ def _watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
     if refusal := judge_losses(context.step, found, declarable, context.place.settings):
         return refusal
     told = [str(loss) for loss in changed]
-    _end(context, [sentinel.forget_sql(), *_keep(context, told, sent.drifts, gaps)])
+    end(context, [sentinel.forget_sql(), *_keep(context, told, sent.drifts, gaps)])
     return replace(sent, losses=changed)
 
 
@@ -263,7 +283,7 @@ def _replay(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcom
         return refusal
     if fresh := set(rewritten(held, left)) - suspects:
         return Suspects(frozenset(fresh))
-    _end(context, _keep(context, (), sent.drifts, gaps))
+    end(context, _keep(context, (), sent.drifts, gaps))
     return sent
 
 
@@ -280,7 +300,8 @@ def _to_be_judged(context: Context) -> Closing:
     return lambda _: parts
 
 
-def _end(context: Context, texts: Sequence[str]) -> None:
+def end(context: Context, texts: Sequence[str]) -> None:
+    """Send what ends the step for good."""
     wire.ask(context.place.work, "; ".join(texts))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import Database, run_job
+from conftest import ADMIN, Database, run_job
 
 Deploy = Callable[..., tuple[int, dict]]
 
@@ -321,3 +321,26 @@ def test_a_sequence_that_was_set_by_hand_is_put_back_to_that(
 
     assert exit_code == 0
     assert shelves(database) == [(70, "maps")]
+
+
+def test_a_seed_that_was_suspected_draws_its_ids_once(
+    database: Database, folder: Callable[..., Path]
+) -> None:
+    """A trigger of its table deletes a row, and puts it back: nothing is lost, and user 1 is 1."""
+    files = {
+        "migrations/1.sql": """
+            create table users (id serial primary key, username text, email text, hash text);
+            create table seen (n int);
+            insert into seen values (0);
+            create function see() returns trigger language plpgsql as $$ begin
+                delete from seen; insert into seen values (1); return null; end $$;
+            create trigger see after insert on users for each row execute function see();""",
+        "seed/admin.sql": "select username from users where username = %(admin_username)s;"
+        "insert into users (username, email, hash)"
+        " values (%(admin_username)s, %(admin_email)s, %(admin_password_hash)s)",
+    }
+
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files)), **ADMIN}
+    run_job(environ=environ, check=0)
+
+    assert database.rows("select id, n from users, seen") == [(1, 1)]
