@@ -21,7 +21,8 @@ class Verb(Enum):
     DELETE = "delete"
     TRUNCATE = "truncate"
     RENAME = "rename"
-    REWRITE = "rewrite"
+    REWRITE = "rewrite"  # of a table's rows, or, of a column, of its values
+    DETACH = "detach"
     UNDO = "undo"  # of what the same file has made; no row, table or column of before is lost
 
 
@@ -80,16 +81,23 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Something that is no more. `target` is its name before the step; `rows` how many went."""
+    """Something that is no more. `target` is its name before the step; `rows` how many went.
+
+    `detail` says more where rows do not. Of REWRITE, it says which values of a column went.
+    """
 
     verb: Verb
     target: str
     rows: int = 0
+    detail: str = ""
 
     def __str__(self) -> str:
         """For a message: `delete public.users (3 rows)`."""
-        amount = "1 row" if self.rows == 1 else f"{self.rows} rows"
-        return f"{self.verb.value} {self.target}" + (f" ({amount})" if self.rows else "")
+        rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        amount = self.detail or (rows if self.rows else "")
+        is_of_values = self.verb is Verb.REWRITE and self.detail
+        what = "values of" if is_of_values else self.verb.value
+        return f"{what} {self.target}" + (f" ({amount})" if amount else "")
 
 
 def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
@@ -130,6 +138,15 @@ def rewritten(before: Holdings, after: Holdings) -> tuple[int, ...]:
         for oid, table in before.tables.items()
         if table.rows is None and oid in after.tables
         if after.tables[oid].filenode != table.filenode
+    )
+
+
+def detached(before: Holdings, after: Holdings) -> tuple[int, ...]:
+    """Return the tables that are there, and no partition any more: no loss, but few expect it."""
+    return tuple(
+        oid
+        for oid, table in before.tables.items()
+        if table.root and oid in after.tables and not after.tables[oid].root
     )
 
 

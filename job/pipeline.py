@@ -30,7 +30,8 @@ from job.snapshot import Snapshot, View
 log = structlog.get_logger()
 
 _SHOWN_NOTICES = 5
-_CHANGES = {"rename": "renamed", "rewrite": "rewritten"}  # nothing is lost by these
+# Nothing is lost by these.
+_CHANGES = {"rename": "renamed", "rewrite": "rewritten", "detach": "detached"}
 _UNHURRIED_S = 10
 _LAST_WORD_S = 0.2  # an interrupted run has a second to end
 # What rows stand in the way of is for the gate to stop, which then says all else that it finds.

@@ -1,10 +1,14 @@
 """Whether a step that has run may be kept: by what it took away, changed, or found. Pure."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from job.drift import tell, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
-from job.loss import Loss, undeclared, unused
+from job.loss import Loss, Verb, undeclared, unused
 from job.plan import ABSENT, Declaration, Drift, Failure, Statement, Step
 from job.settings import Destructive, OnDrift, Settings
+from job.values import Column
 
 REFUSED = "PD001"
 """The SQLSTATE of what predeploy refuses, where PostgreSQL had no objection."""
@@ -25,6 +29,21 @@ def judge_losses(
     if surprising and settings.destructive is Destructive.REFUSE:
         return _loss(step, surprising)
     return None
+
+
+def judge_uncounted(step: Step, columns: Iterable[Column], settings: Settings) -> Failure | None:
+    """Refuse to convert a column that may lose values, where there are too many to count (84)."""
+    at_stake = [Loss(Verb.REWRITE, c.name, detail=_size(c)) for c in columns if c.is_too_large]
+    surprising = undeclared(at_stake, step.declarations)
+    if surprising and settings.destructive is Destructive.REFUSE:
+        failure = _loss(step, surprising)
+        what = ", ".join(str(loss) for loss in surprising)
+        return replace(failure, message=f"may lose what is too much to count: {what}")
+    return None
+
+
+def _size(column: Column) -> str:
+    return f"a table of {column.size // 1024**2} MB"
 
 
 def judge_meddling(step: Step, meddled: tuple[str, ...]) -> Failure | None:

@@ -14,7 +14,7 @@ import structlog
 from psycopg.errors import QueryCanceled
 
 from job import statements
-from job.database import ledger, wire
+from job.database import ledger, values, wire
 from job.database.blockers import Watch
 from job.database.connection import connect_beside
 from job.database.failure import failure_of, shown
@@ -63,14 +63,26 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
         outcome = _do(conn, step, concern, budget, watch, drop_wait=_drop_wait(place))
         if not isinstance(outcome, Failure) and _may_be_another(step, concern):
             outcome = _judged(conn, place, step, watch)
+        told = () if isinstance(outcome, Failure) else _told(conn, concern)
     if isinstance(outcome, Failure):
         if outcome.sqlstate and step.entry is not None:
             wire.ask(place.work, ledger.forget_sql(schema, step.entry))
         return outcome
     if step.entry is not None:
         found = [asdict(drift) for drift in outcome]
-        wire.ask(place.work, ledger.done_sql(schema, step.entry, drifts=found))
-    return StepResult(step.label, time.monotonic() - started, 1, 0, drifts=outcome)
+        wire.ask(place.work, ledger.done_sql(schema, step.entry, told, found))
+    return StepResult(step.label, time.monotonic() - started, 1, 0, losses=told, drifts=outcome)
+
+
+def _told(conn: Connection, concern: Concern | None) -> tuple[str, ...]:
+    """Return what the report says of a partition that is a table of its own now."""
+    if not isinstance(concern, Detach):
+        return ()
+    oid = wire.oid_of(conn, concern.child)
+    wire.ask(conn, f"begin; {OUR_PATH}")
+    told = tuple(str(loss) for loss in values.tell_detached(conn, [oid] if oid else []))
+    wire.roll_back(conn)
+    return told
 
 
 def _make_ready(

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import psycopg
 
 from job import statements
-from job.database import holdings, ledger, marks, sentinel, wire
+from job.database import holdings, ledger, marks, sentinel, values, wire
 from job.database.failure import failure_of
 from job.database.fence import fence_sql
 from job.database.message import (
@@ -50,10 +50,10 @@ from job.database.transaction import (
 from job.delivery import Delivery
 from job.errors import InternalError, ServerError
 from job.gap import Gap, relies_on
-from job.loss import Loss, losses, of_rows, renames, rewrites, rewritten
+from job.loss import Loss, Verb, detached, losses, of_rows, renames, rewrites, rewritten
 from job.meddling import meddling
 from job.plan import Drift, Failure, LedgerEntry, Step, StepResult
-from job.verdict import judge_losses, judge_meddling
+from job.verdict import judge_losses, judge_meddling, judge_uncounted
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,30 +235,40 @@ def _watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
     """Run the step between two full looks, and keep only what is declared.
 
     Rows are counted of tables that its text names as losing some. Where the sentinel suspects one
-    that was not counted, it has to be run again. What else a step may lose is to be counted here.
+    that was not counted, it has to be run again. So are the values of
+    columns that get a type which may not hold them.
     """
-    work, schema, delivery = context.place.work, context.schema, context.delivery
+    work, step, schema = context.place.work, context.step, context.schema
+    delivery, settings = context.delivery, context.place.settings
     path = None if delivery.has_own_path else context.path
     before = holdings.read_holdings(work, schema, delivery.suspects, delivery.counted, path)
-    sent = deliver(context, preamble(context.step), _to_be_judged(context))
+    stake = values.at_stake(work, schema, statements.conversions(step.statements), before)
+    if refusal := judge_uncounted(step, stake.in_danger, settings):
+        return refusal
+    sent = deliver(context, preamble(step), _to_be_judged(context))
     if not isinstance(sent, Sent):
         return sent
     if unknown := before.uncounted(sent.suspects):
         return Suspects(unknown)
     after = holdings.read_holdings(work, schema, before.to_recount(sent.suspects))
-    found = losses(before, after)
-    changed = (*found, *renames(before, after), *rewrites(before, after))
-    declarable = (*changed, *sent.gone, *_gone_before(context.step), *of_rows(before, after))
-    if refusal := judge_losses(context.step, found, declarable, context.place.settings):
+    gone = losses(before, after)
+    found = (*gone, *values.lost(work, stake, gone))
+    parted = values.tell_detached(work, detached(before, after))
+    changed = (*found, *renames(before, after), *rewrites(before, after), *parted)
+    may_be_said = (*_told_by_text(step), *of_rows(before, after), *stake.conversions)
+    if refusal := judge_losses(step, found, (*changed, *sent.gone, *may_be_said), settings):
         return refusal
     told = [str(loss) for loss in changed]
     end(context, [sentinel.forget_sql(), *_keep(context, told, sent.drifts, gaps)])
     return replace(sent, losses=changed)
 
 
-def _gone_before(step: Step) -> tuple[Loss, ...]:
-    """Return what the step takes away only if it is there: a declaration of it is never idle."""
-    return tuple(loss for s in step.statements for loss in statements.guarded_drops(s))
+def _told_by_text(step: Step) -> tuple[Loss, ...]:
+    """Return what the step does only to what is there: a declaration of it is never idle."""
+    dropped = (loss for s in step.statements for loss in statements.guarded_drops(s))
+    converted = statements.conversions(step.statements)
+    names = (f"{c.schema or 'public'}.{c.table}.{c.column}" for c in converted)
+    return (*dropped, *(Loss(Verb.REWRITE, name) for name in names))
 
 
 def _replay(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:

@@ -22,6 +22,7 @@ from job.statements.concern import (
     Repeatable,
     concern,
 )
+from job.statements.conversion import Conversion, conversions
 from job.statements.creation import (
     Creation,
     Departure,
@@ -49,6 +50,7 @@ from job.statements.unparsed import UnreadableError
 __all__ = [
     "SEPARATOR",
     "Concern",
+    "Conversion",
     "Creation",
     "Departure",
     "Destruction",
@@ -69,6 +71,7 @@ __all__ = [
     "alters",
     "composed",
     "concern",
+    "conversions",
     "destruction",
     "digest",
     "guarded_drops",

@@ -238,6 +238,19 @@ def test_a_detach_that_waited_too_long_is_finalized_by_the_next_run(
     assert database.rows(STEPS)[-1] == ("2_b.sql", 1, True)
 
 
+@pytest.mark.parametrize("statement", [DETACH, DETACH.replace(" concurrently", "")])
+def test_a_detach_is_told_with_its_rows(
+    statement: str, database: Database, environ: Callable[..., dict]
+) -> None:
+    """Nothing is lost, but whoever reads the parent misses them: a note, and kept in the ledger."""
+    done = run_job("run", environ=environ(**{"1_a": PARTED, "2_b": statement}), check=0)
+
+    found = [f for f in report(done.stdout)["findings"] if f["code"] == "detached"]
+    assert [f["message"] for f in found] == ["migrations/2_b.sql: detach public.low (2 rows)"]
+    losses = "select losses from predeploy.migration where file = '2_b.sql'"
+    assert database.value(losses) == ["detach public.low (2 rows)"]
+
+
 @pytest.mark.parametrize(
     "statement", [DETACH, "vacuum measures;", "reindex table concurrently low;", "analyze low;"]
 )

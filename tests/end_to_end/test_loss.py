@@ -12,6 +12,7 @@ from conftest import Database, run_job
 from production import contents
 
 SETUP = """
+create schema attic;
 create table parents (id int primary key, name text);
 create table items (id int primary key, parent int references parents (id), n int, t text);
 create table measures (at int, v int) partition by range (at);
@@ -312,7 +313,7 @@ LOSSES = {
         ["drop-table Old  items"],
     ),
     "drop-schema": (
-        "create schema s; alter table items set schema s; drop schema s cascade",
+        "alter table items set schema attic; drop schema attic cascade",
         "drop-table public.items",
         ["drop-table items"],
     ),
@@ -447,6 +448,8 @@ TOLD = {
         "rewrite public.measures_low (10 rows)",
     ],
     "rename-table": [],
+    "detach": ["detach public.measures_low (10 rows)"],
+    "rows-move-to-a-new-partition": ["detach public.measures_low (0 rows)"],
 }
 
 
@@ -463,7 +466,7 @@ def test_what_loses_nothing_raises_no_alarm(
     notes = [
         f["message"]
         for f in report.get("findings", [])
-        if f["code"] in {"taken-away", "renamed", "rewritten"}
+        if f["code"] in {"taken-away", "renamed", "rewritten", "detached"}
     ]
     assert code == 0, report
     assert sorted(note.partition(": ")[2] for note in notes) == TOLD.get(case, [])

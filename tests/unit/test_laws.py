@@ -10,7 +10,7 @@ JOB = Path(__file__).resolve().parent.parent.parent / "job"
 ROWS = (
     {"exit_codes", "errors", "plan", "secret", "deadline"},
     {"settings", "declaration", "endpoint", "statements", "sources", "schema", "snapshot", "report",
-     "loss", "meddling", "drift", "verdict", "delivery", "gap"},
+     "loss", "values", "meddling", "drift", "verdict", "delivery", "gap"},
     {"layers", "database"},
     {"journal", "run", "pipeline", "inspection"},
     {"log", "cli", "demo", "embedded", "__main__"},
