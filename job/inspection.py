@@ -20,7 +20,6 @@ from job.exit_codes import ExitCode
 from job.layers import PIPELINE, migrate
 from job.layers import verify as verify_layer
 from job.layers.base import Situation
-from job.layers.history import histories
 from job.plan import Finding, LayerReport, LedgerRow, Mode, Outcome, Plan, Step
 from job.report import Report
 from job.settings import Settings
@@ -76,7 +75,7 @@ def status(settings: Settings, sources: Sources) -> Inspection:
         planned = migrate.LAYER.plan(situation)
         coming = _sessionless(conn, settings, planned.steps)
         version = conn.info.server_version
-    files = histories(sources, snapshot.ledger)
+    files = situation.files
     comparison = situation.comparison
     data: dict[str, Any] = {
         "ledger": schema if snapshot.has_ledger else None,

@@ -20,7 +20,6 @@ from job.journal import Journal
 from job.layers import PIPELINE, migrate, settling, sync, verify
 from job.layers.adoption import is_unknown
 from job.layers.base import Layer, Situation
-from job.layers.lineage import compare
 from job.layers.settling import Saying
 from job.plan import ABSENT, Failure, Finding, LayerReport, Mode, Outcome, Plan, StepResult
 from job.report import Report, as_json
@@ -176,7 +175,7 @@ def _verified(this: Journal, place: Workplace, snapshot: Snapshot) -> Report:
         ledger.accept(place.work, place.settings.ledger_schema, sync.drifts(snapshot))
     if snapshot.is_adopting and this.sources.migrations:
         ledger.end_adoption(place.work, place.settings.ledger_schema)
-    if compare(this.sources, snapshot.ledger).is_ahead:
+    if Situation(place.settings, this.sources, snapshot).comparison.is_ahead:
         return this.report(Outcome.AHEAD, ExitCode.OK)
     if _is_let_through(this):
         return this.report(Outcome.OK, ExitCode.OK)

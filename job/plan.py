@@ -104,7 +104,8 @@ class LedgerEntry:
 
     `occurrence` counts from 1 and is more only where a file repeats a step's text. `position` is
     the step's place in its file, from 1. `is_final` says that the file is whole with this row.
-    `raw_hash` is the SHA-256 of the file's bytes, comments and all.
+    `raw_hash` is the SHA-256 of the file's bytes, comments and all. `replaces` says which versions
+    the file takes the place of, such as `1..50`; what is read from the ledger tells that elsewhere.
     """
 
     file: str
@@ -113,6 +114,7 @@ class LedgerEntry:
     position: int
     is_final: bool
     raw_hash: str
+    replaces: str = ""
 
     @property
     def identity(self) -> tuple[str, int]:

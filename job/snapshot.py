@@ -7,6 +7,7 @@ from enum import Enum, auto
 from job.drift import Standing
 from job.plan import Finding, LedgerRow
 from job.schema.facts import Fact
+from job.sources.squash import Squash
 
 Row = tuple[str | None, ...]
 Name = tuple[str, str, str, str]
@@ -71,14 +72,16 @@ class SchemaView:
 class Snapshot:
     """One look, taken in one transaction. Parts that nobody asked for are empty.
 
-    `ledger` is in the order of application. `has_ledger` is False on a database that we never
-    touched, and where our ledger was restored without a row; `has_tables` says whether there are
-    tables in the schemas that the folder uses. `is_adopting` says that the ledger is there
-    and the adoption of what was there before it has not come to an end. `facts` tell of the
+    `ledger` is in the order of application, and `squashes` say what its files take the place of.
+    `has_ledger` is False on a database that we never touched, and where our ledger was restored
+    without a row; `has_tables` says whether there are tables in the schemas that the folder uses.
+    `is_adopting` says that the ledger is there and the adoption of what was there before it has not
+    come to an end. `facts` tell of the
     critical tables, `seeded` holds the answers to the seeds' presence questions, `checks` those of
     `sql/verify/`. `drifts` are those that the ledger holds. `has_synced` says that what was not
     as `schema.sql` declares it at adoption has been accepted, and `adopted` what: (object, shape).
-    `names` holds what is there by kind and name where a baseline is about to be recorded, and
+    `names` holds what is there by kind and name where a baseline is about to be recorded, or where
+    not one file of the folder is in the ledger, and
     `path` the schemas of the session's search_path.
     `schema` is None where nobody asked for it or no file declares one. `fingerprint` changes with
     every DDL.
@@ -86,6 +89,7 @@ class Snapshot:
 
     server_version: int
     ledger: tuple[LedgerRow, ...] = ()
+    squashes: tuple[Squash, ...] = ()
     has_ledger: bool = False
     has_tables: bool = False
     is_adopting: bool = False

@@ -14,11 +14,13 @@ from job.database.path import OUR_PATH, schemas_of
 from job.database.wire import Connection, identifier, literal
 from job.errors import InternalError, NotObtainedError
 from job.plan import Drift, LedgerEntry, LedgerRow
+from job.sources.squash import Squash, spans_of
 
 VERSION = 1
 
 
 _TABLES = trust.TABLES[1:]  # beside `meta`, by which a ledger is known
+_REPLACES = "replaces "  # before the name of a file, as a key of `meta`
 _ADOPTED = "adopted "  # before the name of an object, as a key of `meta`
 _GAP = "gap "  # before the name of a file, as a key of `meta`
 
@@ -114,6 +116,14 @@ def unknown_sql(schema: str) -> str:
     return (
         f"(exists (select from {meta} where key = 'adopting') or not exists (select from {meta}))"
     )
+
+
+def unshared_sql(schema: str, files: Iterable[str]) -> str:
+    """Return a condition: whether the ledger holds files, and not one of these."""
+    migration = f"{identifier(schema)}.migration"
+    names = ", ".join(map(literal, files))
+    return f"""(exists (select from {migration})
+        and not exists (select from {migration} where file = any(array[{names}]::text[])))"""
 
 
 def is_blank(state: list[wire.Row]) -> bool:
@@ -221,6 +231,18 @@ def note_gap_sql(schema: str, entry: LedgerEntry, gap: str) -> str:
     )
 
 
+def squashes_sql(schema: str) -> str:
+    """Return the query of what recorded files take the place of: the file, and the versions."""
+    return f"""select substr(key, {len(_REPLACES) + 1}), value from {identifier(schema)}.meta
+        where starts_with(key, {literal(_REPLACES)}) order by key"""
+
+
+def parse_squashes(rows: list[wire.Row]) -> tuple[Squash, ...]:
+    """Turn what `squashes_sql` returned into squashes."""
+    read = (Squash(file or "", spans_of(spans or "")) for file, spans in rows)
+    return tuple(squash for squash in read if squash.spans)
+
+
 def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:
     """Turn what `rows_sql` returned into ledger rows."""
     return tuple(
@@ -242,10 +264,13 @@ def insert_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:
     """Return the INSERT that a step begins with: the fence that a second runner cannot pass.
 
     The row is not done yet: it becomes so in the same transaction, or, where a step runs outside
-    one, when it is over.
+    one, when it is over. What its file replaces is kept beside it.
     """
+    key, replaces = literal(_REPLACES + entry.file), literal(entry.replaces)
+    meta = f"{identifier(schema)}.meta"
+    kept = f"with kept as (insert into {meta} values ({key}, {replaces}) on conflict do nothing) "
     return (
-        f"insert into {identifier(schema)}.migration "
+        f"{kept if entry.replaces else ''}insert into {identifier(schema)}.migration "
         "(file, step_hash, occurrence, position, is_final, raw_hash, is_done, run_id) values "
         f"({literal(entry.file)}, {literal(entry.step_hash)}, {entry.occurrence}, "
         f"{entry.position}, {entry.is_final}, {literal(entry.raw_hash)}, false, {literal(run_id)})"
@@ -278,7 +303,9 @@ def forget_sql(schema: str, entry: LedgerEntry) -> str:
 
 def forget_file(conn: Connection, schema: str, file: str) -> None:
     """Delete all rows of a file; the next run looks at everything again."""
-    _correct(conn, schema, f"delete from {identifier(schema)}.migration where {_of(file)}")
+    name = identifier(schema)
+    squash = f"delete from {name}.meta where key = {literal(_REPLACES + file)}"
+    _correct(conn, schema, f"delete from {name}.migration where {_of(file)}; {squash}")
 
 
 def finish_file(conn: Connection, schema: str, file: str) -> None:

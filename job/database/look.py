@@ -100,7 +100,7 @@ class Sight:
         declared = self._read_declared() if View.SCHEMA in views and sources.schema else None
         seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
         checks = check_questions(sources) if View.CHECKS in views else ()
-        known = _known(views, settings, declared, has_ledger=self._has_ledger)
+        known = _known(views, settings, sources, declared, has_ledger=self._has_ledger)
         found, responses = _ask_all(
             conn, known, (*seeds, *checks), self._deadline, settings.ledger_schema
         )
@@ -113,6 +113,7 @@ class Sight:
             names=parse_names(found["names"]),
             path=self._premises.path,
             ledger=ledger.parse_rows(found["ledger"]),
+            squashes=ledger.parse_squashes(found["squashes"]),
             is_adopting=("adopting",) in found["adoption"],
             has_synced=("synced",) in found["adoption"],
             adopted=tuple((name or "", shape or "") for name, shape in found["adopted"]),
@@ -155,9 +156,19 @@ def _made_by(sources: Sources) -> tuple[str, ...]:
     return tuple(script.text for script in files)
 
 
+def _wants_names(settings: Settings, sources: Sources, *, has_ledger: bool) -> str:
+    """Return the condition under which a planner asks what is there by name; empty where never."""
+    schema, files = settings.ledger_schema, [script.name for script in sources.migrations]
+    if not has_ledger:
+        return "true" if settings.baseline is not None else ""
+    unknown = [ledger.unknown_sql(schema)] if settings.baseline is not None else []
+    return " or ".join([*unknown, *([ledger.unshared_sql(schema, files)] if files else [])])
+
+
 def _known(
     views: frozenset[View],
     settings: Settings,
+    sources: Sources,
     declared: SchemaView | None,
     *,
     has_ledger: bool,
@@ -168,8 +179,10 @@ def _known(
     if has_ledger and View.LEDGER in views:
         known["ledger"] = ledger.rows_sql(schema)
         known["adoption"] = ledger.adoption_sql(schema)
-    if View.LEDGER in views and settings.baseline is not None:
-        known["names"] = names_sql(ledger.unknown_sql(schema) if has_ledger else "true")
+        known["squashes"] = ledger.squashes_sql(schema)
+    wants_names = _wants_names(settings, sources, has_ledger=has_ledger)
+    if View.LEDGER in views and wants_names:
+        known["names"] = names_sql(wants_names)
     if has_ledger and View.DRIFTS in views:
         known["drifts"] = shape.standing_sql(schema)
         known["adopted"] = ledger.adopted_sql(schema)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from job.exit_codes import ExitCode
+from job.layers.history import FileHistory, histories
 from job.layers.lineage import Comparison, compare
 from job.plan import Plan
 from job.settings import Settings
@@ -26,7 +27,12 @@ class Situation:
     @property
     def comparison(self) -> Comparison:
         """How the folder's history and the ledger's are related."""
-        return compare(self.sources, self.snapshot.ledger)
+        return compare(self.sources, self.snapshot.ledger, self.snapshot.squashes)
+
+    @property
+    def files(self) -> tuple[FileHistory, ...]:
+        """Each migration of the folder with its rows in the ledger."""
+        return histories(self.sources, self.snapshot.ledger, self.snapshot.squashes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,39 @@
 """Each file of the folder with its rows in the ledger: what is pending, and what was edited."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from job import statements
 from job.plan import LedgerRow, Step
 from job.sources import Sources
+from job.sources.native import version_of
 from job.sources.script import Script
+from job.sources.squash import Squash
 from job.sources.steps import ScriptSteps
 
 
 @dataclass(frozen=True, slots=True)
 class FileHistory:
-    """A file of the folder and the ledger's rows for it, in the order of their positions."""
+    """A file of the folder and the ledger's rows for it, in the order of their positions.
+
+    `is_replaced` says that a squash, which the ledger holds and the folder does not, was run in its
+    place.
+    """
 
     script: Script
     rows: tuple[LedgerRow, ...]
+    is_replaced: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the ledger holds anything of it, or a squash that stands for it."""
+        return bool(self.rows) or self.is_replaced
 
     @property
     def is_whole(self) -> bool:
-        """Whether every step of the file has been applied: its last row says so."""
-        return any(row.entry.is_final and row.is_done for row in self.rows) and all(
-            row.is_done for row in self.rows
-        )
+        """Whether every step of the file has been applied: its last row says so, or a squash."""
+        return self.is_replaced or is_whole(self.rows)
 
     @property
     def is_untouched(self) -> bool:
@@ -33,10 +43,50 @@ class FileHistory:
         )
 
 
-def histories(sources: Sources, ledger: Iterable[LedgerRow]) -> tuple[FileHistory, ...]:
-    """Pair each migration with its rows, in the order of the folder."""
+def histories(
+    sources: Sources, ledger: Iterable[LedgerRow], squashes: Iterable[Squash] = ()
+) -> tuple[FileHistory, ...]:
+    """Pair each migration with its rows, in the order of the folder.
+
+    `squashes` are those that the ledger knows of.
+    """
     by_file = _by_file(ledger)
-    return tuple(FileHistory(s, by_file.get(s.name, ())) for s in sources.migrations)
+    ran = _ran_in_place(sources, by_file, squashes)
+    return tuple(
+        FileHistory(
+            script,
+            by_file.get(script.name, ()),
+            is_replaced=script.name not in by_file
+            and any(squash.replaces(script.version) for squash in ran),
+        )
+        for script in sources.migrations
+    )
+
+
+def is_whole(rows: Iterable[LedgerRow]) -> bool:
+    """Whether a file's rows say that all of it has been applied."""
+    found = tuple(rows)
+    return any(r.entry.is_final and r.is_done for r in found) and all(r.is_done for r in found)
+
+
+def _ran_in_place(
+    sources: Sources, by_file: Mapping[str, tuple[LedgerRow, ...]], squashes: Iterable[Squash]
+) -> tuple[Squash, ...]:
+    """Return the squashes that were run, or recorded whole, in place of files not recorded here.
+
+    Where the files themselves are in the ledger, it tells of each of them.
+    """
+    ours = {script.name for script in sources.migrations}
+    known = tuple(squashes)
+    own = {squash.file for squash in known}
+    versions = [version_of(name) or 0 for name in by_file if name not in own]
+    return tuple(
+        squash
+        for squash in known
+        if squash.file not in ours
+        and is_whole(by_file.get(squash.file, ()))
+        and not any(squash.replaces(version) for version in versions)
+    )
 
 
 def former_rows(

@@ -1,14 +1,16 @@
 """The folder and the ledger compared: one history, a newer one, or one that went another way."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 
 from job.exit_codes import ExitCode
-from job.layers.history import FileHistory, histories
+from job.layers.history import FileHistory, histories, is_whole
 from job.plan import Finding, LedgerRow
 from job.sources import Sources
 from job.sources.native import version_of
+from job.sources.squash import Squash, header_for, squash_of
 
 _SHOWN_NAMES = 20
 
@@ -45,21 +47,39 @@ class Comparison:
         return self.lineage is Lineage.DIVERGED
 
 
-def compare(sources: Sources, ledger: Iterable[LedgerRow]) -> Comparison:
-    """Compare the folder with the ledger's rows, which are in the order of their application."""
-    rows = tuple(ledger)
-    absent = _absent(sources, rows)
+def compare(
+    sources: Sources, ledger: Iterable[LedgerRow], squashes: Iterable[Squash] = ()
+) -> Comparison:
+    """Compare the folder with the ledger's rows, which are in the order of their application.
+
+    `squashes` are those that the ledger knows of. One stands for the files that it replaces, and so
+    does one of the folder.
+    """
+    rows, known = tuple(ledger), {squash.file: squash for squash in squashes}
+    absent = _absent(sources, rows, known)
+    ours = [squash for script in sources.migrations if (squash := squash_of(script))]
+    versions = {n: v for n, v in absent.items() if not any(s.replaces(v) for s in ours)}
     if not sources.migrations:
-        return Comparison(Lineage.CURRENT, pruned=absent)
-    oldest = sources.migrations[0].version
-    pruned = tuple(name for name in absent if _version(name) < oldest)
-    missing = absent[len(pruned) :]
-    return Comparison(_lineage(sources, rows, missing), pruned, missing)
+        return Comparison(Lineage.CURRENT, pruned=tuple(versions))
+    oldest, newest = sources.migrations[0].version, sources.migrations[-1].version
+    pruned = tuple(name for name, version in versions.items() if version < oldest)
+    # A squash that reaches no further than the folder holds nothing that the folder lacks.
+    covered = {
+        name
+        for name, version in versions.items()
+        if name in known and oldest <= version <= newest and is_whole(_rows_of(name, rows))
+    }
+    missing = {n: v for n, v in versions.items() if n not in covered and v >= oldest}
+    files = histories(sources, rows, known.values())
+    if missing and versions == absent and not any(file.is_known for file in files):
+        return Comparison(Lineage.UNRELATED, pruned, tuple(missing))
+    return Comparison(_lineage(files, rows, missing, covered), pruned, tuple(missing))
 
 
 def tell(comparison: Comparison, ledger_schema: str) -> Iterator[Finding]:
     """Say which files the folder lacks, what follows from that, and what to do."""
     missing = named(comparison.missing)
+    held = (*comparison.pruned, *comparison.missing)
     forget = f"`predeploy settle {comparison.missing[0]} --forget`" if missing else ""
     if comparison.pruned:
         message = f"applied, but not in this folder: {named(comparison.pruned)}"
@@ -84,7 +104,8 @@ def tell(comparison: Comparison, ledger_schema: str) -> Iterator[Finding]:
                 "unrelated",
                 f"the ledger {ledger_schema} holds {missing}, and not one file of this folder",
                 "for another app in the same database, set PREDEPLOY_LEDGER_SCHEMA to a ledger of "
-                "its own; for this app, put the old files back",
+                f"its own; for a squash of those files, start it with `{header_for(held)}`; else "
+                "put the old files back",
                 ExitCode.BAD_SOURCES,
             )
 
@@ -95,34 +116,40 @@ def named(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _lineage(sources: Sources, rows: tuple[LedgerRow, ...], missing: tuple[str, ...]) -> Lineage:
+def _rows_of(file: str, rows: Iterable[LedgerRow]) -> tuple[LedgerRow, ...]:
+    """Return the rows of a file."""
+    return tuple(row for row in rows if row.entry.file == file)
+
+
+def _lineage(
+    files: tuple[FileHistory, ...],
+    rows: tuple[LedgerRow, ...],
+    missing: Mapping[str, int],
+    covered: AbstractSet[str],
+) -> Lineage:
     if not missing:
         return Lineage.CURRENT
-    files = histories(sources, rows)
-    if not any(file.rows for file in files):
-        return Lineage.UNRELATED
-    newest = sources.migrations[-1].version
-    later = _recorded_later(files, rows)
-    are_newer = all(_version(name) > newest or name in later for name in missing)
+    newest = files[-1].script.version
+    later = _recorded_later({file.script.name for file in files} | covered, rows)
+    are_newer = all(version > newest or name in later for name, version in missing.items())
     is_done = all(file.is_whole for file in files)
     return Lineage.AHEAD if is_done and are_newer else Lineage.DIVERGED
 
 
-def _absent(sources: Sources, rows: tuple[LedgerRow, ...]) -> tuple[str, ...]:
+def _absent(
+    sources: Sources, rows: tuple[LedgerRow, ...], known: Mapping[str, Squash]
+) -> dict[str, int]:
+    """Return what the ledger holds and the folder lacks, by version; a squash by its newest."""
     present = {script.name for script in sources.migrations}
     absent = {row.entry.file for row in rows} - present
-    return tuple(sorted(absent, key=lambda name: (_version(name), name)))
+    versions = {n: known[n].reach if n in known else version_of(n) or 0 for n in absent}
+    return dict(sorted(versions.items(), key=lambda item: (item[1], item[0])))
 
 
-def _recorded_later(files: tuple[FileHistory, ...], rows: tuple[LedgerRow, ...]) -> set[str]:
+def _recorded_later(ours: AbstractSet[str], rows: tuple[LedgerRow, ...]) -> set[str]:
     """Return the files that runs have recorded which came after those of the folder's files."""
-    ours = {file.script.name for file in files}
     runs = {row.run_id for row in rows if row.entry.file in ours}
-    last = max(at for at, row in enumerate(rows) if row.entry.file in ours)
+    last = max((at for at, row in enumerate(rows) if row.entry.file in ours), default=len(rows))
     before = {row.entry.file for row in rows[:last] if row.entry.file not in ours}
     with_them = {row.entry.file for row in rows if row.run_id in runs}
     return {row.entry.file for row in rows} - ours - before - with_them
-
-
-def _version(name: str) -> int:
-    return version_of(name) or 0

@@ -10,10 +10,10 @@ from job.layers.history import (
     FileHistory,
     edited_rows,
     former_rows,
-    histories,
     pending_steps,
 )
 from job.layers.lineage import Comparison, Lineage, tell
+from job.layers.squashing import squash, strays, without_header
 from job.layers.undo import undone_again
 from job.plan import Creatable, Finding, LedgerRow, Mode, Plan, Step
 from job.schema.ddl import literal
@@ -26,28 +26,33 @@ _RENAMED = "renamed"
 
 def plan(situation: Situation) -> Plan:
     """Plan the pending steps, in the order of the folder."""
-    sources, snapshot = situation.sources, situation.snapshot
+    snapshot = situation.snapshot
     newest = max((version_of(row.entry.file) or 0 for row in snapshot.ledger), default=-1)
     steps: list[Step] = []
     comparison = situation.comparison
     findings: list[Finding] = []
-    for history in histories(sources, snapshot.ledger):
+    for history in situation.files:
         if history.is_untouched:
             continue
         cut = steps_of(history.script)
         pending = pending_steps(history, cut)
+        squashed = squash(history, pending, situation)
         findings.extend(_edits(history, cut, pending))
         if not history.is_whole:
             findings.extend(cut.findings)
+        if not history.rows and squashed is None:
             findings.extend(_out_of_order(history, newest))
-        if not history.rows:
             findings.extend(_renamed(situation, comparison, history, cut))
-        if is_unknown(snapshot):
+        if squashed is not None:
+            pending = squashed.steps
+            findings.extend(squashed.findings)
+        elif is_unknown(snapshot):
             adopted = adopt(history.script, pending, situation.settings.baseline)
             pending = adopted.steps
             findings.extend(adopted.findings)
         findings.extend(undone_again(cut, pending, situation.settings.destructive))
         steps.extend(pending)
+    findings.extend(strays(situation))
     recorded = [step for step in steps if step.mode is Mode.RECORD]
     findings.extend(judge_baseline(situation, recorded))
     findings.extend(_stalls(steps))
@@ -122,6 +127,8 @@ def _related(
 ) -> Iterator[Finding]:
     """Tell how folder and ledger are related; a file that was renamed says better what is wrong."""
     is_renamed = any(finding.code == _RENAMED for finding in findings)
+    if not is_renamed and comparison.lineage is not Lineage.UNRELATED:
+        yield from without_header(situation)
     if not (comparison.lineage is Lineage.UNRELATED and is_renamed):
         yield from tell(comparison, situation.settings.ledger_schema)
 
@@ -148,7 +155,7 @@ def _renamed(
 
 
 def _out_of_order(history: FileHistory, newest: int) -> Iterator[Finding]:
-    if not history.rows and history.script.version < newest:
+    if history.script.version < newest:
         yield Finding(
             "out-of-order",
             f"{history.script.path} is older than the newest applied migration and runs after it",

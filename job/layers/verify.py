@@ -10,7 +10,6 @@ from job.drift import DRIFT, Standing, judge_standing, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
 from job.layers import sync
 from job.layers.base import Layer, Situation
-from job.layers.history import histories
 from job.plan import Finding, Plan
 from job.schema.ddl import Report, Verdict
 from job.schema.difference import Difference
@@ -65,7 +64,7 @@ def compared(situation: Situation) -> str:
         if not declared:
             return "no table or column is declared, so none was compared"
         return f"the tables and columns of {declared} are there, other differences only warn"
-    files = histories(sources, situation.snapshot.ledger)
+    files = situation.files
     whole = sum(file.is_whole for file in files)
     migrations = _count(len(files), "migration")
     migrations = migrations if whole == len(files) else f"{whole} of {migrations}"
@@ -83,7 +82,7 @@ def missing_tables(critical: Iterable[CriticalTable], facts: Iterable[Fact]) -> 
 
 def _pending(situation: Situation, exit_code: ExitCode | None) -> Iterator[Finding]:
     """Name each file that the ledger does not hold whole: nothing is skipped silently."""
-    for history in histories(situation.sources, situation.snapshot.ledger):
+    for history in situation.files:
         if not history.is_whole:
             yield Finding(
                 "not-applied",
@@ -175,7 +174,7 @@ def _drift(
 
 def _is_superseded(situation: Situation, one: Standing) -> bool:
     """Whether a file behind the one that found it has altered the thing, or taken it away."""
-    known = histories(situation.sources, situation.snapshot.ledger)
+    known = situation.files
     later = dropwhile(lambda history: history.script.name != one.file, known)
     _, *parts = one.drift.name.split(".")
     names = {".".join(parts), parts[0] if parts else ""}

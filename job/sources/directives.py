@@ -3,6 +3,7 @@
 from job.exit_codes import ExitCode
 from job.loss import Verb
 from job.plan import Declaration, Finding
+from job.sources.squash import REPLACES
 from job.statements import Directive
 
 _AUTOCOMMIT = "autocommit"
@@ -15,6 +16,11 @@ def allows_commit_inside(directives: tuple[Directive, ...]) -> bool:
     return any(" ".join(d.text.lower().split()) == _COMMIT_INSIDE for d in directives)
 
 
+def is_replacing(directive: Directive) -> bool:
+    """Whether the line is meant as the header of a squash."""
+    return directive.text.lower().partition(" ")[0] == REPLACES
+
+
 def read_declarations(
     path: str, directives: tuple[Directive, ...]
 ) -> tuple[tuple[tuple[int, Declaration], ...], tuple[Finding, ...]]:
@@ -25,7 +31,7 @@ def read_declarations(
     for directive in directives:
         words = directive.text.split(None, 2)  # a name may have blanks in it
         lowered = " ".join(words).lower()
-        if lowered in (_AUTOCOMMIT, _COMMIT_INSIDE):
+        if lowered in (_AUTOCOMMIT, _COMMIT_INSIDE) or is_replacing(directive):
             continue
         match words:
             case [allow, verb, target] if allow.lower() == "allow" and verb.lower() in verbs:

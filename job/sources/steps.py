@@ -13,8 +13,9 @@ from job.exit_codes import ExitCode
 from job.loss import Verb
 from job.plan import Declaration, Finding, LedgerEntry, Mode, Statement, Step
 from job.secret import constants_of, may_hold_secret, redact
-from job.sources.directives import allows_commit_inside, read_declarations
+from job.sources.directives import allows_commit_inside, is_replacing, read_declarations
 from job.sources.script import Script
+from job.sources.squash import squash_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ def steps_of(script: Script) -> ScriptSteps:
     declared, refused = read_declarations(script.path, reading.directives)
     findings = [*refused, *_idle_directives(script, reading), *_commits_inside(script, reading)]
     findings.extend(_unnamed_builds(script, reading))
+    findings.extend(_idle_squash(script, reading))
     if reading.complaint:
         findings.append(
             Finding(
@@ -140,12 +142,14 @@ def _entries(
     preamble: tuple[str, ...] = ()
     bound = 0
     last = max((n for n, group in enumerate(groups, start=1) if not _is_alone(group)), default=0)
+    squash = squash_of(script)
+    replaces = str(squash) if squash else ""
     for position, group in enumerate(groups, start=1):
         step_hash = statements.digest(group)
         seen[step_hash] += 1
         entry = LedgerEntry(
             script.name, step_hash, seen[step_hash], position, position == len(groups),
-            script.raw_hash,
+            script.raw_hash, replaces,
         )  # fmt: skip
         text = sql[group[0].start : group[-1].end] if group else ""
         alone = _is_alone(group)
@@ -214,6 +218,17 @@ def _idle_directives(script: Script, reading: statements.Reading) -> Iterator[Fi
         if directive.text.lower() == "autocommit" and directive.end > last:
             why = "autocommit says nothing here: no statement follows it"
             yield _refusal(script, "idle-directive", directive.line, why)
+
+
+def _idle_squash(script: Script, reading: statements.Reading) -> Iterator[Finding]:
+    """Refuse a `replaces` that is not the file's header, or names no versions."""
+    said = [d for d in reading.directives if is_replacing(d)]
+    is_header = len(said) == 1 and squash_of(script) is not None
+    for directive in () if is_header else said:
+        why = f"{directive.text!r} is no header of a squash"
+        finding = _refusal(script, "idle-directive", directive.line, why)
+        remedy = "put one before all else, such as: -- predeploy: replaces 0001..0050"
+        yield replace(finding, remedy=remedy)
 
 
 def _unnamed_builds(script: Script, reading: statements.Reading) -> Iterator[Finding]:

@@ -7,15 +7,32 @@ from job.plan import LedgerEntry, LedgerRow
 from job.sources import Sources
 from job.sources.native import version_of
 from job.sources.script import Script
+from job.sources.squash import Squash, spans_of
 
 CURRENT, AHEAD = Lineage.CURRENT, Lineage.AHEAD
 DIVERGED, UNRELATED = Lineage.DIVERGED, Lineage.UNRELATED
 
 
-def compared(folder: str, *runs: str) -> Comparison:
-    """Compare a folder with what runs have applied, one after the other; `b2` is half applied."""
-    names = [f"{name}.sql" for name in folder.split()]
-    scripts = [Script(n, f"migrations/{n}", "", "", version_of(n) or 0) for n in names]
+def compared(folder: str, *runs: str, squashes: str = "") -> Comparison:
+    """Compare a folder with what runs have applied, one after the other.
+
+    `2_b~` is half applied; `9_s=1..5` in the folder has a header, and in `squashes` the ledger
+    knows of it.
+    """
+    parts = [name.partition("=") for name in folder.split()]
+    scripts = [
+        Script(
+            f"{n}.sql",
+            "",
+            f"-- predeploy: replaces {spans}" if spans else "",
+            "",
+            version_of(n) or 0,
+        )
+        for n, _, spans in parts
+    ]
+    known = [
+        Squash(f"{n}.sql", spans_of(s)) for n, _, s in (w.partition("=") for w in squashes.split())
+    ]
     ordered = tuple(sorted(scripts, key=lambda s: (s.version, s.name)))
     ledger = tuple(
         LedgerRow(
@@ -26,7 +43,7 @@ def compared(folder: str, *runs: str) -> Comparison:
         for number, run in enumerate(runs)
         for name in run.split()
     )
-    return compare(Sources(ordered, (), (), digest=""), ledger)
+    return compare(Sources(ordered, (), (), digest=""), ledger, known)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +91,44 @@ def test_folder_and_ledger_are_compared(
         return tuple(f"{name}.sql" for name in text.split())
 
     assert found == Comparison(lineage, names(pruned), names(missing))
+
+
+@pytest.mark.parametrize(
+    ("folder", "runs", "squashes", "lineage", "missing"),
+    [
+        # the folder has the squash: what it replaces is not missing
+        ("3_s=1..3 4_d", ["1_a 2_b 3_c"], "", CURRENT, ""),
+        ("3_s=1..3 4_d", ["1_a 2_b 3_c", "3_s 4_d"], "3_s=1..3", CURRENT, ""),
+        ("0_s=1..3 4_d", ["1_a 2_b 3_c", "0_s 4_d"], "0_s=1..3", CURRENT, ""),
+        ("3_s=1..3 4_d", ["1_a 2_b 3_c", "9_x"], "", DIVERGED, "9_x"),
+        ("3_s=1..3", ["1_a 2_b 3_c", "3_s", "9_x"], "3_s=1..3", AHEAD, "9_x"),
+        # an image from before it, where it was recorded
+        ("1_a 2_b 3_c", ["1_a 2_b 3_c", "3_s"], "3_s=1..3", CURRENT, ""),
+        ("1_a 2_b 3_c", ["1_a 2_b 3_c", "0_s 4_d"], "0_s=1..3", AHEAD, "4_d"),
+        ("1_a 2_b", ["1_a 2_b 3_c", "3_s"], "3_s=1..3", AHEAD, "3_c 3_s"),
+        # and where it was run
+        ("1_a 2_b 3_c", ["3_s"], "3_s=1..3", CURRENT, ""),
+        ("1_a 2_b 3_c", ["0_s 4_d"], "0_s=1..3", AHEAD, "4_d"),
+        ("1_a 2_b", ["0_s"], "0_s=1..3", AHEAD, "0_s"),
+        # where it was not run to its end, nothing stands for what it replaces
+        ("1_a 2_b 3_c", ["3_s~"], "3_s=1..3", UNRELATED, "3_s"),
+        ("1_a 2_b 3_c", ["0_s~"], "0_s=1..3", UNRELATED, "0_s"),
+        # a squash of a squash
+        ("5_t=1..5", ["3_s", "4_d 5_e"], "3_s=1..3", CURRENT, ""),
+        # not one file in common, with or without
+        ("7_x", ["9_s"], "9_s=8..9", UNRELATED, "9_s"),
+    ],
+)
+def test_a_squash_stands_for_what_it_replaces(
+    folder: str, runs: list[str], squashes: str, lineage: Lineage, missing: str
+) -> None:
+    """So an image from before it is no stranger to a database that has it, and the other way."""
+    found = compared(folder, *runs, squashes=squashes)
+
+    assert (found.lineage, found.missing) == (
+        lineage,
+        tuple(f"{name}.sql" for name in missing.split()),
+    )
 
 
 def test_every_file_is_named_up_to_twenty() -> None:

@@ -245,7 +245,8 @@ def test_a_ledger_without_one_file_of_the_folder_is_refused() -> None:
         "unrelated",
         "the ledger house holds 1_users.sql, 2_x.sql, and not one file of this folder",
         "for another app in the same database, set PREDEPLOY_LEDGER_SCHEMA to a ledger of its own; "
-        "for this app, put the old files back",
+        "for a squash of those files, start it with `-- predeploy: replaces 1..2`; else put the "
+        "old files back",
         ExitCode.BAD_SOURCES,
     )
 
