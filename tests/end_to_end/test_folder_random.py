@@ -214,13 +214,14 @@ def test_exit_0_means_that_all_that_is_declared_is_there(
     assert 3 <= sum(green) <= PORTION - 3
 
 
-@pytest.mark.xfail(strict=True, reason="issue 15, A.3: what is ahead is decided by names alone")
-@pytest.mark.parametrize("portion", range(2))
+@pytest.mark.parametrize("portion", range(4))
 def test_exit_0_means_so_where_our_own_ledger_knows_other_files(
     tmp_path: Path, make_database: Callable[[], Database], portion: int
 ) -> None:
     """Another app's ledger, or that of a release before: files that are gone, and gaps."""
-    for seed in range(1000 + portion * PORTION, 1000 + (portion + 1) * PORTION):
+    green = []
+    size = PORTION // 2
+    for seed in range(1000 + portion * size, 1000 + (portion + 1) * size):
         case, database = Case(seed, tmp_path / f"sql-{seed}"), make_database()
         before = tmp_path / f"before-{seed}"
         gone = case.random.choice(("0000_gone.sql", "0004_gone.sql", "0800_gone.sql"))
@@ -230,4 +231,5 @@ def test_exit_0_means_so_where_our_own_ledger_knows_other_files(
             if case.chance(0.5):
                 shutil.copy(path, before / "migrations")
         assert command("run", environ=environ(database, before)).exit_code is ExitCode.OK
-        run_and_check(case, database)
+        green.append(run_and_check(case, database))
+    assert 1 <= sum(green) <= size - 1
