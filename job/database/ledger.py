@@ -6,7 +6,7 @@ version that does not know them: `meta.version` tells.
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from job import __version__
 from job.database import sentinel, trust, wire
@@ -86,7 +86,7 @@ def require_readable(conn: Connection, schema: str, found: Premises) -> None:
 
 def premises_sql(schema: str) -> str:
     """Return the query of what is there. What stands beside our like of a ledger is nobody's."""
-    called = [name.rpartition(".")[2] for name in sentinel.functions(schema)]
+    called = [name.rpartition(".")[2] for name in astuple(sentinel.functions(schema))]
     return f"""select {exists_sql(schema)},
             pg_catalog.to_regnamespace({literal(identifier(schema))}) is not null,
             -- Not the setting, which is ours by now.

@@ -5,9 +5,9 @@ from typing import Any
 
 import postgast
 
-from job.statements.parsing import parse
+from job.statements.parsing import TooDeepError, parse
 
-_PART = 40_000  # characters that are parsed at once, and fewer than need a stack of their own
+_PART = 40_000  # characters that are parsed at once
 
 
 class GaveUpError(Exception):
@@ -34,7 +34,8 @@ def parts(sql: str) -> Iterator[tuple[str, Any]]:
         try:
             parsed = parse(part)
         except postgast.PgQueryError as error:
-            if end == len(sql):
+            # What follows makes no text less deep.
+            if end == len(sql) or isinstance(error, TooDeepError):
                 offset = start + max(error.cursorpos - 1, 0)
                 raise GaveUpError(error.message, offset) from None
             size *= 2

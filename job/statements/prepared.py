@@ -117,7 +117,7 @@ def _without_concurrently(text: str) -> str:
 def _without_rows(text: str) -> str:
     """Let a materialized view be made without running its query."""
     raw = text.encode()
-    last = tokens(text)[-2:]
+    last = list(tokens(text))[-2:]
     if [raw[t.start : t.end].decode().lower() for t in last] == ["with", "data"]:
         start, end = last[0].start, last[1].end
         raw = raw[:start] + b" " * (end - start) + raw[end:]

@@ -1,7 +1,7 @@
 """Splits what the parser cannot read at its semicolons, for the server to judge."""
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain
 
 import postgast
 from postgast import pg_query_pb2 as pb
@@ -38,18 +38,18 @@ def pieces(text: str, complaint: str, line: int, column: int) -> Iterator[Statem
     except postgast.PgQueryError as unscannable:
         raise UnreadableError(unscannable.message, line, column) from None
     raw, offsets, depth = text.encode(), Offsets(text), 0
-    piece: list[Any] = []
-    for token in [*found, None]:
+    first = last = None
+    for token in chain(found, [None]):
         if token is not None and (token.token != _SEMICOLON or depth):
             depth += {_OPEN: 1, _CLOSE: -1}.get(token.token, 0)
-            piece.append(token)
-        elif piece:
-            if raw[piece[0].start : piece[0].end].decode().lower() in _WEDGES:
+            first, last = first or token, token
+        elif first and last:
+            if raw[first.start : first.end].decode().lower() in _WEDGES:
                 raise UnreadableError(complaint, line, column)
-            start, at_line, at_column = offsets.place(piece[0].start)
-            end = offsets.char(piece[-1].end)
+            start, at_line, at_column = offsets.place(first.start)
+            end = offsets.char(last.end)
             body = text[start:end]
             yield Statement(
                 body, start, end, at_line, at_column, "", Mode.TRANSACTION, opening(body)
             )
-            piece = []
+            first = last = None
