@@ -57,6 +57,8 @@ def compare(
     """
     rows, known = tuple(ledger), {squash.file: squash for squash in squashes}
     absent = _absent(sources, rows, known)
+    if not absent:
+        return Comparison(Lineage.CURRENT)
     ours = [squash for script in sources.migrations if (squash := squash_of(script))]
     versions = {n: v for n, v in absent.items() if not any(s.replaces(v) for s in ours)}
     if not sources.migrations:

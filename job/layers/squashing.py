@@ -69,14 +69,15 @@ def without_header(situation: Situation) -> Iterator[Finding]:
 
     It does what they did: a second time.
     """
-    files = situation.files
+    comparison = situation.comparison
+    absent = (*comparison.pruned, *comparison.missing)
+    files = situation.files if absent else ()
     if not files or files[0].is_known or squash_of(files[0].script):
         return
-    first, comparison = files[0].script, situation.comparison
-    absent = (*comparison.pruned, *comparison.missing)
+    first = files[0].script
     known = [file.script.version for file in files if file.is_known]
     newest = max((version_of(name) or 0 for name in absent), default=-1)
-    if not absent or (known and newest >= min(known)):
+    if known and newest >= min(known):
         return
     if first.version <= newest if known else _makes_what_is_there(first.text, situation):
         yield Finding(

@@ -63,7 +63,7 @@ def net_result(texts: Iterable[str]) -> NetResult:
 
 @dataclass(slots=True)
 class _Origin:
-    """The node that made a thing, and the table that it is a partition of, or is owned by."""
+    """The node that made a thing, and the table that it inherits from, or is owned by."""
 
     node: Any
     owner: tuple[str, str] | None = None
@@ -133,7 +133,7 @@ class _Inventory:
                     self._column(stmt.relation, element.column_def)
                 case "constraint" if element.constraint.conname:
                     self._part("constraint", stmt.relation, element.constraint.conname, element)
-        if stmt.HasField("partbound"):
+        if stmt.inh_relations:  # a parent goes only with its children
             parent = stmt.inh_relations[0].range_var
             self._own(stmt.relation, (parent.schemaname, parent.relname))
 
@@ -183,7 +183,8 @@ class _Inventory:
         thing = _bare(thing)
         if thing.schema == TEMPORARY and not thing.of:
             self._temporary.add(thing.name)
-        if thing.kind not in _JUDGED or thing.schema == TEMPORARY or self._is_temporary(thing):
+        is_ours = thing.kind in _JUDGED and thing.name  # CREATE SCHEMA AUTHORIZATION names none
+        if not is_ours or thing.schema == TEMPORARY or self._is_temporary(thing):
             return
         if not thing.schema and thing.kind not in ("schema", "extension"):
             homes = self._matching(Thing("table", "", thing.of)) if thing.of else ()

@@ -44,7 +44,9 @@ def left(*texts: str) -> list[str]:
           "rule a.r"]),
         ("alter table x add column y int, add constraint z check (y > 0);",
          ["constraint x.z", "column x.y"]),
+        ("create table a (id int); create table b () inherits (a); drop table a cascade;", []),
         # named by the server, or temporary
+        ("create schema authorization somebody;", []),
         (TABLE + "create index on a (b); alter table a add primary key (id);",
          ["table a", "column a.id", "column a.b"]),
         ("create temp table t (id int); create index i on t (id); alter table t add x int;", []),
@@ -114,8 +116,9 @@ def test_what_cannot_be_seen_is_counted() -> None:
         ("create policy p on auth.users; insert into auth.users values (1);", []),
         ("select 'create table app.a (id int)';", []),
         ("create table apple.a (id int);", []),
+        ('create table "two words".a (id int);', ["two words"]),
     ],
 )
 def test_a_folder_is_at_home_where_it_makes_things(text: str, expected: list[str]) -> None:
     """What it refers to, or hangs a trigger on, is somebody else's."""
-    assert sorted(homes([text], ["app", "auth"])) == expected
+    assert sorted(homes([text], ["app", "auth", "two words"])) == expected
