@@ -7,7 +7,7 @@ found out by trying.
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from job import statements
@@ -25,6 +25,7 @@ _MAKES_NOTHING = frozenset((
 _REMOVES = frozenset((
     "alter_table_stmt", "rename_stmt", "drop_stmt", "do_stmt", "call_stmt", "select_stmt", "",
 ))  # fmt: skip
+_COPIES = frozenset(("like", "inherits", "partition"))  # a CREATE TABLE with another one's columns
 _LOSSES_OF_ROWS = ("delete", "truncate", "rewrite")
 
 
@@ -173,36 +174,52 @@ def _clashes(step: Step, there: Collection[Sought], earlier: "_Earlier") -> bool
 class _Earlier:
     """The statements that come before, by their words: which may have made a name, or removed it.
 
-    What makes `t.c` has both words in it, be it a CREATE TABLE, an ALTER TABLE, or a DO that puts
-    its statements together. To suspect one too many costs round trips and nothing else.
+    What says which table it makes or alters has made a part of that table where it has its name in
+    it. Of others, such as a DO that puts its statements together, or a rename, the words have to
+    do: the table's and the part's. To suspect one too many costs round trips and nothing else.
     """
 
     def __init__(self) -> None:
-        self._count = 0
-        self._making: defaultdict[str, set[int]] = defaultdict(set)
-        self._removing: defaultdict[str, set[int]] = defaultdict(set)
+        self._making = _Mentions()
+        self._removing = _Mentions()
 
     def add(self, statement: Statement) -> None:
-        self._count += 1
-        into = [
-            *([] if statement.node in _MAKES_NOTHING else [self._making]),
-            *([self._removing] if statement.node in _REMOVES else []),
-        ]
-        for word in _words(statement.text) if into else ():
-            for index in into:
-                index[word].add(self._count)
+        if statement.node not in _MAKES_NOTHING:
+            self._making.add(statement)
+        if statement.node in _REMOVES:
+            self._removing.add(statement)
 
     def may_have_made(self, address: Address) -> bool:
-        return _has_all(self._making, address)
+        return self._making.has(address)
 
     def may_have_removed(self, address: Address) -> bool:
-        return _has_all(self._removing, address)
+        return self._removing.has(address)
 
 
-def _has_all(index: Mapping[str, set[int]], address: Address) -> bool:
-    """Whether one statement has all words of a name."""
-    words = _words(f"{address.relation} {address.name}")
-    return bool(set[int].intersection(*(index.get(word, set()) for word in words)))
+class _Mentions:
+    """The words of statements: of those about a table by its name, of others one by one."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._about: defaultdict[str, set[str]] = defaultdict(set)
+        self._others: defaultdict[str, set[int]] = defaultdict(set)
+
+    def add(self, statement: Statement) -> None:
+        words = _words(statement.text)
+        tables = {a.relation for a in (*statement.creates, *statement.removes)}
+        for table in tables:
+            self._about[table] |= words
+        if not tables:
+            self._count += 1
+            for word in words:
+                self._others[word].add(self._count)
+
+    def has(self, address: Address) -> bool:
+        about = self._about.get(address.relation, set())
+        if about and (about >= _words(address.name) or about & _COPIES):
+            return True
+        words = _words(f"{address.relation} {address.name}")
+        return bool(set[int].intersection(*(self._others.get(word, set()) for word in words)))
 
 
 def _words(text: str) -> frozenset[str]:

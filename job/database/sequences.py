@@ -21,6 +21,8 @@ _FEW = 50
 _BODY = f"""
 declare
     found oid[];
+    tables oid[];
+    defaults oid[];
     standing jsonb := '{{}}';
     drawn jsonb := '[]';
     one record;
@@ -28,22 +30,18 @@ declare
 begin
     found := array(select seqrelid from pg_catalog.pg_sequence limit {_FEW + 1});
     if cardinality(found) > {_FEW} then
+        tables := array(select oid from pg_catalog.pg_class where relname = any (reached));
+        defaults := array(select oid from pg_catalog.pg_attrdef where adrelid = any (tables));
         found := array(
-            select c.oid from pg_catalog.pg_class c
-            where c.relkind = 'S' and c.relname = any (reached)
-            union
-            select d.objid from pg_catalog.pg_depend d
-            join pg_catalog.pg_class t on t.oid = d.refobjid
-            join pg_catalog.pg_sequence s on s.seqrelid = d.objid
-            where d.classid = 'pg_catalog.pg_class'::regclass
-              and d.refclassid = 'pg_catalog.pg_class'::regclass and t.relname = any (reached)
-            union
-            select d.refobjid from pg_catalog.pg_class t
-            join pg_catalog.pg_attrdef a on a.adrelid = t.oid
-            join pg_catalog.pg_depend d
-              on d.classid = 'pg_catalog.pg_attrdef'::regclass and d.objid = a.oid
-            join pg_catalog.pg_sequence s on s.seqrelid = d.refobjid
-            where d.refclassid = 'pg_catalog.pg_class'::regclass and t.relname = any (reached));
+            select s.seqrelid from pg_catalog.pg_sequence s
+            where s.seqrelid = any (tables || array(
+                select objid from pg_catalog.pg_depend
+                where refclassid = 'pg_catalog.pg_class'::regclass and refobjid = any (tables)
+                  and classid = 'pg_catalog.pg_class'::regclass
+                union all
+                select refobjid from pg_catalog.pg_depend
+                where classid = 'pg_catalog.pg_attrdef'::regclass and objid = any (defaults)
+                  and refclassid = 'pg_catalog.pg_class'::regclass)));
     end if;
     begin
         for one in

@@ -51,6 +51,8 @@ _REWRITES = frozenset((
 _ADDED_AS_IT_IS = frozenset((pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE))
 _FILLED = frozenset((pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED))
 _SERIALS = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
+# As a default they are the same for all rows, so that none is written.
+_STABLE = frozenset(("now", "transaction_timestamp", "statement_timestamp", "current_setting"))
 _QUERIES = ("select_stmt", "insert_stmt", "update_stmt", "create_table_as_stmt", "prepare_stmt")
 _WORDS_OF_LOSS = re.compile(
     r"\b(?:delete|truncate|drop|rename|alter\s+table|merge)\b", re.IGNORECASE
@@ -203,7 +205,7 @@ def _is_filled(command: Any) -> bool:
         names[-1:] in [[serial] for serial in _SERIALS]
         or any(c.contype in _FILLED for c in constraints)
         or any(
-            isinstance(node, pb.FuncCall)
+            isinstance(node, pb.FuncCall) and node.funcname[-1].string.sval not in _STABLE
             for c in constraints
             if c.contype == pb.CONSTR_DEFAULT
             for node in _below(c)

@@ -28,6 +28,7 @@ PLAIN = {
     "a new table": "create table a (id serial);",
     "a new table with rows": f"create table a (id serial); {ROWS}",
     "a column beside rows": f"alter table a add column n int default 1; {ROWS}",
+    "the time of the deploy": f"alter table a add column at timestamptz default now(); {ROWS}",
     "a backfill": "alter table a add column n int; update a set n = 1;",
     "a check beside rows": f"{ROWS} alter table a add constraint c check (id > 0);",
     "a new column": "create table a (n int); select 1; alter table a alter n set not null;",
@@ -105,6 +106,7 @@ def test_a_column_that_is_to_go_has_to_be_there() -> None:
     [
         "create table a (id int, n int);",
         "alter table a add column n int;",
+        "create table a (like b);",
         "alter table a rename column m to n;",
         "do $$ begin execute 'alter table a add n int'; end $$;",
     ],
@@ -114,7 +116,8 @@ def test_an_earlier_file_that_is_pending_too_may_have_made_it(earlier: str) -> N
     text = f"{ROWS} alter table a add column if not exists n int;"
 
     assert decided(earlier, text).is_piecewise
-    assert not decided("create table b (n int);", "create table a (id int);", text).is_piecewise
+    other = "create table b (n int, a int references a);"
+    assert not decided(other, "create table a (id int);", text).is_piecewise
 
 
 def test_the_same_file_may_have_made_it() -> None:
