@@ -57,6 +57,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/sql_lint.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -59,7 +59,6 @@ _REMEDIES = (
 )
 _MEND = "mend the statement, then run again"
 _WORDS_SHOWN = 2
-STATEMENT_SHOWN = 200
 _ROWS_QUOTED = ("23502", "23514")  # not-null and check violations: the detail is the whole row
 
 

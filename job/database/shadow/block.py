@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from job.database.failure import STATEMENT_SHOWN, exit_code_of, is_race, remedy_for
+from job.database.failure import exit_code_of, is_race, remedy_for, secrets_in, shown
+from job.database.path import OURS
 from job.database.wire import identifier, literal
 from job.exit_codes import ExitCode
 from job.plan import Failure
+from job.secret import redact
 from job.statements.prepared import DesiredStatement
 from job.statements.targets import Name
 
@@ -122,20 +124,23 @@ def in_rounds(statements: Sequence[DesiredStatement], mark: str, names: Iterable
     missing = " or ".join(f"sqlstate '{code}'" for code in ORDER_CODES)
     forms = ", ".join(literal(form) for form in as_said(names))
     unchecked = ", ".join(literal(code) for code in NAME_CODES)
+    # What the block itself computes is ours: only the text runs under the file's path.
+    run = f"""path := paths[i + 1]; run := texts[i + 1];
+      perform pg_catalog.set_config('search_path', path, true); execute run;
+      {_set("search_path", OURS)}"""
     writer.add(
         f"]::text[];\n paths text[] := array[{paths}]::text[];\n"
         f" functions int[] := array[{', '.join(functions)}]::int[];\n"
         f" todo int[] := array[{', '.join(str(i) for i in range(len(statements)))}]::int[];\n"
         f" codes text[] := pg_catalog.array_fill(''::text, array[{max(len(statements), 1)}]);\n"
-        f" said text[] := codes; names text[] := array[{forms}]::text[]; j int;\n"
-        f""" again int[]; i int := 0; has_passed bool;
+        f" said text[] := codes; names text[] := array[{forms}]::text[];\n"
+        f""" again int[]; i int := 0; j int; path text; run text; has_passed bool;
 begin
 loop
   again := '{{}}';
   foreach i in array todo loop
     begin
-      perform pg_catalog.set_config('search_path', paths[i + 1], true);
-      execute texts[i + 1];
+      {run}
     exception when {missing} then
       again := pg_catalog.array_append(again, i);
       codes[i + 1] := sqlstate;
@@ -150,8 +155,7 @@ loop
       continue when has_passed or pg_catalog.array_position(functions, i) is null
         or codes[i + 1] not in ({unchecked});
       begin
-        perform pg_catalog.set_config('search_path', paths[i + 1], true);
-        execute texts[i + 1];
+        {run}
         has_passed := true;
         again := pg_catalog.array_remove(again, i);
         raise info '{writer.mark} unchecked %', i;
@@ -170,8 +174,7 @@ loop
           exit;
         end if;
       end loop;
-      perform pg_catalog.set_config('search_path', paths[i + 1], true);
-      execute texts[i + 1];
+      {run}
     end if;
   end if;
   todo := again;
@@ -196,16 +199,18 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
         )
     statement = block.statements[index]
     line, column = _place(block, index, error)
+    text = statement.text.replace(block.mark, "")
+    hidden = secrets_in(text)
     return Failure(
         exit_code=exit_code,
         path=statement.path,
         line=line,
         column=column,
         sqlstate=sqlstate,
-        message=message,
-        detail=(error.diag.message_detail or "").replace(block.mark, ""),
+        message=redact(message, hidden),
+        detail="" if hidden else (error.diag.message_detail or "").replace(block.mark, ""),
         remedy=_remedy(error),
-        statement=" ".join(statement.text.replace(block.mark, "").split())[:STATEMENT_SHOWN],
+        statement=shown(text),
         remains=NOTHING_CHANGED,
         is_race=raced,
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from job.database import wire
+from job.database.path import OUR_PATH
 from job.database.wire import Connection, literal
 from job.statements.targets import Name
 
@@ -66,11 +67,11 @@ class Survey:
 
 def survey(conn: Connection, schemas: Sequence[str]) -> Survey:
     """Look at the live database. It is read only, outside a transaction of ours."""
-    answer = wire.send(conn, ";\n".join(_questions(schemas)))
+    answer = wire.send(conn, ";\n".join((OUR_PATH, *_questions(schemas))))
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
-    live, rights, extensions, members, triggers, sizes, usual = map(answer.rows, range(7))
+    live, rights, extensions, members, triggers, sizes, usual = map(answer.rows, range(1, 8))
     return Survey(
         schemas=tuple(
             LiveSchema(name or "", int(oid or 0), owner or "", is_ours == "t")

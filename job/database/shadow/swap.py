@@ -12,6 +12,7 @@ from dataclasses import replace
 from psycopg import pq
 
 from job.database import wire
+from job.database.path import OUR_PATH
 from job.database.shadow.block import NOTHING_CHANGED, ORDER_CODES, Block, in_rounds, straight
 from job.database.shadow.limits import Limits, Request, ShadowFacts
 from job.database.shadow.pins import asked_sql
@@ -35,7 +36,7 @@ _INTACT = ("savepoint predeploy_loaded", "release savepoint predeploy_loaded")
 _NO_TRANSACTION = "25P01"
 # Places behind a block: behind those and the pins; and of all that is sent, from the end.
 _TOLD = len(_INTACT) + 1
-_FACTS, _, _SCHEMAS = range(-3, 0)
+_FACTS, _, _, _SCHEMAS = range(-4, 0)
 
 
 def read_by_swap(conn: Connection, seen: Survey, request: Request) -> ShadowFacts | Failure:
@@ -199,11 +200,12 @@ def _uses_undeclared(request: Request, told: Undeclared) -> Failure:
     )
 
 
-def _end(seen: Survey, mark: str) -> tuple[str, str]:
+def _end(seen: Survey, mark: str) -> tuple[str, ...]:
     """Return what rolls back, and the query of the schemas that are there then."""
     oids = ", ".join(["0", *(str(schema.oid) for schema in seen.schemas)])
     return (
         "rollback",
+        OUR_PATH,
         f"""select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})
             or left(nspname, {len(mark)}) = {literal(mark)}""",
     )
