@@ -17,12 +17,18 @@ FILES = {
     "migrations/1_a.sql": "create table users (id int primary key, email text);",
     "schema.sql": "create table users (id int primary key, email text);",
 }
-SIGNS, GUARD = sentinel.functions("predeploy")
+OURS = sentinel.functions("predeploy")
 # What a squatter makes: code of his wherever a run would call or write something.
 TRAP = """create function {name}({arguments}) returns {returned} language plpgsql as $$
     begin execute format('create role %I', 'caught_' || current_database()); return null; end $$;"""
-CALLED = TRAP.format(name=SIGNS, arguments="altered name[]", returned="jsonb") + TRAP.format(
-    name=GUARD, arguments="is_forced boolean", returned="bool"
+CALLED = "".join(
+    TRAP.format(name=name, arguments=arguments, returned=returned)
+    for name, arguments, returned in (
+        (OURS.signs, "altered name[]", "jsonb"),
+        (OURS.suspects, "", "jsonb"),
+        (OURS.guard, "", "bool"),
+        (OURS.sequences, "guard int, reached name[], again boolean", "jsonb"),
+    )
 )
 TABLES = """
     create table predeploy.meta (key text primary key, value text not null);
@@ -124,7 +130,8 @@ def test_a_squatted_ledger_is_not_read(
         "alter schema predeploy owner to {}",
         *(f"alter table predeploy.{t} owner to {{}}" for t in ("meta", "migration", "run")),
         "alter table predeploy.state owner to {}",
-        f"alter function {GUARD}(boolean) owner to {{}}",
+        f"alter function {OURS.guard}() owner to {{}}",
+        f"alter function {OURS.suspects}() owner to {{}}",
     ],
 )
 def test_a_settled_database_is_not_believed_either(
