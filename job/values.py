@@ -13,6 +13,9 @@ COUNTED_UP_TO = 100 * 1024 * 1024
 """Bytes of a table, with its partitions and what is stored out of line: the values of a larger one
 are not counted."""
 
+ENUM = "enum"
+"""What Column calls the type."""
+
 Key = tuple[int, int]
 """A column: its table's OID, and its number."""
 
@@ -38,8 +41,9 @@ _ALL_DIGITS = 6  # of a second
 class Column:
     """A column that is to get another type, and the size of its table, which has its schema.
 
-    Types are the names in pg_catalog, with `[]` behind an array's, and empty where the type is not
-    PostgreSQL's own. `modifier` is the old one as the catalog has it, -1 for none.
+    Types are the names in pg_catalog, with `[]` behind an array's, ENUM for any enum, and empty
+    where the type is no other of PostgreSQL's own. `modifier` is the old one as the catalog has it,
+    -1 for none.
     """
 
     key: Key
@@ -51,6 +55,7 @@ class Column:
     new_modifiers: tuple[int, ...]
     is_plain: bool
     size: int = 0
+    is_by_text: bool = False
 
     @property
     def name(self) -> str:
@@ -60,6 +65,8 @@ class Column:
     @property
     def may_lose(self) -> bool:
         """Whether some value may be gone afterwards, or the same as another one."""
+        if self.new_type.removesuffix("[]") == ENUM:  # each text is another label, or an error
+            return not (self.is_plain or self.is_by_text)
         return not self.is_plain or not _keeps(self)
 
     @property

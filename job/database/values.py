@@ -11,6 +11,7 @@ from job.loss import Holdings, Loss, Verb
 from job.statements import Conversion
 from job.values import (
     COUNTED_UP_TO,
+    ENUM,
     Column,
     Key,
     Shape,
@@ -73,7 +74,7 @@ def _find_columns(conn: Connection, schema: str, asked: Sequence[Conversion]) ->
         return ()
     wanted = ", ".join(
         f"({i}, {literal(c.schema)}, {literal(c.table)}, {literal(c.column)},"
-        f" {literal(c.type_sql)})"
+        f" {literal(c.type_sql)}, {literal(c.type_name)})"
         for i, c in enumerate(asked)
     )
     rows = wire.ask(
@@ -81,11 +82,13 @@ def _find_columns(conn: Connection, schema: str, asked: Sequence[Conversion]) ->
         f"""select v.i, c.oid, a.attnum, pg_catalog.concat_ws('.', n.nspname, c.relname), a.attname,
                {_own("a.atttypid")}, a.atttypmod,
                {_own("pg_catalog.to_regtype(v.type)")},
+               (select pg_catalog.bool_and(t.typtype = 'e') from pg_catalog.pg_type t
+                where t.typname = v.type_name),
                (with recursive tree(relid) as (
                     select c.oid union select i.inhrelid
                     from tree join pg_catalog.pg_inherits i on i.inhparent = tree.relid)
                 select pg_catalog.sum(pg_catalog.pg_table_size(relid)) from tree)
-        from (values {wanted}) v(i, schema, relation, name, type)
+        from (values {wanted}) v(i, schema, relation, name, type, type_name)
         join pg_catalog.pg_class c on c.relname = v.relation and c.relkind in ('r', 'p')
         join pg_catalog.pg_namespace n
           on n.oid = c.relnamespace and v.schema in ('', n.nspname)
@@ -97,12 +100,15 @@ def _find_columns(conn: Connection, schema: str, asked: Sequence[Conversion]) ->
 
 
 def _column(row: wire.Row, asked: Sequence[Conversion]) -> Column:
-    i, oid, number, table, name, old_type, modifier, new_type, size = row
+    i, oid, number, table, name, old_type, modifier, new_type, are_enums, size = row
     conversion = asked[int(i or 0)]
+    # The types of the users' own cannot be looked up along our search_path.
+    if conversion.makes_enum or are_enums == "t":
+        new_type = ENUM + ("[]" if conversion.is_array else "")
     return Column(
         (int(oid or 0), int(number or 0)), table or "", name or "",
         old_type or "", int(modifier or 0), new_type or "",
-        conversion.modifiers, conversion.is_plain, int(size or 0),
+        conversion.modifiers, conversion.is_plain, int(size or 0), conversion.is_by_text,
     )  # fmt: skip
 
 
@@ -167,10 +173,15 @@ def tell_detached(conn: Connection, tables: Iterable[int]) -> Iterator[Loss]:
 
 
 def _own(type_sql: str) -> str:
-    """Return SQL for the name of a type of PostgreSQL's own; an array's ends with []."""
-    return f"""(select case t.typcategory when 'A' then e.typname || '[]' else t.typname::text end
-        from pg_catalog.pg_type t left join pg_catalog.pg_type e on e.oid = t.typelem
-        where t.oid = {type_sql} and t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace)"""
+    """Return SQL for the name of a type of PostgreSQL's own, or ENUM; an array's ends with []."""
+    enum = literal(ENUM)
+    return f"""(select case when t.typtype = 'e' then {enum}
+               when e.typtype = 'e' then {enum} || '[]'
+               when t.typcategory = 'A' then e.typname || '[]' else t.typname::text end
+        from pg_catalog.pg_type t
+        left join pg_catalog.pg_type e on e.oid = t.typelem and t.typcategory = 'A'
+        where t.oid = {type_sql} and ('e' in (t.typtype, e.typtype)
+              or t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace))"""
 
 
 def _count(conn: Connection, column: Column, *, as_text: bool = False) -> Values | None:

@@ -11,6 +11,8 @@ from job.statements.names import quoted
 from job.statements.parsing import parse
 from job.statements.story import Renamed, Thing, events
 
+_TEXTS = ('"text"', '"pg_catalog"."text"', '"pg_catalog"."varchar"', '"varchar"')
+_THROUGH_TEXT = [[(text + end, ())] for text in _TEXTS for end in ("", "[]")]
 _RENAMING = ("rename_stmt", "alter_object_schema_stmt")
 
 
@@ -20,7 +22,8 @@ class Conversion:
 
     `type_sql` is the new type without its modifiers, such as `"pg_catalog"."varchar"`; those are
     in `modifiers`. `is_plain` says that the values are cast to it, and nothing else: there is no
-    USING, or it is that cast.
+    USING, or it is that cast; `is_by_text`, that they are cast to a text first, as tools do to get
+    from one enum to another. `makes_enum` says that the step itself makes the new type as an enum.
     """
 
     schema: str
@@ -29,18 +32,33 @@ class Conversion:
     type_sql: str
     modifiers: tuple[int, ...] = ()
     is_plain: bool = True
+    is_by_text: bool = False
+    makes_enum: bool = False
+
+    @property
+    def type_name(self) -> str:
+        """The new type's name as the catalog has it, without schema; of an array, its element's."""
+        return _last(self.type_sql)[1:-1].replace('""', '"')
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the new type is an array."""
+        return self.type_sql.endswith("[]")
 
 
 def conversions(statements: Iterable[Statement]) -> tuple[Conversion, ...]:
     """Return what ALTER COLUMN … TYPE does in a step, by the names from before the step."""
     names = _Names()
+    enums: set[str] = set()
     found = []
     for statement in statements:
         if statement.node in _RENAMING:
             names.follow(statement)
+        elif statement.node == "create_enum_stmt":
+            enums.add(quoted(_parsed(statement).type_name[-1].string.sval))
         else:
             found += [names.before(conversion) for conversion in _in(statement)]
-    return tuple(found)
+    return tuple(replace(c, makes_enum=_last(c.type_sql) in enums) for c in found)
 
 
 class _Names:
@@ -96,25 +114,31 @@ def _parsed(statement: Statement) -> Any:
 def _of(relation: Any, command: Any) -> Conversion:
     definition = getattr(command, "def").column_def
     name = definition.type_name
-    is_plain = not definition.HasField("raw_default") or _is_cast(
-        definition.raw_default, command.name, name
-    )
+    new = (_type_sql(name), _modifiers(name))
+    casts = _casts(definition.raw_default, command.name)
+    is_using = definition.HasField("raw_default")
     return Conversion(
-        relation.schemaname, relation.relname, command.name, _type_sql(name), _modifiers(name),
-        is_plain,
+        relation.schemaname, relation.relname, command.name, *new,
+        is_plain=not is_using or casts in ([], [new]),
+        is_by_text=casts is not None and casts[:1] == [new] and casts[1:] in _THROUGH_TEXT,
     )  # fmt: skip
 
 
-def _is_cast(using: Any, column: str, name: Any) -> bool:
-    """Whether USING is the column, or that cast to the new type."""
-    if using.WhichOneof("node") == "type_cast":
-        cast = using.type_cast
-        is_same = (_type_sql(cast.type_name), _modifiers(cast.type_name)) == (
-            _type_sql(name),
-            _modifiers(name),
-        )
-        return is_same and cast.arg.WhichOneof("node") == "column_ref" and _names(cast.arg, column)
-    return using.WhichOneof("node") == "column_ref" and _names(using, column)
+def _casts(using: Any, column: str) -> list[tuple[str, tuple[int, ...]]] | None:
+    """Return what USING casts the column to, the last cast first; None where it does more."""
+    casts = []
+    while using.WhichOneof("node") == "type_cast":
+        name = using.type_cast.type_name
+        casts.append((_type_sql(name), _modifiers(name)))
+        using = using.type_cast.arg
+    is_column = using.WhichOneof("node") == "column_ref" and _names(using, column)
+    return casts if is_column else None
+
+
+def _last(type_sql: str) -> str:
+    """Return a type's name without its schema, and an array's element's."""
+    name = type_sql.removesuffix("[]")
+    return name[name.index('"."') + 2 :] if '"."' in name else name
 
 
 def _names(node: Any, column: str) -> bool:

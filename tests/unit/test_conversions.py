@@ -36,7 +36,9 @@ def pg(name: str) -> str:
         ("alter table t alter c type int using nullif(c, '')::int",
          Conversion("", "t", "c", pg("int4"), is_plain=False)),
         ("alter table t alter c type int using c::text::int",
-         Conversion("", "t", "c", pg("int4"), is_plain=False)),
+         Conversion("", "t", "c", pg("int4"), is_plain=False, is_by_text=True)),
+        ('create type "R" as enum (); alter table t alter c type "R"[] using (c::text[]::"R"[])',
+         Conversion("", "t", "c", '"R"[]', is_plain=False, is_by_text=True, makes_enum=True)),
     ],
 )  # fmt: skip
 def test_a_conversion_is_read_from_its_text(text: str, found: Conversion) -> None:
@@ -112,6 +114,15 @@ def test_a_cast_that_may_lose_a_value_is_counted(
     assert column(old, modifier, new, modifiers).may_lose
 
 
+def test_another_enum_by_way_of_its_labels_needs_no_count() -> None:
+    """As Prisma and TypeORM change one: a label that the new enum does not have is an error."""
+    assert not column("enum", NONE, "enum", (), is_plain=False, is_by_text=True).may_lose
+    assert not column("enum[]", NONE, "enum[]", (), is_plain=False, is_by_text=True).may_lose
+    assert not column("text", NONE, "enum", ()).may_lose
+    assert column("enum", NONE, "enum", (), is_plain=False).may_lose
+    assert column("text", NONE, "int4", (), is_plain=False, is_by_text=True).may_lose
+
+
 def test_a_using_that_is_more_than_a_cast_is_counted() -> None:
     """Whatever the types are: USING NULL keeps nothing."""
     assert column("text", NONE, "text", (), is_plain=False).may_lose
@@ -153,9 +164,16 @@ def test_values_of_rows_that_are_gone_are_told_with_those() -> None:
 
 
 def column(
-    old: str, modifier: int, new: str, modifiers: tuple[int, ...], *, is_plain: bool = True
+    old: str,
+    modifier: int,
+    new: str,
+    modifiers: tuple[int, ...],
+    *,
+    is_plain: bool = True,
+    is_by_text: bool = False,
 ) -> Column:
-    return Column((1, 1), "public.t", "c", old, modifier, new, modifiers, is_plain)
+    key, of = (1, 1), ("public.t", "c")
+    return Column(key, *of, old, modifier, new, modifiers, is_plain, is_by_text=is_by_text)
 
 
 def conversions(text: str) -> tuple[Conversion, ...]:
