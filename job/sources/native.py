@@ -15,10 +15,12 @@ from job.sources.walk import File
 _DATE = re.compile(r"(\d{4})[-_](0[1-9]|1[0-2])[-_](0[1-9]|[12]\d|3[01])(?!\d)")
 _DIGITS = re.compile(r"\d+")
 _DOWN_NAME = re.compile(r"\.(down|undo|rollback)\.sql$", re.IGNORECASE)
-# The directives by which dbmate, sql-migrate, goose, MyBatis, node-pg-migrate, Liquibase and tern
-# mark what undoes a file. Run forward, such a section would drop what the file has just made.
+# The directives by which dbmate, sql-migrate, goose, micrate, rambler, Play, MyBatis, Liquibase,
+# node-pg-migrate and tern mark what undoes a file. Run forward, such a section would drop what the
+# file has just made. What people write themselves is no directive: its statements tell (`undone`).
 _DOWN_SECTION = re.compile(
-    r"^\s*(--\s*(?:migrate:|\+migrate\s+|\+goose\s+)down\b|--\s*//\s*@undo\b"
+    r"^\s*(--\s*(?:migrate:|\+\w+\s+|rambler\s+)down\b|(?:--|\#)[\s-]*!downs\b"
+    r"|--\s*//\s*@undo\b"
     r"|--\s*down\s+migration\b|--rollback\b|----\s*create above / drop below)",
     re.IGNORECASE | re.MULTILINE,
 )

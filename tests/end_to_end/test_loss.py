@@ -593,7 +593,7 @@ def test_a_declaration_that_means_nothing_is_refused(
 @pytest.mark.parametrize("command", ["run", "plan"])
 @pytest.mark.parametrize(
     "mark",
-    ["-- !Downs", "-- +micrate Down", "-- rambler down", "-- down", "-- DOWN", "/* rollback */"],
+    ["-- down", "-- DOWN", "---- @rollback", "/* rollback */"],
 )
 def test_a_file_that_undoes_itself_is_refused_before_anything_runs(
     command: str, mark: str, database: Database, folder: Callable[..., Path]

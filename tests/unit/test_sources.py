@@ -423,6 +423,10 @@ def test_a_file_that_undoes_is_refused(tmp_path: Path) -> None:
 
 UNDOING = {
     "dbmate": "-- migrate:down",
+    "micrate": "-- +micrate Down",
+    "rambler": "-- rambler down",
+    "Play": "# --- !Downs",
+    "Play, as a comment": "-- !Downs",
     "dbmate, with an option": "-- migrate:down transaction:false",
     "goose": "-- +goose Down",
     "goose, in another hand": "--+goose DOWN",
@@ -437,14 +441,14 @@ UNDOING = {
 def test_a_section_that_undoes_is_refused(tmp_path: Path) -> None:
     """The marks of other tools are known, and named with their line."""
     files = {
-        f"migrations/{number}_a.sql": f"-- up\r\ncreate table t ();\r\n{mark}\r\ndrop table t;\r\n"
+        f"migrations/{number:02}_a.sql": f"-- up\r\ncreate table t ();\r\n{mark}\r\ndrop table t;\r\n"
         for number, mark in enumerate(UNDOING.values())
     }
 
     found = problems(tmp_path, files)
 
     end = "starts a section that undoes the file; predeploy only goes forward, so take it out"
-    refused = {int(p.removeprefix("migrations/")[0]) for p in found if p.endswith(end)}
+    refused = {int(p.removeprefix("migrations/").split("_")[0]) for p in found if p.endswith(end)}
     assert [tool for n, tool in enumerate(UNDOING) if n not in refused] == []
     assert [p.split(": ")[0] for p in found] == [f"{path}:3" for path in files]
 
