@@ -440,8 +440,9 @@ UNDOING = {
 
 def test_a_section_that_undoes_is_refused(tmp_path: Path) -> None:
     """The marks of other tools are known, and named with their line."""
+    text = "-- up\r\ncreate table t ();\r\n{}\r\ndrop table t;\r\n"
     files = {
-        f"migrations/{number:02}_a.sql": f"-- up\r\ncreate table t ();\r\n{mark}\r\ndrop table t;\r\n"
+        f"migrations/{number:02}_a.sql": text.format(mark)
         for number, mark in enumerate(UNDOING.values())
     }
 
