@@ -15,7 +15,10 @@ _NO_TABLE = "is not one of the tables [critical], [settings], [accept]"
 
 @dataclass(frozen=True, slots=True)
 class CriticalTable:
-    """A table without which the app cannot run, and the columns that it must have."""
+    """A table without which the app cannot run, and the columns that it must have.
+
+    `schema` is empty where the file leaves it to the search_path.
+    """
 
     schema: str
     table: str
@@ -23,8 +26,8 @@ class CriticalTable:
 
     @property
     def name(self) -> str:
-        """Return `schema.table`, as facts name it."""
-        return f"{self.schema}.{self.table}"
+        """Return `schema.table`, as facts name it, or the table alone."""
+        return f"{self.schema}.{self.table}" if self.schema else self.table
 
 
 def read_tables(declaration: str | None, found: list[str]) -> dict[str, dict[str, object]]:
@@ -64,7 +67,7 @@ def read_critical(declared: Mapping[str, object], found: list[str]) -> tuple[Cri
     tables: dict[tuple[str, str], CriticalTable] = {}
     for name, value in _flat(declared):
         match = re.fullmatch(r"(?:([^.]+)\.)?([^.]+)", name)
-        key = (match[1] or "public", match[2]) if match else ("", "")
+        key = (match[1] or "", match[2]) if match else ("", "")
         columns = _columns(value)
         if not match:
             found.append(f"{DECLARATION}[critical] {name!r} is not named table or schema.table")

@@ -7,11 +7,12 @@ note, repr or target shows anything of a value that may have been split wrongly.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TypeAlias
 from urllib.parse import unquote
 
+from job.search_path import PATH_PARAMETERS, SearchPath, apart
 from job.secret import Secret
 
 _Reading: TypeAlias = tuple[dict[str, str], tuple[str, ...]]  # parameters and notes
@@ -50,11 +51,11 @@ VARIABLES: Mapping[str, str] = {
 """libpq keyword -> the environment variable that fills it in when it is not given."""
 FOREIGN_PARAMETERS = frozenset(
     """
-    binary_parameters command_timeout connection_limit connectTimeout currentSchema
-    default_query_exec_mode encoding loginTimeout pgbouncer pool pool_health_check_period
+    binary_parameters command_timeout connection_limit connectTimeout default_query_exec_mode
+    encoding loginTimeout pgbouncer pool pool_health_check_period
     pool_max_conn_idle_time pool_max_conn_lifetime pool_max_conns pool_min_conns pool_mode pool_size
     pool_timeout prepared_statement_cache_size prepared_statements prepareThreshold
-    reWriteBatchedInserts schema search_path single_use_connections socket_timeout socketTimeout
+    reWriteBatchedInserts single_use_connections socket_timeout socketTimeout
     sslaccept sslidentity statement_cache_size supa tcpKeepAlive timeout uselibpqcompat workaround
     """.split()  # noqa: SIM905
 )
@@ -105,6 +106,8 @@ class Endpoint:
     """libpq keyword and value, sorted by keyword; the values of `SECRET_KEYWORDS` are wrapped."""
     notes: tuple[str, ...] = ()
     """What was stripped, changed or filled in, for the log; never with a value."""
+    search_path: SearchPath | None = None
+    """The search_path that it gives; None leaves the session its own."""
 
     @property
     def target(self) -> str:
@@ -133,7 +136,22 @@ def endpoint_from_environ(environ: Mapping[str, str]) -> Endpoint | None:
     taken is invalid: it never falls to the next.
     """
     variable = next(_set_variables(environ), None)
-    return _named(variable, environ) if variable else None
+    if variable is None:
+        return None
+    endpoint = _named(variable, environ)
+    return replace(endpoint, notes=(*endpoint.notes, *_elsewhere(endpoint, environ)))
+
+
+def _elsewhere(endpoint: Endpoint, environ: Mapping[str, str]) -> Iterator[str]:
+    """Say which address looks in other schemas than the one that is taken: perhaps the app's."""
+    for other in other_endpoints(environ):
+        if other.search_path and other.search_path.names != (
+            endpoint.search_path and endpoint.search_path.names
+        ):
+            yield (
+                f"{other.variable} names other schemas ({other.search_path.text}), which do not "
+                f"count: {endpoint.variable} is used"
+            )
 
 
 def other_endpoints(environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
@@ -167,12 +185,15 @@ def _endpoint(variable: str, value: str | None, environ: Mapping[str, str]) -> E
         filled = _filled_in(given, environ)
         parameters = given | filled
         _check(parameters, {keyword: VARIABLES[keyword] for keyword in filled})
-    except EndpointError as error:
+        parameters, search_path = apart(parameters, filled)
+    except ValueError as error:
         raise EndpointError(f"{variable}: {error}") from None
     if value is not None:
-        notes += tuple(f"{keyword} is taken from {VARIABLES[keyword]}" for keyword in filled)
+        taken = (keyword for keyword in filled if keyword in parameters)
+        notes += tuple(f"{keyword} is taken from {VARIABLES[keyword]}" for keyword in taken)
     wrapped = {k: Secret(v) if k in SECRET_KEYWORDS else v for k, v in sorted(parameters.items())}
-    return Endpoint(variable, tuple(wrapped.items()), (*notes, *_remarks(parameters)))
+    notes = (*notes, *_remarks(parameters))
+    return Endpoint(variable, tuple(wrapped.items()), notes, search_path)
 
 
 def _read(value: str) -> _Reading:
@@ -249,7 +270,7 @@ def _collect(pairs: Iterable[tuple[str, str]], taken: Collection[str] = ()) -> _
             notes.append("the parameter ssl is not libpq's; sslmode is used instead")
         elif keyword in FOREIGN_PARAMETERS:
             notes.append(f"the parameter {keyword} is not libpq's and was stripped")
-        elif keyword not in KEYWORDS:
+        elif keyword not in KEYWORDS and keyword not in PATH_PARAMETERS:
             raise EndpointError(_unknown(keyword, parameters))
         elif keyword in parameters or keyword in taken:
             raise EndpointError(f"{keyword} is given twice")

@@ -100,6 +100,34 @@ class Loss:
         return f"{what} {self.target}" + (f" ({amount})" if amount else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a name without schema means: `schemas` are the search_path, `tables` those there are."""
+
+    schemas: tuple[str, ...] = ()
+    tables: frozenset[str] = frozenset()
+
+    def cover(self, declaration: Declaration, loss: Loss) -> bool:
+        """Say whether the declaration means the loss.
+
+        The text of a loss that only the file tells (IF EXISTS) may have no schema either.
+        """
+        if declaration.verb != loss.verb.value:
+            return False
+        wanted = declaration.target
+        return loss.target in self._meant(wanted) or wanted in self._meant(loss.target)
+
+    def _meant(self, name: str) -> tuple[str, ...]:
+        """Return the name and what it means: in the first schema that has such a table, or in any.
+
+        A table's columns are where it is. Of labels only the types are known that have lost some.
+        """
+        table = name.partition(".")[0]
+        there = (s for s in self.schemas if f"{s}.{table}" in self.tables)
+        first = next(there, None)
+        return (name, *(f"{schema}.{name}" for schema in ([first] if first else self.schemas)))
+
+
 def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
     """Compare; columns of a table that is gone are not told one by one."""
     gone = [
@@ -169,9 +197,12 @@ def renames(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
     )
 
 
-def undeclared(found: Iterable[Loss], declarations: Iterable[Declaration]) -> tuple[Loss, ...]:
+def undeclared(
+    found: Iterable[Loss], declarations: Iterable[Declaration], names: Names
+) -> tuple[Loss, ...]:
     """Return the losses that nobody has declared."""
-    return tuple(loss for loss in found if not any(_covers(d, loss) for d in declarations))
+    said = tuple(declarations)
+    return tuple(loss for loss in found if not any(names.cover(d, loss) for d in said))
 
 
 def of_rows(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
@@ -184,11 +215,13 @@ def of_rows(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
     return tuple(Loss(verb, name) for name in names for verb in verbs)
 
 
-def unused(found: Iterable[Loss], declarations: Iterable[Declaration]) -> tuple[Declaration, ...]:
+def unused(
+    found: Iterable[Loss], declarations: Iterable[Declaration], names: Names
+) -> tuple[Declaration, ...]:
     """Return the declarations of what did not happen: a misspelt object, or a forgotten line."""
     happened = tuple(found)
     unseen = (d for d in declarations if not d.is_seen)
-    return tuple(d for d in unseen if not any(_covers(d, loss) for loss in happened))
+    return tuple(d for d in unseen if not any(names.cover(d, loss) for loss in happened))
 
 
 def _fewer_rows(before: Holdings, after: Holdings) -> Iterable[Loss]:
@@ -243,14 +276,6 @@ def _lost(table: Table, now: Table) -> int:
     is_new_file = now.filenode != table.filenode
     more = now.inserted - table.inserted if is_new_file else 0
     return max((table.rows or 0) + more - (now.rows or 0), 0)
-
-
-def _covers(declaration: Declaration, loss: Loss) -> bool:
-    wanted = declaration.target
-    return declaration.verb == loss.verb.value and wanted in (
-        loss.target,
-        loss.target.removeprefix("public."),
-    )
 
 
 def _last(name: str) -> str:

@@ -180,7 +180,7 @@ def _verified(this: Journal, place: Workplace, snapshot: Snapshot) -> Report:
     if _is_let_through(this):
         return this.report(Outcome.OK, ExitCode.OK)
     key = settled.settled_key(place.settings, this.sources, this.server_version)
-    this.settlement = settled.store_sql(place.settings, key, snapshot.fingerprint, this.id)
+    this.settlement = settled.store_sql(place.settings, key, snapshot, this.id)
     return this.report(Outcome.OK, ExitCode.OK)
 
 

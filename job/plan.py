@@ -260,7 +260,8 @@ class Failure:
     `line` and `column` count from 1 in the file at `path`; 0 where nothing is known. `remains`
     says what is left of the step: nothing, but where it ran outside a transaction. `about` is what
     the step makes, such as `constraint public.users.users_age_check`, where it tells. `is_race`
-    says that another session has changed the same row of the catalog meanwhile.
+    says that another session has changed the same row of the catalog meanwhile, `is_filtered` that
+    row-level security would have hidden rows from it.
     """
 
     exit_code: ExitCode
@@ -275,6 +276,7 @@ class Failure:
     remains: str = "nothing of that step remains"
     about: str = ""
     is_race: bool = False
+    is_filtered: bool = False
 
     @property
     def is_violation(self) -> bool:

@@ -145,8 +145,10 @@ class Settings:
     def identity(self) -> tuple[tuple[str, str], ...]:
         """Return what decides whether a database is settled: no budget, output, or secret."""
         tables = sorted((c.schema, c.table, *sorted(c.columns)) for c in self.critical)
+        path = self.endpoint.search_path
         return (
             ("ledger_schema", self.ledger_schema),
+            *((("search_path", path.text),) if path else ()),
             *(("critical", json.dumps(table)) for table in tables),
             *(self.admin.identity if self.admin else ()),
         )

@@ -30,7 +30,7 @@ class Response:
     """What a query of the operator's returned: rows, or why it could not be asked.
 
     `rows` holds the first few, `count` all; `sqlstate` and `message` are empty unless it failed,
-    and `grant`, which says what to do, unless it lacked a right.
+    and `remedy`, which says what to do, unless it lacked a right.
     """
 
     path: str
@@ -39,7 +39,26 @@ class Response:
     count: int = 0
     sqlstate: str = ""
     message: str = ""
-    grant: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PathView:
+    """Where the server looks for an unqualified name of the operator's, and makes it.
+
+    `schemas` are those of the search_path that are there and may be used, in their order: the first
+    is where things are made. `text` is the server's own text of them. `said_by` says what has set
+    the search_path (`search_path of the role`). Of the names that the connection string gives,
+    `absent` are no schemas, and `closed` those without USAGE for this role. `names` are `schemas`
+    with the absent ones in their places: the schema files may make these.
+    """
+
+    schemas: tuple[str, ...] = ()
+    text: str = ""
+    said_by: str = ""
+    absent: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +66,8 @@ class SchemaView:
     """What the schema files declare beside what is there, both in the `schemas` that they manage.
 
     `live` also holds the partitions that managed tables have elsewhere, with their indexes.
-    `is_new` says that the declared side comes from a shadow, and not from the ledger. `sizes` are
+    `is_new` says that the declared side comes from a shadow, and not from the ledger; the files
+    were read under that `search_path`. `sizes` are
     the bytes of the live tables by identity (`public.users`), with those of its partitions
     and of the tables that inherit from it. `lock_capacity` is how many locks the server has room
     for, of all sessions together; 0: not known. A finding with an exit code says why the files
@@ -61,6 +81,7 @@ class SchemaView:
     lock_capacity: int = 0
     findings: tuple[Finding, ...] = ()
     is_new: bool = False
+    search_path: tuple[str, ...] = ()
 
     @property
     def is_unread(self) -> bool:
@@ -81,10 +102,9 @@ class Snapshot:
     `sql/verify/`. `drifts` are those that the ledger holds. `has_synced` says that what was not
     as `schema.sql` declares it at adoption has been accepted, and `adopted` what: (object, shape).
     `names` holds what is there by kind and name where a baseline is about to be recorded, or where
-    not one file of the folder is in the ledger, and
-    `path` the schemas of the session's search_path.
+    not one file of the folder is in the ledger.
     `schema` is None where nobody asked for it or no file declares one. `fingerprint` changes with
-    every DDL.
+    every DDL. `search_path` is that of the operator's own text.
     """
 
     server_version: int
@@ -95,11 +115,11 @@ class Snapshot:
     is_adopting: bool = False
     has_synced: bool = False
     names: frozenset[Name] = frozenset()
-    path: tuple[str, ...] = ()
     facts: frozenset[Fact] = frozenset()
     seeded: tuple[Response, ...] = ()
     checks: tuple[Response, ...] = ()
     drifts: tuple[Standing, ...] = ()
     adopted: tuple[tuple[str, str], ...] = ()
+    search_path: PathView = PathView()
     schema: SchemaView | None = None
     fingerprint: str = ""

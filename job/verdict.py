@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from job.drift import tell, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
-from job.loss import Loss, Verb, undeclared, unused
+from job.loss import Loss, Names, Verb, undeclared, unused
 from job.plan import ABSENT, Declaration, Drift, Failure, Statement, Step
 from job.settings import Destructive, OnDrift, Settings
 from job.values import Column
@@ -17,24 +17,32 @@ _SHOWN = 3
 
 
 def judge_losses(
-    step: Step, found: tuple[Loss, ...], declarable: tuple[Loss, ...], settings: Settings
+    step: Step,
+    found: tuple[Loss, ...],
+    declarable: tuple[Loss, ...],
+    settings: Settings,
+    names: Names | None = None,
 ) -> Failure | None:
     """Refuse losses that nobody declared (84), and a declaration of none (65).
 
-    What is declared counts as done when it was done before, or there was no row to do it to.
+    What is declared counts as done when it was done before, or there was no row to do it to. A
+    declaration without schema means what `names` say.
     """
-    if idle := unused(declarable, step.declarations):
+    names = names or Names()
+    if idle := unused(declarable, step.declarations, names):
         return _idle_declaration(step, idle[0])
-    surprising = undeclared(found, step.declarations)
+    surprising = undeclared(found, step.declarations, names)
     if surprising and settings.destructive is Destructive.REFUSE:
         return _loss(step, surprising)
     return None
 
 
-def judge_uncounted(step: Step, columns: Iterable[Column], settings: Settings) -> Failure | None:
+def judge_uncounted(
+    step: Step, columns: Iterable[Column], settings: Settings, names: Names
+) -> Failure | None:
     """Refuse to convert a column that may lose values, where there are too many to count (84)."""
     at_stake = [Loss(Verb.REWRITE, c.name, detail=_size(c)) for c in columns if c.is_too_large]
-    surprising = undeclared(at_stake, step.declarations)
+    surprising = undeclared(at_stake, step.declarations, names)
     if surprising and settings.destructive is Destructive.REFUSE:
         failure = _loss(step, surprising)
         what = ", ".join(str(loss) for loss in surprising)

@@ -14,7 +14,7 @@ import structlog
 from psycopg.errors import QueryCanceled
 
 from job import statements
-from job.database import ledger, values, wire
+from job.database import ledger, their_settings, values, wire
 from job.database.blockers import Watch
 from job.database.connection import connect_beside
 from job.database.failure import failure_of, shown
@@ -24,7 +24,7 @@ from job.database.place import Workplace
 from job.database.pooler import Pooling, served_by
 from job.database.proof import Proof, is_being_built, left_behind, prove
 from job.database.shape import Unproved, compare
-from job.database.transaction import path_sql, session_sql, step_application
+from job.database.transaction import row_security_sql, session_sql, step_application
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.exit_codes import ExitCode
@@ -55,7 +55,8 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
             "application_name": step_application(schema),
             "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
         }
-        settings = [path_sql(step, "session"), *step.preamble, session_sql(limits)]
+        theirs = their_settings.before(place, step, "session")
+        settings = [row_security_sql("session"), *theirs, session_sql(limits)]
         watch.follow(_make_ready(place, conn, settings, budget), place)
         # Not before all is ready: a row that says "started" must mean that it may have run.
         if not step.is_resumed and not _begin(place, step):

@@ -31,7 +31,7 @@ def run_bound(context: Context, standing: Standing | None = None) -> Tried:
 
 def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
     """Send the step behind the guard, COMMIT included; in more messages where it is tried again."""
-    preamble = script.preamble(context.step)
+    preamble = script.preamble(context)
     guarded = (*END_OF_STATEMENTS, sentinel.guard_sql(context.schema), *_KEEP)
     if first is None and not context.delivery.is_watched:
         return _stream(context, [*script.opening(context), *preamble], guarded)
@@ -50,7 +50,7 @@ def _watch(context: Context) -> Outcome:
     place, step, schema = context.place, context.step, context.schema
     before = holdings.read_holdings(place.work, schema, context.delivery.suspects)
     texts = (*END_OF_STATEMENTS, step_settings(place, step))
-    sent, _ = _stream(context, script.preamble(step), texts)
+    sent, _ = _stream(context, script.preamble(context), texts)
     if not isinstance(sent, Sent):
         return sent
     found = losses(before, holdings.read_holdings(place.work, schema, before.counted))

@@ -12,7 +12,7 @@ import zlib
 import structlog
 
 from job import __version__
-from job.database import wire
+from job.database import path_view, wire
 from job.database.wire import Connection, identifier, literal
 from job.deadline import Deadline
 from job.errors import DatabaseRefusedError
@@ -44,8 +44,9 @@ def read_declared(
     What stands in the way is a finding with an exit code: 65 for the files, 75 to 77 for what the
     server lacks or refuses.
     """
-    kept = _recall(conn, settings.ledger_schema, sources) if has_ledger else None
-    return kept or _read(conn, settings, sources, deadline)
+    search_path = path_view.read_view(conn, settings.endpoint).names
+    kept = _recall(conn, settings.ledger_schema, sources, search_path) if has_ledger else None
+    return kept or _read(conn, settings, sources, deadline, search_path)
 
 
 def remember_sql(ledger_schema: str, sources: Sources, declared: SchemaView) -> str:
@@ -53,7 +54,8 @@ def remember_sql(ledger_schema: str, sources: Sources, declared: SchemaView) -> 
 
     Their pods may start again beside the new ones, and verify.
     """
-    table, files = f"{identifier(ledger_schema)}.declared", literal(_files(sources))
+    table = f"{identifier(ledger_schema)}.declared"
+    files = literal(_files(sources, declared.search_path))
     return f"""delete from {table} where (files = {files} and about = {_ABOUT}) or stored_at < (
             select stored_at from {table} order by stored_at desc offset {_KEPT - 2} limit 1);
         insert into {table} (files, about, schemas, facts)
@@ -61,24 +63,32 @@ def remember_sql(ledger_schema: str, sources: Sources, declared: SchemaView) -> 
                 {literal(_packed(as_json(declared.declared)))})"""
 
 
-def _recall(conn: Connection, ledger_schema: str, sources: Sources) -> SchemaView | None:
+def _recall(
+    conn: Connection, ledger_schema: str, sources: Sources, search_path: tuple[str, ...]
+) -> SchemaView | None:
     rows = wire.ask(
         conn,
         f"""select schemas, facts from {identifier(ledger_schema)}.declared
-        where files = {literal(_files(sources))} and about = {_ABOUT}""",
+        where files = {literal(_files(sources, search_path))} and about = {_ABOUT}""",
     )
     if not rows:
         return None
     return SchemaView(tuple(json.loads(rows[0][0] or "[]")), from_json(_unpacked(rows[0][1] or "")))
 
 
-def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Deadline) -> SchemaView:
+def _read(
+    conn: Connection,
+    settings: Settings,
+    sources: Sources,
+    deadline: Deadline,
+    search_path: tuple[str, ...],
+) -> SchemaView:
     # Both bring the parser, which most runs do without.
     from job.database.shadow import Elsewhere, Limits, read_shadow  # noqa: PLC0415 - as above
     from job.statements.desired import read_desired  # noqa: PLC0415 - as above
 
     files = [(script.path, script.text) for script in sources.schema]
-    desired = read_desired(files, settings.ledger_schema)
+    desired = read_desired(files, settings.ledger_schema, search_path)
     if any(finding.exit_code is not None for finding in desired.findings):
         return SchemaView(desired.schemas, findings=desired.findings)
     limits = Limits(settings.ddl_lock_timeout_s, deadline.part(settings.ddl_budget_s), deadline)
@@ -96,7 +106,9 @@ def _read(conn: Connection, settings: Settings, sources: Sources, deadline: Dead
     findings = (*desired.findings, *read.findings)
     log.info("read what schema.sql declares", shadow=read.provider, schemas=list(desired.schemas))
     facts = filled(parse_facts(read.rows), desired.filled)
-    return SchemaView(desired.schemas, facts, findings=findings, is_new=True)
+    return SchemaView(
+        desired.schemas, facts, findings=findings, is_new=True, search_path=search_path
+    )
 
 
 def _finding(failure: Failure) -> Finding:
@@ -114,6 +126,11 @@ def _unpacked(kept: str) -> str:
     return zlib.decompress(base64.b64decode(kept)).decode()
 
 
-def _files(sources: Sources) -> str:
-    parts = [__version__, _FORMAT, *((script.path, script.raw_hash) for script in sources.schema)]
+def _files(sources: Sources, search_path: tuple[str, ...]) -> str:
+    parts = [
+        __version__,
+        _FORMAT,
+        search_path,
+        *((script.path, script.raw_hash) for script in sources.schema),
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -14,7 +14,7 @@ import structlog
 import tenacity
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable, UniqueViolation
 
-from job.database import ledger, wire
+from job.database import ledger, row_security, wire
 from job.database.autocommit import run_autocommit
 from job.database.blockers import watch_over
 from job.database.bound import run_bound
@@ -84,7 +84,7 @@ def _look(place: Workplace, steps: Sequence[Step]) -> FirstLook:
     """Look once for all steps; not where none of them asks for it."""
     if not asks_for_a_look(steps):
         return FirstLook()
-    return look(place.work, place.settings.ledger_schema, steps)
+    return look(place.work, place.settings, steps)
 
 
 def _contexts(
@@ -201,10 +201,14 @@ def _explained(
     """Add to a failure who was in the way, or what to grant."""
     if not isinstance(outcome, Failure):
         return outcome
-    if has_lacked_locks(context.step, outcome):
+    step, work = context.step, context.place.work
+    if has_lacked_locks(step, outcome):
         return context.watch.explain(outcome)
+    if outcome.is_filtered:
+        path = "" if step.is_ours else step.path
+        return replace(outcome, remedy=row_security.way_out(work, outcome.message, path))
     if outcome.sqlstate == InsufficientPrivilege.sqlstate:
-        role = wire.identifier(context.place.work.info.user)
+        role = wire.identifier(work.info.user)
         return replace(outcome, remedy=grant_for(outcome.message, role))
     return outcome
 

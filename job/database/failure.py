@@ -5,7 +5,7 @@ from itertools import takewhile
 from typing import TypeVar
 
 import psycopg
-from psycopg.errors import QueryCanceled
+from psycopg.errors import InsufficientPrivilege, QueryCanceled
 
 from job.exit_codes import ExitCode
 from job.plan import Failure, Step
@@ -68,6 +68,17 @@ def is_race(error: psycopg.Error) -> bool:
         return error.diag.schema_name == "pg_catalog"
     words = error.diag.message_primary or ""
     return error.sqlstate == _INTERNAL and _RACED.match(words) is not None
+
+
+def is_filtered(error: psycopg.Error) -> bool:
+    """Whether row-level security would have hidden rows, which `row_security = off` makes an error.
+
+    The server says so in its own language, but the function that raises it has one name.
+    """
+    return (
+        error.sqlstate == InsufficientPrivilege.sqlstate
+        and error.diag.source_function == "check_enable_rls"
+    )
 
 
 def is_lock_failure(failure: Failure) -> bool:
@@ -140,6 +151,7 @@ def failure_of(
         statement=shown(statement),
         about=step.chain,
         is_race=raced,
+        is_filtered=is_filtered(error),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass
 
 from job import __version__
 from job.database import sentinel, trust, wire
-from job.database.path import OUR_PATH, schemas_of
+from job.database.path import OUR_PATH
 from job.database.wire import Connection, identifier, literal
 from job.errors import InternalError, NotObtainedError
 from job.plan import Drift, LedgerEntry, LedgerRow
@@ -34,8 +34,7 @@ def exists_sql(schema: str) -> str:
 class Premises:
     """What a run finds: whether the ledger is there, or its schema at least, and anybody's tables.
 
-    `path` holds the schemas of the search_path that are there, as the operator's files see it, and
-    `inhabited` those that hold tables, those of extensions and of other ledgers apart.
+    `inhabited` are the schemas that hold tables, those of extensions and of other ledgers apart.
 
     `stranger` is who owns a part of the ledger and is not trusted; empty for nobody. With
     `is_harmless` we may only read it, and that runs nothing of anybody's.
@@ -43,7 +42,6 @@ class Premises:
 
     has_ledger: bool
     has_schema: bool
-    path: tuple[str, ...]
     inhabited: frozenset[str]
     stranger: str = ""
     is_harmless: bool = True
@@ -56,12 +54,10 @@ def premises(conn: Connection, schema: str) -> Premises:
 
 def parse_premises(rows: list[wire.Row]) -> Premises:
     """Turn what `premises_sql` returned into premises."""
-    ((has_ledger, has_schema, path, user, there, inhabited, stranger, is_harmless),) = rows
-    schemas = frozenset(json.loads(there or "[]"))
+    ((has_ledger, has_schema, inhabited, stranger, is_harmless),) = rows
     return Premises(
         has_ledger == "t",
         has_schema == "t",
-        tuple(name for name in schemas_of(path or "", user or "") if name in schemas),
         frozenset(json.loads(inhabited or "[]")),
         stranger or "",
         is_harmless == "t",
@@ -89,10 +85,6 @@ def premises_sql(schema: str) -> str:
     called = [name.rpartition(".")[2] for name in astuple(sentinel.functions(schema))]
     return f"""select {exists_sql(schema)},
             pg_catalog.to_regnamespace({literal(identifier(schema))}) is not null,
-            -- Not the setting, which is ours by now.
-            (select s.reset_val from pg_catalog.pg_settings s where s.name = 'search_path'),
-            current_user,
-            (select pg_catalog.json_agg(n.nspname)::text from pg_catalog.pg_namespace n),
             (select pg_catalog.json_agg(distinct n.nspname)::text
             from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace

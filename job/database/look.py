@@ -6,21 +6,22 @@ is asked again without it.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from psycopg.errors import InsufficientPrivilege
 
 from job import statements
-from job.database import ledger, shape, wire
+from job.database import ledger, path_view, row_security, shape, wire
 from job.database.declared import read_declared
+from job.database.failure import is_filtered
 from job.database.fingerprint import fingerprint_sql
 from job.database.ledger import Premises
 from job.database.names import names_sql, parse_names
-from job.database.path import THEIR_PATH
+from job.database.path import KEPT, SCHEMAS, keep_sql, their_path
 from job.database.privilege import grant_for
-from job.database.transaction import settings_sql
+from job.database.transaction import row_security_sql, settings_sql
 from job.database.wire import Answer, Connection, identifier, literal
 from job.deadline import Deadline
 from job.declaration import CriticalTable
@@ -38,7 +39,7 @@ from job.sources.seeds import read_seed
 
 _SHOWN_ROWS = 10
 _SEPARATOR = "\n;\n"
-_OPENING = 2  # BEGIN and the settings
+_OPENING = 2 + KEPT  # BEGIN, the operator's path, and the settings
 _BETWEEN = 2  # settings and search_path for what is theirs, behind what is ours
 _STATE = "state"  # the first question: the others are about a ledger that we know
 _LOCKS = """select pg_catalog.current_setting('max_locks_per_transaction')::bigint
@@ -52,6 +53,8 @@ class Question:
 
     path: str
     sql: str
+    is_filtered: bool = False
+    """Whether row-level security may filter it."""
 
 
 class Sight:
@@ -101,17 +104,15 @@ class Sight:
         seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
         checks = check_questions(sources) if View.CHECKS in views else ()
         known = _known(views, settings, sources, declared, has_ledger=self._has_ledger)
-        found, responses = _ask_all(
-            conn, known, (*seeds, *checks), self._deadline, settings.ledger_schema
-        )
+        found, responses = _ask_all(conn, known, (*seeds, *checks), self._deadline, settings)
         has_ledger = self._has_ledger and not ledger.is_blank(found[_STATE])
+        search_path = path_view.parse_view(found["path"], settings.endpoint)
         return Snapshot(
             server_version=conn.info.server_version,
             has_ledger=has_ledger,
             # Who has a ledger does not ask, and reading the files for it takes its time.
-            has_tables=not has_ledger and self._holds_tables(),
+            has_tables=not has_ledger and self._holds_tables(search_path.schemas),
             names=parse_names(found["names"]),
-            path=self._premises.path,
             ledger=ledger.parse_rows(found["ledger"]),
             squashes=ledger.parse_squashes(found["squashes"]),
             is_adopting=("adopting",) in found["adoption"],
@@ -120,18 +121,19 @@ class Sight:
             facts=parse_facts(found["critical"]),
             fingerprint=(found["fingerprint"][0][0] or "") if found["fingerprint"] else "",
             drifts=_standing(found["drifts"]),
+            search_path=search_path,
             schema=_both_sides(declared, found) if declared is not None else None,
             seeded=responses[: len(seeds)],
             checks=responses[len(seeds) :],
         )
 
-    def _holds_tables(self) -> bool:
+    def _holds_tables(self, search_path: Sequence[str]) -> bool:
         """Whether there are tables in the schemas that the folder uses.
 
         Those are the search_path's, and those that its files make anything in.
         """
         if self._in_use is None:
-            here = self._premises.inhabited & {*self._premises.path}
+            here = self._premises.inhabited & {*search_path}
             others = self._premises.inhabited - here
             self._in_use = bool(here or statements.homes(_made_by(self._sources), others))
         return self._in_use
@@ -176,6 +178,7 @@ def _known(
     """Return the questions of ours that `views` need, by what they are about."""
     schema = settings.ledger_schema
     known = {_STATE: ledger.state_sql(schema)} if has_ledger else {}
+    known["path"] = path_view.view_sql(settings.endpoint)
     if has_ledger and View.LEDGER in views:
         known["ledger"] = ledger.rows_sql(schema)
         known["adoption"] = ledger.adoption_sql(schema)
@@ -226,19 +229,30 @@ def seed_questions(settings: Settings, sources: Sources) -> tuple[Question, ...]
     admin = settings.admin
     literals = {name: literal(value) for name, value in admin.identity} if admin else {}
     asked = [(s, presence_question(s, literals)) for s in sources.seeds]
-    return tuple(Question(s.path, sql) for s, sql in asked if sql and not read_seed(s).findings)
+    return tuple(
+        Question(seed.script.path, sql, seed.is_filtered)
+        for seed, sql in ((read_seed(script), sql) for script, sql in asked if sql)
+        if not seed.findings
+    )
 
 
 def check_questions(sources: Sources) -> tuple[Question, ...]:
     """Return the queries of `sql/verify/` that can be asked."""
     checks = [read_check(script) for script in sources.checks]
-    return tuple(Question(c.script.path, c.sql) for c in checks if not c.findings)
+    return tuple(Question(c.script.path, c.sql, c.is_filtered) for c in checks if not c.findings)
 
 
 def facts_sql(critical: Sequence[CriticalTable]) -> str:
-    """Return the query of the facts about the critical tables, views among them."""
-    names = ", ".join(f"({literal(t.schema)}, {literal(t.table)})" for t in critical)
-    scope = f"(q.schema, q.relation) in (values {names})" if names else "false"
+    """Return the query of the facts about the critical tables, views among them.
+
+    Of one without a schema, about all of its name that the operator's search_path leads to.
+    """
+    placed = ", ".join(f"({literal(t.schema)}, {literal(t.table)})" for t in critical if t.schema)
+    unplaced = ", ".join(literal(t.table) for t in critical if not t.schema)
+    scopes = [f"(q.schema, q.relation) in (values {placed})"] if placed else []
+    if unplaced:
+        scopes.append(f"q.relation in ({unplaced}) and q.schema = any ({SCHEMAS})")
+    scope = " or ".join(scopes) or "false"
     wanted = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.COLUMN)
     return gathered((KINDS[kind] for kind in wanted), scope)
 
@@ -248,39 +262,57 @@ def _ask_all(
     known: Mapping[str, str],
     questions: Sequence[Question],
     deadline: Deadline,
-    ledger_schema: str,
+    settings: Settings,
 ) -> tuple[Mapping[str, list[wire.Row]], tuple[Response, ...]]:
     """Ask everything in one message; once more without each question that fails."""
-    if not known and not questions:
-        return defaultdict(list), ()
+    schema = settings.ledger_schema
     failed: dict[Question, Response] = {}
     limit = {"statement_timeout": f"{int(deadline.left_s * 1000) + 1}"}
-    opening = (
-        f"begin isolation level repeatable read read only; {settings_sql({**limit, **READ_WITH})}"
+    opening = ";\n".join(
+        (
+            "begin isolation level repeatable read read only",
+            keep_sql(settings.endpoint),
+            settings_sql({**limit, **READ_WITH}),
+        )
     )
     names = ", ".join(literal(name) for name in READ_WITH if name != "search_path")
     unpin = f"""select pg_catalog.set_config(name, reset_val, true)
         from pg_catalog.pg_settings where name in ({names})"""
     while True:
-        # Ours are read under our search_path, theirs under the role's own.
-        asked = [q for q in questions if q not in failed]
+        # Ours are read under our search_path, theirs under their own.
+        asked = _in_turn(q for q in questions if q not in failed)
+        ours = [opening, *known.values(), unpin, their_path(settings.endpoint)]
         # Up to PostgreSQL 15 a read-only transaction can write large objects, in whatever function.
-        parts = [opening, *known.values(), unpin, THEIR_PATH, *(q.sql for q in asked), "rollback"]
+        parts = [*ours, *(sql for sql, _ in asked), "rollback"]
         answer = wire.send(conn, _SEPARATOR.join(parts))
         if answer.error is None:
             break
         wire.roll_back(conn)
-        _require_usable(known, answer, ledger_schema)  # what else failed may come of that
-        index = _failed_part(answer, parts) - (_OPENING - 1 + len(known) + _BETWEEN)
-        if not 0 <= index < len(asked):
+        _require_usable(known, answer, schema)  # what else failed may come of that
+        index = _failed_part(answer, parts) - len(ours)
+        question = asked[index][1] if 0 <= index < len(asked) else None
+        if question is None:
             with wire.translated(conn):
                 raise answer.error
-        failed[asked[index]] = _refused(asked[index], answer, conn.info.user)
-    _require_usable(known, answer, ledger_schema)
+        failed[question] = _refused(conn, question, answer)
+    _require_usable(known, answer, schema)
     found = defaultdict(list, {n: answer.rows(_OPENING + i) for i, n in enumerate(known)})
     first = _OPENING + len(known) + _BETWEEN
-    replied = {q: _response(q, answer, first + i) for i, q in enumerate(asked)}
+    replied = {q: _response(q, answer, first + i) for i, (_, q) in enumerate(asked) if q}
     return found, tuple((failed | replied)[q] for q in questions)
+
+
+def _in_turn(questions: Iterable[Question]) -> list[tuple[str, Question | None]]:
+    """Return what is sent for each question: with what lets it be filtered, where its file says so.
+
+    That counts for it alone.
+    """
+    sent: list[tuple[str, Question | None]] = []
+    for question in questions:
+        sent += [(row_security_sql(is_on=True), None)] if question.is_filtered else []
+        sent.append((question.sql, question))
+        sent += [(row_security_sql(), None)] if question.is_filtered else []
+    return sent
 
 
 def _require_usable(known: Mapping[str, str], answer: Answer, schema: str) -> None:
@@ -289,7 +321,7 @@ def _require_usable(known: Mapping[str, str], answer: Answer, schema: str) -> No
 
 
 def _failed_part(answer: Answer, parts: Sequence[str]) -> int:
-    """Return which part failed, from 0. The opening is one part and two statements.
+    """Return which part failed, from 0. The opening is one part and several statements.
 
     A syntax error fails the whole message before any of it runs: then only its position tells.
     """
@@ -305,13 +337,16 @@ def _response(question: Question, answer: Answer, index: int) -> Response:
     return Response(question.path, answer.columns(index), tuple(rows[:_SHOWN_ROWS]), len(rows))
 
 
-def _refused(question: Question, answer: Answer, user: str) -> Response:
+def _refused(conn: Connection, question: Question, answer: Answer) -> Response:
     error = answer.error
     assert error is not None  # noqa: S101 - only called with one
     sqlstate, message = error.sqlstate or "", error.diag.message_primary or ""
-    is_denied = sqlstate == InsufficientPrivilege.sqlstate
-    grant = grant_for(message, identifier(user), to_read=True) if is_denied else ""
-    return Response(question.path, sqlstate=sqlstate, message=message, grant=grant)
+    remedy = ""
+    if is_filtered(error):
+        remedy = row_security.way_out(conn, message, question.path)
+    elif sqlstate == InsufficientPrivilege.sqlstate:
+        remedy = grant_for(message, identifier(conn.info.user), to_read=True)
+    return Response(question.path, sqlstate=sqlstate, message=message, remedy=remedy)
 
 
 def _standing(rows: Sequence[wire.Row]) -> tuple[Standing, ...]:

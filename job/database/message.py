@@ -12,7 +12,7 @@ from itertools import accumulate, groupby
 import psycopg
 
 from job import statements
-from job.database import sentinel, wire
+from job.database import sentinel, their_settings, wire
 from job.database.blockers import Watch
 from job.database.failure import failure_of
 from job.database.fence import STOPPED
@@ -25,7 +25,7 @@ from job.delivery import PLAIN, Delivery
 from job.exit_codes import ExitCode
 from job.gap import Gap
 from job.loss import Loss
-from job.plan import Drift, Failure, Statement, Step
+from job.plan import Drift, Failure, Step
 
 _DIVISION_BY_ZERO = "22012"
 _SEPARATOR = "\n;\n"  # a statement may end with a comment
@@ -162,17 +162,18 @@ def ours(texts: Iterable[str]) -> list[Part]:
     return [Part(text) for text in texts]
 
 
-def own(found: Sequence[Statement]) -> Iterator[Part]:
+def own(context: Context) -> Iterator[Part]:
     """Yield the step's own statements as parts.
 
     Before each with IF NOT EXISTS stands the question whether it would skip anything: the file
     itself may have made it by then, or moved the search_path.
     """
-    for number, statement in enumerate(found):
+    for number, statement in enumerate(context.step.statements):
         guarded = [address for address in statement.creates if address.is_guarded]
         if guarded:
             yield Part(absent_sql(guarded), Role.QUESTION, number)
         yield Part(statement.text, Role.OWN, number, statement.data)
+        yield from ours(their_settings.behind(context.place, statement))
 
 
 def at_once(context: Context, opening: list[Part], closing: Closing) -> Outcome:
@@ -189,7 +190,7 @@ def at_once_from_the_start(
     notices: tuple[str, ...] = ()
     suspects: frozenset[int] = frozenset()
     standing: Standing | None = None
-    for parts in _messages([*opening, *own(context.step.statements), *closing(())]):
+    for parts in _messages([*opening, *own(context), *closing(())]):
         reply = send(context, parts)
         standing = standing or reply.standing
         notices += reply.answer.skipped

@@ -7,23 +7,45 @@ only PostgreSQL's own are found. The temporary schema comes last: where it is no
 and types come first.
 """
 
-import re
+from job.endpoint import Endpoint
 
 OURS = "pg_catalog, pg_temp"
-THEIRS = "default"
-
-OUR_PATH = f"set local search_path to {OURS}"
-"""From here on, to the end of the transaction, what runs is ours. It looks nothing up itself."""
-THEIR_PATH = f"set local search_path to {THEIRS}"
-"""From here on what runs is the operator's text, and means what it means in a session of theirs."""
-
-_NAME = re.compile(r'"((?:[^"]|"")*)"|([^\s,"]+)')
 
 
-def schemas_of(search_path: str, user: str) -> tuple[str, ...]:
-    """Return the schemas in the text of a search_path, whether they are there or not."""
-    quoted_or_not = (match.groups() for match in _NAME.finditer(search_path))
-    names = (
-        plain.lower() if plain else quoted.replace('""', '"') for quoted, plain in quoted_or_not
-    )
-    return tuple(user if name == "$user" else name for name in names if name)
+def our_path(scope: str = "local") -> str:
+    """Return what begins text of ours, to the end of the transaction. It looks nothing up itself.
+
+    `scope` may be `session`: only on a connection that is closed afterwards.
+    """
+    return f"set {scope} search_path to {OURS}"
+
+
+def their_path(endpoint: Endpoint, scope: str = "local") -> str:
+    """Return what begins the operator's text, which then means what it means to the app.
+
+    That is the path of the connection string; without one, the session's own. It is never given
+    when a session starts: poolers refuse that.
+    """
+    given = endpoint.search_path
+    return f"set {scope} search_path to {given.text if given else 'default'}"
+
+
+OUR_PATH = our_path()
+
+_SETTING = "predeploy.search_path"
+TEXT = f"pg_catalog.current_setting('{_SETTING}')"
+"""An SQL expression for queries of ours, behind `keep_sql`: the schemas of the operator's path."""
+SCHEMAS = f"{TEXT}::pg_catalog.name[]"
+"""The same as names."""
+KEPT = 2
+"""How many statements `keep_sql` is."""
+
+
+def keep_sql(endpoint: Endpoint) -> str:
+    """Return what looks where the operator's names lead to, and keeps that for queries of ours.
+
+    In a transaction, before its search_path is ours: what it calls is qualified.
+    """
+    return f"""{their_path(endpoint)};
+        select pg_catalog.set_config('{_SETTING}',
+            pg_catalog.current_schemas(false)::pg_catalog.text, true)"""

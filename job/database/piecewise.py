@@ -9,7 +9,7 @@ anyway.
 from dataclasses import dataclass, field, replace
 
 from job import statements
-from job.database import wire
+from job.database import their_settings, wire
 from job.database.failure import failure_of, may_pass_again, was_cancelled
 from job.database.message import Closing, Context, Outcome, Part, Sent, begin, end
 from job.database.shape import Unproved, compare, is_taken, left_from
@@ -70,7 +70,9 @@ class _Run:
             case (Creation() | Departure() as about,):
                 return self._tolerantly(index, statement, about)
             case (None,):
-                return self._failure(index, statement, self._send(statement, statement.text))
+                behind = their_settings.behind(self.context.place, statement)
+                text = "\n;\n".join((statement.text, *behind))
+                return self._failure(index, statement, self._send(statement, text))
             case several:
                 return self._rest(index, statement, several)
 

@@ -4,19 +4,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from job.database import ledger, wire
-from job.database.path import OUR_PATH
+from job.database.path import KEPT, OUR_PATH, SCHEMAS, keep_sql
 from job.database.wire import Connection, literal
 from job.delivery import Sought, sought
 from job.plan import Creatable, Step
+from job.settings import Settings
 
-# The search_path of the session, before it is ours.
-_KEEP_PATH = """select pg_catalog.set_config('predeploy.path',
-    pg_catalog.current_schemas(false)::pg_catalog.text, true)"""
-_PATH = "pg_catalog.current_setting('predeploy.path')::pg_catalog.name[]"
 # By kind: whether something of that name is there, v being what is sought.
 _IN_SCOPE = f"""n.nspname !~ '^(pg_|information_schema$)'
     and case when v.schema <> '' then n.nspname = v.schema
-             else v.is_anywhere or n.nspname = any ({_PATH}) end"""
+             else v.is_anywhere or n.nspname = any ({SCHEMAS}) end"""
 _PART = """pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relname = v.relation and {scope} and exists"""
 _IS_THERE = {
@@ -50,23 +47,21 @@ class FirstLook:
     path: tuple[str, ...] = ()
 
 
-def look(conn: Connection, schema: str, steps: Sequence[Step]) -> FirstLook:
-    """Look for all names that the steps make, drop or rename, in one round trip.
-
-    Outside a transaction, so that the search_path is the session's own.
-    """
+def look(conn: Connection, settings: Settings, steps: Sequence[Step]) -> FirstLook:
+    """Look for all names that the steps make, drop or rename, in one round trip."""
     wanted = tuple(sought(steps))
     questions = {
         "newest": "select max(oid)::bigint from pg_catalog.pg_class",
-        "path": f"select unnest({_PATH})",
-        "gaps": ledger.gaps_sql(schema),
+        "path": f"select unnest({SCHEMAS})",
+        "gaps": ledger.gaps_sql(settings.ledger_schema),
         "there": _there_sql(wanted) if wanted else "select 0 where false",
     }
-    answer = wire.send(conn, ";\n".join([_KEEP_PATH, OUR_PATH, *questions.values()]))
+    opening = (keep_sql(settings.endpoint), OUR_PATH)
+    answer = wire.send(conn, ";\n".join([*opening, *questions.values()]))
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
-    found = {name: answer.rows(number) for number, name in enumerate(questions, start=2)}
+    found = {name: answer.rows(number) for number, name in enumerate(questions, start=KEPT + 1)}
     return FirstLook(
         frozenset(wanted[int(number or 0)] for (number,) in found["there"]),
         int(found["newest"][0][0] or 0),

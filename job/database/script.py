@@ -16,7 +16,16 @@ from types import MappingProxyType
 import psycopg
 
 from job import statements
-from job.database import holdings, ledger, marks, sentinel, values, wire
+from job.database import (
+    holdings,
+    ledger,
+    marks,
+    path_view,
+    sentinel,
+    their_settings,
+    values,
+    wire,
+)
 from job.database.failure import failure_of
 from job.database.fence import fence_sql
 from job.database.message import (
@@ -44,13 +53,23 @@ from job.database.transaction import (
     RESET,
     begin_sql,
     clean_up,
-    path_sql,
     step_settings,
 )
 from job.delivery import Delivery
 from job.errors import InternalError, ServerError
 from job.gap import Gap, relies_on
-from job.loss import Loss, Verb, detached, losses, of_rows, renames, rewrites, rewritten
+from job.loss import (
+    Holdings,
+    Loss,
+    Names,
+    Verb,
+    detached,
+    losses,
+    of_rows,
+    renames,
+    rewrites,
+    rewritten,
+)
 from job.meddling import meddling
 from job.plan import Drift, Failure, LedgerEntry, Step, StepResult
 from job.verdict import judge_losses, judge_meddling, judge_uncounted
@@ -160,7 +179,7 @@ def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | 
     """Try once; what we ask in between may fail as the step's own statements do."""
     try:
         if context.delivery.is_plain and first is None:
-            parts = [*opening(context), *preamble(context.step)]
+            parts = [*opening(context), *preamble(context)]
             return at_once_from_the_start(context, parts, lambda drifts: closing(context, drifts))
         return _try_in_parts(context, first)
     except ServerError as error:
@@ -182,7 +201,7 @@ def _try_in_parts(context: Context, first: Standing | None) -> tuple[Outcome, St
     elif context.delivery.is_watched:
         outcome = _watch(context, deliver, gaps)
     else:
-        own = preamble(context.step)
+        own = preamble(context)
         outcome = deliver(context, own, lambda drifts: closing(context, drifts, gaps))
     return (replace(outcome, gaps=gaps) if isinstance(outcome, Sent) else outcome), now
 
@@ -242,10 +261,11 @@ def _watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
     delivery, settings = context.delivery, context.place.settings
     path = None if delivery.has_own_path else context.path
     before = holdings.read_holdings(work, schema, delivery.suspects, delivery.counted, path)
+    names = _names(context, before)
     stake = values.at_stake(work, schema, statements.conversions(step.statements), before)
-    if refusal := judge_uncounted(step, stake.in_danger, settings):
+    if refusal := judge_uncounted(step, stake.in_danger, settings, names):
         return refusal
-    sent = deliver(context, preamble(step), _to_be_judged(context))
+    sent = deliver(context, preamble(context), _to_be_judged(context))
     if not isinstance(sent, Sent):
         return sent
     if unknown := before.uncounted(sent.suspects):
@@ -256,7 +276,8 @@ def _watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
     parted = values.tell_detached(work, detached(before, after))
     changed = (*found, *renames(before, after), *rewrites(before, after), *parted)
     may_be_said = (*_told_by_text(step), *of_rows(before, after), *stake.conversions)
-    if refusal := judge_losses(step, found, (*changed, *sent.gone, *may_be_said), settings):
+    declarable = (*changed, *sent.gone, *may_be_said)
+    if refusal := judge_losses(step, found, declarable, settings, names):
         return refusal
     told = [str(loss) for loss in changed]
     end(context, [sentinel.forget_sql(), *_keep(context, told, sent.drifts, gaps)])
@@ -283,7 +304,7 @@ def _replay(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcom
     held = holdings.read_holdings(work, schema, suspects)
     if sentinel.is_blinding(step.text) and (unknown := held.tables.keys() - suspects):
         return Suspects(frozenset(unknown))
-    sent = deliver(context, preamble(step), _to_be_judged(context))
+    sent = deliver(context, preamble(context), _to_be_judged(context))
     if not isinstance(sent, Sent):
         return sent
     meddled = meddling(before, marks.read_marks(work, schema))
@@ -297,9 +318,17 @@ def _replay(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcom
     return sent
 
 
-def preamble(step: Step) -> list[Part]:
+def _names(context: Context, before: Holdings) -> Names:
+    """Return what a declaration without schema means, before the step has moved anything."""
+    if not context.step.declarations:
+        return Names()
+    schemas = path_view.read_schemas(context.place.work, context.place.settings.endpoint)
+    return Names(schemas, frozenset(table.name for table in before.tables.values()))
+
+
+def preamble(context: Context) -> list[Part]:
     """Return what stands in front of the step's own statements: the search_path is theirs there."""
-    return ours([path_sql(step), *step.preamble])
+    return ours(their_settings.before(context.place, context.step))
 
 
 def _to_be_judged(context: Context) -> Closing:

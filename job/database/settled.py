@@ -8,28 +8,35 @@ before.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from job import __version__
 from job.database import trust, wire
 from job.database.fingerprint import fingerprint_sql
-from job.database.path import THEIR_PATH
-from job.database.transaction import settings_sql
+from job.database.path import KEPT, TEXT, keep_sql, their_path
+from job.database.transaction import row_security_sql, settings_sql
 from job.database.wire import Connection, identifier, literal
 from job.settings import Settings
-from job.sources import Sources
+from job.sources import Sources, filtered
 from job.sources.placeholders import presence_question
+
+if TYPE_CHECKING:  # a settled run takes none
+    from job.snapshot import Snapshot
 
 # A message is one transaction where it does not say otherwise, and leaves none open when it fails.
 _READ_ONLY = "set transaction isolation level repeatable read read only"
-_PID = 2  # behind that and the settings
-_OPENING = 6  # those, the pid, two guards, the search_path of what is asked
+_PID = 2 + KEPT  # behind that, the operator's path and the settings
 
 # The cluster and the database: a restored or copied database has its own history from then on.
 _SYSTEM = (
     "(select c.system_identifier || '/' || d.oid from pg_catalog.pg_control_system() c, "
     "pg_catalog.pg_database d where d.datname = pg_catalog.current_database())"
 )
+
+
+_Asked = tuple[str, bool | None]  # and whether it wants rows; None: that is no question
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +70,48 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
 
     Whatever goes wrong means no: the full run will say what it is. Only a lost connection raises.
     """
-    admin = settings.admin
-    literals = {name: literal(value) for name, value in admin.identity} if admin else {}
-    presence = [presence_question(script, literals) for script in sources.seeds]
-    questions = [sql for sql in presence if sql]
-    checks = [script.text for script in sources.checks]
-    parts = [
+    opening = [
         _READ_ONLY,
+        keep_sql(settings.endpoint),
         settings_sql({"statement_timeout": "30s"}),
         "select pg_catalog.pg_backend_pid()",
         trust.fence_sql(settings.ledger_schema),  # before anybody's table is read, or what is one
         _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
-        THEIR_PATH,
-        *questions,
-        *checks,
+        their_path(settings.endpoint),
     ]
-    answer = wire.send(conn, "\n;\n".join(parts))
-    if answer.error is not None or len(answer.results) != len(parts):
+    asked = [*_seeds(settings, sources), *_checks(sources)]
+    answer = wire.send(conn, "\n;\n".join([*opening, *(sql for sql, _ in asked)]))
+    first = len(opening) + KEPT - 1
+    if answer.error is not None or len(answer.results) != first + len(asked):
         return Reading(is_settled=False, backend_pid=_pid(answer))
-    rows = [result.ntuples for result in answer.results[_OPENING:]]
-    is_fine = all(rows[: len(questions)]) and not any(rows[len(questions) :])
+    found = zip(answer.results[first:], asked, strict=True)
+    is_fine = all(wants is None or wants == bool(r.ntuples) for r, (_, wants) in found)
     return Reading(is_settled=is_fine, backend_pid=_pid(answer))
+
+
+def _seeds(settings: Settings, sources: Sources) -> Iterator[_Asked]:
+    """Yield the seeds' presence questions, each of which wants a row."""
+    admin = settings.admin
+    literals = {name: literal(value) for name, value in admin.identity} if admin else {}
+    for script in sources.seeds:
+        is_filtered, _ = filtered.apart(script.text)
+        if sql := presence_question(script, literals):
+            yield from _asked(sql, is_filtered=is_filtered, wants=True)
+
+
+def _checks(sources: Sources) -> Iterator[_Asked]:
+    """Yield the checks, each of which wants none."""
+    for script in sources.checks:
+        is_filtered, sql = filtered.apart(script.text)
+        yield from _asked(sql, is_filtered=is_filtered, wants=False)
+
+
+def _asked(sql: str, *, is_filtered: bool, wants: bool) -> Iterator[_Asked]:
+    if is_filtered:
+        yield (row_security_sql(is_on=True), None)
+    yield (sql, wants)
+    if is_filtered:
+        yield (row_security_sql(), None)
 
 
 def _pid(answer: wire.Answer) -> int | None:
@@ -91,16 +119,17 @@ def _pid(answer: wire.Answer) -> int | None:
     return int(answer.rows(_PID)[0][0] or 0) if answer.failed_index > _PID else None
 
 
-def store_sql(settings: Settings, key: SettledKey, fingerprint: str, run_id: str) -> str:
-    """Return what stores the key with the fingerprint that verify judged.
+def store_sql(settings: Settings, key: SettledKey, snapshot: "Snapshot", run_id: str) -> str:
+    """Return what stores the key with the fingerprint and the search_path that verify judged.
 
     It returns a row, but where DDL has come in between: then it stores nothing.
     """
     current = fingerprint_sql(settings.ledger_schema)
+    fingerprint, path = literal(snapshot.fingerprint), literal(snapshot.search_path.text)
     return f"""insert into {identifier(settings.ledger_schema)}.state
             (name, key, fingerprint, system, run_id)
-        select 'settled', {literal(key.value)}, {literal(fingerprint)}, {_SYSTEM}, {literal(run_id)}
-        where {current} = {literal(fingerprint)}
+        select 'settled', {_keyed(key, path)}, {fingerprint}, {_SYSTEM}, {literal(run_id)}
+        where {current} = {fingerprint}
         on conflict (name) do update set key = excluded.key, fingerprint = excluded.fingerprint,
             system = excluded.system, run_id = excluded.run_id, stored_at = clock_timestamp()
         returning name"""
@@ -109,5 +138,10 @@ def store_sql(settings: Settings, key: SettledKey, fingerprint: str, run_id: str
 def _guard_sql(settings: Settings, key: SettledKey) -> str:
     current = fingerprint_sql(settings.ledger_schema)
     return f"""select 1 / count(*) from {identifier(settings.ledger_schema)}.state
-        where name = 'settled' and key = {literal(key.value)} and system = {_SYSTEM}
+        where name = 'settled' and key = {_keyed(key, TEXT)} and system = {_SYSTEM}
           and fingerprint = {current}"""
+
+
+def _keyed(key: SettledKey, path: str) -> str:
+    """Return what is stored: what the operator's names mean is known to the server alone."""
+    return f"pg_catalog.md5({literal(key.value)} || {path})"

@@ -12,7 +12,7 @@ import psycopg
 
 from job.database import wire
 from job.database.path import OUR_PATH
-from job.database.transaction import RESET_ROLE
+from job.database.transaction import RESET_ROLE, row_security_sql
 from job.database.wire import Connection, identifier, literal
 from job.drift import satisfies
 from job.plan import ABSENT, Address, Creatable, Drift
@@ -230,6 +230,7 @@ def _questions(creation: Creation, home: tuple[str, str], schema: str) -> Iterat
             f"create table {identifier(schema)}.{PROBE} "
             f"(like {identifier(home[0])}.{identifier(home[1])} including all excluding indexes)"
         )
+    yield row_security_sql(is_on=True)  # a key of an empty table has no rows to miss
     yield creation.probe
     yield OUR_PATH
     yield _shapes_sql(address.kind, *home, address.name)

@@ -99,8 +99,8 @@ def _parts(context: Context, *, is_last: bool) -> tuple[Part, ...]:
     durability = {} if is_last else {"synchronous_commit": "off"}
     return (
         *script.opening(context, settings=durability),
-        *script.preamble(context.step),
-        *own(context.step.statements),
+        *script.preamble(context),
+        *own(context),
         *script.closing(context),
     )
 

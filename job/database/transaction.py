@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from job.database.path import OURS, THEIRS
+from job.database.path import OURS
 from job.database.wire import Answer, literal
 from job.plan import Step
 
@@ -34,7 +34,7 @@ _ALWAYS = {
 # Both go inside each step's transaction, so that nothing of it leaks into the next, whoever's that
 # is behind a pooler. The role comes first: what follows is ours.
 RESET_ROLE = ("reset session authorization", "reset role")
-RESET = ("reset all", "discard temp", "discard sequences")
+RESET = ("reset all", "set local row_security to off", "discard temp", "discard sequences")
 # What a step puts off to its end happens before anybody looks at what it has done: COMMIT would run
 # the query of a cursor WITH HOLD behind the guard's back.
 END_OF_STATEMENTS = ("close all", "set constraints all immediate", *RESET_ROLE)
@@ -56,25 +56,23 @@ def settings_sql(settings: Mapping[str, str]) -> str:
     """Return one SELECT that makes these settings, over the ones that all transactions share.
 
     It tells how many they are: a row for each would be as many messages. It calls no operator and
-    nothing without its schema, since the search_path is ours from then on only.
+    nothing without its schema, since the search_path is ours from then on only. What row-level
+    security would filter is an error from then on, and no answer that looks whole.
     """
-    return _set_sql({"search_path": OURS, **settings}, "true")
+    return _set_sql({"search_path": OURS, "row_security": "off", **settings}, "true")
 
 
 def session_sql(settings: Mapping[str, str]) -> str:
     """Return the same for a whole session: only on a connection that is closed afterwards.
 
-    The search_path is left as it is: `path_sql` makes the one that the session's statement needs.
+    search_path and row_security are left as they are: a step's text has its own.
     """
     return _set_sql(settings, "false")
 
 
-def path_sql(step: Step, scope: str = "local") -> str:
-    """Return what sets the search_path for a step's text, in its transaction or its `session`.
-
-    What we have written names every schema, and runs under our path.
-    """
-    return f"set {scope} search_path to {OURS if step.is_ours else THEIRS}"
+def row_security_sql(scope: str = "local", *, is_on: bool = False) -> str:
+    """Return what lets row-level security hide rows, or makes an error of it: the default."""
+    return f"set {scope} row_security to {'on' if is_on else 'off'}"
 
 
 def step_application(ledger_schema: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import generators, pq, waiting
 
-from job.database.failure import exit_code_of, is_race, remedy_for
+from job.database.failure import exit_code_of, is_filtered, is_race, remedy_for
 from job.database.path import OUR_PATH
 from job.database.privilege import grant_for
 from job.errors import (
@@ -251,9 +251,10 @@ def translated(conn: Connection) -> Iterator[None]:
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
-        why = error.diag.message_primary or ""
+        why, role = error.diag.message_primary or "", identifier(conn.info.user)
+        remedy = f"ALTER ROLE {role} BYPASSRLS" if is_filtered(error) else grant_for(why, role)
         raise DatabaseRefusedError(
-            f"not allowed: {why}; {grant_for(why, identifier(conn.info.user))}",
+            f"not allowed: {why}; {remedy}",
             exit_code=ExitCode.DENIED,
         ) from None
     except psycopg.Error as error:

@@ -60,7 +60,7 @@ def judge_baseline(situation: Situation, recorded: Sequence[Step]) -> Iterator[F
 def _not_there(situation: Situation, done: statements.NetResult) -> Iterator[Finding]:
     snapshot, settings = situation.snapshot, situation.settings
     absent = tuple(_absent(done.things, snapshot))
-    home = next(iter(snapshot.path), "public")
+    home = next(iter(snapshot.search_path.schemas), "public")
     labels = [label for t in absent if (label := _label(t, home)) not in settings.accepted_missing]
     if done.unseen:
         yield Finding(

@@ -13,7 +13,7 @@ from job.sources.steps import steps_of
 def plan(situation: Situation) -> Plan:
     """Plan every file of `fallback/`, but only while a critical table is missing."""
     sources, snapshot = situation.sources, situation.snapshot
-    missing = missing_tables(situation.settings.critical, snapshot.facts)
+    missing = missing_tables(situation.settings.critical, snapshot)
     if not missing or not sources.fallbacks or situation.comparison.is_ahead:
         return Plan()
     plans = [_plan_script(script) for script in sources.fallbacks]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from job import statements
 from job.exit_codes import ExitCode
+from job.layers import naming
 from job.layers.adoption import adopt, is_unknown, judge_baseline
 from job.layers.base import Layer, Situation
 from job.layers.history import (
@@ -18,6 +19,7 @@ from job.layers.undo import undone_again
 from job.plan import Creatable, Finding, LedgerRow, Mode, Plan, Step
 from job.schema.ddl import literal
 from job.snapshot import View
+from job.sources import filtered
 from job.sources.native import version_of
 from job.sources.steps import ScriptSteps, steps_of
 
@@ -57,6 +59,8 @@ def plan(situation: Situation) -> Plan:
     findings.extend(judge_baseline(situation, recorded))
     findings.extend(_stalls(steps))
     findings = [*_related(situation, comparison, findings), *findings]
+    findings.extend(naming.findings(situation, steps))
+    findings.extend(map(filtered.told, dict.fromkeys(_filtered(steps))))
     return Plan(tuple(steps), tuple(findings))
 
 
@@ -160,6 +164,15 @@ def _out_of_order(history: FileHistory, newest: int) -> Iterator[Finding]:
             "out-of-order",
             f"{history.script.path} is older than the newest applied migration and runs after it",
         )
+
+
+def _filtered(steps: Iterable[Step]) -> Iterator[str]:
+    """Yield the files that let row-level security filter what they read and write."""
+    for step in steps:
+        if any(
+            filtered.says_so(s.text) for s in step.statements if s.node != "create_function_stmt"
+        ):
+            yield step.path
 
 
 def _stalls(steps: Iterable[Step]) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from job.plan import Finding, Plan, Step
 from job.secret import Secret
 from job.settings import Admin
 from job.snapshot import Response, View
+from job.sources import filtered
 from job.sources.seeds import Seed, read_seed
 
 _BCRYPT_COST = 12
@@ -55,8 +56,14 @@ def _plan_seed(seed: Seed, situation: Situation) -> Plan:
         tuple(replace(bound.statement, text=bound.sql) for bound in seed.inserts),
         binds=tuple(tuple(values[name] for name in bound.names) for bound in seed.inserts),
         holds_ddl=False,
+        preamble=(filtered.LET_IT_FILTER,) if seed.is_filtered else (),
     )
-    return Plan(steps=(step,))
+    return Plan(steps=(step,), findings=tuple(_notes(seed)))
+
+
+def _notes(seed: Seed) -> Iterator[Finding]:
+    if seed.is_filtered:
+        yield filtered.told(seed.script.path)
 
 
 def _values(admin: Admin | None, names: frozenset[str]) -> Mapping[str, str | Secret]:
@@ -80,8 +87,8 @@ def _broken(answer: Response) -> Finding:
     return Finding(
         "seed-broken",
         f"{answer.path}: the presence question failed: {answer.message} ({answer.sqlstate})",
-        "mend the leading SELECT",
-        ExitCode.SEED_FAILED,
+        answer.remedy or "mend the leading SELECT",
+        ExitCode.DENIED if answer.remedy else ExitCode.SEED_FAILED,
     )
 
 

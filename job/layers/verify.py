@@ -8,7 +8,7 @@ from job import statements
 from job.declaration import CriticalTable
 from job.drift import DRIFT, Standing, judge_standing, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
-from job.layers import sync
+from job.layers import naming, sync
 from job.layers.base import Layer, Situation
 from job.plan import Finding, Plan
 from job.schema.ddl import Report, Verdict
@@ -17,6 +17,7 @@ from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.settings import OnDrift, OnFailure, Settings
 from job.snapshot import Response, Snapshot, View
+from job.sources import filtered
 from job.sources.checks import read_check
 
 _SHOWN_ROWS = 3
@@ -36,9 +37,12 @@ def plan(situation: Situation) -> Plan:
     ahead = situation.comparison.is_ahead
     checks_code = None if ahead else ExitCode.NOT_VERIFIED
     rescues = situation.settings.on_failure is OnFailure.RESCUE
+    checks = [read_check(script) for script in situation.sources.checks]
     findings = [
-        *(f for script in situation.sources.checks for f in read_check(script).findings),
+        *(finding for check in checks for finding in check.findings),
+        *(filtered.told(check.script.path) for check in checks if check.is_filtered),
         *_pending(situation, None if rescues else ExitCode.NOT_VERIFIED),
+        *_unnamed(situation),
         *_missing(situation),
         *_drifted(situation, is_ahead=ahead),
         *_unlike(situation, is_ahead=ahead),
@@ -74,10 +78,29 @@ def compared(situation: Situation) -> str:
     )
 
 
-def missing_tables(critical: Iterable[CriticalTable], facts: Iterable[Fact]) -> tuple[str, ...]:
+def missing_tables(critical: Iterable[CriticalTable], snapshot: Snapshot) -> tuple[str, ...]:
     """Name the critical tables that are not there."""
-    there = {fact.identity for fact in facts if fact.kind in _RELATIONS}
-    return tuple(table.name for table in critical if table.name not in there)
+    there = _relations(snapshot.facts)
+    return tuple(table.name for table in _meant(critical, snapshot) if table.name not in there)
+
+
+def _meant(critical: Iterable[CriticalTable], snapshot: Snapshot) -> tuple[CriticalTable, ...]:
+    """Give each the schema that its name means, as PostgreSQL would.
+
+    That is the first of the search_path that holds it; where none does, the one in which it would
+    be made.
+    """
+    schemas, there = snapshot.search_path.schemas, _relations(snapshot.facts)
+
+    def schema_of(name: str) -> str:
+        made_in = next(iter(schemas), "")
+        return next((schema for schema in schemas if f"{schema}.{name}" in there), made_in)
+
+    return tuple(replace(t, schema=t.schema or schema_of(t.table)) for t in critical)
+
+
+def _relations(facts: Iterable[Fact]) -> frozenset[str]:
+    return frozenset(fact.identity for fact in facts if fact.kind in _RELATIONS)
 
 
 def _pending(situation: Situation, exit_code: ExitCode | None) -> Iterator[Finding]:
@@ -92,12 +115,19 @@ def _pending(situation: Situation, exit_code: ExitCode | None) -> Iterator[Findi
             )
 
 
+def _unnamed(situation: Situation) -> Iterator[Finding]:
+    """Name the schemas that the address names, and in which the app would look in vain."""
+    path = situation.snapshot.search_path
+    yield from (naming.absent(situation, name, ExitCode.NOT_VERIFIED) for name in path.absent)
+    yield from (naming.closed(situation, name) for name in path.closed)
+
+
 def _missing(situation: Situation) -> Iterator[Finding]:
-    facts = situation.snapshot.facts
-    missing = missing_tables(situation.settings.critical, facts)
-    columns = {f.identity for f in facts if f.kind == Kind.COLUMN.value}
-    for critical in situation.settings.critical:
-        if critical.name in missing:
+    snapshot = situation.snapshot
+    there = _relations(snapshot.facts)
+    columns = {f.identity for f in snapshot.facts if f.kind == Kind.COLUMN.value}
+    for critical in _meant(situation.settings.critical, snapshot):
+        if critical.name not in there:
             yield _absent(f"table {critical.name}")
             continue
         for column in critical.columns:
@@ -204,8 +234,8 @@ def _failed_check(check: Response, exit_code: ExitCode | None) -> Finding:
         return Finding(
             "check-broken",
             f"{check.path} could not be asked: {check.message} ({check.sqlstate})",
-            check.grant or "mend the query",
-            ExitCode.DENIED if exit_code and check.grant else exit_code,
+            check.remedy or "mend the query",
+            ExitCode.DENIED if exit_code and check.remedy else exit_code,
         )
     shown = "; ".join(
         ", ".join(f"{n}={v}" for n, v in zip(check.columns, row, strict=True))

@@ -1,26 +1,32 @@
-"""How a file of `sql/verify/` is read: one query, whose rows are what is wrong."""
+"""How a file of `sql/verify/` is read: one query, whose rows are what is wrong.
+
+`SET LOCAL row_security = on;` may stand before it.
+"""
 
 from dataclasses import dataclass
 
 from job import statements
 from job.exit_codes import ExitCode
 from job.plan import Finding
+from job.sources import filtered
 from job.sources.script import Script
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check: its query, or why it is none."""
+    """A check: its query, or why it is none; and whether row-level security may filter it."""
 
     script: Script
     sql: str
     findings: tuple[Finding, ...] = ()
+    is_filtered: bool = False
 
 
 def read_check(script: Script) -> Check:
     """Read a check; a finding (65) says what is there instead of one query."""
+    is_filtered, text = filtered.apart(script.text)
     try:
-        reading = statements.read(script.text)
+        reading = statements.read(text)
     except statements.UnreadableError as error:
         return Check(script, "", (_refusal(script, error.line, f"cannot be read: {error}"),))
     found = reading.statements
@@ -36,7 +42,7 @@ def read_check(script: Script) -> Check:
     if name := statements.acting_call(found[0].text):
         why = f"calls {name}, which does more than look; a check only asks"
         return Check(script, "", (_refusal(script, found[0].line, why),))
-    return Check(script, found[0].text)
+    return Check(script, found[0].text, is_filtered=is_filtered)
 
 
 def _refusal(script: Script, line: int, why: str) -> Finding:

@@ -7,30 +7,22 @@ literal or a comment.
 import re
 from collections.abc import Mapping
 
+from job.sources.comments import COMMENT
+from job.sources.filtered import apart
 from job.sources.script import Script
 
 SECRET = "admin_password_hash"  # noqa: S105 - the name of one
 NAMES = ("admin_username", "admin_email", SECRET)
 
-# Comments nest in PostgreSQL and not in a regular expression: so deep is deep enough.
-_DEPTH = 4
-
-
-def _comment(depth: int) -> str:
-    inner = f"|{_comment(depth - 1)}" if depth else ""
-    return rf"/\*(?:[^*/]|\*(?!/)|/(?!\*){inner})*\*/"
-
-
-_COMMENT = rf"--[^\r\n]*|{_comment(_DEPTH)}"
 # What may hold a placeholder's spelling without meaning it comes first: E'…', '…', "…", names (for
 # the $ in them), $tag$…$tag$ and comments.
 _TOKEN = re.compile(
     r"[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
     r"|[^\W\d][\w$]*|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$"
-    rf"|{_COMMENT}|%\((?P<name>{'|'.join(NAMES)})\)s|;",
+    rf"|{COMMENT}|%\((?P<name>{'|'.join(NAMES)})\)s|;",
     re.DOTALL,
 )
-_WORD = re.compile(rf"{_COMMENT}|(?P<word>[^\W;]+)", re.DOTALL)
+_WORD = re.compile(rf"{COMMENT}|(?P<word>[^\W;]+)", re.DOTALL)
 
 
 def presence_question(script: Script, literals: Mapping[str, str]) -> str | None:
@@ -39,8 +31,9 @@ def presence_question(script: Script, literals: Mapping[str, str]) -> str | None
     That is where the file has none, or where the file needs values and there are none. Needs no
     parser: the statement ends at the first semicolon outside literals and comments.
     """
-    needed = {m["name"] for m in _TOKEN.finditer(script.text) if m["name"]}
-    leading = leading_select(script.text)
+    _, text = apart(script.text)
+    needed = {m["name"] for m in _TOKEN.finditer(text) if m["name"]}
+    leading = leading_select(text)
     if leading is None or (needed and not literals):
         return None
     return _TOKEN.sub(lambda m: literals.get(m["name"], m[0]) if m["name"] else m[0], leading)

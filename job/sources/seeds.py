@@ -1,6 +1,7 @@
 """How a seed file is read: an optional question, then what to insert when nobody is there.
 
 A leading SELECT is the presence question: one row of it means present, and nothing is written.
+`SET LOCAL row_security = on;` may stand before all of it.
 """
 
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from dataclasses import dataclass, replace
 from job import statements
 from job.exit_codes import ExitCode
 from job.plan import Finding, Statement
+from job.sources import filtered
 from job.sources.placeholders import SECRET, bind, leading_select
 from job.sources.script import Script
 
@@ -26,12 +28,16 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A seed file: who is there already (None: it does not ask), and what to insert."""
+    """A seed file: who is there already (None: it does not ask), and what to insert.
+
+    `is_filtered` says that row-level security may filter both.
+    """
 
     script: Script
     question: Bound | None
     inserts: tuple[Bound, ...]
     findings: tuple[Finding, ...]
+    is_filtered: bool = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -42,13 +48,14 @@ class Seed:
 
 def read_seed(script: Script) -> Seed:
     """Read a seed. Findings with an exit code (65) name every statement that is no plain INSERT."""
-    neutral, _ = bind(script.text)
+    is_filtered, text = filtered.apart(script.text)
+    neutral, _ = bind(text)
     try:
         found = statements.read(neutral).statements
     except statements.UnreadableError as error:
         return Seed(script, None, (), (_refusal(script, error.line, f"cannot be read: {error}"),))
-    bounds = [_bound(script.text, statement) for statement in found]
-    asks = bool(found) and leading_select(script.text) is not None
+    bounds = [_bound(text, statement) for statement in found]
+    asks = bool(found) and leading_select(text) is not None
     question = bounds[0] if asks else None
     inserts = tuple(bounds[1:] if asks else bounds)
     findings = [
@@ -62,7 +69,7 @@ def read_seed(script: Script) -> Seed:
     if question and (name := statements.acting_call(question.sql)):
         why = f"the question calls {name}, which does more than look"
         findings.append(_refusal(script, question.statement.line, why))
-    return Seed(script, question, inserts, tuple(findings))
+    return Seed(script, question, inserts, tuple(findings), is_filtered)
 
 
 def _bound(text: str, neutral: Statement) -> Bound:

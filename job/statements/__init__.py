@@ -10,6 +10,7 @@ from job.statements.classify import (
     holds_ddl,
     is_additive,
     is_unwatched,
+    resets,
     sets_session,
 )
 from job.statements.composed import SEPARATOR, composed
@@ -44,6 +45,7 @@ from job.statements.net import NetResult, net_result
 from job.statements.reading import Reading, read
 from job.statements.stall import Stall, stall
 from job.statements.story import Thing
+from job.statements.targets import schema_made
 from job.statements.undone import Undone, undone
 from job.statements.unparsed import UnreadableError
 
@@ -83,6 +85,8 @@ __all__ = [
     "outlives_rollback",
     "read",
     "relations_reached",
+    "resets",
+    "schema_made",
     "sets_session",
     "stall",
     "tolerates",

@@ -13,6 +13,8 @@ COPY_FROM_STDIN = "COPY … FROM STDIN"
 
 _DROP_DATABASE = "DROP DATABASE"
 _SETS_LOCALLY = re.compile(r"set\s+(local|transaction)\b", re.IGNORECASE)
+_SETS_BACK = re.compile(r"\b(?:reset|default)\b", re.IGNORECASE)
+_SURROUNDINGS = ("search_path", "row_security")
 _SETS_SEQUENCE = re.compile(r"\bsetval\s*\(", re.IGNORECASE)
 _SET_CONFIG = re.compile(
     r"select\s+(pg_catalog\.)?set_config\s*\(.*,\s*false\s*\)$", re.IGNORECASE | re.DOTALL
@@ -93,6 +95,17 @@ def sets_session(statement: Statement) -> bool:
     if statement.node == "variable_set_stmt":
         return not _SETS_LOCALLY.match(statement.text)
     return statement.node == "select_stmt" and bool(_SET_CONFIG.match(statement.text))
+
+
+def resets(text: str) -> tuple[str, ...]:
+    """Return which of search_path and row_security a SET or a RESET sets back to the default."""
+    if not _SETS_BACK.search(text):
+        return ()
+    stmt = parse(text).stmts[0].stmt.variable_set_stmt
+    if stmt.kind == pb.VAR_RESET_ALL:
+        return _SURROUNDINGS
+    is_back = stmt.kind in (pb.VAR_RESET, pb.VAR_SET_DEFAULT)
+    return tuple(name for name in _SURROUNDINGS if is_back and stmt.name.lower() == name)
 
 
 def _more_than_an_insert(stmt: Any) -> str:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import postgast
 from postgast import pg_query_pb2 as pb
 
 from job.exit_codes import ExitCode
 from job.plan import Finding
+from job.search_path import read_names
 from job.statements import UnreadableError, read
-from job.statements.piece import DEFAULT_SCHEMA, Piece
+from job.statements.piece import Piece
 from job.statements.prepared import WITH_KEYS, DesiredStatement, prepared
 from job.statements.psql_lines import PsqlLineError, without_psql_lines
 from job.statements.targets import Name, changed, described, made, referenced
@@ -37,8 +37,9 @@ class Desired:
 
     `schemas` are the ones that the files manage, in the order of their first mention; `names` what
     they make there, as (schema, name). `tables` counts the tables. `filled` are the materialized
-    views that are declared with their rows, although a shadow makes them without. With a finding
-    that has an exit code (65), nothing of it may be run.
+    views that are declared with their rows, although a shadow makes them without. `search_path` is
+    that of statements whose file has set none. With a finding that has an exit code (65), nothing
+    of it may be run.
     """
 
     schemas: tuple[str, ...]
@@ -46,11 +47,13 @@ class Desired:
     names: frozenset[Name]
     tables: int
     filled: frozenset[Name]
+    search_path: tuple[str, ...]
     findings: tuple[Finding, ...]
 
 
 @dataclass(slots=True)
 class _Reader:
+    search_path: tuple[str, ...]
     findings: list[Finding] = field(default_factory=list)
     schemas: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # first mentioned
 
@@ -59,12 +62,15 @@ class _Reader:
         self.findings.append(Finding("bad-schema", message, remedy, ExitCode.BAD_SOURCES))
 
 
-def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desired:
+def read_desired(
+    files: Iterable[tuple[str, str]], ledger_schema: str, search_path: tuple[str, ...]
+) -> Desired:
     """Read the schema files, given as (path, text) in their order.
 
-    The findings name every statement that a schema file may not hold, with its place.
+    `search_path` says what an unqualified name means where a file sets none. The findings name
+    every statement that a schema file may not hold, with its place.
     """
-    reader = _Reader()
+    reader = _Reader(search_path)
     found = _without_replaced(
         piece for path, text in files for piece in _read_file(path, text, reader)
     )
@@ -80,7 +86,7 @@ def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desire
             relations.add(name)
         if name[0]:
             reader.schemas.setdefault(name[0], piece.place)
-    schemas = tuple(reader.schemas) or (DEFAULT_SCHEMA,)
+    schemas = tuple(reader.schemas) or search_path[:1]
     _refuse_reserved(ledger_schema, reader)
     for piece in found:
         _check_reach(piece, schemas, relations, reader)
@@ -91,6 +97,7 @@ def read_desired(files: Iterable[tuple[str, str]], ledger_schema: str) -> Desire
         names=frozenset(names),
         tables=sum(piece.statement.node in _TABLE_NODES for piece in found),
         filled=frozenset(_filled(found)),
+        search_path=search_path,
         findings=tuple(reader.findings),
     )
 
@@ -114,9 +121,13 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[Piece]:
     for statement, stmt in zip(reading.statements, nodes, strict=True):
         match judge(statement, stmt):
             case Verdict.PATH:
-                search_path = _path_of(statement.node, stmt)
+                try:
+                    search_path = _path_of(statement.node, stmt)
+                except ValueError as error:
+                    why = f"the search_path must be {error}"
+                    reader.refuse(path, statement.line, statement.column, why, _MEND)
             case Verdict.RUN:
-                yield Piece(path, statement, stmt, search_path)
+                yield Piece(path, statement, stmt, search_path, reader.search_path)
             case Verdict.SKIP if statement.node == "create_schema_stmt":
                 place = (path, statement.line, statement.column)
                 reader.schemas.setdefault(stmt.schemaname, place)
@@ -188,20 +199,11 @@ def _refuse_reserved(ledger_schema: str, reader: _Reader) -> None:
 
 
 def _path_of(node: str, stmt: Any) -> tuple[str, ...] | None:
+    """Return the schemas that the statement names; None: it goes back to the default."""
     if node == "select_stmt":
-        return _names_in(path_of_select(stmt) or "")
+        names = read_names(path_of_select(stmt) or "")
+        return tuple(name for name in names if name not in _NO_SCHEMAS)
     if stmt.kind != pb.VAR_SET_VALUE:
         return None
-    names = (arg.a_const.sval.sval for arg in stmt.args)
-    return tuple(name for name in names if name not in _NO_SCHEMAS)
-
-
-def _names_in(text: str) -> tuple[str, ...]:
-    """Return the names in the text of a search_path, as the server folds and unquotes them."""
-    raw = text.encode()
-    tokens = postgast.scan(text).tokens
-    words = [raw[t.start : t.end].decode() for t in tokens if t.token != pb.ASCII_44]
-    names = (
-        word[1:-1].replace('""', '"') if word.startswith('"') else word.lower() for word in words
-    )
+    names = tuple(arg.a_const.sval.sval for arg in stmt.args)
     return tuple(name for name in names if name not in _NO_SCHEMAS)

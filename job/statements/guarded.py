@@ -13,7 +13,7 @@ _TABLES = (pb.OBJECT_TABLE, pb.OBJECT_MATVIEW)
 
 
 def guarded_drops(statement: Statement) -> tuple[Loss, ...]:
-    """Return the tables and columns that it drops IF EXISTS; a name without schema is in public."""
+    """Return the tables and columns that it drops IF EXISTS, with a schema where it names one."""
     if statement.node not in ("drop_stmt", "alter_table_stmt"):
         return ()
     stmt = getattr(parse(statement.text).stmts[0].stmt, statement.node)
@@ -36,4 +36,4 @@ def _columns(stmt: Any) -> Iterator[Loss]:
 
 
 def _name(schema: str, name: str) -> str:
-    return f"{schema or 'public'}.{name}"
+    return f"{schema}.{name}" if schema else name

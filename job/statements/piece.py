@@ -7,22 +7,24 @@ from typing import Any
 from job.plan import Statement
 from job.statements.targets import Name
 
-DEFAULT_SCHEMA = "public"
-
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A statement that is not refused, with its node of the parser."""
+    """A statement that is not refused, with its node of the parser.
+
+    `search_path` is what its file has set; None: nothing, so that it has `default`, the app's.
+    """
 
     path: str
     statement: Statement
     stmt: Any
     search_path: tuple[str, ...] | None
+    default: tuple[str, ...]
 
     @property
     def schemas(self) -> tuple[str, ...]:
         """Where an unqualified name is looked for, and made in the first."""
-        return (DEFAULT_SCHEMA,) if self.search_path is None else self.search_path
+        return self.default if self.search_path is None else self.search_path
 
     @property
     def place(self) -> tuple[str, int, int]:

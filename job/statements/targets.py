@@ -9,6 +9,9 @@ from typing import Any
 
 from postgast import pg_query_pb2 as pb
 
+from job.plan import Statement
+from job.statements.parsing import parse
+
 Name = tuple[str, str]
 
 # Where a statement that makes something in a schema has its name.
@@ -56,6 +59,13 @@ def made(node: str, stmt: Any) -> Name | None:
     if node in _NAME_LISTS:
         return _of_names([item.string.sval for item in getattr(stmt, _NAME_LISTS[node])])
     return None
+
+
+def schema_made(statement: Statement) -> str:
+    """Return the schema that a statement creates, if it names one."""
+    if statement.node != "create_schema_stmt":
+        return ""
+    return str(parse(statement.text).stmts[0].stmt.create_schema_stmt.schemaname)
 
 
 def changed(node: str, stmt: Any) -> tuple[Name, ...]:

@@ -17,7 +17,8 @@ OURS = {
         f"job.{name}"
         for name in (
             "cli", "database", "deadline", "declaration", "endpoint", "errors", "exit_codes",
-            "journal", "log", "plan", "report", "run", "secret", "settings", "sources",
+            "journal", "log", "plan", "report", "run", "search_path", "secret", "settings",
+            "sources",
         )
     ),
     *(
@@ -29,7 +30,10 @@ OURS = {
     ),
     *(
         f"job.sources.{name}"
-        for name in ("environment", "layout", "native", "placeholders", "script", "walk")
+        for name in (
+            "comments", "environment", "filtered", "layout", "native", "placeholders", "script",
+            "walk",
+        )
     ),
 }  # fmt: skip
 # Of others'; some only ask whether a package is there.

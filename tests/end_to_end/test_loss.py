@@ -773,7 +773,7 @@ create policy own on veiled using (tenant = current_setting('app.tenant')::int);
 """
 BEHIND_A_VEIL = {
     "delete": (
-        "set app.tenant = 1; delete from veiled; reset app.tenant",
+        "set row_security = on; set app.tenant = 1; delete from veiled; reset app.tenant",
         "delete public.veiled (5 rows)",
     ),
     "delete-unveiled": (

@@ -76,7 +76,7 @@ def test_a_case(
     live.execute(_text(case / "beside.sql") + _text(case / "current.sql"))
     files = _schema_files(case)
     settings = environ(live, folder({**files, "predeploy.toml": _text(case / "predeploy.toml")}))
-    schemas = read_desired([*files.items()], "predeploy").schemas
+    schemas = read_desired([*files.items()], "predeploy", ("public",)).schemas
     before = contents(live)
 
     _, _, planned = plan(*loaded(settings))

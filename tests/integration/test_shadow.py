@@ -68,7 +68,9 @@ def question(*schemas: str) -> str:
 
 def desired(*texts: str) -> Desired:
     """What the texts declare, as files schema/1.sql and so on; nothing in them is refused."""
-    found = read_desired([(f"schema/{n}.sql", t) for n, t in enumerate(texts, 1)], "predeploy")
+    found = read_desired(
+        [(f"schema/{n}.sql", t) for n, t in enumerate(texts, 1)], "predeploy", ("public",)
+    )
     assert found.findings == ()
     return found
 
@@ -213,7 +215,7 @@ def unchecked(*texts: str) -> Desired:
 @pytest.mark.parametrize("text", COMMITS)
 def test_no_transaction_control_passes_the_whitelist(unchanged: Database, text: str) -> None:
     """Every disguise is refused before anything is sent, or does nothing in the shadow."""
-    found = read_desired([("schema.sql", text)], "predeploy")
+    found = read_desired([("schema.sql", text)], "predeploy", ("public",))
     if found.findings:
         return
 

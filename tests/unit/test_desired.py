@@ -10,7 +10,9 @@ from job.statements.qualifiers import qualify
 
 
 def desired(*texts: str) -> Desired:
-    return read_desired([(f"{n}.sql", text) for n, text in enumerate(texts, 1)], "predeploy")
+    return read_desired(
+        [(f"{n}.sql", text) for n, text in enumerate(texts, 1)], "predeploy", ("public",)
+    )
 
 
 def texts(found: Desired) -> list[str]:

@@ -82,7 +82,7 @@ def refusal(value: str) -> str:
         "postgres://db/shop?ssl=true",
         "postgres://db/shop?ssl=true&sslmode=verify-full",
         "postgres://db/shop?application%5Fname=x+y",
-        "postgres://db/shop?options=-c%20search_path%3Dx",
+        "postgres://db/shop?options=-c%20work_mem%3D1MB",
         "postgres://db/shop?hostaddr=10.0.0.1&connect_timeout=-1&keepalives=1",
         "postgres://db/shop?sslmode=require&channel_binding=require&sslnegotiation=direct",
         "postgres://h1,h2/shop?target_session_attrs=read-write&load_balance_hosts=random",
@@ -229,7 +229,7 @@ def test_driver_suffix_is_stripped_and_noted(scheme: str, suffix: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("pgbouncer", "schema", "connection_limit", "pool_timeout", "socket_timeout"),
+        *("pgbouncer", "connection_limit", "pool_timeout", "socket_timeout"),
         *("statement_cache_size", "sslaccept", "prepared_statements", "prepareThreshold"),
         *("pool_mode", "supa", "uselibpqcompat"),
     ],

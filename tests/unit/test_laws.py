@@ -9,8 +9,8 @@ import pytest
 JOB = Path(__file__).resolve().parent.parent.parent / "job"
 ROWS = (
     {"exit_codes", "errors", "plan", "secret", "deadline"},
-    {"settings", "declaration", "endpoint", "statements", "sources", "schema", "snapshot", "report",
-     "loss", "values", "meddling", "drift", "verdict", "delivery", "gap"},
+    {"settings", "declaration", "endpoint", "search_path", "statements", "sources", "schema",
+     "snapshot", "report", "loss", "values", "meddling", "drift", "verdict", "delivery", "gap"},
     {"layers", "database"},
     {"journal", "run", "pipeline", "inspection"},
     {"log", "cli", "demo", "embedded", "__main__"},

@@ -455,10 +455,10 @@ def test_critical_tables_are_read_in_their_order() -> None:
     """
 
     assert parsed({}, declaration).critical == (
-        CriticalTable("public", "users", ("id", "email")),
+        CriticalTable("", "users", ("id", "email")),
         CriticalTable("billing", "invoice", ("id",)),
         CriticalTable("audit", "event", ()),
-        CriticalTable("public", "odd name", ("Odd, column",)),
+        CriticalTable("", "odd name", ("Odd, column",)),
     )
 
 
@@ -504,7 +504,7 @@ NO_TABLE = "is not one of the tables [critical], [settings], [accept]"
         ("[critical]\n'a.b.c' = ['id']", "[critical] 'a.b.c' is not named table or schema.table"),
         ("[critical]\n'' = ['id']", "[critical] '' is not named table or schema.table"),
         (
-            "[critical]\nusers = []\npublic.users = []",
+            "[critical]\npublic.users = []\n'public.users' = []",
             "[critical] 'public.users' is there twice",
         ),
     ],
@@ -566,7 +566,7 @@ def test_settings_print_no_secret() -> None:
 def test_identity_holds_names_and_no_secret() -> None:
     assert parsed(ADMIN, '[critical]\nusers = ["id", "email"]').identity == (
         ("ledger_schema", "predeploy"),
-        ("critical", '["public", "users", "email", "id"]'),
+        ("critical", '["", "users", "email", "id"]'),
         ("admin_username", "root"),
         ("admin_email", "root@example.org"),
     )
@@ -582,6 +582,7 @@ def test_identity_holds_names_and_no_secret() -> None:
         ({}, "critical.a = ['x']"),
         ({}, "critical.a = ['x, y']"),
         ({}, "critical.b.a = ['x', 'y']"),
+        ({}, "critical.public.a = ['x', 'y']"),
         ({}, "[critical]\na = ['x']\ny = []"),
         ({}, None),
     ],

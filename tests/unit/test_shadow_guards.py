@@ -30,7 +30,7 @@ MARK = "__live_0123456789ab_"
 )
 def test_the_lock_table_is_never_filled(tables: int, exit_code: list[ExitCode | None]) -> None:
     """A quarter of it is worth a warning, half of it is refused."""
-    desired = read_desired([("a.sql", "create table t ();" * tables)], "predeploy")
+    desired = read_desired([("a.sql", "create table t ();" * tables)], "predeploy", ("public",))
 
     found = hazards(SURVEY, desired, MARK)
 
@@ -40,7 +40,7 @@ def test_the_lock_table_is_never_filled(tables: int, exit_code: list[ExitCode | 
 def test_the_setting_that_would_do_is_named() -> None:
     """With the figures, and what to set."""
     text = "create table t ();" * 300 + "create index on t (a);" * 500
-    desired = read_desired([("a.sql", text)], "predeploy")
+    desired = read_desired([("a.sql", text)], "predeploy", ("public",))
 
     (found,) = hazards(SURVEY, desired, MARK)
 
@@ -63,6 +63,6 @@ def test_a_name_that_would_be_cut_is_refused() -> None:
     """PostgreSQL cuts names at 63 bytes; two schemas could become one."""
     survey = replace(SURVEY, schemas=(replace(PUBLIC, name="ü" * 22),))
 
-    found = hazards(survey, read_desired([], "predeploy"), MARK)
+    found = hazards(survey, read_desired([], "predeploy", ("public",)), MARK)
 
     assert [f.code for f in found] == ["long-name"]

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from job.database.shadow.survey import Survey
 from job.statements.desired import Desired
-from job.statements.piece import DEFAULT_SCHEMA
 from job.statements.prepared import DesiredStatement
 from job.statements.qualifiers import qualify
 
@@ -26,19 +25,21 @@ def as_run(
         replace(
             statement,
             text=qualify(statement.text, members, mark),
-            search_path=_search_path(statement.search_path, where),
+            search_path=_search_path(statement.search_path, desired.search_path, where),
         )
         for statement in desired.statements
         if statement.extension not in installed
     )
 
 
-def _search_path(path: tuple[str, ...] | None, where: dict[str, str]) -> tuple[str, ...]:
-    """Add the schemas of extensions: all, or those that the file's own path names.
+def _search_path(
+    path: tuple[str, ...] | None, default: tuple[str, ...], where: dict[str, str]
+) -> tuple[str, ...]:
+    """Add the schemas of extensions: all to the default, or those that the file's own path names.
 
     `where` says what each of them is called while the shadow stands.
     """
     if path is None:
-        return (DEFAULT_SCHEMA, *where.values())
+        return (*default, *where.values())
     extensions = (where[name] for name in path if name in where)
     return (*path, *(name for name in extensions if name not in path))

@@ -149,6 +149,7 @@ def _settings(limits: Limits) -> str:
             "statement_timeout": str(math.ceil(limits.deadline.left_s * 1000) + 1),
             "client_min_messages": "warning",
             "check_function_bodies": "on",
+            "row_security": "on",  # a key to a table without rows has none to miss
         }
     )
 

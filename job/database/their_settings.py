@@ -1,0 +1,37 @@
+"""What the operator's text runs under: their search_path, and all rows or an error.
+
+A file's own SET counts from where it stands. What it sets back is what it has found: the path of
+the connection string, which the session knows nothing of, and `row_security = off`.
+"""
+
+from job import statements
+from job.database.path import our_path, their_path
+from job.database.place import Workplace
+from job.database.transaction import row_security_sql
+from job.plan import Statement, Step
+
+
+def before(place: Workplace, step: Step, scope: str = "local") -> list[str]:
+    """Return what stands before a step's own statements, with the SETs of the file's earlier steps.
+
+    In its transaction, or for its `session`. What we have written names every schema, and runs
+    under our path.
+    """
+    theirs = their_path(place.settings.endpoint, scope)
+    found = [our_path(scope) if step.is_ours else theirs]
+    for text in step.preamble:
+        found += [text, *_again(place, text, scope)]
+    return found
+
+
+def behind(place: Workplace, statement: Statement) -> list[str]:
+    """Return what follows a statement of a file that has set back what `before` has set."""
+    return _again(place, statement.text) if statement.node == "variable_set_stmt" else []
+
+
+def _again(place: Workplace, text: str, scope: str = "local") -> list[str]:
+    sql = {
+        "search_path": their_path(place.settings.endpoint, scope),
+        "row_security": row_security_sql(scope),
+    }
+    return [sql[name] for name in statements.resets(text)]

@@ -1,0 +1,120 @@
+"""The search_path that a connection string gives, and how PostgreSQL reads the text of one.
+
+https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-PATH
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+PATH_PARAMETERS = ("schema", "search_path", "currentSchema")
+"""What Prisma, Go's drivers and JDBC call it in a URL."""
+
+_UPPER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+# possessive, so that a quote that is never closed is not read as a name
+_NAME = r'(?:"((?:[^"]|"")*+)"|([^\s,"]++))'
+_SPACE = " \t\n\v\f\r"
+_LIST = re.compile(rf"[{_SPACE}]*{_NAME}[{_SPACE}]*(?:,[{_SPACE}]*{_NAME}[{_SPACE}]*)*")
+_ASSIGNMENT = re.compile(r"(?s)(?:--|-c)([\w.-]+)=(.*)")
+_LISTED = "a list of schemas, such as app,public"
+_NAMED = "the name of a schema, such as app"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPath:
+    """The schemas in which an unqualified name is looked for, as the catalog has their names.
+
+    `"$user"` stands for the role. `given_by` is what gave them, for people: `schema` of the URL,
+    `options` or `PGOPTIONS`.
+    """
+
+    names: tuple[str, ...]
+    given_by: str
+
+    @property
+    def text(self) -> str:
+        """The setting's text, every name quoted; that of no schema is an empty one."""
+        return ", ".join('"' + name.replace('"', '""') + '"' for name in self.names) or "''"
+
+
+def read_names(text: str) -> tuple[str, ...]:
+    """Return the names in the text of a search_path, folded and unquoted as the server does.
+
+    Blank holds none, and an empty name is none. Raises ValueError for what the server would refuse.
+    """
+    if not text.strip(_SPACE):
+        return ()
+    if not _LIST.fullmatch(text):
+        raise ValueError(_LISTED)
+    found = re.findall(_NAME, text)
+    names = (quoted.replace('""', '"') or bare.translate(_UPPER) for quoted, bare in found)
+    return tuple(name for name in names if name)
+
+
+def apart(
+    parameters: Mapping[str, str], filled: Collection[str]
+) -> tuple[dict[str, str], SearchPath | None]:
+    """Take the search_path out of libpq's parameters and PATH_PARAMETERS; None: they give none.
+
+    It is set in each transaction, since poolers refuse `options` when a session starts. What the
+    address says itself comes before PGOPTIONS, which has `filled` in. Raises ValueError, whose
+    message names the parameter.
+    """
+    given = [(key, parameters[key]) for key in PATH_PARAMETERS if key in parameters]
+    found = {key: _read_parameter(key, value) for key, value in given}
+    kept = {key: value for key, value in parameters.items() if key not in found}
+    rest, text = _without_path(kept.get("options", ""))
+    if text is not None:
+        kept |= {"options": rest}
+        if not rest:
+            del kept["options"]
+        if "options" not in filled:
+            found["options"] = SearchPath(_read(text, "search_path in options"), "options")
+        elif not found:
+            found["PGOPTIONS"] = SearchPath(_read(text, "search_path in PGOPTIONS"), "PGOPTIONS")
+    if len({path.names for path in found.values()}) > 1:
+        raise ValueError(f"{' and '.join(found)} give different schemas; keep one of them")
+    return kept, next(iter(found.values()), None)
+
+
+def _read_parameter(keyword: str, value: str) -> SearchPath:
+    """Read one of PATH_PARAMETERS: `schema` is one name, as it stands; the others are lists."""
+    if keyword != "schema":
+        return SearchPath(_read(value, keyword) or _refuse(keyword, _LISTED), keyword)
+    return SearchPath((value,) if value.strip() else _refuse(keyword, _NAMED), keyword)
+
+
+def _read(text: str, what: str) -> tuple[str, ...]:
+    try:
+        return read_names(text)
+    except ValueError as error:
+        return _refuse(what, str(error))
+
+
+def _refuse(what: str, demand: str) -> NoReturn:
+    raise ValueError(f"{what} must be {demand}")
+
+
+def _without_path(options: str) -> tuple[str, str | None]:
+    """Return libpq's `options` without what sets the search_path, and the last text that does.
+
+    None where nothing does. What remains is as it was, but for the white space between.
+    """
+    kept: list[str] = []
+    found: str | None = None
+    words = _words(options)
+    for raw, word in words:
+        more = next(words, None) if word == "-c" else None
+        assignment = _ASSIGNMENT.fullmatch(word + (more[1] if more else ""))
+        if assignment and assignment[1].lower().replace("-", "_") == "search_path":
+            found = assignment[2]
+        else:
+            kept += [raw, *([more[0]] if more else [])]
+    return " ".join(kept), found
+
+
+def _words(options: str) -> Iterator[tuple[str, str]]:
+    """Yield each word of the options as it stands, and as the server reads it."""
+    for match in re.finditer(rf"(?s)(?:[^\\{_SPACE}]|\\.|\\\Z)+", options):
+        yield match[0], re.sub(r"(?s)\\(.?)", r"\1", match[0])
