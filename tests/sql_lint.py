@@ -143,9 +143,9 @@ def _unqualified(statement: pb.Node) -> Iterator[str]:
                     yield f"relation {node.relname} without a schema"
             # What is made in public is the app's, as schema.sql declares it.
             case pb.CreateFunctionStmt() if words(node.funcname)[0] != "public":
-                options = {option.def_elem.defname: option.def_elem for option in node.options}
-                carried = options["set"].arg.variable_set_stmt if "set" in options else None
-                names = [arg.a_const.sval.sval for arg in carried.args] if carried else []
+                settings = [o.def_elem.arg.variable_set_stmt for o in node.options]
+                carried = [s.args for s in settings if s.name == "search_path"]
+                names = [arg.a_const.sval.sval for args in carried for arg in args]
                 if ", ".join(names) != OURS:
                     yield f"function {'.'.join(words(node.funcname))} without our search_path"
 

@@ -4,21 +4,28 @@ A file's own SET counts from where it stands. What it sets back is what it has f
 the connection string, which the session knows nothing of, and `row_security = off`.
 """
 
+import re
+
 from job import statements
 from job.database.path import our_path, their_path
 from job.database.place import Workplace
 from job.database.transaction import row_security_sql
 from job.plan import Statement, Step
 
+# No parenthesis and no constant: no expression, so that nothing is looked up for the text itself.
+_VALIDATES = re.compile(r"ALTER (?:TABLE|DOMAIN) [^()']* VALIDATE CONSTRAINT [^()']*\Z")
+
 
 def before(place: Workplace, step: Step, scope: str = "local") -> list[str]:
     """Return what stands before a step's own statements, with the SETs of the file's earlier steps.
 
     In its transaction, or for its `session`. What we have written names every schema, and runs
-    under our path.
+    under our path. But what only validates a constraint calls the functions that the constraint
+    has found: those see the app's path.
     """
     theirs = their_path(place.settings.endpoint, scope)
-    found = [our_path(scope) if step.is_ours else theirs]
+    is_ours = step.is_ours and not _VALIDATES.match(step.text)
+    found = [our_path(scope) if is_ours else theirs]
     for text in step.preamble:
         found += [text, *_again(place, text, scope)]
     return found

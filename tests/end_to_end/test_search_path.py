@@ -124,3 +124,24 @@ def test_what_a_file_runs_means_what_it_means_to_the_app(
     environ["PREDEPLOY_SQL_DIR"] = str(folder(files))
     run_job("run", environ=environ, check=0)
     assert database.value("select to_regclass('app.things_id') is not null")
+
+
+def test_a_constraint_is_validated_under_the_app_s_path(database: Database, folder: Folder) -> None:
+    """A function in a CHECK sees what it sees when the app writes a row."""
+    function = (
+        "create function fits(i int) returns boolean language plpgsql as "
+        "'begin return i <= (select most from limits); end'"
+    )
+    files = {
+        "migrations/1_a.sql": f"create table limits (most int); insert into limits values (9);"
+        f"{function}; create table works (size int); insert into works values (3);",
+        "schema.sql": f"create table limits (most int); {function};"
+        "create table works (size int constraint fitting check (fits(size)));",
+    }
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files))}
+
+    run_job("run", environ=environ, check=0)
+
+    assert database.rows("select convalidated from pg_constraint where conname = 'fitting'") == [
+        (True,)
+    ]

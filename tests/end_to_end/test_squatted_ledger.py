@@ -130,8 +130,6 @@ def test_a_squatted_ledger_is_not_read(
         "alter schema predeploy owner to {}",
         *(f"alter table predeploy.{t} owner to {{}}" for t in ("meta", "migration", "run")),
         "alter table predeploy.state owner to {}",
-        f"alter function {OURS.guard}() owner to {{}}",
-        f"alter function {OURS.suspects}() owner to {{}}",
     ],
 )
 def test_a_settled_database_is_not_believed_either(
@@ -145,6 +143,22 @@ def test_a_settled_database_is_not_believed_either(
     done = run_as(database, folder(FILES), "postgres")
 
     assert is_refused(done, mallory), done.stdout
+
+
+@pytest.mark.parametrize("function", [f"{OURS.guard}()", f"{OURS.signs}(name[])"])
+def test_a_function_in_other_hands_is_not_called(
+    function: str, database: Database, folder: Folder, mallory: str
+) -> None:
+    """A settled run calls none; what has something to do ends with 77."""
+    assert run_as(database, folder(FILES), "postgres").returncode == 0
+    database.execute(f"grant usage, create on schema predeploy to {mallory}")
+    database.execute(f"alter function {function} owner to {mallory}")
+    more = FILES | {"migrations/2_b.sql": "create table b ();"}
+
+    done = run_as(database, folder(more), "postgres")
+
+    assert is_refused(done, mallory), done.stdout
+    assert database.value("select to_regclass('b')") is None
 
 
 def test_the_advice_helps(database: Database, folder: Folder, mallory: str) -> None:
