@@ -5,24 +5,28 @@ URL on a server that runs already, whose tests that stop or start servers are th
 """
 
 import os
+import random
 import secrets
 import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from forked import forked_job
+from forked import Warm, forked_job
 
 from job.embedded import Server, server, wheel_binaries
 
 pytest_plugins = ["containers", "manifests", "bouncers", "steps"]
 # Before the workers of xdist start, so that all of them take the same sample.
 os.environ.setdefault("CHAOS_SEED", str(secrets.randbelow(10**6)))
+# `make full`: the slow tier, too, and of what chance chooses all.
+FULL = os.environ.get("FULL") == "1"
 ROOT = Path(__file__).resolve().parent.parent
 SQL = ROOT / "sql"
 _JOB_S = 120
@@ -157,8 +161,13 @@ def job_environ(environ: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **ours, **environ}
 
 
-def start_job(*arguments: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start `python -m job` as a process, with stdout to read from."""
+def start_job(*arguments: str, environ: Mapping[str, str]) -> Warm:
+    """Start a warm job (see `forked`), with stdout to read from."""
+    return Warm(*arguments, environ=job_environ(environ))
+
+
+def start_cold_job(*arguments: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start `python -m job` as `start_job` does, but in an interpreter that is new."""
     return subprocess.Popen(
         [sys.executable, "-m", "job", *arguments],
         env=job_environ(environ),
@@ -208,6 +217,25 @@ def url_of(url: str, database: str) -> str:
     user, port = parts.get("user", "postgres"), parts.get("port", 5432)
     password = f":{parts['password']}" if parts.get("password") else ""
     return f"postgresql://{user}{password}@{parts.get('host', '127.0.0.1')}:{port}/{database}"
+
+
+def sampled(cases: Iterable[Any], count: int) -> list[Any]:
+    """Return all cases as parameters; all but `count`, drawn by CHAOS_SEED, are slow."""
+    known = list(cases)
+    chance = random.Random(int(os.environ["CHAOS_SEED"]))  # noqa: S311 - no secret
+    drawn = set(chance.sample(range(len(known)), count))
+    return [
+        case if number in drawn else pytest.param(case, marks=pytest.mark.slow)
+        for number, case in enumerate(known)
+    ]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tier to `make full`, unless it is asked for by name (`-m slow`)."""
+    if not FULL and not config.getoption("-m"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
 def pytest_report_header() -> str:

@@ -8,6 +8,7 @@ about that half second runs cold (`conftest.run_cold_job`). Light to import: eve
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -16,8 +17,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any, Protocol, Self
 
 # Of two threads that ask for a status only one is told it; starting one asks for those of all.
 _ONE_AT_A_TIME = threading.Lock()
@@ -27,9 +30,65 @@ _WARM.set_forkserver_preload(
 )
 
 
+class Warm:
+    """A job that runs, used as a `subprocess.Popen` is, its stdout and stderr in one pipe."""
+
+    def __init__(self, *arguments: str, environ: Mapping[str, str]) -> None:
+        """Start `python -m job` with exactly this environment."""
+        ours, theirs = os.pipe()
+        self._process = _start(arguments, environ, theirs, theirs)
+        os.close(theirs)
+        self.args, self.pid = ["predeploy", *arguments], self._process.pid
+        self.stdout = os.fdopen(ours, encoding="utf-8")
+        self._said: list[str] = []
+        self._reader = threading.Thread(
+            target=lambda: self._said.append(self.stdout.read()), daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._reader.is_alive():
+            self.stdout.close()
+        self.wait()
+
+    @property
+    def returncode(self) -> int | None:
+        return _status(self._process)
+
+    def poll(self) -> int | None:
+        return _status(self._process)
+
+    def wait(self, timeout: float | None = None) -> int:
+        connection.wait([self._process.sentinel], timeout)
+        status = _status(self._process)
+        if status is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return status
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, None]:
+        """Read what is still to be read; where that takes longer, raise, and lose nothing."""
+        if self._reader.ident is None:
+            self._reader.start()
+        self._reader.join(timeout)
+        if self._reader.is_alive():
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        self.stdout.close()
+        self.wait(timeout)
+        return self._said[0], None
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        _send(self._process, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
 @dataclass(frozen=True)
 class Forked:
-    """A job that runs, or has run."""
+    """A job that runs, or has run, and writes into files."""
 
     process: BaseProcess
     stdout: Path
@@ -38,14 +97,11 @@ class Forked:
     @property
     def status(self) -> int | None:
         """Its exit status, -9 when it was killed, None while it runs."""
-        with _ONE_AT_A_TIME:
-            return self.process.exitcode
+        return _status(self.process)
 
-    def send_signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
-        if self.status is None and self.process.pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self.process.pid, number)
+        _send(self.process, number)
 
     def wait(self, seconds: float) -> int:
         """Return its exit status; fail when it takes longer."""
@@ -64,9 +120,7 @@ class Forked:
 def forked_job(*arguments: str, environ: Mapping[str, str]) -> Iterator[Forked]:
     """Start `python -m job` with exactly this environment; it does not outlive the block."""
     with NamedTemporaryFile(prefix="job-out-") as out, NamedTemporaryFile(prefix="job-err-") as err:
-        process = _WARM.Process(target=_run, args=(arguments, dict(environ), out.name, err.name))
-        with _ONE_AT_A_TIME:
-            process.start()
+        process = _start(arguments, environ, out.fileno(), err.fileno())
         try:
             yield Forked(process, Path(out.name), Path(err.name))
         finally:
@@ -77,16 +131,59 @@ def forked_job(*arguments: str, environ: Mapping[str, str]) -> Iterator[Forked]:
                 process.close()
 
 
-def _run(arguments: Sequence[str], environ: dict[str, str], stdout: str, stderr: str) -> None:
-    from job.__main__ import run_and_exit  # noqa: PLC0415 - only jobs need it
+def _start(
+    arguments: Sequence[str], environ: Mapping[str, str], stdout: int, stderr: int
+) -> BaseProcess:
+    process = _WARM.Process(target=_Job(tuple(arguments), dict(environ), stdout, stderr))
+    process.daemon = True
+    with _ONE_AT_A_TIME:
+        process.start()
+    return process
 
-    for stream, path in ((sys.stdout, stdout), (sys.stderr, stderr)):
-        written = os.open(path, os.O_WRONLY)
-        os.dup2(written, stream.fileno())
-        os.close(written)
-    os.environ.clear()
-    os.environ.update(environ)
-    os.chdir("/")
-    warnings.simplefilter("error")
-    sys.argv = ["predeploy", *arguments]
-    run_and_exit()
+
+def _status(process: BaseProcess) -> int | None:
+    with _ONE_AT_A_TIME:
+        return process.exitcode
+
+
+def _send(process: BaseProcess, number: int) -> None:
+    if _status(process) is None and process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+
+
+class _Handed(Protocol):
+    def detach(self) -> int:
+        """Return the number that a file has in the process which it was handed to."""
+
+
+class _Job:
+    """What a forked process does. Its files are handed over when it is pickled."""
+
+    def __init__(self, arguments: tuple[str, ...], environ: dict[str, str], *files: int) -> None:
+        self._arguments, self._environ, self._files = arguments, environ, files
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Job.taken_over, (self._arguments, self._environ, *map(DupFd, self._files))
+
+    @classmethod
+    def taken_over(
+        cls, arguments: tuple[str, ...], environ: dict[str, str], *files: _Handed
+    ) -> "_Job":
+        return cls(arguments, environ, *(file.detach() for file in files))
+
+    def __call__(self) -> None:
+        from job.__main__ import run_and_exit  # noqa: PLC0415 - only jobs need it
+
+        for number, file in zip((1, 2), self._files, strict=True):
+            os.dup2(file, number)
+            os.close(file)
+        # New ones: those of the parent know whether its own files could be sought in.
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - a number, to the end
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 - the same
+        os.environ.clear()
+        os.environ.update(self._environ)
+        os.chdir("/")
+        warnings.simplefilter("error")
+        sys.argv = ["predeploy", *self._arguments]
+        run_and_exit()

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 from conftest import ADMIN, SQL, Database, start_job
+from forked import Warm
 
 from job.exit_codes import ExitCode
 from job.report import Report, as_data, headline
@@ -145,9 +146,7 @@ def loaded(settings: Mapping[str, str]) -> tuple[Settings, Sources]:
 
 
 @contextmanager
-def jobs(
-    *environs: Mapping[str, str], arguments: Sequence[str] = ("run",)
-) -> Iterator[list[subprocess.Popen[str]]]:
+def jobs(*environs: Mapping[str, str], arguments: Sequence[str] = ("run",)) -> Iterator[list[Warm]]:
     """Start one job for each of `environs`; none of them outlives the test."""
     processes = [start_job(*arguments, environ=settings) for settings in environs]
     try:

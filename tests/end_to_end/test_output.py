@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ADMIN, SQL, Database, job_environ, start_job
+from conftest import ADMIN, SQL, Database, job_environ
 from conftest import run_cold_job as run_job
+from conftest import start_cold_job as start_job
 
 from job import __version__
 from job.embedded import Server

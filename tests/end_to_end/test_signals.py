@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from conftest import Database, job_environ, start_job
+from conftest import Database, job_environ
 from conftest import run_cold_job as run_job
+from conftest import start_cold_job as start_job
 from production import report_here
 
 from job import pipeline
