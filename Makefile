@@ -8,15 +8,27 @@ IMAGE ?= predeploy:latest
 DIST ?= dist
 REQUIREMENTS ?= requirements.txt
 
-.PHONY: demo test tools drift kill chaos bench lint format requirements sbom clean
+.PHONY: demo test full tools drift kill chaos bench lint format requirements sbom clean
 
 demo: $(VENV)/.demo
 	$(BIN)/predeploy demo
 
 # TEST_POSTGRES_BIN=/usr/lib/postgresql/15/bin runs it on another server; PYTEST_ARGS narrows it.
-# One process a core, each with a server of its own.
+# One process a core (or WORKERS), each with a server of its own. What is slow is left to `make full`.
 test: $(STAMP)
-	$(BIN)/python -m pytest -q --numprocesses=auto --dist=loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q --numprocesses=$(or $(WORKERS),auto) --dist=loadgroup --durations=10 \
+		$(PYTEST_ARGS)
+
+# Everything: long forms, all that is a sample elsewhere, and what is about the server on each version
+# that we support. Run before an issue is closed; takes an hour or two.
+VERSIONS ?= 15 16 17
+full: $(STAMP) tools
+	.ci/install-postgres $(VERSIONS)
+	for version in $(VERSIONS); do \
+		TEST_POSTGRES_BIN=$$(.ci/install-postgres --where $$version) FULL=1 $(MAKE) test \
+			PYTEST_ARGS="tests/integration tests/end_to_end" || exit 1; \
+	done
+	FULL=1 DRIFTS=200 KILLS=50 CHAOS_SAMPLE=8 $(MAKE) test PYTEST_ARGS="--timeout=0 $(PYTEST_ARGS)"
 
 # What the tests of deploy/kubernetes and deploy/helm judge by. The helm binary comes out of a package
 # whose dependencies, 400 MB, nobody needs.

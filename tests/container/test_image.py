@@ -203,6 +203,7 @@ def test_the_sizes(
     assert whole - base < 150 - 78
 
 
+@pytest.mark.slow
 def test_two_builds_give_the_same_files(engine: Engine, slim: str) -> None:
     engine.build("predeploy:again", "--target=slim", "--no-cache")
 

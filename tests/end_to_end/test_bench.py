@@ -4,14 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, job_environ
+from conftest import ROOT, job_environ, sampled
 
 from bench.__main__ import BENCHMARKS
 
 BENCHES = ROOT / "docs" / "benchmarks.md"
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", sampled(BENCHMARKS, 2))
 def test_a_benchmark_prints_its_tables(name: str) -> None:
     """It ends well, under its own title, and no row of its tables lacks a figure."""
     done = subprocess.run(

@@ -6,7 +6,7 @@ from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
-from conftest import ADMIN, SQL, Database, run_job
+from conftest import ADMIN, SQL, Database, run_job, sampled
 
 FALLBACKS = sorted((SQL / "fallback").glob("*.sql"))
 SUBSETS = list(chain.from_iterable(combinations(FALLBACKS, n) for n in range(len(FALLBACKS) + 1)))
@@ -35,7 +35,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("subset", SUBSETS, ids=lambda s: "+".join(p.stem for p in s) or "none")
+@pytest.mark.parametrize(
+    "subset", sampled(SUBSETS, 8), ids=lambda s: "+".join(p.stem for p in s) or "none"
+)
 def test_a_full_run_goes_through_behind_any_fallback(
     subset: tuple[Path, ...], database: Database
 ) -> None:

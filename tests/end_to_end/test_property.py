@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from conftest import Database
+from conftest import FULL, Database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from production import environ, run_here
@@ -90,7 +90,7 @@ def declared_losses(database: Database) -> set[str]:
 
 
 @settings(
-    max_examples=40,
+    max_examples=40 if FULL else 8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

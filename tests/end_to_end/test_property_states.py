@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Database
+from conftest import FULL, Database
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from production import environ, run_here
@@ -268,7 +268,7 @@ def ways_out(report: Report) -> dict[str, str]:
 
 @pytest.mark.parametrize("origin", ["ledger", "none"])
 @settings(
-    max_examples=20,
+    max_examples=20 if FULL else 5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
