@@ -37,11 +37,13 @@ class History:
         self._random = random.Random(seed)  # noqa: S311
         self._tables: dict[str, list[str]] = {}
         self._indexes = ["none"]
+        self._droppable: list[str] = []  # by a later file than the one that makes it
         self._names = iter(range(1000))
 
     def files(self) -> Iterator[str]:
         yield "create sequence numbers increment 3;" + self._table() + self._table() + self._rows()
         while True:
+            self._droppable = list(self._indexes)
             parts = self._random.sample(self._makers(), k=self._random.randint(1, 3))
             yield "\n".join(make() for make in parts)
 
@@ -90,11 +92,11 @@ class History:
 
     def _guarded_column(self) -> str:
         name = self._pick()
-        column = self._random.choice(self._tables[name])
+        column = self._random.choice(self._tables[name][1:] or [self._new("c")])
         return f"{self._rows()} alter table {name} add column if not exists {column} text;"
 
     def _guarded_table(self) -> str:
-        return f"{self._rows()} create table if not exists {self._pick()} (id int);"
+        return f"{self._rows()} create table if not exists {self._pick()} ();"
 
     def _rename(self) -> str:
         name, new = self._pick(), self._new("c")
@@ -136,7 +138,7 @@ class History:
         return f"create index {index} on {name} ({self._tables[name][0]});"
 
     def _drop_index(self) -> str:
-        return f"{self._rows()} drop index if exists {self._random.choice(self._indexes)};"
+        return f"{self._rows()} drop index if exists {self._random.choice(self._droppable)};"
 
 
 def cut(files: list[str], how: random.Random | int) -> Iterator[int]:
