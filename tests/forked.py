@@ -82,6 +82,9 @@ class Warm:
         """Send it a signal, unless it has ended."""
         _send(self._process, number)
 
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 

@@ -18,7 +18,7 @@ from job.errors import DatabaseRefusedError, NotObtainedError
 from job.exit_codes import ExitCode
 from job.plan import Failure
 from job.statements.desired import Desired, read_desired
-from tests.conftest import SQL, Database, job_environ
+from tests.conftest import ROOT, SQL, Database, job_environ
 
 # A stand-in for the facts: relations, columns with types and defaults, constraints, indexes,
 # functions, triggers, policies.
@@ -565,7 +565,8 @@ def test_a_client_that_is_killed_leaves_nothing(unchanged: Database) -> None:
         "from tests.integration.test_shadow import shadow_patiently\n"
         f"shadow_patiently({unchanged.url!r}, 'select pg_sleep(60)::text')\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], env=job_environ({}))
+    environ = job_environ({"PYTHONPATH": f"{ROOT}:{ROOT}/tests"})
+    process = subprocess.Popen([sys.executable, "-c", code], env=environ)
     asleep = (
         "select count(*) from pg_stat_activity where application_name = 'predeploy shadow'"
         f" and datname = '{unchanged.name}' and wait_event = 'PgSleep'"
