@@ -185,7 +185,7 @@ def _endpoint(variable: str, value: str | None, environ: Mapping[str, str]) -> E
         filled = _filled_in(given, environ)
         parameters = given | filled
         _check(parameters, {keyword: VARIABLES[keyword] for keyword in filled})
-        parameters, search_path = apart(parameters, filled)
+        parameters, search_path = apart(parameters, filled, variable)
     except ValueError as error:
         raise EndpointError(f"{variable}: {error}") from None
     if value is not None:

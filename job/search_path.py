@@ -25,8 +25,8 @@ _NAMED = "the name of a schema, such as app"
 class SearchPath:
     """The schemas in which an unqualified name is looked for, as the catalog has their names.
 
-    `"$user"` stands for the role. `given_by` is what gave them, for people: `schema` of the URL,
-    `options` or `PGOPTIONS`.
+    `"$user"` stands for the role. `given_by` is what gave them, for people: `PGOPTIONS`, or `the
+    parameter schema in DATABASE_URL`.
     """
 
     names: tuple[str, ...]
@@ -53,7 +53,7 @@ def read_names(text: str) -> tuple[str, ...]:
 
 
 def apart(
-    parameters: Mapping[str, str], filled: Collection[str]
+    parameters: Mapping[str, str], filled: Collection[str], variable: str
 ) -> tuple[dict[str, str], SearchPath | None]:
     """Take the search_path out of libpq's parameters and PATH_PARAMETERS; None: they give none.
 
@@ -70,19 +70,20 @@ def apart(
         if not rest:
             del kept["options"]
         if "options" not in filled:
-            found["options"] = SearchPath(_read(text, "search_path in options"), "options")
+            found["options"] = _read(text, "search_path in options")
         elif not found:
-            found["PGOPTIONS"] = SearchPath(_read(text, "search_path in PGOPTIONS"), "PGOPTIONS")
-    if len({path.names for path in found.values()}) > 1:
+            return kept, SearchPath(_read(text, "search_path in PGOPTIONS"), "PGOPTIONS")
+    if len({*found.values()}) > 1:
         raise ValueError(f"{' and '.join(found)} give different schemas; keep one of them")
-    return kept, next(iter(found.values()), None)
+    by_parameter = (SearchPath(n, f"the parameter {key} in {variable}") for key, n in found.items())
+    return kept, next(by_parameter, None)
 
 
-def _read_parameter(keyword: str, value: str) -> SearchPath:
+def _read_parameter(keyword: str, value: str) -> tuple[str, ...]:
     """Read one of PATH_PARAMETERS: `schema` is one name, as it stands; the others are lists."""
     if keyword != "schema":
-        return SearchPath(_read(value, keyword) or _refuse(keyword, _LISTED), keyword)
-    return SearchPath((value,) if value.strip() else _refuse(keyword, _NAMED), keyword)
+        return _read(value, keyword) or _refuse(keyword, _LISTED)
+    return (value,) if value.strip() else _refuse(keyword, _NAMED)
 
 
 def _read(text: str, what: str) -> tuple[str, ...]:

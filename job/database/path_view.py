@@ -41,13 +41,10 @@ def parse_view(rows: list[Row], endpoint: Endpoint) -> PathView:
     if given is None:
         said_by = f"the search_path of {setter or 'the server'}"
         return PathView(schemas, text or "", said_by, absent, closed, names=schemas)
-    said_by = f"the parameter {given.given_by} in {endpoint.variable}"
-    if given.given_by == "PGOPTIONS":
-        said_by = given.given_by
     own = next((name for name in schemas if name not in given.names), "")  # "$user"
     named = (own if name == "$user" else name for name in given.names)
     names = tuple(name for name in named if name in (*schemas, *absent))
-    return PathView(schemas, text or "", said_by, absent, closed, names)
+    return PathView(schemas, text or "", given.given_by, absent, closed, names)
 
 
 def read_schemas(conn: Connection, endpoint: Endpoint) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ connection is ours from BEGIN to COMMIT only: whoever begins next gets it, which
 
 import secrets
 import time
+from dataclasses import replace
 from enum import Enum
 
 import structlog
@@ -91,7 +92,9 @@ def way_round(work: Connection, settings: Settings, backend_pid: int | None) -> 
         where pid = pg_catalog.pg_backend_pid()""",
     )
     ours = f"pid = {pid} and extract(epoch from backend_start) = {since}"
-    return next((other for other in others if _leads_there(other, ours)), None)
+    direct = next((other for other in others if _leads_there(other, ours)), None)
+    # The way is another, and not what the names mean.
+    return replace(direct, search_path=settings.endpoint.search_path) if direct else None
 
 
 def lacks_sessions(work: Connection, endpoint: Endpoint) -> bool:

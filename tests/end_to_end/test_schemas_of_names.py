@@ -358,3 +358,19 @@ def test_through_a_pooler_in_transaction_mode(
     assert columns(app) == ["app.email", "app.id"]
     assert report_of(second)["outcome"] == "settled"
     assert paths == {'"$user", public'}
+
+
+def test_the_way_round_a_pooler_leads_to_the_same_schema(
+    bouncer: Start, superuser_url: str, app: Database, folder: Folder
+) -> None:
+    """The variable that wins says what names mean, whichever address the run goes on with."""
+    with bouncer(superuser_url, "transaction") as pool:
+        pooled = f"{pool.to(app).url}?schema=app"
+        done = job(app, folder(ALL), MIGRATION_DATABASE_URL=pooled)
+
+    assert done.returncode == 0, done.stdout
+    assert "going on with DATABASE_URL" in done.stdout
+    assert columns(app) == ["app.email", "app.id"]
+    assert meaning(done) == [
+        "unqualified names mean schema app (the parameter schema in MIGRATION_DATABASE_URL)"
+    ]
