@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
 _HIDDEN = "***"
 # Shorter secrets would blank out ordinary words; none is ever put into a text on purpose.
 _SHORTEST = 6
+_PART = 12
 
 
 class Secret:
@@ -41,6 +43,21 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
     for secret in sorted(hidden, key=len, reverse=True):  # one may begin another
         text = text.replace(secret, _HIDDEN)
     return text
+
+
+def redact_parts(text: str, secrets: Iterable[Secret]) -> str:
+    """Redact what is left of a secret, too, where somebody else has cut it: a trigger, a function.
+
+    Parts of twelve characters and more; a shorter one may be an ordinary word.
+    """
+    known = tuple(secrets)
+    wholes = [secret.reveal() for secret in known]
+    parts = {w[at : at + _PART] for w in wholes for at in range(len(w) - _PART + 1)}
+    starts = (at for at in range(len(text)) if text[at : at + _PART] in parts)
+    hidden = {place for at in starts for place in range(at, at + _PART)}
+    runs = groupby(range(len(text)), key=hidden.__contains__)
+    shown = (_HIDDEN if out else "".join(text[at] for at in run) for out, run in runs)
+    return redact("".join(shown), known)
 
 
 def redact_all(value: Any, secrets: Iterable[Secret]) -> Any:  # noqa: ANN401 - JSON
@@ -85,6 +102,11 @@ def may_hold_secret(text: str) -> bool:
     """Whether a statement, or what the server says of one, is of those that hold passwords."""
     plain = " ".join(_COMMENT.sub(" ", text).split())
     return any(_TELLING.search(form) is not None for form in (plain, text))
+
+
+def without_constants(text: str) -> str:
+    """Return a statement without the texts in it, which may be of somebody's rows."""
+    return _CONSTANT.sub("'…'", text)
 
 
 def constants_of(text: str) -> tuple[Secret, ...]:

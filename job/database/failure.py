@@ -9,7 +9,14 @@ from psycopg.errors import InsufficientPrivilege, QueryCanceled
 
 from job.exit_codes import ExitCode
 from job.plan import Failure, Step
-from job.secret import Secret, constants_of, may_hold_secret, redact
+from job.secret import (
+    Secret,
+    constants_of,
+    may_hold_secret,
+    redact,
+    redact_parts,
+    without_constants,
+)
 
 _T = TypeVar("_T")
 
@@ -59,6 +66,7 @@ _REMEDIES = (
 )
 _MEND = "mend the statement, then run again"
 _WORDS_SHOWN = 2
+_WRITES = re.compile(r"(?:with|insert|update|merge)\b", re.IGNORECASE)
 _ROWS_QUOTED = ("23502", "23514")  # not-null and check violations: the detail is the whole row
 
 
@@ -137,6 +145,7 @@ def failure_of(
     bound = [value for values in step.binds for value in values if isinstance(value, Secret)]
     hidden = [*bound, *secrets_in(statement)]
     message = redact(error.diag.message_primary or str(error), hidden)
+    message = redact_parts(message, bound)
     return Failure(
         exit_code=code,
         path=step.path,
@@ -156,9 +165,13 @@ def failure_of(
 
 
 def shown(statement: str) -> str:
-    """Return a statement for people, on one line; of one that may hold a secret only what it is."""
+    """Return a statement for people, on one line; of one that may hold a secret only what it is.
+
+    What it writes into rows is left out: no name says which of these are secret.
+    """
     if not may_hold_secret(statement):
-        return " ".join(statement.split())
+        line = " ".join(statement.split())
+        return without_constants(line) if _WRITES.match(line) else line
     words = takewhile(str.isalpha, statement.split(None, _WORDS_SHOWN)[:_WORDS_SHOWN])
     return f"{' '.join(words).upper()} … (not shown, as it may hold a secret)".lstrip()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import Database, run_job
+from conftest import ADMIN, Database, run_job
 from production import report_of
 
 from job.database.lock import lock_key
@@ -50,6 +50,8 @@ FAILING = {
     "alter table t add constraint c check (a = 'y')",
     "a row that violates NOT NULL": "create table t (a text not null, b text);"
     f"insert into t values ('x', '{WORD}'); update t set a = null",
+    "a row of its own": "create table t (a text not null, b text);"
+    f"insert into t values (null, '{WORD}')",
 }
 
 
@@ -176,3 +178,21 @@ def test_what_the_lock_s_holder_runs_is_not_printed(database: Database, folder: 
     assert f"held by pid {pid} (console, 127.0.0.1) for " in done.stdout
     assert f"pid {pid} (console, 127.0.0.1) for " in status.stdout
     assert WORD not in done.stdout + status.stdout
+
+
+def test_a_hash_that_a_trigger_cuts_is_not_printed(database: Database, folder: Folder) -> None:
+    """The seed's values are taken out of the server's words, whole or in parts."""
+    files = {
+        "migrations/1_a.sql": "create table users (id int, username text, email text, h text);"
+        "create function f() returns trigger language plpgsql as "
+        "$$ begin raise exception 'no % for you', left(new.h, 40); end $$;"
+        "create trigger t before insert on users for each row execute function f();",
+        "seed/admin.sql": "insert into users values "
+        "(1, %(admin_username)s, %(admin_email)s, %(admin_password_hash)s);",
+    }
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files)), **ADMIN}
+
+    done = run_job("run", environ=environ, check=83)
+
+    assert report_of(done)["failure"]["message"] == "no *** for you"
+    assert "$2b$" not in done.stdout + everything_kept(database)
