@@ -43,13 +43,16 @@ EVERYTHING = Workload(
     rows="insert into item select n, n from generate_series(1, 100) n",
     environ=ADMIN_BY_HASH,
 )
+# What a message that is all ours begins with.
+_OURS = rb"^set local search_path to pg_catalog, pg_temp;\n"
 COMMITS = {
     "the lock": rb"pg_try_advisory_xact_lock",
     "the run's row": rb'insert into "predeploy".run',
     "a step": rb"insert into log",
-    "the row of what is to run outside a transaction": rb'^insert into "predeploy".migration',
+    "the row of what is to run outside a transaction": _OURS
+    + rb'insert into "predeploy".migration',
     "what runs outside a transaction": rb"^create index concurrently",
-    "the word that it is done": rb'^update "predeploy".migration',
+    "the word that it is done": _OURS + rb'update "predeploy".migration',
     "a step of sync": rb"ADD COLUMN",
     "an index of sync": rb"^CREATE INDEX CONCURRENTLY",
     "a validation of sync": rb"VALIDATE CONSTRAINT",
