@@ -50,7 +50,10 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
             if plans[layer.name].steps or plans[layer.name].refusal:
                 break
         last = list(plans)[-1]
-        coming = (*_sessionless(conn, settings, plans[last].steps), *trust.open_schemas(conn))
+        coming = (
+            *_sessionless(conn, settings, plans[last].steps),
+            *trust.open_schemas(conn, settings.endpoint),
+        )
         plans[last] = replace(plans[last], findings=(*plans[last].findings, *coming))
         version = conn.info.server_version
     provisional = [layer.name for layer in PIPELINE if layer.name not in plans]

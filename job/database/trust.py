@@ -8,7 +8,9 @@ the membership is looked up here: a superuser trusts only the roles that were gr
 from collections.abc import Iterable
 
 from job.database import wire
+from job.database.path import OUR_PATH, SCHEMAS, keep_sql
 from job.database.wire import Connection, identifier, literal
+from job.endpoint import Endpoint
 from job.errors import DatabaseRefusedError
 from job.exit_codes import ExitCode
 from job.plan import Finding
@@ -81,18 +83,19 @@ def refused(schema: str, owner: str, user: str) -> DatabaseRefusedError:
     )
 
 
-def open_schemas(conn: Connection) -> tuple[Finding, ...]:
-    """Warn of roles that may create something in a schema of the search_path of an idle session."""
-    rows = wire.ask_about(
+def open_schemas(conn: Connection, endpoint: Endpoint) -> tuple[Finding, ...]:
+    """Warn of roles that may create something in a schema of the operator's search_path."""
+    rows = wire.ask_plainly(
         conn,
-        "pg_catalog.current_schemas(false)",
-        f"""{_OURS}
+        f"""{keep_sql(endpoint)};
+        {OUR_PATH};
+        {_OURS}
         select n.nspname, coalesce(r.rolname::text, 'public')
         from pg_catalog.pg_namespace n
         cross join lateral pg_catalog.aclexplode(
             coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a
         left join pg_catalog.pg_roles r on r.oid = a.grantee
-        where n.nspname = any ({wire.NAMED}::name[]) and a.privilege_type = 'CREATE'
+        where n.nspname = any ({SCHEMAS}) and a.privilege_type = 'CREATE'
           and (a.grantee = 0 or {_IS_STRANGE})
         order by n.nspname, r.rolname""",
     )

@@ -47,9 +47,11 @@ SECOND = FIRST | {
     "migrations/7_g.sql": "-- predeploy: allow drop-column extra.note\n"
     "alter table extra add column id2 int; alter table extra drop column note;",
 }
-# What sync adds: its own text holds the operators of these declarations, in our path.
+# What sync adds: its text holds the operators of these declarations, in our path. The file names
+# the path in which they are read, as its author means PostgreSQL's own.
 LAST = SECOND | {
-    "schema.sql": FIRST["schema.sql"]
+    "schema.sql": "set search_path to public;"
+    + FIRST["schema.sql"]
     + "create type mood as enum ('a', 'b'); create domain age as int check (value > 0);"
     "create sequence s; create table later (id int generated always as identity primary key,"
     "  size int default 3 check (size + 1 > 0), mood mood, at timestamptz default now());"

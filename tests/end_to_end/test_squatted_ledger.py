@@ -83,6 +83,12 @@ def run_as(
     return run_job(command, *more, environ=environ)
 
 
+def url_of_path(database: Database, folder: Path, path: str) -> dict[str, str]:
+    """The settings of a job whose connection string says what the search_path is."""
+    url = f"{database.url}?search_path={path}"
+    return {"DATABASE_URL": url, "PREDEPLOY_SQL_DIR": str(folder)}
+
+
 def is_caught(database: Database) -> bool:
     """Whether code of the squatter's has run as the superuser."""
     role = f"caught_{database.name}"
@@ -252,6 +258,8 @@ def test_plan_warns_where_others_may_plant_something(
 
     assert "open-schema" not in safe.stdout
     assert "open-schema" in warned.stdout
+    named = url_of_path(database, folder(FILES), "information_schema")
+    assert "open-schema" not in run_job("plan", "--json", environ=named).stdout
     remedy = f'revoke create on schema "public" from {role}'
     assert remedy in report_of(warned)["findings"][-1]["next"]
     database.execute(remedy)
