@@ -56,7 +56,7 @@ def way_to_accept(drifts: Iterable[Drift]) -> str:
 def judge_standing(
     standing: Iterable[Standing], accepted: Mapping[str, str], policy: OnDrift
 ) -> Iterator[Finding]:
-    """Repeat what the ledger holds and nobody has accepted, as long as it has not been mended.
+    """Repeat what the ledger holds and nobody has accepted, as long as it has not been fixed.
 
     What is still missing stops the run (82) whatever the policy. What has another shape stops it
     (84) when the policy is to block. What drifted and is gone altogether is no drift any more.
@@ -74,5 +74,5 @@ def judge_standing(
             yield Finding("missing", f"{one.file}: {tell(now)}", remedy, ExitCode.NOT_VERIFIED)
         else:
             code = ExitCode.REFUSED if policy is OnDrift.BLOCK else None
-            remedy = f"mend it by a migration, or accept it {way_to_accept([now])}"
+            remedy = f"fix it by a migration, or accept it {way_to_accept([now])}"
             yield Finding(DRIFT, f"{one.file}: {tell(now)}", remedy, code)

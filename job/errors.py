@@ -25,7 +25,7 @@ class ProblemsError(JobError):
     """Everything that is wrong with one input, all at once."""
 
     def __init__(self, problems: tuple[str, ...], *, exit_code: ExitCode | None = None) -> None:
-        """Keep `problems`: one sentence each, in the order in which a reader would mend them."""
+        """Keep `problems`: one sentence each, in the order in which a reader would fix them."""
         super().__init__("; ".join(problems), exit_code=exit_code)
         self.problems = problems
 
@@ -61,7 +61,7 @@ class ConnectionLostError(JobError):
 
 
 class NotObtainedError(JobError):
-    """The advisory lock, a table lock or the time that was needed was not to be had."""
+    """The advisory lock or a table lock was not obtained in time, or the deadline was reached."""
 
     exit_code = ExitCode.TEMPFAIL
 

@@ -38,7 +38,7 @@ class ExitCode(IntEnum):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same run may pass later with nothing mended."""
+        """Whether the same run may pass later with nothing fixed."""
         return self in _RETRYABLE
 
     @property
@@ -82,11 +82,11 @@ EXPLANATIONS = MappingProxyType(
             "or a TLS mismatch. Point MIGRATION_DATABASE_URL at the primary itself."
         ),
         ExitCode.DENIED: (
-            "The server refused the login or a privilege. Mend the role or the password."
+            "The server refused the login or a privilege. Fix the role or the password."
         ),
         ExitCode.CONFIG: "Settings are missing or invalid; the report lists every one.",
         ExitCode.FAILED: (
-            "A statement failed and its step was rolled back: nothing of it remains. Mend the "
+            "A statement failed and its step was rolled back: nothing of it remains. Fix the "
             "statement and run again."
         ),
         ExitCode.PARTIAL: (

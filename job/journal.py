@@ -27,9 +27,9 @@ class Journal:
     `layers` holds what came of each layer so far, and `left` what each leaves to the last one to
     say; `violated` what rows stand in the way of. `remembered` and `settlement` are what the end of
     the run writes down for the next one: what `schema.sql` declares, and that all is well.
-    `has_begun` says whether the ledger knows of the run, `is_degraded` whether it goes on with
-    second best, `compared` what the database was compared with. `current` is the step that the
-    server works on.
+    `has_begun` says whether the ledger knows of the run, `is_degraded` whether it can end no
+    better than `degraded`, `compared` what the database was compared with. `current` is the step
+    that the server works on.
     """
 
     settings: Settings

@@ -90,7 +90,7 @@ def _good_run(report: Report) -> str:
         case Outcome.AHEAD:
             return f"ahead: {_amount(report)}; {_what_is_ahead(report)}"
         case Outcome.DEGRADED:
-            return f"degraded: {_amount(report)}, verified with second best; {_what_failed(report)}"
+            return f"degraded: {_amount(report)}, verified nonetheless; {_what_failed(report)}"
         case _:
             return f"{report.outcome.value}: {_amount(report)}, verified"
 

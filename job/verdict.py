@@ -89,7 +89,7 @@ def judge_drifts(
         statement.line,
         ExitCode.REFUSED,
         f"{'; '.join(tell(drift) for drift in blocking[:_SHOWN])}{more}",
-        f"mend the file or the table; or accept it {way_to_accept(blocking)}",
+        f"fix the file or the table; or accept it {way_to_accept(blocking)}",
     )
 
 
@@ -123,7 +123,7 @@ def _idle_declaration(step: Step, idle: Declaration) -> Failure:
         idle.line,
         ExitCode.BAD_SOURCES,
         f"allow {idle.verb} {idle.target} declares what the step does not do",
-        "mend the name (as the catalog has it), or take the line out",
+        "fix the name (as the catalog has it), or take the line out",
     )
 
 

@@ -1,4 +1,4 @@
-"""Two databases side by side: read as facts, compared, mended; and a small shop to change."""
+"""Two databases side by side: read as facts, compared, fixed; and a small shop to change."""
 
 from collections.abc import Callable, Sequence
 

@@ -43,7 +43,7 @@ _BY_THEN = "it ran outside a transaction, so what it had done by then remains"
 def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | Failure | None:
     """Run the step, or prove that it is done: a result, a failure, or None when overtaken.
 
-    Failures end with 81, or with 75 when time or a lock was not to be had; the ledger then lacks
+    Failures end with 81, or with 75 when a lock or the time ran out; the ledger then lacks
     the step, so that a rerun tries it again.
     """
     started = time.monotonic()
@@ -181,7 +181,7 @@ def _clear(conn: Connection, build: IndexBuild, budget: Deadline, drop_wait: str
 
 
 def _drop_left(conn: Connection, work: IndexBuild | Rebuild, drop_wait: str) -> tuple[str, ...]:
-    """Drop invalid indexes; return the names of those whose table's lock was not to be had.
+    """Drop invalid indexes; return the names of those whose table's lock was not obtained.
 
     Plainly: DROP INDEX CONCURRENTLY would wait for the very sessions that the build waited for.
     """

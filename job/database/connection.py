@@ -1,6 +1,6 @@
 """Opens connections: patient with what passes, quick with what does not.
 
-Every refusal is told in our own words, once a try. Nothing of a connection string gets out.
+Every refusal is logged in our own words, once a try. Nothing of a connection string gets out.
 """
 
 import time
@@ -107,7 +107,7 @@ def connect(endpoint: Endpoint, budget: Deadline) -> Connection:
 def connect_beside(endpoint: Endpoint) -> Connection:
     """Open a second connection where one is open already: a few tries, and a word about limits.
 
-    Raises DatabaseRefusedError with 75 when it is not to be had, without a second try when there is
+    Raises DatabaseRefusedError with 75 when it is refused, without a second try when there is
     no slot for it (waiting for one could wait for ourselves); and otherwise as `connect` does.
     """
     budget = Deadline.after(_BESIDE_S)

@@ -1,7 +1,7 @@
 """What the schema files declare, as facts: from the ledger, or else from a shadow.
 
-Reading them is costly and felt by whoever creates objects meanwhile. So what came of it is kept in
-the ledger, under a hash of the files and of all else that it depends on.
+Reading them is costly and holds up sessions that create objects meanwhile. So what came of it is
+kept in the ledger, under a hash of the files and of all else that it depends on.
 """
 
 import base64

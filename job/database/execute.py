@@ -45,13 +45,13 @@ def execute(
     """Run the plan's steps in order, yielding what came of each, up to the first that is not done.
 
     How each is delivered is decided before the first of them runs, by its text and one look.
-    `works_on` is told of the step that the server works on from now on: it may be at the next one
-    while this one's outcome is looked at. Who stops there closes the generator, which cancels it.
-    A violation leaves out the later steps of its chain only.
-    A Failure (which ends with `failed`, unless its SQLSTATE says better) left nothing of its step.
-    None says that somebody else has applied the step: read the ledger anew. Raises
-    ConnectionLostError when a connection dies: the ledger then knows what was committed; and
-    DatabaseRefusedError (76), before any step, when a pooler cannot serve one of them.
+    `works_on` is called with the step that the server works on from now on: it may be at the next
+    one while this one's outcome is looked at. Who stops there closes the generator, which cancels
+    it. A violation leaves out the later steps of its chain only. A Failure (which ends with
+    `failed`, unless its SQLSTATE says better) left nothing of its step. None: another run has
+    applied the step, so the ledger must be read again. Raises ConnectionLostError when a connection
+    dies: the ledger then knows what was committed; and DatabaseRefusedError (76), before any step,
+    when a pooler cannot serve one of them.
     """
     _require_sessions(place, plan)
     look = _look(place, plan.steps)
@@ -133,7 +133,7 @@ def _tell(result: StepResult) -> None:
 
 
 def _require_sessions(place: Workplace, plan: Plan) -> None:
-    """Refuse a plan that needs a session of its own where only transactions are to be had."""
+    """Refuse a plan that needs a session of its own where a pooler gives only transactions."""
     outside = next((step for step in plan.steps if step.mode is Mode.AUTOCOMMIT), None)
     if outside is not None and place.pooling is Pooling.TRANSACTION:
         raise DatabaseRefusedError(
@@ -176,7 +176,7 @@ def _with_patience(context: Context, known: Tried | None) -> Tried:
         why = (
             f"another session has changed the same ({raced})"
             if raced
-            else f"a lock was not to be had, {watch.blockers}"
+            else f"a lock was not obtained, {watch.blockers}"
         )
         log.warning(
             f"{step.label}: {why}; trying again",

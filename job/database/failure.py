@@ -61,10 +61,10 @@ _REMEDIES = (
     ("53300", "raise max_connections, or close idle sessions, then run again"),
     ("53", "make room on the server, then run again"),
     ("25006", READ_ONLY),
-    ("42501", "GRANT what lacks to this role, or connect as the owner"),
+    ("42501", "GRANT what is missing to this role, or connect as the owner"),
     ("25001", "this cannot run in a transaction"),
 )
-_MEND = "mend the statement, then run again"
+_FIX = "fix the statement, then run again"
 _WORDS_SHOWN = 2
 _WRITES = re.compile(r"(?:with|insert|update|merge)\b", re.IGNORECASE)
 _ROWS_QUOTED = ("23502", "23514")  # not-null and check violations: the detail is the whole row
@@ -90,7 +90,7 @@ def is_filtered(error: psycopg.Error) -> bool:
 
 
 def is_lock_failure(failure: Failure) -> bool:
-    """Whether a lock was not to be had, or the order in which others had theirs was against us."""
+    """Whether a lock was not obtained in time, or it was chosen to end a deadlock."""
     return failure.sqlstate in _LOCK_FAILURES
 
 
@@ -105,7 +105,7 @@ def was_cancelled(failure: Failure) -> bool:
 
 
 def has_lacked_locks(step: Step, failure: Failure) -> bool:
-    """Whether a step has failed because its locks, each or all, were not to be had in time."""
+    """Whether a step has failed because its locks, each or all, were not obtained in time."""
     return (step.is_brief and was_cancelled(failure)) or is_lock_failure(failure)
 
 
@@ -121,7 +121,7 @@ def remedy_for(error: psycopg.Error) -> str:
     if is_race(error):
         return _TRY_AGAIN
     known = _by_sqlstate(_REMEDIES, error.sqlstate or "")
-    return known or error.diag.message_hint or _MEND
+    return known or error.diag.message_hint or _FIX
 
 
 def failure_of(
@@ -141,7 +141,7 @@ def failure_of(
     at_end = offset is None and index >= len(step.statements)
     code, remedy, raced = exit_code_of(error, failed), remedy_for(error), is_race(error)
     if step.offenders and sqlstate.startswith(_VIOLATION) and not raced:
-        code, remedy = ExitCode.NOT_VERIFIED, f"mend the rows that this finds: {step.offenders}"
+        code, remedy = ExitCode.NOT_VERIFIED, f"fix the rows that this finds: {step.offenders}"
     bound = [value for values in step.binds for value in values if isinstance(value, Secret)]
     hidden = [*bound, *secrets_in(statement)]
     message = redact(error.diag.message_primary or str(error), hidden)

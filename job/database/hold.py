@@ -55,7 +55,7 @@ class Hold:
         wire.ask(self._guard, f"select pg_catalog.pg_cancel_backend(w.pid) from ({watched}) w(pid)")
 
     def tell(self, failure: Failure) -> Failure:
-        """Tell a cancellation of ours as what it is: locks that were not to be had in time."""
+        """Report a cancellation of ours as what it is: locks that were not obtained in time."""
         if not self._has_cancelled or not was_cancelled(failure):
             return failure
         self._has_cancelled = False

@@ -1,10 +1,10 @@
-"""Whose search_path counts: ours for what we have written, theirs for the operator's text.
+"""The two search_paths: ours for SQL of our own, and the operator's for SQL of the folder.
 
 An unqualified function or operator is looked up along the search_path, and an overload that fits
-better wins wherever it stands. So whoever may create one in a schema of that path is called by
-queries that do not mean it, with the rights of the role that asks (CVE-2018-1058). Under our path
-only PostgreSQL's own are found. The temporary schema comes last: where it is not named, its tables
-and types come first.
+better wins, whichever schema it is in. So a role that may create one in a schema of that path has
+its code run by queries that do not mean it, with the rights of the role that asks (CVE-2018-1058).
+Under our path only PostgreSQL's own are found. The temporary schema comes last: where it is not
+named, its tables and types come first.
 """
 
 from job.endpoint import Endpoint
@@ -13,7 +13,7 @@ OURS = "pg_catalog, pg_temp"
 
 
 def our_path(scope: str = "local") -> str:
-    """Return what begins text of ours, to the end of the transaction. It looks nothing up itself.
+    """Return the statement that sets our path for the transaction. It calls nothing planted.
 
     `scope` may be `session`: only on a connection that is closed afterwards.
     """
@@ -21,10 +21,10 @@ def our_path(scope: str = "local") -> str:
 
 
 def their_path(endpoint: Endpoint, scope: str = "local") -> str:
-    """Return what begins the operator's text, which then means what it means to the app.
+    """Return the statement that sets the operator's path, under which the app's names are found.
 
-    That is the path of the connection string; without one, the session's own. It is never given
-    when a session starts: poolers refuse that.
+    That is the path of the connection string; without one, the session's default. It is never a
+    startup option: poolers refuse those.
     """
     given = endpoint.search_path
     return f"set {scope} search_path to {given.text if given else 'default'}"
@@ -34,7 +34,7 @@ OUR_PATH = our_path()
 
 _SETTING = "predeploy.search_path"
 TEXT = f"pg_catalog.current_setting('{_SETTING}')"
-"""An SQL expression for queries of ours, behind `keep_sql`: the schemas of the operator's path."""
+"""An SQL expression for queries of ours, after `keep_sql`: the schemas of the operator's path."""
 SCHEMAS = f"{TEXT}::pg_catalog.name[]"
 """The same as names."""
 KEPT = 2
@@ -42,9 +42,9 @@ KEPT = 2
 
 
 def keep_sql(endpoint: Endpoint) -> str:
-    """Return what looks where the operator's names lead to, and keeps that for queries of ours.
+    """Return what resolves the operator's path to schemas, and keeps those for our queries.
 
-    In a transaction, before its search_path is ours: what it calls is qualified.
+    For the start of a transaction, before our path is set; so what they call is qualified.
     """
     return f"""{their_path(endpoint)};
         select pg_catalog.set_config('{_SETTING}',

@@ -1,4 +1,4 @@
-"""Which GRANT mends a refusal, as far as the server's words tell."""
+"""Which GRANT fixes a refusal, as far as the server's words tell."""
 
 import re
 
@@ -44,4 +44,4 @@ def grant_for(message: str, role: str, *, to_read: bool = False) -> str:
         return f"GRANT {grants[denied['kind']]} {denied['name']} TO {role}, or connect as its owner"
     if owner := _NOT_OWNER.match(message):
         return f"connect as the owner of {owner['what']}, or make {role} a member of that role"
-    return f"GRANT what lacks to {role}, or connect as the owner"
+    return f"GRANT what is missing to {role}, or connect as the owner"

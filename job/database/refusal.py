@@ -55,7 +55,7 @@ REFUSALS = (
     Refusal("is not permitted to log in", "the role may not log in", ExitCode.DENIED, "ALTER ROLE … LOGIN", 3, 30),
     Refusal('role ".*" does not exist', "the role does not exist", ExitCode.DENIED, "CREATE ROLE … LOGIN", 3, 30),
     Refusal("permission denied for database", "the role may not connect to the database", ExitCode.DENIED, "GRANT CONNECT ON DATABASE … TO …", 1, 0),
-    Refusal('database ".*" does not exist|no such database', "the database does not exist (yet)", ExitCode.CONFIG, "create it, or mend the database name", 8, 30),
+    Refusal('database ".*" does not exist|no such database', "the database does not exist (yet)", ExitCode.CONFIG, "create it, or fix the database name", 8, 30),
     Refusal("server does not support SSL", "TLS is required and the server offers none", ExitCode.WRONG_ENDPOINT, "set sslmode=prefer, or turn TLS on in the server", 1, 0),
     Refusal("certificate verify failed|certificate|does not match host name", "its certificate cannot be trusted", ExitCode.WRONG_ENDPOINT, "mount its CA and set sslrootcert, or use sslmode=require (encrypts, checks nothing)", 1, 0),
     Refusal("invalid response to SSL negotiation|expected authentication request", "what answers there is not PostgreSQL", ExitCode.WRONG_ENDPOINT, "check host and port", 1, 0),

@@ -40,7 +40,8 @@ class Layer:
     """`sees` names the parts of the database that `plan` needs; `plan` is pure.
 
     `failed` is how the run ends when a step of the layer fails, unless the layer `may_be_rescued`
-    and the settings say so. What a layer that `degrades` has done is second best.
+    and the settings say so. A run with a step of a layer that `degrades` is never better than
+    `degraded`.
     """
 
     name: str

@@ -20,7 +20,7 @@ def plan(situation: Situation) -> Plan:
     warning = Finding(
         "fallback",
         f"{', '.join(missing)} missing after the migrations; making the minimal schema instead",
-        "mend the migrations: a database that was made so is degraded, and never settled",
+        "fix the migrations: a database that was made so is degraded, and never settled",
     )
     return Plan(
         tuple(step for p in plans for step in p.steps),

@@ -87,7 +87,7 @@ def _broken(answer: Response) -> Finding:
     return Finding(
         "seed-broken",
         f"{answer.path}: the presence question failed: {answer.message} ({answer.sqlstate})",
-        answer.remedy or "mend the leading SELECT",
+        answer.remedy or "fix the leading SELECT",
         ExitCode.DENIED if answer.remedy else ExitCode.SEED_FAILED,
     )
 

@@ -234,7 +234,7 @@ def _failed_check(check: Response, exit_code: ExitCode | None) -> Finding:
         return Finding(
             "check-broken",
             f"{check.path} could not be asked: {check.message} ({check.sqlstate})",
-            check.remedy or "mend the query",
+            check.remedy or "fix the query",
             ExitCode.DENIED if exit_code and check.remedy else exit_code,
         )
     shown = "; ".join(
@@ -245,6 +245,6 @@ def _failed_check(check: Response, exit_code: ExitCode | None) -> Finding:
     return Finding(
         "check-failed",
         f"{check.path} returned {check.count} offending row(s): {shown}{rest}",
-        "mend the rows, or the check",
+        "fix the rows, or the check",
         exit_code,
     )

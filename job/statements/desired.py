@@ -25,7 +25,7 @@ _RELATION_NODES = frozenset(
     ("create_stmt", "view_stmt", "create_foreign_table_stmt", "create_table_as_stmt")
 )
 _TABLE_NODES = _RELATION_NODES - {"view_stmt"}
-_MEND = "mend it, then run again"
+_FIX = "fix it, then run again"
 _DECLARE = "declare it, or write the schema that it is in"
 # "$user" depends on who runs us; what is declared does not.
 _NO_SCHEMAS = ("", "$user")
@@ -111,11 +111,11 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[Piece]:
         reader.refuse(path, error.line, 1, str(error), error.remedy)
         return
     except UnreadableError as error:
-        reader.refuse(path, error.line, error.column, f"cannot be read: {error}", _MEND)
+        reader.refuse(path, error.line, error.column, f"cannot be read: {error}", _FIX)
         return
     if reading.complaint:
         why = f"cannot be read: {reading.complaint}"
-        reader.refuse(path, reading.line, reading.column, why, _MEND)
+        reader.refuse(path, reading.line, reading.column, why, _FIX)
         return
     search_path: tuple[str, ...] | None = None
     for statement, stmt in zip(reading.statements, nodes, strict=True):
@@ -125,7 +125,7 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[Piece]:
                     search_path = _path_of(statement.node, stmt)
                 except ValueError as error:
                     why = f"the search_path must be {error}"
-                    reader.refuse(path, statement.line, statement.column, why, _MEND)
+                    reader.refuse(path, statement.line, statement.column, why, _FIX)
             case Verdict.RUN:
                 yield Piece(path, statement, stmt, search_path, reader.search_path)
             case Verdict.SKIP if statement.node == "create_schema_stmt":

@@ -161,7 +161,7 @@ def test_a_build_that_waits_too_long_names_who_is_in_its_way(
 def test_a_build_that_fails_leaves_no_invalid_index(
     database: Database, environ: Callable[..., dict]
 ) -> None:
-    """Duplicates under a unique build: 81, nothing remains, and after mending it goes on."""
+    """Duplicates under a unique build: 81, nothing remains, and after fixing it goes on."""
     twice = f"{TABLE} insert into items values (1, 'twin');"
     unique = "create unique index concurrently items_id_idx on items (id);"
     settings = environ(**{"1_a": twice, "2_b": unique})

@@ -484,7 +484,7 @@ def test_one_connection_is_too_few(database: Database, role: str, folder: Folder
 def test_a_role_that_may_not_create_a_schema_is_told_what_to_grant(
     database: Database, role: str, folder: Folder
 ) -> None:
-    """A lacking privilege is named with the GRANT that mends it, and nothing was changed."""
+    """A lacking privilege is named with the GRANT that fixes it, and nothing was changed."""
     outcome, told = refused({"DATABASE_URL": as_role(database, role)}, folder(ONE_MIGRATION))
 
     assert outcome.exit_code == 77

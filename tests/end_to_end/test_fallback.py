@@ -78,16 +78,16 @@ def test_rescue_goes_on_with_the_minimal_schema(
 def test_a_degraded_database_is_never_settled(
     run: Callable[..., tuple[int, dict]], database: Database
 ) -> None:
-    """The next run tries the migrations again, and ends well when they are mended."""
+    """The next run tries the migrations again, and ends well when they are fixed."""
     run(RESCUE, **BROKEN)
     code, report = run(RESCUE, **BROKEN)
     assert (code, report["outcome"]) == (0, "degraded")
     assert database.rows("select * from predeploy.state") == []
-    mended = BROKEN | {
+    fixed = BROKEN | {
         "migrations/1_users.sql": "create table if not exists users (id int, email text);"
     }
 
-    code, report = run(RESCUE, **mended)
+    code, report = run(RESCUE, **fixed)
 
     assert (code, report["outcome"]) == (0, "ok")
 

@@ -85,7 +85,7 @@ def test_a_run_goes_on_when_the_tool_is_done(ours: Database, folder: Folder) -> 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_no_tool_migrates_while_we_do(ours: Database, folder: Folder, tool: Tool) -> None:
-    """In the middle of a run no lock of the tool is to be had, of either kind; after it all are."""
+    """In the middle of a run no lock of the tool can be taken, of either kind; after it all can."""
     ours.execute(HISTORIES[tool.name])
     wanted = keys(tool, ours.name)
 

@@ -102,7 +102,7 @@ def test_a_lacking_privilege_is_told_with_what_mends_it(
     what: str, database: Database, role: str, folder: Folder
 ) -> None:
     """77 with the GRANT, nothing of the step; with the GRANT the next run goes through."""
-    text, remedy, mend = GRANTS[what]
+    text, remedy, fix = GRANTS[what]
     settings = {**environ(database, folder({})), **as_role(database, role)}
     folder({"verify/fine.sql": "select 1 where false"})
     prepare(settings)
@@ -115,8 +115,8 @@ def test_a_lacking_privilege_is_told_with_what_mends_it(
 
     assert (report["exit_code"], report["failure"]["sqlstate"]) == (77, "42501")
     assert report["failure"]["next"].startswith(remedy.format(role))
-    database.execute(mend.format(role))
-    if "owner" in mend:
+    database.execute(fix.format(role))
+    if "owner" in fix:
         database.execute(f"grant create on schema theirs to {role}")
     assert report_here(settings)["exit_code"] == 0
 

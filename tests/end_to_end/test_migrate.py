@@ -189,10 +189,10 @@ def test_a_failing_statement_is_pointed_at(
 
 @pytest.mark.parametrize("what", ["an index on a missing column", "a syntax error"])
 def test_a_mended_file_goes_on(database: Database, folder: Folder, what: str) -> None:
-    """Once the failing statement is mended, a rerun applies the rest and ends with 0."""
+    """Once the failing statement is fixed, a rerun applies the rest and ends with 0."""
     seventh, sqlstate = SEVENTH[what]
     failing, _, _ = marked(f"{SIX}{seventh}\ncreate table danach (id integer);\n")
-    mended = f"{SIX}select 1;\ncreate table danach (id integer);\n"
+    fixed = f"{SIX}select 1;\ncreate table danach (id integer);\n"
     before = {"migrations/1_davor.sql": "create table davor (id integer);"}
     after = {"migrations/3_später.sql": "create table später (id integer);"}
     first = run_here(
@@ -201,7 +201,7 @@ def test_a_mended_file_goes_on(database: Database, folder: Folder, what: str) ->
     assert first.failure is not None
     assert first.failure.sqlstate == sqlstate
 
-    code, report = job(database, folder({**before, "migrations/2_größe.sql": mended, **after}))
+    code, report = job(database, folder({**before, "migrations/2_größe.sql": fixed, **after}))
 
     assert (code, report["outcome"]) == (0, "ok")
     assert {"davor", "größe", "große", "teile", "danach", "später"} <= objects(database)
@@ -277,7 +277,7 @@ def test_steps_before_the_failing_one_stay(half_applied: Database) -> None:
 
 
 def test_only_the_rest_of_a_mended_file_runs(half_applied: Database, folder: Folder) -> None:
-    """After mending the second step, the second and the third run, and the first does not."""
+    """After fixing the second step, the second and the third run, and the first does not."""
     code, report = job(half_applied, folder(steps(*STEPS.values())))
 
     assert (code, report["layers"][0]["steps"]) == (0, 2)
@@ -534,7 +534,7 @@ def test_an_unusable_file_stops_everything(
 
 
 def test_every_problem_of_the_folder_is_told_at_once(database: Database, tmp_path: Path) -> None:
-    """One report names every file that is wrong, so that one mending is enough."""
+    """One report names every file that is wrong, so that one fixing is enough."""
     files = {path: text for files, _ in UNUSABLE.values() for path, text in files.items()}
     del files["migrations/3_x.sql"]
 

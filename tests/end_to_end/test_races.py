@@ -210,7 +210,7 @@ def test_a_step_that_was_raced_is_run_again(what: str, database: Database, folde
 
 
 def test_the_log_says_why_it_is_tried_again(database: Database, folder: Folder) -> None:
-    """Not a lock that is not to be had, but somebody who changes the same."""
+    """Not a lock that is not obtained, but another session that changes the same."""
     files = {"migrations/1_before.sql": BEFORE, "migrations/2_step.sql": SAME["a right on a table"]}
     prepare(environ(database, folder({"migrations/1_before.sql": BEFORE})))
     with database.connect() as rival:

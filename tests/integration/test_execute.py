@@ -116,7 +116,7 @@ def test_a_statement_that_reaches_no_other_server_has_its_place(
 def test_the_step_knows_whom_it_waits_for(
     place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
-    """When a table's lock is not to be had within the budget, the failure names the session."""
+    """When a table's lock is not obtained within the budget, the failure names the session."""
     database.execute("create table busy ()")
     impatient = replace(place.settings, ddl_lock_timeout_s=0.6, ddl_budget_s=1.5)
     plan = plan_of(**{"1_a": "alter table busy add column a int"})

@@ -338,7 +338,7 @@ def test_a_body_that_cannot_be_checked_is_said(unchanged: Database) -> None:
 
 
 def test_what_is_missing_in_every_round_is_an_error(unchanged: Database) -> None:
-    """The statement to be mended is the one that lacks what no file declares."""
+    """The statement to be fixed is the one that lacks what no file declares."""
     found = failure(
         unchanged.url,
         "create view w as select 1 from public.v; create view x as select f();",

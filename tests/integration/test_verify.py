@@ -272,7 +272,7 @@ def test_any_query_is_a_check(database: Database, folder: Folder, text: str) -> 
 
 
 def test_a_failed_check_is_not_forgotten(database: Database, folder: Folder) -> None:
-    """A run that failed at the gate fails again until the rows are mended, and then passes."""
+    """A run that failed at the gate fails again until the rows are fixed, and then passes."""
     settings = environ(
         database, folder({**FILES, "verify/price.sql": "select id from item where price = 5"})
     )

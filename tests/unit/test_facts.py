@@ -71,8 +71,8 @@ def test_a_difference_leads_from_the_one_schema_to_the_other(
         compare(current.values(), desired.values()),
     )
 
-    mended = set(current.values()) - set(there.extra) - {old for _, old in there.changed}
-    assert mended | set(there.missing) | {new for new, _ in there.changed} == set(desired.values())
+    fixed = set(current.values()) - set(there.extra) - {old for _, old in there.changed}
+    assert fixed | set(there.missing) | {new for new, _ in there.changed} == set(desired.values())
     assert (there.missing, there.extra) == (back.extra, back.missing)
     assert [(new, old) for old, new in back.changed] == list(there.changed)
     assert bool(there) is (desired != current)

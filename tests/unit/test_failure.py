@@ -183,9 +183,9 @@ LOCKED = "wait for who holds the lock, or end that session; run again"
 @pytest.mark.parametrize(
     ("sqlstate", "expected", "remedy"),
     [
-        ("42703", ExitCode.FAILED, "mend the statement, then run again"),
-        ("23505", ExitCode.FAILED, "mend the statement, then run again"),
-        ("P0001", ExitCode.FAILED, "mend the statement, then run again"),
+        ("42703", ExitCode.FAILED, "fix the statement, then run again"),
+        ("23505", ExitCode.FAILED, "fix the statement, then run again"),
+        ("P0001", ExitCode.FAILED, "fix the statement, then run again"),
         ("55P03", ExitCode.TEMPFAIL, LOCKED),
         ("40P01", ExitCode.TEMPFAIL, LOCKED),
         ("40001", ExitCode.TEMPFAIL, LOCKED),
@@ -196,7 +196,7 @@ LOCKED = "wait for who holds the lock, or end that session; run again"
         ("53300", ExitCode.TEMPFAIL,
          "raise max_connections, or close idle sessions, then run again"),
         ("25006", ExitCode.WRONG_ENDPOINT, READ_ONLY),
-        ("42501", ExitCode.DENIED, "GRANT what lacks to this role, or connect as the owner"),
+        ("42501", ExitCode.DENIED, "GRANT what is missing to this role, or connect as the owner"),
         ("25001", ExitCode.FAILED, "this cannot run in a transaction"),
     ],
 )  # fmt: skip
@@ -227,11 +227,11 @@ def test_a_remedy_of_ours_outweighs_the_server_s_hint() -> None:
 
     found = [failure(broken, error(code, hint="a hint")).remedy for code in ("42501", "42703")]
 
-    assert found == ["GRANT what lacks to this role, or connect as the owner", "a hint"]
+    assert found == ["GRANT what is missing to this role, or connect as the owner", "a hint"]
 
 
 def test_only_locks_are_tried_again() -> None:
-    """A lock that was not to be had, a deadlock and a serialization failure may pass."""
+    """A lock that was not obtained, a deadlock and a serialization failure may pass."""
     states = ("55P03", "40P01", "40001", "40002", "57014", "55006", "42P07", "53100", "25006", "")
     found = [
         state

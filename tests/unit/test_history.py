@@ -103,7 +103,7 @@ def test_a_file_is_untouched_until_a_byte_changes() -> None:
         ((1,), (A, B, C), [B, C], []),
         ((1, 2), (A, B, C), [C], []),
         ((1, 2, 3), (A, B, C), [], []),
-        # half applied, and mended
+        # half applied, and fixed
         ((1,), (A, "select 'B'", C), ["select 'B'", C], []),
         ((1,), (A, C), [C], []),
         ((1,), ("/* why */ select   'a'", B), [B], []),

@@ -99,7 +99,7 @@ def test_nothing_is_planned_for_an_empty_folder() -> None:
 
 
 def test_a_half_applied_file_goes_on_where_it_stopped() -> None:
-    """Steps that the ledger holds are not run again, and the rest may have been mended."""
+    """Steps that the ledger holds are not run again, and the rest may have been fixed."""
     before, now = script("1_a.sql", A, B), script("1_a.sql", A, C)
 
     found = planned((now,), rows(before, 1))

@@ -90,7 +90,7 @@ REMAINS = (
                  layers=(LayerReport("settle", findings=(Finding("settled", "1 step of x"),)),)),
          "settle: 1 step of x"),
         (replace(OK, outcome=Outcome.DEGRADED),
-         "degraded: nothing to apply, verified with second best; see the findings"),
+         "degraded: nothing to apply, verified nonetheless; see the findings"),
         (replace(OK, command="verify", compared="1 migration, schema.sql"),
          "verified: the database holds what the app declared: 1 migration, schema.sql"),
         (replace(OK, command="plan"), "plan: nothing pending"),

@@ -148,7 +148,7 @@ def test_a_broken_question_stops_the_run() -> None:
     found = planned(ASKING + INSERTING, answers=(response,))
 
     message = f'{PATH}: the presence question failed: column "usrname" does not exist (42703)'
-    expected = Finding("seed-broken", message, "mend the leading SELECT", ExitCode.SEED_FAILED)
+    expected = Finding("seed-broken", message, "fix the leading SELECT", ExitCode.SEED_FAILED)
     assert found == Plan((), (expected,))
 
 

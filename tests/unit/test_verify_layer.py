@@ -54,7 +54,7 @@ def missing(what: str) -> Finding:
 
 
 def failed(message: str, exit_code: ExitCode | None = ExitCode.NOT_VERIFIED) -> Finding:
-    return Finding("check-failed", message, "mend the rows, or the check", exit_code)
+    return Finding("check-failed", message, "fix the rows, or the check", exit_code)
 
 
 def test_the_layer_looks_and_runs_nothing() -> None:
@@ -149,7 +149,7 @@ def test_a_check_that_cannot_be_asked_fails() -> None:
     found = judged(answers=(Response("verify/a.sql", sqlstate="42P01", message="no table t"),))
 
     message = "verify/a.sql could not be asked: no table t (42P01)"
-    expected = Finding("check-broken", message, "mend the query", ExitCode.NOT_VERIFIED)
+    expected = Finding("check-broken", message, "fix the query", ExitCode.NOT_VERIFIED)
     assert found == Plan((), (expected,))
 
 
@@ -180,7 +180,7 @@ def test_on_a_database_that_is_ahead_checks_only_warn() -> None:
         Finding(
             "check-broken",
             "verify/b.sql could not be asked: no column c (42703)",
-            "mend the query",
+            "fix the query",
         ),
     )
     assert [finding.level for finding in found.findings] == ["error", "warn", "warn"]

@@ -27,13 +27,13 @@ ORDER_CODES = ("42P01", "42883", "42704", "42703", "3F000", "42830", "42803")
 # What a function's body may lack and still be taken over unchecked: a name, but not a column.
 NAME_CODES = ("42P01", "42883", "42704", "3F000")
 _UNDEFINED = "42704"
-_NO_ROLE = "mend its name, or make the role first, apart from the schema: it belongs to the server"
+_NO_ROLE = "fix its name, or make the role first, apart from the schema: it belongs to the server"
 _MISSING = (
-    "mend the name, or declare what it means; what an extension brings needs its CREATE EXTENSION"
+    "fix the name, or declare what it means; what an extension brings needs its CREATE EXTENSION"
 )
 _REMEDIES = {
     "55P04": "write the value into the CREATE TYPE … AS ENUM; then it can be used",
-    "3F000": "mend its name, or declare it; or, where others make it, have them do so first",
+    "3F000": "fix its name, or declare it; or, where others make it, have them do so first",
     "42P07": "declare it once",
     "42710": "declare it once",
     "42701": "declare it once",
