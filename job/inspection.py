@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from job import __version__
-from job.database import ledger, lock, pooler, trust, wire
+from job.database import ledger, lock, pooler, premises, runs, trust, wire
 from job.database.connection import connect
 from job.database.look import Sight
 from job.database.wire import Connection
@@ -73,7 +73,7 @@ def status(settings: Settings, sources: Sources) -> Inspection:
     with _connected(settings) as conn:
         snapshot = _sight(conn, settings, sources).see(migrate.LAYER.sees)
         holder = lock.find_holder(conn, schema)
-        runs = ledger.last_runs(conn, schema) if snapshot.has_ledger else ()
+        latest = runs.last(conn, schema) if snapshot.has_ledger else ()
         situation = Situation(settings, sources, snapshot)
         planned = migrate.LAYER.plan(situation)
         coming = _sessionless(conn, settings, planned.steps)
@@ -93,7 +93,7 @@ def status(settings: Settings, sources: Sources) -> Inspection:
             {"id": r.id, "version": r.version, "started_at": r.started_at,
              "finished_at": r.finished_at, "outcome": r.outcome or "unfinished",
              "exit_code": r.exit_code}
-            for r in runs
+            for r in latest
         ],
     }  # fmt: skip
     found = (*migrate.judge(situation, planned), *coming)
@@ -176,8 +176,8 @@ def _sessionless(
 
 def _sight(conn: Connection, settings: Settings, sources: Sources) -> Sight:
     schema = settings.ledger_schema
-    found = ledger.premises(conn, schema)
-    ledger.require_readable(conn, schema, found)
+    found = premises.find(conn, schema)
+    premises.require_readable(conn, schema, found)
     if found.has_ledger:
         ledger.require_usable(schema, wire.ask(conn, ledger.state_sql(schema)))
     return Sight(conn, settings, sources, Deadline.after(settings.deadline_s), found)

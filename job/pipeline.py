@@ -7,7 +7,7 @@ from itertools import dropwhile, islice
 
 import structlog
 
-from job.database import founding, ledger, settled, wire
+from job.database import founding, ledger, notes, runs, settled, wire
 from job.database.declared import remember_sql
 from job.database.execute import execute
 from job.database.look import Sight
@@ -102,7 +102,7 @@ def _end_run(this: Journal, guard: Connection, report: Report, on_tick: Callable
     """End the run's row, if it has one, and the guard's transaction, which frees the lock."""
     if not this.has_begun:
         return
-    ending = ledger.finish_sql(
+    ending = runs.finish_sql(
         this.settings.ledger_schema,
         this.id,
         report.outcome.value,
@@ -133,7 +133,7 @@ def _record_baseline(this: Journal, place: Workplace) -> Report:
         recorded = tuple(step for step in plan.steps if step.mode is Mode.RECORD)
         if _is_overtaken(this, place, migrate.LAYER, Plan(recorded)):
             raise NotObtainedError("another run records at the same time; run again")
-        ledger.end_adoption(place.work, place.settings.ledger_schema)
+        notes.end_adoption(place.work, place.settings.ledger_schema)
         pending = len(plan.steps) - len(recorded)
         return this.report(Outcome.OK, ExitCode.OK, pending=pending)
     return this.report(Outcome.FAILED, this.layers[migrate.LAYER.name].exit_code)
@@ -172,9 +172,9 @@ def _verified(this: Journal, place: Workplace, snapshot: Snapshot) -> Report:
     if this.is_degraded:
         return this.report(Outcome.DEGRADED, ExitCode.OK)
     if snapshot.is_adopting and snapshot.schema and not snapshot.has_synced:
-        ledger.accept(place.work, place.settings.ledger_schema, sync.drifts(snapshot))
+        notes.accept(place.work, place.settings.ledger_schema, sync.drifts(snapshot))
     if snapshot.is_adopting and this.sources.migrations:
-        ledger.end_adoption(place.work, place.settings.ledger_schema)
+        notes.end_adoption(place.work, place.settings.ledger_schema)
     if Situation(place.settings, this.sources, snapshot).comparison.is_ahead:
         return this.report(Outcome.AHEAD, ExitCode.OK)
     if _is_let_through(this):

@@ -175,7 +175,7 @@ def _placed(
     # The parser is slow to import: it is, while the second connection and the lock are waited for.
     Thread(target=import_module, args=("job.pipeline",), daemon=True).start()
     # Neither the ledger nor the locks of other tools are known where all is settled.
-    from job.database import foreign, ledger  # noqa: PLC0415 - not when settled
+    from job.database import foreign, premises  # noqa: PLC0415 - not when settled
     from job.database.place import Workplace  # noqa: PLC0415 - as above
 
     settings, endpoint = this.settings, this.settings.endpoint
@@ -185,7 +185,7 @@ def _placed(
         questions = (
             foreign.SAVEPOINT,
             foreign.HISTORIES,
-            ledger.premises_sql(settings.ledger_schema),
+            premises.question_sql(settings.ledger_schema),
         )
         answers = lock.obtain(guard, settings.ledger_schema, budget, is_settled, questions)
         if answers is None:
@@ -195,9 +195,9 @@ def _placed(
             pooler.served_by(work, endpoint, budget)
         _, histories, found = answers
         foreign.exclude_others(guard, budget, histories)
-        premises = ledger.parse_premises(found)
-        ledger.require_trusted(guard, settings.ledger_schema, premises)
-        yield Workplace(work, guard, settings, this.deadline, this.id, premises, pooling)
+        there = premises.parse(found)
+        premises.require_trusted(guard, settings.ledger_schema, there)
+        yield Workplace(work, guard, settings, this.deadline, this.id, there, pooling)
 
 
 def _move(this: Journal, direct: Endpoint) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from job.database import founding, ledger
+from job.database import founding, premises
 from job.database.connection import connect
 from job.database.execute import execute
 from job.database.place import Workplace
@@ -29,7 +29,7 @@ def place(database: "Database") -> Iterator[Workplace]:
     settings = Settings(parse_endpoint("DATABASE_URL", database.url), Path("sql"))
     deadline = Deadline.after(60)
     with closing(_open(settings)) as work, closing(_open(settings)) as guard:
-        found = ledger.premises(work, settings.ledger_schema)
+        found = premises.find(work, settings.ledger_schema)
         place = Workplace(work, guard, settings, deadline, "this-run", found)
         founding.ensure(place, is_adopting=False)
         yield place

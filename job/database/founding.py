@@ -10,10 +10,10 @@ import structlog
 import tenacity
 from psycopg.errors import DuplicateTable, InsufficientPrivilege, LockNotAvailable, RaiseException
 
-from job.database import ledger, sentinel, wire
+from job.database import ledger, premises, runs, sentinel, wire
 from job.database.blockers import Watch, watch_over
-from job.database.ledger import Premises
 from job.database.place import Workplace
+from job.database.premises import Premises
 from job.database.transaction import settings_sql, step_application
 from job.database.wire import identifier, literal
 from job.errors import DatabaseRefusedError, JobError, NotObtainedError, RacedError, ServerError
@@ -48,7 +48,7 @@ def ensure(place: Workplace, *, is_adopting: bool) -> None:
         try:
             _make(place, found, watch, is_adopting=is_adopting)
         except ServerError:
-            found = ledger.premises(place.work, place.settings.ledger_schema)
+            found = premises.find(place.work, place.settings.ledger_schema)
             raise
 
     patiently = tenacity.Retrying(
@@ -74,10 +74,10 @@ def _may_pass_again(error: BaseException) -> bool:
 
 def _make(place: Workplace, found: Premises, watch: Watch, *, is_adopting: bool) -> None:
     schema = place.settings.ledger_schema
-    ledger.require_trusted(place.work, schema, found)
+    premises.require_trusted(place.work, schema, found)
     if not found.has_ledger:
         _make_all(place, found, watch, is_adopting=is_adopting)
-    elif not ledger.begin_run(place.work, schema, place.run_id, is_adopting=is_adopting):
+    elif not runs.begin(place.work, schema, place.run_id, is_adopting=is_adopting):
         answer = _send(place, sentinel.create_sql(schema), watch)
         if answer.error is not None:
             _require_no_race(answer.error.sqlstate)
@@ -86,7 +86,7 @@ def _make(place: Workplace, found: Premises, watch: Watch, *, is_adopting: bool)
 
 
 def _has_ledger(place: Workplace) -> bool:
-    return ledger.premises(place.work, place.settings.ledger_schema).has_ledger
+    return premises.find(place.work, place.settings.ledger_schema).has_ledger
 
 
 def _send(place: Workplace, sql: str, watch: Watch) -> wire.Answer:
@@ -163,7 +163,7 @@ def _make_all(place: Workplace, found: Premises, watch: Watch, *, is_adopting: b
         );
         {sentinel.create_sql(schema)};
         {ledger.about_sql(schema, is_adopting=is_adopting)};
-        {ledger.begin_sql(schema, place.run_id)}""",
+        {runs.begin_sql(schema, place.run_id)}""",
         watch,
     )
     if answer.error is None:

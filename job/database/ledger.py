@@ -6,104 +6,19 @@ version that does not know them: `meta.version` tells.
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
 
 from job import __version__
-from job.database import sentinel, trust, wire
-from job.database.path import OUR_PATH
+from job.database import notes, trust, wire
 from job.database.wire import Connection, identifier, literal
 from job.errors import InternalError, NotObtainedError
-from job.plan import Drift, LedgerEntry, LedgerRow
-from job.sources.squash import Squash, spans_of
+from job.plan import LedgerEntry, LedgerRow
 
 VERSION = 1
-
-
-_TABLES = trust.TABLES[1:]  # beside `meta`, by which a ledger is known
-_REPLACES = "replaces "  # before the name of a file, as a key of `meta`
-_ADOPTED = "adopted "  # before the name of an object, as a key of `meta`
-_GAP = "gap "  # before the name of a file, as a key of `meta`
-
-
-def exists_sql(schema: str) -> str:
-    """Return an expression: whether the ledger is there."""
-    return f"pg_catalog.to_regclass({literal(identifier(schema) + '.meta')}) is not null"
-
-
-@dataclass(frozen=True, slots=True)
-class Premises:
-    """What a run finds: whether the ledger is there, or its schema at least, and anybody's tables.
-
-    `inhabited` are the schemas that hold tables, those of extensions and of other ledgers apart.
-
-    `stranger` is who owns a part of the ledger and is not trusted; empty for nobody. With
-    `is_harmless` we may only read it, and that runs nothing of anybody's.
-    """
-
-    has_ledger: bool
-    has_schema: bool
-    inhabited: frozenset[str]
-    stranger: str = ""
-    is_harmless: bool = True
-
-
-def premises(conn: Connection, schema: str) -> Premises:
-    """Look what is there before anything is done."""
-    return parse_premises(wire.ask(conn, premises_sql(schema)))
-
-
-def parse_premises(rows: list[wire.Row]) -> Premises:
-    """Turn what `premises_sql` returned into premises."""
-    ((has_ledger, has_schema, inhabited, stranger, is_harmless),) = rows
-    return Premises(
-        has_ledger == "t",
-        has_schema == "t",
-        frozenset(json.loads(inhabited or "[]")),
-        stranger or "",
-        is_harmless == "t",
-    )
-
-
-def require_trusted(conn: Connection, schema: str, found: Premises) -> None:
-    """Raise DatabaseRefusedError (77) where somebody whom we don't trust owns the ledger."""
-    if found.stranger:
-        raise trust.refused(schema, found.stranger, conn.info.user)
-
-
-def require_readable(conn: Connection, schema: str, found: Premises) -> None:
-    """Raise the same where we may do more than read it, or where reading would run a code of his.
-
-    Who only reads is seldom a member of the role that deploys. What a squatter has written is
-    believed then, but the deployer's own run has ended with 77 before.
-    """
-    if not found.is_harmless:
-        require_trusted(conn, schema, found)
-
-
-def premises_sql(schema: str) -> str:
-    """Return the query of what is there. What stands beside our like of a ledger is nobody's."""
-    called = [name.rpartition(".")[2] for name in astuple(sentinel.functions(schema))]
-    return f"""select {exists_sql(schema)},
-            pg_catalog.to_regnamespace({literal(identifier(schema))}) is not null,
-            (select pg_catalog.json_agg(distinct n.nspname)::text
-            from pg_catalog.pg_class c
-            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema$)'
-              and n.nspname <> {literal(schema)}
-              -- Not by to_regclass, which asks for USAGE on schemas that are none of our business.
-              and (
-                select pg_catalog.count(*) from pg_catalog.pg_class l
-                where l.relnamespace = n.oid
-                  and l.relname in ('meta', 'migration', 'run', 'state')) < 4
-              and not exists (
-                select from pg_catalog.pg_depend d
-                where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                  and d.objid = c.oid and d.deptype = 'e')),
-            {trust.stranger_sql(schema, called)}, {trust.harmless_sql(schema)}"""
+_TABLES = trust.TABLES[1:]  # without `meta`, by which a ledger is recognised
 
 
 def unknown_sql(schema: str) -> str:
-    """Return a condition: whether the ledger that is there does not tell of all that was done."""
+    """Return a condition: whether files may have been applied that the ledger does not hold."""
     meta = f"{identifier(schema)}.meta"
     return (
         f"(exists (select from {meta} where key = 'adopting') or not exists (select from {meta}))"
@@ -111,7 +26,7 @@ def unknown_sql(schema: str) -> str:
 
 
 def unshared_sql(schema: str, files: Iterable[str]) -> str:
-    """Return a condition: whether the ledger holds files, and not one of these."""
+    """Return a condition: whether the ledger holds files, but none of these."""
     migration = f"{identifier(schema)}.migration"
     names = ", ".join(map(literal, files))
     return f"""(exists (select from {migration})
@@ -140,7 +55,7 @@ def require_usable(schema: str, state: list[wire.Row]) -> None:
     """Judge what `state_sql` returned.
 
     Raises NotObtainedError (75) when a newer major version made the ledger, and InternalError (70)
-    when somebody has taken a table of it away.
+    when a table of it is missing.
     """
     ((version, lacking),) = state
     if version and version.isdigit() and int(version) > VERSION:
@@ -160,7 +75,7 @@ def require_strangers(schema: str, tables: Collection[str | None]) -> None:
 
 def _not_whole(schema: str, lacking: str) -> InternalError:
     return InternalError(
-        f"the ledger {schema} is not whole, somebody has taken away: {lacking}; bring it back "
+        f"the ledger {schema} is not whole, missing: {lacking}; bring it back "
         f"from a backup, or drop the schema {schema} to have the database adopted anew"
     )
 
@@ -172,67 +87,6 @@ def rows_sql(schema: str) -> str:
                to_char(applied_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), run_id,
                is_done
         from {identifier(schema)}.migration order by applied_at, file, position"""
-
-
-def adoption_sql(schema: str) -> str:
-    """Return the query of what is known of an adoption: `adopting` while it lasts, and `synced`.
-
-    `synced` says that what differed from `schema.sql` before us has been accepted.
-    """
-    return f"select key from {identifier(schema)}.meta where key in ('adopting', 'synced')"
-
-
-def end_adoption(conn: Connection, schema: str) -> None:
-    """Note that every file of the folder is in the ledger: from now on it is a database of ours."""
-    wire.ask(conn, f"delete from {identifier(schema)}.meta where key = 'adopting'")
-
-
-def accept(conn: Connection, schema: str, drifts: Iterable[Drift]) -> None:
-    """Note what was there before us in another shape than `schema.sql` declares: it may stay so."""
-    meta = f"{identifier(schema)}.meta"
-    rows = [(_ADOPTED + drift.object, drift.live) for drift in drifts]
-    values = ", ".join(f"({literal(key)}, {literal(value)})" for key, value in rows)
-    accepted = f"insert into {meta} values {values} on conflict do nothing; " if rows else ""
-    wire.ask(conn, f"begin; {accepted}insert into {meta} values ('synced', 'true'); commit")
-
-
-def adopted_sql(schema: str) -> str:
-    """Return the query of the shapes that were accepted at adoption, by object."""
-    return f"""select substr(key, {len(_ADOPTED) + 1}), value from {identifier(schema)}.meta
-        where starts_with(key, {literal(_ADOPTED)})"""
-
-
-def gaps_sql(schema: str) -> str:
-    """Return the query of the pending files that count on numbers which a sequence has skipped."""
-    return f"""select substr(key, {len(_GAP) + 1}), split_part(value, ' ', 1),
-            substr(value, strpos(value, ' ') + 1)
-        from {identifier(schema)}.meta where starts_with(key, {literal(_GAP)})"""
-
-
-def parse_gaps(rows: list[wire.Row]) -> dict[tuple[str, str], str]:
-    """Turn what `gaps_sql` returned into the gaps, by the files' names and their bytes' hashes."""
-    return {(file or "", raw_hash or ""): gap or "" for file, raw_hash, gap in rows}
-
-
-def note_gap_sql(schema: str, entry: LedgerEntry, gap: str) -> str:
-    """Return the INSERT that notes such a file: until it is edited, nobody runs it."""
-    return (
-        f"insert into {identifier(schema)}.meta values "
-        f"({literal(_GAP + entry.file)}, {literal(f'{entry.raw_hash} {gap}')}) "
-        "on conflict (key) do update set value = excluded.value"
-    )
-
-
-def squashes_sql(schema: str) -> str:
-    """Return the query of what recorded files take the place of: the file, and the versions."""
-    return f"""select substr(key, {len(_REPLACES) + 1}), value from {identifier(schema)}.meta
-        where starts_with(key, {literal(_REPLACES)}) order by key"""
-
-
-def parse_squashes(rows: list[wire.Row]) -> tuple[Squash, ...]:
-    """Turn what `squashes_sql` returned into squashes."""
-    read = (Squash(file or "", spans_of(spans or "")) for file, spans in rows)
-    return tuple(squash for squash in read if squash.spans)
 
 
 def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:
@@ -256,13 +110,11 @@ def insert_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:
     """Return the INSERT that a step begins with: the fence that a second runner cannot pass.
 
     The row is not done yet: it becomes so in the same transaction, or, where a step runs outside
-    one, when it is over. What its file replaces is kept beside it.
+    one, when it is over. What its file replaces is noted by the same statement.
     """
-    key, replaces = literal(_REPLACES + entry.file), literal(entry.replaces)
-    meta = f"{identifier(schema)}.meta"
-    kept = f"with kept as (insert into {meta} values ({key}, {replaces}) on conflict do nothing) "
+    noted = f"with noted as ({notes.note_squash_sql(schema, entry)}) " if entry.replaces else ""
     return (
-        f"{kept if entry.replaces else ''}insert into {identifier(schema)}.migration "
+        f"{noted}insert into {identifier(schema)}.migration "
         "(file, step_hash, occurrence, position, is_final, raw_hash, is_done, run_id) values "
         f"({literal(entry.file)}, {literal(entry.step_hash)}, {entry.occurrence}, "
         f"{entry.position}, {entry.is_final}, {literal(entry.raw_hash)}, false, {literal(run_id)})"
@@ -296,7 +148,7 @@ def forget_sql(schema: str, entry: LedgerEntry) -> str:
 def forget_file(conn: Connection, schema: str, file: str) -> None:
     """Delete all rows of a file; the next run looks at everything again."""
     name = identifier(schema)
-    squash = f"delete from {name}.meta where key = {literal(_REPLACES + file)}"
+    squash = notes.forget_squash_sql(schema, file)
     _correct(conn, schema, f"delete from {name}.migration where {_of(file)}; {squash}")
 
 
@@ -330,10 +182,10 @@ def _is(entry: LedgerEntry) -> str:
 
 
 def about_sql(schema: str, *, is_adopting: bool) -> str:
-    """Return the INSERT of what a ledger says of itself, unless it does.
+    """Return the INSERT of the ledger's version and origin, unless they are there.
 
-    With `is_adopting` the database is older than the ledger, whose files then have to be judged;
-    one that holds migrations has been through that.
+    With `is_adopting` the database is older than the ledger, so that the first run adopts it; not
+    where the ledger holds migrations, which has been through that.
     """
     made_by = literal(f"predeploy {__version__}")
     has_none = f"not exists (select from {identifier(schema)}.migration)"
@@ -344,73 +196,3 @@ def about_sql(schema: str, *, is_adopting: bool) -> str:
             ('version', '{VERSION}', true), ('created_by', {made_by}, true),
             ('born', pg_catalog.pg_current_xact_id()::text, true)) a(key, value, applies)
         where a.applies and not exists (select from {identifier(schema)}.meta)"""
-
-
-def begin_run(conn: Connection, schema: str, run_id: str, *, is_adopting: bool) -> bool:
-    """Begin this run in the ledger; say whether the sentinel's functions are there, too.
-
-    A ledger that was restored without its rows says of itself what a new one would.
-    Raises what `require_usable` does.
-    """
-    begun = wire.send(
-        conn,
-        f"""{OUR_PATH};
-        select {sentinel.exists_sql(schema)};
-        {state_sql(schema)};
-        {about_sql(schema, is_adopting=is_adopting)};
-        {begin_sql(schema, run_id)}""",
-    )
-    if begun.error is not None:
-        with wire.translated(conn):
-            raise begun.error
-    require_usable(schema, begun.rows(2))
-    return begun.rows(1) == [("t",)]
-
-
-def begin_sql(schema: str, run_id: str) -> str:
-    """Return the INSERT of the run's row, unless the ledger is of a later major version.
-
-    It is there already where the connection was lost before the answer came.
-    """
-    return f"""insert into {identifier(schema)}.run (id, version)
-        select {literal(run_id)}, {literal(__version__)} where not exists (
-            select from {identifier(schema)}.meta
-            where key = 'version'
-              and case when value ~ '^[0-9]+$' then value::int > {VERSION} end)
-        on conflict (id) do nothing"""
-
-
-def finish_sql(schema: str, run_id: str, outcome: str, exit_code: int, report: str) -> str:
-    """Return the UPDATE that ends the run's row."""
-    return (
-        f"update {identifier(schema)}.run set finished_at = clock_timestamp(), "
-        f"outcome = {literal(outcome)}, exit_code = {exit_code}, report = {literal(report)}::jsonb "
-        f"where id = {literal(run_id)}"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run as the ledger knows it; times in ISO 8601, `outcome` empty while it runs or died."""
-
-    id: str
-    version: str
-    started_at: str
-    finished_at: str
-    outcome: str
-    exit_code: int | None
-
-
-def last_runs(conn: Connection, schema: str, limit: int = 5) -> tuple[Run, ...]:
-    """Return the latest runs, newest first."""
-    moment = "to_char({} at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-    rows = wire.ask(
-        conn,
-        f"""select id, version, {moment.format("started_at")}, {moment.format("finished_at")},
-                   outcome, exit_code
-            from {identifier(schema)}.run order by started_at desc limit {limit}""",
-    )
-    return tuple(
-        Run(i or "", v or "", s or "", f or "", o or "", int(e) if e else None)
-        for i, v, s, f, o, e in rows
-    )

@@ -13,13 +13,13 @@ from itertools import accumulate
 from psycopg.errors import InsufficientPrivilege
 
 from job import statements
-from job.database import ledger, path_view, row_security, shape, wire
+from job.database import ledger, notes, path_view, row_security, shape, wire
 from job.database.declared import read_declared
 from job.database.failure import is_filtered
 from job.database.fingerprint import fingerprint_sql
-from job.database.ledger import Premises
 from job.database.names import names_sql, parse_names
 from job.database.path import KEPT, SCHEMAS, keep_sql, their_path
+from job.database.premises import Premises
 from job.database.privilege import grant_for
 from job.database.transaction import row_security_sql, settings_sql
 from job.database.wire import Answer, Connection, identifier, literal
@@ -114,7 +114,7 @@ class Sight:
             has_tables=not has_ledger and self._holds_tables(search_path.schemas),
             names=parse_names(found["names"]),
             ledger=ledger.parse_rows(found["ledger"]),
-            squashes=ledger.parse_squashes(found["squashes"]),
+            squashes=notes.parse_squashes(found["squashes"]),
             is_adopting=("adopting",) in found["adoption"],
             has_synced=("synced",) in found["adoption"],
             adopted=tuple((name or "", shape or "") for name, shape in found["adopted"]),
@@ -181,14 +181,14 @@ def _known(
     known["path"] = path_view.view_sql(settings.endpoint)
     if has_ledger and View.LEDGER in views:
         known["ledger"] = ledger.rows_sql(schema)
-        known["adoption"] = ledger.adoption_sql(schema)
-        known["squashes"] = ledger.squashes_sql(schema)
+        known["adoption"] = notes.adoption_sql(schema)
+        known["squashes"] = notes.squashes_sql(schema)
     wants_names = _wants_names(settings, sources, has_ledger=has_ledger)
     if View.LEDGER in views and wants_names:
         known["names"] = names_sql(wants_names)
     if has_ledger and View.DRIFTS in views:
         known["drifts"] = shape.standing_sql(schema)
-        known["adopted"] = ledger.adopted_sql(schema)
+        known["adopted"] = notes.adopted_sql(schema)
     if View.CRITICAL in views:
         known["critical"] = facts_sql(settings.critical)
     if {View.CHECKS, View.SCHEMA} & views:

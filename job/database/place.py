@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from job.database.ledger import Premises
 from job.database.pooler import Pooling
+from job.database.premises import Premises
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.settings import Settings

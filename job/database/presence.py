@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from job.database import ledger, wire
+from job.database import notes, wire
 from job.database.path import KEPT, OUR_PATH, SCHEMAS, keep_sql
 from job.database.wire import Connection, literal
 from job.delivery import Sought, sought
@@ -53,7 +53,7 @@ def look(conn: Connection, settings: Settings, steps: Sequence[Step]) -> FirstLo
     questions = {
         "newest": "select max(oid)::bigint from pg_catalog.pg_class",
         "path": f"select unnest({SCHEMAS})",
-        "gaps": ledger.gaps_sql(settings.ledger_schema),
+        "gaps": notes.gaps_sql(settings.ledger_schema),
         "there": _there_sql(wanted) if wanted else "select 0 where false",
     }
     opening = (keep_sql(settings.endpoint), OUR_PATH)
@@ -65,7 +65,7 @@ def look(conn: Connection, settings: Settings, steps: Sequence[Step]) -> FirstLo
     return FirstLook(
         frozenset(wanted[int(number or 0)] for (number,) in found["there"]),
         int(found["newest"][0][0] or 0),
-        ledger.parse_gaps(found["gaps"]),
+        notes.parse_gaps(found["gaps"]),
         tuple(schema or "" for (schema,) in found["path"]),
     )
 

@@ -20,6 +20,7 @@ from job.database import (
     holdings,
     ledger,
     marks,
+    notes,
     path_view,
     sentinel,
     their_settings,
@@ -354,8 +355,7 @@ def _keep(
     is_shared = context.place.pooling is Pooling.TRANSACTION
     left = clean_up(context.step) if is_shared else []
     noted = [
-        ledger.note_gap_sql(context.schema, later, str(gap))
-        for later, gap in relying(context, gaps)
+        notes.note_gap_sql(context.schema, later, str(gap)) for later, gap in relying(context, gaps)
     ]
     return [*RESET, *left, OUR_PATH, *noted, *done, "commit"]
 

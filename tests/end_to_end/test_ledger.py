@@ -52,7 +52,7 @@ def test_a_table_that_the_ledger_lacks_is_named(
 
     told = ended(command, database, folder(more), 70)
 
-    assert f"the ledger predeploy is not whole, somebody has taken away: {table};" in told
+    assert f"the ledger predeploy is not whole, missing: {table};" in told
     assert database.value("select to_regclass('b')") is None
 
 
@@ -66,7 +66,7 @@ def test_a_ledger_that_nothing_tells_as_ours_is_no_stranger_s(
 
     told = ended("run", database, folder(more), 70)
 
-    assert "the ledger predeploy is not whole, somebody has taken away: meta;" in told
+    assert "the ledger predeploy is not whole, missing: meta;" in told
 
 
 def test_an_event_trigger_that_forbids_ddl_is_told(database: Database, folder: Folder) -> None:
