@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import psycopg
 
-from job.database import holdings, script, sentinel
+from job.database import frame, holdings, script, sentinel
 from job.database.failure import failure_of
 from job.database.message import Context, Outcome, Part, Reply, Role, Sent, Suspects
 from job.database.script import Tried
@@ -31,10 +31,10 @@ def run_bound(context: Context, standing: Standing | None = None) -> Tried:
 
 def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
     """Send the step behind the guard, COMMIT included; in more messages where it is tried again."""
-    preamble = script.preamble(context)
+    preamble = frame.preamble(context)
     guarded = (*END_OF_STATEMENTS, sentinel.guard_sql(context.schema), *_KEEP)
     if first is None and not context.delivery.is_watched:
-        return _stream(context, [*script.opening(context), *preamble], guarded)
+        return _stream(context, [*frame.opening(context), *preamble], guarded)
     begun, now, gaps = script.begin_again(context, first)
     if not isinstance(begun, Sent):
         return begun, now
@@ -50,13 +50,13 @@ def _watch(context: Context) -> Outcome:
     place, step, schema = context.place, context.step, context.schema
     before = holdings.read_holdings(place.work, schema, context.delivery.suspects)
     texts = (*END_OF_STATEMENTS, step_settings(place, step))
-    sent, _ = _stream(context, script.preamble(context), texts)
+    sent, _ = _stream(context, frame.preamble(context), texts)
     if not isinstance(sent, Sent):
         return sent
     found = losses(before, holdings.read_holdings(place.work, schema, before.counted))
     if refusal := judge_losses(step, found, found, place.settings):
         return replace(refusal, remedy="take it out: what is made or inserted here only adds")
-    script.end(context, _KEEP)
+    frame.end(context, _KEEP)
     return sent
 
 

@@ -20,6 +20,7 @@ from job.database.blockers import watch_over
 from job.database.bound import run_bound
 from job.database.connection import require_alive
 from job.database.failure import has_lacked_locks, may_pass_again
+from job.database.frame import relying
 from job.database.hold import Hold
 from job.database.message import Context
 from job.database.path import OUR_PATH
@@ -27,7 +28,7 @@ from job.database.place import Workplace
 from job.database.pooler import Pooling, no_session
 from job.database.presence import FirstLook, look
 from job.database.privilege import grant_for
-from job.database.script import Tried, relying, run_script
+from job.database.script import Tried, run_script
 from job.database.sequences import Standing
 from job.database.together import convoy_of, run_together
 from job.delivery import asks_for_a_look, deliveries

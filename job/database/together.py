@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from itertools import takewhile
 
-from job.database import script, wire
+from job.database import frame, script, wire
 from job.database.message import (
     AlreadyThere,
     Context,
@@ -98,10 +98,10 @@ def _failed(context: Context, reply: Reply) -> Tried | None:
 def _parts(context: Context, *, is_last: bool) -> tuple[Part, ...]:
     durability = {} if is_last else {"synchronous_commit": "off"}
     return (
-        *script.opening(context, settings=durability),
-        *script.preamble(context),
+        *frame.opening(context, settings=durability),
+        *frame.preamble(context),
         *own(context),
-        *script.closing(context),
+        *frame.closing(context),
     )
 
 
