@@ -6,23 +6,27 @@ is asked again without it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
-from psycopg.errors import InsufficientPrivilege
-
 from job import statements
-from job.database import ledger, notes, path_view, row_security, shape, wire
+from job.database import ledger, notes, path_view, shape, wire
 from job.database.declared import read_declared
-from job.database.failure import is_filtered
 from job.database.fingerprint import fingerprint_sql
 from job.database.names import names_sql, parse_names
 from job.database.path import KEPT, SCHEMAS, keep_sql, their_path
 from job.database.premises import Premises
-from job.database.privilege import grant_for
-from job.database.transaction import row_security_sql, settings_sql
-from job.database.wire import Answer, Connection, identifier, literal
+from job.database.questions import (
+    Question,
+    check_questions,
+    in_turn,
+    refused,
+    response,
+    seed_questions,
+)
+from job.database.transaction import settings_sql
+from job.database.wire import Answer, Connection, literal
 from job.deadline import Deadline
 from job.declaration import CriticalTable
 from job.drift import Standing
@@ -33,28 +37,14 @@ from job.schema.kinds import KINDS, READ_WITH, Kind, gathered
 from job.settings import Settings
 from job.snapshot import Response, SchemaView, Snapshot, View
 from job.sources import Sources
-from job.sources.checks import read_check
-from job.sources.placeholders import presence_question
-from job.sources.seeds import read_seed
 
-_SHOWN_ROWS = 10
 _SEPARATOR = "\n;\n"
 _OPENING = 2 + KEPT  # BEGIN, the operator's path, and the settings
-_BETWEEN = 2  # settings and search_path for what is theirs, behind what is ours
+_BETWEEN = 2  # settings and search_path for the operator's questions, after our own
 _STATE = "state"  # the first question: the others are about a ledger that we know
 _LOCKS = """select pg_catalog.current_setting('max_locks_per_transaction')::bigint
     * (pg_catalog.current_setting('max_connections')::int
        + pg_catalog.current_setting('max_prepared_transactions')::int)"""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A query of the operator's, and the file that it comes from."""
-
-    path: str
-    sql: str
-    is_filtered: bool = False
-    """Whether row-level security may filter it."""
 
 
 class Sight:
@@ -86,7 +76,7 @@ class Sight:
     def see(self, views: frozenset[View], beside: frozenset[View] = frozenset()) -> Snapshot:
         """Return a snapshot with `views`: the last one, or a new one, with those `beside` then.
 
-        No query outlives the deadline. Raises DatabaseRefusedError (77) where a privilege lacks.
+        No query outlives the deadline. Raises DatabaseRefusedError (77) without a privilege.
         """
         if not views <= self._views:
             self._views = views | beside
@@ -110,7 +100,7 @@ class Sight:
         return Snapshot(
             server_version=conn.info.server_version,
             has_ledger=has_ledger,
-            # Who has a ledger does not ask, and reading the files for it takes its time.
+            # With a ledger it is not asked, as reading the files for it takes time.
             has_tables=not has_ledger and self._holds_tables(search_path.schemas),
             names=parse_names(found["names"]),
             ledger=ledger.parse_rows(found["ledger"]),
@@ -130,7 +120,7 @@ class Sight:
     def _holds_tables(self, search_path: Sequence[str]) -> bool:
         """Whether there are tables in the schemas that the folder uses.
 
-        Those are the search_path's, and those that its files make anything in.
+        Those are the schemas of the search_path, and those in which its files make something.
         """
         if self._in_use is None:
             here = self._premises.inhabited & {*search_path}
@@ -159,7 +149,7 @@ def _made_by(sources: Sources) -> tuple[str, ...]:
 
 
 def _wants_names(settings: Settings, sources: Sources, *, has_ledger: bool) -> str:
-    """Return the condition under which a planner asks what is there by name; empty where never."""
+    """Return the condition under which a planner needs the names of what is there; empty: never."""
     schema, files = settings.ledger_schema, [script.name for script in sources.migrations]
     if not has_ledger:
         return "true" if settings.baseline is not None else ""
@@ -221,31 +211,10 @@ def _sizes_sql(schemas: Sequence[str]) -> str:
         where c.relkind in ('r', 'p', 'm') and n.nspname in ({names})"""
 
 
-def seed_questions(settings: Settings, sources: Sources) -> tuple[Question, ...]:
-    """Return the presence questions that can be asked, with their values in the text.
-
-    A seed that is refused is not asked: its question may do more than look.
-    """
-    admin = settings.admin
-    literals = {name: literal(value) for name, value in admin.identity} if admin else {}
-    asked = [(s, presence_question(s, literals)) for s in sources.seeds]
-    return tuple(
-        Question(seed.script.path, sql, seed.is_filtered)
-        for seed, sql in ((read_seed(script), sql) for script, sql in asked if sql)
-        if not seed.findings
-    )
-
-
-def check_questions(sources: Sources) -> tuple[Question, ...]:
-    """Return the queries of `sql/verify/` that can be asked."""
-    checks = [read_check(script) for script in sources.checks]
-    return tuple(Question(c.script.path, c.sql, c.is_filtered) for c in checks if not c.findings)
-
-
 def facts_sql(critical: Sequence[CriticalTable]) -> str:
     """Return the query of the facts about the critical tables, views among them.
 
-    Of one without a schema, about all of its name that the operator's search_path leads to.
+    For one without a schema, about all of its name that the operator's search_path holds.
     """
     placed = ", ".join(f"({literal(t.schema)}, {literal(t.table)})" for t in critical if t.schema)
     unplaced = ", ".join(literal(t.table) for t in critical if not t.schema)
@@ -279,8 +248,8 @@ def _ask_all(
     unpin = f"""select pg_catalog.set_config(name, reset_val, true)
         from pg_catalog.pg_settings where name in ({names})"""
     while True:
-        # Ours are read under our search_path, theirs under their own.
-        asked = _in_turn(q for q in questions if q not in failed)
+        # Our questions run under our search_path, the operator's under theirs.
+        asked = in_turn(q for q in questions if q not in failed)
         ours = [opening, *known.values(), unpin, their_path(settings.endpoint)]
         # Up to PostgreSQL 15 a read-only transaction can write large objects, in whatever function.
         parts = [*ours, *(sql for sql, _ in asked), "rollback"]
@@ -294,25 +263,12 @@ def _ask_all(
         if question is None:
             with wire.translated(conn):
                 raise answer.error
-        failed[question] = _refused(conn, question, answer)
+        failed[question] = refused(conn, question, answer)
     _require_usable(known, answer, schema)
     found = defaultdict(list, {n: answer.rows(_OPENING + i) for i, n in enumerate(known)})
     first = _OPENING + len(known) + _BETWEEN
-    replied = {q: _response(q, answer, first + i) for i, (_, q) in enumerate(asked) if q}
+    replied = {q: response(q, answer, first + i) for i, (_, q) in enumerate(asked) if q}
     return found, tuple((failed | replied)[q] for q in questions)
-
-
-def _in_turn(questions: Iterable[Question]) -> list[tuple[str, Question | None]]:
-    """Return what is sent for each question: with what lets it be filtered, where its file says so.
-
-    That counts for it alone.
-    """
-    sent: list[tuple[str, Question | None]] = []
-    for question in questions:
-        sent += [(row_security_sql(is_on=True), None)] if question.is_filtered else []
-        sent.append((question.sql, question))
-        sent += [(row_security_sql(), None)] if question.is_filtered else []
-    return sent
 
 
 def _require_usable(known: Mapping[str, str], answer: Answer, schema: str) -> None:
@@ -330,23 +286,6 @@ def _failed_part(answer: Answer, parts: Sequence[str]) -> int:
         return answer.failed_index - (_OPENING - 1)
     ends = list(accumulate(len(part) + len(_SEPARATOR) for part in parts))
     return next((i for i, end in enumerate(ends) if int(position) <= end), len(parts))
-
-
-def _response(question: Question, answer: Answer, index: int) -> Response:
-    rows = answer.rows(index)
-    return Response(question.path, answer.columns(index), tuple(rows[:_SHOWN_ROWS]), len(rows))
-
-
-def _refused(conn: Connection, question: Question, answer: Answer) -> Response:
-    error = answer.error
-    assert error is not None  # noqa: S101 - only called with one
-    sqlstate, message = error.sqlstate or "", error.diag.message_primary or ""
-    remedy = ""
-    if is_filtered(error):
-        remedy = row_security.way_out(conn, message, question.path)
-    elif sqlstate == InsufficientPrivilege.sqlstate:
-        remedy = grant_for(message, identifier(conn.info.user), to_read=True)
-    return Response(question.path, sqlstate=sqlstate, message=message, remedy=remedy)
 
 
 def _standing(rows: Sequence[wire.Row]) -> tuple[Standing, ...]:
