@@ -10,9 +10,10 @@ from typing import Any
 import structlog
 
 from job import __version__
-from job.database import ledger, lock, pooler, premises, runs, trust, wire
+from job.database import ledger, lock, pooler, premises, runs, wire
 from job.database.connection import connect
 from job.database.look import Sight
+from job.database.open_schemas import open_schemas
 from job.database.wire import Connection
 from job.deadline import Deadline
 from job.errors import JobError
@@ -52,7 +53,7 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
         last = list(plans)[-1]
         coming = (
             *_sessionless(conn, settings, plans[last].steps),
-            *trust.open_schemas(conn, settings.endpoint),
+            *open_schemas(conn, settings.endpoint),
         )
         plans[last] = replace(plans[last], findings=(*plans[last].findings, *coming))
         version = conn.info.server_version

@@ -14,7 +14,7 @@ import structlog
 from psycopg.errors import QueryCanceled
 
 from job import statements
-from job.database import ledger, their_settings, values, wire
+from job.database import ledger, their_names, their_settings, values, wire
 from job.database.blockers import Watch
 from job.database.connection import connect_beside
 from job.database.failure import failure_of, shown
@@ -79,7 +79,7 @@ def _told(conn: Connection, concern: Concern | None) -> tuple[str, ...]:
     """Return what the report says of a partition that is a table of its own now."""
     if not isinstance(concern, Detach):
         return ()
-    oid = wire.oid_of(conn, concern.child)
+    oid = their_names.oid_of(conn, concern.child)
     wire.ask(conn, f"begin; {OUR_PATH}")
     told = tuple(str(loss) for loss in values.tell_detached(conn, [oid] if oid else []))
     wire.roll_back(conn)

@@ -6,7 +6,7 @@ transaction that is rolled back, and comparing what PostgreSQL prints of the two
 
 from enum import Enum, auto
 
-from job.database import wire
+from job.database import their_names, wire
 from job.database.path import OUR_PATH
 from job.database.wire import Connection, Row, literal
 from job.statements.concern import (
@@ -35,7 +35,7 @@ def prove(conn: Connection, concern: Concern | None) -> Proof:
         case IndexBuild():
             return _prove_build(conn, concern)
         case IndexDrop(indexes):
-            is_there = any(wire.oid_of(conn, name) for name in indexes)
+            is_there = any(their_names.oid_of(conn, name) for name in indexes)
             return Proof.TO_DO if is_there else Proof.DONE
         case Detach():
             return _prove_detach(conn, concern)
@@ -56,13 +56,13 @@ def left_behind(conn: Connection, work: IndexBuild | Rebuild) -> tuple[str, ...]
 
 def is_being_built(conn: Connection, build: IndexBuild) -> bool:
     """Say whether another session works on the table's indexes: it holds the lock of a build."""
-    rows = wire.ask_about(
+    rows = their_names.ask_about(
         conn,
-        wire.oid_sql(build.table),
+        their_names.oid_sql(build.table),
         f"""select exists (
             select from pg_catalog.pg_locks
             where locktype = 'relation' and granted and mode = 'ShareUpdateExclusiveLock'
-              and relation = {wire.NAMED}::oid
+              and relation = {their_names.NAMED}::oid
               and database = (select oid from pg_catalog.pg_database
                               where datname = pg_catalog.current_database())
               and pid <> pg_catalog.pg_backend_pid())""",
@@ -101,7 +101,7 @@ def _shape(definition: str) -> tuple[bool, str]:
 
 
 def _prove_detach(conn: Connection, detach: Detach) -> Proof:
-    parent, child = wire.oid_of(conn, detach.parent), wire.oid_of(conn, detach.child)
+    parent, child = their_names.oid_of(conn, detach.parent), their_names.oid_of(conn, detach.child)
     rows = wire.ask(
         conn,
         f"""select inhdetachpending from pg_catalog.pg_inherits
@@ -114,14 +114,14 @@ def _prove_detach(conn: Connection, detach: Detach) -> Proof:
 
 def _indexes(conn: Connection, build: IndexBuild, condition: str) -> list[Row]:
     """Return (name, whether it is valid, definition) of the index that the build is to make."""
-    return wire.ask_about(
+    return their_names.ask_about(
         conn,
-        wire.oid_sql(build.table),
+        their_names.oid_sql(build.table),
         f"""select x.indexrelid::pg_catalog.regclass::text, x.indisvalid,
                pg_catalog.pg_get_indexdef(x.indexrelid)
         from pg_catalog.pg_index x
         join pg_catalog.pg_class i on i.oid = x.indexrelid
-        where x.indrelid = {wire.NAMED}::oid
+        where x.indrelid = {their_names.NAMED}::oid
           and i.relname = {literal(build.name)} and {condition}""",
     )
 
@@ -131,10 +131,10 @@ def _copies_sql(conn: Connection, rebuild: Rebuild) -> str:
 
     https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTLY
     """
-    table = str(wire.oid_of(conn, rebuild.table)) if rebuild.table else "null"
+    table = str(their_names.oid_of(conn, rebuild.table)) if rebuild.table else "null"
     if rebuild.index:
         table = f"""(select indrelid from pg_catalog.pg_index
-            where indexrelid = {wire.oid_of(conn, rebuild.index)})"""
+            where indexrelid = {their_names.oid_of(conn, rebuild.index)})"""
     with_toast = f"""x.indrelid in (
         select t.oid from pg_catalog.pg_class t where t.oid = {table}
         union all select t.reltoastrelid from pg_catalog.pg_class t where t.oid = {table})"""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from job.database import wire
+from job.database import their_names, wire
 from job.database.path import OUR_PATH
 from job.database.transaction import RESET_ROLE, row_security_sql
 from job.database.wire import Connection, identifier, literal
@@ -159,7 +159,7 @@ def _compare_parents(
 ) -> tuple[Drift, ...]:
     """Say whether what is there is a partition of the parent that the statement names."""
     schema, name = home
-    parent = wire.oid_of(conn, creation.parent)
+    parent = their_names.oid_of(conn, creation.parent)
     ((live, declared),) = wire.ask_within(
         conn,
         f"""select (select q.shape from ({_SHAPES[_PARTITION]}) q(schema, relation, name, shape)
@@ -181,7 +181,7 @@ def left_from(conn: Connection, departure: Departure) -> str | None:
         conn,
         f"""select concat_ws('.', n.nspname, c.relname) from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where c.oid = {wire.oid_of(conn, departure.home)}
+        where c.oid = {their_names.oid_of(conn, departure.home)}
           and not {there}{literal(departure.column)}) {successor}""",
     )
     return rows[0][0] if rows else None
@@ -212,7 +212,7 @@ def _home(conn: Connection, address: Address) -> tuple[str, str] | None:
             conn,
             f"""select n.nspname, c.relname from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.oid = {wire.oid_of(conn, _relation_name(address))}""",
+            where c.oid = {their_names.oid_of(conn, _relation_name(address))}""",
         )
     else:
         rows = wire.ask_plainly(conn, f"select {_schema_sql(address)}, {literal(address.relation)}")

@@ -35,8 +35,6 @@ _T = TypeVar("_T")
 
 _TICK_S = 0.25
 _SAVEPOINT = "predeploy_ours"
-NAMED = "nullif(current_setting('predeploy.named'), '')"
-"""In a query for `ask_about`: what the expression has given, as text, or null."""
 # How long an end may take, so that a job ends within a second of a signal, behind a dead network,
 # too. The server ends by itself what could not be cancelled, once it sees that nobody listens.
 _CANCEL_S = 0.2
@@ -207,30 +205,6 @@ def ask_within(conn: Connection, sql: str) -> list[Row]:
     )
     _require_no_error(conn, answer)
     return answer.rows(2)
-
-
-def ask_about(conn: Connection, expression: str, sql: str) -> list[Row]:
-    """Return the rows of a query of ours about what an expression gives under the session's path.
-
-    NAMED stands for its text in the query. One round trip, and no transaction may be open.
-    """
-    named = f"({expression})::pg_catalog.text"
-    found = f"select pg_catalog.set_config('predeploy.named', {named}, true)"
-    return ask_plainly(conn, f"{found};\n{OUR_PATH};\n{sql}")
-
-
-def oid_of(conn: Connection, name: str) -> int:
-    """Return the OID of the relation that `name`, as SQL has it, means here; 0 where none is.
-
-    The search_path counts, so it is theirs that has to be set.
-    """
-    ((oid,),) = ask_plainly(conn, f"select {oid_sql(name)}")
-    return int(oid or 0)
-
-
-def oid_sql(name: str) -> str:
-    """Return the expression that gives the OID, or null."""
-    return f"pg_catalog.to_regclass({literal(name)})::pg_catalog.oid"
 
 
 def _require_no_error(conn: Connection, answer: Answer) -> None:
