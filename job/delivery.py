@@ -1,8 +1,8 @@
 """How each step of a migration is delivered, decided before any of them runs. Pure.
 
-What a rollback does not take back (a sequence's numbers, a mail that was sent) happens once only
-where a step runs once. So what its text and one look at the catalog can tell beforehand is not
-found out by trying.
+What a rollback does not undo (a sequence's numbers, a mail that was sent) happens once only where
+a step runs once. So what its text and one look at the catalog show beforehand is not found out by
+trying.
 """
 
 import re
@@ -31,7 +31,7 @@ _LOSSES_OF_ROWS = ("delete", "truncate", "rewrite")
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """Something to look for: in all schemas where the file moves the search_path, as it may."""
+    """A name to look for; in all schemas, where the file sets a search_path of its own."""
 
     address: Address
     is_anywhere: bool
@@ -41,7 +41,7 @@ class Sought:
 class Delivery:
     """How a step reaches the server.
 
-    By default all of it goes in one message, with the guard in it. `is_piecewise`: statement by
+    By default it is sent in one message, with the guard in it. `is_piecewise`: statement by
     statement, because something that it makes is there already, or what it removes is not.
     `is_watched`: between two full looks, because it takes something away; the rows of `counted`
     tables, and of those with the OIDs in `suspects`, are counted in both. `moves_sequences`: it
@@ -64,11 +64,11 @@ class Delivery:
         return not self.is_piecewise and not self.is_watched
 
     def in_pieces(self) -> "Delivery":
-        """Return how it goes once something turned out to be there."""
+        """Return how to deliver it once something turned out to be there."""
         return replace(self, is_piecewise=True)
 
     def watching(self, suspects: Iterable[int]) -> "Delivery":
-        """Return how it goes once rows of these tables are suspected to be lost."""
+        """Return how to deliver it once rows of these tables are suspected to be lost."""
         return replace(self, is_watched=True, suspects=self.suspects | set(suspects))
 
 
@@ -114,7 +114,7 @@ def _delivery(step: Step, *, clashes: bool) -> Delivery:
     return Delivery(
         is_piecewise=step.is_replay or (draws and clashes),
         is_watched=bool(step.declarations or destroyed),
-        # What only writes the catalog is as well run again, if rows turn out to be in danger.
+        # What only writes the catalog may run again, if rows turn out to be in danger.
         counted=tuple(dict.fromkeys([*declared, *(emptied if draws else ())])),
         moves_sequences=draws,
         reached=_reached(step) if draws else frozenset(),
@@ -176,7 +176,7 @@ class _Earlier:
 
     What says which table it makes or alters has made a part of that table where it has its name in
     it. Of others, such as a DO that puts its statements together, or a rename, the words have to
-    do: the table's and the part's. To suspect one too many costs round trips and nothing else.
+    do: the table's and the part's. One suspicion too many costs only round trips.
     """
 
     def __init__(self) -> None:

@@ -94,7 +94,9 @@ EXPLANATIONS = MappingProxyType(
         ),
         ExitCode.NOT_VERIFIED: "The database lacks what the app declared; the report names it.",
         ExitCode.SEED_FAILED: "The seed could not be written; the report has the statement.",
-        ExitCode.REFUSED: "Policy forbids it: a loss, a drift or a destruction nobody declared.",
+        ExitCode.REFUSED: (
+            "Policy forbids it: an undeclared loss, a drift, or ids that a sequence skipped."
+        ),
         ExitCode.INTERRUPTED: "Ctrl-C: cancelled on the server and rolled back. Run again.",
         ExitCode.TERMINATED: "SIGTERM: cancelled on the server and rolled back. Run again.",
     }

@@ -43,8 +43,8 @@ class Gap:
 def relies_on(step: Step, gap: Gap) -> bool:
     """Whether the step has numbers written out where those of the sequence belong.
 
-    By its words: a table and a column of the sequence's in one statement with a number, or an
-    INSERT without a list of columns. One too many is a question too many, and no wrong row.
+    By its words: a statement with a number that names a table and a column of the sequence, or an
+    INSERT without a list of columns. Where it errs, it asks once too often, and no row is wrong.
     """
     return any(
         _may_have_ids(statement, gap.columns)

@@ -62,7 +62,7 @@ class Holdings:
         return tuple(oid for oid, table in self.tables.items() if table.rows is not None)
 
     def uncounted(self, suspects: Collection[int]) -> frozenset[int]:
-        """Return those of `suspects` that are tables here whose rows nobody has counted."""
+        """Return those of `suspects` that are tables here whose rows were not counted."""
         return frozenset(
             oid for oid in suspects if oid in self.tables and self.tables[oid].rows is None
         )
@@ -170,7 +170,7 @@ def rewritten(before: Holdings, after: Holdings) -> tuple[int, ...]:
 
 
 def detached(before: Holdings, after: Holdings) -> tuple[int, ...]:
-    """Return the tables that are there, and no partition any more: no loss, but few expect it."""
+    """Return the tables that were detached: no loss, but few expect it."""
     return tuple(
         oid
         for oid, table in before.tables.items()

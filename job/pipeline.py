@@ -116,7 +116,7 @@ def _end_run(this: Journal, guard: Connection, report: Report, on_tick: Callable
         with wire.translated(guard):
             raise answer.error
     if not answer.rows(0):
-        log.warning("somebody changed the schema while it was verified; the next run looks again")
+        log.warning("the schema was changed while it was verified; the next run looks again")
 
 
 def _record_baseline(this: Journal, place: Workplace) -> Report:
@@ -203,7 +203,7 @@ def _is_rescued(this: Journal, layer: Layer, came: LayerReport) -> bool:
 
 
 def _run_layer(this: Journal, place: Workplace, sight: Sight, layer: Layer) -> Snapshot:
-    """Look, plan, gate, execute; once more from the start when somebody else was faster."""
+    """Look, plan, gate, execute; once more from the start when another run was faster."""
     while True:
         snapshot, plan = _look_and_plan(this, place, sight, layer)
         if plan.refusal:
@@ -213,7 +213,7 @@ def _run_layer(this: Journal, place: Workplace, sight: Sight, layer: Layer) -> S
             sight.forget()
         if not _is_overtaken(this, place, layer, plan):
             return snapshot
-        log.info("somebody else was faster, or has changed the schema; looking again")
+        log.info("another run was faster, or the schema was changed; looking again")
 
 
 def _sight(this: Journal, place: Workplace) -> Sight:

@@ -146,7 +146,7 @@ def _connect_and_run(this: Journal) -> Report:
 
 
 def _connect_and_act(act: "Callable[[Journal, Workplace], Report]", this: Journal) -> Report:
-    """Do under the lock what no settled database is spared."""
+    """Do under the lock what a run does that is not settled."""
     with _connected(this) as work:
         direct = pooler.way_round(work, this.settings, None)
         if direct is None:

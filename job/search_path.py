@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 PATH_PARAMETERS = ("schema", "search_path", "currentSchema")
-"""What Prisma, Go's drivers and JDBC call it in a URL."""
+"""The parameters of URLs for it: of Prisma, of Go's drivers and of JDBC."""
 
 _UPPER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 # possessive, so that a quote that is never closed is not read as a name

@@ -78,9 +78,9 @@ def redact_all(value: Any, secrets: Iterable[Secret]) -> Any:  # noqa: ANN401 - 
             return redact(repr(value), secrets)
 
 
-# What makes a statement one that may hold a password: what it does, a call that takes one, a word
-# for one with a constant behind it, or one written into a column that is called so. All of it by
-# the text, since it may stand in a function or a block, or be of a grammar that we do not know.
+# A statement may hold a password because of its kind, a call that takes one, a word such as
+# password followed by a constant, or a column of such a name that it writes. All of it by the text,
+# since it may stand in a function or a block, or be of a grammar that we do not know.
 _TELLING = re.compile(
     r"""\b(?:create|alter) \s+ (?:role|user|group|server|subscription) \b
     | \b(?:create|alter) \s+ foreign \s+ data \s+ wrapper \b

@@ -116,7 +116,7 @@ def lost_values(
 def hidden_conversions(
     before: Mapping[Key, Shape], after: Mapping[Key, Shape], told: Iterable[Column]
 ) -> tuple[Loss, ...]:
-    """Return the columns that got a type which may lose values, where no text has told it.
+    """Return the columns that got a type which may lose values, although no text shows it.
 
     A DO or a function did, so that nobody has counted. A partition's column is told with its
     table's, which has the same name.
@@ -130,7 +130,7 @@ def hidden_conversions(
         if (was.type_name, was.modifier) != (now.type_name, now.modifier)
     )  # fmt: skip
     return tuple(
-        Loss(Verb.REWRITE, c.name, detail="to another type, by what its text does not tell")
+        Loss(Verb.REWRITE, c.name, detail="to another type, which its text does not show")
         for c in columns
         if c.column not in names and c.may_lose
     )

@@ -112,8 +112,8 @@ def _loss(step: Step, surprising: tuple[Loss, ...]) -> Failure:
         step,
         line,
         ExitCode.REFUSED,
-        f"would lose what nobody declared: {', '.join(str(loss) for loss in surprising)}",
-        f"if it is meant, say so in front of line {line}: {lines}",
+        f"would lose what its file does not declare: {', '.join(str(loss) for loss in surprising)}",
+        f"if it is meant, declare it before line {line}: {lines}",
     )
 
 

@@ -97,7 +97,7 @@ def _contexts(
 
 
 def _counts_on_a_gap(step: Step, gaps: Mapping[tuple[str, str], str]) -> Failure | None:
-    """Refuse a file with numbers in it that a sequence of this database has skipped."""
+    """Refuse a file with ids written out that a sequence of this database has skipped."""
     entry = step.entry
     gap = gaps.get((entry.file, entry.raw_hash)) if entry and step.mode is not Mode.RECORD else None
     return refuse_gap(step, gap) if gap else None

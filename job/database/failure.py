@@ -165,7 +165,7 @@ def failure_of(
 
 
 def shown(statement: str) -> str:
-    """Return a statement for people, on one line; of one that may hold a secret only what it is.
+    """Return a statement for people, on one line; if it may hold a secret, only its kind.
 
     What it writes into rows is left out: no name says which of these are secret.
     """

@@ -120,7 +120,7 @@ def exclude_others(guard: Connection, budget: Deadline, found: Sequence[Row]) ->
         let_go(guard)  # nobody shall wait for us who wait for him
         holder = holder_of(guard, taken.key)
         table = f"{taken.history.schema}.{taken.history.table}"
-        what = f"{taken.tool} ({table}) holds its lock: {holder or 'nobody now'}"
+        what = f"{taken.tool} ({table}) holds its lock: {holder or 'no session now'}"
         if budget.left_s <= 0:
             raise NotObtainedError(
                 f"{what}; two tools must not migrate one database at once; wait for it, or end it "

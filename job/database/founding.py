@@ -55,7 +55,7 @@ def ensure(place: Workplace, *, is_adopting: bool) -> None:
         retry=tenacity.retry_if_exception(_may_pass_again),
         stop=lambda _: budget.left_s <= 0,
         wait=wait_a_little,
-        before_sleep=lambda _: log.info("somebody else makes the ledger; looking again"),
+        before_sleep=lambda _: log.info("another session makes the ledger; looking again"),
         reraise=True,
     )
     try:
@@ -104,7 +104,7 @@ def _send(place: Workplace, sql: str, watch: Watch) -> wire.Answer:
 
 def _require_no_race(sqlstate: str | None) -> None:
     if sqlstate in _MADE_MEANWHILE:
-        why = f"somebody has made a part of the ledger meanwhile ({sqlstate}); run again"
+        why = f"another session has made a part of the ledger meanwhile ({sqlstate}); run again"
         raise RacedError(why, exit_code=ExitCode.TEMPFAIL, sqlstate=sqlstate)
 
 

@@ -45,8 +45,8 @@ def read_holdings(
 
     A partition is counted with all others of its root, so that a row that moves is not lost, and a
     named table with what inherits from it. A name without schema is one in a schema of `path`, or
-    in any where that is None. What a materialized view holds is counted nowhere: it can be had
-    again. Large objects are the rows of pg_catalog.pg_largeobject_metadata.
+    in any where that is None. What a materialized view holds is not counted: it can be refreshed.
+    Large objects are the rows of pg_catalog.pg_largeobject_metadata.
     """
     theirs = f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}"""
     tables, columns, labels = _ask_all(
@@ -161,7 +161,7 @@ def _named(
 def _count_all(
     conn: Connection, relations: Mapping[int, _Relation], wanted: Collection[int]
 ) -> dict[int, int]:
-    """Count rows in one round trip, but for those that row-level security hides."""
+    """Count rows, in one round trip where row-level security does not hide any."""
     tops = {relations[oid].root or oid for oid in wanted if oid in relations}
     asked = [relations[oid] for oid in sorted(tops) if relations[oid].kind != "m"]
     of_asked = {r.oid for r in asked}

@@ -83,7 +83,7 @@ def obtain(
         if budget.left_s <= 0:
             raise NotObtainedError(
                 "the lock was not obtained within its budget; it is held by "
-                f"{holder or 'nobody now'}; wait for that run, or end it with "
+                f"{holder or 'no session now'}; wait for that run, or end it with "
                 f"select pg_terminate_backend({holder.pid if holder else 'pid'})"
             )
         if holder and (holder.pid != told[0] or time.monotonic() - told[1] > _REPEAT_S):

@@ -58,10 +58,10 @@ class Context:
 class Sent:
     """What came of a step's statements.
 
-    How many rows they wrote, what the step has taken away or renamed, what it found to be there
-    already, what PostgreSQL said it skips, what is there in another shape, what was gone before
-    it came to take it away, the OIDs of what may have lost something where the sentinel was asked
-    for them, and the sequences that went on behind what a try before has drawn.
+    The rows that they wrote, what the step took away or renamed, what was there already, what
+    PostgreSQL said it skips, what is there in another shape, what was gone before the step dropped
+    it, the OIDs of what may have lost something where the sentinel was asked for them, and the
+    sequences that skipped numbers because of an earlier try.
     """
 
     rows: int = 0
@@ -76,7 +76,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """The word that something may be lost, and the tables that it may be lost from."""
+    """Something may be lost, and the tables from which."""
 
     oids: frozenset[int]
 
@@ -87,7 +87,7 @@ class AlreadyThere:
 
 
 Outcome = Sent | Suspects | AlreadyThere | Failure | None
-"""None says that somebody else was faster: look again."""
+"""None: another run was faster, so look again."""
 
 
 class Role(Enum):
@@ -113,7 +113,7 @@ class Part:
 
 
 Closing = Callable[[tuple[Drift, ...]], list[Part]]
-"""What ends a step, once it is known what is there in another shape."""
+"""What ends a step, given what is there in another shape."""
 
 Deliver = Callable[[Context, list[Part], Closing], Outcome]
 
@@ -141,7 +141,7 @@ class Reply:
 
     @property
     def standing(self) -> Standing | None:
-        """Where sequences stood; None where that was not asked, or not come to."""
+        """Where sequences stood; None where that was not asked, or not reached."""
         return parse_standing(self._told(Role.STANDING))
 
     @property

@@ -1,4 +1,4 @@
-"""Asks which schemas the operator's unqualified names mean, on this server and to this role."""
+"""Asks which schemas the operator's search_path leads to, on this server and for this role."""
 
 import json
 
@@ -34,7 +34,7 @@ def view_sql(endpoint: Endpoint) -> str:
 
 
 def parse_view(rows: list[Row], endpoint: Endpoint) -> PathView:
-    """Return what `view_sql` has found."""
+    """Turn what `view_sql` returned into a view."""
     ((text, there, setter, *apart),) = rows
     given = endpoint.search_path
     schemas, absent, closed = (_names_in(found) for found in (there, *apart))

@@ -36,9 +36,9 @@ _TYPE = """pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typn
 class FirstLook:
     """What was there before the first step.
 
-    `there` are the names that were found, `newest` is the largest OID of a relation, `gaps` says of
-    files, by name and hash of their bytes, which skipped numbers they would count on, and `path`
-    holds the schemas of the session's search_path.
+    `there` are the names that were found, `newest` is the largest OID of a relation, `gaps` holds,
+    by a file's name and the hash of its bytes, the skipped numbers that it has written out, and
+    `path` holds the schemas of the session's search_path.
     """
 
     there: frozenset[Sought] = frozenset()

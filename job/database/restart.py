@@ -1,6 +1,6 @@
 """Puts sequences back before a step is tried again, so that its rows get the ids that psql gives.
 
-Only where nobody else can have used them; elsewhere the gap stays, and is told.
+Only where no other session can have used them; elsewhere the gap stays, and is reported.
 """
 
 from collections.abc import Collection
@@ -27,19 +27,18 @@ class Made:
 def put_back(
     place: Workplace, asked: str, first: Standing, now: Standing, made: Made
 ) -> tuple[Gap, ...]:
-    """Let sequences go on from where the first try found them; return the gaps that stay.
+    """Restart sequences from where the first try found them; return the gaps that stay.
 
-    In the open transaction of the next try, and before its statements: what is put back there
-    comes back, too, if that try fails. `asked` is the question for the standing. Once a sequence
-    is restarted nobody else draws from it before we are done; so who else is connected is asked
-    once more behind that.
+    In the open transaction of the next try, before its statements, so that it is undone if that try
+    fails, too. `asked` is the query for the standing. A restarted sequence is locked until we are
+    done, so the number of other sessions is asked once more after that.
     """
     was_alone = _was_alone(first, now)
     moved = [
         oid
         for oid, position in first.positions.items()
         if now.positions.get(oid, position) != position
-        # What others have drawn meanwhile is their business.
+        # What other sessions have drawn meanwhile is no gap of ours.
         and (was_alone or oid in now.drawn or place.pooling is Pooling.TRANSACTION)
     ]
     if not moved:
@@ -112,7 +111,7 @@ def _look(place: Workplace, oids: Collection[int]) -> list[_Sequence]:
 def _restart(
     place: Workplace, asked: str, first: Standing, wanted: Collection[_Sequence]
 ) -> Standing | None:
-    """Restart the sequences behind a savepoint, and look again; None where that cannot be done."""
+    """Restart the sequences after a savepoint, and look again; None where that cannot be done."""
     parts = [f"savepoint {_SAVEPOINT}"]
     for sequence in wanted:
         at = first.positions[sequence.oid]
@@ -129,7 +128,7 @@ def _restart(
 
 
 def _columns(place: Workplace, oid: int) -> tuple[Column, ...]:
-    """Name the columns that hold the sequence's numbers: whose default it is, and who refers."""
+    """Name the columns with the sequence's numbers: by default, or by a foreign key to those."""
     rows = wire.ask(
         place.work,
         f"""with source(relid, attnum) as (

@@ -1,6 +1,6 @@
-"""What to do where row-level security would have hidden rows, which is an error here (42501).
+"""What to do where row-level security would hide rows, which is an error here (42501).
 
-Everything runs with `row_security = off`: PostgreSQL refuses then what a policy would filter.
+Everything runs with `row_security = off`: PostgreSQL then refuses what a policy would filter.
 https://www.postgresql.org/docs/current/ddl-rowsecurity.html
 """
 
@@ -10,7 +10,7 @@ from job.sources.filtered import LET_IT_FILTER
 
 
 def way_out(conn: Connection, message: str, path: str = "") -> str:
-    """Name role, table and policies, and say what lets it pass; `path` is a file that may say so.
+    """Name role, table and policies, and the ways out; `path` is the file that may lift it.
 
     `message` is the server's, which names the table without its schema, in its own language. On an
     idle connection.

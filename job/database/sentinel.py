@@ -3,7 +3,7 @@
 Functions of ours in the ledger's schema look at the transaction's own counters, at its start and at
 its end: rows deleted from users' tables, rows gone from the catalogs, tables in new files. What
 they cost depends on what the step has touched, not on how many tables there are. A sign is only a
-suspicion. Where nothing in the step's text told that it takes something away, the guard raises
+suspicion. Where the step's text does not show that it takes something away, the guard raises
 (SQLSTATE PD001), the step is rolled back, and run once more with a full look before and after. The
 functions carry the hash of their bodies in their names and are never replaced, since old and new
 images share them. `sequences` has one more of their kind.

@@ -1,7 +1,7 @@
-"""Where sequences stand when a step is tried: asked of a function of ours, in the step's message.
+"""Where sequences stand when a step is tried: returned by a function of the ledger.
 
-A rollback does not take back what was drawn from a sequence. What is put back before the next try
-is up to `restart`.
+A rollback does not take back what was drawn from a sequence. `restart` decides what is put back
+before the next try.
 """
 
 import json
@@ -14,8 +14,8 @@ from job.database.wire import literal
 _FEW = 50
 # All sequences where they are few, as triggers and functions draw from sequences that no text
 # names; else those that the named relations are, own, or have in a column's default. What is read
-# stays locked to the end of the transaction, though only against DDL on the sequence. One that
-# somebody else's DDL has locked is not worth waiting for: then nothing is known, and nothing put
+# stays locked to the end of the transaction, though only against DDL on the sequence. Where
+# another session's DDL has locked one, it is not waited for: then nothing is known, and nothing put
 # back. What the session has drawn from since it last discarded its sequences, currval() knows, and
 # a rollback does not make it forget.
 _BODY = f"""
@@ -72,8 +72,8 @@ begin
         'sequences', standing, 'drawn', drawn, 'company', COMPANY);
 end
 """
-# Who else is there, and how many have ever been. What a session may not see of another is NULL: it
-# counts as one of them.
+# How many other sessions there are, and how many there have ever been. A session whose columns we
+# may not see (NULL) counts as one of them.
 _COMPANY = """jsonb_build_array(
         (select count(*) from pg_catalog.pg_stat_get_activity(null) a
          where a.datid = (select oid from pg_catalog.pg_database where datname = current_database())
@@ -100,7 +100,7 @@ class Position:
 class Standing:
     """A moment: where sequences stand, by OID, and who else is connected to the database.
 
-    `others` counts the sessions of clients beside our two, `ever` all that were begun so far.
+    `others` counts the sessions of clients other than our two, `ever` all that were begun so far.
     `drawn` are the sequences that our session has drawn from, where it was asked.
     """
 
@@ -123,15 +123,15 @@ def standing_sql(
 ) -> str:
     """Return the SELECT of a step's standing, for the relations that it reaches.
 
-    `pid` is that of our other session. Where the step `is_again` tried, what the tries before have
-    drawn from is told, too.
+    `pid` is that of our other session. With `is_again` the answer includes
+    the sequences from which earlier tries have drawn.
     """
     names = ", ".join(literal(name) for name in sorted(reached))
     return f"select {function}({pid}, array[{names}]::pg_catalog.name[], {is_again})"
 
 
 def parse_standing(told: str | None) -> Standing | None:
-    """Turn what `standing_sql` returned into a standing; None where it was not come to."""
+    """Turn what `standing_sql` returned into a standing; None where it was not reached."""
     if told is None:
         return None
     found = json.loads(told)

@@ -1,7 +1,7 @@
-"""What the operator's text runs under: their search_path, and all rows or an error.
+"""What the operator's SQL runs under: their search_path, and `row_security = off`.
 
-A file's own SET counts from where it stands. What it sets back is what it has found: the path of
-the connection string, which the session knows nothing of, and `row_security = off`.
+A file's own SET holds from where it stands. Its RESET goes back to what was set before it: the path
+of the connection string, which is not the session's default, and `row_security = off`.
 """
 
 import re
@@ -19,9 +19,9 @@ _VALIDATES = re.compile(r"ALTER (?:TABLE|DOMAIN) [^()']* VALIDATE CONSTRAINT [^(
 def before(place: Workplace, step: Step, scope: str = "local") -> list[str]:
     """Return what stands before a step's own statements, with the SETs of the file's earlier steps.
 
-    In its transaction, or for its `session`. What we have written names every schema, and runs
-    under our path. But what only validates a constraint calls the functions that the constraint
-    has found: those see the app's path.
+    In its transaction, or for its `session`. A step of our own names every schema, and runs under
+    our path. But one that only validates a constraint calls the functions of that constraint, which
+    need the app's path.
     """
     theirs = their_path(place.settings.endpoint, scope)
     is_ours = step.is_ours and not _VALIDATES.match(step.text)
@@ -32,7 +32,7 @@ def before(place: Workplace, step: Step, scope: str = "local") -> list[str]:
 
 
 def behind(place: Workplace, statement: Statement) -> list[str]:
-    """Return what follows a statement of a file that has set back what `before` has set."""
+    """Return what follows a RESET in a file, which takes back what `before` has set."""
     return _again(place, statement.text) if statement.node == "variable_set_stmt" else []
 
 

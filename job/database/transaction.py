@@ -71,7 +71,7 @@ def session_sql(settings: Mapping[str, str]) -> str:
 
 
 def row_security_sql(scope: str = "local", *, is_on: bool = False) -> str:
-    """Return what lets row-level security hide rows, or makes an error of it: the default."""
+    """Return what lets row-level security hide rows, or makes that an error, as is the default."""
     return f"set {scope} row_security to {'on' if is_on else 'off'}"
 
 
@@ -84,7 +84,7 @@ def step_application(ledger_schema: str) -> str:
 
 
 STEP_NAMED = r"^/\* predeploy (.*?) \*/"
-"""A pattern for what `begin_sql` puts in front, in the words of the server."""
+"""A pattern of the server's for what `begin_sql` puts in front."""
 
 
 def begin_sql(step: Step, isolation: str = "") -> str:

@@ -56,7 +56,7 @@ def at_stake(conn: Connection, schema: str, asked: Sequence[Conversion], before:
 
 
 def lost(conn: Connection, stake: Stake, gone: Iterable[Loss]) -> tuple[Loss, ...]:
-    """Look again behind the step; `gone` are the rows that it has taken away."""
+    """Look again after the step; `gone` are the rows that it has taken away."""
     left = _count_again(conn, stake.in_danger, stake.held)
     shapes = _read_shapes(conn, dict.fromkeys(table for table, _ in stake.shapes))
     return (
@@ -136,9 +136,9 @@ def _read_shapes(conn: Connection, tables: Iterable[int]) -> dict[Key, Shape]:
 def _count_again(
     conn: Connection, columns: Iterable[Column], before: Mapping[Key, Values]
 ) -> dict[Key, Values]:
-    """Count after the conversion; values that only the new type holds for equal are different.
+    """Count after the conversion; values that only the new type treats as equal count as different.
 
-    So citext, or a text under a collation that knows no case, loses nothing.
+    So citext, or text under a collation without case, loses nothing.
     """
     after = {}
     for column in columns:
@@ -209,7 +209,7 @@ def _count(conn: Connection, column: Column, *, as_text: bool = False) -> Values
 
 
 class _NoEqualityError(Exception):
-    """A type has no equality, so that different values of it cannot be told."""
+    """A type has no equality, so its different values cannot be counted."""
 
 
 def _ask_unveiled(conn: Connection, table: int, counts: str) -> list[int]:

@@ -66,7 +66,7 @@ def _not_there(situation: Situation, done: statements.NetResult) -> Iterator[Fin
         yield Finding(
             "not-judged",
             f"what {done.unseen} statement(s) of the recorded files (DO, CALL, SELECT, or not "
-            "readable) may have made was not looked for",
+            "readable) may have made was not checked",
             is_note=True,
         )
     if labels:
@@ -76,8 +76,8 @@ def _not_there(situation: Situation, done: statements.NetResult) -> Iterator[Fin
             "not-there",
             f"baseline {settings.baseline} would record files whose work is not there: "
             f"{', '.join(labels[:_SHOWN])}{more}",
-            "make it the version of the last file that was run here; in a new database, take the "
-            "other tables out of its way; or accept it under [accept] in predeploy.toml: "
+            "make it the version of the last file that was run here; in a new database, move or "
+            "drop the other tables; or accept it under [accept] in predeploy.toml: "
             f"missing = [{listed}]",
             ExitCode.BAD_SOURCES,
         )

@@ -1,4 +1,4 @@
-"""The folder and the ledger compared: one history, a newer one, or one that went another way."""
+"""How folder and ledger are related: the same history, a newer one, or one that has diverged."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -18,15 +18,15 @@ _SHOWN_NAMES = 20
 class Lineage(Enum):
     """How the folder's history and the ledger's are related; the value is the word for people."""
 
-    CURRENT = "current"  # the ledger holds nothing that the folder lacks, older files apart
+    CURRENT = "current"  # the ledger holds no file that is not in the folder, except older ones
     AHEAD = "ahead"  # a newer version of the app has been here
-    DIVERGED = "diverged"  # a branch that was given up, a hole, a rewritten history
+    DIVERGED = "diverged"  # a branch that was given up, a gap, a rewritten history
     UNRELATED = "unrelated"  # not one file in common
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of it, with the names of files that the ledger holds and the folder lacks.
+    """The result, with the names of the files that the ledger holds and the folder does not.
 
     `pruned` are older than the folder's oldest file, or the folder has no migrations. `missing` are
     the others: there are none where the lineage is CURRENT. Both are sorted by version.
@@ -65,7 +65,7 @@ def compare(
         return Comparison(Lineage.CURRENT, pruned=tuple(versions))
     oldest, newest = sources.migrations[0].version, sources.migrations[-1].version
     pruned = tuple(name for name, version in versions.items() if version < oldest)
-    # A squash that reaches no further than the folder holds nothing that the folder lacks.
+    # A squash that ends where the folder does, or before, stands for no file beyond the folder.
     covered = {
         name
         for name, version in versions.items()
@@ -79,7 +79,7 @@ def compare(
 
 
 def tell(comparison: Comparison, ledger_schema: str) -> Iterator[Finding]:
-    """Say which files the folder lacks, what follows from that, and what to do."""
+    """Report which files are not in the folder, what follows from that, and what to do."""
     missing = named(comparison.missing)
     held = (*comparison.pruned, *comparison.missing)
     forget = f"`predeploy settle {comparison.missing[0]} --forget`" if missing else ""
@@ -141,7 +141,7 @@ def _lineage(
 def _absent(
     sources: Sources, rows: tuple[LedgerRow, ...], known: Mapping[str, Squash]
 ) -> dict[str, int]:
-    """Return what the ledger holds and the folder lacks, by version; a squash by its newest."""
+    """Return what the ledger holds and the folder does not, by version; a squash by its newest."""
     present = {script.name for script in sources.migrations}
     absent = {row.entry.file for row in rows} - present
     versions = {n: known[n].reach if n in known else version_of(n) or 0 for n in absent}

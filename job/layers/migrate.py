@@ -107,9 +107,9 @@ def _has_changed_side(step: Step) -> bool:
 def _changed_side(step: Step) -> Finding:
     return Finding(
         "unsettled",
-        f"{step.label} was started outside a transaction, nobody knows how it ended, and the file "
-        "now wants it inside one",
-        "put `-- predeploy: autocommit` back; or, where it was not done, run `predeploy settle "
+        f"{step.label} was started outside a transaction, its end was not recorded, and the "
+        "file now has it inside one",
+        "put `-- predeploy: autocommit` back; or, if it was not done, run `predeploy settle "
         f"{step.entry.file if step.entry else step.path} --again`",
         ExitCode.PARTIAL,
     )
@@ -118,9 +118,9 @@ def _changed_side(step: Step) -> Finding:
 def _unsettled(history: FileHistory, row: LedgerRow) -> Finding:
     return Finding(
         "unsettled",
-        f"{history.script.path}: step {row.entry.position} was started at {row.applied_at}, nobody "
-        "knows how it ended, and the file no longer holds it",
-        "look at what it left, then put its text back; or, where it was not done, run `predeploy "
+        f"{history.script.path}: step {row.entry.position} was started at {row.applied_at}, its "
+        "end was not recorded, and the file no longer holds it",
+        "look at what it left, then put its text back; or, if it was not done, run `predeploy "
         f"settle {row.entry.file} --again`",
         ExitCode.PARTIAL,
     )
@@ -152,8 +152,8 @@ def _renamed(
             _RENAMED,
             f"{history.script.path} does what {name} did, which was applied at "
             f"{former[0].applied_at} and is not in the folder: it would run a second time",
-            f"call it {name} again, or tell the ledger its new name ({told}); if it is to run once "
-            f"more, put {name} back beside it",
+            f"call it {name} again, or record its new name in the ledger ({told}); if it is to run "
+            f"once more, put {name} back next to it",
             ExitCode.BAD_SOURCES,
         )
 

@@ -1,4 +1,4 @@
-"""What an unqualified name means here, and whether the schemas are there that the address names."""
+"""What an unqualified name means here, and whether the schemas of the address exist."""
 
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
@@ -13,7 +13,7 @@ _USUAL = ("public",)
 
 
 def findings(situation: Situation, steps: Sequence[Step]) -> Iterator[Finding]:
-    """Say which schema wins, and refuse (78, 77) an address whose schemas are not to be used.
+    """Say which schema comes first, and refuse (78, 77) an address whose schemas cannot be used.
 
     A schema that is not there yet may be made by the first pending file, or by the schema files
     where no migration is pending.
@@ -34,7 +34,7 @@ def absent(situation: Situation, schema: str, exit_code: ExitCode) -> Finding:
     return Finding(
         "no-schema",
         f"schema {schema} is not there, which {situation.snapshot.search_path.said_by} names: "
-        "unqualified names would mean others than the app's",
+        "unqualified names would not mean what they mean to the app",
         f"create it (CREATE SCHEMA {identifier(schema)}), there or at the start of the first "
         "migration; or name another in the address",
         exit_code,
@@ -47,7 +47,7 @@ def closed(situation: Situation, schema: str) -> Finding:
     return Finding(
         "closed-schema",
         f"schema {schema}, which {said_by} names, may not be used by this role: unqualified names "
-        "would mean others than the app's",
+        "would not mean what they mean to the app",
         f"GRANT USAGE, CREATE ON SCHEMA {identifier(schema)} to it",
         ExitCode.DENIED,
     )

@@ -39,7 +39,7 @@ def _plan_seed(seed: Seed, situation: Situation) -> Plan:
     if seed.findings:
         return Plan(findings=seed.findings)
     if seed.names and admin is None:
-        message = f"{path}: skipped, nobody was named"
+        message = f"{path}: skipped, no admin is configured"
         return Plan(findings=(Finding("seed-skipped", message, _HOW_TO_SET),))
     answer = next((a for a in situation.snapshot.seeded if a.path == path), Response(path))
     if answer.sqlstate not in ("", _UNDEFINED_TABLE):
@@ -105,6 +105,6 @@ def _half_matches(answer: Response, admin: Admin | None) -> Iterator[Finding]:
     taken = " and ".join(sorted(set().union(*held))) or "name"
     yield Finding(
         "seed-half-match",
-        f"{answer.path}: the {taken} is taken by somebody else; nothing was written",
+        f"{answer.path}: the {taken} is taken by another user; nothing was written",
         "make ADMIN_USERNAME and ADMIN_EMAIL those of one user, or choose free ones",
     )

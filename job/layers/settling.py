@@ -1,4 +1,4 @@
-"""What somebody says about a file by hand, where no run can know it. Pure."""
+"""What an operator records about a file by hand, because no run can know it. Pure."""
 
 from enum import Enum
 
@@ -13,7 +13,7 @@ class Saying(Enum):
     """What `predeploy settle FILE` may say; the value is its option."""
 
     FORGET = "forget"  # the file is not coming back: a branch that was given up
-    DONE = "done"  # the step that was started, and whose end nobody has seen, was done
+    DONE = "done"  # the step that was started, and whose end was not recorded, was done
     AGAIN = "again"  # it was not, and is to be run again
 
 
@@ -41,7 +41,7 @@ def settle(
 
 
 def told(saying: Saying, name: str, rows: tuple[LedgerRow, ...]) -> str:
-    """Say what the ledger says from now on."""
+    """Return what to report once the ledger is corrected."""
     steps = "1 step" if len(rows) == 1 else f"{len(rows)} steps"
     match saying:
         case Saying.FORGET:

@@ -1,4 +1,4 @@
-"""A squash on the databases that it finds: recorded, run, or refused. Pure."""
+"""Whether a squash is recorded, run or refused, by what the ledger holds. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -51,7 +51,7 @@ def squash(history: FileHistory, pending: tuple[Step, ...], situation: Situation
 
 
 def strays(situation: Situation) -> Iterator[Finding]:
-    """Refuse files of the folder that a squash of the folder replaces: they would run behind it."""
+    """Refuse files of the folder that a squash in it replaces: they would run after it."""
     scripts = situation.sources.migrations
     for said in filter(None, map(squash_of, scripts)):
         for script in scripts:
@@ -67,7 +67,7 @@ def strays(situation: Situation) -> Iterator[Finding]:
 def without_header(situation: Situation) -> Iterator[Finding]:
     """Refuse a new file at the folder's start, in place of files that were applied and are gone.
 
-    It does what they did: a second time.
+    It would do what they did once more.
     """
     comparison = situation.comparison
     absent = (*comparison.pruned, *comparison.missing)

@@ -80,7 +80,7 @@ def left(found: Difference) -> Iterator[Finding]:
 
 
 def _refused(rename: Finding, comparison: Comparison) -> Finding:
-    """Refuse what may add a column back, empty, that a file of another history has renamed."""
+    """Refuse what may add back, empty, a column that a file of another history has renamed."""
     return replace(
         rename,
         message=f"{rename.message}, and {named(comparison.missing)}, not in this folder, may have "

@@ -1,4 +1,4 @@
-"""What a pending file does and undoes again: run forward, nothing of it would be left."""
+"""Refuses a pending file that undoes what it does: nothing of it would be left."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from job.sources.steps import ScriptSteps
 def undone_again(
     cut: ScriptSteps, pending: tuple[Step, ...], destructive: Destructive
 ) -> Iterator[Finding]:
-    """Refuse (84) what no line declares; where the policy allows what is destructive, warn."""
+    """Refuse (84) what no line declares; warn where `PREDEPLOY_DESTRUCTIVE` is `allow`."""
     running = [step for step in pending if step.mode is not Mode.RECORD]
     code = ExitCode.REFUSED if destructive is Destructive.REFUSE else None
     for one in cut.undone:
@@ -32,7 +32,7 @@ def _remedy(one: statements.Undone) -> str:
     line = f"-- predeploy: allow {one.verb.value} {one.target}"
     temporary = "use CREATE TEMP TABLE, or " if one.what.startswith("table ") else ""
     return (
-        "predeploy only goes forward: if a section of the file undoes it, take that out; if "
-        f"{one.target} is only meant for a while, {temporary}say so in front of line "
+        "predeploy only goes forward: if a section of the file undoes it, remove that; if "
+        f"{one.target} is meant to be temporary, {temporary}declare it before line "
         f"{one.gone.line}: {line}"
     )

@@ -59,7 +59,7 @@ LAYER = Layer("verify", frozenset(View) - {View.SEEDED}, plan)
 
 
 def compared(situation: Situation) -> str:
-    """Say what the layer compares: what it does not may not be called verified."""
+    """Say what the layer compares; nothing else is called verified."""
     settings, sources = situation.settings, situation.sources
     critical = _count(len(settings.critical), "critical table")
     schema = "schema.sql" if sources.schema else ""
@@ -116,7 +116,7 @@ def _pending(situation: Situation, exit_code: ExitCode | None) -> Iterator[Findi
 
 
 def _unnamed(situation: Situation) -> Iterator[Finding]:
-    """Name the schemas that the address names, and in which the app would look in vain."""
+    """Report the schemas of the address that do not exist or may not be used."""
     path = situation.snapshot.search_path
     yield from (naming.absent(situation, name, ExitCode.NOT_VERIFIED) for name in path.absent)
     yield from (naming.closed(situation, name) for name in path.closed)
@@ -171,9 +171,9 @@ def _unlike(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
 
 
 def _lacking(found: Difference) -> Iterator[Finding]:
-    """Say what an older app misses; only what its queries name stops the run.
+    """Report what an older app needs; only what its queries name stops the run.
 
-    What belongs to a table that is missing is not told one by one.
+    The parts of a table that is missing are not reported one by one.
     """
     gone = {(f.schema, f.relation) for f in found.missing if f.kind in _RELATIONS}
     for fact in found.missing:

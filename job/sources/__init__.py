@@ -61,7 +61,7 @@ def sources_of(folder: Folder) -> Sources:
     problems = [*folder.problems, *misplaced(folder.names, folder.folders)]
     if not folder.is_there:
         raise SourcesError(folder.problems, exit_code=ExitCode.NO_INPUT)
-    # of what could not be listed nobody knows whether it is empty
+    # whether a folder is empty that could not be listed is not known
     empty = () if folder.problems else tuple(_empty(folder))
     _scripts(folder, Role.DECLARATION, problems)  # `declaration_of` leaves its problem to us
     sources = Sources(

@@ -1,4 +1,4 @@
-"""A file's own word that row-level security may hide rows from it; needs no parser.
+"""`SET LOCAL row_security = on;` in a file: policies may filter it. Needs no parser.
 
 Everything else runs with `row_security = off`, where PostgreSQL refuses what a policy would filter:
 a backfill, a check or a seed that sees a part of its table is an error then, and no empty answer.
@@ -11,9 +11,9 @@ from job.plan import Finding
 from job.sources.comments import COMMENT
 
 LET_IT_FILTER = "SET LOCAL row_security = on"
-"""What such a file says, and what is sent for it."""
+"""What such a file holds, and what is sent for it."""
 DO_NOT = "SET LOCAL row_security = off"
-"""What makes an error of it again."""
+"""What makes filtering an error again."""
 
 _ON = r"'?(?:on|true|yes|1)\b'?"
 _SET = rf"\bset\s+(?:(?:local|session)\s+)?row_security\s*(?:=|to\s)\s*{_ON}"
@@ -36,7 +36,7 @@ def says_so(text: str) -> bool:
 
 
 def told(path: str) -> Finding:
-    """Return the note about a file that says so."""
+    """Return the note about such a file."""
     return Finding(
         "row-security-on",
         f"{path}: `{LET_IT_FILTER}`: what follows sees and changes only the rows that row-level "

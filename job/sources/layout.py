@@ -1,8 +1,8 @@
-"""What each file of the SQL folder is, told by its name alone.
+"""What each file of the SQL folder is, by its name alone.
 
 One function decides. A file is a migration, part of the desired state, a fallback, a seed, a check,
-the declaration, something that nobody would run, or UNREAD: it looks like something to run, and
-nothing runs it. Pure: names in, roles and sentences out.
+the declaration, OTHER (nothing to run), or UNREAD: it looks like something to run, and nothing
+runs it. Pure: names in, roles and sentences out.
 """
 
 import re
@@ -41,8 +41,8 @@ _PROSE = re.compile(
     r"|bak|orig|rej|swp|swo)|~)$",
     re.IGNORECASE,
 )
-# What stands beside migrations and is none: papers, and the locks, journals, settings and loaders
-# of Atlas, Prisma, Drizzle, Sqitch, Flyway, tern, Alembic, Go, Rust and Node.js.
+# What stands next to migrations and is none: documents, and the locks, journals, settings and
+# loaders of Atlas, Prisma, Drizzle, Sqitch, Flyway, tern, Alembic, Go, Rust and Node.js.
 _COMPANION = re.compile(
     r"(^|/)(readme[^/]*|licen[cs]e[^/]*|copying|notice|changelog|authors|contributing|codeowners"
     r"|owners|todo|makefile|justfile|build(\.bazel)?"
@@ -79,7 +79,7 @@ def is_sql(name: str) -> bool:
 
 
 def misplaced(names: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
-    """Say of every file and folder that nothing reads where it belongs, in the order of names.
+    """Say where every file and folder belongs that nothing reads, in the order of names.
 
     `names` are all files, `folders` all folders, both as paths below the SQL folder.
     """

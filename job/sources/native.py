@@ -17,7 +17,8 @@ _DIGITS = re.compile(r"\d+")
 _DOWN_NAME = re.compile(r"\.(down|undo|rollback)\.sql$", re.IGNORECASE)
 # The directives by which dbmate, sql-migrate, goose, micrate, rambler, Play, MyBatis, Liquibase,
 # node-pg-migrate and tern mark what undoes a file. Run forward, such a section would drop what the
-# file has just made. What people write themselves is no directive: its statements tell (`undone`).
+# file has just made. Marks that people invent are no directive: there the statements show it
+# (`undone`).
 _DOWN_SECTION = re.compile(
     r"^\s*(--\s*(?:migrate:|\+\w+\s+|rambler\s+)down\b|(?:--|\#)[\s-]*!downs\b"
     r"|--\s*//\s*@undo\b"

@@ -1,4 +1,4 @@
-"""A file that takes the place of older ones: `-- predeploy: replaces 0001..0050`."""
+"""A file that replaces older ones: `-- predeploy: replaces 0001..0050`."""
 
 import re
 from collections.abc import Iterable

@@ -246,7 +246,7 @@ def _commits_inside(script: Script, reading: statements.Reading) -> Iterator[Fin
     if allows_commit_inside(reading.directives):
         return
     for statement in filter(statements.is_unwatched, reading.statements):
-        why = f"{statement.what} outside a transaction can commit what nobody can undo"
+        why = f"{statement.what} outside a transaction can commit what cannot be undone"
         remedy = "say so in a line: -- predeploy: allow commit-inside"
         finding = _refusal(script, "commit-inside", statement.line, why)
         yield replace(finding, remedy=remedy)

@@ -1,4 +1,4 @@
-"""Functions by which even a question acts: what READ ONLY does not refuse, or not on every server.
+"""Functions with effects that READ ONLY does not refuse, or not on every server.
 
 Tried on PostgreSQL 15 to 18: up to 15 a read-only transaction writes large objects, and on all of
 them it signals other sessions, talks to other servers, writes files and WAL, and leaves behind what

@@ -1,4 +1,4 @@
-"""What a statement does that a rollback, or only a look beforehand, can make good. By its text."""
+"""What a statement does that a rollback does not undo, or that must be looked at first."""
 
 import re
 from collections.abc import Container, Iterator

@@ -1,4 +1,4 @@
-"""In which schemas a folder makes things: there its history is, and nowhere else."""
+"""In which schemas a folder makes things: only there can its history be."""
 
 import re
 from collections.abc import Iterable, Iterator

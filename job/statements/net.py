@@ -321,7 +321,7 @@ def _fills(node: str, stmt: Any) -> bool:
 
 
 def _is_named_by_server(node: str, stmt: Any, thing: Thing) -> bool:
-    """Whether nobody has written the name: the server chooses another where that one is taken."""
+    """Whether no file gives the name: the server chooses another where that one is taken."""
     if node == "index_stmt":
         return not stmt.idxname
     if node == "alter_table_stmt" and thing.kind == "constraint":

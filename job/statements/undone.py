@@ -1,7 +1,7 @@
 """What a file makes and takes away again, so that nothing of it is left: a section that undoes it.
 
-Tools mark such a section in a comment, each in its own words, and people in theirs. Whatever the
-words are, the statements show it.
+Each tool marks such a section with a comment of its own, and so do people. Whatever the comment
+says, the statements show it.
 """
 
 import re
@@ -252,7 +252,7 @@ def _is_alike(one: Thing, other: Thing) -> bool:
 
 
 def _nodes(statement: Statement) -> Iterator[tuple[str, Any]]:
-    """Yield the statement's own node; nothing where it matters to nobody, or cannot be read."""
+    """Yield the statement's own node; nothing where it does not matter, or cannot be read."""
     is_path = statement.node == "variable_set_stmt"
     if statement.node and statement.node not in NODES and not is_path:
         return

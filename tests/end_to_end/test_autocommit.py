@@ -514,6 +514,6 @@ def test_who_cancels_a_statement_is_not_looked_for_in_its_way(
 
     told = report(output)
     assert (job.returncode, told["failure"]["sqlstate"]) == (75, "57014")
-    assert "nobody was seen in its way" in told["message"]
+    assert "no session was seen in its way" in told["message"]
     assert "end that session" not in told["message"]
     assert "find out who cancelled it" in told["failure"]["next"]

@@ -131,7 +131,7 @@ def test_rescue_goes_on_behind_what_was_refused(
     code, report = run(RESCUE, **first, **{"migrations/2_gone.sql": "delete from users;"})
 
     assert (code, report["outcome"], report["level"]) == (0, "degraded", "warn")
-    assert "would lose what nobody declared" in report["message"]
+    assert "would lose what its file does not declare" in report["message"]
     assert database.rows("select id from users") == [(1,)]
 
 

@@ -620,7 +620,7 @@ def test_a_declaration_stands_before_the_step_that_it_means(
 
     assert code == 84
     assert report["failure"]["next"] == (
-        "if it is meant, say so in front of line 4: -- predeploy: allow delete public.items"
+        "if it is meant, declare it before line 4: -- predeploy: allow delete public.items"
     )
     assert everything(database) == before
 

@@ -99,7 +99,7 @@ def test_a_value_that_the_new_type_cannot_hold_is_a_loss(
 
     assert report["exit_code"] == 84, report
     assert (
-        f"would lose what nobody declared: values of public.{column} ({told})"
+        f"would lose what its file does not declare: values of public.{column} ({told})"
         in report["failure"]["message"]
     )
     assert report["failure"]["next"].endswith(f": -- predeploy: allow rewrite public.{column}")

@@ -93,7 +93,9 @@ def test_a_file_s_settings_do_not_bound_the_second_look(
     (outcome,) = run(place, plan)
 
     assert isinstance(outcome, Failure)
-    assert outcome.message == "would lose what nobody declared: delete public.items (1 row)"
+    assert outcome.message == (
+        "would lose what its file does not declare: delete public.items (1 row)"
+    )
     assert len(seen) == 2
     assert "9min" not in seen
 

@@ -49,7 +49,7 @@ def answer(*rows: tuple[str, str], count: int | None = None) -> Response:
 def half(taken: str) -> Finding:
     return Finding(
         "seed-half-match",
-        f"{PATH}: the {taken} is taken by somebody else; nothing was written",
+        f"{PATH}: the {taken} is taken by another user; nothing was written",
         "make ADMIN_USERNAME and ADMIN_EMAIL those of one user, or choose free ones",
     )
 
@@ -137,7 +137,7 @@ def test_a_seed_is_skipped_where_nobody_was_named() -> None:
 
     remedy = "set ADMIN_USERNAME, ADMIN_EMAIL and ADMIN_PASSWORD (or ADMIN_PASSWORD_HASH)"
     assert found == Plan(
-        (), (Finding("seed-skipped", f"{PATH}: skipped, nobody was named", remedy),)
+        (), (Finding("seed-skipped", f"{PATH}: skipped, no admin is configured", remedy),)
     )
 
 

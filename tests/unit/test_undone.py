@@ -248,8 +248,8 @@ def test_the_plan_refuses_and_names_both_lines() -> None:
         "undone",
         "migrations/1_users.sql:4: DROP TABLE undoes what CREATE TABLE on line 1 did for table "
         "users; nothing of it is left",
-        "predeploy only goes forward: if a section of the file undoes it, take that out; if users "
-        "is only meant for a while, use CREATE TEMP TABLE, or say so in front of line 4: "
+        "predeploy only goes forward: if a section of the file undoes it, remove that; if users "
+        "is meant to be temporary, use CREATE TEMP TABLE, or declare it before line 4: "
         "-- predeploy: allow drop-table users",
         ExitCode.REFUSED,
     )

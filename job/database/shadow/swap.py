@@ -115,7 +115,7 @@ def _load_anew(
     statements: Sequence[DesiredStatement],
     behind: tuple[str, ...],
 ) -> Ran | Failure:
-    """Make the shadow and load it: in order, and once more in rounds where something lacks."""
+    """Make the shadow and load it: in order, and in rounds where something is missing."""
     opening = _opening(seen, request)
     loaded = _load(conn, statements, request.mark, opening, behind)
     if not isinstance(loaded, Failure) or loaded.sqlstate not in ORDER_CODES:

@@ -156,7 +156,7 @@ def _read(shadow: Connection, seen: Survey, request: Request) -> ShadowFacts | F
 
 
 def _furnish(shadow: Connection, seen: Survey, schemas: Sequence[str]) -> Iterator[Finding]:
-    """Make the schemas and the extensions; an extension that cannot be made here is told.
+    """Make the schemas and the extensions; one that cannot be made here is reported.
 
     template0's own `public` goes: its rights and its comment are not declared.
     """
