@@ -230,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=name)
         return command
 
-    add("run", "migrate, seed and verify (the default)")
+    add("run", "migrate, sync, fallback, seed, verify (the default)")
     for name, summary in (
         ("plan", "show what a run would do, and change nothing"),
         ("status", "show the ledger, what is pending, who holds the lock, the last runs"),

@@ -29,9 +29,9 @@ def judge_losses(
     declaration without schema means what `names` say.
     """
     names = names or Names()
-    if idle := unused(declarable, step.declarations, names):
-        return _idle_declaration(step, idle[0])
     surprising = undeclared(found, step.declarations, names)
+    if idle := unused(declarable, step.declarations, names):
+        return _idle_declaration(step, idle[0], surprising)
     if surprising and settings.destructive is Destructive.REFUSE:
         return _loss(step, surprising)
     return None
@@ -117,12 +117,15 @@ def _loss(step: Step, surprising: tuple[Loss, ...]) -> Failure:
     )
 
 
-def _idle_declaration(step: Step, idle: Declaration) -> Failure:
+def _idle_declaration(step: Step, idle: Declaration, surprising: tuple[Loss, ...]) -> Failure:
+    """Name what the step does instead: by its name from before the step, as a declaration must."""
+    done = "; ".join(f"{s.verb.value} {s.target}" for s in surprising[:_SHOWN])
+    does = f"; the step does, by the names from before it: {done}" if done else ""
     return _refusal(
         step,
         idle.line,
         ExitCode.BAD_SOURCES,
-        f"allow {idle.verb} {idle.target} declares what the step does not do",
+        f"allow {idle.verb} {idle.target} declares what the step does not do{does}",
         "fix the name (as the catalog has it), or take the line out",
     )
 

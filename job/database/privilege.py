@@ -4,6 +4,7 @@ import re
 
 _DENIED = re.compile(r"^permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
 _NOT_OWNER = re.compile(r"^must be (?:the )?owner of (?P<what>.+)$")
+_NOT_LET_IN = "new row violates row-level security policy"
 _GRANTS = {
     "schema": "USAGE, CREATE ON SCHEMA",
     "database": "CREATE ON DATABASE",
@@ -44,4 +45,9 @@ def grant_for(message: str, role: str, *, to_read: bool = False) -> str:
         return f"GRANT {grants[denied['kind']]} {denied['name']} TO {role}, or connect as its owner"
     if owner := _NOT_OWNER.match(message):
         return f"connect as the owner of {owner['what']}, or make {role} a member of that role"
+    if message.startswith(_NOT_LET_IN):
+        return (
+            f"write rows that the policy lets {role} write; where it reads a setting, set that "
+            f"first in the same file; or ALTER ROLE {role} BYPASSRLS (a superuser can)"
+        )
     return f"GRANT what is missing to {role}, or connect as the owner"

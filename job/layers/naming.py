@@ -34,9 +34,9 @@ def absent(situation: Situation, schema: str, exit_code: ExitCode) -> Finding:
     return Finding(
         "no-schema",
         f"schema {schema} is not there, which {situation.snapshot.search_path.said_by} names: "
-        "unqualified names would not mean what they mean to the app",
-        f"create it (CREATE SCHEMA {identifier(schema)}), there or at the start of the first "
-        "migration; or name another in the address",
+        "unqualified names would mean other tables than they do in the app",
+        f"create it (CREATE SCHEMA {identifier(schema)}), by hand or at the start of the first "
+        "pending migration; or name another in the connection string",
         exit_code,
     )
 
@@ -47,7 +47,7 @@ def closed(situation: Situation, schema: str) -> Finding:
     return Finding(
         "closed-schema",
         f"schema {schema}, which {said_by} names, may not be used by this role: unqualified names "
-        "would not mean what they mean to the app",
+        "would mean other tables than they do in the app",
         f"GRANT USAGE, CREATE ON SCHEMA {identifier(schema)} to it",
         ExitCode.DENIED,
     )
@@ -55,7 +55,7 @@ def closed(situation: Situation, schema: str) -> Finding:
 
 def _meaning(schemas: Sequence[str]) -> str:
     if not schemas:
-        return "unqualified names mean nothing: no schema of the search_path is there"
+        return "unqualified names mean nothing: no schema of the search_path exists yet"
     rest = f", then {', '.join(schemas[1:])}" if schemas[1:] else ""
     return f"unqualified names mean schema {schemas[0]}{rest}"
 

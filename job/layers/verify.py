@@ -126,13 +126,14 @@ def _missing(situation: Situation) -> Iterator[Finding]:
     snapshot = situation.snapshot
     there = _relations(snapshot.facts)
     columns = {f.identity for f in snapshot.facts if f.kind == Kind.COLUMN.value}
+    remedy = _FOR_AN_OLDER_APP if situation.comparison.is_ahead else "add it by a migration"
     for critical in _meant(situation.settings.critical, snapshot):
         if critical.name not in there:
-            yield _absent(f"table {critical.name}")
+            yield _absent(f"table {critical.name}", remedy)
             continue
         for column in critical.columns:
             if f"{critical.name}.{column}" not in columns:
-                yield _absent(f"column {critical.name}.{column}")
+                yield _absent(f"column {critical.name}.{column}", remedy)
 
 
 def _drifted(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
@@ -220,11 +221,11 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}" if number else ""
 
 
-def _absent(what: str) -> Finding:
+def _absent(what: str, remedy: str) -> Finding:
     return Finding(
         "missing",
         f"{what} is missing",
-        "add it by a migration; predeploy.toml declares it as critical",
+        f"{remedy}; predeploy.toml declares it as critical",
         ExitCode.NOT_VERIFIED,
     )
 

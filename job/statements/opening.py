@@ -8,9 +8,9 @@ _ATTRIBUTES = (
     r"EVENT|FOREIGN(?: DATA)?|TEXT SEARCH|MATERIALIZED|UNIQUE|TEMP|TEMPORARY|UNLOGGED|ACCESS"
     r"|CONSTRAINT|DEFAULT|USER(?= MAPPING)|OPERATOR(?= CLASS| FAMILY)"
 )
-_OPENING = re.compile(
-    rf"(?:SELECT|VALUES|WITH|DO|CALL)\b|\S+(?: OR REPLACE)?(?: (?:{_ATTRIBUTES}))?(?: \S+)?"
-)
+# What such a verb is about is a name, and no kind of thing.
+_VERBS = "SELECT|VALUES|WITH|DO|CALL|UPDATE|TRUNCATE|COPY|LOCK|VACUUM|ANALYZE|CLUSTER"
+_OPENING = re.compile(rf"(?:{_VERBS})\b|\S+(?: OR REPLACE)?(?: (?:{_ATTRIBUTES}))?(?: \S+)?")
 
 
 def opening(text: str) -> str:

@@ -98,6 +98,7 @@ def test_a_critical_column_is_missed_ahead_too(thekeyn: Database, old_folder: Pa
         "column public.works.file_url is missing",
         "column public.works.file_url is not there as schema.sql declares it",
     ]
+    assert "a newer version has taken it away" in report["message"]
     assert (catalog(thekeyn), contents(thekeyn), ledger(thekeyn)) == before
 
 

@@ -590,6 +590,19 @@ def test_a_declaration_that_means_nothing_is_refused(
     assert everything(database) == before
 
 
+def test_a_declaration_of_the_new_name_is_told_the_old_one(
+    migrate: Callable[..., tuple[int, dict]], before: tuple, database: Database
+) -> None:
+    """65: a loss has its name from before the step, and the message prints what to write."""
+    step = "alter table boxes rename to boxes_old; drop table boxes_old cascade"
+    code, report = migrate(f"-- predeploy: allow drop-table boxes_old\n{step}")
+
+    assert code == 65
+    assert "by the names from before it: " in report["failure"]["message"]
+    assert "drop-table public.boxes" in report["failure"]["message"]
+    assert everything(database) == before
+
+
 @pytest.mark.parametrize("command", ["run", "plan"])
 @pytest.mark.parametrize(
     "mark",

@@ -249,6 +249,8 @@ def test_a_seed_that_says_so_is_filtered(role: Database, agents: Database, folde
     assert noted(done) == ["seed/1.sql"]
     assert report_of(again)["outcome"] == "settled"
     assert refused.returncode == 77
+    assert "write rows that the policy lets" in report_of(refused)["message"]
+    assert "GRANT" not in report_of(refused)["message"]
     assert agents.rows("select id from agents where id > 90") == [(99,)]
 
 

@@ -179,9 +179,9 @@ def test_a_presence_question_carries_its_values(
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
-        ("update t set a = 1", "UPDATE T"),
+        ("update t set a = 1", "UPDATE"),
         ("delete from t", "DELETE FROM"),
-        ("truncate t", "TRUNCATE T"),
+        ("truncate t", "TRUNCATE"),
         ("create table t (a int)", "CREATE TABLE"),
         ("insert into t values (1) on conflict (a) do update set a = 2",
          "INSERT … ON CONFLICT DO UPDATE"),

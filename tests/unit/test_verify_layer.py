@@ -44,11 +44,11 @@ def judged(
     return plan(Situation(settings, Sources(scripts, (), checks, digest=""), snapshot))
 
 
-def missing(what: str) -> Finding:
+def missing(what: str, remedy: str = "add it by a migration") -> Finding:
     return Finding(
         "missing",
         f"{what} is missing",
-        "add it by a migration; predeploy.toml declares it as critical",
+        f"{remedy}; predeploy.toml declares it as critical",
         ExitCode.NOT_VERIFIED,
     )
 
@@ -175,7 +175,11 @@ def test_on_a_database_that_is_ahead_checks_only_warn() -> None:
     )
 
     assert found.findings == (
-        missing("table public.works"),
+        missing(
+            "table public.works",
+            "a newer version has taken it away: deploy a version that does without it, or bring it "
+            "back by a migration",
+        ),
         failed("verify/a.sql returned 1 offending row(s): id=1", None),
         Finding(
             "check-broken",
