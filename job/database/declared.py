@@ -12,7 +12,7 @@ import zlib
 import structlog
 
 from job import __version__
-from job.database import path_view, wire
+from job.database import wire
 from job.database.wire import Connection, identifier, literal
 from job.deadline import Deadline
 from job.errors import DatabaseRefusedError
@@ -37,14 +37,21 @@ _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server
 
 
 def read_declared(
-    conn: Connection, settings: Settings, sources: Sources, deadline: Deadline, *, has_ledger: bool
+    conn: Connection,
+    settings: Settings,
+    sources: Sources,
+    deadline: Deadline,
+    search_path: tuple[str, ...],
+    *,
+    has_ledger: bool,
 ) -> SchemaView:
-    """Return what the schema files declare, on an idle connection; nothing is left behind.
+    """Return what the schema files declare under a search_path; nothing is left behind.
+
+    The connection is idle.
 
     What stands in the way is a finding with an exit code: 65 for the files, 75 to 77 for what the
     server lacks or refuses.
     """
-    search_path = path_view.read_view(conn, settings.endpoint).names
     kept = _recall(conn, settings.ledger_schema, sources, search_path) if has_ledger else None
     return kept or _read(conn, settings, sources, deadline, search_path)
 

@@ -35,7 +35,7 @@ from job.schema import kinds
 from job.schema.facts import parse_facts
 from job.schema.kinds import KINDS, READ_WITH, Kind, gathered
 from job.settings import Settings
-from job.snapshot import Response, SchemaView, Snapshot, View
+from job.snapshot import PathView, Response, SchemaView, Snapshot, View
 from job.sources import Sources
 
 _SEPARATOR = "\n;\n"
@@ -66,6 +66,7 @@ class Sight:
         self._declared: SchemaView | None = None
         self._views: frozenset[View] = frozenset()
         self._last = Snapshot(conn.info.server_version)
+        self._path: PathView | None = None
         self._in_use: bool | None = None
 
     @property
@@ -97,6 +98,12 @@ class Sight:
         found, responses = _ask_all(conn, known, (*seeds, *checks), self._deadline, settings)
         has_ledger = self._has_ledger and not ledger.is_blank(found[_STATE])
         search_path = path_view.parse_view(found["path"], settings.endpoint)
+        is_other = self._path is not None and search_path.names != self._path.names
+        self._path = search_path
+        if is_other and declared is not None:
+            # Migrations have made a schema of the path, or removed one: the files mean others now.
+            self._declared = None
+            return self._look(views)
         return Snapshot(
             server_version=conn.info.server_version,
             has_ledger=has_ledger,
@@ -129,14 +136,20 @@ class Sight:
         return self._in_use
 
     def _read_declared(self) -> SchemaView:
-        """Return what the schema files declare, which only one look per run says is new."""
+        """Return what the schema files declare, which only one look per run says is new.
+
+        Under the search_path of the last look: the next one notices if it has changed.
+        """
         if self._declared is not None:
             return self._declared
+        if self._path is None:
+            self._path = path_view.read_view(self._conn, self._settings.endpoint)
         read = read_declared(
             self._conn,
             self._settings,
             self._sources,
             self._deadline,
+            self._path.names,
             has_ledger=self._premises.has_ledger,
         )
         self._declared = replace(read, is_new=False)
