@@ -51,7 +51,7 @@ kill: $(STAMP)
 # was tried. N=20 tries 20 of each workload and fault. Ends with the table of docs/reliability.md.
 chaos: $(STAMP)
 	$(if $(RESUME),,rm -f $(VENV)/chaos.jsonl)
-	CHAOS_SAMPLE=$(or $(N),0) CHAOS_WORKLOADS="$(ONLY)" CHAOS_RESULTS=$(abspath $(VENV))/chaos.jsonl \
+	FULL=1 CHAOS_SAMPLE=$(or $(N),0) CHAOS_WORKLOADS="$(ONLY)" CHAOS_RESULTS=$(abspath $(VENV))/chaos.jsonl \
 		CHAOS_DEPTH=$(or $(DEPTH),every) CHAOS_MINUTES=$(or $(MINUTES),inf) \
 		$(BIN)/python -m pytest -q --timeout=0 tests/chaos/test_chaos.py $(PYTEST_ARGS)
 	$(BIN)/python tests/chaos/table.py $(VENV)/chaos.jsonl

@@ -223,7 +223,7 @@ def sampled(cases: Iterable[Any], count: int) -> list[Any]:
     """Return all cases as parameters; all but `count`, drawn by CHAOS_SEED, are slow."""
     known = list(cases)
     chance = random.Random(int(os.environ["CHAOS_SEED"]))  # noqa: S311 - no secret
-    drawn = set(chance.sample(range(len(known)), count))
+    drawn = set(chance.sample(range(len(known)), min(count, len(known))))
     return [
         case if number in drawn else pytest.param(case, marks=pytest.mark.slow)
         for number, case in enumerate(known)

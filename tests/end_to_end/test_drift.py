@@ -26,7 +26,7 @@ from job.schema.facts import Fact
 Make = Callable[..., Database]
 
 FIRST = int(os.environ.get("DRIFT_FROM", "0"))
-SEEDS = range(FIRST, FIRST + int(os.environ.get("DRIFTS", "40")))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("DRIFTS", "10")))
 NAME_TAKEN = frozenset(("42P07", "42710"))
 # What a live object may have and the file does not say.
 MAY_BE_MORE = frozenset(

@@ -24,7 +24,7 @@ from job.report import headline
 from job.schema.facts import Fact
 
 FIRST = int(os.environ.get("KILL_FROM", "0"))
-SEEDS = range(FIRST, FIRST + int(os.environ.get("KILLS", "3")))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("KILLS", "2")))
 TABLES = range(4)
 COLUMNS = {**{f"t{n}": "id, a, b, c" for n in TABLES}, "p": "id, at"}
 BASE = (

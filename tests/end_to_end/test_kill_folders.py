@@ -24,7 +24,7 @@ from production import contents, environ, jobs, orphans, prepare, run_here, unti
 from job.exit_codes import ExitCode
 
 FIRST = int(os.environ.get("KILL_FROM", os.environ["CHAOS_SEED"]))
-SEEDS = range(FIRST, FIRST + int(os.environ.get("KILLS", "8")))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("KILLS", "4")))
 TABLES = ("t0", "t1", "t2")
 BASE = "create table trace (id serial primary key, what text not null);" + "".join(
     f"create table {name} (id int primary key, n int, s text);"
