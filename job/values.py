@@ -118,7 +118,7 @@ def hidden_conversions(
 ) -> tuple[Loss, ...]:
     """Return the columns that got a type which may lose values, although no text shows it.
 
-    A DO or a function did, so that nobody has counted. A partition's column is told with its
+    A DO or a function did, so nothing was counted. A partition's column is reported with its
     table's, which has the same name.
     """
     names = {column.column for column in told}

@@ -37,7 +37,7 @@ class Spoken:
 
 @contextmanager
 def listening(url: str) -> Iterator[tuple[Spoken, str]]:
-    """Listen to whoever connects by the URL that is yielded, too."""
+    """Listen to all clients that connect by the URL that is yielded, too."""
     spoken = Spoken()
     port = int(psycopg.conninfo.conninfo_to_dict(url)["port"])
     with proxied(port, spoken) as proxy:

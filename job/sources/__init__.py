@@ -104,7 +104,7 @@ def _empty(folder: Folder) -> Iterator[str]:
         inside = f"{role.value}/"
         files = [file for file in folder.having(role) if file.name.startswith(inside)]
         if role.value in folder.folders and not files:
-            is_idle = False  # it is told here
+            is_idle = False  # it is reported here
             what = _instead([name for name in folder.names if name.startswith(inside)])
             remedy = f"mount the right folder, or remove {inside} if it is no longer used"
             yield f"{inside} in the SQL folder {folder.path} {what}; {remedy}"

@@ -242,7 +242,7 @@ def test_a_detach_that_waited_too_long_is_finalized_by_the_next_run(
 def test_a_detach_is_told_with_its_rows(
     statement: str, database: Database, environ: Callable[..., dict]
 ) -> None:
-    """Nothing is lost, but whoever reads the parent misses them: a note, and kept in the ledger."""
+    """Nothing is lost, but queries of the parent miss them: a note, also kept in the ledger."""
     done = run_job("run", environ=environ(**{"1_a": PARTED, "2_b": statement}), check=0)
 
     found = [f for f in report(done.stdout)["findings"] if f["code"] == "detached"]

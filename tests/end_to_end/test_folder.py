@@ -158,7 +158,7 @@ def test_a_config_map_whose_files_lie_flat_is_refused(database: Database, folder
 
 
 def test_files_beside_their_folders_are_refused(database: Database, folder: Folder) -> None:
-    """A migration, a seed and a check that stand one folder too high; each is told its place."""
+    """A migration, a seed and a check one folder too high: each is named with its place."""
     root = folder(
         {
             "migrations/001_t.sql": "create table t (id int);",

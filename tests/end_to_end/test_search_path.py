@@ -60,7 +60,7 @@ def plant(database: Database, role: str, trap: str) -> None:
 def test_an_overload_in_public_is_not_called(
     trap: str, command: str, database: Database, folder: Folder, mallory: str
 ) -> None:
-    """Whoever may create a function or an operator there does not get our role's rights by it."""
+    """A role that may create functions and operators there does not get our rights by it."""
     environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(FILES))}
     if command != "run":
         run_job("run", environ=environ, check=0)

@@ -148,7 +148,7 @@ def test_fewer_values_are_a_loss(was: Values, now: Values, detail: str) -> None:
 
 @pytest.mark.parametrize("now", [Values(20, 20), Values(21, 25), None])
 def test_as_many_values_are_none(now: Values | None) -> None:
-    """More may have come; a column that is gone is told as such."""
+    """More may have come; a column that is gone is reported as such."""
     one = column("text", NONE, "int4", ())
 
     assert lost_values([one], {one.key: Values(20, 20)}, {one.key: now} if now else {}, []) == ()
