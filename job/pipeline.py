@@ -175,7 +175,7 @@ def _verified(this: Journal, place: Workplace, snapshot: Snapshot) -> Report:
         notes.accept(place.work, place.settings.ledger_schema, sync.drifts(snapshot))
     if snapshot.is_adopting and this.sources.migrations:
         notes.end_adoption(place.work, place.settings.ledger_schema)
-    if Situation(place.settings, this.sources, snapshot).comparison.is_ahead:
+    if _situation(this, place, snapshot).comparison.is_ahead:
         return this.report(Outcome.AHEAD, ExitCode.OK)
     if _is_let_through(this):
         return this.report(Outcome.OK, ExitCode.OK)
@@ -220,6 +220,17 @@ def _sight(this: Journal, place: Workplace) -> Sight:
     return Sight(place.work, place.settings, this.sources, place.deadline, place.premises)
 
 
+def _situation(this: Journal, place: Workplace, snapshot: Snapshot) -> Situation:
+    migrated = this.layers.get(migrate.LAYER.name)
+    return Situation(
+        place.settings,
+        this.sources,
+        snapshot,
+        frozenset(this.violated),
+        has_migrated=migrated is not None and bool(migrated.steps),
+    )
+
+
 def _look_and_plan(
     this: Journal, place: Workplace, sight: Sight, layer: Layer
 ) -> tuple[Snapshot, Plan]:
@@ -227,8 +238,7 @@ def _look_and_plan(
     if layer is sync.LAYER and snapshot.schema is not None and snapshot.schema.is_new:
         schema = place.settings.ledger_schema
         this.remembered = remember_sql(schema, this.sources, snapshot.schema)
-    violated = frozenset(this.violated)
-    situation = Situation(place.settings, this.sources, snapshot, violated)
+    situation = _situation(this, place, snapshot)
     plan = layer.plan(situation)
     for finding in plan.findings:
         _log_finding(finding)

@@ -1,11 +1,11 @@
 """What a layer is: what it has to see, and how it plans."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from job.exit_codes import ExitCode
 from job.layers.history import FileHistory, histories
-from job.layers.lineage import Comparison, compare
+from job.layers.lineage import Comparison, Lineage, compare
 from job.plan import Plan
 from job.settings import Settings
 from job.snapshot import Snapshot, View
@@ -17,17 +17,25 @@ class Situation:
     """All that a planner may know.
 
     `violated` names what rows keep from being as `schema.sql` declares it: the run has said that.
+    `has_migrated` says that the run itself has applied a file of the folder.
     """
 
     settings: Settings
     sources: Sources
     snapshot: Snapshot
     violated: frozenset[str] = frozenset()
+    has_migrated: bool = False
 
     @property
     def comparison(self) -> Comparison:
-        """How the folder's history and the ledger's are related."""
-        return compare(self.sources, self.snapshot.ledger, self.snapshot.squashes)
+        """How the folder's history and the ledger's are related.
+
+        A run that has found something pending is not ahead for having applied it.
+        """
+        found = compare(self.sources, self.snapshot.ledger, self.snapshot.squashes)
+        if found.is_ahead and self.has_migrated:
+            return replace(found, lineage=Lineage.DIVERGED)
+        return found
 
     @property
     def files(self) -> tuple[FileHistory, ...]:

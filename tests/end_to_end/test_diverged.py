@@ -54,6 +54,21 @@ def test_a_branch_that_was_given_up_turns_nothing_off(database: Database, run: R
     assert columns(database, "a") == ["id", "more"]
 
 
+def test_a_branch_of_a_higher_version_does_not_turn_off_the_run_that_migrates(
+    database: Database, run: Run
+) -> None:
+    """Main's new file is older than the branch's: the run that applies it syncs and gates (82)."""
+    run({**A, **FEATURE})
+    main = {**A, "migrations/20260201_late.sql": "create table late (id int);", **WIDER}
+    check = {"verify/v.sql": "select 'offending' as what"}
+
+    code, report = run({**main, **check})
+
+    assert code == 82
+    assert ("warn", "diverged") in codes_of(report)
+    assert columns(database, "a") == ["id", "more"]
+
+
 def test_a_branch_of_the_same_version_turns_nothing_off(database: Database, run: Run) -> None:
     """Version 2 of the branch and version 2 of main are two files; the seed runs, too."""
     users = {"migrations/1_users.sql": "create table users (id int, email text);"}
