@@ -84,17 +84,24 @@ def _not_there(situation: Situation, done: statements.NetResult) -> Iterator[Fin
 
 
 def _absent(things: Iterable[Thing], snapshot: Snapshot) -> Iterator[Thing]:
-    """Yield what is not there, but for the parts of what is not there either."""
+    """Yield what is not there, but for the parts of what is not there either.
+
+    What has no schema is looked for where the search_path leads: a part in its table's, the first
+    that has one, anything else in any of them. Another schema's `users` is not the folder's.
+    """
     exact = {(kind, schema, _of(kind, of), name) for kind, schema, of, name in snapshot.names}
-    anywhere = {(kind, of, name) for kind, _, of, name in exact}
+    wholes = {(schema, name) for kind, schema, _, name in snapshot.names if kind in _WHOLES}
+    path = snapshot.search_path.schemas
+
+    def homes(thing: Thing) -> Sequence[str]:
+        if thing.schema or thing.kind in _WITHOUT_SCHEMA:
+            return (thing.schema,)
+        return [schema for schema in path if (schema, thing.of) in wholes][:1] or path
+
     gone: set[tuple[str, str]] = set()
     for thing in things:
         named = (_of(thing.kind, thing.of), thing.name)
-        is_there = (
-            (thing.kind, thing.schema, *named) in exact
-            if thing.schema
-            else (thing.kind, *named) in anywhere
-        )
+        is_there = any((thing.kind, home, *named) in exact for home in homes(thing))
         if is_there or (thing.of and (thing.schema, thing.of) in gone):
             continue
         if thing.kind in _WHOLES:

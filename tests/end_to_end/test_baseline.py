@@ -98,6 +98,40 @@ def test_what_a_baseline_records_must_be_there(database: Database, run: Run) -> 
     assert tables(database) == ["public.customers"]
 
 
+def test_a_table_of_that_name_in_another_schema_is_another_table(
+    database: Database, run: Run
+) -> None:
+    """65: `users` is what the search_path leads to, and no other app has made it there."""
+    database.execute(
+        "create schema auth; create table auth.users (id int primary key, email text);"
+        "create table orders (id int primary key)"
+    )
+
+    code, report = run(USERS, declaration='baseline = "0002"')
+
+    assert code == 65
+    assert "work is not there: table:public.users" in report["message"]
+    assert "orders" not in report["message"]
+    assert tables(database) == ["auth.users", "public.orders"]
+
+
+def test_a_column_is_looked_for_in_the_table_that_its_name_means(
+    database: Database, run: Run
+) -> None:
+    """With a search_path of app, public: app.users hides the column of public.users."""
+    database.execute(
+        "create schema app; create table app.users (id int primary key);"
+        "create table users (id int primary key, email text);"
+        "create table orders (id int primary key)"
+    )
+    url = f"{database.url}?search_path=app,public"
+
+    code, report = run(USERS, declaration='baseline = "0002"', DATABASE_URL=url)
+
+    assert code == 65
+    assert "work is not there: column:app.users.email;" in report["message"]
+
+
 def test_what_was_dropped_or_renamed_since_is_not_asked_for(database: Database, run: Run) -> None:
     """The net result counts: made, less dropped or renamed, whatever the order of the files."""
     database.execute(
