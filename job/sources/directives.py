@@ -45,6 +45,6 @@ def _unknown(path: str, directive: Directive) -> Finding:
     return Finding(
         "unknown-directive",
         f"{path}:{directive.line}: unknown directive {directive.text!r}",
-        f"write {_AUTOCOMMIT}, {_COMMIT_INSIDE}, or one of {_KNOWN}",
+        f"write {_AUTOCOMMIT}, {_COMMIT_INSIDE}, replaces 0001..0050, or one of {_KNOWN}",
         ExitCode.BAD_SOURCES,
     )

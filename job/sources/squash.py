@@ -60,9 +60,11 @@ def spans_of(text: str) -> tuple[Span, ...]:
     """Read `0001..0050, 0052`; nothing where that is no list of versions."""
     spans = []
     for part in text.split(","):
-        ends = [version_of(end.strip()) for end in part.split("..")]
-        if len(ends) > 2 or None in ends or not re.fullmatch(r"[\s\d._-]+", part):  # noqa: PLR2004
+        written = [end.strip() for end in part.split("..")]
+        # 0001-0002 is no version: it would be read as the first of the two.
+        if len(written) > 2 or not all(map(_VERSION.fullmatch, written)):  # noqa: PLR2004
             return ()
+        ends = [version_of(end) for end in written]
         first, last = (ends[0] or 0), (ends[-1] or 0)
         if first > last:
             return ()

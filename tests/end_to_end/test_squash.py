@@ -195,6 +195,7 @@ def test_a_pruned_folder_with_a_new_file_is_no_squash(database: Database, run: R
     [
         "create table a (id int);\n-- predeploy: replaces 001..003",
         "-- predeploy: replaces everything\nselect 1;",
+        "-- predeploy: replaces 001-003\nselect 1;",
         "-- predeploy: replaces 003..001\nselect 1;",
         "-- predeploy: replaces\nselect 1;",
         "/* why */ -- predeploy: replaces 001..003\nselect 1;",
