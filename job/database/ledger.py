@@ -33,6 +33,12 @@ def unshared_sql(schema: str, files: Iterable[str]) -> str:
         and not exists (select from {migration} where file = any(array[{names}]::text[])))"""
 
 
+def lacks_sql(schema: str, file: str) -> str:
+    """Return a condition: whether the ledger does not hold the last step of this file."""
+    migration = f"{identifier(schema)}.migration"
+    return f"not exists (select from {migration} where file = {literal(file)} and is_final)"
+
+
 def is_blank(state: list[wire.Row]) -> bool:
     """Whether what `state_sql` returned is that of a ledger without a row of its own.
 

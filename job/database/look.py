@@ -37,6 +37,7 @@ from job.schema.kinds import KINDS, READ_WITH, Kind, gathered
 from job.settings import Settings
 from job.snapshot import PathView, Response, SchemaView, Snapshot, View
 from job.sources import Sources
+from job.sources.squash import squash_of
 
 _SEPARATOR = "\n;\n"
 _OPENING = 2 + KEPT  # BEGIN, the operator's path, and the settings
@@ -167,7 +168,9 @@ def _wants_names(settings: Settings, sources: Sources, *, has_ledger: bool) -> s
     if not has_ledger:
         return "true" if settings.baseline is not None else ""
     unknown = [ledger.unknown_sql(schema)] if settings.baseline is not None else []
-    return " or ".join([*unknown, *([ledger.unshared_sql(schema, files)] if files else [])])
+    unshared = [ledger.unshared_sql(schema, files)] if files else []
+    squashes = [said.file for script in sources.migrations if (said := squash_of(script))]
+    return " or ".join([*unknown, *unshared, *(ledger.lacks_sql(schema, f) for f in squashes)])
 
 
 def _known(

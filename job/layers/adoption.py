@@ -53,12 +53,24 @@ def judge_baseline(situation: Situation, recorded: Sequence[Step]) -> Iterator[F
         )
         return
     if recorded:
-        done = statements.net_result(s.text for s in files if s.version <= baseline)
-        yield from _not_there(situation, done)
+        yield from not_there(
+            situation,
+            (s.text for s in files if s.version <= baseline),
+            f"baseline {baseline} would record files whose work is not there",
+            "make it the version of the last file that was run here; in a new database, move or "
+            "drop the other tables",
+        )
 
 
-def _not_there(situation: Situation, done: statements.NetResult) -> Iterator[Finding]:
+def not_there(
+    situation: Situation, texts: Iterable[str], what: str, remedy: str
+) -> Iterator[Finding]:
+    """Refuse (65) to record files, given as `texts` in their order, whose net result is missing.
+
+    `what` and `remedy` begin the message and what to do; accepting the absence ends it.
+    """
     snapshot, settings = situation.snapshot, situation.settings
+    done = statements.net_result(texts)
     absent = tuple(_absent(done.things, snapshot))
     home = next(iter(snapshot.search_path.schemas), "public")
     labels = [label for t in absent if (label := _label(t, home)) not in settings.accepted_missing]
@@ -74,11 +86,8 @@ def _not_there(situation: Situation, done: statements.NetResult) -> Iterator[Fin
         listed = ", ".join(json.dumps(label, ensure_ascii=False) for label in labels)
         yield Finding(
             "not-there",
-            f"baseline {settings.baseline} would record files whose work is not there: "
-            f"{', '.join(labels[:_SHOWN])}{more}",
-            "make it the version of the last file that was run here; in a new database, move or "
-            "drop the other tables; or accept it under [accept] in predeploy.toml: "
-            f"missing = [{listed}]",
+            f"{what}: {', '.join(labels[:_SHOWN])}{more}",
+            f"{remedy}; or accept it under [accept] in predeploy.toml: missing = [{listed}]",
             ExitCode.BAD_SOURCES,
         )
 

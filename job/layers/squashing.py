@@ -7,6 +7,7 @@ from itertools import groupby
 
 from job import statements
 from job.exit_codes import ExitCode
+from job.layers.adoption import not_there
 from job.layers.base import Situation
 from job.layers.history import FileHistory, is_whole
 from job.layers.lineage import named
@@ -25,7 +26,7 @@ def squash(history: FileHistory, pending: tuple[Step, ...], situation: Situation
     """Plan a file that replaces others: record it where the ledger holds them all.
 
     None where it holds none, or the file replaces nothing: it is run as any other. Refused (65)
-    where the ledger holds only some of them.
+    where the ledger holds only some of them, or where the file makes what is not there.
     """
     said = squash_of(history.script)
     if said is None or not pending:
@@ -47,7 +48,20 @@ def squash(history: FileHistory, pending: tuple[Step, ...], situation: Situation
         )
     what = f"{path} replaces {said}, which are applied; it is recorded, not run"
     steps = tuple(replace(step, mode=Mode.RECORD, declarations=()) for step in pending)
-    return Plan(steps, (Finding("squash", what, is_note=True),))
+    return Plan(steps, (Finding("squash", what, is_note=True), *_unlike(history, situation, said)))
+
+
+def _unlike(history: FileHistory, situation: Situation, said: Squash) -> Iterator[Finding]:
+    """Refuse a squash that makes more than there is now, behind the files applied after it."""
+    files = situation.files
+    applied = [file for file in files[files.index(history) + 1 :] if file.is_whole]
+    yield from not_there(
+        situation,
+        (history.script.text, *(file.script.text for file in applied)),
+        f"{history.script.path} replaces {said} and would be recorded, but it makes what is not "
+        "there",
+        "leave in it what those files made, and put what is new into a file of its own",
+    )
 
 
 def strays(situation: Situation) -> Iterator[Finding]:

@@ -228,3 +228,47 @@ def test_a_squash_may_be_forgotten(database: Database, run: Run) -> None:
     assert code == 0
     assert database.rows("select key from predeploy.meta where key ~ 'replaces'") == []
     assert run(OLD)[1]["outcome"] == "ok"
+
+
+def test_a_squash_that_makes_more_than_it_replaces_is_refused(database: Database, run: Run) -> None:
+    """Recorded, it would leave the new table missing for ever; a line accepts that."""
+    run(OLD)
+    more = {"migrations/003_all.sql": f"{HEADER}{ALL}; create table t5 (id int);", **NEXT}
+
+    code, report = run(more)
+    accepted = run({**more, "predeploy.toml": '[accept]\nmissing = ["table:public.t5"]\n'})
+
+    assert code == 65
+    assert "but it makes what is not there: table:public.t5" in report["message"]
+    assert 'missing = ["table:public.t5"]' in report["message"]
+    assert tables(database) == ["t1", "t2", "t3", "t4"]  # the last of them by the second run
+    assert accepted[0] == 0
+
+
+def test_what_a_later_file_has_dropped_is_not_missed_in_a_squash(
+    database: Database, run: Run
+) -> None:
+    """004 dropped t3 after 001 to 003 were applied; the squash of those makes it once more."""
+    later = {"migrations/004_drop.sql": "-- predeploy: allow drop-table t3\ndrop table t3;"}
+    run({**OLD, **later})
+
+    code, _ = run({"migrations/003_all.sql": f"{HEADER}{ALL}", **later})
+
+    assert code == 0
+    assert tables(database) == ["t1", "t2"]
+    assert whole_files(database) == ["001.sql", "002.sql", "003.sql", "004_drop.sql", "003_all.sql"]
+
+
+def test_a_squash_that_was_recorded_in_part_is_recorded_whole(database: Database, run: Run) -> None:
+    """The job died between two of its steps: the next run goes on."""
+    run(OLD)
+    squash = {"migrations/003_all.sql": f"{HEADER}{ALL};\nbegin; create index on t1 (id); commit;"}
+    database.execute("create index on t1 (id)")
+    run(squash)
+    database.execute("delete from predeploy.migration where file = '003_all.sql' and is_final")
+    database.execute("delete from predeploy.state")
+
+    code, _ = run(squash)
+
+    assert code == 0
+    assert "003_all.sql" in whole_files(database)
