@@ -44,6 +44,12 @@ def binaries() -> Path:
 
 
 @pytest.fixture(scope="session")
+def programs(binaries: Path) -> Path:
+    """Where pg_dump and psql are: beside the server's programs, or in the wheel."""
+    return next(p for p in (binaries, wheel_binaries()) if (p / "pg_dump").exists())
+
+
+@pytest.fixture(scope="session")
 def own_server(binaries: Path) -> Iterator[Server | None]:
     """The suite's own server; None when TEST_DATABASE_URL names another."""
     if os.environ.get("TEST_DATABASE_URL"):

@@ -288,7 +288,7 @@ def test_a_stray_table_and_a_baseline(database: Database, run: Run) -> None:
 
 @pytest.mark.parametrize("lost", ["truncated", "dumped"])
 def test_a_ledger_without_a_row_is_none(
-    lost: str, database: Database, run: Run, binaries: Path
+    lost: str, database: Database, run: Run, programs: Path
 ) -> None:
     """65 from run, plan and verify: the history would run over the rows again."""
     files = {
@@ -305,11 +305,11 @@ def test_a_ledger_without_a_row_is_none(
     else:
         arguments = ("--exclude-table-data=predeploy.*", "--no-owner", database.url)
         dump = subprocess.run(
-            [binaries / "pg_dump", *arguments], capture_output=True, check=True, text=True
+            [programs / "pg_dump", *arguments], capture_output=True, check=True, text=True
         ).stdout
         database.execute("drop table fees; drop schema predeploy cascade")
         subprocess.run(
-            [binaries / "psql", "-qX", database.url],
+            [programs / "psql", "-qX", database.url],
             input=dump, check=True, text=True, capture_output=True, env=dict(os.environ),
         )  # fmt: skip
 

