@@ -312,7 +312,8 @@ def test_a_name_that_another_object_has_is_not_taken_from_it(make_database: Make
         create table d (id integer); create unique index e on d (id);
         create table fine (id integer, n integer)""")
     live.execute("""create table a (id integer, other text); create view b as select 1 as id;
-        create table c (id integer, n integer); create table d (id integer, constraint e unique (id));
+        create table c (id integer, n integer);
+        create table d (id integer, constraint e unique (id));
         insert into d values (1)""")
 
     found = differ(facts(desired), live)
