@@ -1,4 +1,4 @@
-# make demo: from nothing to a passing run. make test: the whole suite. Both install what they need.
+# make demo: from nothing to a passing run. make test: the suite's short form. Both install what they need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,14 +13,16 @@ REQUIREMENTS ?= requirements.txt
 demo: $(VENV)/.demo
 	$(BIN)/predeploy demo
 
-# TEST_POSTGRES_BIN=/usr/lib/postgresql/15/bin runs it on another server; PYTEST_ARGS narrows it.
-# One process a core (or WORKERS), each with a server of its own. What is slow is left to `make full`.
+# The short form; LONG=1, or PYTEST_ARGS that name files, takes the long one (tests/tiers.py).
+# TEST_POSTGRES_BIN=/usr/lib/postgresql/15/bin runs it on another server.
+# Processes of its own (WORKERS; half as many again as cores, since tests wait), each with a server.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
 test: $(STAMP)
-	$(BIN)/python -m pytest -q --numprocesses=$(or $(WORKERS),auto) --dist=loadgroup --durations=10 \
-		$(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q --numprocesses=$(WORKERS) --dist=loadgroup --durations=10 \
+		$(if $(LONG)$(PYTEST_ARGS),,--short) $(PYTEST_ARGS)
 
 # Everything: long forms, all that is a sample elsewhere, and what is about the server on each version
-# that we support. Run before an issue is closed; takes an hour or two.
+# that we support. Run before an issue is closed; takes about an hour.
 VERSIONS ?= 15 16 17
 full: $(STAMP) tools
 	.ci/install-postgres $(VERSIONS)

@@ -5,16 +5,13 @@ URL on a server that runs already, whose tests that stop or start servers are th
 """
 
 import os
-import random
-import secrets
 import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -22,11 +19,7 @@ from forked import Warm, forked_job
 
 from job.embedded import Server, server, wheel_binaries
 
-pytest_plugins = ["containers", "manifests", "bouncers", "steps"]
-# Before the workers of xdist start, so that all of them take the same sample.
-os.environ.setdefault("CHAOS_SEED", str(secrets.randbelow(10**6)))
-# `make full`: the slow tier, too, and of what chance chooses all.
-FULL = os.environ.get("FULL") == "1"
+pytest_plugins = ["containers", "manifests", "bouncers", "steps", "tiers"]
 ROOT = Path(__file__).resolve().parent.parent
 SQL = ROOT / "sql"
 _JOB_S = 120
@@ -223,28 +216,3 @@ def url_of(url: str, database: str) -> str:
     user, port = parts.get("user", "postgres"), parts.get("port", 5432)
     password = f":{parts['password']}" if parts.get("password") else ""
     return f"postgresql://{user}{password}@{parts.get('host', '127.0.0.1')}:{port}/{database}"
-
-
-def sampled(cases: Iterable[Any], count: int) -> list[Any]:
-    """Return all cases as parameters; all but `count`, drawn by CHAOS_SEED, are slow."""
-    known = list(cases)
-    chance = random.Random(int(os.environ["CHAOS_SEED"]))  # noqa: S311 - no secret
-    drawn = set(chance.sample(range(len(known)), min(count, len(known))))
-    return [
-        case if number in drawn else pytest.param(case, marks=pytest.mark.slow)
-        for number, case in enumerate(known)
-    ]
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the slow tier to `make full`, unless it is asked for by name (`-m slow`)."""
-    if not FULL and not config.getoption("-m"):
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
-
-
-def pytest_report_header() -> str:
-    given = "TEST_DATABASE_URL" if os.environ.get("TEST_DATABASE_URL") else ""
-    server = given or os.environ.get("TEST_POSTGRES_BIN") or "the wheel"
-    return f"server: {server}; CHAOS_SEED={os.environ['CHAOS_SEED']}"

@@ -19,7 +19,6 @@ from queue import SimpleQueue
 from threading import BoundedSemaphore
 
 import pytest
-from conftest import sampled
 from crashing import Crashing, crashing
 from forked import Forked, forked_job
 from messages import Depth, Place
@@ -27,7 +26,10 @@ from production import until
 from proxy import Fault, Harm, proxied
 from record import Record
 from stages import Maker, Stage, port_of, staged
+from tiers import sampled
 from workloads import WORKLOADS
+
+pytestmark = pytest.mark.dear
 
 SEED = os.environ["CHAOS_SEED"]
 SAMPLE = int(os.environ.get("CHAOS_SAMPLE", "1"))  # of each workload and harm; 0: every message

@@ -15,6 +15,8 @@ from proxy import Lost, Moment, proxied
 from stages import Maker, Scene, port_of, run, scene
 from workloads import Workload
 
+pytestmark = pytest.mark.dear
+
 _TABLE = """
     create table users (id integer generated always as identity, username text, email text,
         password_hash text);

@@ -15,6 +15,8 @@ from conftest import ROOT, SQL, Database
 from containers import Job, report_of
 from workflow import Runner, environ_of_a_machine, load
 
+pytestmark = pytest.mark.dear
+
 GITHUB = ROOT / "deploy/github/smoke.yml"
 GITLAB = ROOT / "deploy/gitlab/smoke.gitlab-ci.yml"
 OWN = ROOT / ".github/workflows/ci.yml"

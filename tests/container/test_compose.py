@@ -10,7 +10,7 @@ from conftest import ROOT
 from containers import PASSWORD, Engine
 from production import until
 
-pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.dear, pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 FOLDER = ROOT / "deploy/compose"
 
 Compose = Callable[..., subprocess.CompletedProcess[str]]

@@ -7,7 +7,7 @@ import pytest
 from conftest import Database
 from containers import Engine, Job
 
-pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.dear, pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 PREDEPLOY = "/opt/predeploy/bin/predeploy"
 TABLES = "select count(*) from pg_tables where schemaname = 'public'"
 BASES = ("debian:bookworm-slim", pytest.param("node:22-slim", marks=pytest.mark.slow))

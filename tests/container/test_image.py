@@ -10,7 +10,7 @@ from conftest import ROOT, Database
 from containers import HARDENED, PASSWORD, Engine, Host, Job, report_of
 from production import has_ledger, until
 
-pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.dear, pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 TARGETS = ("slim", "distroless")
 PYTHON = (
     *("/opt/predeploy/lib/ld.so", "--library-path", "/opt/predeploy/lib"),

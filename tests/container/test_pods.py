@@ -25,7 +25,7 @@ from psycopg.conninfo import make_conninfo
 
 from job.embedded import free_port, server
 
-pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.dear, pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 IMAGE = "shop-migrations"
 # What a container without systemd, a journal and a cgroup of its own needs; and nothing is shared
 # with another podman on the machine.

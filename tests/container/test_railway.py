@@ -14,7 +14,7 @@ from production import until
 
 from job.settings import OnFailure, parse_settings
 
-pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.dear, pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 APP = ROOT / "deploy/railway/app"
 TABLES = "select count(*) from pg_tables where schemaname = 'public'"
 

@@ -15,6 +15,8 @@ from containers import Engine
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.dear
+
 BIN = Path(sys.executable).parent
 REQUIREMENTS = ROOT / "requirements.txt"
 OURS = [

@@ -57,6 +57,7 @@ def run(folder: Callable[..., Path]) -> Callable[..., tuple[int, dict]]:
     return job
 
 
+@pytest.mark.dear
 def test_production_without_a_ledger_is_adopted(production: Database, shipped_copy: Path) -> None:
     """The shipped files are guarded: they are replayed, change nothing, and are in the ledger."""
     environ = {"DATABASE_URL": production.url, "PREDEPLOY_SQL_DIR": str(shipped_copy)}

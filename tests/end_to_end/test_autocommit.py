@@ -143,6 +143,7 @@ def test_a_killed_build_is_done_by_the_next_run(
     assert database.rows(STEPS) == [("1_a.sql", 1, True), ("2_b.sql", 1, True)]
 
 
+@pytest.mark.dear
 def test_a_build_that_waits_too_long_names_who_is_in_its_way(
     database: Database, environ: Callable[..., dict]
 ) -> None:
@@ -217,6 +218,7 @@ DETACH = "alter table measures detach partition low concurrently;"
 PARTITIONS = "select inhrelid::regclass::text, inhdetachpending from pg_inherits"
 
 
+@pytest.mark.dear
 def test_a_detach_that_waited_too_long_is_finalized_by_the_next_run(
     database: Database, environ: Callable[..., dict]
 ) -> None:
@@ -273,6 +275,7 @@ INVALID = "select indexrelid::regclass::text from pg_index where not indisvalid"
 INDEXED = f"{TABLE} create index items_name on items (name);"
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize(
     "rebuild",
     ["table concurrently items", "index concurrently items_name", "(concurrently) table items"],

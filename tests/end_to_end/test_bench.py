@@ -4,9 +4,12 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, job_environ, sampled
+from conftest import ROOT, job_environ
+from tiers import sampled
 
 from bench.__main__ import BENCHMARKS
+
+pytestmark = pytest.mark.dear
 
 BENCHES = ROOT / "docs" / "benchmarks.md"
 

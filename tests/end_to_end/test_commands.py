@@ -202,6 +202,7 @@ def test_verify_waits_for_somebody_elses_run(database: Database, folder: Folder)
     assert process.returncode == 0, rest
 
 
+@pytest.mark.dear
 def test_verify_looks_again_when_its_connection_is_lost(database: Database, folder: Folder) -> None:
     """While it waits the server may end its session: it connects again, up to its own deadline."""
     settings = environ(database, folder(FILES))
@@ -220,6 +221,7 @@ def test_verify_looks_again_when_its_connection_is_lost(database: Database, fold
     assert process.returncode == 0, rest
 
 
+@pytest.mark.dear
 def test_verify_does_not_wait_for_ever(database: Database, folder: Folder) -> None:
     """When the time is up and nobody has run the job, it ends with 82 all the same."""
     done = run_job("verify", "--wait", "2s", environ=environ(database, folder(FILES)))

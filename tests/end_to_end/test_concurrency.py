@@ -72,6 +72,7 @@ def all_at_once(
     return [process.returncode for process in processes], outputs, pid
 
 
+@pytest.mark.dear
 def test_ten_jobs_make_one_database(database: Database) -> None:
     """Ten jobs on an empty database all end with 0: 42 tables, one admin, each step once."""
     codes, outputs, holder = all_at_once(database, environ(database, **ADMIN))
@@ -121,6 +122,7 @@ def test_without_a_start_signal_all_is_well_too(database: Database, folder: Fold
     }
 
 
+@pytest.mark.dear
 def test_fifty_jobs_make_one_database(database: Database) -> None:
     """As a rollout of fifty replicas starts them: all end with 0, and each step ran once."""
     with jobs(*[environ(database, **ADMIN_BY_HASH)] * 50) as processes:
@@ -204,6 +206,7 @@ def orphaned(
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.dear
 def test_a_step_that_outlives_its_job_is_waited_for(
     database: Database, orphaned: tuple[dict[str, str], int]
 ) -> None:

@@ -33,6 +33,8 @@ from job.embedded import Server, free_port, running, server, stop
 from job.endpoint import URL_VARIABLES
 from job.exit_codes import ExitCode
 
+pytestmark = pytest.mark.dear
+
 ONE_MIGRATION = {"migrations/0001_notes.sql": "create table notes (id int);"}
 STEPS = {
     f"migrations/000{n}_{name}.sql": f"create table {name} (id int); select pg_sleep(1) as {name};"

@@ -13,6 +13,8 @@ import pytest
 from conftest import Database
 from production import environ, jobs, orphans, prepare, until, whole_files
 
+pytestmark = pytest.mark.dear
+
 Folder = Callable[[Mapping[str, str]], Path]
 
 FIRST = "create table trace (id serial primary key, what text not null);"

@@ -14,6 +14,8 @@ from production import environ, orphans, prepare
 from job.database.lock import lock_key
 from job.embedded import free_port
 
+pytestmark = pytest.mark.dear
+
 Folder = Callable[[Mapping[str, str]], Path]
 
 DEADLINE_S = 2

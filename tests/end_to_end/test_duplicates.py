@@ -541,6 +541,7 @@ def test_a_proof_that_has_to_wait_is_tried_again(database: Database, run: Run) -
     assert run(sql)[0] == 0
 
 
+@pytest.mark.dear
 def test_a_kill_between_two_pieces_leaves_nothing(
     database: Database, run: Run, tmp_path: Path
 ) -> None:

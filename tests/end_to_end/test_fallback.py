@@ -6,7 +6,8 @@ from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
-from conftest import ADMIN, SQL, Database, run_job, sampled
+from conftest import ADMIN, SQL, Database, run_job
+from tiers import sampled
 
 FALLBACKS = sorted((SQL / "fallback").glob("*.sql"))
 SUBSETS = list(chain.from_iterable(combinations(FALLBACKS, n) for n in range(len(FALLBACKS) + 1)))

@@ -21,6 +21,8 @@ from unprivileged import bits_count
 from job.exit_codes import ExitCode
 from job.plan import Outcome
 
+pytestmark = pytest.mark.dear
+
 PORTION = 20
 PARTS = ("migrations", "schema", "fallback", "seed", "verify")
 NEVER = "false"  # nobody can run it, so nothing that it declares can be there

@@ -151,6 +151,7 @@ def fill(filler: Path) -> None:
             pass
 
 
+@pytest.mark.dear
 @pytest.mark.skipif(bool(why_not()), reason=f"a disk of our own: {why_not()}")
 def test_a_full_disk_is_told_and_nothing_is_left(own_binaries: Path, folder: Folder) -> None:
     """At connect, in our own ledger and in a step; with room the next run goes through."""
@@ -182,6 +183,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(own_binaries: Path, folder: Fol
         assert report_here(settings)["exit_code"] == 0
 
 
+@pytest.mark.dear
 def test_a_lock_table_that_is_too_small_is_told(own_binaries: Path, folder: Folder) -> None:
     """53200: 75 with the setting to raise, or the file to cut; cut, it goes through."""
     small = {"max_connections": "5", "max_locks_per_transaction": "10", "max_wal_senders": "0"}

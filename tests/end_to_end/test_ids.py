@@ -258,6 +258,7 @@ def test_a_session_that_comes_and_goes_counts_as_company(
     assert "went on with 3 and not with 1" in found(report, "sequence-gap")[0]
 
 
+@pytest.mark.dear
 def test_a_try_that_lacked_a_lock_leaves_no_gap_in_what_the_run_has_made(
     deploy: Deploy, database: Database
 ) -> None:

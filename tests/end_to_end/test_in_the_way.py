@@ -14,6 +14,8 @@ from production import environ, orphans, prepare, report_here, until
 
 from job.embedded import server
 
+pytestmark = pytest.mark.dear
+
 Folder = Callable[[Mapping[str, str]], Path]
 
 LIMITS = {"PREDEPLOY_DDL_LOCK_TIMEOUT": "500ms", "PREDEPLOY_DDL_BUDGET": "1500ms"}

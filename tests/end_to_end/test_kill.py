@@ -23,6 +23,8 @@ from job.plan import Outcome
 from job.report import headline
 from job.schema.facts import Fact
 
+pytestmark = pytest.mark.dear
+
 FIRST = int(os.environ.get("KILL_FROM", "0"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("KILLS", "2")))
 TABLES = range(4)

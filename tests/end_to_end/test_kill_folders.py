@@ -23,6 +23,8 @@ from production import contents, environ, jobs, orphans, prepare, run_here, unti
 
 from job.exit_codes import ExitCode
 
+pytestmark = pytest.mark.dear
+
 FIRST = int(os.environ.get("KILL_FROM", os.environ["CHAOS_SEED"]))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("KILLS", "4")))
 TABLES = ("t0", "t1", "t2")

@@ -11,6 +11,8 @@ import pytest
 from conftest import ADMIN, ROOT, Database, run_job
 from production import report_of
 
+pytestmark = pytest.mark.dear
+
 STATEMENTS = re.findall(r"```sql\n(.*?)```", (ROOT / "docs/security.md").read_text(), re.DOTALL)
 ROLES = ("deployer", "app", "verifier")
 

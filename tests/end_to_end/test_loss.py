@@ -728,6 +728,7 @@ def test_a_renamed_column_beside_added_ones_is_told(
     assert any("rename public.items.n" in f["message"] for f in report["findings"])
 
 
+@pytest.mark.dear
 @pytest.mark.usefixtures("before")
 def test_rows_that_others_delete_meanwhile_are_not_our_loss(
     migrate: Callable[..., tuple[int, dict]], database: Database

@@ -754,6 +754,7 @@ BEHIND_A_LOCK = {
 }
 
 
+@pytest.mark.dear
 def test_a_lock_that_never_comes_free_is_told(
     busy: tuple[Database, psycopg.Connection], folder: Folder
 ) -> None:
@@ -907,6 +908,7 @@ def test_a_newer_grammar_may_not_wedge(database: Database, folder: Folder, wedge
     assert (contents(database), ledger(database)) == before
 
 
+@pytest.mark.dear
 def test_what_is_nested_too_deeply_for_the_server_is_a_failure(
     database: Database, folder: Folder
 ) -> None:

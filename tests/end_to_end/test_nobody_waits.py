@@ -14,6 +14,8 @@ from bench.busy import BASE, WANTED, reader, rows_sql, sessions, writer
 from bench.traffic import traffic
 from job.plan import Outcome
 
+pytestmark = pytest.mark.dear
+
 Folder = Callable[[Mapping[str, str]], Path]
 
 ROWS = 20_000

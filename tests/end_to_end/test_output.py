@@ -410,6 +410,7 @@ def postgres_children(pid: int) -> dict[int, Path]:
     return found
 
 
+@pytest.mark.dear
 def test_the_demo_runs_twice_and_leaves_nothing_behind() -> None:
     """`predeploy demo` fills a server of its own, finds it settled, and takes it away again."""
     found: dict[int, Path] = {}

@@ -18,6 +18,7 @@ from production import until, whole_files
 Folder = Callable[[Mapping[str, str]], Path]
 
 pytestmark = [
+    pytest.mark.dear,
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "there can be partitions"),
     pytest.mark.timeout(180),
 ]

@@ -13,12 +13,15 @@ from subprocess import CompletedProcess
 
 import postgast
 import psycopg
+import pytest
 from conftest import ADMIN, Database, run_job
 from production import report_of, until
 from spoken import listening
 from sql_lint import calls, complaints
 
 from job.database.lock import lock_key
+
+pytestmark = pytest.mark.dear
 
 Folder = Callable[[Mapping[str, str]], Path]
 

@@ -16,6 +16,8 @@ from production import contents, environ, jobs, report_of, said, until, whole_fi
 
 from job.embedded import free_port
 
+pytestmark = pytest.mark.dear
+
 Folder = Callable[[Mapping[str, str]], Path]
 
 TRANSACTION, SESSION = "transaction", "session"

@@ -4,10 +4,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from conftest import FULL, Database
+from conftest import Database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from production import environ, run_here
+from tiers import FULL
 
 from job.exit_codes import ExitCode
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FULL, Database
+from conftest import Database
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from production import environ, run_here
+from tiers import FULL
 
 from job.exit_codes import ExitCode
 from job.report import Report

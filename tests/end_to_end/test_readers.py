@@ -13,6 +13,8 @@ from production import environ, prepare, report_here, until
 
 from bench.traffic import Action, traffic
 
+pytestmark = pytest.mark.dear
+
 Folder = Callable[[Mapping[str, str]], Path]
 
 LOCK_TIMEOUT_S = 1.0

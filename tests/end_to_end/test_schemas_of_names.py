@@ -265,6 +265,7 @@ def test_a_schema_that_the_role_may_not_use_is_refused(
     assert columns(app) == []
 
 
+@pytest.mark.dear
 def test_another_path_is_another_question(app: Database, folder: Folder) -> None:
     """Settled in app says nothing of public."""
     sql = folder(ALL)
@@ -341,6 +342,7 @@ def test_a_declaration_without_schema_means_what_the_path_says(
     assert app.value("select count(*) from public.old") == 0
 
 
+@pytest.mark.dear
 def test_through_a_pooler_in_transaction_mode(
     bouncer: Start, superuser_url: str, app: Database, folder: Folder
 ) -> None:
@@ -360,6 +362,7 @@ def test_through_a_pooler_in_transaction_mode(
     assert paths == {'"$user", public'}
 
 
+@pytest.mark.dear
 def test_the_way_round_a_pooler_leads_to_the_same_schema(
     bouncer: Start, superuser_url: str, app: Database, folder: Folder
 ) -> None:

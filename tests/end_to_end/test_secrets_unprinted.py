@@ -146,6 +146,7 @@ def test_a_password_is_out_before_a_text_is_cut(
     assert WORD[:3] not in done.stdout
 
 
+@pytest.mark.dear
 def test_what_a_blocker_runs_is_not_printed(database: Database, folder: Folder) -> None:
     """Its pid, application, address and age are."""
     files = {"migrations/1_a.sql": "create table t (a int);"}

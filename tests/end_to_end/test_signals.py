@@ -272,6 +272,7 @@ def test_a_signal_ends_the_waiting_for_the_lock(database: Database, folder: Fold
     until(lambda: database.value(SESSIONS) == 0, seconds=5)
 
 
+@pytest.mark.dear
 def test_the_deadline_cancels_the_statement(database: Database, folder: Folder) -> None:
     """When the deadline is over the statement is cancelled on the server: 75, run again."""
     settings = environ(database, folder(migrations(60)), PREDEPLOY_DEADLINE="2s")
@@ -285,6 +286,7 @@ def test_the_deadline_cancels_the_statement(database: Database, folder: Folder) 
     assert_nothing_of_the_slow_step_is_left(database)
 
 
+@pytest.mark.dear
 def test_a_killed_job_leaves_nothing_that_the_next_run_trips_over(
     database: Database, folder: Folder
 ) -> None:

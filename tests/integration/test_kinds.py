@@ -70,6 +70,7 @@ def not_brought_back(
     return sorted({f.label for f in left} | {report.message for report in found.reports})
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("share", [0.2, pytest.param(1, marks=pytest.mark.slow)])
 def test_whatever_is_dropped_comes_back(rich: Database, share: float) -> None:
     """Each object of the rich schema in turn, with all that hangs on it; in short a fifth."""

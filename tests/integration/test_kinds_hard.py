@@ -92,6 +92,7 @@ def test_an_invalid_index_is_built_anew(make_database: Make) -> None:
     assert live.value("select count(*) from pg_index where not indisvalid") == 0
 
 
+@pytest.mark.dear
 def test_an_interrupted_proof_is_taken_up_again(make_database: Make) -> None:
     """Whichever statement a run dies after, the next one leads to the same end."""
     desired = make_database()
@@ -373,6 +374,7 @@ def test_an_index_takes_in_what_partitions_have_already(make_database: Make) -> 
     assert described(differ(facts(desired), live)) == []
 
 
+@pytest.mark.dear
 def test_an_interrupted_build_on_partitions_is_taken_up_again(make_database: Make) -> None:
     """Whichever statement a run dies after, what is attached stays, and the rest follows."""
     base = """create table p (id integer, at date) partition by range (at);

@@ -282,6 +282,7 @@ def test_no_catalog_is_forgotten(database: Database) -> None:
     assert forgotten - LEFT_OUT.keys() == set()
 
 
+@pytest.mark.dear
 @settings(
     max_examples=int(os.environ.get("SETTLED_EXAMPLES", "8")),
     deadline=None,
@@ -477,6 +478,7 @@ def test_settings_that_do_not_matter_leave_it_settled(
     assert settled
 
 
+@pytest.mark.dear
 def test_no_admin_any_more_unsettles(deployed: Deployed) -> None:
     """A run without ADMIN_* is another one than a run with them."""
     deployed.admin = {}

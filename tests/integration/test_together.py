@@ -142,6 +142,7 @@ def test_one_that_another_runner_has_applied_stops_them(
     assert is_there(database, "c", "d") == [False, False]
 
 
+@pytest.mark.dear
 def test_one_that_waits_for_a_lock_names_who_holds_it(
     place: Workplace, around: Callable[[str], Plan], run: Run, database: Database
 ) -> None:
@@ -211,6 +212,7 @@ def crash_server(own_binaries: Path) -> Iterator[Crashing]:
         yield started
 
 
+@pytest.mark.dear
 def test_a_crash_takes_a_step_and_its_row_together(
     crash_server: Crashing, folder: Callable[..., Path]
 ) -> None:

@@ -1,0 +1,86 @@
+"""How much of the suite runs: `make test` the short form, `.ci/run` the long one, `make full` all.
+
+- Short (`--short`): every test that is cheap; of the cases of one with a server, one in eight.
+- Long: all cases, and the tests that are `dear`. So does pytest with the name of a file or a test.
+- Full (FULL=1): the `slow` ones as well, and all that is a sample elsewhere.
+
+CHAOS_SEED, which the header prints, draws the same cases again.
+"""
+
+import math
+import os
+import random
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+# Before the workers of xdist start, so that all of them take the same sample.
+os.environ.setdefault("CHAOS_SEED", str(secrets.randbelow(10**6)))
+FULL = os.environ.get("FULL") == "1"
+_DRAWN = 8  # one in so many
+
+
+def sampled(cases: Iterable[Any], count: int) -> list[Any]:
+    """Return all cases as parameters; all but `count`, drawn by CHAOS_SEED, are slow."""
+    known = list(cases)
+    drawn = set(_chance().sample(range(len(known)), min(count, len(known))))
+    return [
+        case if number in drawn else pytest.param(case, marks=pytest.mark.slow)
+        for number, case in enumerate(known)
+    ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--short",
+        action="store_true",
+        help="leave out what is dear, and seven in eight of the cases of a test with a server",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this form does not run; `-m slow` or `-m dear` asks for a tier by name."""
+    if config.getoption("-m"):
+        return
+    kept = items if FULL else [item for item in items if not item.get_closest_marker("slow")]
+    if config.getoption("--short") and not FULL:
+        kept = short(kept)
+    wanted = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+    items[:] = kept
+
+
+def short(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Return the short form, in order: nothing dear, an eighth of the cases of each test.
+
+    Unit tests are all taken: they are cheap. Of every test that is not dear one case is, at least.
+    """
+    cases = defaultdict(list)
+    for item in items:
+        if not item.get_closest_marker("dear"):
+            cases[item.nodeid.partition("[")[0]].append(item)
+    chance = _chance()
+    drawn = {
+        item
+        for name, known in cases.items()
+        for item in (
+            known
+            if name.startswith("tests/unit/")
+            else chance.sample(known, math.ceil(len(known) / _DRAWN))
+        )
+    }
+    return [item for item in items if item in drawn]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    given = "TEST_DATABASE_URL" if os.environ.get("TEST_DATABASE_URL") else ""
+    server = given or os.environ.get("TEST_POSTGRES_BIN") or "the wheel"
+    form = "full" if FULL else "short" if config.getoption("--short") else "long"
+    return f"server: {server}; form: {form}; CHAOS_SEED={os.environ['CHAOS_SEED']}"
+
+
+def _chance() -> random.Random:
+    return random.Random(int(os.environ["CHAOS_SEED"]))  # noqa: S311 - no secret
