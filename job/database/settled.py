@@ -26,7 +26,9 @@ if TYPE_CHECKING:  # a settled run takes none
     from job.snapshot import Snapshot
 
 # A message is one transaction where it does not say otherwise, and leaves none open when it fails.
-_READ_ONLY = "set transaction isolation level repeatable read read only"
+_READ_ONLY = "transaction isolation level repeatable read read only"
+# Up to 15 a read-only transaction may write large objects: there it is begun, to be rolled back.
+_LEAVES_LARGE_OBJECTS = 160_000
 _PID = 2 + KEPT  # behind that, the operator's path and the settings
 
 # The cluster and the database: a restored or copied database has its own history from then on.
@@ -69,9 +71,11 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
     """Ask in one round trip, writing nothing and taking no transaction id.
 
     Whatever goes wrong means no: the full run will say what it is. Only a lost connection raises.
+    Up to PostgreSQL 15 a no costs one round trip more.
     """
+    is_rolled_back = conn.info.server_version < _LEAVES_LARGE_OBJECTS
     opening = [
-        _READ_ONLY,
+        f"{'begin' if is_rolled_back else 'set'} {_READ_ONLY}",
         keep_sql(settings.endpoint),
         settings_sql({"statement_timeout": "30s"}),
         "select pg_catalog.pg_backend_pid()",
@@ -80,7 +84,10 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
         their_path(settings.endpoint),
     ]
     asked = [*_seeds(settings, sources), *_checks(sources)]
+    if is_rolled_back:
+        asked.append(("rollback", None))
     answer = wire.send(conn, "\n;\n".join([*opening, *(sql for sql, _ in asked)]))
+    wire.roll_back(conn)
     first = len(opening) + KEPT - 1
     if answer.error is not None or len(answer.results) != first + len(asked):
         return Reading(is_settled=False, backend_pid=_pid(answer))

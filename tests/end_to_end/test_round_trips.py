@@ -48,8 +48,9 @@ def test_forty_two_tables_take_twelve(trips: Callable[..., tuple[int, int]]) -> 
     connections, round_trips = trips(**ADMIN)
 
     assert connections == 2
-    # Where a long message is answered before all of it has come, that counts as one more.
-    assert round_trips <= 12 + 2
+    # Where a long message is answered before all of it has come, that counts as one more; and up
+    # to PostgreSQL 15 the first look is rolled back by a message of its own.
+    assert round_trips <= 12 + 3
 
 
 def test_more_files_take_no_more(
