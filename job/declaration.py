@@ -9,8 +9,9 @@ from job.sources.native import version_of
 
 DECLARATION = "predeploy.toml: "
 _MISSING = "missing"  # under [accept]: no kind of object is called so
-_TABLES = ("critical", "settings", "accept")
-_NO_TABLE = "is not one of the tables [critical], [settings], [accept]"
+_TABLES = ("critical", "settings", "accept", "sync")
+_NO_TABLE = "is not one of the tables [critical], [settings], [accept], [sync]"
+_ALTER = {"safe": True, "never": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,16 @@ class CriticalTable:
     def name(self) -> str:
         """Return `schema.table`, as facts name it, or the table alone."""
         return f"{self.schema}.{self.table}" if self.schema else self.table
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """What `[sync]` says of making the database as schema.sql declares it.
+
+    `may_alter`: what is there may be altered where that touches no row and narrows nothing.
+    """
+
+    may_alter: bool = True
 
 
 def read_tables(declaration: str | None, found: list[str]) -> dict[str, dict[str, object]]:
@@ -78,6 +89,18 @@ def read_critical(declared: Mapping[str, object], found: list[str]) -> tuple[Cri
         else:
             tables[key] = CriticalTable(*key, columns)
     return tuple(tables.values())
+
+
+def read_sync(declared: Mapping[str, object], found: list[str]) -> Sync:
+    """Return what `[sync]` says; problems go to `found`."""
+    found += [
+        f"{DECLARATION}[sync] {name!r} is no key of [sync]" for name in declared if name != "alter"
+    ]
+    alter = declared.get("alter", "safe")
+    if not isinstance(alter, str) or alter not in _ALTER:
+        found.append(f"{DECLARATION}[sync] alter is {alter!r}; it must be one of safe, never")
+        return Sync()
+    return Sync(may_alter=_ALTER[alter])
 
 
 def read_missing(declared: Mapping[str, object], found: list[str]) -> frozenset[str]:

@@ -172,7 +172,8 @@ def _verified(this: Journal, place: Workplace, snapshot: Snapshot) -> Report:
     if this.is_degraded:
         return this.report(Outcome.DEGRADED, ExitCode.OK)
     if snapshot.is_adopting and snapshot.schema and not snapshot.has_synced:
-        notes.accept(place.work, place.settings.ledger_schema, sync.drifts(snapshot))
+        drifts = sync.drifts(snapshot, place.settings)
+        notes.accept(place.work, place.settings.ledger_schema, drifts)
     if snapshot.is_adopting and this.sources.migrations:
         notes.end_adoption(place.work, place.settings.ledger_schema)
     if _situation(this, place, snapshot).comparison.is_ahead:

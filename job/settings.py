@@ -6,7 +6,7 @@ Pure: both are passed in. No problem shows the value of a connection string, a p
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,12 @@ from typing import Any
 from job.declaration import (
     DECLARATION,
     CriticalTable,
+    Sync,
     read_accepted,
     read_baseline,
     read_critical,
     read_missing,
+    read_sync,
     read_tables,
 )
 from job.endpoint import (
@@ -131,6 +133,7 @@ class Settings:
     baseline: int | None = None
     accepted: tuple[tuple[str, str], ...] = ()
     accepted_missing: frozenset[str] = frozenset()
+    sync: Sync = field(default_factory=Sync)
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -150,6 +153,7 @@ class Settings:
             ("ledger_schema", self.ledger_schema),
             *((("search_path", path.text),) if path else ()),
             *(("critical", json.dumps(table)) for table in tables),
+            *(() if self.sync.may_alter else (("alter", "never"),)),
             *(self.admin.identity if self.admin else ()),
         )
 
@@ -174,7 +178,7 @@ class Setting:
     @property
     def default(self) -> object:
         """The default of the field; MISSING where the caller gives it."""
-        return {field.name: field.default for field in fields(Settings)}[self.field]
+        return {known.name: known.default for known in fields(Settings)}[self.field]
 
 
 def parse_duration(text: str) -> float:
@@ -257,6 +261,7 @@ def parse_settings(
         "critical": read_critical(declared.get("critical", {}), found),
         "accepted": read_accepted(declared.get("accept", {}), found),
         "accepted_missing": read_missing(declared.get("accept", {}), found),
+        "sync": read_sync(declared.get("sync", {}), found),
         "admin": _admin(environ, found),
     }
     found += _unknown_variables(environ)

@@ -69,15 +69,17 @@ class SchemaView:
     `is_new` says that the declared side comes from a shadow, and not from the ledger; the files
     were read under that `search_path`. `sizes` are
     the bytes of the live tables by identity (`public.users`), with those of its partitions
-    and of the tables that inherit from it. `lock_capacity` is how many locks the server has room
-    for, of all sessions together; 0: not known. A finding with an exit code says why the files
-    could not be read; both sides are then empty.
+    and of the tables that inherit from it. `users` are what keeps the type of a live column from
+    being changed (views, say, for people), by the column's identity. `lock_capacity` is how many
+    locks the server has room for, of all sessions together; 0: not known. A finding with an exit
+    code says why the files could not be read; both sides are then empty.
     """
 
     schemas: tuple[str, ...] = ()
     declared: frozenset[Fact] = frozenset()
     live: frozenset[Fact] = frozenset()
     sizes: Mapping[str, int] = field(default_factory=dict)
+    users: Mapping[str, str] = field(default_factory=dict)
     lock_capacity: int = 0
     findings: tuple[Finding, ...] = ()
     is_new: bool = False

@@ -203,6 +203,7 @@ def _known(
         known["live"] = kinds.facts_sql(declared.schemas)
         known["partitions"] = kinds.partitions_sql(declared.schemas)
         known["sizes"] = _sizes_sql(declared.schemas)
+        known["users"] = kinds.COLUMN_USERS_SQL
         known["locks"] = _LOCKS
     return known
 
@@ -211,7 +212,9 @@ def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> Sc
     sizes = {name or "": int(size or 0) for name, size in found["sizes"]}
     ((capacity,),) = found["locks"]
     live = parse_facts([*found["live"], *found["partitions"]])
-    return replace(declared, live=live, sizes=sizes, lock_capacity=int(capacity or 0))
+    users = {name or "": told or "" for name, told in found["users"]}
+    locks = int(capacity or 0)
+    return replace(declared, live=live, sizes=sizes, users=users, lock_capacity=locks)
 
 
 def _sizes_sql(schemas: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from job.schema.ddl import Change, Phase, Report, Verdict
 from job.schema.difference import Difference, difference
 from job.schema.kind import Kind
 from job.schema.offenders import offenders
+from job.settings import Settings
 from job.snapshot import SchemaView, Snapshot, View
 from job.sources import filtered
 
@@ -44,7 +45,7 @@ def plan(situation: Situation) -> Plan:
     comparison = situation.comparison
     if comparison.is_ahead:
         return Plan()
-    found = differences(snapshot, schema)
+    found = differences(snapshot, schema, situation.settings)
     warnings = [_told(r) for r in found.reports if r.verdict is Verdict.WARNING]
     if comparison.has_diverged:
         warnings = [_refused(w, comparison) if w.code == _RENAME else w for w in warnings]
@@ -57,19 +58,26 @@ def plan(situation: Situation) -> Plan:
 LAYER = Layer("sync", frozenset({View.LEDGER, View.SCHEMA}), plan, may_be_rescued=True)
 
 
-def differences(snapshot: Snapshot, schema: SchemaView) -> Difference:
+def differences(snapshot: Snapshot, schema: SchemaView, settings: Settings) -> Difference:
     """Compare both sides, knowing which tables are empty, and which are big."""
-    return difference(schema.declared, schema.live, schema.sizes, snapshot.server_version)
+    return difference(
+        schema.declared,
+        schema.live,
+        schema.sizes,
+        snapshot.server_version,
+        schema.users,
+        may_alter=settings.sync.may_alter,
+    )
 
 
-def drifts(snapshot: Snapshot) -> tuple[Drift, ...]:
+def drifts(snapshot: Snapshot, settings: Settings) -> tuple[Drift, ...]:
     """Return what is there in another shape than the files declare."""
     schema = snapshot.schema
     if schema is None or schema.is_unread:
         return ()
     return tuple(
         report.as_drift
-        for report in differences(snapshot, schema).reports
+        for report in differences(snapshot, schema, settings).reports
         if report.verdict is Verdict.DRIFT
     )
 

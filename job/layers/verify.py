@@ -155,7 +155,7 @@ def _unlike(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
         for finding in schema.findings:
             yield replace(finding, exit_code=ExitCode.NOT_VERIFIED)
         return
-    found = sync.differences(snapshot, schema)
+    found = sync.differences(snapshot, schema, settings)
     drifts = [r for r in found.reports if r.verdict is Verdict.DRIFT]
     told = [f for r in drifts for f in _drift(r, settings, dict(snapshot.adopted), snapshot)]
     if is_ahead:

@@ -3,11 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from job.schema.ddl import Change, Phase, Report
 from job.schema.facts import Fact, compare
 from job.schema.kind import Kind
 from job.schema.kinds import KINDS, Entry
+from job.schema.kinds.retyped import is_only_printed_otherwise
 from job.schema.namespaces import refusal, takers
 from job.schema.sides import Side, Sides
 from job.schema.waiting import hold_back, put_off
@@ -41,11 +43,16 @@ def difference(
     live: Iterable[Fact],
     sizes: Mapping[str, int],
     server_version: int,
+    users: Mapping[str, str] = MappingProxyType({}),
+    *,
+    may_alter: bool = True,
 ) -> Difference:
     """Plan what makes every desired fact true without taking anything away.
 
     `sizes` are the bytes of live tables, by identity (`public.users`); one that it does not know
-    counts as small, and as one that holds rows.
+    counts as small, and as one that holds rows. `users` are what keeps a live column's type from
+    being changed, by the column's identity. Unless it `may_alter`, what could be altered safely is
+    reported as drift.
     """
     desired, live = frozenset(desired), frozenset(live)
     # Nearly all are alike, which sets tell without sorting them out.
@@ -62,6 +69,8 @@ def difference(
         Side(twins),
         sizes,
         server_version,
+        users,
+        may_alter,
     )
     missing = tuple(fact for fact in compared.missing if fact not in twins)
     # A twin's name is another, which is no difference; its state (not valid) can be one.
@@ -75,7 +84,8 @@ def difference(
         refused = refusal(fact, taken)
         outcomes += [refused] if refused else _entry(fact).plan(fact, None, sides)
     for fact, other in changed:
-        outcomes += _entry(fact).plan(fact, other, sides)
+        if not is_only_printed_otherwise(fact, other, sides):
+            outcomes += _entry(fact).plan(fact, other, sides)
     known = set(twins.values())
     for fact in compared.extra:
         if fact not in known:

@@ -3,10 +3,11 @@
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
+from job.schema.ddl import Change, Report
 from job.schema.facts import Fact, Key
 from job.schema.kind import Kind
 
@@ -130,7 +131,8 @@ class Sides:
 
     `sizes` are the bytes of live tables, by identity (`public.users`); one that it does not know
     counts as one that holds rows: that is the careful guess. `renamed` holds the desired facts that
-    are there under another name.
+    are there under another name. `users` are what keeps a live column's type from being changed, by
+    the column's identity. `may_alter` says whether what is there may be altered where that is safe.
     """
 
     desired: Side
@@ -140,6 +142,15 @@ class Sides:
     renamed: Side
     sizes: Mapping[str, int]
     server_version: int
+    users: Mapping[str, str]
+    may_alter: bool
+
+    def altered(self, told: Report, change: Change) -> Change | Report:
+        """Return what alters a live object, or else the drift that is told of it.
+
+        Only what touches no row, narrows nothing and can be taken back is altered at all.
+        """
+        return replace(change, is_brief=True) if self.may_alter else told
 
     def is_new(self, fact: Fact) -> bool:
         """Whether the relation that `fact` hangs on is not there yet."""

@@ -15,6 +15,7 @@ from job.schema.kinds.constraints import CONSTRAINT
 from job.schema.kinds.entry import Entry
 from job.schema.kinds.indexes import INDEX
 from job.schema.kinds.privileges import DEFAULT_PRIVILEGE, GRANT
+from job.schema.kinds.retyped import COLUMN_USERS_SQL
 from job.schema.kinds.routines import AGGREGATE, ROUTINE
 from job.schema.kinds.schemas import EXTENSION, SCHEMA
 from job.schema.kinds.sequences import SEQUENCE
@@ -23,7 +24,16 @@ from job.schema.kinds.types import COMPOSITE, DOMAIN, DOMAIN_CONSTRAINT, ENUM, R
 from job.schema.kinds.unmodelled import UNMODELLED
 from job.schema.kinds.views import MATERIALIZED_VIEW, VIEW
 
-__all__ = ["KINDS", "READ_WITH", "Entry", "Kind", "facts_sql", "gathered", "partitions_sql"]
+__all__ = [
+    "COLUMN_USERS_SQL",
+    "KINDS",
+    "READ_WITH",
+    "Entry",
+    "Kind",
+    "facts_sql",
+    "gathered",
+    "partitions_sql",
+]
 
 # Settings to read facts with, so that both sides are printed alike, and at once: compiling the one
 # query of them all takes four times as long as running it on a thousand tables.

@@ -1,83 +1,126 @@
 """What hangs on tables and acts on its rows: triggers, rules, policies, extended statistics."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from job.schema.ddl import Change, Phase, Report, change, drift, identifier, relation
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
-from job.schema.sides import Sides
+from job.schema.sides import Sides, parents
 
+_ON = "ENABLE"
 _BY_MIGRATION = "change it by a migration, or declare it as it is"
 
 
 def plan_trigger(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    sides: Sides,
 ) -> Iterator[Change | Report]:
-    """Create it, or replace it; one that is switched off or on by hand is only told."""
-    if live is None:
-        switched = _switched(desired, "TRIGGER")
-        yield change(desired, Phase.TOGETHER, desired.get("definition"), *switched)
-    elif desired.get("enabled") != live.get("enabled"):
-        yield _otherwise_switched(desired, live)
+    """Create it, replace it, or switch it off or on, and that of one partition, too."""
+    definition = desired.get("definition")
+    if desired.get("inherited"):
+        yield from _of_partition(desired, live, sides)
+    elif live is None:
+        yield change(desired, Phase.TOGETHER, definition, *_switched(desired))
+    elif definition == live.get("definition"):
+        yield _otherwise_switched(desired, live, sides)
     elif desired.get("constraint") or live.get("constraint"):
         yield drift(desired, live, "trigger-differs", live.get("definition"), _BY_MIGRATION)
     else:
-        anew = desired.get("definition").replace("CREATE ", "CREATE OR REPLACE ", 1)
-        yield change(desired, Phase.TOGETHER, anew)
+        # What is replaced is switched on.
+        anew = definition.replace("CREATE ", "CREATE OR REPLACE ", 1)
+        yield change(desired, Phase.TOGETHER, anew, *_switched(desired))
+
+
+def _of_partition(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Switch what comes with the parent's trigger, but stands otherwise than that."""
+    if live is None and sides.is_new(desired):
+        yield change(desired, Phase.AFTER, _switch(desired))
+    else:
+        yield _otherwise_switched(desired, live or _with(desired, desired.get("inherited")), sides)
+
+
+def undeclared_trigger(live: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Switch a partition's trigger as its parent's is, where nothing else is declared."""
+    table = sides.desired.get(Kind.TABLE, live.schema, live.relation)
+    if not live.get("inherited") or table is None:
+        return
+    for schema, name in parents(table):
+        above = sides.desired.get(Kind.TRIGGER, schema, name, live.name)
+        switched = (above.get("enabled") or _ON) if above is not None else live.get("enabled")
+        if switched != live.get("enabled"):
+            yield _otherwise_switched(_with(live, switched), live, sides)
+
+
+def _with(trigger: Fact, switched: str) -> Fact:
+    kept = tuple(item for item in trigger.attributes if item[0] != "enabled")
+    return replace(trigger, attributes=(*kept, ("enabled", switched)))
 
 
 def plan_rule(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    sides: Sides,
 ) -> Iterator[Change | Report]:
-    """Create or replace it; one that is switched off or on by hand is only told."""
+    """Create it, replace it, or switch it off or on."""
     if live is not None and desired.get("enabled") != live.get("enabled"):
-        yield _otherwise_switched(desired, live)
+        yield _otherwise_switched(desired, live, sides)
+    if live is not None and desired.get("definition") == live.get("definition"):
         return
     statement = desired.get("definition").rstrip(";")
     anew = statement.replace("CREATE RULE", "CREATE OR REPLACE RULE", 1)
-    switched = _switched(desired, "RULE") if live is None else ()
+    switched = _switched(desired) if live is None else ()
     yield change(desired, Phase.TOGETHER, anew, *switched)
 
 
-def _switched(desired: Fact, what: str) -> tuple[str, ...]:
+def _switched(desired: Fact) -> tuple[str, ...]:
     """Return what switches a new one off, or to where its creation does not."""
-    how = desired.get("enabled")
-    return (f"ALTER TABLE {relation(desired)} {how} {what} {identifier(desired.name)}",) * bool(how)
+    return (_switch(desired),) if desired.get("enabled") else ()
 
 
-def _otherwise_switched(desired: Fact, live: Fact) -> Report:
-    return drift(
+def _switch(desired: Fact) -> str:
+    how, what = desired.get("enabled") or _ON, desired.kind.upper()
+    return f"ALTER TABLE {relation(desired)} {how} {what} {identifier(desired.name)}"
+
+
+def _otherwise_switched(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+    told = drift(
         desired,
         live,
         f"{desired.kind}-enabled",
-        f"it is {live.get('enabled') or 'ENABLE'}",
-        "switch it by a migration",
+        f"it is {live.get('enabled') or _ON}",
+        f"by a migration: {_switch(desired)}",
+        names=("enabled",),
     )
+    # Behind a parent's, which switches those of its partitions, too.
+    return sides.altered(told, change(desired, Phase.AFTER, _switch(desired)))
 
 
 def plan_policy(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    sides: Sides,
 ) -> Iterator[Change | Report]:
-    """Create it; never change who sees what in a live one."""
-    if live is not None:
-        yield drift(desired, live, "policy-differs", live.definition, _BY_MIGRATION)
-        return
-    restrictive = " AS RESTRICTIVE" if desired.get("restrictive") else ""
+    """Create it, or give it other roles and conditions; its command and its sort stay."""
+    named = f"POLICY {identifier(desired.name)} ON {relation(desired)}"
     using = f" USING ({desired.get('using')})" if desired.get("using") else ""
     check = f" WITH CHECK ({desired.get('check')})" if desired.get("check") else ""
-    yield change(
-        desired,
-        Phase.TOGETHER,
-        f"CREATE POLICY {identifier(desired.name)} ON {relation(desired)}{restrictive} "
-        f"FOR {desired.get('command')} TO {desired.get('roles')}{using}{check}",
-    )
+    to = f"TO {desired.get('roles')}{using}{check}"
+    if live is None:
+        restrictive = " AS RESTRICTIVE" if desired.get("restrictive") else ""
+        create = f"CREATE {named}{restrictive} FOR {desired.get('command')} {to}"
+        yield change(desired, Phase.TOGETHER, create)
+        return
+    told = drift(desired, live, "policy-differs", live.definition, _BY_MIGRATION)
+    # https://www.postgresql.org/docs/current/sql-alterpolicy.html: no condition can be removed.
+    is_fixed = any(desired.get(name) != live.get(name) for name in ("command", "restrictive"))
+    loses_one = any(live.get(name) and not desired.get(name) for name in ("using", "check"))
+    if is_fixed or loses_one:
+        yield told
+    else:
+        yield sides.altered(told, change(desired, Phase.TOGETHER, f"ALTER {named} {to}"))
 
 
 def plan_statistics(
@@ -114,8 +157,19 @@ TRIGGER = Entry(
     }, {order("g.oid")}
         from pg_catalog.pg_trigger g {OF_RELATION.format("g.tgrelid")}
         where not g.tgisinternal and g.tgparentid = 0 and c.relpersistence <> 't'
-          and {own("pg_class", "c.oid")} and {own("pg_trigger", "g.oid")}""",
+          and {own("pg_class", "c.oid")} and {own("pg_trigger", "g.oid")}
+        union all
+        select n.nspname, c.relname, g.tgname, {
+        attributes(
+            enabled=f"coalesce({_ENABLED.format('g.tgenabled')}, 'ENABLE')",
+            inherited=f"coalesce({_ENABLED.format('parent.tgenabled')}, 'ENABLE')",
+        )
+    }, {order("g.oid")}
+        from pg_catalog.pg_trigger g {OF_RELATION.format("g.tgrelid")}
+        join pg_catalog.pg_trigger parent on parent.oid = g.tgparentid
+        where not g.tgisinternal and g.tgenabled <> parent.tgenabled""",
     plan_trigger,
+    undeclared_trigger,
 )
 
 RULE = Entry(

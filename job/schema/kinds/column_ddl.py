@@ -1,5 +1,8 @@
 """The DDL of one column, and what is said of one that has more than is declared."""
 
+import re
+from collections.abc import Iterable
+
 from job.schema.ddl import Change, Phase, Report, change, identifier, relation, warning
 from job.schema.facts import Fact
 from job.schema.kind import Kind
@@ -19,12 +22,22 @@ def column_sql(column: Fact) -> str:
     if column.get("generated"):
         parts.append(f"GENERATED ALWAYS AS ({column.get('expression')}) {column.get('generated')}")
     if column.get("identity"):
-        options = " ".join((*_sequence_name(column), *filter(None, [column.get("sequence")])))
-        parts.append(f"GENERATED {column.get('identity')} AS IDENTITY")
-        parts += [f"({options})"] if options else []
+        parts.append(identity_sql(column))
     if column.get("not null"):
         parts.append("NOT NULL")
     return " ".join(parts)
+
+
+def identity_sql(column: Fact) -> str:
+    """Return what makes a column an identity, with what its sequence has of its own."""
+    options = " ".join((*_sequence_name(column), *filter(None, [column.get("sequence")])))
+    given = f" ({options})" if options else ""
+    return f"GENERATED {column.get('identity')} AS IDENTITY{given}"
+
+
+def printed(name: str) -> str:
+    """Return a name as PostgreSQL prints it, if it is no keyword."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_$]*", name) else identifier(name)
 
 
 def _sequence_name(column: Fact) -> tuple[str, ...]:
@@ -60,6 +73,14 @@ def set_default(column: Fact) -> str:
 def alter_column(column: Fact) -> str:
     """Return how what alters a column begins."""
     return f"ALTER TABLE {relation(column)} ALTER COLUMN {identifier(column.name)}"
+
+
+def instead(desired: Fact, live: Fact, names: Iterable[str]) -> str:
+    """Say what a live column has instead of what is declared."""
+    return ", ".join(
+        f"{name} {live.get(name) or 'none'} instead of {desired.get(name) or 'none'}"
+        for name in names
+    )
 
 
 def extra_default(live: Fact) -> Report:

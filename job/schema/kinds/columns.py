@@ -1,7 +1,7 @@
 """Columns: of tables one by one, of views only so that they can be looked up."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from job.schema.ddl import (
@@ -17,24 +17,24 @@ from job.schema.ddl import (
 )
 from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
-from job.schema.kinds import heirs
+from job.schema.kinds import heirs, identities, retyped, view_columns
 from job.schema.kinds.column_ddl import (
     alter_column,
     column_sql,
     extra_default,
     extra_not_null,
+    instead,
     set_default,
     set_not_null,
     settings_sql,
 )
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
-from job.schema.kinds.views import is_replaceable
 from job.schema.sides import Sides
 
 _ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came with it
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
-_OF_A_VIEW = ("type", "collation")
+_BASIC = frozenset(("type", "generated", "identity"))
 _LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
 # Of PostgreSQL itself, so without a schema before it: the same for every row of a statement.
 _STABLE = re.compile(
@@ -51,7 +51,7 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
     if desired.get("inherited"):
         yield from heirs.plan(desired, live, sides)
     elif table is None:
-        yield from _of_view(desired, live, sides)
+        yield from view_columns.plan(desired, live, sides)
     elif live is None:
         if sides.is_new(desired):
             yield from _deferred(desired, table, sides)
@@ -193,17 +193,13 @@ def _domains(column: Fact, sides: Sides) -> Iterator[Fact]:
 
 def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
     differing = [name for name in _SHAPE if desired.get(name) != live.get(name)]
-    if differing:
-        yield drift(
-            desired,
-            live,
-            f"column-{differing[0]}",
-            _instead(desired, live, differing),
-            "change it by a migration, or declare it as it is",
-            names=differing,
-        )
-    if "type" in differing or "generated" in differing or "identity" in differing:
-        return
+    outcome = _otherwise(desired, live, differing, sides) if differing else None
+    if isinstance(outcome, Report):
+        yield outcome
+        if not _BASIC.isdisjoint(differing):
+            return
+    elif outcome is not None and differing == ["type"]:
+        yield outcome
     if desired.get("default") != live.get("default") and not _counts_alike(desired, live, sides):
         yield from _other_default(desired, live, sides)
     if desired.get("not null") == FLAG != live.get("not null"):
@@ -213,10 +209,35 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
         yield change(desired, Phase.TOGETHER, add)
     elif live.get("not null") and not desired.get("not null"):
         yield extra_not_null(live)
+    if isinstance(outcome, Change) and differing != ["type"]:
+        yield outcome  # an identity is NOT NULL first
+    yield from _stored(desired, live)
+
+
+def _stored(desired: Fact, live: Fact) -> Iterator[Change]:
     for name in ("storage", "compression", "statistics"):
         if desired.get(name) and desired.get(name) != live.get(name):
             how = f"{alter_column(desired)} SET {name.upper()} {desired.get(name)}"
             yield change(desired, Phase.TOGETHER, how)
+
+
+def _otherwise(desired: Fact, live: Fact, differing: list[str], sides: Sides) -> Change | Report:
+    """Alter what differs in a live column's shape, if that is safe; else report it."""
+    made, why = None, ""
+    if differing == ["type"]:
+        made, why = retyped.retype(desired), retyped.obstacle(desired, live, sides)
+    elif identities.ATTRIBUTES.issuperset(differing):
+        made, why = identities.become(desired, live), identities.obstacle(desired, live, sides)
+    what = instead(desired, live, differing)
+    told = drift(
+        desired,
+        live,
+        f"column-{differing[0].replace(' ', '-')}",
+        f"{what} ({why})" if why else what,
+        "change it by a migration, or declare it as it is",
+        names=differing,
+    )
+    return told if made is None or why else sides.altered(told, made)
 
 
 def _counts_alike(desired: Fact, live: Fact, sides: Sides) -> bool:
@@ -232,48 +253,6 @@ def _other_default(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change |
         yield from heirs.restored(desired, sides)
     else:
         yield extra_default(live)
-
-
-def _of_view(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
-    """Leave it to the view's own fact, but for its default, and where only the column differs."""
-    view = (desired.schema, desired.relation)
-    is_same = all(
-        sides.desired.get(kind, *view) == sides.live.get(kind, *view)
-        for kind in (Kind.VIEW, Kind.MATERIALIZED_VIEW)
-    )
-    differing = [name for name in _OF_A_VIEW if live and desired.get(name) != live.get(name)]
-    if live is not None and differing and is_same:
-        yield drift(
-            desired,
-            live,
-            f"view-column-{differing[0]}",
-            _instead(desired, live, differing),
-            "change what the view selects from by a migration",
-            names=differing,
-        )
-    if not desired.get("default"):
-        if live is not None and live.get("default") and is_same:
-            yield extra_default(live)
-    elif (live is None or desired.get("default") != live.get("default")) and _will_be(
-        desired, live, sides
-    ):
-        yield change(desired, Phase.TOGETHER, set_default(desired))
-
-
-def _will_be(column: Fact, live: Fact | None, sides: Sides) -> bool:
-    """Whether a view's column is there when the view has been made or replaced."""
-    view = (Kind.VIEW, column.schema, column.relation)
-    wanted, there = sides.desired.get(*view), sides.live.get(*view)
-    if there is None or wanted is None:
-        return sides.is_new(column)
-    return live is not None or is_replaceable(wanted, there)
-
-
-def _instead(desired: Fact, live: Fact, names: Iterable[str]) -> str:
-    return ", ".join(
-        f"{name} {live.get(name) or 'none'} instead of {desired.get(name) or 'none'}"
-        for name in names
-    )
 
 
 _SEQUENCE_OPTIONS = """(

@@ -7,6 +7,7 @@ from job.schema.ddl import Change, Phase, Report, change, literal, not_addable
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import Entry, attributes
+from job.schema.kinds.identities import is_sequence_renamed
 from job.schema.kinds.routines import SIGNATURE
 from job.schema.sides import Sides
 
@@ -19,7 +20,7 @@ def plan(
     """Set it, in place of another if need be; a live one that is not declared stays."""
     what, _, name = desired.name.partition(" ")
     kinds = (Kind.INDEX, Kind.CONSTRAINT, Kind.DOMAIN_CONSTRAINT)
-    if (what == "sequence" and sides.is_sequence_renamed(desired.schema, desired.relation)) or (
+    if (what == "sequence" and is_sequence_renamed(desired.schema, desired.relation, sides)) or (
         what in {"index", "constraint"}
         and sides.renamed.is_named(desired.schema, name or desired.relation, *kinds)
     ):

@@ -11,6 +11,7 @@ from job.schema.ddl import Change, Phase, Report, Verdict, change, not_addable
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import Entry, attributes, flag, order, own
+from job.schema.kinds.identities import is_sequence_renamed
 from job.schema.kinds.routines import SIGNATURE
 from job.schema.sides import Sides
 
@@ -27,7 +28,7 @@ def plan_grant(
     """Grant it; to whom more was granted is nobody's business here."""
     if desired.get("owned"):
         return
-    if sides.is_sequence_renamed(desired.schema, desired.relation):
+    if is_sequence_renamed(desired.schema, desired.relation, sides):
         yield not_addable(
             desired,
             "sequence-renamed",

@@ -15,11 +15,14 @@ from job.schema.ddl import (
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import OF_RELATION, Entry, alone, attributes, flag, order, own
+from job.schema.kinds.numbering import clauses, is_safe, read_numbering
 from job.schema.sides import Sides
+
+_PARAMETERS = ("type", "options", "unlogged")
 
 
 def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
-    """Create it, and let a column own it; never touch the value or the parameters of a live one."""
+    """Create it, alter how it counts, let a column own it; never touch the value of a live one."""
     owner = desired.listed("owned by")
     column = sides.live.get(Kind.COLUMN, *owner) if owner else None
     if live is None and column is not None and column.get("identity"):
@@ -40,28 +43,47 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
             f"CREATE {unlogged}SEQUENCE {relation(desired)} AS {desired.get('type')} "
             f"{desired.get('options')}",
         )
-    elif any(desired.get(name) != live.get(name) for name in ("type", "options", "unlogged")):
-        yield drift(
-            desired,
-            live,
-            "sequence-parameters",
-            f"{live.get('type')} {live.get('options')}",
-            "ALTER SEQUENCE by a migration, or declare it as it is",
-        )
-    if not owner or (live is not None and live.listed("owned by") == owner):
+    elif any(desired.get(name) != live.get(name) for name in _PARAMETERS):
+        yield _altered(desired, live, sides)
+    if (live is None and not owner) or (live is not None and live.listed("owned by") == owner):
         return
+    owned_by = ".".join(identifier(part) for part in owner) or "NONE"
+    statement = f"ALTER SEQUENCE {relation(desired)} OWNED BY {owned_by}"
+    given = change(desired, Phase.TOGETHER, statement, order=_after_both(desired, sides))
     if live is not None and live.get("owned by"):
-        yield drift(
+        told = drift(
             desired,
             live,
             "sequence-owner",
             f"owned by {'.'.join(live.listed('owned by'))}",
             "ALTER SEQUENCE … OWNED BY by a migration",
+            names=("owned by",),
         )
-        return
-    owned_by = ".".join(identifier(part) for part in owner)
-    statement = f"ALTER SEQUENCE {relation(desired)} OWNED BY {owned_by}"
-    yield change(desired, Phase.TOGETHER, statement, order=_after_both(desired, sides))
+        yield sides.altered(told, given)
+    else:
+        yield given
+
+
+def _altered(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+    """Let it count otherwise, where that takes no number away."""
+    told = drift(
+        desired,
+        live,
+        "sequence-parameters",
+        f"{live.get('type')} {live.get('options')}",
+        "ALTER SEQUENCE by a migration, or declare it as it is",
+        names=_PARAMETERS,
+    )
+    wanted, there = (read_numbering(f.get("type"), f.get("options")) for f in (desired, live))
+    loses_its_log = desired.get("unlogged") and not live.get("unlogged")
+    if loses_its_log or not is_safe(wanted, there):
+        return told
+    alter = f"ALTER SEQUENCE {relation(desired)}"
+    changed = " ".join(clauses(wanted, there))
+    statements = [f"{alter} {changed}"] if changed else []
+    if live.get("unlogged") and not desired.get("unlogged"):
+        statements.append(f"{alter} SET LOGGED")
+    return sides.altered(told, change(desired, Phase.TOGETHER, *statements))
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
@@ -76,6 +98,8 @@ def near(sequence: Fact) -> tuple[str, ...]:
 
 def _after_both(sequence: Fact, sides: Sides) -> int:
     """Return a place in the order where it and its column are there; a dependency has no OID."""
+    if not sequence.get("owned by"):
+        return sequence.order
     schema, table, name = sequence.listed("owned by")
     column = sides.desired.get(Kind.COLUMN, schema, table, name)
     return max(sequence.order, (column or sequence).order) + 1

@@ -77,7 +77,7 @@ def _add_labels(enum: Fact, wanted: tuple[str, ...], found: tuple[str, ...]) -> 
 def plan_domain(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    sides: Sides,
 ) -> Iterator[Change | Report]:
     """Create it; of a live one set only the default that lacks."""
     if live is None:
@@ -99,11 +99,11 @@ def plan_domain(
             "change it by a migration, or declare it as it is",
         )
     elif desired.get("default"):
-        yield change(
-            desired,
-            Phase.TOGETHER,
-            f"ALTER DOMAIN {qualified(desired)} SET DEFAULT {desired.get('default')}",
-        )
+        statement = f"ALTER DOMAIN {qualified(desired)} SET DEFAULT {desired.get('default')}"
+        given = change(desired, Phase.TOGETHER, statement)
+        what = f"default {live.get('default')}"
+        told = drift(desired, live, "domain-default", what, f"by a migration: {statement}")
+        yield sides.altered(told, given) if live.get("default") else given
     else:
         yield warning(
             live,

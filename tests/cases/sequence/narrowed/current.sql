@@ -1,0 +1,3 @@
+create sequence ticket;
+create sequence counted;
+create sequence kept;

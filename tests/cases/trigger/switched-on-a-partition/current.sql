@@ -1,0 +1,11 @@
+create table part (id integer, at date) partition by range (id);
+create table part_1 partition of part for values from (0) to (10);
+create table part_2 partition of part for values from (10) to (20);
+create table part_3 partition of part for values from (20) to (30);
+create function stamp() returns trigger language plpgsql as 'begin return new; end';
+create trigger one after insert on part for each row execute function stamp();
+create trigger two after update on part for each row execute function stamp();
+alter table part disable trigger two;
+alter table part_2 disable trigger one;
+alter table part_3 enable trigger two;
+insert into part values (1, '2024-05-05');

@@ -1,0 +1,10 @@
+create table note (id integer primary key);
+create function stamp() returns trigger language plpgsql as 'begin return new; end';
+create trigger one before insert on note for each row execute function stamp();
+create trigger two before insert on note for each row execute function stamp();
+alter table note disable trigger two;
+create trigger three before insert on note for each row execute function stamp();
+alter table note disable trigger three;
+create rule keep as on delete to note do instead nothing;
+create rule last as on update to note do instead nothing;
+alter table note enable always rule last;
