@@ -13,8 +13,6 @@ from job.plan import Outcome
 Folder = Callable[[Mapping[str, str]], Path]
 FILES = """select array_agg(pg_relation_filenode(oid) order by oid) from pg_class
     where relname ~ 'note'"""
-    "select array_agg(pg_relation_filenode(oid) order by oid) from pg_class where relname ~ 'note'"
-)
 
 
 def test_a_wider_type_writes_no_row_and_builds_no_index(database: Database, folder: Folder) -> None:

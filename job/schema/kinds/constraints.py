@@ -3,7 +3,6 @@
 NOT NULL is told with its column, although PostgreSQL 18 keeps it as a constraint, too.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -19,14 +18,14 @@ from job.schema.ddl import (
 )
 from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
-from job.schema.kinds import indexes
+from job.schema.kinds import index_ddl, indexes, partitions
 from job.schema.kinds.column_ddl import not_null_helper
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.kinds.index_ddl import index_of, named, take_over
 from job.schema.sides import Sides
 
 _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED = 180000
 _UNIQUE = ("primary key", "unique")
-_STORED = re.compile(r" WITH \([^()\"]+\)$")
 
 
 def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
@@ -49,6 +48,8 @@ def _added_or_told(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[C
     elif live is not None:
         if live.get("not valid") and not desired.get("not valid"):
             yield change(desired, Phase.ONLINE, _validate(live))
+        if live.get("invalid") and not desired.get("invalid"):
+            yield _completed(desired, live, sides)
     elif _other_primary_key(desired, sides):
         yield not_addable(
             desired,
@@ -89,22 +90,7 @@ def is_twin(desired: Fact, live: Fact) -> bool:
 
 def _add(constraint: Fact) -> str:
     not_valid = " NOT VALID" if constraint.get("not valid") else ""
-    return f"{_alter(constraint)} ADD {_named(constraint)}{not_valid}"
-
-
-def _named(constraint: Fact) -> str:
-    """Return it as ADD takes it; how its index is stored only that index tells."""
-    timing = _timing(constraint)
-    stored = _STORED.search(constraint.get("index"))
-    definition = constraint.get("definition")
-    if stored:
-        definition = definition.removesuffix(timing) + stored[0] + timing
-    return f"CONSTRAINT {identifier(constraint.name)} {definition}"
-
-
-def _timing(constraint: Fact) -> str:
-    deferrable = " DEFERRABLE" if constraint.get("deferrable") else ""
-    return f"{deferrable} INITIALLY DEFERRED" if constraint.get("deferred") else deferrable
+    return f"{_alter(constraint)} ADD {named(constraint)}{not_valid}"
 
 
 def _alter(constraint: Fact) -> str:
@@ -117,23 +103,16 @@ def _validate(constraint: Fact) -> str:
 
 def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     """Build the index first, without a lock; then the constraint takes it over in no time."""
-    table = sides.table_of(desired)
-    if table is not None and table.get("kind") == "partitioned table":
-        yield _needs_lock(desired, "on a partitioned table it cannot take over an index")
-        return
     if "WITHOUT OVERLAPS" in desired.get("definition"):
         yield _needs_lock(desired, "with WITHOUT OVERLAPS it cannot take over an index")
         return
-    index = Fact(
-        Kind.INDEX.value,
-        desired.schema,
-        desired.relation,
-        desired.name,
-        (("unique", "true"), ("definition", desired.get("index"))),
-        desired.order,
-    )
+    table = sides.table_of(desired)
+    if table is not None and table.get("kind") == partitions.PARTITIONED:
+        yield _over_partitions(desired, None, table, sides)
+        return
+    index = index_of(desired)
     there = sides.live.facts.get(index.key)
-    if there is not None and not indexes.is_twin(index, there):
+    if there is not None and not index_ddl.is_twin(index, there):
         yield not_addable(
             desired,
             "name-taken",
@@ -143,11 +122,32 @@ def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         return
     is_built = there is not None and not there.get("invalid")
     built = () if is_built else indexes.build(index, there, sides).statements
-    take_over = (
-        f"{_alter(desired)} ADD CONSTRAINT {identifier(desired.name)} "
-        f"{desired.get('type').upper()} USING INDEX {identifier(desired.name)}{_timing(desired)}"
-    )
-    yield change(desired, Phase.ONLINE, *built, take_over)
+    yield change(desired, Phase.ONLINE, *built, take_over(desired, desired.name))
+
+
+def _over_partitions(
+    desired: Fact, live: Fact | None, table: Fact, sides: Sides
+) -> Change | Report:
+    if partitions.has_foreign(table, sides):
+        why = "a partition is a foreign table, over which PostgreSQL has no keys"
+        return not_addable(desired, "key-over-foreign-table", why, "declare it on the others")
+    return change(desired, Phase.ONLINE, *partitions.built(desired, live, table, sides))
+
+
+def _completed(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+    """Build what a key's index lacks: it is invalid, so it holds for new rows at most."""
+    named_so = replace(desired, name=live.name)
+    table = sides.table_of(desired)
+    if desired.get("type") not in _UNIQUE or "WITHOUT OVERLAPS" in desired.get("definition"):
+        drop = f"{_alter(live)} DROP CONSTRAINT {identifier(live.name)}"
+        why = "its index is invalid: it was built for a part of the rows only"
+        return not_addable(
+            desired, "half-built", why, f"in a quiet hour, by a migration: {drop}; {_add(named_so)}"
+        )
+    if table is not None and table.get("kind") == partitions.PARTITIONED:
+        return _over_partitions(named_so, live, table, sides)
+    index = f"{identifier(live.schema)}.{identifier(live.name)}"
+    return change(desired, Phase.ONLINE, f"REINDEX INDEX CONCURRENTLY {index}")
 
 
 def _checked_later(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
@@ -211,6 +211,8 @@ CONSTRAINT = Entry(
             "when 'f' then 'foreign key' when 'c' then 'check' else 'exclude' end",
             definition=_DEFINITION,
             index=f"case when k.contype in ('p', 'u') then {indexes.definition_sql('x')} end",
+            invalid=flag("k.contype in ('p', 'u', 'x') and not x.indisvalid"),
+            attached=f"case when k.contype in ('p', 'u', 'x') then {partitions.ATTACHED} end",
             replica_identity=flag("k.contype in ('p', 'u') and x.indisreplident"),
             deferrable=flag("k.condeferrable"),
             deferred=flag("k.condeferred"),

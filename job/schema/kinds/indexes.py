@@ -16,12 +16,10 @@ from job.schema.ddl import (
 )
 from job.schema.facts import Fact
 from job.schema.kind import Kind
+from job.schema.kinds import partitions
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
-from job.schema.kinds.tables import FOREIGN
-from job.schema.names import derived
+from job.schema.kinds.index_ddl import create_sql, is_twin
 from job.schema.sides import Sides
-
-_PARTITIONED = "partitioned table"
 
 
 def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
@@ -36,7 +34,7 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
         )
         return
     if live is None or live.get("invalid"):
-        needs_lock = _has_foreign_partition(desired, sides) and not sides.is_plain(desired)
+        needs_lock = partitions.has_foreign(desired, sides) and not sides.is_plain(desired)
         yield _locking(desired) if needs_lock else build(desired, live, sides)
         if needs_lock:
             return
@@ -65,9 +63,10 @@ def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
     """Return the change that builds an index; of a live one only an invalid rest may be there."""
     table = sides.table_of(desired)
     is_plain = live is None and sides.is_plain(desired)
-    if table is not None and table.get("kind") == _PARTITIONED and not is_plain:
+    if table is not None and table.get("kind") == partitions.PARTITIONED and not is_plain:
         named = replace(desired, name=live.name) if live is not None else desired
-        return change(desired, Phase.ONLINE, *_by_partition(named, live, table, sides))
+        built = partitions.built(named, live, table, sides)
+        return change(desired, Phase.ONLINE, *built)
     if is_plain:
         return change(desired, Phase.TOGETHER, create_sql(desired, desired.name))
     if live is None:
@@ -86,71 +85,6 @@ def _commented(live: Fact, sides: Sides) -> tuple[str, ...]:
     return (f"COMMENT ON {comment.get('on')} IS {literal(comment.get('text')).strip()}",)
 
 
-def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
-    """Return a CREATE INDEX; `how` stands before the name, `on` is the table if another."""
-    unique = "UNIQUE " if index.get("unique") else ""
-    return (
-        f"CREATE {unique}INDEX {how}{identifier(name)} ON {on or relation(index)} "
-        f"{index.get('definition')}"
-    )
-
-
-def is_twin(desired: Fact, live: Fact) -> bool:
-    """Whether they are the same but for the name, and for being valid."""
-    names = ("unique", "definition")
-    return all(desired.get(name) == live.get(name) for name in names)
-
-
-def _by_partition(index: Fact, live: Fact | None, table: Fact, sides: Sides) -> Iterator[str]:
-    """Yield statements for a parent: an empty shell, each partition's own index, then attached.
-
-    A run that died may have left the shell, and indexes that are attached to it.
-    https://www.postgresql.org/docs/current/ddl-partitioning.html: CONCURRENTLY is refused there.
-    """
-    yield create_sql(index, index.name, "IF NOT EXISTS ", f"ONLY {relation(table)}")
-    attached = live.listed("attached") if live is not None else ()
-    partitions = _partitions(table, sides)
-    for child in partitions:
-        if child.identity in attached or (live is not None and sides.is_new(child)):
-            continue  # it has its own, or gets it with the shell that is there
-        schema = identifier(child.schema)
-        there = _own_index(index, child, sides)
-        name = derived(child.relation, index.name) if there is None else there.name
-        if there is None or there.get("invalid"):
-            own_index = replace(index, schema=child.schema, relation=child.relation, name=name)
-            if child.get("kind") == _PARTITIONED:
-                yield from _by_partition(own_index, there, child, sides)
-            else:
-                yield create_sql(own_index, name, "CONCURRENTLY IF NOT EXISTS ")
-        yield (
-            f"ALTER INDEX {identifier(index.schema)}.{identifier(index.name)} "
-            f"ATTACH PARTITION {schema}.{identifier(name)}"
-        )
-
-
-def _partitions(table: Fact, sides: Sides) -> tuple[Fact, ...]:
-    parent = (table.schema, table.relation)
-    tables = (*sides.desired.below(parent), *sides.live.below(parent))
-    known = {fact.key: sides.live.facts.get(fact.key, fact) for fact in tables}
-    return tuple(f for _, f in sorted(known.items()) if f.listed("partition of") == parent)
-
-
-def _has_foreign_partition(table: Fact, sides: Sides) -> bool:
-    partitions = _partitions(table, sides)
-    return any(p.get("kind") == FOREIGN or _has_foreign_partition(p, sides) for p in partitions)
-
-
-def _own_index(index: Fact, child: Fact, sides: Sides) -> Fact | None:
-    return next(
-        (
-            fact
-            for fact in sides.live.on((child.schema, child.relation), Kind.INDEX)
-            if is_twin(index, fact)
-        ),
-        None,
-    )
-
-
 def definition_sql(index: str) -> str:
     """Return an expression for what follows the table's name: `USING btree (id) WHERE …`."""
     opening = f"""'CREATE ' || case when {index}.indisunique then 'UNIQUE ' else '' end || 'INDEX '
@@ -162,15 +96,6 @@ def definition_sql(index: str) -> str:
     )
 
 
-# What an interrupted build on partitions has done already.
-_ATTACHED = """case when not x.indisvalid then (
-    select pg_catalog.json_agg(pn.nspname || '.' || p.relname)
-    from pg_catalog.pg_inherits h
-    join pg_catalog.pg_index px on px.indexrelid = h.inhrelid
-    join pg_catalog.pg_class p on p.oid = px.indrelid
-    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
-    where h.inhparent = i.oid and px.indisvalid)::text end"""
-
 INDEX = Entry(
     Kind.INDEX,
     f"""select n.nspname, c.relname, i.relname, {
@@ -178,7 +103,7 @@ INDEX = Entry(
             unique=flag("x.indisunique"),
             definition=definition_sql("x"),
             invalid=flag("not x.indisvalid"),
-            attached=_ATTACHED,
+            attached=partitions.ATTACHED,
             replica_identity=flag("x.indisreplident"),
         )
     }, {order("i.oid")}

@@ -1,0 +1,129 @@
+"""Indexes and keys of partitioned tables, built partition by partition, so that nobody waits.
+
+An empty shell for the parent, each partition's own index built CONCURRENTLY, then attached: the
+parent's is valid when all are. https://www.postgresql.org/docs/current/ddl-partitioning.html
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from job.schema.ddl import identifier, relation
+from job.schema.facts import Fact
+from job.schema.kind import Kind
+from job.schema.kinds.index_ddl import create_sql, index_of, is_twin, named, take_over
+from job.schema.kinds.tables import FOREIGN
+from job.schema.names import derived
+from job.schema.sides import Sides
+
+PARTITIONED = "partitioned table"
+
+
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    name: str
+    is_valid: bool
+
+
+def built(
+    thing: Fact,
+    live: Fact | None,
+    table: Fact,
+    sides: Sides,
+    attached: Mapping[str, _Attached] | None = None,
+) -> Iterator[str]:
+    """Yield what builds an index or a key of a partitioned table, or what lacks of it.
+
+    A run that died may have left the shell, and indexes that are attached to it, valid or not.
+    """
+    if live is None:
+        yield _shell(thing)
+    known = _attached_to(live) if attached is None else attached
+    for child in _partitions(table, sides):
+        there = known.get(child.identity)
+        if (there and there.is_valid) or (live is not None and sides.is_new(child)):
+            continue  # it has its own, or gets it with the shell that is there
+        name = there.name if there else _name_on(thing, child, sides)
+        own = replace(thing, schema=child.schema, relation=child.relation, name=name)
+        if there and child.get("kind") == PARTITIONED:
+            yield from built(own, own, child, sides, known)
+        elif there:
+            yield f"REINDEX INDEX CONCURRENTLY {_index(own)}"
+        else:
+            yield from _own(own, child, sides)
+        yield f"ALTER INDEX {_index(thing)} ATTACH PARTITION {_index(own)}"
+
+
+def has_foreign(table: Fact, sides: Sides) -> bool:
+    """Whether a partition is a foreign table, which has no index of its own."""
+    found = _partitions(table, sides)
+    return any(p.get("kind") == FOREIGN or has_foreign(p, sides) for p in found)
+
+
+def _shell(thing: Fact) -> str:
+    only = f"ONLY {relation(thing)}"
+    if thing.kind == Kind.INDEX.value:
+        return create_sql(thing, thing.name, "IF NOT EXISTS ", only)
+    return f"ALTER TABLE {only} ADD {named(thing)}"
+
+
+def _own(own: Fact, child: Fact, sides: Sides) -> Iterator[str]:
+    """Yield what gives a partition an index or a key of its own, as far as it has none."""
+    there = _twin(own, child, sides)
+    is_built = there is not None and not there.get("invalid")
+    if child.get("kind") == PARTITIONED:
+        if not is_built:
+            yield from built(own, there, child, sides)
+    elif own.kind == Kind.INDEX.value:
+        if not is_built:
+            yield create_sql(own, own.name, "CONCURRENTLY IF NOT EXISTS ")
+    elif there is None:
+        yield from _own_key(own, child, sides)
+    elif not is_built:
+        yield f"REINDEX INDEX CONCURRENTLY {_index(own)}"
+
+
+def _own_key(own: Fact, child: Fact, sides: Sides) -> Iterator[str]:
+    index = _twin(index_of(own), child, sides)
+    if index is None or index.get("invalid"):
+        name = own.name if index is None else index.name
+        yield create_sql(index_of(own), name, "CONCURRENTLY IF NOT EXISTS ")
+    yield take_over(own, own.name if index is None else index.name)
+
+
+def _name_on(thing: Fact, child: Fact, sides: Sides) -> str:
+    there = _twin(thing, child, sides)
+    return there.name if there is not None else derived(child.relation, thing.name)
+
+
+def _twin(thing: Fact, child: Fact, sides: Sides) -> Fact | None:
+    found = sides.live.on((child.schema, child.relation), Kind(thing.kind))
+    return next((fact for fact in found if is_twin(thing, fact)), None)
+
+
+def _index(thing: Fact) -> str:
+    return f"{identifier(thing.schema)}.{identifier(thing.name)}"
+
+
+def _attached_to(live: Fact | None) -> Mapping[str, _Attached]:
+    found = json.loads(live.get("attached") or "[]") if live is not None else []
+    return {table: _Attached(name, is_valid) for table, name, is_valid in found}
+
+
+def _partitions(table: Fact, sides: Sides) -> tuple[Fact, ...]:
+    parent = (table.schema, table.relation)
+    tables = (*sides.desired.below(parent), *sides.live.below(parent))
+    known = {fact.key: sides.live.facts.get(fact.key, fact) for fact in tables}
+    return tuple(f for _, f in sorted(known.items()) if f.listed("partition of") == parent)
+
+
+# What an interrupted build on partitions has done already: table, index, whether that is valid.
+ATTACHED = """case when not x.indisvalid then (
+    select pg_catalog.json_agg(pg_catalog.json_build_array(
+        pn.nspname || '.' || p.relname, pi.relname, px.indisvalid) order by pn.nspname, p.relname)
+    from pg_catalog.pg_partition_tree(i.oid) tree
+    join pg_catalog.pg_class pi on pi.oid = tree.relid
+    join pg_catalog.pg_index px on px.indexrelid = pi.oid
+    join pg_catalog.pg_class p on p.oid = px.indrelid
+    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+    where tree.level > 0)::text end"""

@@ -1,0 +1,11 @@
+create table visit (id integer not null, place text not null) partition by list (place);
+create table visit_a partition of visit for values in ('a');
+create table visit_b partition of visit for values in ('b') partition by range (id);
+create table visit_b_1 partition of visit_b for values from (0) to (100);
+create table visit_b_2 partition of visit_b for values from (100) to (200);
+insert into visit values (1, 'a'), (2, 'a'), (1, 'b'), (101, 'b');
+alter table only visit add constraint visit_key unique (place, id);
+alter table visit_a add constraint visit_a_mine unique (place, id);
+alter table only visit_b add constraint visit_b_key unique (place, id);
+create unique index visit_b_1_key on visit_b_1 (place, id);
+alter index visit_key attach partition visit_b_key;
