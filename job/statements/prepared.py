@@ -53,6 +53,11 @@ def prepared(
             yield replace(ready, text=_without_concurrently(statement.text))
         case "create_table_as_stmt" if not piece.stmt.into.skip_data:
             yield replace(ready, text=_without_rows(statement.text))
+        case "create_cast_stmt":
+            # A cast of types of PostgreSQL itself is there, whoever's schemas are put aside.
+            dropped = f"DROP CAST IF EXISTS {_types_of_cast(statement.text)}"
+            yield replace(ready, text=dropped, node="drop_stmt", is_verbatim=False)
+            yield ready
         case "create_extension_stmt":
             yield replace(ready, extension=piece.stmt.extname)
         case node if node in WITH_KEYS:
@@ -112,6 +117,21 @@ def _without_concurrently(text: str) -> str:
     token = next(t for t in postgast.scan(text).tokens if t.token == pb.CONCURRENTLY)
     start, end = int(token.start), int(token.end)
     return (raw[:start] + b" " * (end - start) + raw[end:]).decode()
+
+
+def _types_of_cast(text: str) -> str:
+    """Return what stands in the first parentheses, with them: `(mood AS numeric(4, 2))`."""
+    raw, depth, start = text.encode(), 0, 0
+    for token in tokens(text):
+        word = raw[token.start : token.end]
+        if word == b"(":
+            start = start if depth else token.start
+            depth += 1
+        elif word == b")":
+            depth -= 1
+            if not depth:
+                return raw[start : token.end].decode()
+    raise ValueError("a CREATE CAST without types")
 
 
 def _without_rows(text: str) -> str:

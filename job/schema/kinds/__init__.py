@@ -9,6 +9,8 @@ from types import MappingProxyType
 from job.schema.ddl import literal
 from job.schema.kind import Kind
 from job.schema.kinds.attached import POLICY, RULE, STATISTICS, TRIGGER
+from job.schema.kinds.casts import CAST
+from job.schema.kinds.collations import COLLATION
 from job.schema.kinds.columns import COLUMN
 from job.schema.kinds.comments import COMMENT
 from job.schema.kinds.constraints import CONSTRAINT
@@ -20,6 +22,7 @@ from job.schema.kinds.routines import AGGREGATE, ROUTINE
 from job.schema.kinds.schemas import EXTENSION, SCHEMA
 from job.schema.kinds.sequences import SEQUENCE
 from job.schema.kinds.tables import TABLE
+from job.schema.kinds.text_search import TEXT_SEARCH_CONFIGURATION, TEXT_SEARCH_DICTIONARY
 from job.schema.kinds.types import COMPOSITE, DOMAIN, DOMAIN_CONSTRAINT, ENUM, RANGE
 from job.schema.kinds.unmodelled import UNMODELLED
 from job.schema.kinds.views import MATERIALIZED_VIEW, VIEW
@@ -56,11 +59,14 @@ KINDS = MappingProxyType(
         for entry in (
             EXTENSION,
             SCHEMA,
+            COLLATION,
             ENUM,
             DOMAIN,
             DOMAIN_CONSTRAINT,
             COMPOSITE,
             RANGE,
+            TEXT_SEARCH_DICTIONARY,
+            TEXT_SEARCH_CONFIGURATION,
             SEQUENCE,
             TABLE,
             COLUMN,
@@ -70,6 +76,7 @@ KINDS = MappingProxyType(
             MATERIALIZED_VIEW,
             ROUTINE,
             AGGREGATE,
+            CAST,
             TRIGGER,
             RULE,
             POLICY,

@@ -98,11 +98,12 @@ def _made_between(table: Fact, column: Fact, sides: Sides, *kinds: Kind) -> Iter
 
 def _type_waits(column: Fact, table: Fact, sides: Sides) -> bool:
     """Whether the column was added after its table, when its type had been made."""
-    types = (Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
+    types = (Kind.COLLATION, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
     made = _made_between(table, column, sides, *types)
     if column.get("generated") and any(_made_between(table, column, sides, Kind.ROUTINE)):
         return True
-    return any(fact.name in column.get("type") for fact in made)
+    named = f"{column.get('type')} {column.get('collation')}"
+    return any(fact.name in named for fact in made)
 
 
 def _default_waits(column: Fact, table: Fact, sides: Sides) -> bool:
@@ -307,7 +308,7 @@ COLUMN = Entry(
             statistics="nullif(a.attstattarget, -1)::text",
             inherited=flag("c.relispartition or not a.attislocal"),
         )
-    }, {order("c.oid", "t.oid", "ad.oid")} + a.attnum
+    }, {order("c.oid", "t.oid", "ad.oid", "a.attcollation")} + a.attnum
         from pg_catalog.pg_attribute a {OF_RELATION.format("a.attrelid")}
         join pg_catalog.pg_type t on t.oid = a.atttypid
         left join pg_catalog.pg_attrdef ad on ad.adrelid = c.oid and ad.adnum = a.attnum

@@ -6,10 +6,25 @@ from collections.abc import Iterator
 from job.schema.ddl import Change, Phase, Report, change, literal, not_addable
 from job.schema.facts import Fact
 from job.schema.kind import Kind
+from job.schema.kinds.casts import PUT_ASIDE
 from job.schema.kinds.entry import Entry, attributes
 from job.schema.kinds.identities import is_sequence_renamed
 from job.schema.kinds.routines import SIGNATURE
 from job.schema.sides import Sides
+
+_IN_SCHEMA = (
+    ("pg_collation", "collnamespace"),
+    ("pg_conversion", "connamespace"),
+    ("pg_operator", "oprnamespace"),
+    ("pg_opclass", "opcnamespace"),
+    ("pg_opfamily", "opfnamespace"),
+    ("pg_ts_config", "cfgnamespace"),
+    ("pg_ts_dict", "dictnamespace"),
+    ("pg_ts_parser", "prsnamespace"),
+    ("pg_ts_template", "tmplnamespace"),
+)
+# What a schema file may comment on without a schema.
+_OF_THE_DATABASE = ("pg_cast", "pg_transform")
 
 
 def plan(
@@ -59,6 +74,18 @@ def _hanging(catalog: str, prefix: str, word: str, where: str = "true") -> str:
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace where {where}"""
 
 
+def _other(catalog: str, namespace: str = "") -> str:
+    """Return a part of the query: objects of one catalog, by the words that PostgreSQL has."""
+    schema = f"(select nspname from pg_catalog.pg_namespace where oid = x.{namespace})"
+    return f"""select 'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0,
+        {schema if namespace else "''"}, '', i.type || ' ' || i.identity,
+        pg_catalog.upper(pg_catalog.replace(i.type, '-', ' ')) || ' '
+        || pg_catalog.regexp_replace(i.identity, '^(for .*) on language ', '\\1 language '), 0::oid
+        from pg_catalog.{catalog} x, pg_catalog.pg_identify_object(
+            'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0) i
+        where x.oid >= 16384 and i.identity !~ '{PUT_ASIDE.removeprefix("^")}'"""
+
+
 # Each: catalog, oid, number of the part, schema, relation, name, what SQL calls it, the relation.
 _PARTS = (
     """select 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, 0, n.nspname, '', 'schema',
@@ -101,6 +128,8 @@ _PARTS = (
         pg_catalog.format('STATISTICS %I.%I', n.nspname, s.stxname), s.stxrelid
         from pg_catalog.pg_statistic_ext s
         join pg_catalog.pg_namespace n on n.oid = s.stxnamespace""",
+    *(_other(catalog, namespace) for catalog, namespace in _IN_SCHEMA),
+    *(_other(catalog) for catalog in _OF_THE_DATABASE),
 )
 
 COMMENT = Entry(

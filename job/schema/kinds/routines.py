@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from job.schema.ddl import Change, Phase, Report, change, drift, identifier, not_addable
+from job.schema.ddl import Change, Phase, Report, change, drift, identifier
 from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import Entry, alone, attributes, flag, order, own
@@ -62,7 +62,7 @@ def plan_aggregate(
     live: Fact | None,
     sides: Sides,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create an ordinary one; only tell of the rarer sorts and of one with another shape."""
+    """Create it; only tell of one with another shape."""
     if live is not None:
         yield drift(
             desired,
@@ -70,13 +70,6 @@ def plan_aggregate(
             "aggregate-differs",
             live.definition,
             "replace it by a migration, or declare it as it is",
-        )
-    elif desired.get("kind"):
-        yield not_addable(
-            desired,
-            "aggregate-kind",
-            f"sync does not make {desired.get('kind')} aggregates",
-            "make it by a migration",
         )
     else:
         parts = ", ".join(
@@ -96,6 +89,11 @@ def plan_aggregate(
 SIGNATURE = (
     "pg_catalog.quote_ident(p.proname) || '(' || pg_catalog.oidvectortypes(p.proargtypes) || ')'"
 )
+
+
+# What a final function may do to the state; an ordered-set aggregate's may do all, unless it says.
+_MODIFIES = """case when {0} <> case g.aggkind when 'n' then 'r' else 'w' end
+    then case {0} when 'r' then 'read_only' when 's' then 'shareable' else 'read_write' end end"""
 
 
 def _routines(where: str, attribute_sql: str, more: str = "") -> str:
@@ -128,7 +126,7 @@ AGGREGATE = Entry(
         "true",
         attributes(
             name="pg_catalog.quote_ident(p.proname)",
-            kind="case g.aggkind when 'o' then 'ordered-set' when 'h' then 'hypothetical-set' end",
+            hypothetical=flag("g.aggkind = 'h'"),
             arguments="case pg_catalog.pg_get_function_identity_arguments(p.oid) when '' then '*' "
             "else pg_catalog.pg_get_function_identity_arguments(p.oid) end",
             sfunc="g.aggtransfn::text",
@@ -145,6 +143,9 @@ AGGREGATE = Entry(
             minitcond="pg_catalog.quote_literal(g.aggminitval)",
             finalfunc_extra=flag("g.aggfinalextra"),
             mfinalfunc_extra=flag("g.aggmfinalextra"),
+            finalfunc_modify=_MODIFIES.format("g.aggfinalmodify"),
+            mfinalfunc_modify=f"case when g.aggmtransfn <> 0 then "
+            f"{_MODIFIES.format('g.aggmfinalmodify')} end",
             sortop="""(select pg_catalog.format('operator(%I.%s)', sn.nspname, o.oprname)
                 from pg_catalog.pg_operator o
                 join pg_catalog.pg_namespace sn on sn.oid = o.oprnamespace

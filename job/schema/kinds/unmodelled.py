@@ -15,14 +15,11 @@ _IN_SCHEMA = (
     ("pg_opclass", "opcnamespace"),
     ("pg_opfamily", "opfnamespace"),
     ("pg_conversion", "connamespace"),
-    ("pg_collation", "collnamespace"),
-    ("pg_ts_config", "cfgnamespace"),
-    ("pg_ts_dict", "dictnamespace"),
     ("pg_ts_parser", "prsnamespace"),
     ("pg_ts_template", "tmplnamespace"),
 )
 _OF_THE_DATABASE = (
-    "pg_cast", "pg_event_trigger", "pg_foreign_data_wrapper", "pg_foreign_server", "pg_language",
+    "pg_event_trigger", "pg_foreign_data_wrapper", "pg_foreign_server", "pg_language",
     "pg_publication", "pg_transform", "pg_am",
 )  # fmt: skip
 _FIRST_USER_OID = 16384

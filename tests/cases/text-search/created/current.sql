@@ -1,0 +1,2 @@
+create table note (id integer primary key, body text);
+insert into note values (1, 'a word');

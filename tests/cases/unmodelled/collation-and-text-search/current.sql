@@ -1,3 +1,0 @@
-create collation plain (locale = 'C');
-create table note (id integer primary key);
-insert into note values (1);
