@@ -8,7 +8,7 @@ from conftest import Database
 from job.schema.ddl import Phase
 from job.schema.difference import Difference, difference
 from job.schema.facts import Fact, parse_facts
-from job.schema.kinds import READ_WITH, facts_sql
+from job.schema.kinds import READ_WITH, declared_sql
 
 SCHEMAS = ("public", "app")
 
@@ -19,7 +19,7 @@ def read(conn: psycopg.Connection, schemas: Sequence[str] = SCHEMAS) -> frozense
     """Read all facts of the schemas, and leave the settings so."""
     for name, value in READ_WITH.items():
         conn.execute("select set_config(%s, %s, false)", (name, value))
-    return parse_facts(conn.execute(facts_sql(schemas)).fetchall())
+    return parse_facts(conn.execute(declared_sql(schemas)).fetchall())
 
 
 def facts(database: Database) -> frozenset[Fact]:

@@ -18,7 +18,7 @@ from job.deadline import Deadline
 from job.errors import DatabaseRefusedError
 from job.plan import Failure, Finding
 from job.schema.facts import as_json, from_json, parse_facts
-from job.schema.kinds import facts_sql
+from job.schema.kinds import declared_sql
 from job.schema.kinds.views import filled
 from job.settings import Settings
 from job.snapshot import SchemaView
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 _KEPT = 5
 # Of the facts, and of what is told of each: what keeps them otherwise does not find them.
-_FORMAT = "zlib 3"
+_FORMAT = "zlib 4"
 # The server prints facts in its own words, which may be those of an extension and name its schema.
 _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', extname, extversion,
@@ -100,7 +100,7 @@ def _read(
         return SchemaView(desired.schemas, findings=desired.findings)
     limits = Limits(settings.ddl_lock_timeout_s, deadline.part(settings.ddl_budget_s), deadline)
 
-    question = facts_sql(desired.schemas)
+    question = declared_sql(desired.schemas)
     try:
         elsewhere = Elsewhere(settings.endpoint, settings.shadow)
         read = read_shadow(conn, desired, question, limits, elsewhere)

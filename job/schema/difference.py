@@ -12,7 +12,9 @@ from job.schema.kinds import KINDS, Entry
 from job.schema.kinds.retyped import is_only_printed_otherwise
 from job.schema.namespaces import refusal, takers
 from job.schema.sides import Side, Sides
-from job.schema.waiting import hold_back, put_off
+from job.schema.waiting import Planned, Unmet, hold_back, put_off
+
+_NOTHING_KNOWN = Unmet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ def difference(
     sizes: Mapping[str, int],
     server_version: int,
     users: Mapping[str, str] = MappingProxyType({}),
+    unmet: Unmet = _NOTHING_KNOWN,
     *,
     may_alter: bool = True,
 ) -> Difference:
@@ -51,8 +54,8 @@ def difference(
 
     `sizes` are the bytes of live tables, by identity (`public.users`); one that it does not know
     counts as small, and as one that holds rows. `users` are what keeps a live column's type from
-    being changed, by the column's identity. Unless it `may_alter`, what could be altered safely is
-    reported as drift.
+    being changed, by the column's identity. `unmet` says what else stands in the way, and which
+    drifts do not. Unless it `may_alter`, what could be altered safely is reported as drift.
     """
     desired, live = frozenset(desired), frozenset(live)
     # Nearly all are alike, which sets tell without sorting them out.
@@ -79,26 +82,29 @@ def difference(
     )
     changed = (*compared.changed, *renamed)
     taken = takers(found, missing)
-    outcomes: list[Change | Report] = []
+    outcomes: list[tuple[Fact, Change | Report]] = []
     for fact in missing:
         refused = refusal(fact, taken)
-        outcomes += [refused] if refused else _entry(fact).plan(fact, None, sides)
+        planned = [refused] if refused else _entry(fact).plan(fact, None, sides)
+        outcomes += ((fact, outcome) for outcome in planned)
     for fact, other in changed:
         if not is_only_printed_otherwise(fact, other, sides):
-            outcomes += _entry(fact).plan(fact, other, sides)
+            outcomes += ((fact, outcome) for outcome in _entry(fact).plan(fact, other, sides))
     known = set(twins.values())
     for fact in compared.extra:
         if fact not in known:
-            outcomes += _entry(fact).undeclared(fact, sides)
-    changes, waiting = hold_back(
-        [o for o in outcomes if isinstance(o, Change)],
-        [o for o in outcomes if isinstance(o, Report)],
-        missing,
-        wanted,
+            outcomes += ((fact, outcome) for outcome in _entry(fact).undeclared(fact, sides))
+    changes, reports = hold_back(
+        Planned(
+            tuple((fact, o) for fact, o in outcomes if isinstance(o, Change)),
+            tuple((fact, o) for fact, o in outcomes if isinstance(o, Report)),
+        ),
+        sides,
+        unmet,
     )
     return Difference(
-        tuple(sorted(put_off(changes), key=_place)),
-        tuple(sorted(waiting, key=lambda r: (r.verdict.value, r.object, r.code))),
+        tuple(sorted(put_off(changes, sides), key=_place)),
+        tuple(sorted(reports, key=lambda r: (r.verdict.value, r.object, r.code))),
         missing,
         changed,
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,8 @@ class Fact:
     search_path; a flag's is `true`, a list's is JSON.
 
     `order` rises with the order of creation: 2048 times the OID of what was created last for it
-    (a column's default, say), plus the number of the column. It is no part of what a fact says.
+    (a column's default, say), plus the number of the column. `needs` are the keys of what it
+    depends on, known of what is declared only. Neither is a part of what a fact says.
     """
 
     kind: str
@@ -31,6 +33,7 @@ class Fact:
     name: str
     attributes: tuple[tuple[str, str], ...] = ()
     order: int = field(default=0, compare=False)
+    needs: tuple[Key, ...] = field(default=(), compare=False)
 
     @property
     def key(self) -> Key:
@@ -110,17 +113,23 @@ def compare(desired: Iterable[Fact], current: Iterable[Fact]) -> Comparison:
 
 
 def as_json(facts: Iterable[Fact]) -> str:
-    """Return the facts as JSON, for `from_json`: key, attributes and order of each, sorted."""
-    rows = [(*f.key, dict(f.attributes), f.order) for f in sorted(facts, key=lambda f: f.key)]
+    """Return the facts as JSON, for `from_json`: key, attributes, order and needs, sorted."""
+    rows = [
+        (*f.key, dict(f.attributes), f.order, f.needs) for f in sorted(facts, key=lambda f: f.key)
+    ]
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
 def from_json(text: str) -> frozenset[Fact]:
     """Return the facts that `as_json` has written."""
     return frozenset(
-        Fact(kind, schema, relation, name, tuple(attributes.items()), order)
-        for kind, schema, relation, name, attributes, order in json.loads(text)
+        Fact(kind, schema, relation, name, tuple(attributes.items()), order, _keys(needs))
+        for kind, schema, relation, name, attributes, order, needs in json.loads(text)
     )
+
+
+def _keys(needs: Iterable[Sequence[str]]) -> tuple[Key, ...]:
+    return tuple((kind, schema, relation, name) for kind, schema, relation, name in needs)
 
 
 # `varchar_column IN ('a', 'b')` is printed with a cast of the array; read back, and so in the
@@ -140,7 +149,15 @@ def _read_back(text: str) -> str:
 
 
 def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
-    """Return the facts in the rows of `kinds.facts_sql`, each of them JSON as of `as_json`."""
+    """Return the facts in the rows of `kinds.facts_sql` or `kinds.declared_sql`.
+
+    Each row is JSON: a list of facts, or an object of what they need of each other.
+    """
+    told = [json.loads(text or "[]") for (text,) in rows]
+    needs: dict[Key, list[Key]] = defaultdict(list)
+    for pairs in (part["needs"] or [] for part in told if isinstance(part, dict)):
+        for of, needed in pairs:
+            needs[_keys([of])[0]] += _keys([needed])
     return frozenset(
         Fact(
             kind,
@@ -152,7 +169,9 @@ def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
                 for key, value in attributes.items()
             ),
             order or 0,
+            tuple(sorted(needs.get((kind, schema or "", relation or "", name or ""), ()))),
         )
-        for (text,) in rows
-        for kind, schema, relation, name, attributes, order in json.loads(text or "[]")
+        for part in told
+        if isinstance(part, list)
+        for kind, schema, relation, name, attributes, order in part
     )

@@ -1,149 +1,252 @@
-"""Changes that have to wait for something that is not added, so that they do not fail for it.
+"""What has to wait for something that is not as it is declared, so that it does not fail for it.
 
-Facts know no dependencies. What a statement mentions by name stands in for them: a change held back
-for nothing is reported and made by the next run, one sent for nothing fails its whole phase.
+Decided by what needs what: PostgreSQL's own dependencies between the declared things, and what a
+fact's key tells. Two sorts of need differ. Who only names a thing (a comment, a grant, a trigger
+its table) can do so whatever its shape is, as long as it is there. Who is made of it (an index of
+a column, a view of a view, a foreign key of a key) needs it as it is declared.
 """
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections import defaultdict, deque
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from job.schema.ddl import Change, Phase, Report, Verdict, not_addable
-from job.schema.facts import Fact
+from job.schema.facts import Fact, Key
 from job.schema.kind import Kind
-from job.schema.sides import Side
+from job.schema.sides import Side, Sides, parents
 
-_WORD = re.compile(r"\w+")
-_COLUMNS = re.compile(r"\([^()]*\)")
-# What these mention may be meant; a table or a type needs nothing but types that come before it.
-_NEEDY = frozenset(
-    kind.value
-    for kind in (
-        Kind.SEQUENCE, Kind.COLUMN, Kind.INDEX, Kind.CONSTRAINT, Kind.VIEW, Kind.MATERIALIZED_VIEW,
-        Kind.ROUTINE, Kind.TRIGGER, Kind.RULE, Kind.POLICY, Kind.STATISTICS, Kind.GRANT,
-        Kind.COMMENT,
-    )
-)  # fmt: skip
-_UNIQUE = ("unique", "primary key")
+_RELATIONS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.SEQUENCE)
+_RELATION_KINDS = frozenset(kind.value for kind in _RELATIONS)
+_NAMING = frozenset((Kind.COMMENT.value, Kind.GRANT.value))
+# Of these only that they are there matters to what needs them, and to these of what they need.
+_NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
+# How a column counts its rows changes nothing for what is made of it.
+_COUNTING = ("column-identity", "column-sequence")
+_INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
+_MEANT_BY = {
+    "column": (Kind.COLUMN.value,),
+    "constraint": (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value),
+    "index": _INDEX_LIKE,
+    "foreign table": (Kind.TABLE.value,),
+} | {k.value: (k.value,) for k in (*_RELATIONS, Kind.TRIGGER, Kind.POLICY, Kind.RULE)}
+
+
+class State(Enum):
+    """How a thing that was declared is not there; the value says it of the thing."""
+
+    ABSENT = "which is missing"
+    OTHERWISE = "which is there with another shape"
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """What is known beside the difference itself of why things are not as they are declared.
+
+    `violated` names what rows or the server itself keep from being made, as this run has found and
+    said. `accepted` are the drifts that somebody lives with, as (object, live shape): what needs
+    such a thing is made of it as it is. None: all of them.
+    """
+
+    violated: frozenset[str] = frozenset()
+    accepted: frozenset[tuple[str, str]] | None = frozenset()
+
+    def holds_back(self, report: Report) -> bool:
+        """Whether what needs the thing that is reported has to wait for it."""
+        if report.verdict is Verdict.DRIFT:
+            is_accepted = self.accepted is None or (report.object, report.live) in self.accepted
+            return not is_accepted and report.code not in _COUNTING
+        return report.verdict is Verdict.NOT_ADDABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What the kinds make of the difference: each a desired fact and what is to be done or said."""
+
+    changes: tuple[tuple[Fact, Change], ...]
+    reports: tuple[tuple[Fact, Report], ...]
 
 
 def hold_back(
-    changes: Iterable[Change],
-    reports: Iterable[Report],
-    missing: Iterable[Fact],
-    desired: Side,
+    planned: Planned, sides: Sides, unmet: Unmet
 ) -> tuple[tuple[Change, ...], tuple[Report, ...]]:
-    """Turn the changes that need something that is not added into reports that say so.
+    """Turn the changes that need what is not as declared into reports that say so.
 
-    The columns of a `desired` table come and lack with those of its parents.
+    What `unmet` says is violated is not tried again, and not said again.
     """
-    given, told, lacking = tuple(changes), list(reports), Side(missing)
-    labels = {r.object for r in told if r.verdict is Verdict.NOT_ADDABLE}
-    todo = [fact for fact in lacking.facts.values() if fact.label in labels] if labels else []
-    if not todo:
-        return given, tuple(told)
-    kept, index = {change.fact for change in given}, _Index(given)
-    while todo:
-        absent = todo.pop()
-        heirs = _inherited(absent, lacking, desired)
-        held = kept & {*heirs, *(c.fact for c in index.near(absent) if _needs(c, absent))}
-        kept -= held
-        told += [
-            not_addable(
-                fact,
-                "waits",
-                f"it needs {absent.label}, which is missing",
-                f"make {absent.label}; the next run then adds this, too",
-            )
-            for fact in sorted(held, key=lambda fact: fact.key)
-        ]
-        todo += [*held, *(fact for fact in heirs if fact not in held)]
-    return tuple(change for change in given if change.fact in kept), tuple(told)
+    changes = [(fact, c) for fact, c in planned.changes if fact.label not in unmet.violated]
+    reports = [report for _, report in planned.reports]
+    states = _first_states(planned, sides, unmet)
+    if not states:
+        return tuple(change for _, change in changes), tuple(reports)
+    making = {fact.key for fact, _ in changes}
+    # What is missing and nobody makes by itself (a column of a view) comes and lacks with another.
+    known = {**sides.missing.facts, **{fact.key: fact for fact, _ in changes}}
+    waiting = _Graph(known.values(), making, sides).reach(states)
+    held = sorted((w for w in waiting if w.fact.key in making), key=_by_key)
+    reports += [_waits(one) for one in held if not _is_told_already(one)]
+    held_keys = {one.fact.key for one in waiting}
+    return tuple(c for fact, c in changes if fact.key not in held_keys), tuple(reports)
 
 
-class _Index:
-    """Changes by what they may need, so that not each is asked about each thing that is absent."""
+def put_off(changes: Sequence[Change], sides: Sides) -> tuple[Change, ...]:
+    """Put off what needs a key or an index that is built online until that is there.
 
-    def __init__(self, changes: Sequence[Change]) -> None:
-        self._changes = changes
-        self._by_word: dict[str, set[int]] = defaultdict(set)
-        self._by_reference: dict[tuple[str, ...], set[int]] = defaultdict(set)
-        for number, change in enumerate(changes):
-            for word in _words(" ".join(change.statements)):
-                self._by_word[word].add(number)
-            if change.fact.get("references"):
-                self._by_reference[change.fact.listed("references")].add(number)
-
-    def near(self, thing: Fact) -> Iterable[Change]:
-        """Return the changes that mention its name, or refer to its table."""
-        named = [self._by_word.get(w, set()) for w in _words(f"{thing.relation} {thing.name}")]
-        if not named:
-            return self._changes
-        found = set.intersection(*named)
-        found |= self._by_reference.get((thing.schema, thing.relation), set())
-        return [self._changes[number] for number in sorted(found)]
-
-
-def _inherited(absent: Fact, missing: Side, desired: Side) -> list[Fact]:
-    """Return the missing columns that tables would have from an absent one of their parent."""
-    if absent.kind != Kind.COLUMN.value:
-        return []
-    heirs = (
-        missing.get(Kind.COLUMN, table.schema, table.relation, absent.name)
-        for table in desired.below((absent.schema, absent.relation))
-    )
-    return [fact for fact in heirs if fact is not None and fact.get("inherited")]
-
-
-def put_off(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Put off the views that may group by a primary key which is built online, and what needs them.
-
-    https://www.postgresql.org/docs/current/sql-select.html, GROUP BY: functional dependency.
+    A view that groups by a primary key does, and what is made of that view.
     """
-    given = tuple(changes)
-    keys = [
-        c.fact for c in given if c.phase is Phase.ONLINE and c.fact.get("type") == "primary key"
+    online = {
+        c.fact.key: State.ABSENT
+        for c in changes
+        if c.phase is Phase.ONLINE and c.fact.kind in _INDEX_LIKE and c.fact.key in _missing(sides)
+    }
+    at_once = {c.fact.key: c.fact for c in changes if c.phase is Phase.TOGETHER}
+    if not online or not at_once:
+        return tuple(changes)
+    late = {w.fact.key for w in _Graph(at_once.values(), at_once, sides).reach(online)}
+    return tuple(replace(c, phase=Phase.AFTER) if c.fact.key in late else c for c in changes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A fact that waits, for what, and how that is not as declared."""
+
+    fact: Fact
+    cause: Fact
+    state: State
+    is_there: bool
+
+
+class _Graph:
+    """Who needs whom, of those that may have to wait."""
+
+    def __init__(self, facts: Iterable[Fact], making: Container[Key], sides: Sides) -> None:
+        self._sides = sides
+        self._making = making
+        self._named = _Names(sides.desired)
+        self._above: dict[Key, list[tuple[Fact, bool]]] = defaultdict(list)
+        for fact in facts:
+            for key, is_made_of in self._needs(fact):
+                self._above[key].append((fact, is_made_of))
+
+    def reach(self, states: Mapping[Key, State]) -> tuple[_Waiting, ...]:
+        """Return all that waits for what is in such a state, directly or not."""
+        missing, desired = _missing(self._sides), self._sides.desired.facts
+        seen, found = dict(states), []
+        todo = deque((key, state, desired[key]) for key, state in states.items())
+        while todo:
+            key, state, cause = todo.popleft()
+            for fact, is_made_of in self._above.get(key, ()):
+                if fact.key in seen or (state is State.OTHERWISE and not is_made_of):
+                    continue
+                is_there = fact.key not in missing
+                if not is_there or fact.key in self._making:
+                    found.append(_Waiting(fact, cause, state, is_there))
+                if is_there and fact.kind == Kind.COLUMN.value:
+                    continue  # only its default or its NOT NULL waits
+                seen[fact.key] = State.OTHERWISE if is_there else State.ABSENT
+                # What is not made by itself says nothing to who waits for it.
+                said = fact if fact.key in self._making else cause
+                todo.append((fact.key, seen[fact.key], said))
+        return tuple(found)
+
+    def _needs(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
+        """Yield the keys of what it needs, each with whether it is made of that."""
+        for key in fact.needs:
+            yield key, key[0] not in _NAMED_ONLY and fact.kind not in _NAMED_ONLY
+            if key[0] == Kind.COLUMN.value:  # another relation of that name may have one, too
+                yield from (((kind.value, *key[1:3], ""), False) for kind in _RELATIONS)
+        yield (Kind.SCHEMA.value, fact.schema, "", ""), False
+        if fact.kind in _NAMING:
+            yield from ((key, False) for key in self._named.meant_by(fact))
+        if fact.relation and fact.kind not in _RELATION_KINDS:
+            for kind in _RELATIONS:
+                is_its_query = fact.kind == Kind.COLUMN.value and kind is not Kind.TABLE
+                yield (kind.value, fact.schema, fact.relation, ""), is_its_query
+        yield from self._needs_of_columns(fact)
+
+    def _needs_of_columns(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
+        """Yield what a new table needs for its columns, and a column that comes with another."""
+        if fact.kind == Kind.TABLE.value and fact.key in _missing(self._sides):
+            for column in self._sides.desired.on((fact.schema, fact.relation), Kind.COLUMN):
+                if column.key not in self._making:  # it is made with its table
+                    yield column.key, True
+        if fact.get("inherited"):
+            table = self._sides.desired.get(Kind.TABLE, fact.schema, fact.relation)
+            for parent in parents(table) if table is not None else ():
+                yield (Kind.COLUMN.value, *parent, fact.name), False
+
+
+class _Names:
+    """Finds what comments and grants are about, which know it by its name."""
+
+    def __init__(self, desired: Side) -> None:
+        self._desired = desired
+        self._by_name: dict[tuple[str, str], list[Fact]] = defaultdict(list)
+        for fact in desired.facts.values():
+            if fact.kind not in _NAMING:
+                self._by_name[fact.schema, _bare(fact.name or fact.relation)].append(fact)
+
+    def meant_by(self, fact: Fact) -> Iterator[Key]:
+        """Yield the keys of what a comment or a grant is about."""
+        if fact.kind == Kind.COMMENT.value:
+            word, _, name = fact.name.partition(" ")
+            if fact.name in _MEANT_BY:
+                word, name = fact.name, ""
+            kinds = _MEANT_BY.get(word)
+            for thing in self._by_name.get((fact.schema, _bare(name or fact.relation)), ()):
+                if thing.kind in kinds if kinds else thing.kind not in _RELATION_KINDS:
+                    is_on_another = fact.relation and name and thing.relation != fact.relation
+                    if not is_on_another:
+                        yield thing.key
+            return
+        if columns := fact.get("columns"):
+            yield (Kind.COLUMN.value, fact.schema, fact.relation, _bare(columns.strip(" ()")))
+        _, _, target = fact.get("on").partition(" ")
+        name = _bare(target).removeprefix(f"{fact.schema}.")
+        yield from (thing.key for thing in self._by_name.get((fact.schema, name), ()))
+
+
+def _bare(name: str) -> str:
+    return name.replace('"', "")
+
+
+def _missing(sides: Sides) -> Mapping[Key, Fact]:
+    return sides.missing.facts
+
+
+def _first_states(planned: Planned, sides: Sides, unmet: Unmet) -> dict[Key, State]:
+    """Return what is not as declared, for reasons of its own."""
+    missing = _missing(sides)
+    refused = [fact for fact, report in planned.reports if unmet.holds_back(report)]
+    # Rows that are null hinder nothing but the NOT NULL of a column that is there.
+    violated = [
+        fact
+        for fact, _ in planned.changes
+        if fact.label in unmet.violated and (fact.key in missing or fact.kind != Kind.COLUMN.value)
     ]
-    if not keys:
-        return given
-    todo = [
-        c.fact
-        for c in given
-        if "GROUP BY" in c.fact.get("definition")
-        and any(_mentions(c, key.schema, key.relation) for key in keys)
-    ]
-    late, index = set(todo), _Index(given)
-    while todo:
-        first = todo.pop()
-        more = {
-            c.fact
-            for c in index.near(first)
-            if c.fact.kind in _NEEDY and _mentions(c, first.relation, first.name)
-        } - late
-        late |= more
-        todo += more
-    return tuple(replace(c, phase=Phase.AFTER) if c.fact in late else c for c in given)
+    return {
+        fact.key: State.ABSENT if fact.key in missing else State.OTHERWISE
+        for fact in (*refused, *violated)
+    }
 
 
-def _mentions(change: Change, *names: str) -> bool:
-    words = _words(" ".join(change.statements))
-    return all(words.issuperset(_words(name)) for name in names if name)
+def _by_key(waiting: _Waiting) -> Key:
+    return waiting.fact.key
 
 
-def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text))
+def _is_told_already(waiting: _Waiting) -> bool:
+    """Whether it is the default of a live column from a sequence that is reported itself."""
+    fact, cause = waiting.fact, waiting.cause
+    owner = (fact.schema, fact.relation, fact.name)
+    return waiting.is_there and cause.listed("owned by") == owner
 
 
-def _needs(change: Change, absent: Fact) -> bool:
-    fact = change.fact
-    if fact.kind not in _NEEDY or fact == absent:
-        return False
-    if fact.kind == Kind.ROUTINE.value and "BEGIN ATOMIC" not in fact.get("definition"):
-        return False  # its body is text, looked at when it is called
-    if absent.kind == Kind.CONSTRAINT.value and absent.get("type") in _UNIQUE:
-        columns = _COLUMNS.search(absent.get("definition"))
-        is_key = columns is not None and columns[0] in fact.get("definition")
-        if is_key and fact.listed("references") == (absent.schema, absent.relation):
-            return True
-    return _mentions(change, absent.relation, absent.name)
+def _waits(waiting: _Waiting) -> Report:
+    fact, cause, state = waiting.fact, waiting.cause, waiting.state
+    why = f"it needs {cause.label}, {state.value}"
+    first = f"make {cause.label}" if state is State.ABSENT else f"settle {cause.label} first"
+    report = not_addable(fact, "waits", why, f"{first}; the next run then adds this, too")
+    if not waiting.is_there:
+        return report
+    message = f"{fact.label} is there and stays as it is, not as it is declared: {why}"
+    return replace(report, message=message)

@@ -16,6 +16,7 @@ from job.schema.kinds.comments import COMMENT
 from job.schema.kinds.constraints import CONSTRAINT
 from job.schema.kinds.entry import Entry
 from job.schema.kinds.indexes import INDEX
+from job.schema.kinds.needs import needs_sql
 from job.schema.kinds.privileges import DEFAULT_PRIVILEGE, GRANT
 from job.schema.kinds.retyped import COLUMN_USERS_SQL
 from job.schema.kinds.routines import AGGREGATE, ROUTINE
@@ -33,6 +34,7 @@ __all__ = [
     "READ_WITH",
     "Entry",
     "Kind",
+    "declared_sql",
     "facts_sql",
     "gathered",
     "partitions_sql",
@@ -97,6 +99,11 @@ def facts_sql(schemas: Sequence[str]) -> str:
     """
     names = ", ".join(literal(name) for name in ("", *sorted(set(schemas))))
     return gathered(KINDS.values(), f"q.schema in ({names})")
+
+
+def declared_sql(schemas: Sequence[str]) -> str:
+    """Return the query of `facts_sql`, with what the facts need of each other."""
+    return f"{facts_sql(schemas)} union all {needs_sql(schemas)}"
 
 
 def partitions_sql(schemas: Sequence[str]) -> str:

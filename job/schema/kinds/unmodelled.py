@@ -38,15 +38,16 @@ def plan(
 
 
 def _part(catalog: str, schema: str, where: str = "true") -> str:
-    return f"""select {schema}, '', i.type || ' ' || i.identity, {attributes()},
-            {order("x.oid")}
+    """Return a query of the objects of one catalog: catalog, oid, schema and name."""
+    return f"""select 'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, {schema},
+            i.type || ' ' || i.identity
         from pg_catalog.{catalog} x, pg_catalog.pg_identify_object(
             'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0) i
         where x.oid >= {_FIRST_USER_OID} and {where}
           and {own(catalog, "x.oid")} and {alone(catalog, "x.oid")}"""
 
 
-_PARTS = (
+OTHERS = (
     *(
         _part(
             catalog,
@@ -62,4 +63,12 @@ _PARTS = (
     *(_part(catalog, "''") for catalog in _OF_THE_DATABASE),
 )
 
-UNMODELLED = Entry(Kind.UNMODELLED, " union all ".join(_PARTS), plan)
+UNMODELLED = Entry(
+    Kind.UNMODELLED,
+    " union all ".join(
+        f"""select o.schema, '', o.name, {attributes()}, {order("o.oid")}
+        from ({other}) o(classid, oid, schema, name)"""
+        for other in OTHERS
+    ),
+    plan,
+)
