@@ -16,14 +16,16 @@ from job.database.look import Sight
 from job.database.open_schemas import open_schemas
 from job.database.wire import Connection
 from job.deadline import Deadline
+from job.drift import DRIFT
 from job.errors import JobError
 from job.exit_codes import ExitCode
-from job.layers import PIPELINE, migrate
+from job.layers import PIPELINE, adoption, migrate, sync
 from job.layers import verify as verify_layer
 from job.layers.base import Situation
 from job.plan import Finding, LayerReport, LedgerRow, Mode, Outcome, Plan, Step
 from job.report import Report
 from job.settings import Settings
+from job.snapshot import Snapshot
 from job.sources import Sources
 
 log = structlog.get_logger()
@@ -38,19 +40,21 @@ Inspection = tuple[Report, str, dict[str, Any]]
 def plan(settings: Settings, sources: Sources) -> Inspection:
     """Say what a run would do: as a report, as text, and as data.
 
-    Layers behind pending migrations are not planned: what they do depends on those.
+    Layers behind pending migrations are not planned: what they do depends on those. But what has
+    drifted from `schema.sql` by now is said.
     """
     started_s = time.monotonic()
     plans: dict[str, Plan] = {}
     with _connected(settings) as conn:
         sight = _sight(conn, settings, sources)
         for layer in PIPELINE:
-            snapshot = sight.see(layer.sees)
-            situation = Situation(settings, sources, snapshot)
+            situation = _before_a_run(settings, sources, sight.see(layer.sees))
             plans[layer.name] = layer.plan(situation)
             if plans[layer.name].steps or plans[layer.name].refusal:
                 break
         last = list(plans)[-1]
+        if plans[last].steps and last == migrate.LAYER.name:
+            plans[last] = replace(plans[last], left=_drifted(settings, sources, sight))
         coming = (
             *_sessionless(conn, settings, plans[last].steps),
             *open_schemas(conn, settings.endpoint),
@@ -65,6 +69,25 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
     report = _report("plan", situation, reports, version, started_s)
     report = replace(report, pending=len(data["pending"]))
     return report, _plan_text(plans, provisional), data
+
+
+def _before_a_run(settings: Settings, sources: Sources, snapshot: Snapshot) -> Situation:
+    """Return what a run knows when it looks: by then it has made its ledger."""
+    adopts = snapshot.is_adopting or adoption.is_unknown(snapshot)
+    return Situation(settings, sources, replace(snapshot, is_adopting=adopts))
+
+
+def _drifted(settings: Settings, sources: Sources, sight: Sight) -> tuple[Finding, ...]:
+    """Return what has drifted by now; the migrations that are pending may change that."""
+    snapshot = sight.see(migrate.LAYER.sees)
+    if not sources.schema or not (snapshot.has_ledger or snapshot.has_tables):
+        return ()
+    now = sync.LAYER.plan(_before_a_run(settings, sources, sight.see(sync.LAYER.sees)))
+    return tuple(
+        replace(f, message=f"{f.message} (before the pending migrations)", exit_code=None)
+        for f in now.left
+        if f.code == DRIFT
+    )
 
 
 def status(settings: Settings, sources: Sources) -> Inspection:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from itertools import dropwhile, islice
 
@@ -29,6 +30,7 @@ from job.snapshot import Snapshot, View
 log = structlog.get_logger()
 
 _SHOWN_NOTICES = 5
+_VIOLATION = "23"  # the class integrity_constraint_violation
 # Nothing is lost by these.
 _CHANGES = {"rename": "renamed", "rewrite": "rewritten", "detach": "detached"}
 _UNHURRIED_S = 10
@@ -204,7 +206,7 @@ def _is_rescued(this: Journal, layer: Layer, came: LayerReport) -> bool:
 
 
 def _run_layer(this: Journal, place: Workplace, sight: Sight, layer: Layer) -> Snapshot:
-    """Look, plan, gate, execute; once more from the start when another run was faster."""
+    """Look, plan, gate, execute; once more when another run was faster or something violated."""
     while True:
         snapshot, plan = _look_and_plan(this, place, sight, layer)
         if plan.refusal:
@@ -214,7 +216,7 @@ def _run_layer(this: Journal, place: Workplace, sight: Sight, layer: Layer) -> S
             sight.forget()
         if not _is_overtaken(this, place, layer, plan):
             return snapshot
-        log.info("another run was faster, or the schema was changed; looking again")
+        log.info("the plan does not fit any more; looking again")
 
 
 def _sight(this: Journal, place: Workplace) -> Sight:
@@ -244,7 +246,8 @@ def _look_and_plan(
     for finding in plan.findings:
         _log_finding(finding)
     this.note(LayerReport(layer.name, findings=plan.findings))
-    this.left[layer.name] = plan.left
+    # They stop the run at the gate only: before it they explain why it ended.
+    this.left[layer.name] = tuple(replace(finding, exit_code=None) for finding in plan.left)
     if layer is verify.LAYER:
         this.left.clear()  # it has just said all that
         this.compared = verify.compared(situation)
@@ -260,7 +263,10 @@ def _begin(this: Journal, place: Workplace, sight: Sight) -> None:
 
 
 def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> bool:
-    """Execute the plan; say whether somebody else has applied a step of it meanwhile."""
+    """Execute the plan; say whether it has to be planned anew.
+
+    Somebody else may have applied a step of it, or something stood in the way of one.
+    """
     is_overtaken = False
     with closing(execute(place, plan, layer.failed, this.works_on)) as outcomes:
         for outcome in outcomes:
@@ -277,7 +283,7 @@ def _came_of(this: Journal, layer: Layer, plan: Plan, outcome: StepResult | Fail
         for finding in findings:
             _log_finding(finding)
         return LayerReport(layer.name, steps=(outcome,), findings=findings)
-    if outcome.is_violation:
+    if outcome.is_violation and outcome.about not in this.violated:
         violated = _violated(outcome)
         _log_finding(violated)
         this.violated.add(outcome.about)
@@ -308,9 +314,13 @@ def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
 
 
 def _violated(failure: Failure) -> Finding:
-    why = f"rows violate it: {failure.sqlstate} {failure.message}"
-    what = f"{failure.about} is not there as schema.sql declares it, because {why}"
-    return Finding("violated", what, failure.remedy, failure.exit_code)
+    is_rows = failure.sqlstate.startswith(_VIOLATION)
+    who = "rows violate it" if is_rows else "PostgreSQL refuses it"
+    why = " ".join(filter(None, (failure.sqlstate, failure.message)))
+    detail = f" ({failure.detail})" if failure.detail and not is_rows else ""
+    what = f"{failure.about} is not there as schema.sql declares it, because {who}: {why}{detail}"
+    code = "violated" if is_rows else "refused-by-server"
+    return Finding(code, what, failure.remedy, failure.exit_code)
 
 
 def _notices(result: StepResult) -> str:

@@ -151,6 +151,17 @@ class Declaration:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What a statement of ours is for, such as `constraint public.users.users_age_check`.
+
+    `offenders` is a query of the rows that stand in its way when they violate a constraint.
+    """
+
+    about: str
+    offenders: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One unit of atomicity, retry and reporting: statements that hold together or not at all.
 
@@ -163,11 +174,11 @@ class Step:
     `is_replay` the database was there before the ledger, and what was there must not change.
     `preamble` are the SETs of the file's earlier steps, which count to the end of the file.
     With a `fingerprint` it was planned for a catalog that had that one, and runs on no other.
-    `offenders` is a query of the rows that stand in its way when they violate a constraint: then
-    only the later steps of its `chain` are left out, and the others run.
+    `parts` say of a step that is ours what each of its statements is for; see `is_ours`.
     With `is_brief` it writes the catalog alone, so that all of its time is waiting. One lock
     timeout then bounds each statement: who queues at its first lock waits for the others, too.
-    With `is_ours` we have written it, so that it takes nothing away.
+    With `is_ours` we have written it, so that it takes nothing away, and that the server refuses it
+    is no mistake of the file's: what it is for is left out then, and all else is done.
     """
 
     path: str
@@ -182,8 +193,7 @@ class Step:
     declarations: tuple[Declaration, ...] = ()
     preamble: tuple[str, ...] = ()
     fingerprint: str = ""
-    offenders: str = ""
-    chain: str = ""
+    parts: tuple[Part, ...] = ()
     is_brief: bool = False
     is_ours: bool = False
 
@@ -280,7 +290,10 @@ class Failure:
 
     @property
     def is_violation(self) -> bool:
-        """Whether it is rows that stand in the way; what does not need them gone can go on."""
+        """Whether it is rows, or what is there already, that stand in the way of what is ours.
+
+        All that does not need it can go on.
+        """
         return self.exit_code is ExitCode.NOT_VERIFIED
 
     @property

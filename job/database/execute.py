@@ -48,9 +48,9 @@ def execute(
     How each is delivered is decided before the first of them runs, by its text and one look.
     `works_on` is called with the step that the server works on from now on: it may be at the next
     one while this one's outcome is looked at. Who stops there closes the generator, which cancels
-    it. A violation leaves out the later steps of its chain only. A Failure (which ends with
-    `failed`, unless its SQLSTATE says better) left nothing of its step. None: another run has
-    applied the step, so the ledger must be read again. Raises ConnectionLostError when a connection
+    it. A Failure (which ends with `failed`, unless its SQLSTATE says better) left nothing of its
+    step. None: the rest has to be planned anew, since another run has applied the step, or behind a
+    violation, of which other steps may be in need. Raises ConnectionLostError when a connection
     dies: the ledger then knows what was committed; and DatabaseRefusedError (76), before any step,
     when a pooler cannot serve one of them.
     """
@@ -72,9 +72,8 @@ def execute(
         if isinstance(outcome, StepResult):
             works_on(None)
         yield outcome
-        if isinstance(outcome, Failure) and outcome.is_violation and step.chain:
-            todo = deque(later for later in todo if later.step.chain != step.chain)
-            continue
+        if isinstance(outcome, Failure) and outcome.is_violation:
+            yield None
         if not isinstance(outcome, StepResult):
             return
         _tell(outcome)

@@ -8,7 +8,7 @@ import psycopg
 from psycopg.errors import InsufficientPrivilege, QueryCanceled
 
 from job.exit_codes import ExitCode
-from job.plan import Failure, Step
+from job.plan import Failure, Part, Step
 from job.secret import (
     Secret,
     constants_of,
@@ -134,14 +134,16 @@ def failure_of(
     text, where it gave one: then it decides. A seed's detail is left out, as it may quote values.
     """
     sqlstate = error.sqlstate or ""
-    line, column, statement = _locate(step, index, offset)
+    number = _number_of(step, index, offset)
+    line, column, statement = _locate(step, number, offset)
     if at := _COPY_LINE.search(error.diag.context or ""):
         copies = [s for s in step.statements if s.text == statement and s.data is not None]
         line, column = (copies[0].data_line + int(at[1]) - 1, 1) if copies else (line, column)
     at_end = offset is None and index >= len(step.statements)
     code, remedy, raced = exit_code_of(error, failed), remedy_for(error), is_race(error)
-    if step.offenders and sqlstate.startswith(_VIOLATION) and not raced:
-        code, remedy = ExitCode.NOT_VERIFIED, f"fix the rows that this finds: {step.offenders}"
+    part = step.parts[number] if number < len(step.parts) else None
+    if step.is_ours and part is not None and code is failed and not raced:
+        code, remedy = ExitCode.NOT_VERIFIED, _way_out(part, sqlstate, statement)
     bound = [value for values in step.binds for value in values if isinstance(value, Secret)]
     hidden = [*bound, *secrets_in(statement)]
     message = redact(error.diag.message_primary or str(error), hidden)
@@ -158,9 +160,19 @@ def failure_of(
         detail="" if bound or step.binds else detail_of(error, statement),
         remedy=redact(remedy, hidden),
         statement=shown(statement),
-        about=step.chain,
+        about=part.about if part is not None else "",
         is_race=raced,
         is_filtered=is_filtered(error),
+    )
+
+
+def _way_out(part: Part, sqlstate: str, statement: str) -> str:
+    """Say what to do where something is in the way of a statement of ours."""
+    if part.offenders and sqlstate.startswith(_VIOLATION):
+        return f"fix the rows that this finds: {part.offenders}"
+    return (
+        "take away by a migration what stands in its way, or declare it otherwise; what was tried: "
+        f"{shown(statement)}"
     )
 
 
@@ -195,18 +207,24 @@ def detail_of(error: psycopg.Error, statement: str) -> str:
     return "" if may_hold_secret(told) or may_hold_secret(statement) else told
 
 
-def _locate(step: Step, index: int, offset: int | None) -> tuple[int, int, str]:
+def _number_of(step: Step, index: int, offset: int | None) -> int:
+    """Return which statement failed, from 0: the server's position decides, where it gives one."""
+    if not step.statements or offset is None or not 0 <= offset < len(step.text):
+        return min(max(index, 0), max(len(step.statements) - 1, 0))
+    first = step.statements[0]
+    return sum(s.start - first.start <= offset for s in step.statements) - 1
+
+
+def _locate(step: Step, number: int, offset: int | None) -> tuple[int, int, str]:
     """Return line and column from 1, and the statement's text; zeros where there is none."""
     if not step.statements:
         return 0, 0, ""
-    first = step.statements[0]
+    first, statement = step.statements[0], step.statements[number]
     if offset is None or not 0 <= offset < len(step.text):
-        statement = step.statements[min(max(index, 0), len(step.statements) - 1)]
         return statement.line, statement.column, statement.text
     before = step.text[:offset]
     newlines = before.count("\n")
     column = offset - before.rindex("\n") if newlines else first.column + offset
-    statement = next(s for s in reversed(step.statements) if s.start - first.start <= offset)
     return first.line + newlines, column, statement.text
 
 

@@ -9,15 +9,18 @@ from dataclasses import replace
 from itertools import groupby
 
 from job import statements
+from job.drift import DRIFT, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
+from job.layers.adoption import is_unknown
 from job.layers.base import Layer, Situation
 from job.layers.lineage import Comparison, named
-from job.plan import Drift, Finding, Mode, Plan, Step
+from job.plan import Drift, Finding, Mode, Part, Plan, Step
 from job.schema.ddl import Change, Phase, Report, Verdict
 from job.schema.difference import Difference, difference
 from job.schema.kind import Kind
 from job.schema.offenders import offenders
-from job.settings import Settings
+from job.schema.waiting import WAITS, Unmet
+from job.settings import OnDrift, Settings
 from job.snapshot import SchemaView, Snapshot, View
 from job.sources import filtered
 
@@ -45,29 +48,47 @@ def plan(situation: Situation) -> Plan:
     comparison = situation.comparison
     if comparison.is_ahead:
         return Plan()
-    found = differences(snapshot, schema, situation.settings)
+    found = differences(situation, schema)
     warnings = [_told(r) for r in found.reports if r.verdict is Verdict.WARNING]
     if comparison.has_diverged:
         warnings = [_refused(w, comparison) if w.code == _RENAME else w for w in warnings]
     steps = tuple(_steps(found.changes, schema))
     # What comes after the first step has been planned for what that step makes.
     bound = (replace(steps[0], fingerprint=snapshot.fingerprint), *steps[1:]) if steps else ()
-    return Plan(bound, (*schema.findings, *warnings), tuple(left(found)))
+    left = tuple(judged(situation, found))
+    return Plan(bound, (*schema.findings, *warnings), left)
 
 
-LAYER = Layer("sync", frozenset({View.LEDGER, View.SCHEMA}), plan, may_be_rescued=True)
+LAYER = Layer("sync", frozenset({View.LEDGER, View.SCHEMA, View.DRIFTS}), plan, may_be_rescued=True)
 
 
-def differences(snapshot: Snapshot, schema: SchemaView, settings: Settings) -> Difference:
+def differences(situation: Situation, schema: SchemaView) -> Difference:
     """Compare both sides, knowing which tables are empty, and which are big."""
+    unmet = Unmet(situation.violated, _accepted(situation))
+    return _difference(situation.snapshot, schema, situation.settings, unmet)
+
+
+def _difference(
+    snapshot: Snapshot, schema: SchemaView, settings: Settings, unmet: Unmet
+) -> Difference:
     return difference(
         schema.declared,
         schema.live,
         schema.sizes,
         snapshot.server_version,
         schema.users,
+        unmet,
         may_alter=settings.sync.may_alter,
     )
+
+
+def _accepted(situation: Situation) -> frozenset[tuple[str, str]] | None:
+    """Return the drifts that are lived with, as (object, live shape); None: all of them."""
+    settings, snapshot = situation.settings, situation.snapshot
+    is_adopted_now = is_unknown(snapshot) and not snapshot.has_synced
+    if is_adopted_now or settings.on_drift is OnDrift.WARN:
+        return None
+    return frozenset((*snapshot.adopted, *settings.accepted))
 
 
 def drifts(snapshot: Snapshot, settings: Settings) -> tuple[Drift, ...]:
@@ -75,16 +96,38 @@ def drifts(snapshot: Snapshot, settings: Settings) -> tuple[Drift, ...]:
     schema = snapshot.schema
     if schema is None or schema.is_unread:
         return ()
-    return tuple(
-        report.as_drift
-        for report in differences(snapshot, schema, settings).reports
-        if report.verdict is Verdict.DRIFT
-    )
+    found = _difference(snapshot, schema, settings, Unmet())
+    return tuple(report.as_drift for report in found.reports if report.verdict is Verdict.DRIFT)
 
 
-def left(found: Difference) -> Iterator[Finding]:
-    """Say what is missing and not added."""
-    return (_told(r) for r in found.reports if r.verdict is Verdict.NOT_ADDABLE)
+def judged(situation: Situation, found: Difference) -> Iterator[Finding]:
+    """Say what is not as declared and stays so: what is missing, drift, and what waits for either.
+
+    In this order, since the first finding decides how the run ends.
+    """
+    missing = [r for r in found.reports if r.verdict is Verdict.NOT_ADDABLE]
+    yield from (_missing(report) for report in missing if report.code != WAITS)
+    for report in (r for r in found.reports if r.verdict is Verdict.DRIFT):
+        yield from _drift(situation, report)
+    yield from (_missing(report) for report in missing if report.code == WAITS)
+
+
+def _missing(report: Report) -> Finding:
+    return replace(_told(report), exit_code=ExitCode.NOT_VERIFIED)
+
+
+def _drift(situation: Situation, report: Report) -> Iterator[Finding]:
+    settings, snapshot, drift = situation.settings, situation.snapshot, report.as_drift
+    is_known = dict(snapshot.adopted).get(drift.object) == drift.live
+    if is_known or not unaccepted([drift], dict(settings.accepted)):
+        return
+    if snapshot.is_adopting and not snapshot.has_synced:
+        what = f"{report.message}; it was there before us, and is accepted"
+        yield Finding("adopted-drift", what)
+        return
+    code = ExitCode.REFUSED if settings.on_drift is OnDrift.BLOCK else None
+    remedy = f"{report.remedy}; or accept it {way_to_accept([drift])}"
+    yield Finding(DRIFT, report.message, remedy, code)
 
 
 def _refused(rename: Finding, comparison: Comparison) -> Finding:
@@ -124,15 +167,14 @@ def _at_validation(change: Change) -> int:
 
 
 def _alone(change: Change, texts: Sequence[str], schema: SchemaView) -> Iterator[Step]:
-    found = offenders(change.fact, schema.live)
+    parts = (_part(change, schema),)
     for text in texts:
         step = _step(_shortened(f"sync: {text}"), text)
-        yield replace(
-            step,
-            offenders=found,
-            chain=change.fact.label,
-            is_brief=text.endswith(_NOT_VALID),
-        )
+        yield replace(step, parts=parts, is_brief=text.endswith(_NOT_VALID))
+
+
+def _part(change: Change, schema: SchemaView) -> Part:
+    return Part(change.fact.label, offenders(change.fact, schema.live))
 
 
 def _transactions(changes: tuple[Change, ...], schema: SchemaView) -> Iterator[Step]:
@@ -164,8 +206,10 @@ def _in_use(change: Change, schema: SchemaView) -> set[str]:
     return names & schema.sizes.keys()
 
 
-def _texts(changes: Sequence[Change], schema: SchemaView) -> Iterator[str]:
+def _texts(changes: Sequence[Change], schema: SchemaView) -> Iterator[tuple[str, Part]]:
     """Yield the statements, and what lets a new table's key be validated behind forced policies.
+
+    Each with what it is for.
 
     PostgreSQL looks for orphans with a query that these would filter, which is an error here. But a
     table without rows has none.
@@ -176,18 +220,21 @@ def _texts(changes: Sequence[Change], schema: SchemaView) -> Iterator[str]:
         key = change.fact
         own, other = f"{key.schema}.{key.relation}", ".".join(key.listed("references"))
         if other and own not in schema.sizes and not forced.isdisjoint((own, other)):
-            yield from (filtered.LET_IT_FILTER, *change.statements, filtered.DO_NOT)
+            texts = (filtered.LET_IT_FILTER, *change.statements, filtered.DO_NOT)
         else:
-            yield from change.statements
+            texts = change.statements
+        part = _part(change, schema)
+        yield from ((text, part) for text in texts)
 
 
 def _together(changes: Sequence[Change], schema: SchemaView) -> Step:
-    texts = [*_texts(changes, schema)]
+    texts, parts = zip(*_texts(changes, schema), strict=True)
     more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
     step = Step(
         f"sync: {changes[0].fact.label}{more}",
         statements.SEPARATOR.join(texts),
         statements.composed(texts),
+        parts=parts,
         is_brief=all(change.is_brief for change in changes),
         is_ours=True,
     )

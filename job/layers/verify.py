@@ -1,21 +1,20 @@
 """The gate: whether the database holds what the app declared. Looks, and runs nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import dropwhile, islice
 
 from job import statements
 from job.declaration import CriticalTable
-from job.drift import DRIFT, Standing, judge_standing, unaccepted, way_to_accept
+from job.drift import Standing, judge_standing
 from job.exit_codes import ExitCode
 from job.layers import naming, sync
 from job.layers.base import Layer, Situation
 from job.plan import Finding, Plan
-from job.schema.ddl import Report, Verdict
 from job.schema.difference import Difference
 from job.schema.facts import Fact
 from job.schema.kind import Kind
-from job.settings import OnDrift, OnFailure, Settings
+from job.settings import OnFailure
 from job.snapshot import Response, Snapshot, View
 from job.sources import filtered
 from job.sources.checks import read_check
@@ -147,27 +146,24 @@ def _drifted(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
 
 def _unlike(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
     """Say what schema.sql declares and the database has not, or has in another shape."""
-    snapshot, settings = situation.snapshot, situation.settings
-    schema = snapshot.schema
+    schema = situation.snapshot.schema
     if schema is None:
         return
     if schema.is_unread:
         for finding in schema.findings:
             yield replace(finding, exit_code=ExitCode.NOT_VERIFIED)
         return
-    found = sync.differences(snapshot, schema, settings)
-    drifts = [r for r in found.reports if r.verdict is Verdict.DRIFT]
-    told = [f for r in drifts for f in _drift(r, settings, dict(snapshot.adopted), snapshot)]
+    found = sync.differences(situation, schema)
+    told = sync.judged(situation, found)
     if is_ahead:
         yield from _lacking(found)
-        yield from (replace(finding, exit_code=None) for finding in told)
+        drifts = (f for f in told if f.exit_code is not ExitCode.NOT_VERIFIED)
+        yield from (replace(finding, exit_code=None) for finding in drifts)
         return
     said = situation.violated
     for change in (c for c in found.changes if c.fact.label not in said):
         what = f"{change.fact.label} is not there as schema.sql declares it"
         yield Finding("missing", what, "run `predeploy run`", ExitCode.NOT_VERIFIED)
-    for finding in sync.left(found):
-        yield replace(finding, exit_code=ExitCode.NOT_VERIFIED)
     yield from told
 
 
@@ -186,21 +182,6 @@ def _lacking(found: Difference) -> Iterator[Finding]:
     missing = {fact.label for fact in found.missing}
     for change in (c for c in found.changes if c.fact.label not in missing):
         yield Finding("different", f"{change.fact.label} is not as schema.sql declares it")
-
-
-def _drift(
-    report: Report, settings: Settings, adopted: Mapping[str, str], snapshot: Snapshot
-) -> Iterator[Finding]:
-    drift = report.as_drift
-    if adopted.get(drift.object) == drift.live or not unaccepted([drift], dict(settings.accepted)):
-        return
-    if snapshot.is_adopting and not snapshot.has_synced:
-        what = f"{report.message}; it was there before us, and is accepted"
-        yield Finding("adopted-drift", what)
-        return
-    code = ExitCode.REFUSED if settings.on_drift is OnDrift.BLOCK else None
-    remedy = f"{report.remedy}; or accept it {way_to_accept([drift])}"
-    yield Finding(DRIFT, report.message, remedy, code)
 
 
 def _is_superseded(situation: Situation, one: Standing) -> bool:

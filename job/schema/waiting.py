@@ -16,6 +16,7 @@ from job.schema.facts import Fact, Key
 from job.schema.kind import Kind
 from job.schema.sides import Side, Sides, parents
 
+WAITS = "waits"
 _RELATIONS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.SEQUENCE)
 _RELATION_KINDS = frozenset(kind.value for kind in _RELATIONS)
 _NAMING = frozenset((Kind.COMMENT.value, Kind.GRANT.value))
@@ -132,7 +133,7 @@ class _Graph:
         """Return all that waits for what is in such a state, directly or not."""
         missing, desired = _missing(self._sides), self._sides.desired.facts
         seen, found = dict(states), []
-        todo = deque((key, state, desired[key]) for key, state in states.items())
+        todo = deque((key, state, (desired[key], state)) for key, state in states.items())
         while todo:
             key, state, cause = todo.popleft()
             for fact, is_made_of in self._above.get(key, ()):
@@ -140,13 +141,13 @@ class _Graph:
                     continue
                 is_there = fact.key not in missing
                 if not is_there or fact.key in self._making:
-                    found.append(_Waiting(fact, cause, state, is_there))
+                    found.append(_Waiting(fact, *cause, is_there))
                 if is_there and fact.kind == Kind.COLUMN.value:
                     continue  # only its default or its NOT NULL waits
-                seen[fact.key] = State.OTHERWISE if is_there else State.ABSENT
+                seen[fact.key] = state = State.OTHERWISE if is_there else State.ABSENT
                 # What is not made by itself says nothing to who waits for it.
-                said = fact if fact.key in self._making else cause
-                todo.append((fact.key, seen[fact.key], said))
+                said = (fact, state) if fact.key in self._making else cause
+                todo.append((fact.key, state, said))
         return tuple(found)
 
     def _needs(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
@@ -243,9 +244,10 @@ def _is_told_already(waiting: _Waiting) -> bool:
 
 def _waits(waiting: _Waiting) -> Report:
     fact, cause, state = waiting.fact, waiting.cause, waiting.state
-    why = f"it needs {cause.label}, {state.value}"
-    first = f"make {cause.label}" if state is State.ABSENT else f"settle {cause.label} first"
-    report = not_addable(fact, "waits", why, f"{first}; the next run then adds this, too")
+    named = cause.name if cause.kind == Kind.UNMODELLED.value else cause.label
+    why = f"it needs {named}, {state.value}"
+    first = f"make {named}" if state is State.ABSENT else f"settle {named} first"
+    report = not_addable(fact, WAITS, why, f"{first}; the next run then adds this, too")
     if not waiting.is_there:
         return report
     message = f"{fact.label} is there and stays as it is, not as it is declared: {why}"

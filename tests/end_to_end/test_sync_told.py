@@ -51,12 +51,32 @@ def test_the_gate_says_it(job: Job) -> None:
     assert told(done) == [("error", "not-null-without-default")]
 
 
-def test_a_run_that_ends_before_the_gate_says_it(job: Job) -> None:
-    """A statement of sync's fails: what it had left out by plan is a warning beside that."""
-    done = job(DECLARED + FAILING)
+def test_a_run_that_ends_before_the_gate_says_it(database: Database, job: Job) -> None:
+    """A lock is not obtained in time: what sync had left out by plan is a warning beside that."""
+    with database.connect() as other:
+        other.execute("begin; lock table users in access share mode")
+        done = job(
+            DECLARED.replace("email text", "email text, note text"),
+            PREDEPLOY_DDL_LOCK_TIMEOUT="100ms",
+            PREDEPLOY_DDL_BUDGET="1s",
+        )
 
-    assert done.returncode == 81
+    assert done.returncode == 75
     assert told(done) == [("warn", "not-null-without-default")]
+
+
+def test_a_statement_of_ours_that_the_server_refuses_stops_nothing_else(
+    database: Database, job: Job
+) -> None:
+    """Nobody wrote it, so it is no failure (80) to fix: the gate stops the run, by name."""
+    done = job(DECLARED + FAILING + "create table beside (id int)")
+
+    assert done.returncode == 82
+    assert told(done) == [("error", "not-null-without-default")]
+    (refused,) = [f for f in report_of(done)["findings"] if f["code"] == "refused-by-server"]
+    assert refused["message"].startswith("index public.users.users_expr_idx is not there")
+    assert "22012 division by zero" in refused["message"]
+    assert database.value("select to_regclass('beside') is not null")
 
 
 def test_a_rescued_run_says_it(job: Job) -> None:
@@ -67,13 +87,14 @@ def test_a_rescued_run_says_it(job: Job) -> None:
     assert told(done) == [("error", "not-null-without-default")]
 
 
-@pytest.mark.parametrize(("more", "level"), [("", "error"), ("create table other ();", "warn")])
-def test_a_plan_says_it(job: Job, more: str, level: str) -> None:
-    """Once, whether it comes to plan the gate or has steps to show first."""
+@pytest.mark.parametrize("more", ["", "create table other ();"])
+def test_a_plan_says_it(job: Job, more: str) -> None:
+    """Once, whether it comes to plan the gate or has steps to show first: a run will end so."""
     done = job(DECLARED + more, "plan")
 
     shown = [line for line in done.stdout.splitlines()[:-1] if LEFT in line]
-    assert [line.split(maxsplit=1)[0] for line in shown] == [f"{level}:"]
+    assert [line.split(maxsplit=1)[0] for line in shown] == ["error:"]
+    assert done.returncode == 82
 
 
 def test_rows_in_the_way_hide_nothing_else(database: Database, job: Job) -> None:
