@@ -19,6 +19,7 @@ from job.schema.ddl import Change, Phase, Report, Verdict
 from job.schema.difference import Difference, difference
 from job.schema.kind import Kind
 from job.schema.offenders import offenders
+from job.schema.sides import Side
 from job.schema.waiting import WAITS, Unmet
 from job.settings import OnDrift, Settings
 from job.snapshot import SchemaView, Snapshot, View
@@ -147,15 +148,16 @@ def _told(report: Report) -> Finding:
 
 def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:
     """Cut the changes into steps, phase by phase; what may fail for the rows comes last."""
+    live = Side(schema.live)
     for phase, group in groupby(changes, key=lambda change: change.phase):
         if phase in _TOGETHER:
-            yield from _transactions(tuple(group), schema)
+            yield from _transactions(tuple(group), schema, live)
             continue
         pairs = [(change, _at_validation(change)) for change in group]
         for change, at in pairs:
-            yield from _alone(change, change.statements[:at], schema)
+            yield from _alone(change, change.statements[:at], live)
         for change, at in pairs:
-            yield from _alone(change, change.statements[at:], schema)
+            yield from _alone(change, change.statements[at:], live)
 
 
 def _at_validation(change: Change) -> int:
@@ -166,18 +168,18 @@ def _at_validation(change: Change) -> int:
     return next((i for i, text in enumerate(texts) if _VALIDATE in text), len(texts))
 
 
-def _alone(change: Change, texts: Sequence[str], schema: SchemaView) -> Iterator[Step]:
-    parts = (_part(change, schema),)
+def _alone(change: Change, texts: Sequence[str], live: Side) -> Iterator[Step]:
+    parts = (_part(change, live),)
     for text in texts:
         step = _step(_shortened(f"sync: {text}"), text)
         yield replace(step, parts=parts, is_brief=text.endswith(_NOT_VALID))
 
 
-def _part(change: Change, schema: SchemaView) -> Part:
-    return Part(change.fact.label, offenders(change.fact, schema.live))
+def _part(change: Change, live: Side) -> Part:
+    return Part(change.fact.label, offenders(change.fact, live))
 
 
-def _transactions(changes: tuple[Change, ...], schema: SchemaView) -> Iterator[Step]:
+def _transactions(changes: tuple[Change, ...], schema: SchemaView, live: Side) -> Iterator[Step]:
     """Put changes together in their order, but never two tables that others may be using."""
     together: list[Change] = []
     used: set[str] = set()
@@ -186,12 +188,12 @@ def _transactions(changes: tuple[Change, ...], schema: SchemaView) -> Iterator[S
         uses = _in_use(change, schema)
         is_full = len(together) == most
         if together and (is_full or (uses - used and len(used | uses) > 1)):
-            yield _together(together, schema)
+            yield _together(together, schema, live)
             together, used = [], set()
         together.append(change)
         used |= uses
     if together:
-        yield _together(together, schema)
+        yield _together(together, schema, live)
 
 
 def _most_together(schema: SchemaView) -> int:
@@ -206,7 +208,7 @@ def _in_use(change: Change, schema: SchemaView) -> set[str]:
     return names & schema.sizes.keys()
 
 
-def _texts(changes: Sequence[Change], schema: SchemaView) -> Iterator[tuple[str, Part]]:
+def _texts(changes: Sequence[Change], schema: SchemaView, live: Side) -> Iterator[tuple[str, Part]]:
     """Yield the statements, and what lets a new table's key be validated behind forced policies.
 
     Each with what it is for.
@@ -223,12 +225,12 @@ def _texts(changes: Sequence[Change], schema: SchemaView) -> Iterator[tuple[str,
             texts = (filtered.LET_IT_FILTER, *change.statements, filtered.DO_NOT)
         else:
             texts = change.statements
-        part = _part(change, schema)
+        part = _part(change, live)
         yield from ((text, part) for text in texts)
 
 
-def _together(changes: Sequence[Change], schema: SchemaView) -> Step:
-    texts, parts = zip(*_texts(changes, schema), strict=True)
+def _together(changes: Sequence[Change], schema: SchemaView, live: Side) -> Step:
+    texts, parts = zip(*_texts(changes, schema, live), strict=True)
     more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
     step = Step(
         f"sync: {changes[0].fact.label}{more}",

@@ -57,6 +57,10 @@ class Side:
             start = bisect_right(made, first, key=lambda fact: fact.order)
             yield from made[start : bisect_left(made, last, key=lambda fact: fact.order)]
 
+    def needing(self, thing: Fact) -> tuple[Fact, ...]:
+        """Return the facts that need a thing, or a column of it."""
+        return self._by_need.get(thing.key[1:3], ())
+
     def is_named(self, schema: str, name: str, *kinds: Kind) -> bool:
         """Whether something of these kinds has that name."""
         return any((kind.value, schema, name) in self._names for kind in kinds)
@@ -97,6 +101,10 @@ class Side:
     @cached_property
     def _by_parent(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:
         return _grouped(self.all(Kind.TABLE), parents)
+
+    @cached_property
+    def _by_need(self) -> Mapping[tuple[str, ...], tuple[Fact, ...]]:
+        return _grouped(self.facts.values(), lambda fact: {key[1:3] for key in fact.needs})
 
     @cached_property
     def _by_columns(self) -> Mapping[tuple[str, Columns], tuple[Fact, ...]]:

@@ -71,9 +71,7 @@ def read_desired(
     every statement that a schema file may not hold, with its place.
     """
     reader = _Reader(search_path)
-    found = _without_replaced(
-        piece for path, text in files for piece in _read_file(path, text, reader)
-    )
+    found = [piece for path, text in files for piece in _read_file(path, text, reader)]
     names: set[Name] = set()
     relations: set[Name] = set()
     for piece in found:
@@ -135,25 +133,6 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[Piece]:
                 what = f"this {statement.what} cannot stand in a schema file"
                 why = reason(statement)
                 reader.refuse(path, statement.line, statement.column, what, why)
-
-
-def _without_replaced(found: Iterable[Piece]) -> list[Piece]:
-    """Leave out the views that a later CREATE OR REPLACE VIEW takes the place of.
-
-    pg_dump makes a view that groups by a primary key out of nothing first, before its table: what
-    is created is put in the order in which it was created here, and that would be too early.
-    """
-    kept: list[Piece] = []
-    replaced: set[Name] = set()
-    for piece in reversed([*found]):
-        if piece.statement.node == "view_stmt":
-            name = piece.resolved(made("view_stmt", piece.stmt) or ("", ""))
-            if name in replaced:
-                continue
-            if piece.stmt.replace:
-                replaced.add(name)
-        kept.append(piece)
-    return kept[::-1]
 
 
 def _check_reach(

@@ -107,12 +107,13 @@ def set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
     """Prove it by a CHECK first: SET NOT NULL then need not read the table under its lock."""
     alter, column = f"ALTER TABLE {relation(desired)}", identifier(desired.name)
     set_not_null = f"{alter_column(desired)} SET NOT NULL"
-    if sides.is_plain(live):
-        return change(desired, Phase.TOGETHER, set_not_null)
     name = not_null_helper(desired)
     helper = identifier(name)
+    drop = f"{alter} DROP CONSTRAINT {helper}"
     # An earlier run may have left it, when it died or when rows stood in its way.
     left = sides.live.get(Kind.CONSTRAINT, desired.schema, desired.relation, name)
+    if sides.is_plain(live):
+        return change(desired, Phase.TOGETHER, set_not_null, *((drop,) if left else ()))
     add = f"{alter} ADD CONSTRAINT {helper} CHECK ({column} IS NOT NULL) NOT VALID"
     return change(
         desired,
@@ -120,5 +121,5 @@ def set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
         *(() if left is not None else (add,)),
         f"{alter} VALIDATE CONSTRAINT {helper}",
         set_not_null,
-        f"{alter} DROP CONSTRAINT {helper}",
+        drop,
     )

@@ -22,6 +22,7 @@ from job.schema.kinds import index_ddl, indexes, partitions
 from job.schema.kinds.column_ddl import not_null_helper
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
 from job.schema.kinds.index_ddl import index_of, named, take_over
+from job.schema.offenders import offenders
 from job.schema.sides import Sides
 
 _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED = 180000
@@ -57,13 +58,13 @@ def _added_or_told(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[C
             "the table has another primary key",
             "swap the two by a migration",
         )
-    elif sides.is_plain(desired):
+    elif sides.is_plain(desired) and not _has_index(desired, sides):
         phase = Phase.ONLINE if _waits_for_unique(desired, sides) else Phase.TOGETHER
         yield change(desired, phase, _add(desired))
     elif desired.get("type") in _UNIQUE:
         yield from _unique(desired, sides)
     elif desired.get("type") == "exclude":
-        yield _needs_lock(desired, "an exclusion constraint has no online form")
+        yield _needs_lock(desired, "an exclusion constraint has no online form", sides)
     else:
         yield from _checked_later(desired, sides)
 
@@ -104,7 +105,7 @@ def _validate(constraint: Fact) -> str:
 def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     """Build the index first, without a lock; then the constraint takes it over in no time."""
     if "WITHOUT OVERLAPS" in desired.get("definition"):
-        yield _needs_lock(desired, "with WITHOUT OVERLAPS it cannot take over an index")
+        yield _needs_lock(desired, "with WITHOUT OVERLAPS it cannot take over an index", sides)
         return
     table = sides.table_of(desired)
     if table is not None and table.get("kind") == partitions.PARTITIONED:
@@ -159,7 +160,8 @@ def _checked_later(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         and is_partitioned
         and sides.server_version < _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED
     ):
-        yield _needs_lock(desired, "before PostgreSQL 18 a partitioned table takes no NOT VALID")
+        why = "before PostgreSQL 18 a partitioned table takes no NOT VALID"
+        yield _needs_lock(desired, why, sides)
         return
     if "NOT ENFORCED" in desired.get("definition"):
         yield change(desired, Phase.ONLINE, _add(desired))
@@ -169,13 +171,20 @@ def _checked_later(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     yield change(desired, Phase.ONLINE, added, *validated)
 
 
-def _needs_lock(desired: Fact, because: str) -> Report:
+def _needs_lock(desired: Fact, because: str, sides: Sides) -> Report:
+    query = offenders(desired, sides.live)
+    first = f"fix the rows that this finds, if any: {query}; then, " if query else ""
     return not_addable(
         desired,
         "constraint-needs-lock",
         f"the table has rows, and {because}",
-        f"in a quiet hour, by a migration: {_add(desired)}",
+        f"{first}in a quiet hour, by a migration: {_add(desired)}",
     )
+
+
+def _has_index(desired: Fact, sides: Sides) -> bool:
+    """Whether an index of its name is there on its table, which it can take over."""
+    return (Kind.INDEX.value, *desired.key[1:]) in sides.live.facts
 
 
 def _other_primary_key(desired: Fact, sides: Sides) -> bool:

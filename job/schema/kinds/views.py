@@ -4,19 +4,18 @@ import json
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 
-from job.schema.ddl import Change, Phase, Report, change, drift, relation
+from job.schema.ddl import Change, Phase, Report, change, drift, identifier, relation
 from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import Entry, attributes, flag, order, own
 from job.schema.sides import Sides
 
 
-def plan_view(
-    desired: Fact,
-    live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
-    """Create it, or replace it where it keeps the columns that it has."""
+def plan_view(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Create it, or replace it where it keeps the columns that it has.
+
+    A dump makes a view of nothing first, where it needs what comes later: it has its place by that.
+    """
     if live is not None and not is_replaceable(desired, live):
         yield drift(
             desired,
@@ -26,12 +25,31 @@ def plan_view(
             "drop it and create it anew, by a migration",
         )
         return
-    options = _options(desired)
-    yield change(
-        desired,
-        Phase.TOGETHER,
-        f"CREATE OR REPLACE VIEW {relation(desired)}{options} AS\n{desired.get('definition')}",
+    begun = desired.order
+    made = max([begun, *(need.order + 1 for need in _missing_needs(desired, sides))])
+    yield change(desired, Phase.TOGETHER, _create(desired, desired.get("definition")), order=made)
+    if any(begun < other.order < made for other in sides.missing.needing(desired)):
+        yield change(desired, Phase.TOGETHER, _create(desired, _of_nothing(desired, sides)))
+
+
+def _missing_needs(view: Fact, sides: Sides) -> Iterator[Fact]:
+    missing = sides.missing.facts
+    return (missing[key] for key in view.needs if key in missing)
+
+
+def _create(view: Fact, query: str) -> str:
+    return f"CREATE OR REPLACE VIEW {relation(view)}{_options(view)} AS\n{query}"
+
+
+def _of_nothing(view: Fact, sides: Sides) -> str:
+    """Return a query of no table with a view's columns, which lets their types be used."""
+    columns = sides.desired.on((view.schema, view.relation), Kind.COLUMN)
+    texts = (
+        f"NULL::{column.get('type')}{' COLLATE ' * bool(column.get('collation'))}"
+        f"{column.get('collation')} AS {identifier(column.name)}"
+        for column in sorted(columns, key=lambda column: column.order)
     )
+    return f"SELECT {', '.join(texts)}"
 
 
 def is_replaceable(desired: Fact, live: Fact) -> bool:

@@ -1,0 +1,64 @@
+"""Reads the columns and expressions of an index or a key, as PostgreSQL prints them."""
+
+import re
+from collections.abc import Iterator
+
+# A quoted text or name counts as one character that is none of ours.
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
+_NAME = r'(?:[^\W\d][\w$]*|"(?:[^"]|"")+")'
+_NAMED = re.compile(rf"{_NAME}(?:\.{_NAME})*")
+_COLLATED = re.compile(rf" COLLATE {_NAME}(?:\.{_NAME})?")
+
+
+def elements(definition: str, *, whole: bool = False) -> tuple[tuple[str, ...], str]:
+    """Return what a definition such as `USING btree (lower(a), b DESC) WHERE c` is over.
+
+    Each column or expression as it can stand in a query, with its collation, and without the
+    rest that says how it is ordered, unless it is wanted `whole`; and what stands behind them.
+    """
+    start = _opening(definition)
+    end = _closing(definition, start) if start >= 0 else -1
+    if end < 0:
+        return (), ""
+    parts = _split(definition[start + 1 : end])
+    found = tuple(part if whole else _expression(part) for part in parts)
+    return found, definition[end + 1 :]
+
+
+def _opening(text: str) -> int:
+    blanked = _blanked(text)
+    return blanked.find("(")
+
+
+def _blanked(text: str) -> str:
+    return _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), text)
+
+
+def _closing(text: str, start: int) -> int:
+    """Return where the parenthesis that opens at `start` closes; -1: nowhere."""
+    depth = 0
+    for place, character in enumerate(_blanked(text)[start:], start):
+        depth += (character == "(") - (character == ")")
+        if not depth:
+            return place
+    return -1
+
+
+def _split(text: str) -> Iterator[str]:
+    """Yield what commas part that stand in no parenthesis."""
+    depth, begun = 0, 0
+    for place, character in enumerate(_blanked(text)):
+        depth += (character == "(") - (character == ")")
+        if character == "," and not depth:
+            yield text[begun:place].strip()
+            begun = place + 1
+    yield text[begun:].strip()
+
+
+def _expression(element: str) -> str:
+    named = _NAMED.match(element)
+    end = named.end() if named else 0
+    if element[end : end + 1] == "(":  # a call, or an expression
+        end = _closing(element, end) + 1
+    collated = _COLLATED.match(element, end)
+    return element[: collated.end() if collated else end]
