@@ -78,7 +78,7 @@ def _difference(
         schema.sizes,
         snapshot.server_version,
         schema.users,
-        unmet,
+        unmet=unmet,
         may_alter=settings.sync.may_alter,
     )
 

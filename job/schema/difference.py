@@ -46,8 +46,8 @@ def difference(
     sizes: Mapping[str, int],
     server_version: int,
     users: Mapping[str, str] = MappingProxyType({}),
-    unmet: Unmet = _NOTHING_KNOWN,
     *,
+    unmet: Unmet = _NOTHING_KNOWN,
     may_alter: bool = True,
 ) -> Difference:
     """Plan what makes every desired fact true without taking anything away.

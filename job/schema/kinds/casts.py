@@ -45,11 +45,12 @@ _FUNCTION = f"""(select pg_catalog.format('WITH FUNCTION %I.%s', n.nspname, {SIG
     from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     where p.oid = x.castfunc)"""
 
+CAST_NAME = """pg_catalog.format('(%s AS %s)', pg_catalog.format_type(x.castsource, null),
+    pg_catalog.format_type(x.casttarget, null))"""
+
 CAST = Entry(
     Kind.CAST,
-    f"""select '', '', pg_catalog.format('(%s AS %s)',
-            pg_catalog.format_type(x.castsource, null),
-            pg_catalog.format_type(x.casttarget, null)), {
+    f"""select '', '', {CAST_NAME}, {
         attributes(
             by=f"case x.castmethod when 'b' then 'WITHOUT FUNCTION' when 'i' then 'WITH INOUT' "
             f"else {_FUNCTION} end",

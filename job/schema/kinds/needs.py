@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from job.schema.ddl import literal
 from job.schema.kind import Kind
+from job.schema.kinds.casts import CAST_NAME
 from job.schema.kinds.routines import SIGNATURE
 from job.schema.kinds.unmodelled import OTHERS
 
@@ -24,6 +25,13 @@ def _hanging(catalog: str, relation: str, name: str, kind: Kind, where: str = "t
             n.nspname, c.relname, x.{name}::text
         from pg_catalog.{catalog} x join pg_catalog.pg_class c on c.oid = x.{relation}
         {_RELATION} where {where}"""
+
+
+def _named(catalog: str, prefix: str, kind: Kind) -> str:
+    return f"""select 'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, {literal(kind.value)},
+            n.nspname, '', x.{prefix}name::text
+        from pg_catalog.{catalog} x
+        join pg_catalog.pg_namespace n on n.oid = x.{prefix}namespace"""
 
 
 # Each: catalog, oid, and the key of the fact that tells of it. An index that a constraint owns, a
@@ -90,6 +98,12 @@ _OBJECTS = (
         join pg_catalog.pg_namespace n on n.oid = t.typnamespace
         left join pg_catalog.pg_class c on c.oid = t.typrelid
         where t.typtype in ('e', 'd', 'r', 'c', 'b')""",
+    _named("pg_collation", "coll", Kind.COLLATION),
+    _named("pg_ts_dict", "dict", Kind.TEXT_SEARCH_DICTIONARY),
+    _named("pg_ts_config", "cfg", Kind.TEXT_SEARCH_CONFIGURATION),
+    f"""select 'pg_catalog.pg_cast'::pg_catalog.regclass, x.oid, {literal(Kind.CAST.value)}, '', '',
+            {CAST_NAME}
+        from pg_catalog.pg_cast x""",
     *(
         f"""select q.classid, q.oid, {literal(Kind.UNMODELLED.value)}, q.schema, '', q.name
         from ({other}) q(classid, oid, schema, name)"""
