@@ -7,6 +7,7 @@ from enum import Enum, auto
 from job.drift import Standing
 from job.plan import Finding, LedgerRow
 from job.schema.facts import Fact
+from job.schema.written import NOTHING_WRITTEN, Written
 from job.sources.squash import Squash
 
 Row = tuple[str | None, ...]
@@ -71,8 +72,9 @@ class SchemaView:
     the bytes of the live tables by identity (`public.users`), with those of its partitions
     and of the tables that inherit from it. `users` are what keeps the type of a live column from
     being changed (views, say, for people), by the column's identity. `lock_capacity` is how many
-    locks the server has room for, of all sessions together; 0: not known. A finding with an exit
-    code says why the files could not be read; both sides are then empty.
+    locks the server has room for, of all sessions together; 0: not known. `role` is who makes what
+    lacks, and `written` what the files say that no catalog keeps. A finding with an exit code says
+    why the files could not be read; both sides are then empty.
     """
 
     schemas: tuple[str, ...] = ()
@@ -81,6 +83,8 @@ class SchemaView:
     sizes: Mapping[str, int] = field(default_factory=dict)
     users: Mapping[str, str] = field(default_factory=dict)
     lock_capacity: int = 0
+    role: str = ""
+    written: Written = NOTHING_WRITTEN
     findings: tuple[Finding, ...] = ()
     is_new: bool = False
     search_path: tuple[str, ...] = ()

@@ -20,6 +20,8 @@ from job.plan import Failure, Finding
 from job.schema.facts import as_json, from_json, parse_facts
 from job.schema.kinds import declared_sql
 from job.schema.kinds.views import filled
+from job.schema.written import as_json as written_as_json
+from job.schema.written import from_json as written_from_json
 from job.settings import Settings
 from job.snapshot import SchemaView
 from job.sources import Sources
@@ -67,7 +69,7 @@ def remember_sql(ledger_schema: str, sources: Sources, declared: SchemaView) -> 
             select stored_at from {table} order by stored_at desc offset {_KEPT - 2} limit 1);
         insert into {table} (files, about, schemas, facts)
         values ({files}, {_ABOUT}, {literal(json.dumps(declared.schemas))},
-                {literal(_packed(as_json(declared.declared)))})"""
+                {literal(_packed(declared))})"""
 
 
 def _recall(
@@ -80,7 +82,9 @@ def _recall(
     )
     if not rows:
         return None
-    return SchemaView(tuple(json.loads(rows[0][0] or "[]")), from_json(_unpacked(rows[0][1] or "")))
+    facts, written = _unpacked(rows[0][1] or "")
+    schemas = tuple(json.loads(rows[0][0] or "[]"))
+    return SchemaView(schemas, from_json(facts), written=written_from_json(written))
 
 
 def _read(
@@ -114,7 +118,12 @@ def _read(
     log.info("read what schema.sql declares", shadow=read.provider, schemas=list(desired.schemas))
     facts = filled(parse_facts(read.rows), desired.filled)
     return SchemaView(
-        desired.schemas, facts, findings=findings, is_new=True, search_path=search_path
+        desired.schemas,
+        facts,
+        written=desired.written,
+        findings=findings,
+        is_new=True,
+        search_path=search_path,
     )
 
 
@@ -124,13 +133,16 @@ def _finding(failure: Failure) -> Finding:
     return Finding("bad-schema", message, failure.remedy, failure.exit_code)
 
 
-def _packed(facts: str) -> str:
+def _packed(declared: SchemaView) -> str:
     """Make a tenth of it, as all of it goes to the server and into its log of changes."""
-    return base64.b64encode(zlib.compress(facts.encode(), level=1)).decode()
+    told = json.dumps([as_json(declared.declared), written_as_json(declared.written)])
+    return base64.b64encode(zlib.compress(told.encode(), level=1)).decode()
 
 
-def _unpacked(kept: str) -> str:
-    return zlib.decompress(base64.b64decode(kept)).decode()
+def _unpacked(kept: str) -> tuple[str, str]:
+    """Return the facts and what is written, each as JSON."""
+    facts, written = json.loads(zlib.decompress(base64.b64decode(kept)))
+    return facts, written
 
 
 def _files(sources: Sources, search_path: tuple[str, ...]) -> str:

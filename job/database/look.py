@@ -43,9 +43,9 @@ _SEPARATOR = "\n;\n"
 _OPENING = 2 + KEPT  # BEGIN, the operator's path, and the settings
 _BETWEEN = 2  # settings and search_path for the operator's questions, after our own
 _STATE = "state"  # the first question: the others are about a ledger that we know
-_LOCKS = """select pg_catalog.current_setting('max_locks_per_transaction')::bigint
+_LOCKS_AND_ROLE = """select pg_catalog.current_setting('max_locks_per_transaction')::bigint
     * (pg_catalog.current_setting('max_connections')::int
-       + pg_catalog.current_setting('max_prepared_transactions')::int)"""
+       + pg_catalog.current_setting('max_prepared_transactions')::int), current_user"""
 
 
 class Sight:
@@ -204,17 +204,23 @@ def _known(
         known["partitions"] = kinds.partitions_sql(declared.schemas)
         known["sizes"] = _sizes_sql(declared.schemas)
         known["users"] = kinds.COLUMN_USERS_SQL
-        known["locks"] = _LOCKS
+        known["locks"] = _LOCKS_AND_ROLE
     return known
 
 
 def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> SchemaView:
     sizes = {name or "": int(size or 0) for name, size in found["sizes"]}
-    ((capacity,),) = found["locks"]
+    ((capacity, role),) = found["locks"]
     live = parse_facts([*found["live"], *found["partitions"]])
     users = {name or "": told or "" for name, told in found["users"]}
-    locks = int(capacity or 0)
-    return replace(declared, live=live, sizes=sizes, users=users, lock_capacity=locks)
+    return replace(
+        declared,
+        live=live,
+        sizes=sizes,
+        users=users,
+        lock_capacity=int(capacity or 0),
+        role=role or "",
+    )
 
 
 def _sizes_sql(schemas: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ def plan(situation: Situation) -> Plan:
     if comparison.is_ahead:
         return Plan()
     found = differences(situation, schema)
-    warnings = [_told(r) for r in found.reports if r.verdict is Verdict.WARNING]
+    warnings = [_told(r) for r in found.reports if r.verdict in (Verdict.WARNING, Verdict.NOTE)]
     if comparison.has_diverged:
         warnings = [_refused(w, comparison) if w.code == _RENAME else w for w in warnings]
     steps = tuple(_steps(found.changes, schema))
@@ -80,6 +80,8 @@ def _difference(
         schema.users,
         unmet=unmet,
         may_alter=settings.sync.may_alter,
+        written=schema.written,
+        role=schema.role,
     )
 
 
@@ -143,7 +145,8 @@ def _refused(rename: Finding, comparison: Comparison) -> Finding:
 
 
 def _told(report: Report) -> Finding:
-    return Finding(report.code, report.message, report.remedy)
+    is_note = report.verdict is Verdict.NOTE
+    return Finding(report.code, report.message, report.remedy, is_note=is_note)
 
 
 def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:

@@ -37,7 +37,9 @@ class Verdict(Enum):
 
     NOT_ADDABLE = "missing-and-not-addable"
     DRIFT = "drift"
+    BREAKING = "breaking"  # it makes statements of the declared app fail
     WARNING = "warning"
+    NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """The difference of two schemas: what to run, and what only to say. Pure; nothing is looked up."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from job.schema import rights
 from job.schema.ddl import Change, Phase, Report
 from job.schema.facts import Fact, compare
 from job.schema.kind import Kind
@@ -13,6 +14,7 @@ from job.schema.kinds.retyped import is_only_printed_otherwise
 from job.schema.namespaces import refusal, takers
 from job.schema.sides import Side, Sides
 from job.schema.waiting import Planned, Unmet, hold_back, put_off
+from job.schema.written import NOTHING_WRITTEN, Written
 
 _NOTHING_KNOWN = Unmet()
 
@@ -49,6 +51,8 @@ def difference(
     *,
     unmet: Unmet = _NOTHING_KNOWN,
     may_alter: bool = True,
+    written: Written = NOTHING_WRITTEN,
+    role: str = "",
 ) -> Difference:
     """Plan what makes every desired fact true without taking anything away.
 
@@ -56,6 +60,7 @@ def difference(
     counts as small, and as one that holds rows. `users` are what keeps a live column's type from
     being changed, by the column's identity. `unmet` says what else stands in the way, and which
     drifts do not. Unless it `may_alter`, what could be altered safely is reported as drift.
+    `written` is what the files say that no catalog keeps, and `role` who makes what lacks.
     """
     desired, live = frozenset(desired), frozenset(live)
     # Nearly all are alike, which sets tell without sorting them out.
@@ -74,6 +79,8 @@ def difference(
         server_version,
         users,
         may_alter,
+        written,
+        role,
     )
     missing = tuple(fact for fact in compared.missing if fact not in twins)
     # A twin's name is another, which is no difference; its state (not valid) can be one.
@@ -86,7 +93,7 @@ def difference(
     for fact in missing:
         refused = refusal(fact, taken)
         planned = [refused] if refused else _entry(fact).plan(fact, None, sides)
-        outcomes += ((fact, outcome) for outcome in planned)
+        outcomes += ((fact, outcome) for outcome in _closed(tuple(planned), fact, sides))
     for fact, other in changed:
         if not is_only_printed_otherwise(fact, other, sides):
             outcomes += ((fact, outcome) for outcome in _entry(fact).plan(fact, other, sides))
@@ -102,12 +109,31 @@ def difference(
         sides,
         unmet,
     )
+    # Nothing waits for who may do what.
+    told = (
+        *reports,
+        *rights.excess(compared.changed, sides),
+        *rights.given((change.fact for change in changes), sides),
+    )
     return Difference(
         tuple(sorted(put_off(changes, sides), key=_place)),
-        tuple(sorted(reports, key=lambda r: (r.verdict.value, r.object, r.code))),
+        tuple(sorted(told, key=lambda r: (r.verdict.value, r.object, r.code))),
         missing,
         changed,
     )
+
+
+def _closed(
+    planned: Sequence[Change | Report], made: Fact, sides: Sides
+) -> Iterator[Change | Report]:
+    """Let what makes an object take back what that gives to whom the files do not give it."""
+    revoked = tuple(rights.closed(made, sides))
+    first = next((outcome for outcome in planned if isinstance(outcome, Change)), None)
+    for outcome in planned:
+        if outcome is first and first is not None and revoked:
+            yield replace(first, statements=(*first.statements, *revoked))
+        else:
+            yield outcome
 
 
 _ENTRIES = {kind.value: entry for kind, entry in KINDS.items()}

@@ -10,6 +10,7 @@ from typing import TypeVar
 from job.schema.ddl import Change, Report
 from job.schema.facts import Fact, Key
 from job.schema.kind import Kind
+from job.schema.written import NOTHING_WRITTEN, Target, Written, target_of, unquoted
 
 Group = TypeVar("Group")
 Columns = tuple[tuple[str, str], ...]
@@ -74,6 +75,14 @@ class Side:
         there = self.on((table.schema, table.relation), Kind.COLUMN)
         return tuple((column.name, column.get("type")) for column in there)
 
+    def rights_on(self, target: Target) -> tuple[Fact, ...]:
+        """Return the grants on an object, and what tells of rights that somebody has not."""
+        return self._by_target.get(target, ())
+
+    def defaults_of(self, role: str, objects: str) -> tuple[Fact, ...]:
+        """Return what a role's default privileges grant on `TABLES` or the like, in any schema."""
+        return self._by_role.get((role, objects), ())
+
     def with_columns(self, schema: str, columns: Columns) -> tuple[Fact, ...]:
         """Return the tables of a schema that have just these columns, sorted."""
         return self._by_columns.get((schema, columns), ())
@@ -117,6 +126,16 @@ class Side:
         return _grouped(identities, lambda column: (column.listed("sequence name"),))
 
     @cached_property
+    def _by_target(self) -> Mapping[Target | None, tuple[Fact, ...]]:
+        grants = (fact for fact in self.all(Kind.GRANT) if fact.get("on"))
+        return _grouped(grants, lambda fact: (target_of(fact),))
+
+    @cached_property
+    def _by_role(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:
+        granted = (f for f in self.all(Kind.DEFAULT_PRIVILEGE) if f.get("grantee"))
+        return _grouped(granted, lambda f: ((unquoted(f.get("role")), f.get("on")),))
+
+    @cached_property
     def _names(self) -> frozenset[tuple[str, str, str]]:
         facts = self.facts.values()
         return frozenset((fact.kind, fact.schema, fact.name or fact.relation) for fact in facts)
@@ -141,6 +160,7 @@ class Sides:
     counts as one that holds rows: that is the careful guess. `renamed` holds the desired facts that
     are there under another name. `users` are what keeps a live column's type from being changed, by
     the column's identity. `may_alter` says whether what is there may be altered where that is safe.
+    `written` is what the files say that no catalog keeps, and `role` who makes what lacks.
     """
 
     desired: Side
@@ -152,6 +172,8 @@ class Sides:
     server_version: int
     users: Mapping[str, str]
     may_alter: bool
+    written: Written = NOTHING_WRITTEN
+    role: str = ""
 
     def altered(self, told: Report, change: Change) -> Change | Report:
         """Return what alters a live object, or else the drift that is told of it.

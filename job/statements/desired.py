@@ -13,6 +13,7 @@ from postgast import pg_query_pb2 as pb
 
 from job.exit_codes import ExitCode
 from job.plan import Finding
+from job.schema.written import NOTHING_WRITTEN, Written
 from job.search_path import read_names
 from job.statements import UnreadableError, read
 from job.statements.piece import Piece
@@ -20,6 +21,7 @@ from job.statements.prepared import WITH_KEYS, DesiredStatement, prepared
 from job.statements.psql_lines import PsqlLineError, without_psql_lines
 from job.statements.targets import Name, changed, described, made, referenced
 from job.statements.whitelist import Verdict, judge, path_of_select, reason
+from job.statements.written import read_written
 
 _RELATION_NODES = frozenset(
     ("create_stmt", "view_stmt", "create_foreign_table_stmt", "create_table_as_stmt")
@@ -38,8 +40,8 @@ class Desired:
     `schemas` are the ones that the files manage, in the order of their first mention; `names` what
     they make there, as (schema, name). `tables` counts the tables. `filled` are the materialized
     views that are declared with their rows, although a shadow makes them without. `search_path` is
-    that of statements whose file has set none. With a finding that has an exit code (65), nothing
-    of it may be run.
+    that of statements whose file has set none. `written` is what no catalog keeps. With a finding
+    that has an exit code (65), nothing of it may be run.
     """
 
     schemas: tuple[str, ...]
@@ -49,6 +51,7 @@ class Desired:
     filled: frozenset[Name]
     search_path: tuple[str, ...]
     findings: tuple[Finding, ...]
+    written: Written = NOTHING_WRITTEN
 
 
 @dataclass(slots=True)
@@ -97,6 +100,7 @@ def read_desired(
         filled=frozenset(_filled(found)),
         search_path=search_path,
         findings=tuple(reader.findings),
+        written=read_written(found, relations),
     )
 
 

@@ -121,7 +121,6 @@ ADDED = [
         "drop function double",
         [
             "TOGETHER routine public.double(integer)",
-            "TOGETHER grant public.on double(integer) not to PUBLIC",
             "AFTER grant public.EXECUTE on double(integer) to pg_monitor",
             "AFTER comment public.routine double(integer)",
         ],

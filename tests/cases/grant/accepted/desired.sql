@@ -1,0 +1,2 @@
+create table page (id integer primary key);
+grant select on page to pg_monitor;
