@@ -183,7 +183,8 @@ def _verified(this: Journal, place: Workplace, snapshot: Snapshot) -> Report:
     if _is_let_through(this):
         return this.report(Outcome.OK, ExitCode.OK)
     key = settled.settled_key(place.settings, this.sources, this.server_version)
-    this.settlement = settled.store_sql(place.settings, key, snapshot, this.id)
+    standing = sync.repeated(snapshot, place.settings)
+    this.settlement = settled.store_sql(place.settings, key, snapshot, this.id, standing)
     return this.report(Outcome.OK, ExitCode.OK)
 
 

@@ -29,7 +29,7 @@ from job.errors import (
 )
 from job.exit_codes import ExitCode
 from job.journal import Journal
-from job.plan import Outcome
+from job.plan import LayerReport, Outcome
 from job.report import Report
 from job.settings import Settings
 from job.sources import Sources
@@ -126,23 +126,39 @@ def _with_transactions(this: Journal, attempt: Callable[[Journal], Report]) -> R
 
 def _connect_and_run(this: Journal) -> Report:
     with _connected(this) as work:
+        reading = settled.read(work, this.settings, this.sources)
 
         def is_settled() -> bool:
-            return settled.is_settled(work, this.settings, this.sources)
+            nonlocal reading
+            reading = settled.read(work, this.settings, this.sources)
+            return reading.is_settled
 
-        reading = settled.read(work, this.settings, this.sources)
         if reading.is_settled:
-            return this.report(Outcome.SETTLED, ExitCode.OK)
+            return _settled(this, reading)
         direct = pooler.way_round(work, this.settings, reading.backend_pid)
         if direct is None:
             with _placed(this, work, reading.backend_pid, is_settled) as place:
                 if place is None:
-                    return this.report(Outcome.SETTLED, ExitCode.OK)
+                    return _settled(this, reading)
                 from job.pipeline import run_locked  # noqa: PLC0415 - not when settled
 
                 return run_locked(this, place)
     _move(this, direct)
     return _connect_and_run(this)
+
+
+def _settled(this: Journal, reading: settled.Reading) -> Report:
+    """Report it, and repeat what is so still."""
+    for finding in reading.standing:
+        say = log.info if finding.is_note else log.warning
+        say(
+            finding.message,
+            code=finding.code,
+            **({"next": finding.remedy} if finding.remedy else {}),
+        )
+    if reading.standing:
+        this.note(LayerReport("verify", findings=reading.standing))
+    return this.report(Outcome.SETTLED, ExitCode.OK)
 
 
 def _connect_and_act(act: "Callable[[Journal, Workplace], Report]", this: Journal) -> Report:

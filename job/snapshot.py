@@ -90,6 +90,11 @@ class SchemaView:
     search_path: tuple[str, ...] = ()
 
     @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What the files say of themselves, however often they are read."""
+        return tuple(f for f in self.findings if f.exit_code is None and not f.is_note)
+
+    @property
     def is_unread(self) -> bool:
         """Whether the files could not be read."""
         return any(finding.exit_code is not None for finding in self.findings)

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 _KEPT = 5
 # Of the facts, and of what is told of each: what keeps them otherwise does not find them.
-_FORMAT = "zlib 4"
+_FORMAT = "zlib 5"
 # The server prints facts in its own words, which may be those of an extension and name its schema.
 _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', extname, extversion,
@@ -82,9 +82,13 @@ def _recall(
     )
     if not rows:
         return None
-    facts, written = _unpacked(rows[0][1] or "")
-    schemas = tuple(json.loads(rows[0][0] or "[]"))
-    return SchemaView(schemas, from_json(facts), written=written_from_json(written))
+    facts, written, found = _unpacked(rows[0][1] or "")
+    return SchemaView(
+        tuple(json.loads(rows[0][0] or "[]")),
+        from_json(facts),
+        written=written_from_json(written),
+        findings=tuple(Finding(code, message, remedy) for code, message, remedy in found),
+    )
 
 
 def _read(
@@ -135,14 +139,15 @@ def _finding(failure: Failure) -> Finding:
 
 def _packed(declared: SchemaView) -> str:
     """Make a tenth of it, as all of it goes to the server and into its log of changes."""
-    told = json.dumps([as_json(declared.declared), written_as_json(declared.written)])
+    found = [(f.code, f.message, f.remedy) for f in declared.warnings]
+    told = json.dumps([as_json(declared.declared), written_as_json(declared.written), found])
     return base64.b64encode(zlib.compress(told.encode(), level=1)).decode()
 
 
-def _unpacked(kept: str) -> tuple[str, str]:
-    """Return the facts and what is written, each as JSON."""
-    facts, written = json.loads(zlib.decompress(base64.b64decode(kept)))
-    return facts, written
+def _unpacked(kept: str) -> tuple[str, str, list[tuple[str, str, str]]]:
+    """Return the facts and what is written, each as JSON, and the warnings of the reading."""
+    facts, written, found = json.loads(zlib.decompress(base64.b64decode(kept)))
+    return facts, written, found
 
 
 def _files(sources: Sources, search_path: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ before.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ from job.database.fingerprint import fingerprint_sql
 from job.database.path import KEPT, TEXT, keep_sql, their_path
 from job.database.transaction import row_security_sql, settings_sql
 from job.database.wire import Connection, identifier, literal
+from job.plan import Finding
+from job.secret import redact_all
 from job.settings import Settings
 from job.sources import Sources, filtered
 from job.sources.placeholders import presence_question
@@ -30,6 +32,7 @@ _READ_ONLY = "transaction isolation level repeatable read read only"
 # Up to 15 a read-only transaction may write large objects: there it is begun, to be rolled back.
 _LEAVES_LARGE_OBJECTS = 160_000
 _PID = 2 + KEPT  # behind that, the operator's path and the settings
+_GUARD = _PID + 2
 
 # The cluster and the database: a restored or copied database has its own history from then on.
 _SYSTEM = (
@@ -50,10 +53,14 @@ class SettledKey:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Whether the database is settled, and which backend said so; None when it could not."""
+    """Whether the database is settled, and which backend said so; None when it could not.
+
+    `standing` is what the run that settled it has found and what is so still.
+    """
 
     is_settled: bool
     backend_pid: int | None
+    standing: tuple[Finding, ...] = ()
 
 
 def settled_key(settings: Settings, sources: Sources, server_version: int) -> SettledKey:
@@ -93,7 +100,13 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
         return Reading(is_settled=False, backend_pid=_pid(answer))
     found = zip(answer.results[first:], asked, strict=True)
     is_fine = all(wants is None or wants == bool(r.ntuples) for r, (_, wants) in found)
-    return Reading(is_settled=is_fine, backend_pid=_pid(answer))
+    standing = tuple(_standing(answer.rows(_GUARD)[0][1])) if is_fine else ()
+    return Reading(is_settled=is_fine, backend_pid=_pid(answer), standing=standing)
+
+
+def _standing(kept: str | None) -> Iterator[Finding]:
+    for code, message, remedy, is_note in json.loads(kept or "[]"):
+        yield Finding(code, message, remedy, is_note=is_note)
 
 
 def _seeds(settings: Settings, sources: Sources) -> Iterator[_Asked]:
@@ -126,16 +139,26 @@ def _pid(answer: wire.Answer) -> int | None:
     return int(answer.rows(_PID)[0][0] or 0) if answer.failed_index > _PID else None
 
 
-def store_sql(settings: Settings, key: SettledKey, snapshot: "Snapshot", run_id: str) -> str:
+def store_sql(
+    settings: Settings,
+    key: SettledKey,
+    snapshot: "Snapshot",
+    run_id: str,
+    standing: Iterable[Finding] = (),
+) -> str:
     """Return what stores the key with the fingerprint and the search_path that verify judged.
 
-    It returns a row, but where DDL has come in between: then it stores nothing.
+    It returns a row, but where DDL has come in between: then it stores nothing. `standing` are the
+    findings that settled runs repeat.
     """
     current = fingerprint_sql(settings.ledger_schema)
     fingerprint, path = literal(snapshot.fingerprint), literal(snapshot.search_path.text)
+    said = [[f.code, f.message, f.remedy, f.is_note] for f in standing]
+    kept = literal(json.dumps(redact_all(said, settings.secrets)))
     return f"""insert into {identifier(settings.ledger_schema)}.state
             (name, key, fingerprint, system, run_id)
-        select 'settled', {_keyed(key, path)}, {fingerprint}, {_SYSTEM}, {literal(run_id)}
+        select s.name, s.key, {fingerprint}, {_SYSTEM}, {literal(run_id)}
+        from (values ('settled', {_keyed(key, path)}), ('standing', {kept})) s(name, key)
         where {current} = {fingerprint}
         on conflict (name) do update set key = excluded.key, fingerprint = excluded.fingerprint,
             system = excluded.system, run_id = excluded.run_id, stored_at = clock_timestamp()
@@ -144,7 +167,8 @@ def store_sql(settings: Settings, key: SettledKey, snapshot: "Snapshot", run_id:
 
 def _guard_sql(settings: Settings, key: SettledKey) -> str:
     current = fingerprint_sql(settings.ledger_schema)
-    return f"""select 1 / count(*) from {identifier(settings.ledger_schema)}.state
+    state = f"{identifier(settings.ledger_schema)}.state"
+    return f"""select 1 / count(*), (select key from {state} where name = 'standing') from {state}
         where name = 'settled' and key = {_keyed(key, TEXT)} and system = {_SYSTEM}
           and fingerprint = {current}"""
 

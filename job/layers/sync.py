@@ -37,6 +37,9 @@ _RENAME = "looks-like-rename"
 # Bodies were checked in the shadow, and may need what a later statement makes.
 _BODIES_AS_THEY_ARE = ("SET LOCAL check_function_bodies = off",)
 
+# What is there, and is told until it is accepted or gone.
+_STANDING = frozenset({Verdict.DRIFT, Verdict.BREAKING})
+
 
 def plan(situation: Situation) -> Plan:
     """Plan what makes the database at least what the files declare; nothing where it is ahead."""
@@ -50,14 +53,14 @@ def plan(situation: Situation) -> Plan:
     if comparison.is_ahead:
         return Plan()
     found = differences(situation, schema)
-    warnings = [_told(r) for r in found.reports if r.verdict in (Verdict.WARNING, Verdict.NOTE)]
+    coming = [told(r) for r in found.reports if r.verdict is Verdict.NOTE or r.code == _RENAME]
     if comparison.has_diverged:
-        warnings = [_refused(w, comparison) if w.code == _RENAME else w for w in warnings]
+        coming = [_refused(f, comparison) if f.code == _RENAME else f for f in coming]
     steps = tuple(_steps(found.changes, schema))
     # What comes after the first step has been planned for what that step makes.
     bound = (replace(steps[0], fingerprint=snapshot.fingerprint), *steps[1:]) if steps else ()
-    left = tuple(judged(situation, found))
-    return Plan(bound, (*schema.findings, *warnings), left)
+    left = (*judged(situation, found), *standing(found))
+    return Plan(bound, (*schema.findings, *coming), left)
 
 
 LAYER = Layer("sync", frozenset({View.LEDGER, View.SCHEMA, View.DRIFTS}), plan, may_be_rescued=True)
@@ -95,12 +98,12 @@ def _accepted(situation: Situation) -> frozenset[tuple[str, str]] | None:
 
 
 def drifts(snapshot: Snapshot, settings: Settings) -> tuple[Drift, ...]:
-    """Return what is there in another shape than the files declare."""
+    """Return what is there in another shape than the files declare, or in the app's way."""
     schema = snapshot.schema
     if schema is None or schema.is_unread:
         return ()
     found = _difference(snapshot, schema, settings, Unmet())
-    return tuple(report.as_drift for report in found.reports if report.verdict is Verdict.DRIFT)
+    return tuple(report.as_drift for report in found.reports if report.verdict in _STANDING)
 
 
 def judged(situation: Situation, found: Difference) -> Iterator[Finding]:
@@ -110,13 +113,13 @@ def judged(situation: Situation, found: Difference) -> Iterator[Finding]:
     """
     missing = [r for r in found.reports if r.verdict is Verdict.NOT_ADDABLE]
     yield from (_missing(report) for report in missing if report.code != WAITS)
-    for report in (r for r in found.reports if r.verdict is Verdict.DRIFT):
+    for report in (r for r in found.reports if r.verdict in _STANDING):
         yield from _drift(situation, report)
     yield from (_missing(report) for report in missing if report.code == WAITS)
 
 
 def _missing(report: Report) -> Finding:
-    return replace(_told(report), exit_code=ExitCode.NOT_VERIFIED)
+    return replace(told(report), exit_code=ExitCode.NOT_VERIFIED)
 
 
 def _drift(situation: Situation, report: Report) -> Iterator[Finding]:
@@ -128,9 +131,27 @@ def _drift(situation: Situation, report: Report) -> Iterator[Finding]:
         what = f"{report.message}; it was there before us, and is accepted"
         yield Finding("adopted-drift", what)
         return
-    code = ExitCode.REFUSED if settings.on_drift is OnDrift.BLOCK else None
     remedy = f"{report.remedy}; or accept it {way_to_accept([drift])}"
+    if report.verdict is Verdict.BREAKING:
+        yield Finding(report.code, report.message, remedy, ExitCode.NOT_VERIFIED)
+        return
+    code = ExitCode.REFUSED if settings.on_drift is OnDrift.BLOCK else None
     yield Finding(DRIFT, report.message, remedy, code)
+
+
+def standing(found: Difference) -> Iterator[Finding]:
+    """Warn of what is there and may hurt, for as long as it is so."""
+    warnings = (r for r in found.reports if r.verdict is Verdict.WARNING)
+    return (told(report) for report in warnings if report.code != _RENAME)
+
+
+def repeated(snapshot: Snapshot, settings: Settings) -> tuple[Finding, ...]:
+    """Return what settled runs repeat, since it goes on being so until something is changed."""
+    schema = snapshot.schema
+    if schema is None:
+        return ()
+    found = _difference(snapshot, schema, settings, Unmet())
+    return (*schema.warnings, *standing(found))
 
 
 def _refused(rename: Finding, comparison: Comparison) -> Finding:
@@ -144,7 +165,8 @@ def _refused(rename: Finding, comparison: Comparison) -> Finding:
     )
 
 
-def _told(report: Report) -> Finding:
+def told(report: Report) -> Finding:
+    """Return what a report says, as a finding that stops nothing."""
     is_note = report.verdict is Verdict.NOTE
     return Finding(report.code, report.message, report.remedy, is_note=is_note)
 

@@ -165,6 +165,7 @@ def _unlike(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
         what = f"{change.fact.label} is not there as schema.sql declares it"
         yield Finding("missing", what, "run `predeploy run`", ExitCode.NOT_VERIFIED)
     yield from told
+    yield from sync.standing(found)
 
 
 def _lacking(found: Difference) -> Iterator[Finding]:

@@ -90,6 +90,11 @@ def drift(
     return Report(Verdict.DRIFT, code, live.label, message, remedy, declared, there)
 
 
+def breaking(live: Fact, code: str, message: str, remedy: str, told: str) -> Report:
+    """Report something live that makes statements of the declared app fail; `told` is its shape."""
+    return Report(Verdict.BREAKING, code, live.label, message, remedy, live=told)
+
+
 def warning(fact: Fact, code: str, message: str, remedy: str) -> Report:
     """Report something about a live fact that does not lack, and may hurt."""
     return Report(Verdict.WARNING, code, fact.label, message, remedy, live=fact.definition)

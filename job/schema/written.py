@@ -112,14 +112,10 @@ class Written:
                 yield naming
 
     def grantees(self, target: Target, role: str) -> frozenset[str]:
-        """Return whose rights on an object the files decide: everybody's where they name any.
-
-        That is PUBLIC. On a schema, which may not be of their making, PUBLIC counts where it is
-        named.
-        """
+        """Return whose rights on an object the files decide: PUBLIC's too where they name any."""
         named = frozenset[str]().union(*(n.grantees for n in self.namings(target, role)))
         named = frozenset(role if name == CURRENT_USER else name for name in named)
-        return named | {PUBLIC} if named and target.sort is not Sort.SCHEMA else named
+        return named | {PUBLIC} if named else named
 
     @cached_property
     def defaults(self) -> tuple[Naming, ...]:

@@ -25,7 +25,7 @@ REPORTED = [
     (
         "alter table void add old text not null",
         [
-            "WARNING extra-column-not-null column public.void.old",
+            "BREAKING extra-column-not-null column public.void.old",
         ],
     ),
     ("alter table void add old text not null default 1, add older text", []),
@@ -33,9 +33,9 @@ REPORTED = [
     (
         "alter table maker rename name to title",
         [
+            "BREAKING extra-column-not-null column public.maker.title",
             "DRIFT constraint-definition constraint public.maker.maker_name_key",
             "NOT_ADDABLE not-null-without-default column public.maker.name",
-            "WARNING extra-column-not-null column public.maker.title",
         ],
     ),
     (

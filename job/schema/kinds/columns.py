@@ -8,6 +8,7 @@ from job.schema.ddl import (
     Change,
     Phase,
     Report,
+    breaking,
     change,
     drift,
     identifier,
@@ -28,8 +29,8 @@ from job.schema.kinds.column_ddl import (
     set_not_null,
     settings_sql,
 )
-from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
-from job.schema.sides import Sides
+from job.schema.kinds.entry import FOREIGN, OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.sides import Side, Sides, parents
 
 _ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came with it
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -42,6 +43,8 @@ _STABLE = re.compile(
     r"|local(time|timestamp)|timezone|date_trunc)\(",
     re.IGNORECASE,
 )
+_BEFORE_INSERT = re.compile(r" BEFORE INSERT\b.* FOR EACH ROW ", re.DOTALL)
+_SILENT = ("DISABLE", "ENABLE REPLICA")
 _CALL = re.compile(r"[\w\"]+\(")
 
 
@@ -62,17 +65,47 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
 
 
 def undeclared(live: Fact, sides: Sides) -> Iterator[Report]:
-    """Warn of a column that the app's inserts do not know and cannot leave out."""
-    declared = sides.desired.get(Kind.TABLE, live.schema, live.relation)
-    filled = any(live.get(name) for name in ("default", "generated", "identity"))
-    if declared and live.get("not null") and not filled and not live.get("inherited"):
-        yield warning(
-            live,
-            "extra-column-not-null",
-            f"{live.label} is not declared, and is NOT NULL without a default: inserts of an app "
-            "that does not know it fail",
-            "give it a default or drop its NOT NULL, by a migration",
-        )
+    """Tell of a column that the app's inserts do not know and cannot leave out.
+
+    A trigger before them may give it a value.
+    """
+    if not _is_in_the_way(live, sides):
+        return
+    message = (
+        f"{live.label} is not declared, and takes no NULL and has no default: inserts of an app "
+        "that does not know it fail"
+    )
+    remedy = "give it a default, or let it take NULL, by a migration; or declare it"
+    table = (live.schema, live.relation)
+    if any(_BEFORE_INSERT.search(t.get("definition")) for t in _fired(table, sides)):
+        unless = f"{message}, unless a trigger gives it a value"
+        yield warning(live, "extra-column-not-null", unless, remedy)
+    else:
+        told = f"{live.get('type')} NOT NULL, not declared"
+        yield breaking(live, "extra-column-not-null", message, remedy, told)
+
+
+def _is_in_the_way(live: Fact, sides: Sides) -> bool:
+    """Whether inserts into a declared table fail that do not mention a live column of it."""
+    place = (Kind.TABLE, live.schema, live.relation)
+    declared, table = sides.desired.get(*place), sides.live.get(*place)
+    if declared is None or table is None or table.get("kind") == FOREIGN:
+        return False
+    domains = [*_domains(live, sides.live)]
+    is_filled = any(live.get(name) for name in ("default", "generated", "identity"))
+    takes_null = not any(fact.get("not null") for fact in (live, *domains))
+    if takes_null or is_filled or any(domain.get("default") for domain in domains[:1]):
+        return False
+    above = (sides.live.get(Kind.COLUMN, *parent, live.name) for parent in parents(table))
+    return not any(column is not None and _is_in_the_way(column, sides) for column in above)
+
+
+def _fired(table: tuple[str, str], sides: Sides) -> Iterator[Fact]:
+    """Yield the triggers of a live table, and those that it has from what it is a partition of."""
+    yield from (t for t in sides.live.on(table, Kind.TRIGGER) if t.get("enabled") not in _SILENT)
+    there = sides.live.get(Kind.TABLE, *table)
+    if there is not None and there.get("partition of"):
+        yield from _fired(parents(there)[0], sides)
 
 
 def inlined(table: Fact, sides: Sides) -> tuple[Fact, ...]:
@@ -127,7 +160,7 @@ def _deferred(desired: Fact, table: Fact, sides: Sides) -> Iterator[Change | Rep
 
 def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     is_filled = any((desired.get("generated"), desired.get("identity"), _default(desired, sides)))
-    takes_no_null = any(f.get("not null") for f in (desired, *_domains(desired, sides)))
+    takes_no_null = any(f.get("not null") for f in (desired, *_domains(desired, sides.desired)))
     if takes_no_null and not is_filled and not sides.is_plain(desired):
         yield not_addable(
             desired,
@@ -172,20 +205,20 @@ def _rewrites(column: Fact, sides: Sides) -> str:
     if _CALL.search(_STABLE.sub("", _LITERAL.sub("", default))):
         return f"its default {default} may differ from row to row"
     constrained = {f"{f.schema}.{f.relation}" for f in sides.desired.all(Kind.DOMAIN_CONSTRAINT)}
-    if any(f.get("not null") or f.identity in constrained for f in _domains(column, sides)):
+    if any(f.get("not null") or f.identity in constrained for f in _domains(column, sides.desired)):
         return "its domain has constraints"
     return ""
 
 
 def _default(column: Fact, sides: Sides) -> str:
     """Return the default that rows are given: its own, or that of its domain."""
-    domain = next(_domains(column, sides), None)
+    domain = next(_domains(column, sides.desired), None)
     return column.get("default") or (domain.get("default") if domain is not None else "")
 
 
-def _domains(column: Fact, sides: Sides) -> Iterator[Fact]:
+def _domains(column: Fact, side: Side) -> Iterator[Fact]:
     """Yield the domain that is its type, and those that this one is over."""
-    known = {fact.identity: fact for fact in sides.desired.all(Kind.DOMAIN)}
+    known = {fact.identity: fact for fact in side.all(Kind.DOMAIN)}
     domain = known.get(column.get("type").replace('"', ""))
     while domain is not None:
         yield domain

@@ -13,6 +13,8 @@ from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.sides import Sides
 
+FOREIGN = "foreign table"  # a table's `kind`
+
 Outcome = Iterator[Change | Report]
 
 

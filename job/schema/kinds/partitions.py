@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from job.schema.ddl import identifier, relation
 from job.schema.facts import Fact
 from job.schema.kind import Kind
+from job.schema.kinds.entry import FOREIGN
 from job.schema.kinds.index_ddl import create_sql, index_of, is_twin, named, take_over
-from job.schema.kinds.tables import FOREIGN
 from job.schema.names import derived
 from job.schema.sides import Sides
 

@@ -17,10 +17,9 @@ from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.column_ddl import column_sql, settings_sql
 from job.schema.kinds.columns import inlined
-from job.schema.kinds.entry import Entry, attributes, flag, name_of, order, own
+from job.schema.kinds.entry import FOREIGN, Entry, attributes, flag, name_of, order, own
 from job.schema.sides import Sides
 
-FOREIGN = "foreign table"
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
 _ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
 

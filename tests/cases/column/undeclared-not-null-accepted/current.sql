@@ -1,0 +1,2 @@
+create table member (id integer generated always as identity primary key, name text not null);
+insert into member (name) values ('Ann');

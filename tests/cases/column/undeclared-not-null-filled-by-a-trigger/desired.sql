@@ -1,0 +1,3 @@
+create table member (id integer generated always as identity primary key);
+create table silent (id integer);
+create table late (id integer);
