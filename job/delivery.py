@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from job import statements
+from job.drawing import NOTHING, Drawing, drawings
 from job.plan import Address, Mode, Statement, Step
 
 Name = tuple[str, str]
@@ -46,8 +47,9 @@ class Delivery:
     `is_watched`: between two full looks, because it takes something away; the rows of `counted`
     tables, and of those with the OIDs in `suspects`, are counted in both. `moves_sequences`: it
     may do what a rollback does not take back; then its first try notes where the sequences stand
-    that it may draw from: `reached` names the relations in its text. `has_own_path` says that the
-    file sets the search_path.
+    that it may draw from: `reached` names the relations in its text. `moves_in_pieces`: it does so
+    only where a table that it makes is there already. `has_own_path` says that the file sets the
+    search_path.
     """
 
     is_piecewise: bool = False
@@ -55,6 +57,7 @@ class Delivery:
     counted: tuple[Name, ...] = ()
     suspects: frozenset[int] = frozenset()
     moves_sequences: bool = False
+    moves_in_pieces: bool = False
     reached: frozenset[str] = frozenset()
     has_own_path: bool = False
 
@@ -65,7 +68,8 @@ class Delivery:
 
     def in_pieces(self) -> "Delivery":
         """Return how to deliver it once something turned out to be there."""
-        return replace(self, is_piecewise=True)
+        moves = self.moves_sequences or self.moves_in_pieces
+        return replace(self, is_piecewise=True, moves_sequences=moves)
 
     def watching(self, suspects: Iterable[int]) -> "Delivery":
         """Return how to deliver it once rows of these tables are suspected to be lost."""
@@ -75,49 +79,69 @@ class Delivery:
 PLAIN = Delivery()
 
 
-def asks_for_a_look(steps: Iterable[Step]) -> bool:
+def drawn(steps: Sequence[Step]) -> tuple[Drawing, ...]:
+    """Say what each step draws from; nothing of what is not judged by its text."""
+    found = zip(steps, drawings(steps), strict=True)
+    return tuple(drawing if _is_judged(step) else NOTHING for step, drawing in found)
+
+
+def asks_for_a_look(steps: Sequence[Step], drawn: Sequence[Drawing]) -> bool:
     """Whether what is there decides how one of the steps is delivered."""
-    return any(_may_draw(step) or (_is_judged(step) and step.declarations) for step in steps)
-
-
-def sought(steps: Iterable[Step]) -> frozenset[Sought]:
-    """Return the names that decide how these steps are delivered: those of steps that may draw."""
-    return frozenset(
-        Sought(address, _has_own_path(step))
-        for step in steps
-        if _may_draw(step)
-        for statement in step.statements
-        for address in (*statement.creates, *statement.removes)
+    return any(
+        drawing.may_draw or drawing.rests_on or (_is_judged(step) and step.declarations)
+        for step, drawing in zip(steps, drawn, strict=True)
     )
 
 
-def deliveries(steps: Sequence[Step], there: Collection[Sought]) -> tuple[Delivery, ...]:
+def sought(steps: Sequence[Step], drawn: Sequence[Drawing]) -> frozenset[Sought]:
+    """Return the names that decide how these steps are delivered: those of steps that may draw."""
+    own = (
+        Sought(address, _has_own_path(step))
+        for step, drawing in zip(steps, drawn, strict=True)
+        if drawing.may_draw
+        for statement in step.statements
+        for address in (*statement.creates, *statement.removes)
+    )
+    return frozenset((*own, *(_rested_on(a) for drawing in drawn for a in drawing.rests_on)))
+
+
+def deliveries(
+    steps: Sequence[Step], drawn: Sequence[Drawing], there: Collection[Sought]
+) -> tuple[Delivery, ...]:
     """Decide for each step; `there` is what was found of `sought`."""
     earlier = _Earlier()
-    asks = any(_may_draw(step) and _has_names(step) for step in steps)
+    draws = [
+        drawing.may_draw or any(_rested_on(address) in there for address in drawing.rests_on)
+        for drawing in drawn
+    ]
+    asks = any(may and _has_names(step) for step, may in zip(steps, draws, strict=True))
     found = []
-    for step in steps:
+    for step, drawing, may_draw in zip(steps, drawn, draws, strict=True):
         clashes = asks and _clashes(step, there, earlier)
-        found.append(_delivery(step, clashes=clashes))
+        found.append(_delivery(step, replace(drawing, may_draw=may_draw), clashes=clashes))
     return tuple(found)
 
 
-def _delivery(step: Step, *, clashes: bool) -> Delivery:
+def _rested_on(address: Address) -> Sought:
+    return Sought(replace(address, is_guarded=False), is_anywhere=False)
+
+
+def _delivery(step: Step, drawing: Drawing, *, clashes: bool) -> Delivery:
     if step.binds:
         return Delivery(moves_sequences=True, reached=_reached(step))
     if not _is_judged(step):
         return PLAIN
-    draws = _may_draw(step)
     destroyed = tuple(_destroyed(step.statements))
     emptied = [name for destruction in destroyed for name in destruction.emptied]
     declared = [_target(d.target) for d in step.declarations if d.verb in _LOSSES_OF_ROWS]
     return Delivery(
-        is_piecewise=step.is_replay or (draws and clashes),
+        is_piecewise=step.is_replay or (drawing.may_draw and clashes),
         is_watched=bool(step.declarations or destroyed),
         # What only writes the catalog may run again, if rows turn out to be in danger.
-        counted=tuple(dict.fromkeys([*declared, *(emptied if draws else ())])),
-        moves_sequences=draws,
-        reached=_reached(step) if draws else frozenset(),
+        counted=tuple(dict.fromkeys([*declared, *(emptied if drawing.may_draw else ())])),
+        moves_sequences=drawing.may_draw,
+        moves_in_pieces=drawing.outlives,
+        reached=_reached(step) if drawing.outlives else frozenset(),
         has_own_path=_has_own_path(step),
     )
 
@@ -128,10 +152,6 @@ def _reached(step: Step) -> frozenset[str]:
 
 def _is_judged(step: Step) -> bool:
     return step.mode is Mode.TRANSACTION and not step.is_ours and not step.binds
-
-
-def _may_draw(step: Step) -> bool:
-    return _is_judged(step) and any(statements.outlives_rollback(s) for s in step.statements)
 
 
 def _has_names(step: Step) -> bool:

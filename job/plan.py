@@ -72,6 +72,13 @@ class Drift:
 ABSENT = "absent"
 
 
+class Rows(Enum):
+    """What the rows of a new table draw from: `PLAIN` ones from nothing."""
+
+    PLAIN = "plain"
+    NUMBERED = "numbered"  # from sequences of the table's own: serial, identity
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One statement of a script, where it stands, and what it is.
@@ -81,7 +88,8 @@ class Statement:
     empty where the parser could not read it. `what` is for people (`CREATE INDEX CONCURRENTLY`).
     `data` is what follows a COPY … FROM STDIN up to its end mark, from line `data_line` on.
     `creates` names what it creates of tables, columns, constraints, indexes, sequences and types;
-    `removes` the columns that it drops or renames, and that have to be there for that.
+    `removes` the columns that it drops or renames, and that have to be there for that. `rows` is
+    what the rows of a table draw from that it makes; None where that is not known.
     """
 
     text: str
@@ -96,6 +104,7 @@ class Statement:
     data_line: int = 0
     creates: tuple[Address, ...] = ()
     removes: tuple[Address, ...] = ()
+    rows: Rows | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ from job.database.privilege import grant_for
 from job.database.script import Tried, run_script
 from job.database.sequences import Standing
 from job.database.together import convoy_of, run_together
-from job.delivery import asks_for_a_look, deliveries
+from job.delivery import asks_for_a_look, deliveries, drawn, sought
+from job.drawing import Drawing
 from job.errors import DatabaseRefusedError
 from job.exit_codes import ExitCode
 from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
@@ -55,9 +56,10 @@ def execute(
     when a pooler cannot serve one of them.
     """
     _require_sessions(place, plan)
-    look = _look(place, plan.steps)
+    draws = drawn(plan.steps)
+    look = _look(place, plan.steps, draws)
     gaps = dict(look.gaps)
-    todo = deque(_contexts(place, plan.steps, failed, look))
+    todo = deque(_contexts(place, plan.steps, failed, draws, look))
     while todo:
         require_alive(place.guard)
         known = yield from _run_convoy(todo, gaps, works_on)
@@ -80,17 +82,21 @@ def execute(
         gaps |= {(e.file, e.raw_hash): str(gap) for e, gap in relying(context, tried.gaps)}
 
 
-def _look(place: Workplace, steps: Sequence[Step]) -> FirstLook:
+def _look(place: Workplace, steps: Sequence[Step], draws: Sequence[Drawing]) -> FirstLook:
     """Look once for all steps; not where none of them asks for it."""
-    if not asks_for_a_look(steps):
+    if not asks_for_a_look(steps, draws):
         return FirstLook()
-    return look(place.work, place.settings, steps)
+    return look(place.work, place.settings, sought(steps, draws))
 
 
 def _contexts(
-    place: Workplace, steps: Sequence[Step], failed: ExitCode, found: FirstLook
+    place: Workplace,
+    steps: Sequence[Step],
+    failed: ExitCode,
+    draws: Sequence[Drawing],
+    found: FirstLook,
 ) -> Iterator[Context]:
-    for step, delivery in zip(steps, deliveries(steps, found.there), strict=True):
+    for step, delivery in zip(steps, deliveries(steps, draws, found.there), strict=True):
         watch = watch_over(place, step.label, _hold_of(place, step))
         yield Context(place, step, failed, watch, delivery, steps, found.newest, found.path)
 

@@ -1,13 +1,13 @@
 """The one look before the first step: which names are there, and what an earlier run has noted."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from job.database import notes, wire
 from job.database.path import KEPT, OUR_PATH, SCHEMAS, keep_sql
 from job.database.wire import Connection, literal
-from job.delivery import Sought, sought
-from job.plan import Creatable, Step
+from job.delivery import Sought
+from job.plan import Creatable
 from job.settings import Settings
 
 # By kind: whether something of that name is there, v being what is sought.
@@ -47,9 +47,9 @@ class FirstLook:
     path: tuple[str, ...] = ()
 
 
-def look(conn: Connection, settings: Settings, steps: Sequence[Step]) -> FirstLook:
-    """Look for all names that the steps make, drop or rename, in one round trip."""
-    wanted = tuple(sought(steps))
+def look(conn: Connection, settings: Settings, names: Collection[Sought]) -> FirstLook:
+    """Look for all these names, in one round trip."""
+    wanted = tuple(names)
     questions = {
         "newest": "select max(oid)::bigint from pg_catalog.pg_class",
         "path": f"select unnest({SCHEMAS})",

@@ -43,6 +43,7 @@ from job.statements.guarded import guarded_drops
 from job.statements.homes import homes
 from job.statements.net import NetResult, net_result
 from job.statements.reading import Reading, read
+from job.statements.rows import filled, keeps_rows_alike
 from job.statements.stall import Stall, stall
 from job.statements.story import Thing
 from job.statements.targets import schema_made
@@ -76,11 +77,13 @@ __all__ = [
     "conversions",
     "destruction",
     "digest",
+    "filled",
     "guarded_drops",
     "holds_ddl",
     "homes",
     "is_additive",
     "is_unwatched",
+    "keeps_rows_alike",
     "net_result",
     "outlives_rollback",
     "read",

@@ -1,7 +1,7 @@
 """What a statement does that a rollback does not undo, or that must be looked at first."""
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from postgast import pg_query_pb2 as pb
 from job.plan import Statement
 from job.statements.parsing import parse
 from job.statements.targets import Name
-from job.statements.tree import nodes_of
+from job.statements.tree import below, nodes_of
 
 # What writes the catalog alone, so that a rollback leaves nothing of it.
 _PURE = frozenset((
@@ -208,19 +208,9 @@ def _is_filled(command: Any) -> bool:
             isinstance(node, pb.FuncCall) and node.funcname[-1].string.sval not in _STABLE
             for c in constraints
             if c.contype == pb.CONSTR_DEFAULT
-            for node in _below(c)
+            for node in below(c)
         )
     )
-
-
-def _below(tree: Any) -> Iterator[Any]:
-    todo = [tree]
-    while todo:
-        node: Any = todo.pop()
-        yield node
-        for field, value in node.ListFields():
-            if field.message_type is not None:
-                todo.extend([value] if hasattr(value, "ListFields") else value)
 
 
 def _commands(stmt: Any) -> list[Any]:

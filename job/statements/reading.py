@@ -14,6 +14,7 @@ from job.statements.offsets import Offsets
 from job.statements.opening import opening
 from job.statements.parts import GaveUpError, parts
 from job.statements.psql_lines import SPOKEN, PsqlLineError, without_psql_lines
+from job.statements.rows import rows_of
 from job.statements.unparsed import UnreadableError, pieces
 
 _BLANKS = " \t\n\r\f\v"  # PostgreSQL's own; str.rstrip() would take letters of names, too
@@ -93,6 +94,7 @@ def _statements(
             sys.intern(what or opening(body)),
             creates=creates(node, stmt),
             removes=removes(node, stmt),
+            rows=rows_of(node, stmt),
         )
 
 

@@ -1,5 +1,6 @@
 """Walks what the parser makes of a statement."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from job.statements.parsing import parse
@@ -10,11 +11,15 @@ def nodes_of(text: str) -> tuple[Any, ...]:
 
     Raises postgast.PgQueryError for what is no SQL.
     """
-    found, todo = [], [raw.stmt for raw in parse(text).stmts]
+    return tuple(below(*(raw.stmt for raw in parse(text).stmts)))
+
+
+def below(*trees: Any) -> Iterator[Any]:
+    """Yield these nodes and every node below them."""
+    todo = list(trees)
     while todo:
         node: Any = todo.pop()
-        found.append(node)
+        yield node
         for field, value in node.ListFields():
             if field.message_type is not None:
                 todo.extend([value] if hasattr(value, "ListFields") else value)
-    return tuple(found)

@@ -22,6 +22,11 @@ TWO = "insert into shelf (name) values ('poetry'), ('history');"
 BESIDE = {
     "a declared loss": f"-- predeploy: allow drop-column shelf.room\n"
     f"alter table shelf drop column room; {TWO}",
+    "a guarded table in front": "create table if not exists shelf (id serial primary key, "
+    f"name text not null, room text); {TWO} alter table shelf add column room text;",
+    "a table in front that is there, and a DO that renames": "create table shelf (id serial "
+    f"primary key, name text not null, room text); {TWO} "
+    "do $$ begin alter table shelf rename room to place; end $$;",
     "a declared loss behind": f"{TWO}\n-- predeploy: allow drop-column shelf.room\n"
     "alter table shelf drop column room;",
     "a guarded column": f"alter table shelf add column if not exists room text; {TWO}",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job.delivery import Delivery, Sought, deliveries, sought
+from job.delivery import Delivery, Sought, deliveries, drawn, sought
 from job.plan import Address, Creatable, Step
 from job.sources.script import Script
 from job.sources.steps import steps_of
@@ -17,7 +17,8 @@ def steps(*files: str) -> tuple[Step, ...]:
 
 def decided(*files: str, there: tuple[Sought, ...] = ()) -> Delivery:
     """How the last of these files is delivered."""
-    return deliveries(steps(*files), frozenset(there))[-1]
+    found = steps(*files)
+    return deliveries(found, drawn(found), frozenset(there))[-1]
 
 
 def column(table: str, name: str, *, is_guarded: bool = False) -> Sought:
@@ -90,7 +91,7 @@ def test_what_only_writes_the_catalog_is_tried_first() -> None:
     text = "alter table a add column n int;"
 
     assert decided(text, there=(column("a", "n"),)).is_plain
-    assert sought(steps(text)) == frozenset()
+    assert sought(steps(text), drawn(steps(text))) == frozenset()
 
 
 def test_a_column_that_is_to_go_has_to_be_there() -> None:
@@ -104,7 +105,7 @@ def test_a_column_that_is_to_go_has_to_be_there() -> None:
 @pytest.mark.parametrize(
     "earlier",
     [
-        "create table a (id int, n int);",
+        "create table a (id serial, n int);",
         "alter table a add column n int;",
         "create table a (like b);",
         "alter table a rename column m to n;",
@@ -129,6 +130,89 @@ def test_the_same_file_may_have_made_it() -> None:
 
 def test_a_file_that_moves_the_search_path_is_looked_for_everywhere() -> None:
     """Its names may be in any schema."""
-    (one,) = sought(steps(f"set search_path = x; {ROWS} create table if not exists t (id int);"))
+    found = steps(f"set search_path = x; {ROWS} create table if not exists t (id int);")
+    (one,) = sought(found, drawn(found))
 
     assert one.is_anywhere
+
+
+TABLE = "create table t (id serial primary key, kind text not null, at timestamptz default now());"
+CODES = "create table code (code text primary key);"
+ROW = "insert into t (kind) values ('x');"
+NOT_READ = {
+    "a serial": (f"{TABLE} {ROW}",),
+    "an identity": ("create table t (id int generated always as identity, kind text);" + ROW,),
+    "guarded": (f"{TABLE.replace('table', 'table if not exists')} {ROW}",),
+    "an index between": (f"{TABLE} create index on t (kind); {ROW}",),
+    "a constraint between": (f"{TABLE} alter table t add check (kind <> ''); {ROW}",),
+    "rows of functions that are known": (
+        f"{TABLE} insert into t (kind) select lower('X') from generate_series(1, 3);",
+    ),
+    "rows of another": (f"{CODES} {TABLE} insert into t (kind) select code from code;",),
+    "no conflict": (f"{TABLE} insert into t (kind) values ('x') on conflict do nothing;",),
+    "copied rows": (f"{TABLE}\ncopy t (kind) from stdin;\nx\n\\.\n",),
+    "codes of an earlier file": (CODES, "insert into code values ('x');"),
+    "codes beside other files": (CODES, TABLE + ROW, "insert into code values ('x');"),
+}
+READ = {
+    "a serial of an earlier file": (TABLE, ROW),
+    "a table that no file makes": (ROW,),
+    "a sequence of its own": (
+        "create table t (id int default nextval('numbers'), kind text);" + ROW,
+    ),
+    "a default by a function": ("create table t (id int default f(), kind text);" + ROW,),
+    "a domain": ("create table t (id number, kind text);" + ROW,),
+    "defaults of another": ("create table t (like b including all);" + ROW,),
+    "a parent's": ("create table t () inherits (b);" + ROW,),
+    "a value by a function": (TABLE + "insert into t (kind) values (f());",),
+    "a value that is drawn": (TABLE + "insert into t (id) values (nextval('numbers'));",),
+    "rows of a view": (TABLE + "insert into t (kind) select x from v;",),
+    "rows of another's insert": (
+        TABLE + "with a as (insert into b values (1) returning 1) insert into t select * from a;",
+    ),
+    "a trigger": (
+        TABLE + "create trigger g before insert on t for each row execute function f();" + ROW,
+    ),
+    "a rule": (TABLE + "create rule r as on insert to t do also select f();" + ROW,),
+    "a default that is changed": (TABLE + "alter table t alter kind set default f();" + ROW,),
+    "a DO between": (TABLE + "do $$ begin end $$;" + ROW,),
+    "a path between": (TABLE + "set search_path = b;" + ROW,),
+    "a temporary table over it": (CODES + "create temp table code (code int default f());"
+                                  "insert into code default values;",),
+    "a trigger on an earlier file's": (
+        CODES, "create trigger g before insert on code for each row execute function f();",
+        "insert into code values ('x');",
+    ),
+    "an earlier file's that is dropped": (
+        CODES, "drop table code;", "insert into code values (1);",
+    ),
+    "an earlier file's under a path": (
+        "set search_path = b;" + CODES, "insert into code values (1);",
+    ),
+    "a conflict that updates": (
+        TABLE + "insert into t (id) values (1) on conflict (id) do update set kind = 'x';",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("files", NOT_READ.values(), ids=NOT_READ)
+def test_what_draws_only_from_what_it_makes_needs_no_look_at_sequences(
+    files: tuple[str, ...],
+) -> None:
+    """A rollback takes those sequences with it; the question is a third of a small file's time."""
+    assert not decided(*files).moves_sequences
+
+
+@pytest.mark.parametrize("files", READ.values(), ids=READ)
+def test_what_may_draw_from_another_sequence_asks_where_it_stands(files: tuple[str, ...]) -> None:
+    """Else a second try would give its rows other ids than psql does."""
+    assert decided(*files).moves_sequences
+
+
+def test_a_table_that_is_there_already_is_none_that_the_step_makes() -> None:
+    """Found out by the first try, or, of an earlier file's table, by the look before all."""
+    own = decided(TABLE + ROW)
+    assert own.in_pieces().moves_sequences
+    assert own.reached == {"t"}
+    table = Sought(Address(Creatable.TABLE, "", "code", "code"), is_anywhere=False)
+    assert decided(CODES, "insert into code values (1);", there=(table,)).moves_sequences
