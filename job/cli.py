@@ -22,6 +22,7 @@ from job.settings import (
     FILE_VARIABLES,
     LogFormat,
     Settings,
+    max_file_bytes,
     parse_duration,
     parse_settings,
     sql_dir,
@@ -156,7 +157,7 @@ def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
     complete, problems = with_files(environ, FILE_VARIABLES)
     # lexists: a mount that leads nowhere is not passed over for another folder
     default = _MOUNTED_SQL if os.path.lexists(_MOUNTED_SQL) else Path("sql")
-    folder = read_folder(sql_dir(complete, default))
+    folder = read_folder(sql_dir(complete, default), max_file_bytes(complete))
     settings = parse_settings(
         complete,
         declaration=declaration_of(folder),

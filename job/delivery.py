@@ -17,6 +17,7 @@ from job.plan import Address, Mode, Statement, Step
 Name = tuple[str, str]
 """A schema, empty where that is left to the search_path, and a relation."""
 
+_SEARCH_PATH = re.compile("search_path", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 _MAKES_NOTHING = frozenset((
     "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "truncate_stmt", "copy_stmt",
@@ -147,7 +148,7 @@ def _delivery(step: Step, drawing: Drawing, *, clashes: bool) -> Delivery:
 
 
 def _reached(step: Step) -> frozenset[str]:
-    return frozenset[str]().union(*(statements.relations_reached(s) for s in step.statements))
+    return frozenset(name for s in step.statements for name in statements.relations_reached(s))
 
 
 def _is_judged(step: Step) -> bool:
@@ -159,7 +160,7 @@ def _has_names(step: Step) -> bool:
 
 
 def _has_own_path(step: Step) -> bool:
-    return any("search_path" in text.lower() for text in (step.text, *step.preamble))
+    return any(_SEARCH_PATH.search(text) for text in (step.text, *step.preamble))
 
 
 def _destroyed(found: Iterable[Statement]) -> Iterator[statements.Destruction]:

@@ -83,9 +83,9 @@ class Rows(Enum):
 class Statement:
     """One statement of a script, where it stands, and what it is.
 
-    `text` is verbatim, without its semicolon; `start` and `end` are character offsets in the
-    script, `line` and `column` count from 1. `node` is the parser's name for it (`insert_stmt`),
-    empty where the parser could not read it. `what` is for people (`CREATE INDEX CONCURRENTLY`).
+    `text` is verbatim, without its semicolon; `start` is its character offset in the script; `line`
+    and `column` count from 1. `node` is the parser's name for it (`insert_stmt`), empty where the
+    parser could not read it. `what` is for people (`CREATE INDEX CONCURRENTLY`).
     `data` is what follows a COPY … FROM STDIN up to its end mark, from line `data_line` on.
     `creates` names what it creates of tables, columns, constraints, indexes, sequences and types;
     `removes` the columns that it drops or renames, and that have to be there for that. `rows` is
@@ -94,7 +94,6 @@ class Statement:
 
     text: str
     start: int
-    end: int
     line: int
     column: int
     node: str
@@ -105,6 +104,11 @@ class Statement:
     creates: tuple[Address, ...] = ()
     removes: tuple[Address, ...] = ()
     rows: Rows | None = None
+
+    @property
+    def end(self) -> int:
+        """The character offset behind it, before its semicolon."""
+        return self.start + len(self.text)
 
 
 @dataclass(frozen=True, slots=True)

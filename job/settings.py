@@ -6,6 +6,7 @@ Pure: both are passed in. No problem shows the value of a connection string, a p
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import partial
@@ -36,6 +37,7 @@ from job.secret import Secret
 
 ADMIN_VARIABLES = ("ADMIN_USERNAME", "ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_PASSWORD_HASH")
 SHADOW_URL = "PREDEPLOY_SHADOW_URL"
+MAX_FILE_SIZE = "PREDEPLOY_MAX_FILE_SIZE"
 FILE_VARIABLES: tuple[str, ...] = (*URL_VARIABLES, "PGPASSWORD", *ADMIN_VARIABLES, SHADOW_URL)
 """The variables whose value may stand in the file that `NAME_FILE` names."""
 RELEASE_COMMAND_DEADLINE_S = 270
@@ -49,6 +51,8 @@ _NO_ENDPOINT = (
     "(the first that is set wins); libpq's default socket is never used"
 )
 _LIKE_CONNECTION = re.compile("://|@|password", re.IGNORECASE)
+_MAX_FILE_BYTES = 256 << 20
+_SHIFTS = {"k": 10, "m": 20, "g": 30}
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -117,6 +121,7 @@ class Settings:
     ddl_budget_s: float = 120
     concurrent_budget_s: float = 1800
     deadline_s: float = 1800
+    max_file_bytes: int = _MAX_FILE_BYTES
     on_failure: OnFailure = OnFailure.STOP
     on_drift: OnDrift = OnDrift.BLOCK
     destructive: Destructive = Destructive.REFUSE
@@ -190,6 +195,15 @@ def parse_duration(text: str) -> float:
     raise ValueError("a duration from 1 ms to 24 h, such as 90, 90s, 5m, 1.5h or 500ms")
 
 
+def parse_size(text: str) -> int:
+    """Return bytes. Raises ValueError for what is no size from 1 kB to 16 GB."""
+    match = re.fullmatch(r"([0-9]{1,9}) ?([kmg])i?b?", text, re.IGNORECASE)
+    size = int(match[1]) << _SHIFTS[match[2].lower()] if match else 0
+    if 0 < size <= 16 << 30:
+        return size
+    raise ValueError("a size from 1 kB to 16 GB, such as 256MB or 1GB")
+
+
 def _parse_schema(text: str) -> str:
     # What stands in it is ours: nobody would look after the app's tables there.
     if re.fullmatch(r"(?!pg_|(?:information_schema|public)\Z)[a-z_][a-z0-9_]{0,62}", text):
@@ -219,6 +233,7 @@ SETTINGS = (
     Setting("PREDEPLOY_DDL_BUDGET", "ddl_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_CONCURRENT_BUDGET", "concurrent_budget_s", parse_duration, _NUMBERS),
     Setting("PREDEPLOY_DEADLINE", "deadline_s", parse_duration, _NUMBERS),
+    Setting(MAX_FILE_SIZE, "max_file_bytes", parse_size),
     Setting("PREDEPLOY_ON_FAILURE", "on_failure", partial(_parse_choice, OnFailure), (str,)),
     Setting("PREDEPLOY_ON_DRIFT", "on_drift", partial(_parse_choice, OnDrift), (str,)),
     Setting("PREDEPLOY_DESTRUCTIVE", "destructive", partial(_parse_choice, Destructive), (str,)),
@@ -235,6 +250,13 @@ SETTINGS = (
 def sql_dir(environ: Mapping[str, str], default: Path) -> Path:
     """Return the folder that PREDEPLOY_SQL_DIR names, or `default`; blank counts as not set."""
     return Path(environ.get("PREDEPLOY_SQL_DIR", "").strip() or default)
+
+
+def max_file_bytes(environ: Mapping[str, str]) -> int:
+    """Return how large a file may be; the default where `parse_settings` refuses what is said."""
+    with suppress(ValueError):
+        return parse_size(environ.get(MAX_FILE_SIZE, "").strip())
+    return _MAX_FILE_BYTES
 
 
 def parse_settings(

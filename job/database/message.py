@@ -7,7 +7,7 @@ finds its objects there already.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import accumulate, groupby
+from itertools import accumulate, chain
 
 import psycopg
 
@@ -28,6 +28,8 @@ from job.loss import Loss
 from job.plan import Drift, Failure, Step
 
 _DIVISION_BY_ZERO = "22012"
+_MOST_PARTS = 1_000  # of a message
+_LONGEST_MESSAGE = 1 << 18  # characters, unless a single statement is longer
 _SEPARATOR = "\n;\n"  # a statement may end with a comment
 
 
@@ -190,7 +192,7 @@ def at_once_from_the_start(
     notices: tuple[str, ...] = ()
     suspects: frozenset[int] = frozenset()
     standing: Standing | None = None
-    for parts in _messages([*opening, *own(context), *closing(())]):
+    for parts in _messages(chain(opening, own(context), closing(()))):
         reply = send(context, parts)
         standing = standing or reply.standing
         notices += reply.answer.skipped
@@ -258,7 +260,22 @@ def _refused(context: Context, reply: Reply) -> Outcome:
     return meaning(context, part, error, offset)
 
 
-def _messages(parts: Sequence[Part]) -> Iterator[tuple[Part, ...]]:
-    """Cut where COPY brings data: it is a message of its own."""
-    for _, run in groupby(enumerate(parts), key=lambda p: p[0] if p[1].data is not None else -1):
-        yield tuple(part for _, part in run)
+def _messages(parts: Iterable[Part]) -> Iterator[tuple[Part, ...]]:
+    """Cut where COPY brings data, which is a message of its own, and what is long.
+
+    The results of a message are kept until its end, and the server parses all of it beforehand.
+    """
+    waiting: list[Part] = []
+    room = _LONGEST_MESSAGE
+    for part in parts:
+        is_alone = part.data is not None
+        if waiting and (is_alone or len(waiting) == _MOST_PARTS or room < len(part.text)):
+            yield tuple(waiting)
+            waiting, room = [], _LONGEST_MESSAGE
+        waiting.append(part)
+        room -= len(part.text)
+        if is_alone:
+            yield tuple(waiting)
+            waiting, room = [], _LONGEST_MESSAGE
+    if waiting:
+        yield tuple(waiting)

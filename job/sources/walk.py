@@ -15,6 +15,8 @@ from job.sources.layout import Role, role_of, shown
 _READINGS = 5
 # At the root of a volume, for the file system itself; nobody but root may list it.
 _OF_THE_FILE_SYSTEM = "lost+found"
+_MOST_CIRCLES = 10  # among n folders with links to each other there are more than n! of them
+_CHUNK = 1 << 20  # bytes that are read at once
 _NOWHERE = {errno.ENOENT: "does not exist", errno.ENOTDIR: "is not a folder"}
 
 
@@ -71,8 +73,11 @@ _Entry = File | _Subfolder | _Unreadable
 _Identity = tuple[int, int]
 
 
-def read_folder(path: Path) -> Folder:
+def read_folder(path: Path, max_file_bytes: int = 256 << 20) -> Folder:
     """Read every file below `path`. Raises nothing: what cannot be read is among the problems.
+
+    So is a file of more than `max_file_bytes`, of which no more is read, and a link that leads in a
+    circle; behind some of those nothing more is looked for.
 
     Links are followed, because a mounted ConfigMap is made of them. Hidden entries don't count: a
     ConfigMap has one that is renamed with each mount. The folder is read until two readings in a
@@ -80,8 +85,9 @@ def read_folder(path: Path) -> Folder:
     of a reading, are never taken together.
     """
     for _ in range(_READINGS):
-        entries = tuple(_entries(path))
-        if all(one == other for one, other in zip_longest(entries, _entries(path))):
+        entries = tuple(_entries(path, max_file_bytes))
+        again = _entries(path, max_file_bytes)
+        if all(one == other for one, other in zip_longest(entries, again)):
             return _folder(path, entries)
     changes = f"the SQL folder {path} changes while it is read; run again when nothing writes to it"
     return Folder(path, problems=(changes,))
@@ -108,10 +114,11 @@ def _problem(path: Path, entry: _Unreadable) -> str:
     return f"the SQL folder {path} cannot be read: {entry.reason}"
 
 
-def _entries(root: Path) -> Iterator[_Entry]:
+def _entries(root: Path, most: int) -> Iterator[_Entry]:
     """Yield all that is below `root`, each file read when its turn comes."""
     found: list[tuple[str, str | _Entry]] = []
     waiting: list[tuple[str, str, frozenset[_Identity]]] = [("", os.fspath(root), frozenset())]
+    circles = 0
     while waiting:
         name, path, above = waiting.pop()
         try:
@@ -120,6 +127,9 @@ def _entries(root: Path) -> Iterator[_Entry]:
                 children = [child for child in listing if _counts(child.name)]
         except OSError as error:
             found.append((name, _unreadable(name, error)))
+            circles += error.errno == errno.ELOOP
+            if circles == _MOST_CIRCLES:
+                break
             continue
         if name:
             found.append((name, _Subfolder(name)))
@@ -135,7 +145,7 @@ def _entries(root: Path) -> Iterator[_Entry]:
             else:
                 found.append((label, child.path))
     for name, entry in sorted(found, key=lambda pair: pair[0]):
-        yield _read(name, entry) if isinstance(entry, str) else entry
+        yield _read(name, entry, most) if isinstance(entry, str) else entry
 
 
 def _identity(folder: str, above: frozenset[_Identity]) -> _Identity:
@@ -151,24 +161,38 @@ def _counts(name: str) -> bool:
     return name[0] != "." and name != _OF_THE_FILE_SYSTEM
 
 
-def _read(name: str, path: str) -> File | _Unreadable:
-    role = role_of(name)
+def _read(name: str, path: str, most: int) -> File | _Unreadable:
+    role, sha, kept = role_of(name), hashlib.sha256(), bytearray()
+    left = most
     try:
         # without waiting: nobody may ever write into a pipe
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            _demand_regular(file.fileno())
-            if role is Role.OTHER:
-                return File(name, role, b"", hashlib.file_digest(file, "sha256").digest())
-            content = file.read()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+            _demand_regular(file.fileno(), most)
+            while chunk := file.read(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise _too_large(most)
+                sha.update(chunk)
+                if role is not Role.OTHER:
+                    kept += chunk
     except OSError as error:
         return _unreadable(name, error, is_file=True)
-    return File(name, role, content, hashlib.sha256(content).digest())
+    return File(name, role, bytes(kept), sha.digest())
 
 
-def _demand_regular(descriptor: int) -> None:
-    mode = os.fstat(descriptor).st_mode
+def _demand_regular(descriptor: int, most: int) -> None:
+    status = os.fstat(descriptor)
+    mode = status.st_mode
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, f"it is {'a pipe' if stat.S_ISFIFO(mode) else 'a device'}")
+    if status.st_size > most:
+        raise _too_large(most)
+
+
+def _too_large(most: int) -> OSError:
+    limit = f"{most >> 20} MB" if most >> 20 else f"{most >> 10} kB"
+    remedy = "take it out of the SQL folder, or raise PREDEPLOY_MAX_FILE_SIZE"
+    return OSError(errno.EFBIG, f"it is larger than {limit}; {remedy}")
 
 
 def _unreadable(name: str, error: OSError, *, is_file: bool = False) -> _Unreadable:

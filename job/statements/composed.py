@@ -14,9 +14,9 @@ def composed(texts: Iterable[str]) -> tuple[Statement, ...]:
 
     They stand in no file and have no line. They are not read: `node` is empty until it matters.
     """
-    found, start = [], 0
+    found: list[Statement] = []
+    start = 0
     for text in texts:
-        end = start + len(text)
-        found.append(Statement(text, start, end, 0, 0, "", Mode.TRANSACTION, opening(text)))
-        start = end + len(SEPARATOR)
+        found.append(Statement(text, start, 0, 0, "", Mode.TRANSACTION, opening(text)))
+        start = found[-1].end + len(SEPARATOR)
     return tuple(found)

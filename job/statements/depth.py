@@ -8,8 +8,9 @@ above: it may give up what the parser could have read, and the server then decid
 from dataclasses import dataclass
 from itertools import pairwise
 
-import postgast
 from postgast import pg_query_pb2 as pb
+
+from job.statements.scanning import scanned
 
 _DEEPEST = 5_000  # takes half of an ordinary stack of 8 MB
 # What has fewer characters nests so deep by operators only: a keyword takes four and more.
@@ -90,7 +91,7 @@ def is_too_deep(text: str) -> bool:
     if len(text) < _SHORT and sum(map(text.count, _OPERATORS)) < _DEEPEST:
         return False
     levels, is_name = [_Level()], False
-    for token in postgast.scan(text).tokens:
+    for token in scanned(text):
         kind = token.token
         if kind not in _LEAVES:
             levels[-1].count(kind)

@@ -8,6 +8,7 @@ from postgast import pg_query_pb2 as pb
 
 from job.plan import Mode, Statement
 from job.statements.offsets import Offsets
+from job.statements.scanning import scanned
 
 _DIRECTIVE = re.compile(r"--\s*predeploy:\s*(.*?)\s*$", re.IGNORECASE)
 
@@ -25,19 +26,18 @@ def directives_in(text: str, offsets: Offsets) -> tuple[Directive, ...]:
     """Return those of a text, in their order; `offsets` must have come to its start."""
     if "predeploy:" not in text.lower():
         return ()
-    try:
-        tokens = postgast.scan(text).tokens
-    except postgast.PgQueryError:
-        return ()  # reading the statements will say so, with the place
     raw = text.encode()
     found = []
-    for token in tokens:
-        match = token.token == pb.SQL_COMMENT and _DIRECTIVE.match(
-            raw[token.start : token.end].decode()
-        )
-        if match:
-            end, line, _ = offsets.place(token.end)
-            found.append(Directive(match[1], line, end))
+    try:
+        for token in scanned(text):
+            match = token.token == pb.SQL_COMMENT and _DIRECTIVE.match(
+                raw[token.start : token.end].decode()
+            )
+            if match:
+                end, line, _ = offsets.place(token.end)
+                found.append(Directive(match[1], line, end))
+    except postgast.PgQueryError:
+        return ()  # reading the statements will say so, with the place
     return tuple(found)
 
 

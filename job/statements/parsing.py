@@ -8,7 +8,9 @@ from google._upb import _message
 from google.protobuf.message import DecodeError
 from postgast import pg_query_pb2 as pb
 
+from job.statements.constants import abridged
 from job.statements.depth import is_too_deep
+from job.statements.scanning import Token, scanned
 
 # Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is no
 # syntax error. The call is private to protobuf; postgast offers none of its own.
@@ -26,24 +28,32 @@ class TooDeepError(postgast.PgQueryError):
 
 
 def parse(text: str) -> Any:
-    """Return what libpg_query makes of a text.
+    """Return what libpg_query makes of a text; of a long INSERT's constants, only the first row.
 
     Raises postgast.PgQueryError for what is no SQL, TooDeepError (one of these) for what is left to
     the server unread.
     """
+    short = abridged(text)
+    try:
+        return _parsed(short)
+    except postgast.PgQueryError:
+        if short is text:
+            raise
+    return _parsed(text)  # which tells the place of the error
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """Yield the tokens of a text but its comments, with places in bytes of UTF-8.
+
+    Raises postgast.PgQueryError where it cannot be taken apart, such as a quote that never ends.
+    """
+    return (token for token in scanned(text) if token.token not in _COMMENTS)
+
+
+def _parsed(text: str) -> Any:
     if is_too_deep(text):
         raise TooDeepError
     try:
         return postgast.parse(text)
     except DecodeError:
         raise TooDeepError from None
-
-
-def tokens(text: str) -> Iterator[Any]:
-    """Return the tokens of a text but its comments, with places in bytes of UTF-8.
-
-    Look at one after the other: of protobuf's objects, a million kept take a minute.
-    Raises postgast.PgQueryError where it cannot be taken apart, such as a quote that never ends.
-    """
-    found = postgast.scan(text).tokens
-    return (token for token in found if token.token not in _COMMENTS)

@@ -1,13 +1,19 @@
 """Parses a script in parts: the tree of a large one would fill the memory."""
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import postgast
 
+from job.statements.constants import rows_behind_the_first
 from job.statements.parsing import TooDeepError, parse
 
 _PART = 40_000  # characters that are parsed at once
+_SEMICOLON = re.compile(";")
+_END_OF_LINE = re.compile(r";(?=[ \t]*\r?\n)")
+_INSERT_AHEAD = re.compile(r";(?=(?:[ \t\n\r\f\v]|--[^\n]*\n)*+insert\b)", re.IGNORECASE)
 
 
 class GaveUpError(Exception):
@@ -26,10 +32,17 @@ def parts(sql: str) -> Iterator[tuple[str, Any]]:
     A part ends with a semicolon. Where the parser reads it to that end, the semicolon is one
     between statements: behind one in a literal, a block comment, parentheses or BEGIN ATOMIC, the
     text would be unfinished. Then more is tried, twice as much each time, so that it stays linear.
+    An INSERT of many constants begins a part, so that the parser can be spared them.
     """
     start, size = 0, _PART
     while start < len(sql) or not start:
-        end = _end_of_part(sql, start, start + size)
+        _, rows_end = rows_behind_the_first(sql, start)
+        end = _end_of_part(sql, start, max(start + size, rows_end))
+        if size == _PART and end - start > 2 * _PART and (ahead := _before_rows(sql, start)):
+            with suppress(postgast.PgQueryError):
+                yield sql[start:ahead], parse(sql[start:ahead])
+                start = ahead
+                continue
         part = sql[start:end]
         try:
             parsed = parse(part)
@@ -46,12 +59,28 @@ def parts(sql: str) -> Iterator[tuple[str, Any]]:
         start, size = end, _PART
 
 
+def _before_rows(sql: str, start: int) -> int:
+    """Return where a long INSERT of constants may begin, behind the semicolon before it; or 0."""
+    for found in _INSERT_AHEAD.finditer(sql, start, start + _PART):
+        rows_start, rows_end = rows_behind_the_first(sql, found.start() + 1)
+        line = sql[max(sql.rfind("\n", start, found.end()), start) : found.start()]
+        if rows_end - rows_start > _PART and "--" not in line:
+            return found.start() + 1
+    return 0
+
+
 def _end_of_part(sql: str, start: int, at_least: int) -> int:
-    """Return the place behind a semicolon that no `--` may have made a comment, or the end."""
-    while found := sql.find(";", at_least) + 1:
-        if "--" not in sql[max(sql.rfind("\n", start, found), start) : found]:
-            return found
-        at_least = sql.find("\n", found)
-        if at_least < 0:
-            break
+    """Return the place behind a semicolon that no `--` may have made a comment, or the end.
+
+    One at the end of a line rather than another: it seldom stands in a literal.
+    """
+    for pattern, furthest in ((_END_OF_LINE, at_least + _PART), (_SEMICOLON, len(sql))):
+        at = at_least
+        while found := pattern.search(sql, at, furthest):
+            end = found.start() + 1
+            if "--" not in sql[max(sql.rfind("\n", start, end), start) : end]:
+                return end
+            at = sql.find("\n", end)
+            if at < 0:
+                break
     return len(sql)

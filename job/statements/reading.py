@@ -86,7 +86,6 @@ def _statements(
         yield Statement(
             body,
             start,
-            start + len(body),
             line,
             column,
             node,

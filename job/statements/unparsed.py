@@ -10,6 +10,7 @@ from job.plan import Mode, Statement
 from job.statements.offsets import Offsets
 from job.statements.opening import opening
 from job.statements.parsing import tokens
+from job.statements.scanning import Token
 
 _SEMICOLON, _OPEN, _CLOSE = pb.ASCII_59, pb.ASCII_40, pb.ASCII_41
 # fmt: off
@@ -33,13 +34,9 @@ class UnreadableError(Exception):
 
 def pieces(text: str, complaint: str, line: int, column: int) -> Iterator[Statement]:
     """Yield what stands between semicolons outside parentheses, unclassified."""
-    try:
-        found = tokens(text)
-    except postgast.PgQueryError as unscannable:
-        raise UnreadableError(unscannable.message, line, column) from None
     raw, offsets, depth = text.encode(), Offsets(text), 0
     first = last = None
-    for token in chain(found, [None]):
+    for token in chain(_tokens(text, line, column), [None]):
         if token is not None and (token.token != _SEMICOLON or depth):
             depth += {_OPEN: 1, _CLOSE: -1}.get(token.token, 0)
             first, last = first or token, token
@@ -49,7 +46,12 @@ def pieces(text: str, complaint: str, line: int, column: int) -> Iterator[Statem
             start, at_line, at_column = offsets.place(first.start)
             end = offsets.char(last.end)
             body = text[start:end]
-            yield Statement(
-                body, start, end, at_line, at_column, "", Mode.TRANSACTION, opening(body)
-            )
+            yield Statement(body, start, at_line, at_column, "", Mode.TRANSACTION, opening(body))
             first = last = None
+
+
+def _tokens(text: str, line: int, column: int) -> Iterator[Token]:
+    try:
+        yield from tokens(text)
+    except postgast.PgQueryError as unscannable:
+        raise UnreadableError(unscannable.message, line, column) from None

@@ -80,6 +80,7 @@ EXAMPLES = [
     ("PREDEPLOY_DDL_BUDGET", "1.5h", 5400),
     ("PREDEPLOY_CONCURRENT_BUDGET", "10m", 600),
     ("PREDEPLOY_DEADLINE", "1h", 3600),
+    ("PREDEPLOY_MAX_FILE_SIZE", "1GB", 1 << 30),
     ("PREDEPLOY_ON_FAILURE", "rescue", OnFailure.RESCUE),
     ("PREDEPLOY_ON_DRIFT", "warn", OnDrift.WARN),
     ("PREDEPLOY_DESTRUCTIVE", "allow", Destructive.ALLOW),

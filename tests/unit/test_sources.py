@@ -253,6 +253,33 @@ def test_a_pipe_is_a_problem(tmp_path: Path, name: str) -> None:
     assert caught.value.problems == (f"{name}: cannot be read: it is a pipe",)
 
 
+def test_a_file_over_the_limit_is_a_problem_whatever_it_is_for(tmp_path: Path) -> None:
+    """A dump of 3 GB in the folder: 65 at once, without reading it."""
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations/1_a.sql").write_text("select 1;")
+    for name in ("migrations/2_b.sql", "dump.tar"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, 3 << 30)
+
+    limit = "cannot be read: it is larger than 256 MB; take it out of the SQL folder, or raise "
+    assert read_folder(tmp_path).problems == tuple(
+        f"{name}: {limit}PREDEPLOY_MAX_FILE_SIZE" for name in ("dump.tar", "migrations/2_b.sql")
+    )
+    assert read_folder(tmp_path, 4 << 10).problems[0].startswith("dump.tar")
+
+
+def test_folders_that_are_linked_in_every_way_are_a_problem_at_once(tmp_path: Path) -> None:
+    """Twelve folders, each with links to all: half a billion paths would lead through them."""
+    for number in range(12):
+        (tmp_path / f"f{number}").mkdir()
+        for other in range(12):
+            (tmp_path / f"f{number}/l{other}").symlink_to(f"../f{other}")
+
+    found = read_folder(tmp_path).problems
+    assert len(found) == 10
+    assert all(p.endswith("it is a link to a folder that holds it") for p in found)
+
+
 def test_a_device_is_a_problem(tmp_path: Path) -> None:
     """A file that is covered by /dev/null, as containers do it, is not an empty migration."""
     write(tmp_path, {"migrations/1_a.sql": SQL})

@@ -417,11 +417,9 @@ def test_what_the_parser_cannot_read_is_left_to_the_server() -> None:
 
     assert reading == Reading(
         (
-            Statement("select 1", 7, 15, 2, 1, "", Mode.TRANSACTION, "SELECT"),
-            Statement(
-                "frobnicate (a; b) 'é;'", 18, 40, 3, 2, "", Mode.TRANSACTION, "FROBNICATE (A;"
-            ),
-            Statement("select 'ü'", 62, 72, 4, 1, "", Mode.TRANSACTION, "SELECT"),
+            Statement("select 1", 7, 2, 1, "", Mode.TRANSACTION, "SELECT"),
+            Statement("frobnicate (a; b) 'é;'", 18, 3, 2, "", Mode.TRANSACTION, "FROBNICATE (A;"),
+            Statement("select 'ü'", 62, 4, 1, "", Mode.TRANSACTION, "SELECT"),
         ),
         (Directive("note", 3, 61),),
         'syntax error at or near "frobnicate"',

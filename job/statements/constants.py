@@ -1,0 +1,49 @@
+"""The rows of a long INSERT that are constants: no parser has to see each of them.
+
+Its tree takes a hundred bytes and more for each constant. What is blank in its place leaves the
+offsets in bytes and the lines as they are.
+"""
+
+import re
+
+_LONG = 20_000  # characters of an INSERT from which on its rows are worth the search
+_BLANK = r"[ \t\n\r\f\v]"
+_NAME = r'(?:"(?:[^"]|"")+"|[a-z_][\w$]*)'
+# A literal that another line could go on with is left to the parser.
+_LITERAL = rf"'(?:[^']|'')*+'(?!{_BLANK}*+')"
+_NUMBER = r"[-+]?\d++(?:\.\d++)?(?:e[-+]?\d++)?(?![\w.])"
+_CAST = rf"(?:{_BLANK}*+::{_BLANK}*+[a-z_]\w*+(?:\[\])?)"
+_CONSTANT = rf"(?:{_LITERAL}|{_NUMBER}|(?:null|true|false|default)(?!\w)){_CAST}*+"
+_ROW = rf"\({_BLANK}*+{_CONSTANT}{_BLANK}*+(?:,{_BLANK}*+{_CONSTANT}{_BLANK}*+)*+\)"
+_FLAGS = re.IGNORECASE | re.ASCII
+_COMMENT = rf"(?:{_BLANK}++|--[^\n]*+\n)*+"
+_FIRST_ROW = re.compile(
+    rf"{_COMMENT}insert{_BLANK}++into{_BLANK}++{_NAME}(?:\.{_NAME})?{_BLANK}*+(?:\([^()]*+\))?+"
+    rf"{_BLANK}*+values{_BLANK}*+{_ROW}",
+    _FLAGS,
+)
+_MORE_ROWS = re.compile(rf"(?:{_BLANK}*+,{_BLANK}*+{_ROW})++", _FLAGS)
+
+
+def rows_behind_the_first(text: str, start: int = 0) -> tuple[int, int]:
+    """Return from where to where in a text the INSERT that begins at `start` has further rows.
+
+    Both are `start` where no INSERT begins there, or its rows are more than constants.
+    """
+    first = _FIRST_ROW.match(text, start)
+    more = _MORE_ROWS.match(text, first.end()) if first else None
+    return more.span() if more else (start, start)
+
+
+def abridged(text: str) -> str:
+    """Return a text that begins with a long INSERT without its rows but the first; others as is."""
+    if len(text) < _LONG:
+        return text
+    start, end = rows_behind_the_first(text)
+    if start == end:
+        return text
+    return text[:start] + re.sub(r"[^\n]+", _blank, text[start:end]) + text[end:]
+
+
+def _blank(line: re.Match[str]) -> str:
+    return " " * len(line[0].encode())
