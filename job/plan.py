@@ -192,6 +192,7 @@ class Step:
     timeout then bounds each statement: who queues at its first lock waits for the others, too.
     With `is_ours` we have written it, so that it takes nothing away, and that the server refuses it
     is no mistake of the file's: what it is for is left out then, and all else is done.
+    `isolation` is what its BEGIN has to say, such as `isolation level serializable`.
     """
 
     path: str
@@ -209,6 +210,7 @@ class Step:
     parts: tuple[Part, ...] = ()
     is_brief: bool = False
     is_ours: bool = False
+    isolation: str = ""
 
     @property
     def label(self) -> str:

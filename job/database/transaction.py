@@ -88,9 +88,14 @@ STEP_NAMED = r"^/\* predeploy (.*?) \*/"
 
 
 def begin_sql(step: Step, isolation: str = "") -> str:
-    """Return a step's BEGIN, with its name in front for who looks at what the server does."""
+    """Return a step's BEGIN, with its name in front for who looks at what the server does.
+
+    What its file says of its isolation comes before ours.
+    """
     name = step.label.replace("*/", "* /").replace("/*", "/ *")
-    return f"/* predeploy {name} */ begin {isolation}".rstrip()
+    said = step.isolation if "level" in step.isolation.lower() else ""
+    words = said or ", ".join(filter(None, (isolation, step.isolation)))
+    return f"/* predeploy {name} */ begin {words}".rstrip()
 
 
 def step_settings(place: "Workplace", step: Step, **more: str) -> str:

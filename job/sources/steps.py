@@ -60,7 +60,8 @@ def steps_of(script: Script) -> ScriptSteps:
         groups.add(statement)
     undone = statements.undone(reading.statements)
     declared = tuple((at, _judged_by(undone, said)) for at, said in declared)
-    steps = _entries(script, reading.text, groups.finish(), declared)
+    cut = list(zip(groups.finish(), groups.isolations, strict=True))
+    steps = _entries(script, reading.text, cut, declared)
     findings.extend(_idle_declarations(script, steps, declared))
     meant = [u for u in undone if any(_means(said, u) for _, said in declared)]
     return ScriptSteps(steps, tuple(findings), tuple(u for u in undone if u not in meant))
@@ -87,6 +88,7 @@ class _Groups:
         self._script = script
         self._findings = findings
         self._groups: list[list[Statement]] = []
+        self.isolations: list[str] = []
         self._open: list[Statement] = []
         self._begin: Statement | None = None
 
@@ -97,6 +99,7 @@ class _Groups:
             case Mode.OWN_TRANSACTION | Mode.AUTOCOMMIT if self._begin is None:
                 self._close()
                 self._groups.append([statement])
+                self.isolations.append("")
             case Mode.OWN_TRANSACTION:
                 self._open.append(statement)
             case Mode.BEGIN if self._begin is None:
@@ -107,6 +110,8 @@ class _Groups:
                 self._begin = None
             case _:
                 self._findings.append(_why_refused(self._script, statement))
+                if statement.what.startswith("BEGIN"):
+                    self._begin = self._begin or statement
 
     def finish(self) -> list[list[Statement]]:
         if self._begin is not None:
@@ -119,18 +124,21 @@ class _Groups:
                 )
             )
         self._close()
-        return self._groups or [[]]
+        if not self._groups:
+            self._groups, self.isolations = [[]], [""]
+        return self._groups
 
     def _close(self) -> None:
         if self._open:
             self._groups.append(self._open)
+            self.isolations.append(statements.isolation(self._begin, self._open))
             self._open = []
 
 
 def _entries(
     script: Script,
     sql: str,
-    groups: list[list[Statement]],
+    groups: list[tuple[list[Statement], str]],
     declared: tuple[tuple[int, Declaration], ...],
 ) -> tuple[Step, ...]:
     """Make the steps; a declaration belongs to the step that its line stands in or before.
@@ -141,10 +149,12 @@ def _entries(
     steps: list[Step] = []
     preamble: tuple[str, ...] = ()
     bound = 0
-    last = max((n for n, group in enumerate(groups, start=1) if not _is_alone(group)), default=0)
+    last = max(
+        (n for n, (group, _) in enumerate(groups, start=1) if not _is_alone(group)), default=0
+    )
     squash = squash_of(script)
     replaces = str(squash) if squash else ""
-    for position, group in enumerate(groups, start=1):
+    for position, (group, isolation) in enumerate(groups, start=1):
         step_hash = statements.digest(group)
         seen[step_hash] += 1
         entry = LedgerEntry(
@@ -166,6 +176,7 @@ def _entries(
                 for at, declaration in declared
                 if not alone and at > bound and (position == last or at <= group[-1].end)
             ),
+            isolation=isolation,
         )
         steps.append(step)
         preamble += tuple(s.text for s in group if statements.sets_session(s))
@@ -206,6 +217,10 @@ def _why_refused(script: Script, statement: Statement) -> Finding:
             code, why = "nested-transaction", f"{what} inside a transaction"
         case Mode.COMMIT:
             code, why = "stray-commit", f"{what} without a BEGIN before it"
+        case _ if "READ ONLY" in what or "DEFERRABLE" in what:
+            code, why = "unrunnable", f"{what}: a step writes, at least its row in the ledger"
+            remedy = "take these words out"
+            return replace(_refusal(script, code, statement.line, why), remedy=remedy)
         case _:
             code, why = "unrunnable", f"{what} cannot be part of a migration"
     return _refusal(script, code, statement.line, why)

@@ -41,6 +41,7 @@ from job.statements.effects import (
 )
 from job.statements.guarded import guarded_drops
 from job.statements.homes import homes
+from job.statements.isolation import isolation
 from job.statements.net import NetResult, net_result
 from job.statements.reading import Reading, read
 from job.statements.rows import filled, keeps_rows_alike
@@ -83,6 +84,7 @@ __all__ = [
     "homes",
     "is_additive",
     "is_unwatched",
+    "isolation",
     "keeps_rows_alike",
     "net_result",
     "outlives_rollback",

@@ -7,6 +7,7 @@ from typing import Any
 from postgast import pg_query_pb2 as pb
 
 from job.plan import Mode, Statement
+from job.statements.isolation import why_impossible
 from job.statements.parsing import parse
 
 COPY_FROM_STDIN = "COPY … FROM STDIN"
@@ -48,8 +49,8 @@ def classify(node: str, stmt: Any) -> tuple[Mode, str]:
         return Mode.OWN_TRANSACTION, "ALTER TYPE … ADD VALUE"
     if kind == "copy" and not stmt.is_program and not stmt.filename:
         return Mode.REFUSED, COPY_FROM_STDIN if stmt.is_from else "COPY … TO STDOUT"
-    if kind == "variable_set" and _is_misread(stmt):
-        return Mode.REFUSED, f"SET {stmt.name.lower()}"
+    if kind == "variable_set" and (setting := _refused_setting(stmt)):
+        return Mode.REFUSED, setting
     if name := _autocommit_name(kind, stmt):
         return Mode.AUTOCOMMIT, name
     return Mode.TRANSACTION, _more_than_an_insert(stmt) if kind == "insert" else ""
@@ -119,11 +120,18 @@ def _more_than_an_insert(stmt: Any) -> str:
 
 def _classify_transaction(stmt: Any) -> tuple[Mode, str]:
     word = pb.TransactionStmtKind.Name(stmt.kind).removeprefix("TRANS_STMT_").replace("_", " ")
-    if word in ("BEGIN", "START") and not stmt.options:
-        return Mode.BEGIN, word
+    if word in ("BEGIN", "START"):
+        impossible = why_impossible("transaction_stmt", stmt)
+        return (Mode.REFUSED, impossible) if impossible else (Mode.BEGIN, word)
     if word == "COMMIT" and not stmt.chain:
         return Mode.COMMIT, word
-    return Mode.REFUSED, f"{word} with options" if word in ("BEGIN", "START", "COMMIT") else word
+    return Mode.REFUSED, f"{word} with options" if word == "COMMIT" else word
+
+
+def _refused_setting(stmt: Any) -> str:
+    """Name a SET that no step may have; empty for others."""
+    misread = f"SET {stmt.name.lower()}" if _is_misread(stmt) else ""
+    return misread or why_impossible("variable_set_stmt", stmt)
 
 
 def _autocommit_name(kind: str, stmt: Any) -> str:
