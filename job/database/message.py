@@ -174,7 +174,8 @@ def own(context: Context) -> Iterator[Part]:
         guarded = [address for address in statement.creates if address.is_guarded]
         if guarded:
             yield Part(absent_sql(guarded), Role.QUESTION, number)
-        yield Part(statement.text, Role.OWN, number, statement.data)
+        text = their_settings.text_of(context.place, statement.text)
+        yield Part(text, Role.OWN, number, statement.data)
         yield from ours(their_settings.behind(context.place, statement))
 
 

@@ -70,8 +70,10 @@ class _Run:
             case (Creation() | Departure() as about,):
                 return self._tolerantly(index, statement, about)
             case (None,):
-                behind = their_settings.behind(self.context.place, statement)
-                text = "\n;\n".join((statement.text, *behind))
+                place = self.context.place
+                behind = their_settings.behind(place, statement)
+                own = their_settings.text_of(place, statement.text)
+                text = "\n;\n".join((own, *behind))
                 return self._failure(index, statement, self._send(statement, text))
             case several:
                 return self._rest(index, statement, several)

@@ -15,6 +15,20 @@ from job.plan import Statement, Step
 # No parenthesis and no constant: no expression, so that nothing is looked up for the text itself.
 _VALIDATES = re.compile(r"ALTER (?:TABLE|DOMAIN) [^()']* VALIDATE CONSTRAINT [^()']*\Z")
 
+# pg_dump writes it from 17 on, whatever server its output is for. It means what is so anyway.
+_NO_TRANSACTION_TIMEOUT = re.compile(
+    r"set\s+(?:session\s+|local\s+)?transaction_timeout\s*(?:=|to)\s*(?:'?0\w*'?|default)\Z",
+    re.IGNORECASE,
+)
+_TRANSACTION_TIMEOUT_SINCE = 170000
+_NOTHING = "select"
+
+
+def text_of(place: Workplace, text: str) -> str:
+    """Return a statement as it is sent: `SET transaction_timeout = 0` is nothing before 17."""
+    is_known = place.work.info.server_version >= _TRANSACTION_TIMEOUT_SINCE
+    return text if is_known or not _NO_TRANSACTION_TIMEOUT.match(text) else _NOTHING
+
 
 def before(place: Workplace, step: Step, scope: str = "local") -> list[str]:
     """Return what stands before a step's own statements, with the SETs of the file's earlier steps.
@@ -27,7 +41,7 @@ def before(place: Workplace, step: Step, scope: str = "local") -> list[str]:
     is_ours = step.is_ours and not _VALIDATES.match(step.text)
     found = [our_path(scope) if is_ours else theirs]
     for text in step.preamble:
-        found += [text, *_again(place, text, scope)]
+        found += [text_of(place, text), *_again(place, text, scope)]
     return found
 
 
