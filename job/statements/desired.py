@@ -16,6 +16,7 @@ from job.plan import Finding
 from job.schema.written import NOTHING_WRITTEN, Written
 from job.search_path import read_names
 from job.statements import UnreadableError, read
+from job.statements.locks import lock_count
 from job.statements.piece import Piece
 from job.statements.prepared import WITH_KEYS, DesiredStatement, prepared
 from job.statements.psql_lines import PsqlLineError, without_psql_lines
@@ -26,7 +27,6 @@ from job.statements.written import read_written
 _RELATION_NODES = frozenset(
     ("create_stmt", "view_stmt", "create_foreign_table_stmt", "create_table_as_stmt")
 )
-_TABLE_NODES = _RELATION_NODES - {"view_stmt"}
 _FIX = "fix it, then run again"
 _DECLARE = "declare it, or write the schema that it is in"
 # "$user" depends on who runs us; what is declared does not.
@@ -38,7 +38,8 @@ class Desired:
     """The desired state as statements.
 
     `schemas` are the ones that the files manage, in the order of their first mention; `names` what
-    they make there, as (schema, name). `tables` counts the tables. `filled` are the materialized
+    they make there, as (schema, name). `locks` is how many a transaction holds once it has
+    made all of it. `filled` are the materialized
     views that are declared with their rows, although a shadow makes them without. `search_path` is
     that of statements whose file has set none. `written` is what no catalog keeps. With a finding
     that has an exit code (65), nothing of it may be run.
@@ -47,7 +48,7 @@ class Desired:
     schemas: tuple[str, ...]
     statements: tuple[DesiredStatement, ...]
     names: frozenset[Name]
-    tables: int
+    locks: int
     filled: frozenset[Name]
     search_path: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -91,12 +92,13 @@ def read_desired(
     _refuse_reserved(ledger_schema, reader)
     for piece in found:
         _check_reach(piece, schemas, relations, reader)
+    locks = lock_count(found)
     statements = tuple(s for piece in found for s in prepared(piece, schemas, relations))
     return Desired(
         schemas=schemas,
         statements=statements,
         names=frozenset(names),
-        tables=sum(piece.statement.node in _TABLE_NODES for piece in found),
+        locks=locks,
         filled=frozenset(_filled(found)),
         search_path=search_path,
         findings=tuple(reader.findings),

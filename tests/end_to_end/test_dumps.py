@@ -44,9 +44,7 @@ def test_a_timeout_that_an_old_server_cannot_keep_is_not_passed_over(
     database: Database, folder: Folder
 ) -> None:
     """Who asks for a limit means it: 80 before 17, with the server's words."""
-    root = folder(
-        {"migrations/1_a.sql": "set transaction_timeout = '5s'; create table t (n int);"}
-    )
+    root = folder({"migrations/1_a.sql": "set transaction_timeout = '5s'; create table t (n int);"})
     environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)}
     is_old = database.value("select current_setting('server_version_num')::int < 170000")
 

@@ -8,9 +8,7 @@ from job.exit_codes import ExitCode
 from job.plan import Finding
 from job.statements.desired import Desired
 
-# Measured: a table with keys and indexes takes 15 locks on 15 and 18 on 18.
-_LOCKS_OF_A_TABLE = 18
-_LOCKS_OF_ANOTHER = 2
+_LOCKS_OF_QUESTIONS = 40  # on the catalogs that are asked what the shadow holds
 _WARN, _REFUSE = 0.25, 0.5
 _LONGEST_NAME = 63  # bytes; the server would cut a longer one
 
@@ -75,8 +73,7 @@ def hazards(survey: Survey, desired: Desired, mark: str) -> tuple[Finding, ...]:
 
 def lock_estimate(desired: Desired) -> int:
     """Return how many locks the shadow's transaction will hold at its end."""
-    others = len(desired.statements) - desired.tables
-    return _LOCKS_OF_A_TABLE * desired.tables + _LOCKS_OF_ANOTHER * others
+    return desired.locks + _LOCKS_OF_QUESTIONS
 
 
 def _lock_findings(survey: Survey, desired: Desired) -> tuple[Finding, ...]:
