@@ -11,7 +11,7 @@ def read_marks(conn: Connection, schema: str) -> Marks:
     A table's own row in pg_class changes with every column and index that it gains. So of that only
     count what they leave alone, and the triggers, rules and policies that the table has.
     """
-    born = f"(select value::xid from {identifier(schema)}.meta where key = 'born')"
+    born = f"(select value::xid8::xid from {identifier(schema)}.meta where key = 'born')"
     described = fingerprint.rows_sql(schema)
     rows = wire.ask(
         conn,

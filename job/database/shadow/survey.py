@@ -22,6 +22,10 @@ _NAMED = (
 )
 
 
+# regrole reads a name as SQL does, so it has to be quoted.
+_OUR_ROLE = "pg_catalog.quote_ident(current_user)::pg_catalog.regrole"
+
+
 @dataclass(frozen=True, slots=True)
 class LiveSchema:
     """A managed schema that is there. `is_ours`: our role has its owner's rights."""
@@ -116,18 +120,18 @@ def _questions(schemas: Sequence[str]) -> tuple[str, ...]:
         """select pg_catalog.current_setting('max_locks_per_transaction'),
                   pg_catalog.current_setting('max_connections')::int
                   + pg_catalog.current_setting('max_prepared_transactions')::int""",
-        """with ours(objects, is_open, acl) as (
+        f"""with ours(objects, is_open, acl) as (
                select k.objects, k.is_open, d.defaclacl from pg_catalog.pg_default_acl d
                join (values ('r', 'tables', false), ('S', 'sequences', false),
                    ('f', 'routines', true), ('T', 'types', true), ('n', 'schemas', false)
                ) k(type, objects, is_open) on k.type = d.defaclobjtype::text
-               where d.defaclnamespace = 0 and d.defaclrole = current_user::pg_catalog.regrole)
+               where d.defaclnamespace = 0 and d.defaclrole = {_OUR_ROLE})
            select distinct pg_catalog.format(
                    'alter default privileges revoke all on %s from %s', o.objects,
                    case when a.grantee = 0 then 'public' else pg_catalog.quote_ident(r.rolname) end)
                from ours o cross join pg_catalog.aclexplode(o.acl) a
                left join pg_catalog.pg_roles r on r.oid = a.grantee
-               where a.grantee <> current_user::pg_catalog.regrole
+               where a.grantee <> {_OUR_ROLE}
                  and not (o.is_open and a.grantee = 0)
            union all
            select pg_catalog.format('alter default privileges grant all on %s to public', objects)

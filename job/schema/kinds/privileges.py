@@ -260,7 +260,7 @@ GRANT = Entry(
         select o.schema, o.relation, pg_catalog.format('owned by %s: %s', {_OWNER}, o.target),
             {attributes(owned="'true'")}, {order("o.oid")}
         from {_ALL} where o.columns = '' and o.extension is null
-          and o.owner not in (current_user::pg_catalog.regrole,
+          and o.owner not in (pg_catalog.quote_ident(current_user)::pg_catalog.regrole,
                               'pg_database_owner'::pg_catalog.regrole)""",
     plan_grant,
 )
