@@ -48,6 +48,21 @@ class DatabaseRefusedError(JobError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class DeniedError(DatabaseRefusedError):
+    """Our role lacks a privilege. `why` is the server's word, `is_filtered` row-level security's.
+
+    What to do is `remedy`, as far as the one who raises it knows.
+    """
+
+    exit_code = ExitCode.DENIED
+
+    def __init__(self, why: str, remedy: str, *, is_filtered: bool = False) -> None:
+        """Make the error."""
+        super().__init__(f"not allowed: {why}; {remedy}")
+        self.why = why
+        self.is_filtered = is_filtered
+
+
 class NoTransactionsError(DatabaseRefusedError):
     """A pooler in statement mode: nothing of ours can be done through it."""
 
@@ -55,9 +70,31 @@ class NoTransactionsError(DatabaseRefusedError):
 
 
 class ConnectionLostError(JobError):
-    """The connection died. What was committed is in the ledger; the rest is undone."""
+    """The connection died. What was committed is in the ledger; the rest is undone.
+
+    `was_ended` says that an administrator has ended it: this session, or all of the server's.
+    """
 
     exit_code = ExitCode.TEMPFAIL
+
+    def __init__(self, message: str, *, was_ended: bool = False) -> None:
+        """Make the error."""
+        super().__init__(message)
+        self.was_ended = was_ended
+
+
+class EndedError(JobError):
+    """An administrator has ended a session of ours, on a server that runs on: the run is over."""
+
+    exit_code = ExitCode.TEMPFAIL
+
+    def __init__(self, lost: ConnectionLostError) -> None:
+        """Make the error from the one of the session."""
+        why = str(lost).partition(";")[0]
+        super().__init__(
+            f"{why}; somebody has ended this session (pg_terminate_backend), so this run starts "
+            "nothing again; what was committed is in the ledger; when the reason is gone, run again"
+        )
 
 
 class NotObtainedError(JobError):

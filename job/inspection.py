@@ -11,6 +11,7 @@ import structlog
 
 from job import __version__
 from job.database import ledger, lock, pooler, premises, runs, wire
+from job.database.advice import advised
 from job.database.connection import connect
 from job.database.look import Sight
 from job.database.open_schemas import open_schemas
@@ -175,10 +176,14 @@ def _connected(settings: Settings) -> Iterator[Connection]:
     with wire.closing(connect(settings.endpoint, budget)) as conn:
         direct = pooler.way_round(conn, settings, None)
         if direct is None:
-            yield conn
+            with advised(conn, settings.ledger_schema, to_read=True):
+                yield conn
             return
     log.info(f"{settings.endpoint.variable} leads through a pooler; using {direct.variable}")
-    with wire.closing(connect(direct, budget)) as conn:
+    with (
+        wire.closing(connect(direct, budget)) as conn,
+        advised(conn, settings.ledger_schema, to_read=True),
+    ):
         yield conn
 
 

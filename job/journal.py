@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from job import __version__
 from job.deadline import Deadline
-from job.errors import Interrupted, JobError, ProblemsError
+from job.errors import ConnectionLostError, Interrupted, JobError, ProblemsError
 from job.exit_codes import ExitCode
 from job.plan import Finding, LayerReport, Outcome, Step
 from job.report import Report
@@ -29,7 +29,8 @@ class Journal:
     the run writes down for the next one: what `schema.sql` declares, and that all is well.
     `has_begun` says whether the ledger knows of the run, `is_degraded` whether it can end no
     better than `degraded`, `compared` what the database was compared with. `current` is the step
-    that the server works on.
+    that the server works on. `server_since` is when the server was started, and `lost` how the last
+    connection ended, if it has not been the only one.
     """
 
     settings: Settings
@@ -48,6 +49,8 @@ class Journal:
     is_degraded: bool = False
     compared: str = ""
     current: Step | None = None
+    server_since: str = ""
+    lost: ConnectionLostError | None = None
 
     @property
     def verdict(self) -> ExitCode:

@@ -1,7 +1,7 @@
 """The one loop: layer by layer look, plan, gate, execute. Under the lock."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import dropwhile, islice
@@ -9,13 +9,14 @@ from itertools import dropwhile, islice
 import structlog
 
 from job.database import founding, ledger, notes, runs, settled, wire
+from job.database.advice import advised
 from job.database.declared import remember_sql
 from job.database.execute import execute
 from job.database.look import Sight
 from job.database.place import Workplace
 from job.database.wire import Connection
 from job.drift import DRIFT, tell, unaccepted
-from job.errors import ConnectionLostError, Interrupted, JobError, NotObtainedError
+from job.errors import ConnectionLostError, EndedError, Interrupted, JobError, NotObtainedError
 from job.exit_codes import ExitCode
 from job.journal import Journal
 from job.layers import PIPELINE, migrate, settling, sync, verify
@@ -53,7 +54,8 @@ _BEHIND = {
 def run_locked(this: Journal, place: Workplace) -> Report:
     """Run the layers; the guard's transaction ends with the run's row, which frees the lock.
 
-    Raises ConnectionLostError: the caller connects again and starts over.
+    Raises ConnectionLostError: the caller connects again and starts over. But a session of ours
+    that was ended by hand ends the run.
     """
     return _finished(this, place, _run_layers)
 
@@ -72,7 +74,8 @@ def _finished(
     this: Journal, place: Workplace, go: Callable[[Journal, Workplace], Report]
 ) -> Report:
     try:
-        report = go(this, place)
+        with _judging_loss(place.guard), advised(place.work, place.settings.ledger_schema):
+            report = go(this, place)
     except ConnectionLostError:
         raise
     except (JobError, Interrupted) as stop:
@@ -89,6 +92,17 @@ def _finished(
     _tell_left(this)
     _end_run(this, place.guard, report, lambda: None)
     return report
+
+
+@contextmanager
+def _judging_loss(guard: Connection) -> Iterator[None]:
+    """Raise EndedError for a session that was ended while the lock's lives on: no restart."""
+    try:
+        yield
+    except ConnectionLostError as lost:
+        if lost.was_ended and wire.answers(guard):
+            raise EndedError(lost) from None
+        raise
 
 
 def _patience(stop: JobError | Interrupted) -> Callable[[], None]:

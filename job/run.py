@@ -22,6 +22,8 @@ from job.deadline import Deadline
 from job.endpoint import Endpoint
 from job.errors import (
     ConnectionLostError,
+    DeniedError,
+    EndedError,
     Interrupted,
     JobError,
     NoTransactionsError,
@@ -85,7 +87,9 @@ def settle(settings: Settings, sources: Sources, saying: "Saying", name: str) ->
 
 
 def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
-    def tell(_: tenacity.RetryCallState) -> None:
+    def tell(state: tenacity.RetryCallState) -> None:
+        lost = state.outcome.exception() if state.outcome else None
+        this.lost = lost if isinstance(lost, ConnectionLostError) else None
         log.warning(f"the connection was lost{this.where}; connecting again")
         this.works_on(None)
 
@@ -127,6 +131,7 @@ def _with_transactions(this: Journal, attempt: Callable[[Journal], Report]) -> R
 def _connect_and_run(this: Journal) -> Report:
     with _connected(this) as work:
         reading = settled.read(work, this.settings, this.sources)
+        this.server_since = reading.server_since
 
         def is_settled() -> bool:
             nonlocal reading
@@ -180,7 +185,28 @@ def _connected(this: Journal) -> Iterator[Connection]:
     with wire.closing(connect(endpoint, budget)) as work:
         this.server_version = work.info.server_version
         log.info(f"connected to {endpoint.target}", by=endpoint.variable)
-        yield work
+        with _advised(work, this.settings):
+            _require_another_server(this, work)
+            yield work
+
+
+def _require_another_server(this: Journal, work: Connection) -> None:
+    """Raise EndedError where the last connection was ended, and not because of a restart."""
+    lost, this.lost = this.lost, None
+    if lost and lost.was_ended and settled.server_since(work) == this.server_since:
+        raise EndedError(lost)
+
+
+@contextmanager
+def _advised(work: Connection, settings: Settings) -> Iterator[None]:
+    """Let a refusal say what to grant; that is only looked up when it comes."""
+    try:
+        yield
+    except DeniedError:
+        from job.database.advice import advised  # noqa: PLC0415 - not when settled
+
+        with advised(work, settings.ledger_schema):
+            raise
 
 
 @contextmanager

@@ -7,7 +7,8 @@ invalid is dropped and built again, never skipped; one that another session buil
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 import structlog
@@ -50,7 +51,7 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
     schema = place.settings.ledger_schema
     budget = place.deadline.part(place.settings.concurrent_budget_s)
     concern = statements.concern(step.text)
-    with wire.closing(connect_beside(place.settings.endpoint)) as conn:
+    with _session(place) as conn:
         limits = {
             "application_name": step_application(schema),
             "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
@@ -73,6 +74,16 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
         found = [asdict(drift) for drift in outcome]
         wire.ask(place.work, ledger.done_sql(schema, step.entry, told, found))
     return StepResult(step.label, time.monotonic() - started, 1, 0, losses=told, drifts=outcome)
+
+
+@contextmanager
+def _session(place: Workplace) -> Iterator[Connection]:
+    """Open a session for one step, and leave nothing of it to who gets it next from a pooler."""
+    with wire.closing(connect_beside(place.settings.endpoint)) as conn:
+        yield conn
+        if place.pooling is not Pooling.NONE:
+            wire.roll_back(conn)
+            wire.send(conn, "discard all")
 
 
 def _told(conn: Connection, concern: Concern | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from psycopg import pq
 from job import __version__
 from job.database.refusal import NO_SLOT, Refusal, classify, classify_ping
 from job.database.resolve import bounded, with_addresses
-from job.database.wire import Connection
+from job.database.wire import ENDED, Connection
 from job.deadline import Deadline
 from job.endpoint import Endpoint
 from job.errors import ConnectionLostError, DatabaseRefusedError
@@ -194,7 +194,20 @@ def _require_usable(conn: Connection, endpoint: Endpoint) -> None:
 
 def require_alive(conn: Connection) -> None:
     """Raise ConnectionLostError when the server has hung up; costs no round trip."""
+    last_words: list[psycopg.errors.Diagnostic] = []
+
+    def hear(said: psycopg.errors.Diagnostic) -> None:
+        if said.severity_nonlocalized == "FATAL":
+            last_words.append(said)
+
+    conn.add_notice_handler(hear)  # as one, where nobody is waiting for an answer
     try:
         conn.pgconn.consume_input()
+        conn.pgconn.is_busy()
     except psycopg.Error:
-        raise ConnectionLostError("the lock's connection was lost; run again") from None
+        last_words = last_words or [psycopg.errors.OperationalError().diag]
+    finally:
+        conn.remove_notice_handler(hear)
+    if last_words:
+        why = "the lock's connection was lost; run again"
+        raise ConnectionLostError(why, was_ended=last_words[0].sqlstate == ENDED) from None

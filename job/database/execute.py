@@ -12,9 +12,14 @@ from itertools import takewhile
 
 import structlog
 import tenacity
-from psycopg.errors import InsufficientPrivilege, LockNotAvailable, UniqueViolation
+from psycopg.errors import (
+    InsufficientPrivilege,
+    LockNotAvailable,
+    RaiseException,
+    UniqueViolation,
+)
 
-from job.database import ledger, row_security, wire
+from job.database import advice, ledger, row_security, wire
 from job.database.autocommit import run_autocommit
 from job.database.blockers import watch_over
 from job.database.bound import run_bound
@@ -27,10 +32,10 @@ from job.database.path import OUR_PATH
 from job.database.place import Workplace
 from job.database.pooler import Pooling, no_session
 from job.database.presence import FirstLook, look
-from job.database.privilege import grant_for
 from job.database.script import Tried, run_script
 from job.database.sequences import Standing
 from job.database.together import convoy_of, run_together
+from job.database.wire import Connection
 from job.delivery import asks_for_a_look, deliveries, drawn, sought
 from job.drawing import Drawing
 from job.errors import DatabaseRefusedError
@@ -39,6 +44,8 @@ from job.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
 from job.verdict import refuse_gap
 
 log = structlog.get_logger()
+
+_SAID_BY_SOMEBODY = (InsufficientPrivilege.sqlstate, RaiseException.sqlstate)
 
 
 def execute(
@@ -213,10 +220,18 @@ def _explained(
     if outcome.is_filtered:
         path = "" if step.is_ours else step.path
         return replace(outcome, remedy=row_security.way_out(work, outcome.message, path))
-    if outcome.sqlstate == InsufficientPrivilege.sqlstate:
-        role = wire.identifier(work.info.user)
-        return replace(outcome, remedy=grant_for(outcome.message, role))
+    if outcome.sqlstate in _SAID_BY_SOMEBODY and not work.closed:
+        wire.roll_back(work)
+        return replace(outcome, remedy=_who_lets_it_pass(work, outcome))
     return outcome
+
+
+def _who_lets_it_pass(work: Connection, refused: Failure) -> str:
+    if trigger := advice.event_trigger_behind(work, refused.detail):
+        return f"{trigger} of the database forbids it: ask its owner to let it pass, run again"
+    if refused.sqlstate == InsufficientPrivilege.sqlstate:
+        return advice.for_refusal(work, refused.message)
+    return refused.remedy
 
 
 def _hold_of(place: Workplace, step: Step) -> Hold | None:

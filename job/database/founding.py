@@ -8,9 +8,9 @@ import math
 
 import structlog
 import tenacity
-from psycopg.errors import DuplicateTable, InsufficientPrivilege, LockNotAvailable, RaiseException
+from psycopg.errors import DuplicateTable, InsufficientPrivilege, LockNotAvailable
 
-from job.database import ledger, premises, runs, sentinel, wire
+from job.database import advice, ledger, premises, runs, sentinel, wire
 from job.database.blockers import Watch, watch_over
 from job.database.place import Workplace
 from job.database.premises import Premises
@@ -21,7 +21,7 @@ from job.exit_codes import ExitCode
 
 log = structlog.get_logger()
 
-_FORBIDDEN = "an event trigger of the database says so; ask its owner, and run again"
+_FORBIDDEN = "of the database says so; ask its owner, and run again"
 # A schema, a table, a function: made by somebody between our look and our statement.
 _MADE_MEANWHILE = ("42P06", "42P07", "42723")
 
@@ -161,6 +161,7 @@ def _make_all(place: Workplace, found: Premises, watch: Watch, *, is_adopting: b
             run_id text not null,
             stored_at timestamptz not null default clock_timestamp()
         );
+        {_without_row_security(schema)};
         {sentinel.create_sql(schema)};
         {ledger.about_sql(schema, is_adopting=is_adopting)};
         {runs.begin_sql(schema, place.run_id)}""",
@@ -168,6 +169,10 @@ def _make_all(place: Workplace, found: Premises, watch: Watch, *, is_adopting: b
     )
     if answer.error is None:
         return
+    if trigger := advice.event_trigger_behind(work, answer.error.diag.context or ""):
+        why = f"{answer.error.diag.message_primary} ({answer.error.sqlstate})"
+        message = f"the ledger cannot be made: {why}; {trigger} {_FORBIDDEN}"
+        raise JobError(message, exit_code=ExitCode.FAILED)
     if answer.error.sqlstate == InsufficientPrivilege.sqlstate:
         is_there = found.has_schema
         what = f"tables in schema {schema}" if is_there else f"the schema {schema} for the ledger"
@@ -181,12 +186,25 @@ def _make_all(place: Workplace, found: Premises, watch: Watch, *, is_adopting: b
     if answer.error.sqlstate == DuplicateTable.sqlstate and not _has_ledger(place):
         raise _taken(schema)
     _require_no_race(answer.error.sqlstate)
-    if answer.error.sqlstate == RaiseException.sqlstate:
-        why = f"{answer.error.diag.message_primary} ({answer.error.sqlstate})"
-        message = f"the ledger cannot be made: {why}; {_FORBIDDEN}"
-        raise JobError(message, exit_code=ExitCode.FAILED)
     with wire.translated(work):
         raise answer.error
+
+
+def _without_row_security(schema: str) -> str:
+    """Return what undoes, of the ledger's tables, what an event trigger does to each new table.
+
+    Without a policy nobody but a superuser could read them then, or write to them.
+    """
+    return f"""do $$ declare made oid; begin
+        for made in select c.oid from pg_catalog.pg_class c
+                    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                    where n.nspname = {literal(schema)} and c.relkind = 'r' and c.relrowsecurity
+        loop
+            execute pg_catalog.format(
+                'alter table %s disable row level security, no force row level security',
+                made::pg_catalog.regclass);
+        end loop;
+    end $$"""
 
 
 def _tables(conn: wire.Connection, schema: str) -> set[str | None]:

@@ -95,13 +95,31 @@ def obtain(
 
 def find_holder(conn: Connection, ledger_schema: str) -> Holder | None:
     """Return who holds this ledger's lock in this database, or a step that has lost its job."""
-    stray = f"a.application_name = {wire.literal(step_application(ledger_schema))}"
-    return _find(conn, lock_key(ledger_schema), stray)
+    return _find(conn, lock_key(ledger_schema), _stray_sql(ledger_schema))
 
 
 def holder_of(conn: Connection, key: int) -> Holder | None:
     """Return who else holds this advisory lock in this database."""
-    return _find(conn, key, "a.pid = 0")
+    return _find(conn, key, "false")
+
+
+def _stray_sql(ledger_schema: str) -> str:
+    """Return a condition: whether the session `a` runs a step of this ledger for a job that died.
+
+    Anybody may call himself so; only who may write to the ledger runs steps of it. A session that
+    is idle runs none: a pooler may keep it, and its name, for the next client. What others do is
+    not shown to everybody, but their locks are, and each transaction has one.
+    """
+    return f"""(a.application_name = {literal(step_application(ledger_schema))}
+        and (a.usesysid = (select r.oid from pg_catalog.pg_roles r where r.rolname = session_user)
+             or exists (
+                select from pg_catalog.pg_class c
+                join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                where n.nspname = {literal(ledger_schema)} and c.relname = 'migration'
+                  and pg_catalog.has_table_privilege(a.usesysid, c.oid, 'insert')))
+        and coalesce(nullif(a.state, 'disabled') <> 'idle', exists (
+            select from pg_catalog.pg_locks busy
+            where busy.pid = a.pid and busy.locktype = 'virtualxid')))"""
 
 
 def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
@@ -135,9 +153,9 @@ def _try(
         "begin isolation level read committed",
         settings_sql({}),
         f"""select pg_catalog.pg_try_advisory_xact_lock({key}) and not exists (
-            select from pg_catalog.pg_stat_activity
-            where datname = current_database()
-              and application_name = {wire.literal(step_application(ledger_schema))})""",
+            select from pg_catalog.pg_stat_activity a
+            where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()
+              and {_stray_sql(ledger_schema)})""",
         *questions,
     )
     answer = wire.send(conn, ";\n".join(parts))

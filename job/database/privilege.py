@@ -1,9 +1,10 @@
-"""Which GRANT fixes a refusal, as far as the server's words tell."""
+"""Which GRANT fixes a refusal, as far as the server's words tell. `advice` asks the catalog."""
 
 import re
+from dataclasses import dataclass
 
-_DENIED = re.compile(r"^permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
-_NOT_OWNER = re.compile(r"^must be (?:the )?owner of (?P<what>.+)$")
+_DENIED = re.compile(r"^permission denied for (?P<kind>[a-z -]+?) (?P<name>.+)$", re.DOTALL)
+_NOT_OWNER = re.compile(r"^must be (?:the )?owner of (?P<what>.+)$", re.DOTALL)
 _NOT_LET_IN = "new row violates row-level security policy"
 _GRANTS = {
     "schema": "USAGE, CREATE ON SCHEMA",
@@ -15,14 +16,13 @@ _GRANTS = {
     "sequence": "ALL ON SEQUENCE",
     "function": "EXECUTE ON FUNCTION",
     "procedure": "EXECUTE ON PROCEDURE",
+    "aggregate": "EXECUTE ON FUNCTION",
     "type": "USAGE ON TYPE",
     "language": "USAGE ON LANGUAGE",
     "tablespace": "CREATE ON TABLESPACE",
     "foreign-data wrapper": "USAGE ON FOREIGN DATA WRAPPER",
     "foreign server": "USAGE ON FOREIGN SERVER",
 }
-
-
 # What a query asks for that only looks.
 _TO_READ = {
     "schema": "USAGE ON SCHEMA",
@@ -32,17 +32,43 @@ _TO_READ = {
     "foreign table": "SELECT ON TABLE",
     "sequence": "SELECT ON SEQUENCE",
 }
+_KINDS = sorted([*_GRANTS, "index", "relation"], key=len, reverse=True)
 
 
-def grant_for(message: str, role: str, *, to_read: bool = False) -> str:
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a refusal is about: a kind and a name as the catalog has it, without its schema."""
+
+    kind: str
+    name: str
+    is_ownership: bool = False
+
+
+def refused_in(message: str) -> Refused | None:
+    """Return what the server's words name; None where they name nothing, or in another language."""
+    if owner := _NOT_OWNER.match(message):
+        what = owner["what"]
+        kind = next((kind for kind in _KINDS if what.startswith(f"{kind} ")), None)
+        return Refused(kind, what.removeprefix(f"{kind} "), is_ownership=True) if kind else None
+    denied = _DENIED.match(message)
+    if denied is None:
+        return None
+    said = f"{denied['kind']} {denied['name']}"
+    kind = next((kind for kind in _GRANTS if said.startswith(f"{kind} ")), None)
+    return Refused(kind, said.removeprefix(f"{kind} ")) if kind else None
+
+
+def grant_for(message: str, role: str, *, to_read: bool = False, name: str = "") -> str:
     """Say what to do about `message`, which refuses something to `role` (quoted as an identifier).
 
-    The server names neither the privilege nor the schema of a table, and speaks its own language.
+    `name` is that of the thing, ready for SQL, where it is known better than by the message: the
+    server names neither the privilege nor the schema of a table, and speaks its own language.
     """
     grants = _GRANTS | _TO_READ if to_read else _GRANTS
-    denied = _DENIED.match(message)
-    if denied and denied["kind"] in grants:
-        return f"GRANT {grants[denied['kind']]} {denied['name']} TO {role}, or connect as its owner"
+    refused = refused_in(message)
+    if refused is not None and not refused.is_ownership:
+        what = f"{grants[refused.kind]} {name or _quoted(refused.name)}"
+        return f"GRANT {what} TO {role}, or connect as its owner"
     if owner := _NOT_OWNER.match(message):
         return f"connect as the owner of {owner['what']}, or make {role} a member of that role"
     if message.startswith(_NOT_LET_IN):
@@ -51,3 +77,7 @@ def grant_for(message: str, role: str, *, to_read: bool = False) -> str:
             f"first in the same file; or ALTER ROLE {role} BYPASSRLS (a superuser can)"
         )
     return f"GRANT what is missing to {role}, or connect as the owner"
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'

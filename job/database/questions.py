@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from psycopg.errors import InsufficientPrivilege
 
 from job.database import row_security
+from job.database.advice import for_refusal
 from job.database.failure import is_filtered
-from job.database.privilege import grant_for
 from job.database.transaction import row_security_sql
-from job.database.wire import Answer, Connection, identifier, literal
+from job.database.wire import Answer, Connection, literal
 from job.settings import Settings
 from job.snapshot import Response
 from job.sources import Sources
@@ -76,5 +76,5 @@ def refused(conn: Connection, question: Question, answer: Answer) -> Response:
     if is_filtered(error):
         remedy = row_security.way_out(conn, message, question.path)
     elif sqlstate == InsufficientPrivilege.sqlstate:
-        remedy = grant_for(message, identifier(conn.info.user), to_read=True)
+        remedy = for_refusal(conn, message, to_read=True)
     return Response(question.path, sqlstate=sqlstate, message=message, remedy=remedy)

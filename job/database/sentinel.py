@@ -12,12 +12,13 @@ images share them. `sequences` has one more of their kind.
 import hashlib
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from functools import cache
 
 import psycopg
 
 from job.database import sequences
+from job.database.allowed import where_allowed
 from job.database.path import OURS
 from job.database.wire import identifier, literal
 
@@ -173,22 +174,25 @@ def create_sql(schema: str) -> str:
     made = functions(schema)
     guard = _GUARD_BODY.replace("SUSPECTS", made.suspects)
     return f"""
-        create function {made.signs}(altered name[]) returns jsonb
+        create or replace function {made.signs}(altered name[]) returns jsonb
             language plpgsql volatile set search_path = {OURS}
             as {literal(_filled(_SIGNS_BODY, schema))};
-        create function {made.suspects}() returns jsonb
+        create or replace function {made.suspects}() returns jsonb
             language plpgsql volatile set search_path = {OURS}
             as {literal(_filled(_SUSPECTS_BODY, schema))};
-        create function {made.guard}() returns void
+        create or replace function {made.guard}() returns void
             language plpgsql volatile set search_path = {OURS}
             as {literal(guard)};
         {sequences.create_sql(made.sequences)}"""
 
 
 def exists_sql(schema: str) -> str:
-    """Return an expression: whether this version's functions are there."""
-    made = functions(schema)
-    return f"pg_catalog.to_regprocedure({literal(made.guard + '()')}) is not null"
+    """Return an expression: whether this version's functions are there, all of them."""
+    names = [name.rpartition(".")[2] for name in astuple(functions(schema))]
+    return f"""(select pg_catalog.count(distinct p.proname) from pg_catalog.pg_proc p
+        join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+        where n.nspname = {literal(schema)}
+          and p.proname in ({", ".join(map(literal, names))})) = {len(names)}"""
 
 
 def begin_sql(schema: str, text: str) -> str:
@@ -231,7 +235,7 @@ def forget_sql() -> str:
 
     So the rows that one step has rightly deleted make no suspect of the next.
     """
-    return "select pg_catalog.pg_stat_force_next_flush()"
+    return f"select {where_allowed('pg_catalog.pg_stat_force_next_flush()')}"
 
 
 def guard_sql(schema: str) -> str:

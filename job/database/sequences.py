@@ -112,7 +112,7 @@ class Standing:
 
 def create_sql(function: str) -> str:
     """Return the statement that makes the function that `standing_sql` asks."""
-    return f"""create function {function}(guard int, reached name[], again boolean)
+    return f"""create or replace function {function}(guard int, reached name[], again boolean)
             returns jsonb
             language plpgsql volatile set search_path = {OURS} set lock_timeout = '100ms'
             as {literal(BODY)}"""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from job import __version__
 from job.database import trust, wire
+from job.database.allowed import where_allowed
 from job.database.fingerprint import fingerprint_sql
 from job.database.path import KEPT, TEXT, keep_sql, their_path
 from job.database.transaction import row_security_sql, settings_sql
@@ -34,13 +35,16 @@ _LEAVES_LARGE_OBJECTS = 160_000
 _PID = 2 + KEPT  # behind that, the operator's path and the settings
 _GUARD = _PID + 2
 
-# The cluster and the database: a restored or copied database has its own history from then on.
+# The cluster and the database: a restored or copied database has its own history from then on. Of a
+# cluster that may not be asked for, the fingerprint tells most.
+_CLUSTER = where_allowed("pg_catalog.pg_control_system()", "f.system_identifier")
 _SYSTEM = (
-    "(select c.system_identifier || '/' || d.oid from pg_catalog.pg_control_system() c, "
-    "pg_catalog.pg_database d where d.datname = pg_catalog.current_database())"
+    f"(select coalesce({_CLUSTER}, '') || '/' || d.oid "
+    "from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())"
 )
 
 
+_SINCE = "extract(epoch from pg_catalog.pg_postmaster_start_time())"
 _Asked = tuple[str, bool | None]  # and whether it wants rows; None: that is no question
 
 
@@ -55,11 +59,13 @@ class SettledKey:
 class Reading:
     """Whether the database is settled, and which backend said so; None when it could not.
 
-    `standing` is what the run that settled it has found and what is so still.
+    `server_since` tells when the server was started; empty where that was not asked. `standing` is
+    what the run that settled it has found and what is so still.
     """
 
-    is_settled: bool
     backend_pid: int | None
+    server_since: str
+    is_settled: bool
     standing: tuple[Finding, ...] = ()
 
 
@@ -85,7 +91,7 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
         f"{'begin' if is_rolled_back else 'set'} {_READ_ONLY}",
         keep_sql(settings.endpoint),
         settings_sql({"statement_timeout": "30s"}),
-        "select pg_catalog.pg_backend_pid()",
+        f"select pg_catalog.pg_backend_pid(), {_SINCE}",
         trust.fence_sql(settings.ledger_schema),  # before anybody's table is read, or what is one
         _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
         their_path(settings.endpoint),
@@ -97,11 +103,11 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
     wire.roll_back(conn)
     first = len(opening) + KEPT - 1
     if answer.error is not None or len(answer.results) != first + len(asked):
-        return Reading(is_settled=False, backend_pid=_pid(answer))
+        return Reading(*_server(answer), is_settled=False)
     found = zip(answer.results[first:], asked, strict=True)
     is_fine = all(wants is None or wants == bool(r.ntuples) for r, (_, wants) in found)
     standing = tuple(_standing(answer.rows(_GUARD)[0][1])) if is_fine else ()
-    return Reading(is_settled=is_fine, backend_pid=_pid(answer), standing=standing)
+    return Reading(*_server(answer), is_settled=is_fine, standing=standing)
 
 
 def _standing(kept: str | None) -> Iterator[Finding]:
@@ -134,9 +140,17 @@ def _asked(sql: str, *, is_filtered: bool, wants: bool) -> Iterator[_Asked]:
         yield (row_security_sql(), None)
 
 
-def _pid(answer: wire.Answer) -> int | None:
-    """Return the backend's pid, if the message came as far as asking for it."""
-    return int(answer.rows(_PID)[0][0] or 0) if answer.failed_index > _PID else None
+def server_since(conn: Connection) -> str:
+    """Return when the server was started, as `read` tells it."""
+    return wire.ask(conn, f"select {_SINCE}")[0][0] or ""
+
+
+def _server(answer: wire.Answer) -> tuple[int | None, str]:
+    """Return the backend's pid and since when the server runs, if the message came so far."""
+    if answer.failed_index <= _PID:
+        return None, ""
+    ((pid, since),) = answer.rows(_PID)
+    return int(pid or 0), since or ""
 
 
 def store_sql(

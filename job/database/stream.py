@@ -64,13 +64,31 @@ def _until_sync(pgconn: pq.abc.PGconn) -> Generator[Any, Any, list[pq.abc.PGresu
         while not pgconn.is_busy():
             result = pgconn.get_result()
             if result is None:  # the end of one statement's results, or of the connection
-                if pgconn.status == pq.ConnStatus.BAD:
-                    raise psycopg.OperationalError("the connection is lost")
-                continue
+                if pgconn.status != pq.ConnStatus.BAD:
+                    continue
+                if said := _up_to_failure(results):
+                    return said
+                raise psycopg.OperationalError("the connection is lost")
             if result.status == pq.ExecStatus.PIPELINE_SYNC:
                 return results
             if result.status != pq.ExecStatus.PIPELINE_ABORTED:
                 results.append(result)
         ready = yield waiting.WAIT_RW if pgconn.flush() else waiting.WAIT_R
         if ready & waiting.READY_R:
-            pgconn.consume_input()
+            _consume(pgconn, results)
+
+
+def _consume(pgconn: pq.abc.PGconn, results: Sequence[pq.abc.PGresult]) -> None:
+    """Read what is there; the end of the connection hides nothing that the server has said."""
+    try:
+        pgconn.consume_input()
+    except psycopg.OperationalError:
+        if not _up_to_failure(results):
+            raise
+
+
+def _up_to_failure(results: Sequence[pq.abc.PGresult]) -> list[pq.abc.PGresult]:
+    """Return the results to the first error, behind which libpq adds one of its own; or none."""
+    failed = (i for i, r in enumerate(results) if r.status == pq.ExecStatus.FATAL_ERROR)
+    end = next(failed, None)
+    return [] if end is None else [*results[: end + 1]]

@@ -19,7 +19,7 @@ from job.database.path import OUR_PATH
 from job.database.privilege import grant_for
 from job.errors import (
     ConnectionLostError,
-    DatabaseRefusedError,
+    DeniedError,
     Interrupted,
     JobError,
     NotObtainedError,
@@ -40,11 +40,14 @@ _SAVEPOINT = "predeploy_ours"
 _CANCEL_S = 0.2
 _DRAIN_S = 0.2
 _AGAIN_S = 0.05
+_ALIVE_S = 5
 _COPY_CHUNK = 1 << 16
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 # SQLSTATEs of `already exists, skipping`: schema, table or index, object, column.
 _ALREADY_THERE = ("42P06", "42P07", "42710", "42701")
 _GONE = ("08", "57P01", "57P02", "57P03")
+ENDED = "57P01"
+"""The SQLSTATE of a session that an administrator has ended, alone or with the server."""
 DIRECTLY = "set MIGRATION_DATABASE_URL to the address of the server itself"
 """What to do where a pooler is in the way."""
 # What a pooler says of itself when it hangs up is no lost connection, which is tried again.
@@ -226,11 +229,9 @@ def translated(conn: Connection) -> Iterator[None]:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
         why, role = error.diag.message_primary or "", identifier(conn.info.user)
-        remedy = f"ALTER ROLE {role} BYPASSRLS" if is_filtered(error) else grant_for(why, role)
-        raise DatabaseRefusedError(
-            f"not allowed: {why}; {remedy}",
-            exit_code=ExitCode.DENIED,
-        ) from None
+        hidden = is_filtered(error)
+        remedy = f"ALTER ROLE {role} BYPASSRLS" if hidden else grant_for(why, role)
+        raise DeniedError(why, remedy, is_filtered=hidden) from None
     except psycopg.Error as error:
         if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
             raise _lost(error) from None
@@ -349,8 +350,18 @@ def _lost(error: psycopg.Error) -> JobError:
     if "query_wait_timeout" in why:
         return NotObtainedError(_POOL_FULL)
     return ConnectionLostError(
-        f"the connection was lost ({why}); what was committed is in the ledger, run again"
+        f"the connection was lost ({why}); what was committed is in the ledger, run again",
+        was_ended=error.sqlstate == ENDED,
     )
+
+
+def answers(conn: Connection) -> bool:
+    """Say whether the server still talks to us on an idle connection."""
+    try:
+        ask_plainly(conn, "select 1", on_tick=patience(_ALIVE_S))
+    except ConnectionLostError:
+        return False
+    return True
 
 
 def _text(value: bytes | None) -> str | None:

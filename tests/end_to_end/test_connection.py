@@ -199,10 +199,13 @@ def test_waits_for_a_server_that_starts_late(own_binaries: Path, folder: Folder)
 
 
 @pytest.mark.parametrize("session", ["work", "lock"])
-def test_goes_on_after_a_session_of_its_own_was_ended(
+def test_a_session_that_somebody_ends_ends_the_run(
     session: str, database: Database, folder: Folder
 ) -> None:
-    """A lost session is opened again, and no step is applied twice."""
+    """pg_terminate_backend is an operator's word: 75 at once, and nothing is started again.
+
+    The next run goes on where it was, and no step is applied twice.
+    """
     environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(STEPS))}
 
     with start_job(environ=environ) as job:
@@ -212,8 +215,16 @@ def test_goes_on_after_a_session_of_its_own_was_ended(
         database.rows("select pg_terminate_backend(%s)", pid)
         output, _ = job.communicate(timeout=60)
 
-    assert job.returncode == 0, output
-    assert f"{LOST_IN_THE_SECOND}; connecting again" in output
+    told = report(output)["problems"][0]
+    assert job.returncode == 75, output
+    assert "somebody has ended this session (pg_terminate_backend)" in told
+    assert "0003_third.sql" not in [file for file, _ in database.rows(LEDGER)]
+    if session == "work":
+        assert told.startswith("migrations/0002_second.sql: the connection was lost (")
+        assert database.rows(LEDGER) == [("0001_first.sql", 1)]
+        assert database.value("select outcome from predeploy.run") == "failed"
+
+    run_job(environ=environ, check=0)
     assert database.rows(LEDGER) == [
         ("0001_first.sql", 1), ("0002_second.sql", 1), ("0003_third.sql", 1),
     ]  # fmt: skip
