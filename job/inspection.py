@@ -32,6 +32,7 @@ from job.sources import Sources
 log = structlog.get_logger()
 
 _LOOK_AGAIN_S = 1.0
+_SHOWN_LACKING = 3
 # What another run makes, and what is granted behind it.
 _MAY_COME = (ExitCode.NOT_VERIFIED, ExitCode.DENIED)
 
@@ -165,8 +166,15 @@ def _verify_on_one_connection(
                     "migrate", findings=_sessionless(conn, settings, planned.steps)
                 )
                 return replace(report, layers=(*report.layers, coming))
-            log.info("not verified yet", missing=len(found.findings), left_s=round(end.left_s))
+            log.info(f"not verified yet: {_lacking(report)}", left_s=round(end.left_s))
             time.sleep(min(_LOOK_AGAIN_S, end.left_s))
+
+
+def _lacking(report: Report) -> str:
+    """Name what keeps a database from being verified; three things at most."""
+    found = [finding.message for finding in report.findings if finding.exit_code is not None]
+    more = f" (and {len(found) - _SHOWN_LACKING} more)" if len(found) > _SHOWN_LACKING else ""
+    return "; ".join(found[:_SHOWN_LACKING]) + more
 
 
 @contextmanager

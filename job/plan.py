@@ -316,6 +316,11 @@ class Failure:
         """`migrations/0003_tags.sql:12:5`; the path alone where no line is known."""
         return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
 
+    @property
+    def said(self) -> str:
+        """Place, SQLSTATE and message, on one line; what we refuse ourselves has no SQLSTATE."""
+        return " ".join(filter(None, (self.place, self.sqlstate, self.message)))
+
 
 @dataclass(frozen=True, slots=True)
 class StepResult:

@@ -111,7 +111,7 @@ def _what_is_ahead(report: Report) -> str:
 def _what_failed(report: Report) -> str:
     """Say what a degraded database lacks, and that every deploy will try again."""
     if failure := report.failure:
-        return f"{failure.place} {failure.sqlstate} {failure.message}; next: {failure.remedy}"
+        return f"{failure.said}; next: {failure.remedy}"
     warnings = [finding for finding in report.findings if finding.code == "fallback"]
     return f"{warnings[0].message}; next: {warnings[0].remedy}" if warnings else "see the findings"
 
@@ -128,7 +128,7 @@ def _bad_news(report: Report) -> str:
         not_run = sum(len(layer.not_run) for layer in report.layers)
         rest = f"; {not_run} later step(s) did not run" if not_run else ""
         return (
-            f"{failure.place} {failure.sqlstate} {failure.message}; {failure.remains}"
+            f"{failure.said}; {failure.remains}"
             f"{rest}; next: {failure.remedy or report.exit_code.explanation}"
         )
     if report.problems:

@@ -10,9 +10,6 @@ from job.plan import ABSENT, Declaration, Drift, Failure, Statement, Step
 from job.settings import Destructive, OnDrift, Settings
 from job.values import Column
 
-REFUSED = "PD001"
-"""The SQLSTATE of what predeploy refuses, where PostgreSQL had no objection."""
-
 _SHOWN = 3
 
 
@@ -131,4 +128,4 @@ def _idle_declaration(step: Step, idle: Declaration, surprising: tuple[Loss, ...
 
 
 def _refusal(step: Step, line: int, exit_code: ExitCode, message: str, remedy: str) -> Failure:
-    return Failure(exit_code, step.path, line, 1, REFUSED, message, remedy=remedy)
+    return Failure(exit_code, step.path, line, 1, "", message, remedy=remedy)

@@ -38,6 +38,7 @@ log = structlog.get_logger()
 
 _POLL_S = 0.5
 _DROP_TRIES = 3
+_STARTED = "its row in the ledger says that it was started"
 _BY_THEN = "it ran outside a transaction, so what it had done by then remains"
 
 
@@ -67,7 +68,7 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
             outcome = _judged(conn, place, step, watch)
         told = () if isinstance(outcome, Failure) else _told(conn, concern)
     if isinstance(outcome, Failure):
-        if outcome.sqlstate and step.entry is not None:
+        if outcome.remains != _STARTED and step.entry is not None:
             wire.ask(place.work, ledger.forget_sql(schema, step.entry))
         return outcome
     if step.entry is not None:
@@ -133,7 +134,7 @@ def _do(
     *,
     drop_wait: str,
 ) -> Failure | tuple[Drift, ...]:
-    """Do what is left of the statement; a failure without SQLSTATE leaves its row as it is."""
+    """Do what is left of the statement; one that cannot tell leaves its row as it is."""
     proof = _proof(conn, step, concern)
     if proof is Proof.DONE:
         log.info(f"{step.label} was done by a run that did not live to say so")
@@ -253,7 +254,7 @@ def _unproved(step: Step) -> Failure:
         message=f"{what} was started before; the catalog does not tell how it ended",
         remedy=f"look at what it left; say `predeploy settle {file} --done` where it was done, or "
         f"`predeploy settle {file} --again`; then run again",
-        remains="its row in the ledger says that it was started",
+        remains=_STARTED,
     )
 
 

@@ -5,10 +5,15 @@ from itertools import takewhile
 from typing import TypeVar
 
 import psycopg
-from psycopg.errors import InsufficientPrivilege, QueryCanceled
+from psycopg.errors import (
+    ActiveSqlTransaction,
+    InsufficientPrivilege,
+    InvalidTransactionTermination,
+    QueryCanceled,
+)
 
 from job.exit_codes import ExitCode
-from job.plan import Failure, Part, Step
+from job.plan import Failure, Mode, Part, Step
 from job.secret import (
     Secret,
     constants_of,
@@ -64,6 +69,24 @@ _REMEDIES = (
     ("42501", "GRANT what is missing to this role, or connect as the owner"),
     ("25001", "this cannot run in a transaction"),
 )
+# A COMMIT or ROLLBACK in a procedure or a DO block.
+_COMMITS_INSIDE = (
+    "it commits by itself, so it has to run outside a transaction: put these two lines before the "
+    "statement: -- predeploy: allow commit-inside\n-- predeploy: autocommit"
+)
+_COMMITS_ELSEWHERE = (
+    "it commits by itself, so it has to run outside a transaction: move it into a migration, "
+    "behind the lines -- predeploy: allow commit-inside\n-- predeploy: autocommit"
+)
+_COMMITS_DEEP = (
+    "a procedure may commit only where it is called by CALL, or from a DO block, all the way up; "
+    "not in a function, a block with EXCEPTION, or a procedure with a SET clause"
+)
+_OUTSIDE = (
+    "this cannot run in a transaction: put the line -- predeploy: autocommit before the statement, "
+    "and where a function or a block runs it, write it out in the file instead"
+)
+_MISREAD = ("42", "0A")  # syntax_error_or_access_rule_violation, feature_not_supported
 _FIX = "fix the statement, then run again"
 _WORDS_SHOWN = 2
 _WRITES = re.compile(r"(?:with|insert|update|merge)\b", re.IGNORECASE)
@@ -140,7 +163,8 @@ def failure_of(
         copies = [s for s in step.statements if s.text == statement and s.data is not None]
         line, column = (copies[0].data_line + int(at[1]) - 1, 1) if copies else (line, column)
     at_end = offset is None and index >= len(step.statements)
-    code, remedy, raced = exit_code_of(error, failed), remedy_for(error), is_race(error)
+    code, raced = exit_code_of(error, failed), is_race(error)
+    remedy = _by_the_text(step, sqlstate, statement) or remedy_for(error)
     part = step.parts[number] if number < len(step.parts) else None
     if step.is_ours and part is not None and code is failed and not raced:
         code, remedy = ExitCode.NOT_VERIFIED, _way_out(part, sqlstate, statement)
@@ -174,6 +198,23 @@ def _way_out(part: Part, sqlstate: str, statement: str) -> str:
         "take away by a migration what stands in its way, or declare it otherwise; what was tried: "
         f"{shown(statement)}"
     )
+
+
+def _by_the_text(step: Step, sqlstate: str, text: str) -> str:
+    """Say what to do where the step's own text shows it; empty where it does not."""
+    if sqlstate == InvalidTransactionTermination.sqlstate:
+        if step.mode is Mode.AUTOCOMMIT:
+            return _COMMITS_DEEP
+        return _COMMITS_INSIDE if step.entry is not None else _COMMITS_ELSEWHERE
+    if sqlstate == ActiveSqlTransaction.sqlstate and step.entry is not None:
+        return _OUTSIDE
+    if sqlstate.startswith(_MISREAD):
+        from job.statements.odd import odd_characters  # noqa: PLC0415 - a settled run parses nothing
+
+        written = next((s for s in step.statements if s.text == text), None)
+        place = (written.line, written.column) if written and written.line else (1, 1)
+        return odd_characters(text, *place)
+    return ""
 
 
 def shown(statement: str) -> str:

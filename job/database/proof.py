@@ -15,8 +15,11 @@ from job.statements.concern import (
     Detach,
     IndexBuild,
     IndexDrop,
+    Making,
+    Publications,
     Rebuild,
-    Repeatable,
+    Removal,
+    Shared,
 )
 
 
@@ -31,18 +34,24 @@ class Proof(Enum):
 
 def prove(conn: Connection, concern: Concern | None) -> Proof:
     """Judge the traces of a statement."""
+    proof = Proof.TO_DO  # what may simply be run again
     match concern:
         case IndexBuild():
-            return _prove_build(conn, concern)
+            proof = _prove_build(conn, concern)
         case IndexDrop(indexes):
             is_there = any(their_names.oid_of(conn, name) for name in indexes)
-            return Proof.TO_DO if is_there else Proof.DONE
+            proof = Proof.TO_DO if is_there else Proof.DONE
         case Detach():
-            return _prove_detach(conn, concern)
-        case Rebuild() | Repeatable():
-            return Proof.TO_DO
+            proof = _prove_detach(conn, concern)
+        case Making():
+            proof = _prove_making(conn, concern)
+        case Removal(kind, name):
+            proof = Proof.TO_DO if _owners(conn, kind, name) else Proof.DONE
+        case Publications():
+            proof = _prove_publications(conn, concern)
         case None:
-            return Proof.NOTHING
+            proof = Proof.NOTHING
+    return proof
 
 
 def left_behind(conn: Connection, work: IndexBuild | Rebuild) -> tuple[str, ...]:
@@ -110,6 +119,49 @@ def _prove_detach(conn: Connection, detach: Detach) -> Proof:
     if not rows:
         return Proof.DONE
     return Proof.HALF_DONE if rows[0][0] == "t" else Proof.TO_DO
+
+
+# By kind: the query of what there is, and by which role.
+_SHARED = {
+    Shared.DATABASE: "select datname, datdba from pg_catalog.pg_database",
+    Shared.TABLESPACE: "select spcname, spcowner from pg_catalog.pg_tablespace",
+    Shared.SUBSCRIPTION: """select subname, subowner from pg_catalog.pg_subscription
+        where subdbid = (select oid from pg_catalog.pg_database
+                         where datname = pg_catalog.current_database())""",
+}
+
+
+def _owners(conn: Connection, kind: Shared, name: str) -> list[Row]:
+    """Return the owner of what is there, and whether that is our role; no row where nothing is."""
+    return wire.ask(
+        conn,
+        f"""select r.rolname, r.rolname = current_user from ({_SHARED[kind]}) s(name, owner)
+        join pg_catalog.pg_roles r on r.oid = s.owner where s.name = {literal(name)}""",
+    )
+
+
+def _prove_making(conn: Connection, making: Making) -> Proof:
+    """Each is there as a whole or not at all; another role's was there before."""
+    rows = _owners(conn, making.kind, making.name)
+    if not rows:
+        return Proof.TO_DO
+    owner, is_ours = rows[0]
+    is_it = owner == making.owner if making.owner else is_ours == "t"
+    return Proof.DONE if is_it else Proof.NOTHING
+
+
+def _prove_publications(conn: Connection, concern: Publications) -> Proof:
+    rows = wire.ask(
+        conn,
+        f"""select p.name from pg_catalog.pg_subscription s
+        cross join unnest(s.subpublications) p(name)
+        where s.subname = {literal(concern.subscription)}
+          and s.subdbid = (select oid from pg_catalog.pg_database
+                           where datname = pg_catalog.current_database())""",
+    )
+    there = {name for (name,) in rows} & {*concern.publications}
+    is_done = there == {*concern.publications} if concern.are_added else not there
+    return Proof.DONE if is_done else Proof.TO_DO
 
 
 def _indexes(conn: Connection, build: IndexBuild, condition: str) -> list[Row]:

@@ -182,7 +182,9 @@ def _stalls(steps: Iterable[Step]) -> Iterator[Finding]:
         creates = (address for s in step.statements for address in s.creates)
         made.update(a.name for a in creates if a.kind is Creatable.TABLE)
         found = statements.stall(step.statements, made) if step.mode is Mode.TRANSACTION else None
-        if found:
+        if found and found.locking is found.slow:
+            yield _writes_anew(step, found)
+        elif found:
             locking, slow = (" ".join(s.text.split()[:3]) for s in (found.locking, found.slow))
             yield Finding(
                 "holds-lock",
@@ -190,3 +192,14 @@ def _stalls(steps: Iterable[Step]) -> Iterator[Finding]:
                 f"until its step ends, and {slow!r} (line {found.slow.line}) may take long",
                 "put BEGIN and COMMIT around each, or a file of its own, so that the lock is brief",
             )
+
+
+def _writes_anew(step: Step, found: statements.Stall) -> Finding:
+    words = " ".join(found.slow.text.split()[:3])
+    return Finding(
+        "holds-lock",
+        f"{step.path}:{found.slow.line}: {words!r} writes every row of {found.table} anew, as each "
+        "may get another value, and keeps everybody from it until its step ends",
+        "add the column without that, fill it in batches in a migration of its own, and then set "
+        "its default",
+    )

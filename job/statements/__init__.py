@@ -43,6 +43,7 @@ from job.statements.guarded import guarded_drops
 from job.statements.homes import homes
 from job.statements.isolation import isolation
 from job.statements.net import NetResult, net_result
+from job.statements.odd import odd_characters
 from job.statements.reading import Reading, read
 from job.statements.rows import filled, keeps_rows_alike
 from job.statements.stall import Stall, stall
@@ -87,6 +88,7 @@ __all__ = [
     "isolation",
     "keeps_rows_alike",
     "net_result",
+    "odd_characters",
     "outlives_rollback",
     "read",
     "relations_reached",

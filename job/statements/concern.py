@@ -5,6 +5,7 @@ quoted as they must be in SQL, and unqualified where the statement leaves it to 
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import postgast
@@ -52,10 +53,47 @@ class Rebuild:
 
 @dataclass(frozen=True, slots=True)
 class Repeatable:
-    """What may simply be run again: VACUUM, CLUSTER, ALTER SYSTEM, DISCARD."""
+    """What may simply be run again: VACUUM, CLUSTER, ALTER SYSTEM, a REFRESH, a move."""
 
 
-Concern = IndexBuild | IndexDrop | Detach | Rebuild | Repeatable
+class Shared(Enum):
+    """What stands in no schema, and appears or goes by one commit."""
+
+    DATABASE = "database"
+    TABLESPACE = "tablespace"
+    SUBSCRIPTION = "subscription"
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """CREATE DATABASE and its like: done when `name` is there and is `owner`'s; empty is our role.
+
+    The name is as the catalog has it.
+    """
+
+    kind: Shared
+    name: str
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """DROP DATABASE and its like: done when nothing of that name is there."""
+
+    kind: Shared
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publications:
+    """ALTER SUBSCRIPTION … ADD or DROP PUBLICATION: done when it has all of them, or none."""
+
+    subscription: str
+    publications: tuple[str, ...]
+    are_added: bool
+
+
+Concern = IndexBuild | IndexDrop | Detach | Rebuild | Repeatable | Making | Removal | Publications
 PROBE_TABLE = "pg_temp.predeploy_probe"
 PROBE_INDEX = "predeploy_probe_index"
 
@@ -85,7 +123,39 @@ def _about(parsed: Any, node: str, stmt: Any) -> Concern | None:
             return _rebuild(stmt)
         case "vacuum_stmt" | "cluster_stmt" | "alter_system_stmt" | "discard_stmt":
             return Repeatable()
-    return None
+    return _about_shared(node, stmt)
+
+
+def _about_shared(node: str, stmt: Any) -> Concern | None:
+    about: Concern | None = None
+    match node:
+        case "createdb_stmt":
+            given = [o.def_elem for o in stmt.options if o.def_elem.defname == "owner"]
+            owner = given[0].arg.string.sval if given else ""
+            about = Making(Shared.DATABASE, stmt.dbname, owner)
+        case "create_table_space_stmt":
+            about = Making(Shared.TABLESPACE, stmt.tablespacename, stmt.owner.rolename)
+        case "create_subscription_stmt":
+            about = Making(Shared.SUBSCRIPTION, stmt.subname)
+        case "dropdb_stmt":
+            about = Removal(Shared.DATABASE, stmt.dbname)
+        case "drop_table_space_stmt":
+            about = Removal(Shared.TABLESPACE, stmt.tablespacename)
+        case "drop_subscription_stmt":
+            about = Removal(Shared.SUBSCRIPTION, stmt.subname)
+        case "alter_database_stmt":  # whose only kind outside a transaction is SET TABLESPACE
+            about = Repeatable()
+        case "alter_subscription_stmt":
+            about = _publications(stmt)
+    return about
+
+
+def _publications(stmt: Any) -> Concern:
+    named = tuple(node.string.sval for node in stmt.publication)
+    is_added = stmt.kind == pb.ALTER_SUBSCRIPTION_ADD_PUBLICATION
+    if is_added or stmt.kind == pb.ALTER_SUBSCRIPTION_DROP_PUBLICATION:
+        return Publications(stmt.subname, named, are_added=is_added)
+    return Repeatable()
 
 
 def _rebuild(stmt: Any) -> Rebuild:

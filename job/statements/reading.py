@@ -10,6 +10,7 @@ from job.statements.classify import classify
 from job.statements.copy_data import copies_in, with_data, without_data
 from job.statements.creation import creates, removes
 from job.statements.directives import Directive, directives_in, marked
+from job.statements.odd import odd_characters
 from job.statements.offsets import Offsets
 from job.statements.opening import opening
 from job.statements.parts import GaveUpError, parts
@@ -63,8 +64,9 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
             nodes.clear()
         all_directives = directives_in(sql, Offsets(sql))
         place = _place_of(sql, error.offset)
-        split = marked(all_directives, tuple(pieces(sql, error.complaint, *place)))
-        return Reading(split, all_directives, error.complaint, *place, text=sql)
+        complaint = "; ".join(filter(None, (error.complaint, odd_characters(sql))))
+        split = marked(all_directives, tuple(pieces(sql, complaint, *place)))
+        return Reading(split, all_directives, complaint, *place, text=sql)
     read_in_all = marked(tuple(directives), tuple(found))
     return Reading(with_data(text, copies, read_in_all), tuple(directives), text=sql)
 

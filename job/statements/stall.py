@@ -18,12 +18,28 @@ _REWRITES = (
 )  # fmt: skip
 _FILLED = (pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED)
 _SCANNED = (pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE, pb.CONSTR_PRIMARY)
+# fmt: off
+# PostgreSQL's own that give each row of a statement the same; all others may differ.
+_STEADY = frozenset((
+    "now", "transaction_timestamp", "statement_timestamp", "current_setting", "timezone",
+    "date_trunc", "date_part", "extract", "age", "to_char", "to_date", "to_timestamp",
+    "to_number", "make_date", "make_time", "make_timestamp", "make_timestamptz", "make_interval",
+    "lower", "upper", "btrim", "trim", "concat", "format", "md5", "sha256", "repeat", "replace",
+    "substr", "substring", "length", "coalesce", "abs", "round", "ceil", "floor", "power", "sqrt",
+    "json_build_object", "jsonb_build_object", "json_build_array", "jsonb_build_array", "to_json",
+    "to_jsonb", "array_fill", "array_append", "string_to_array", "int4range", "int8range",
+    "numrange", "tsrange", "tstzrange", "daterange", "to_tsvector", "decode", "encode",
+))
+# fmt: on
 _SERIALS = ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2")
 
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A statement that locks a table, and a later one of the same step that holds it up."""
+    """A statement that locks a table, and a later one of the same step that holds it up.
+
+    Both are the same where one keeps others out and writes every row anew.
+    """
 
     locking: Statement
     table: str
@@ -34,6 +50,8 @@ def stall(statements: Iterable[Statement], made: Container[str]) -> Stall | None
     """Return the first stall of a step. Tables in `made` are new: nobody waits for those."""
     locking: tuple[Statement, str] | None = None
     for statement in statements:
+        if statement.node == "alter_table_stmt" and (table := _filled(statement, made)):
+            return Stall(*(locking or (statement, table)), statement)
         if locking and statement.node in _SLOW and _is_slow(statement, made):
             return Stall(*locking, statement)
         if not locking and statement.node in _LOCKING:
@@ -89,6 +107,33 @@ def _rewrites(stmt: Any, made: Container[str]) -> bool:
     )
 
 
+def _filled(statement: Statement, made: Container[str]) -> str:
+    """Return the old table to whose rows it adds a value that may differ from one to the next."""
+    stmt = _parsed(statement)
+    added = [getattr(node.alter_table_cmd, "def") for node in stmt.cmds]
+    columns = [d for d in added if d.WhichOneof("node") == "column_def"]
+    is_old = stmt.relation.relname not in made
+    return stmt.relation.relname if is_old and any(map(_fills, columns)) else ""
+
+
+def _is_volatile(constraint: Any) -> bool:
+    """Whether a default may differ from row to row: whatever is not known to be alike."""
+    todo = [constraint.raw_expr] if constraint.contype == pb.CONSTR_DEFAULT else []
+    while todo:
+        node: Any = todo.pop()
+        if isinstance(node, pb.FuncCall) and not _is_steady(node):
+            return True
+        for field, value in node.ListFields():
+            if field.message_type is not None:
+                todo.extend([value] if hasattr(value, "ListFields") else value)
+    return False
+
+
+def _is_steady(call: Any) -> bool:
+    *schema, name = [node.string.sval for node in call.funcname]
+    return schema in ([], ["pg_catalog"]) and name in _STEADY
+
+
 def _fills(definition: Any) -> bool:
     """Whether an ADD … looks at every row of its table, or writes them anew."""
     match definition.WhichOneof("node"):
@@ -98,7 +143,11 @@ def _fills(definition: Any) -> bool:
             column = definition.column_def
             kinds = [node.constraint.contype for node in column.constraints]
             names = [node.string.sval for node in column.type_name.names]
-            return any(kind in _FILLED for kind in kinds) or names[-1:] in [[s] for s in _SERIALS]
+            return (
+                any(kind in _FILLED for kind in kinds)
+                or names[-1:] in [[s] for s in _SERIALS]
+                or any(_is_volatile(node.constraint) for node in column.constraints)
+            )
     return False
 
 

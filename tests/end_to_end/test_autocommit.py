@@ -1,6 +1,7 @@
 """Steps outside a transaction: between two states of a row, and settled by proof after a crash."""
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Database, run_job, start_job
+
+from job.embedded import Server, server
 
 TABLE = """create table items (id int, name text);
 insert into items select g, g::text from generate_series(1, 100) g;"""
@@ -339,6 +342,119 @@ def test_an_index_of_another_shape_proves_nothing(
     assert "the catalog does not tell how it ended" in report(done.stdout)["message"]
     assert database.rows(STEPS)[-1] == ("2_b.sql", 1, False)
     assert "(id)" in str(database.value("select pg_get_indexdef('items_name_idx'::regclass)"))
+
+
+def interrupted(database: Database, file: str) -> None:
+    """Leave the ledger as a run that was killed in the middle of the file's only step."""
+    database.execute(f"update predeploy.migration set is_done = false where file = '{file}.sql'")
+    database.execute("delete from predeploy.state")
+
+
+@pytest.mark.parametrize("statement", ["create database {n}", "create database {n} owner {o}"])
+def test_a_database_that_nobody_recorded_is_proved_by_being_there(
+    statement: str, database: Database, environ: Callable[..., dict]
+) -> None:
+    """CREATE DATABASE is there or is not: no human is asked, and DROP DATABASE is alike."""
+    name, owner = f"made_{database.name}", f"owner_{database.name}"
+    database.execute(f"create role {owner}")
+    made = {"2_b": f"{statement};".format(n=name, o=owner)}
+    gone = {"3_c": f"-- predeploy: allow commit-inside\ndrop database {name};"}
+    there = f"select oid::bigint from pg_database where datname = '{name}'"
+    try:
+        run_job("run", environ=environ(**{"1_a": "select 1;"} | made), check=0)
+        before = database.rows(there)
+        interrupted(database, "2_b")
+        run_job("run", environ=environ(**{"1_a": "select 1;"} | made), check=0)
+        assert database.rows(there) == before
+
+        database.execute(f"drop database {name}")
+        interrupted(database, "2_b")
+        run_job("run", environ=environ(**{"1_a": "select 1;"} | made), check=0)
+        assert database.rows(there) != before
+
+        run_job("run", environ=environ(**{"1_a": "select 1;"} | made | gone), check=0)
+        assert database.rows(there) == []
+        interrupted(database, "3_c")
+        run_job("run", environ=environ(**{"1_a": "select 1;"} | made | gone), check=0)
+    finally:
+        database.execute(f"drop database if exists {name}")
+        database.execute(f"drop role {owner}")
+
+
+def test_another_role_s_database_proves_nothing(
+    database: Database, environ: Callable[..., dict]
+) -> None:
+    """It was there before, so the statement cannot have made it: 81, and both commands."""
+    name, owner = f"made_{database.name}", f"owner_{database.name}"
+    settings = environ(**{"1_a": f"create database {name};"})
+    try:
+        run_job("run", environ=settings, check=0)
+        database.execute(f"create role {owner}; alter database {name} owner to {owner}")
+        interrupted(database, "1_a")
+
+        message = report(run_job("run", environ=settings, check=81).stdout)["message"]
+
+        assert "predeploy settle 1_a.sql --done" in message
+        assert "predeploy settle 1_a.sql --again" in message
+        assert "  " not in message
+    finally:
+        database.execute(f"drop database if exists {name}")
+        database.execute(f"drop role if exists {owner}")
+
+
+def test_subscriptions_that_nobody_recorded_are_proved(
+    database: Database,
+    environ: Callable[..., dict],
+    own_binaries: Path,
+) -> None:
+    """CREATE, ADD PUBLICATION, REFRESH and DROP are each done or done again, with nobody asked."""
+    with server(own_binaries, settings={"wal_level": "logical"}) as publisher:
+        other = Database("postgres", publisher.url())
+        other.execute("create publication p; create publication q")
+        conninfo = f"host=127.0.0.1 port={publisher.port} user=postgres dbname=postgres"
+        name = f"s_{database.name}"
+        files = {
+            "1_s": f"create subscription {name} connection '{conninfo}' publication p;",
+            "2_s": f"alter subscription {name} add publication q;",
+            "3_s": f"alter subscription {name} refresh publication;",
+            "4_s": f"alter subscription {name} drop publication p;",
+        }
+        gone = {"5_s": f"drop subscription {name};"}
+        done: dict[str, str] = {}
+        for file, text in (files | gone).items():
+            done[file] = text
+            for _ in range(2):
+                run_job("run", environ=environ(**done), check=0)
+                interrupted(database, file)
+            run_job("run", environ=environ(**done), check=0)
+        assert database.rows("select * from pg_stat_subscription") == []
+
+
+def test_tablespaces_that_nobody_recorded_are_proved(
+    database: Database, environ: Callable[..., dict], own_server: Server | None
+) -> None:
+    """CREATE and DROP TABLESPACE, and a database that is moved into one."""
+    if own_server is None:
+        pytest.skip("TEST_DATABASE_URL: no folder for a tablespace")
+    place = own_server.data.parent / f"space_{database.name}"
+    place.mkdir()
+    shutil.chown(place, own_server.data.owner(), own_server.data.group())
+    name = f"space_{database.name}"
+    files = {
+        "1_t": f"create tablespace {name} location '{place}';",
+        "2_t": f"create database {name} tablespace {name};",
+        "3_t": f"alter database {name} set tablespace pg_default;",
+        "4_t": f"drop tablespace {name};",
+    }
+    done: dict[str, str] = {}
+    try:
+        for file, text in files.items():
+            done[file] = text
+            run_job("run", environ=environ(**done), check=0)
+            interrupted(database, file)
+            run_job("run", environ=environ(**done), check=0)
+    finally:
+        database.execute(f"drop database if exists {name}")
 
 
 def test_a_call_that_nobody_recorded_is_not_run_again(

@@ -227,7 +227,8 @@ def test_verify_does_not_wait_for_ever(database: Database, folder: Folder) -> No
     done = run_job("verify", "--wait", "2s", environ=environ(database, folder(FILES)))
 
     assert done.returncode == 82
-    assert "not verified yet" in done.stdout
+    assert "not verified yet: migrations/" in done.stdout
+    assert "has not been applied" in done.stdout
 
 
 # status

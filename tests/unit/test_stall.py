@@ -18,6 +18,11 @@ STALLS = {
         f"{BRIEF} alter table other add c int generated always as identity",
         "old",
     ),
+    "a volatile default": (f"{BRIEF} alter table old add u uuid default gen_random_uuid()", "old"),
+    "a default by a function of the app": (
+        f"{BRIEF} alter table old add u text default upper(app.token())",
+        "old",
+    ),
     "a foreign key that is validated": (
         f"{BRIEF} alter table old add foreign key (a) references other",
         "old",
@@ -47,6 +52,20 @@ def test_a_lock_that_something_slow_follows_is_found(what: str) -> None:
     assert found.locking.start < found.slow.start
 
 
+@pytest.mark.parametrize(
+    "column",
+    ["u uuid default gen_random_uuid()", "n serial", "g int generated always as (1) stored",
+     "n int default random() * 10", "n int generated always as identity"],
+)  # fmt: skip
+def test_a_column_that_writes_every_row_anew_is_found_by_itself(column: str) -> None:
+    """It locks the table and takes its time in one statement."""
+    found = stall_of(f"alter table old add column {column}")
+
+    assert found is not None
+    assert found.table == "old"
+    assert found.locking is found.slow
+
+
 FINE = {
     "a lock at the end": f"update old set b = 1; {BRIEF}",
     "a new table": "create table new (); alter table new add a int; create index on new (a)",
@@ -59,6 +78,13 @@ FINE = {
     "a constraint on an index that is there": (
         f"{BRIEF} alter table old add constraint u unique using index i"
     ),
+    "a default that is the same for all rows": (
+        f"{BRIEF} alter table old add b timestamptz default now(), add c text default lower('A')"
+    ),
+    "a volatile default of a new table": (
+        "create table new (); alter table new add u uuid default gen_random_uuid()"
+    ),
+    "a volatile default for rows to come": "alter table old alter u set default random()",
     "what keeps nobody out": "alter table old validate constraint c; update old set a = 1",
     "a view": "alter view v alter a set default 1; update old set a = 1",
     "rows alone": "update old set a = 1; delete from old",

@@ -9,6 +9,8 @@ from job.schema.kind import Kind
 from job.schema.names import derived
 from job.schema.sides import Sides
 
+_BEFORE_INSERT = re.compile(r"\bBEFORE (?:\w+ OR )*INSERT\b")
+
 
 def column_sql(column: Fact) -> str:
     """Return a column as CREATE TABLE and ADD COLUMN take it."""
@@ -93,13 +95,27 @@ def extra_default(live: Fact) -> Report:
     )
 
 
-def extra_not_null(live: Fact) -> Report:
-    """Tell of a NOT NULL that is not declared."""
+def extra_not_null(live: Fact, sides: Sides) -> Report:
+    """Tell of a NOT NULL that is not declared, and of which inserts fail."""
+    is_filled = _is_filled(live, sides)
+    what = "a NULL that is written there fails" if is_filled else "inserts without it fail"
     return warning(
         live,
         "live-not-null",
-        f"{live.label} is NOT NULL and declared nullable: inserts without it fail",
+        f"{live.label} is NOT NULL and declared nullable: {what}",
         "declare NOT NULL, or drop it by a migration",
+    )
+
+
+def _is_filled(live: Fact, sides: Sides) -> bool:
+    """Whether an insert that leaves the column out may have a value there all the same."""
+    domains = {fact.identity: fact for fact in sides.live.all(Kind.DOMAIN)}
+    domain = domains.get(live.get("type").replace('"', ""))
+    triggers = sides.live.on((live.schema, live.relation), Kind.TRIGGER)
+    return (
+        any(live.get(name) for name in ("default", "generated", "identity"))
+        or (domain is not None and bool(domain.get("default")))
+        or any(_BEFORE_INSERT.search(t.get("definition")) for t in triggers)
     )
 
 

@@ -242,7 +242,7 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
         add = f"ALTER TABLE {relation(desired)} ADD NOT NULL {identifier(desired.name)} NOT VALID"
         yield change(desired, Phase.TOGETHER, add)
     elif live.get("not null") and not desired.get("not null"):
-        yield extra_not_null(live)
+        yield extra_not_null(live, sides)
     if isinstance(outcome, Change) and differing != ["type"]:
         yield outcome  # an identity is NOT NULL first
     yield from _stored(desired, live)

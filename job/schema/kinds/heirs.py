@@ -35,7 +35,7 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
         elif live.get("not null") != FLAG:
             yield set_not_null(desired, live, sides)
     elif live is not None and live.get("not null") and not desired.get("not null"):
-        yield extra_not_null(live)
+        yield extra_not_null(live, sides)
 
 
 def restored(parent: Fact, sides: Sides) -> Iterator[Change]:
