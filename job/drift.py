@@ -34,7 +34,7 @@ def satisfies(declared: str, live: str) -> bool:
 
 def unaccepted(drifts: Iterable[Drift], accepted: Mapping[str, str]) -> tuple[Drift, ...]:
     """Return the drifts that predeploy.toml does not list with the shape that is there."""
-    return tuple(d for d in drifts if accepted.get(d.object) != d.live)
+    return tuple(drift for drift in drifts if not drift.is_accepted_by(accepted))
 
 
 def tell(drift: Drift) -> str:
@@ -45,12 +45,15 @@ def tell(drift: Drift) -> str:
 
 
 def way_to_accept(drifts: Iterable[Drift]) -> str:
-    """Return the lines to paste into predeploy.toml."""
-    lines = (
-        f"{json.dumps(d.object, ensure_ascii=False)} = {json.dumps(d.live, ensure_ascii=False)}"
-        for d in drifts
+    """Return the lines to paste into predeploy.toml: one for each thing, as TOML wants them."""
+    lines = dict.fromkeys(drift.line for drift in drifts)
+    return "under [accept] in predeploy.toml: " + "\n".join(
+        f"{_toml(key)} = {_toml(shape)}" for key, shape in lines
     )
-    return "under [accept] in predeploy.toml: " + "\n".join(lines)
+
+
+def _toml(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def judge_standing(

@@ -3,6 +3,7 @@
 Values only. Nothing here reads, decides or touches anything.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -54,7 +55,8 @@ class Drift:
     """Something that is there in another shape than a file declares, as PostgreSQL prints both.
 
     `name` is `public.users.credits`; `live` is ABSENT where the thing itself is there and a part of
-    it is not. `is_adopted` says that it was there before the ledger, and counts as accepted.
+    it is not. `is_adopted` says that it was there before the ledger, and counts as accepted. `key`
+    and `shape` are how `[accept]` names what is there, where that is not by `object` and `live`.
     """
 
     kind: str
@@ -62,11 +64,23 @@ class Drift:
     declared: str
     live: str
     is_adopted: bool = False
+    key: str = ""
+    shape: str = ""
 
     @property
     def object(self) -> str:
-        """How predeploy.toml names it."""
+        """How messages name it."""
         return f"{self.kind} {self.name}"
+
+    @property
+    def line(self) -> tuple[str, str]:
+        """Key and value of the line that accepts it."""
+        return (self.key, self.shape) if self.key else (self.object, self.live)
+
+    def is_accepted_by(self, accepted: Mapping[str, str]) -> bool:
+        """Whether a line accepts it: as it is offered, or by `object` and `live`."""
+        ways = (self.line, (self.object, self.live))
+        return any(accepted.get(key) == shape for key, shape in ways)
 
 
 ABSENT = "absent"

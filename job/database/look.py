@@ -15,6 +15,7 @@ from job.database import ledger, notes, path_view, shape, wire
 from job.database.declared import read_declared
 from job.database.fingerprint import fingerprint_sql
 from job.database.names import names_sql, parse_names
+from job.database.naming_drift import named
 from job.database.path import KEPT, SCHEMAS, keep_sql, their_path
 from job.database.premises import Premises
 from job.database.questions import (
@@ -118,7 +119,7 @@ class Sight:
             adopted=tuple((name or "", shape or "") for name, shape in found["adopted"]),
             facts=parse_facts(found["critical"]),
             fingerprint=(found["fingerprint"][0][0] or "") if found["fingerprint"] else "",
-            drifts=_standing(found["drifts"]),
+            drifts=_standing(conn, found["drifts"]),
             search_path=search_path,
             schema=_both_sides(declared, found) if declared is not None else None,
             seeded=responses[: len(seeds)],
@@ -313,12 +314,18 @@ def _failed_part(answer: Answer, parts: Sequence[str]) -> int:
     return next((i for i, end in enumerate(ends) if int(position) <= end), len(parts))
 
 
-def _standing(rows: Sequence[wire.Row]) -> tuple[Standing, ...]:
-    return tuple(
+def _standing(conn: Connection, rows: Sequence[wire.Row]) -> tuple[Standing, ...]:
+    """Return the drifts that the ledger holds, and how [accept] names what is there now."""
+    standing = [
         Standing(
             file or "",
             Drift(kind or "", name or "", declared or "", then or "", is_adopted == "t"),
             now or ABSENT,
         )
         for file, kind, name, declared, then, is_adopted, now in rows
+    ]
+    by_name = named(conn, (replace(one.drift, live=one.live) for one in standing))
+    return tuple(
+        replace(one, drift=replace(one.drift, key=now.key, shape=now.shape))
+        for one, now in zip(standing, by_name, strict=True)
     )

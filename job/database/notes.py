@@ -29,7 +29,7 @@ def end_adoption(conn: Connection, schema: str) -> None:
 def accept(conn: Connection, schema: str, drifts: Iterable[Drift]) -> None:
     """Accept drifts from `schema.sql` that were there before the ledger."""
     meta = f"{identifier(schema)}.meta"
-    rows = [(_ADOPTED + drift.object, drift.live) for drift in drifts]
+    rows = [(_ADOPTED + key, shape) for key, shape in dict.fromkeys(d.line for d in drifts)]
     values = ", ".join(f"({literal(key)}, {literal(value)})" for key, value in rows)
     accepted = f"insert into {meta} values {values} on conflict do nothing; " if rows else ""
     wire.ask(conn, f"begin; {accepted}insert into {meta} values ('synced', 'true'); commit")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from job.database import their_names, wire
+from job.database.naming_drift import named
 from job.database.path import OUR_PATH
 from job.database.transaction import RESET_ROLE, row_security_sql
 from job.database.wire import Connection, identifier, literal
@@ -147,11 +148,12 @@ def compare(
         return Unproved()
     of_probe, of_home = f"on {schema}.{PROBE} ", f"on {'.'.join(home)} "
     wanted = {key: shape.replace(of_probe, of_home) for key, shape in sorted(declared.items())}
-    return tuple(
+    found = tuple(
         Drift(kind, _name(creation.address, home, part), shape, live.get((kind, part), ABSENT))
         for (kind, part), shape in wanted.items()
         if not satisfies(shape, live.get((kind, part), ABSENT))
     )
+    return named(conn, found)
 
 
 def _compare_parents(
@@ -169,7 +171,7 @@ def _compare_parents(
                          where c.oid = {parent})""",
     )
     drift = Drift(_PARTITION, ".".join(home), declared or "", live or ABSENT)
-    return () if live == declared else (drift,)
+    return () if live == declared else named(conn, [drift])
 
 
 def left_from(conn: Connection, departure: Departure) -> str | None:

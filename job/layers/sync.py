@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from job import statements
-from job.drift import DRIFT, unaccepted, way_to_accept
+from job.drift import DRIFT, way_to_accept
 from job.exit_codes import ExitCode
 from job.layers.adoption import is_unknown
 from job.layers.base import Layer, Situation
@@ -124,8 +124,7 @@ def _missing(report: Report) -> Finding:
 
 def _drift(situation: Situation, report: Report) -> Iterator[Finding]:
     settings, snapshot, drift = situation.settings, situation.snapshot, report.as_drift
-    is_known = dict(snapshot.adopted).get(drift.object) == drift.live
-    if is_known or not unaccepted([drift], dict(settings.accepted)):
+    if any(drift.is_accepted_by(dict(known)) for known in (snapshot.adopted, settings.accepted)):
         return
     if snapshot.is_adopting and not snapshot.has_synced:
         what = f"{report.message}; it was there before us, and is accepted"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from job.plan import Drift
+from job.schema.described import described
 from job.schema.facts import Fact
 
 
@@ -47,7 +48,8 @@ class Report:
     """Something that is never executed: the consequence and the remedy, in words.
 
     `code` is stable and kebab-case, `object` is `<kind> <identity>`. `declared` and `live` are the
-    two shapes as texts; `live` is empty for what is missing.
+    two shapes as texts; `live` is empty for what is missing. `key` and `shape` are how `[accept]`
+    names what is there.
     """
 
     verdict: Verdict
@@ -57,12 +59,14 @@ class Report:
     remedy: str
     declared: str = ""
     live: str = ""
+    key: str = ""
+    shape: str = ""
 
     @property
     def as_drift(self) -> Drift:
         """The same as what `[accept]` can name and the ledger can hold."""
         kind, _, name = self.object.partition(" ")
-        return Drift(kind, name, self.declared, self.live)
+        return Drift(kind, name, self.declared, self.live, key=self.key, shape=self.shape)
 
 
 def change(fact: Fact, phase: Phase, *statements: str, order: int | None = None) -> Change:
@@ -81,13 +85,14 @@ def drift(
 ) -> Report:
     """Report a fact that exists with another shape.
 
-    The shapes told are those of the attributes that differ, or of those of them in `names`: what
-    is accepted does not change with the rest.
+    The shapes told are those of the attributes that differ, or of those of them in `names`.
     """
     differing = [n for n in live.differing(desired) if not names or n in names]
     message = f"{live.label} is there with another shape: {what}; it stays as it is"
     declared, there = desired.told(differing), live.told(differing)
-    return Report(Verdict.DRIFT, code, live.label, message, remedy, declared, there)
+    return Report(
+        Verdict.DRIFT, code, live.label, message, remedy, declared, there, *described(live)
+    )
 
 
 def breaking(live: Fact, code: str, message: str, remedy: str, told: str) -> Report:

@@ -55,7 +55,8 @@ class Unmet:
     def holds_back(self, report: Report) -> bool:
         """Whether what needs the thing that is reported has to wait for it."""
         if report.verdict is Verdict.DRIFT:
-            is_accepted = self.accepted is None or (report.object, report.live) in self.accepted
+            ways = {report.as_drift.line, (report.object, report.live)}
+            is_accepted = self.accepted is None or not self.accepted.isdisjoint(ways)
             return not is_accepted and report.code not in _COUNTING
         return report.verdict is Verdict.NOT_ADDABLE
 
