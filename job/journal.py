@@ -28,9 +28,10 @@ class Journal:
     say; `violated` what rows stand in the way of. `remembered` and `settlement` are what the end of
     the run writes down for the next one: what `schema.sql` declares, and that all is well.
     `has_begun` says whether the ledger knows of the run, `is_degraded` whether it can end no
-    better than `degraded`, `compared` what the database was compared with. `current` is the step
-    that the server works on. `server_since` is when the server was started, and `lost` how the last
-    connection ended, if it has not been the only one.
+    better than `degraded`, `is_blank` whether it began on a database without rows, `compared` what
+    the database was compared with. `current` is the step that the server works on. `server_since`
+    is when the server was started, and `lost` how the last connection ended, if it has not been the
+    only one.
     """
 
     settings: Settings
@@ -47,6 +48,7 @@ class Journal:
     settlement: str = ""
     has_begun: bool = False
     is_degraded: bool = False
+    is_blank: bool = False
     compared: str = ""
     current: Step | None = None
     server_since: str = ""

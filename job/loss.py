@@ -5,8 +5,9 @@ and column numbers), never a name, so a rename is no loss, and a column that was
 again is one.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from job.plan import Declaration
@@ -33,6 +34,7 @@ class Table:
     `inserted` and `deleted` count the rows that the transaction has put into it and taken out so
     far. `root` is the table that it is a partition of, at the top, or 0: rows may move from one
     partition to another, so they are the root's to lose, unless the partition was emptied.
+    `parents` are the tables from which it has its columns, a partition's own among them.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Table:
     inserted: int = 0
     deleted: int = 0
     root: int = 0
+    parents: tuple[int, ...] = ()
+    is_partitioned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,14 @@ class Holdings:
     """What there is to lose: tables by OID, columns by (OID, number), labels by OID.
 
     The attributes of a composite type are columns, too, as long as a table holds values of it: then
-    its relation is among `composites`.
+    its relation is among `composites`. `enums` says which type each label belongs to.
     """
 
     tables: Mapping[int, Table]
     columns: Mapping[tuple[int, int], str]
     labels: Mapping[int, str]
     composites: frozenset[int] = frozenset()
+    enums: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def counted(self) -> tuple[int, ...]:
@@ -75,6 +80,41 @@ class Holdings:
         tops = {self._top(oid) for oid in suspects if oid in self.tables}
         return tuple(oid for oid in self.counted if self._top(oid) in tops)
 
+    def above(self) -> dict[str, tuple[str, ...]]:
+        """Return, by a table's name, the names of all tables from which it has its columns."""
+        return {
+            table.name: tuple(self.tables[parent].name for parent in self._above(oid))
+            for oid, table in self.tables.items()
+            if table.parents
+        }
+
+    def partitioned(self) -> frozenset[str]:
+        """Return the names of the tables that have partitions, or may have."""
+        return frozenset(table.name for table in self.tables.values() if table.is_partitioned)
+
+    def partitions(self) -> frozenset[str]:
+        """Return the names of the tables that are partitions."""
+        return frozenset(table.name for table in self.tables.values() if table.root)
+
+    def names_of(self, relations: Collection[int], types: Collection[int]) -> frozenset[str]:
+        """Return the names of those relations that are tables or composite types, and enums."""
+        columns = (n for (oid, _), n in self.columns.items() if oid in relations)
+        labels = (n for oid, n in self.labels.items() if self.enums.get(oid) in types)
+        return frozenset((
+            *(table.name for oid, table in self.tables.items() if oid in relations),
+            *(name.rpartition(".")[0] for name in columns),
+            *(name.rpartition(".")[0] for name in labels),
+        ))  # fmt: skip
+
+    def _above(self, oid: int) -> list[int]:
+        found, todo = dict[int, None](), [oid]
+        while todo:
+            for parent in self.tables[todo.pop()].parents:
+                if parent in self.tables and parent not in found:
+                    found[parent] = None
+                    todo.append(parent)
+        return list(found)
+
     def _top(self, oid: int) -> int:
         return self.tables[oid].root or oid
 
@@ -83,13 +123,20 @@ class Holdings:
 class Loss:
     """Something that is no more. `target` is its name before the step; `rows` how many went.
 
-    `detail` says more where rows do not. Of REWRITE, it says which values of a column went.
+    `detail` says more where rows do not. Of REWRITE, it says which values of a column went. `parts`
+    are the partitions that hold fewer rows than before, where rows went from a table of them.
     """
 
     verb: Verb
     target: str
     rows: int = 0
     detail: str = ""
+    parts: tuple[str, ...] = ()
+
+    @property
+    def declaration(self) -> str:
+        """The line that declares it: `-- predeploy: allow drop-table public.users`."""
+        return f"-- predeploy: allow {self.verb.value} {self.target}"
 
     def __str__(self) -> str:
         """For a message: `delete public.users (3 rows)`."""
@@ -102,20 +149,59 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a name without schema means: `schemas` are the search_path, `tables` those there are."""
+    """What names mean before a step: `schemas` are the search_path, `tables` those there are.
+
+    `above` holds, by a table's name, those of the tables from which it has its columns, at any
+    height; `partitions` are the tables that are a part of these, and `partitioned` those that
+    have such parts, or may. `made` are the tables and types that nobody is asked about: this ledger
+    has made them on a database without rows.
+    """
 
     schemas: tuple[str, ...] = ()
     tables: frozenset[str] = frozenset()
+    above: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    partitions: frozenset[str] = frozenset()
+    partitioned: frozenset[str] = frozenset()
+    made: frozenset[str] = frozenset()
+
+    @property
+    def parents(self) -> frozenset[str]:
+        """The tables that others have their columns from, or may have elsewhere."""
+        with_heirs = (parent for above in self.above.values() for parent in above)
+        return self.partitioned | frozenset(with_heirs)
 
     def cover(self, declaration: Declaration, loss: Loss) -> bool:
         """Say whether the declaration means the loss.
 
-        The text of a loss that only the file tells (IF EXISTS) may have no schema either.
+        What is declared of a table is so of its partitions, too, and of the rows and columns of
+        tables that inherit from it. The text of a loss that only the file tells (IF EXISTS) may
+        have no schema either.
         """
         if declaration.verb != loss.verb.value:
             return False
         wanted = declaration.target
-        return loss.target in self._meant(wanted) or wanted in self._meant(loss.target)
+        return any(self._mean(wanted, target) for target in (loss.target, *self._above(loss)))
+
+    def is_made(self, loss: Loss) -> bool:
+        """Say whether the loss is of something that nobody is asked about."""
+        whole, of_a_part = loss.target, loss.target.rpartition(".")[0]
+        return (of_a_part if loss.verb in _OF_PARTS else whole) in self.made
+
+    def _mean(self, wanted: str, target: str) -> bool:
+        is_named = target in self._meant(wanted) or wanted in self._meant(target)
+        if is_named or WILD not in wanted:
+            return is_named
+        pattern = pattern_of(wanted)
+        homes = (name.removeprefix(f"{schema}.") for schema in self.schemas for name in (target,))
+        return any(pattern.fullmatch(name) for name in (target, *homes))
+
+    def _above(self, loss: Loss) -> tuple[str, ...]:
+        """Return the names that the loss would have in the tables above its own."""
+        if loss.target in self.above:
+            is_kept = loss.verb is Verb.DROP_TABLE and loss.target not in self.partitions
+            return () if is_kept else self.above[loss.target]
+        table, _, part = loss.target.rpartition(".")
+        return tuple(f"{parent}.{part}" for parent in self.above.get(table, ()))
 
     def _meant(self, name: str) -> tuple[str, ...]:
         """Return the name and what it means: in the first schema that has such a table, or in any.
@@ -126,6 +212,21 @@ class Names:
         there = (s for s in self.schemas if f"{s}.{table}" in self.tables)
         first = next(there, None)
         return (name, *(f"{schema}.{name}" for schema in ([first] if first else self.schemas)))
+
+
+WILD = "*"
+"""Stands for any characters of one part of a name: `tenant_*.inventory`."""
+_OF_PARTS = (Verb.DROP_COLUMN, Verb.DROP_LABEL, Verb.REWRITE)
+
+
+def pattern_of(target: str) -> re.Pattern[str]:
+    """Return what the names look like that a declaration with wildcards means."""
+    return re.compile("[^.]*".join(map(re.escape, target.split(WILD))))
+
+
+def names_all(target: str) -> bool:
+    """Say whether a declaration's target holds nothing but wildcards."""
+    return WILD in target and not target.replace(WILD, "").replace(".", "").strip()
 
 
 def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
@@ -202,7 +303,38 @@ def undeclared(
 ) -> tuple[Loss, ...]:
     """Return the losses that nobody has declared."""
     said = tuple(declarations)
-    return tuple(loss for loss in found if not any(names.cover(d, loss) for d in said))
+
+    def is_declared(loss: Loss) -> bool:
+        return any(names.cover(d, loss) for d in said)
+
+    def are_parts_declared(loss: Loss) -> bool:
+        parts = (Loss(loss.verb, part) for part in loss.parts)
+        return bool(loss.parts) and all(map(is_declared, parts))
+
+    return tuple(loss for loss in found if not (is_declared(loss) or are_parts_declared(loss)))
+
+
+def to_declare(found: Iterable[Loss], names: Names) -> tuple[Loss, ...]:
+    """Return those of the losses whose declarations cover all of them, each once."""
+    losses_found = tuple(dict.fromkeys(found))
+    chosen: list[Loss] = []
+    by_height = sorted(losses_found, key=lambda loss: _height(loss, names))
+    for loss in by_height:
+        said = (Declaration(one.verb.value, one.target, 0) for one in chosen)
+        if undeclared([loss], said, names):
+            chosen.append(loss)
+    return tuple(loss for loss in losses_found if loss in chosen)
+
+
+def _height(loss: Loss, names: Names) -> int:
+    """Return how many tables stand above the one that the loss is of."""
+    table = loss.target if loss.target in names.tables else loss.target.rpartition(".")[0]
+    return len(names.above.get(table, ()))
+
+
+def to_ask(found: Iterable[Loss], names: Names) -> tuple[Loss, ...]:
+    """Leave out the losses that nobody is asked about, because we have made what is lost."""
+    return tuple(loss for loss in found if not names.is_made(loss))
 
 
 def of_rows(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
@@ -255,7 +387,12 @@ def _fewer_rows_in_all(root: int, before: Holdings, after: Holdings) -> Iterable
     )
     is_known = any(oid in after.tables and after.tables[oid].rows is not None for oid in held)
     if is_known and root in after.tables and now < sum(held.values()):
-        yield Loss(Verb.DELETE, before.tables[root].name, sum(held.values()) - now)
+        parts = tuple(
+            before.tables[oid].name
+            for oid, rows in held.items()
+            if (((one := after.tables.get(oid)) and one.rows) or 0) < rows
+        )
+        yield Loss(Verb.DELETE, before.tables[root].name, sum(held.values()) - now, parts=parts)
 
 
 def _is_told(oid: int, before: Holdings, after: Holdings) -> bool:

@@ -10,6 +10,7 @@ import structlog
 
 from job.database import founding, ledger, notes, runs, settled, wire
 from job.database.advice import advised
+from job.database.blank import begins_without_rows
 from job.database.declared import remember_sql
 from job.database.execute import execute
 from job.database.look import Sight
@@ -273,6 +274,7 @@ def _begin(this: Journal, place: Workplace, sight: Sight) -> None:
     """Make the ledger, unless it is there, and begin the run in it, once."""
     if not this.has_begun:
         founding.ensure(place, is_adopting=sight.has_tables)
+        this.is_blank = begins_without_rows(place, this.sources)
         this.has_begun = True
         sight.forget()
 
@@ -283,6 +285,7 @@ def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> 
     Somebody else may have applied a step of it, or something stood in the way of one.
     """
     is_overtaken = False
+    place = replace(place, is_blank=this.is_blank)
     with closing(execute(place, plan, layer.failed, this.works_on)) as outcomes:
         for outcome in outcomes:
             is_overtaken = outcome is None

@@ -293,6 +293,18 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What a step of the file at `path` has to declare where its tables hold rows.
+
+    `lines` are ready to be pasted, anywhere before line `line`.
+    """
+
+    path: str
+    line: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A step that failed: where, and what the server said.
 
@@ -300,7 +312,7 @@ class Failure:
     says what is left of the step: nothing, but where it ran outside a transaction. `about` is what
     the step makes, such as `constraint public.users.users_age_check`, where it tells. `is_race`
     says that another session has changed the same row of the catalog meanwhile, `is_filtered` that
-    row-level security would have hidden rows from it.
+    row-level security would have hidden rows from it. `asks` are the declarations that it lacks.
     """
 
     exit_code: ExitCode
@@ -316,6 +328,7 @@ class Failure:
     about: str = ""
     is_race: bool = False
     is_filtered: bool = False
+    asks: tuple[Ask, ...] = ()
 
     @property
     def is_violation(self) -> bool:

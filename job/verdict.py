@@ -1,12 +1,14 @@
 """Whether a step that has run may be kept: by what it took away, changed, or found. Pure."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from job import statements
 from job.drift import tell, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
-from job.loss import Loss, Names, Verb, undeclared, unused
-from job.plan import ABSENT, Declaration, Drift, Failure, Statement, Step
+from job.loss import Loss, Names, Verb, to_ask, to_declare, undeclared, unused
+from job.plan import ABSENT, Ask, Declaration, Drift, Failure, Statement, Step
 from job.settings import Destructive, OnDrift, Settings
 from job.values import Column
 
@@ -20,17 +22,21 @@ def judge_losses(
     settings: Settings,
     names: Names | None = None,
 ) -> Failure | None:
-    """Refuse losses that nobody declared (84), and a declaration of none (65).
+    """Refuse losses that nobody declared (84), and what no text of the step could ever use (65).
 
     What is declared counts as done when it was done before, or there was no row to do it to. A
-    declaration without schema means what `names` say.
+    declaration without schema means what `names` say; what they know as made on a database without
+    rows is nobody's loss.
     """
     names = names or Names()
-    surprising = undeclared(found, step.declarations, names)
-    if idle := unused(declarable, step.declarations, names):
-        return _idle_declaration(step, idle[0], surprising)
+    surprising = undeclared(to_ask(found, names), step.declarations, names)
+    idle = unused(declarable, step.declarations, names)
+    said = step.statements
+    for line in idle:
+        if not statements.may_use(said, line, names.tables, names.parents):
+            return _idle_declaration(step, line, to_declare(surprising, names))
     if surprising and settings.destructive is Destructive.REFUSE:
-        return _loss(step, surprising)
+        return _loss(step, surprising, names, idle)
     return None
 
 
@@ -39,10 +45,10 @@ def judge_uncounted(
 ) -> Failure | None:
     """Refuse to convert a column that may lose values, where there are too many to count (84)."""
     at_stake = [Loss(Verb.REWRITE, c.name, detail=_size(c)) for c in columns if c.is_too_large]
-    surprising = undeclared(at_stake, step.declarations, names)
+    surprising = undeclared(to_ask(at_stake, names), step.declarations, names)
     if surprising and settings.destructive is Destructive.REFUSE:
-        failure = _loss(step, surprising)
-        what = ", ".join(str(loss) for loss in surprising)
+        failure = _loss(step, surprising, names)
+        what = _listed(surprising)
         return replace(failure, message=f"may lose what is too much to count: {what}")
     return None
 
@@ -102,22 +108,44 @@ def refuse_gap(step: Step, gap: str) -> Failure:
     )
 
 
-def _loss(step: Step, surprising: tuple[Loss, ...]) -> Failure:
-    lines = "; ".join(f"-- predeploy: allow {s.verb.value} {s.target}" for s in surprising[:_SHOWN])
+def _loss(
+    step: Step, surprising: Sequence[Loss], names: Names, idle: Sequence[Declaration] = ()
+) -> Failure:
+    """Name what would be lost, and the lines that declare it: all, as `asks`; a few in words."""
+    asked = to_declare(surprising, names)
     line = step.statements[0].line
-    return _refusal(
+    lines = "; ".join(loss.declaration for loss in asked[:_SHOWN])
+    more = f"; and {len(asked) - _SHOWN} more lines, all listed above" if asked[_SHOWN:] else ""
+    beside = "".join(f"; allow {d.verb} {d.target} means none of it" for d in idle[:_SHOWN])
+    failure = _refusal(
         step,
         line,
         ExitCode.REFUSED,
-        f"would lose what its file does not declare: {', '.join(str(loss) for loss in surprising)}",
-        f"if it is meant, declare it before line {line}: {lines}",
+        f"would lose what its file does not declare: {_listed(surprising)}{beside}",
+        f"if it is meant, declare it before line {line}: {lines}{more}{_pattern(asked)}",
     )
+    return replace(failure, asks=(Ask(step.path, line, tuple(a.declaration for a in asked)),))
+
+
+def _listed(found: Sequence[Loss]) -> str:
+    more = f" and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
+    return ", ".join(str(loss) for loss in found[:_SHOWN]) + more
+
+
+def _pattern(asked: Sequence[Loss]) -> str:
+    """Offer one line for what the schemas of several tenants lose alike."""
+    alike = Counter((loss.verb, loss.target.partition(".")[2]) for loss in asked)
+    (verb, rest), schemas = alike.most_common(1)[0]
+    if schemas == 1:
+        return ""
+    return f"; or in all schemas alike: -- predeploy: allow {verb.value} *.{rest}"
 
 
 def _idle_declaration(step: Step, idle: Declaration, surprising: tuple[Loss, ...]) -> Failure:
     """Name what the step does instead: by its name from before the step, as a declaration must."""
     done = "; ".join(f"{s.verb.value} {s.target}" for s in surprising[:_SHOWN])
-    does = f"; the step does, by the names from before it: {done}" if done else ""
+    more = f" and {len(surprising) - _SHOWN} more" if surprising[_SHOWN:] else ""
+    does = f"; the step does, by the names from before it: {done}{more}" if done else ""
     return _refusal(
         step,
         idle.line,

@@ -21,8 +21,6 @@ from job.plan import Failure
 from job.secret import Secret
 from job.verdict import judge_losses
 
-_KEEP = (*RESET, "commit")
-
 
 def run_bound(context: Context, standing: Standing | None = None) -> Tried:
     """Run the step; a failure has left nothing of it, and does not quote its values."""
@@ -32,7 +30,7 @@ def run_bound(context: Context, standing: Standing | None = None) -> Tried:
 def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
     """Send the step behind the guard, COMMIT included; in more messages where it is tried again."""
     preamble = frame.preamble(context)
-    guarded = (*END_OF_STATEMENTS, sentinel.guard_sql(context.schema), *_KEEP)
+    guarded = (*END_OF_STATEMENTS, sentinel.guard_sql(context.schema), *_keep(context))
     if first is None and not context.delivery.is_watched:
         return _stream(context, [*frame.opening(context), *preamble], guarded)
     begun, now, gaps = script.begin_again(context, first)
@@ -56,8 +54,12 @@ def _watch(context: Context) -> Outcome:
     found = losses(before, holdings.read_holdings(place.work, schema, before.counted))
     if refusal := judge_losses(step, found, found, place.settings):
         return replace(refusal, remedy="take it out: what is made or inserted here only adds")
-    frame.end(context, _KEEP)
+    frame.end(context, _keep(context))
     return sent
+
+
+def _keep(context: Context) -> tuple[str, ...]:
+    return (*frame.what_is_made(context), *RESET, "commit")
 
 
 def _stream(

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from itertools import dropwhile, islice
 from types import MappingProxyType
 
-from job.database import ledger, notes, sentinel, their_settings, wire
+from job.database import ledger, made, notes, sentinel, their_settings, wire
 from job.database.fence import fence_sql
 from job.database.message import Context, Part, Role, ours
 from job.database.path import OUR_PATH
@@ -41,6 +41,8 @@ def opening(
         Part(fence_sql(place, step), Role.FENCE),
         Part(sentinel.begin_sql(context.schema, step.text)),
     ]
+    if place.is_blank:
+        parts.append(Part(made.begin_sql()))
     if delivery.moves_sequences:
         parts.append(Part(question_of_standing(context, is_again=is_again), Role.STANDING))
     return parts
@@ -71,7 +73,7 @@ def end(context: Context, texts: Sequence[str]) -> None:
 def keep(
     context: Context, told: Sequence[str], drifts: tuple[Drift, ...], gaps: Sequence[Gap]
 ) -> list[str]:
-    """Return what ends a step that is kept: the reset, its ledger row, COMMIT."""
+    """Return what ends a step that is kept: what it has made, the reset, its ledger row, COMMIT."""
     found = [asdict(drift) for drift in drifts]
     entry = context.step.entry
     done = [ledger.done_sql(context.schema, entry, told, found)] if entry else []
@@ -80,7 +82,13 @@ def keep(
     noted = [
         notes.note_gap_sql(context.schema, later, str(gap)) for later, gap in relying(context, gaps)
     ]
-    return [*RESET, *left, OUR_PATH, *noted, *done, "commit"]
+    return [*what_is_made(context), *RESET, *left, OUR_PATH, *noted, *done, "commit"]
+
+
+def what_is_made(context: Context) -> list[str]:
+    """Return what notes the objects that a step has made, where nobody is asked about them."""
+    noting = made.note_sql(sentinel.functions(context.schema).made)
+    return [noting] if context.place.is_blank else []
 
 
 def relying(context: Context, gaps: Sequence[Gap]) -> list[tuple[LedgerEntry, Gap]]:

@@ -56,7 +56,9 @@ def read_holdings(
                    else 0 end,
                    pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
                    pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), c.relkind,
-                   pg_catalog.row_security_active(c.oid)
+                   pg_catalog.row_security_active(c.oid), (
+                       select pg_catalog.string_agg(i.inhparent::text, ' ')
+                       from pg_catalog.pg_inherits i where i.inhrelid = c.oid)
             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p', 'm') and {theirs}
                or c.oid = 'pg_catalog.pg_largeobject_metadata'::pg_catalog.regclass""",
@@ -67,7 +69,7 @@ def read_holdings(
               on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
             where (c.relkind in ('r', 'p') or c.relkind = 'c' and c.oid in ({_COMPOSITES}))
               and {theirs}""",
-        f"""select e.oid, concat_ws('.', n.nspname, t.typname, e.enumlabel)
+        f"""select e.oid, concat_ws('.', n.nspname, t.typname, e.enumlabel), t.oid
             from pg_catalog.pg_enum e
             join pg_catalog.pg_type t on t.oid = e.enumtypid
             join pg_catalog.pg_namespace n on n.oid = t.typnamespace where {theirs}""",
@@ -84,12 +86,15 @@ def read_holdings(
                 inserted=r.inserted,
                 deleted=r.deleted,
                 root=r.root,
+                parents=r.parents,
+                is_partitioned=r.kind == "p",
             )
             for r in relations.values()
         },
         {(int(oid or 0), int(number)): name or "" for oid, number, name, _ in columns if number},
-        {int(oid or 0): name or "" for oid, name in labels},
+        {int(oid or 0): name or "" for oid, name, _ in labels},
         frozenset(int(oid or 0) for oid, *_, kind in columns if kind == "c"),
+        {int(oid or 0): int(enum or 0) for oid, _, enum in labels},
     )
 
 
@@ -104,6 +109,7 @@ class _Relation:
     deleted: int
     kind: str
     is_veiled: bool
+    parents: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -116,10 +122,11 @@ class _Relation:
 
 
 def _relation(row: wire.Row) -> _Relation:
-    oid, schema, name, filenode, root, inserted, deleted, kind, is_veiled = row
+    oid, schema, name, filenode, root, inserted, deleted, kind, is_veiled, parents = row
     return _Relation(
         int(oid or 0), schema or "", name or "", int(filenode or 0), int(root or 0),
         int(inserted or 0), int(deleted or 0), kind or "", is_veiled == "t",
+        tuple(map(int, (parents or "").split())),
     )  # fmt: skip
 
 

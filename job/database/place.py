@@ -14,7 +14,8 @@ class Workplace:
     """Two connections (`guard` holds the advisory lock, `work` does the work), limits, the run.
 
     `premises` is what was there when the lock was obtained, and `pooling` what stands between them
-    and the server.
+    and the server. `is_blank` says that the run began on a database without rows, but for those
+    that earlier runs of a first deploy had written: then each step notes what it makes.
     """
 
     work: Connection
@@ -24,3 +25,4 @@ class Workplace:
     run_id: str
     premises: Premises
     pooling: Pooling = Pooling.NONE
+    is_blank: bool = False

@@ -64,8 +64,13 @@ def question_sql(schema: str) -> str:
             (select pg_catalog.json_agg(distinct n.nspname)::text
             from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema$)'
-              and n.nspname <> {literal(schema)}
+            where c.relkind in ('r', 'p') and {theirs_sql(schema)}),
+            {trust.stranger_sql(schema, called)}, {trust.harmless_sql(schema)}"""
+
+
+def theirs_sql(schema: str) -> str:
+    """Return a condition on pg_class c and pg_namespace n: no extension's, nor any ledger's."""
+    return f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}
               -- Not by to_regclass, which asks for USAGE on schemas that are none of our business.
               and (
                 select pg_catalog.count(*) from pg_catalog.pg_class l
@@ -74,8 +79,7 @@ def question_sql(schema: str) -> str:
               and not exists (
                 select from pg_catalog.pg_depend d
                 where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                  and d.objid = c.oid and d.deptype = 'e')),
-            {trust.stranger_sql(schema, called)}, {trust.harmless_sql(schema)}"""
+                  and d.objid = c.oid and d.deptype = 'e')"""
 
 
 def _exists_sql(schema: str) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from job import __version__
-from job.database import ledger, sentinel, wire
+from job.database import ledger, made, sentinel, wire
 from job.database.path import OUR_PATH
 from job.database.wire import Connection, identifier, literal
 
@@ -43,9 +43,10 @@ def begin_sql(schema: str, run_id: str) -> str:
 
 
 def finish_sql(schema: str, run_id: str, outcome: str, exit_code: int, report: str) -> str:
-    """Return the UPDATE that ends the run's row."""
+    """Return the UPDATE that ends the run's row. Behind a good one, what was made is in use."""
+    forgotten = f"{made.forget_sql(schema)}; " if exit_code == 0 else ""
     return (
-        f"update {identifier(schema)}.run set finished_at = clock_timestamp(), "
+        f"{forgotten}update {identifier(schema)}.run set finished_at = clock_timestamp(), "
         f"outcome = {literal(outcome)}, exit_code = {exit_code}, report = {literal(report)}::jsonb "
         f"where id = {literal(run_id)}"
     )

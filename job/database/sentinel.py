@@ -6,7 +6,7 @@ they cost depends on what the step has touched, not on how many tables there are
 suspicion. Where the step's text does not show that it takes something away, the guard raises
 (SQLSTATE PD001), the step is rolled back, and run once more with a full look before and after. The
 functions carry the hash of their bodies in their names and are never replaced, since old and new
-images share them. `sequences` has one more of their kind.
+images share them. `sequences` and `made` have one more of their kind each.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from functools import cache
 
 import psycopg
 
-from job.database import sequences
+from job.database import made, sequences
 from job.database.allowed import where_allowed
 from job.database.path import OURS
 from job.database.wire import identifier, literal
@@ -158,12 +158,14 @@ class Functions:
     suspects: str
     guard: str
     sequences: str
+    made: str
 
 
 @cache
 def functions(schema: str) -> Functions:
     """Return the names in this ledger; one hash for all, so that none is there without the rest."""
-    bodies = _filled(OURS + _SIGNS_BODY + _SUSPECTS_BODY, schema) + _GUARD_BODY + sequences.BODY
+    bodies = _filled(OURS + _SIGNS_BODY + _SUSPECTS_BODY, schema) + _GUARD_BODY
+    bodies += sequences.BODY + made.BODY
     digest = hashlib.sha256(bodies.encode()).hexdigest()[:12]
     names = (field.name for field in fields(Functions))
     return Functions(*(f"{identifier(schema)}.{name}_{digest}" for name in names))
@@ -171,19 +173,20 @@ def functions(schema: str) -> Functions:
 
 def create_sql(schema: str) -> str:
     """Return the statements that make the functions; once a ledger and version."""
-    made = functions(schema)
-    guard = _GUARD_BODY.replace("SUSPECTS", made.suspects)
+    ours = functions(schema)
+    guard = _GUARD_BODY.replace("SUSPECTS", ours.suspects)
     return f"""
-        create or replace function {made.signs}(altered name[]) returns jsonb
+        create or replace function {ours.signs}(altered name[]) returns jsonb
             language plpgsql volatile set search_path = {OURS}
             as {literal(_filled(_SIGNS_BODY, schema))};
-        create or replace function {made.suspects}() returns jsonb
+        create or replace function {ours.suspects}() returns jsonb
             language plpgsql volatile set search_path = {OURS}
             as {literal(_filled(_SUSPECTS_BODY, schema))};
-        create or replace function {made.guard}() returns void
+        create or replace function {ours.guard}() returns void
             language plpgsql volatile set search_path = {OURS}
             as {literal(guard)};
-        {sequences.create_sql(made.sequences)}"""
+        {sequences.create_sql(ours.sequences)};
+        {made.create_sql(ours.made, schema)}"""
 
 
 def exists_sql(schema: str) -> str:

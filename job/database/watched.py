@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from job import statements
-from job.database import frame, holdings, marks, path_view, sentinel, values
+from job.database import frame, holdings, made, marks, path_view, sentinel, values
 from job.database.message import (
     Closing,
     Context,
@@ -102,11 +102,19 @@ def replay(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
 
 
 def _names(context: Context, before: Holdings) -> Names:
-    """Return what a declaration without schema means, as of before the step."""
-    if not context.step.declarations:
-        return Names()
-    schemas = path_view.read_schemas(context.place.work, context.place.settings.endpoint)
-    return Names(schemas, frozenset(table.name for table in before.tables.values()))
+    """Return what a declaration without schema means, as of before the step, and what we made."""
+    place = context.place
+    schemas = path_view.read_schemas(place.work, place.settings.endpoint)
+    tables = frozenset(table.name for table in before.tables.values())
+    ours = made.read(place.work, context.schema) if place.is_blank else (frozenset(), frozenset())
+    return Names(
+        schemas,
+        tables,
+        above=before.above(),
+        partitions=before.partitions(),
+        partitioned=before.partitioned(),
+        made=before.names_of(*ours),
+    )
 
 
 def _to_be_judged(context: Context) -> Closing:

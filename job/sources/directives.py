@@ -1,7 +1,7 @@
 """The `-- predeploy:` lines of a file: what they declare, and which of them mean nothing."""
 
 from job.exit_codes import ExitCode
-from job.loss import Verb
+from job.loss import Verb, names_all
 from job.plan import Declaration, Finding
 from job.sources.squash import REPLACES
 from job.statements import Directive
@@ -34,11 +34,22 @@ def read_declarations(
         if lowered in (_AUTOCOMMIT, _COMMIT_INSIDE) or is_replacing(directive):
             continue
         match words:
+            case [allow, verb, target] if names_all(target) and verb.lower() in verbs:
+                findings.append(_means_all(path, directive))
             case [allow, verb, target] if allow.lower() == "allow" and verb.lower() in verbs:
                 declared.append((directive.end, Declaration(verb.lower(), target, directive.line)))
             case _:
                 findings.append(_unknown(path, directive))
     return tuple(declared), tuple(findings)
+
+
+def _means_all(path: str, directive: Directive) -> Finding:
+    return Finding(
+        "unknown-directive",
+        f"{path}:{directive.line}: {directive.text!r} names nothing, so it would allow everything",
+        "name what is meant, with * in a part of it: allow drop-column *.inventory.old",
+        ExitCode.BAD_SOURCES,
+    )
 
 
 def _unknown(path: str, directive: Directive) -> Finding:

@@ -51,6 +51,7 @@ from job.statements.story import Thing
 from job.statements.targets import schema_made
 from job.statements.undone import Undone, undone
 from job.statements.unparsed import UnreadableError
+from job.statements.usable import may_use
 
 __all__ = [
     "SEPARATOR",
@@ -87,6 +88,7 @@ __all__ = [
     "is_unwatched",
     "isolation",
     "keeps_rows_alike",
+    "may_use",
     "net_result",
     "odd_characters",
     "outlives_rollback",

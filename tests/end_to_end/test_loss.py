@@ -824,6 +824,9 @@ def test_row_level_security_hides_no_loss(
         return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
     verb, name, rows = told.split(" ", 2)
+    environ = {"DATABASE_URL": owner.url}
+    setup = folder({"migrations/1_setup.sql": VEILED})
+    run_job(environ={**environ, "PREDEPLOY_SQL_DIR": str(setup)}, check=0)
     refused, report = run(text)
     left = database.value("select count(*) from veiled")
     allowed, counted = run(f"-- predeploy: allow {verb} {name}\n{text}")

@@ -31,10 +31,12 @@ insert into parts select g, 'v' || g from generate_series(0, 199, 10) g;
 
 @pytest.fixture
 def migrate(database: Database, folder: Folder) -> Migrate:
-    """Applies SETUP, then one more file; returns the report."""
+    """Applies SETUP by a run of its own, then one more file; returns the report."""
+    setup = {"migrations/1_setup.sql": SETUP}
+    report_here(environ(database, folder(setup)))
 
     def run(text: str, **more: str) -> dict[str, Any]:
-        files = {"migrations/1_setup.sql": SETUP, "migrations/2_step.sql": text}
+        files = {**setup, "migrations/2_step.sql": text}
         return report_here(environ(database, folder(files), **more))
 
     return run

@@ -1,0 +1,92 @@
+"""Whether a run begins on a database without rows: then it asks for nothing that it has made."""
+
+import json
+import re
+from collections.abc import Collection, Sequence
+
+import structlog
+
+from job.database import made, path_view, wire
+from job.database.place import Workplace
+from job.database.premises import theirs_sql
+from job.database.transaction import settings_sql
+from job.database.wire import Connection, identifier
+from job.sources import Sources
+
+log = structlog.get_logger()
+
+_PATIENCE = {"lock_timeout": "2s", "statement_timeout": "30s"}
+_WORD = re.compile(r"[\w$]+")
+
+
+def begins_without_rows(place: Workplace, sources: Sources) -> bool:
+    """Say, before the run's first step, whether it asks for nothing that its ledger has made.
+
+    That is where the tables of the folder's schemas hold no row, but those that noted steps have
+    written. What could not be read may hold rows. Notes that do not count are deleted.
+    """
+    conn, schema = place.work, place.settings.ledger_schema
+    path = path_view.read_schemas(conn, place.settings.endpoint)
+    ((is_over, told),) = wire.ask(conn, _question_sql(schema))
+    tables = [
+        (str(home), str(name), str(top or home)) for home, name, top in json.loads(told or "[]")
+    ]
+    used = _used(sources, path, {schema for home, _, top in tables for schema in (home, top)})
+    filled = [(home, name) for home, name, top in tables if {home, top} & used]
+    if is_over == "t":
+        wire.ask(conn, made.forget_sql(schema))
+    if not filled or not _hold_others(conn, schema, filled):
+        return True
+    wire.ask(conn, made.forget_sql(schema))
+    return False
+
+
+def _used(sources: Sources, path: Collection[str], schemas: Collection[str]) -> frozenset[str]:
+    """Return those of some schemas that the folder uses: in its search_path, or named in a file."""
+    others = frozenset(schemas) - {*path}
+    if not others:
+        return frozenset(schemas)
+    files = (*sources.migrations, *sources.schema, *sources.fallbacks)
+    words = {word for script in files for word in _WORD.findall(script.text.lower())}
+    named = (name for name in others if words.issuperset(_WORD.findall(name.lower())))
+    return frozenset(schemas) - others | frozenset(named)
+
+
+def _question_sql(schema: str) -> str:
+    """Return the query: whether earlier notes are over, and which tables may hold rows."""
+    name = identifier(schema)
+    return f"""select
+        exists (select from {name}.run where exit_code = 0)
+            or exists (select from {name}.meta where key in ('adopting', 'synced')
+                       or starts_with(key, 'adopted ')),
+        coalesce((select json_agg(json_build_array(n.nspname, c.relname, (
+                select t.nspname from pg_catalog.pg_class r
+                join pg_catalog.pg_namespace t on t.oid = r.relnamespace
+                where r.oid = pg_catalog.pg_partition_root(c.oid))))
+         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where c.relkind = 'r' and c.relpersistence <> 't'
+           and pg_catalog.pg_relation_size(c.oid) > 0 and {theirs_sql(schema)}), '[]')::text"""
+
+
+def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]]) -> bool:
+    """Whether one of the tables holds a row that no noted step has written, or cannot be read."""
+    relations = (f"only {identifier(home)}.{identifier(name)}" for home, name in tables)
+    rows = " or ".join(
+        f"""exists (select from {relation} t where not exists (
+                select from made where age(t.xmin) between made.youngest and made.oldest))"""
+        for relation in relations
+    )
+    settings = settings_sql(_PATIENCE)
+    answer = wire.send(
+        conn,
+        f"""begin read only; {settings};
+        with made as materialized (
+            select age({made.XID}) as oldest, age((m.value::jsonb ->> 'until')::xid) as youngest
+            from {identifier(schema)}.meta m where {made.NOTED} and m.xmin = {made.XID})
+        select {rows}; rollback""",
+    )
+    wire.roll_back(conn)
+    if answer.error is None:
+        return answer.rows(2) == [("t",)]
+    log.info("whether the tables hold rows could not be read, so they may", why=str(answer.error))
+    return True
