@@ -185,7 +185,7 @@ def _end(report: Report, output: _Output, edge: Edge) -> ExitCode:
     if _TERMINATION_LOG.exists():
         _write(_TERMINATION_LOG, line)
     if output.report_path:
-        _write(output.report_path, line + "\n")
+        _write(output.report_path, as_json(report, output.secrets, limit_bytes=None) + "\n")
     if output.step_summary_path:
         _append(output.step_summary_path, redact(as_markdown(report), output.secrets))
     pretty = log.is_pretty(output.log_format, sys.stdout)

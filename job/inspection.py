@@ -20,11 +20,11 @@ from job.deadline import Deadline
 from job.drift import DRIFT
 from job.errors import JobError
 from job.exit_codes import ExitCode
-from job.layers import PIPELINE, adoption, migrate, sync
+from job.layers import PIPELINE, adoption, asking, migrate, sync
 from job.layers import verify as verify_layer
 from job.layers.base import Situation
-from job.plan import Finding, LayerReport, LedgerRow, Mode, Outcome, Plan, Step
-from job.report import Report
+from job.plan import Ask, Finding, LayerReport, LedgerRow, Mode, Outcome, Plan, Step
+from job.report import Report, asks_data, asks_text
 from job.settings import Settings
 from job.snapshot import Snapshot
 from job.sources import Sources
@@ -63,14 +63,23 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
         )
         plans[last] = replace(plans[last], findings=(*plans[last].findings, *coming))
         version = conn.info.server_version
+        asks = _asks(situation, plans[migrate.LAYER.name])
     provisional = [layer.name for layer in PIPELINE if layer.name not in plans]
     if provisional:  # the gate, which is last, does not say what the others leave
         plans = {n: replace(p, findings=(*p.findings, *p.left)) for n, p in plans.items()}
-    reports = tuple(LayerReport(name, findings=p.findings) for name, p in plans.items())
-    data = _plan_data(plans, provisional)
+    reports = tuple(
+        LayerReport(name, findings=p.findings, asks=asks if name == migrate.LAYER.name else ())
+        for name, p in plans.items()
+    )
+    data = _plan_data(plans, provisional) | {"asks": asks_data(asks)}
     report = _report("plan", situation, reports, version, started_s)
     report = replace(report, pending=len(data["pending"]))
-    return report, _plan_text(plans, provisional), data
+    return report, "\n".join([_plan_text(plans, provisional), *asks_text(asks)]), data
+
+
+def _asks(situation: Situation, planned: Plan) -> tuple[Ask, ...]:
+    """Return what the pending files have to declare, as far as their text tells."""
+    return () if planned.refusal else asking.expected(situation, planned.steps)
 
 
 def _before_a_run(settings: Settings, sources: Sources, snapshot: Snapshot) -> Situation:

@@ -71,5 +71,6 @@ def _pretty(_logger: object, _method: str, event: Event) -> str:
     event.pop("timestamp", None)
     clock = time.strftime("%H:%M:%S")
     head = f"{clock} {event.pop('level'):<5} {event.pop('message')}"
+    event.pop("lines", None)  # the report, which is last, has them, ready to be pasted
     rest = " ".join(f"{key}={value}" for key, value in event.items())
     return f"{head}  {rest}" if rest else head

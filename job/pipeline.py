@@ -20,7 +20,7 @@ from job.drift import DRIFT, tell, unaccepted
 from job.errors import ConnectionLostError, EndedError, Interrupted, JobError, NotObtainedError
 from job.exit_codes import ExitCode
 from job.journal import Journal
-from job.layers import PIPELINE, migrate, settling, sync, verify
+from job.layers import PIPELINE, asking, migrate, settling, sync, verify
 from job.layers.adoption import is_unknown
 from job.layers.base import Layer, Situation
 from job.layers.settling import Saying
@@ -230,9 +230,33 @@ def _run_layer(this: Journal, place: Workplace, sight: Sight, layer: Layer) -> S
         _begin(this, place, sight)
         if plan.steps:
             sight.forget()
-        if not _is_overtaken(this, place, layer, plan):
+        is_overtaken = _is_overtaken(this, place, layer, plan)
+        if layer is migrate.LAYER and plan.steps:
+            _tell_asks(this, _situation(this, place, snapshot), plan)
+        if not is_overtaken:
             return snapshot
         log.info("the plan does not fit any more; looking again")
+
+
+def _tell_asks(this: Journal, situation: Situation, plan: Plan) -> None:
+    """Say what the files have to declare where there are rows: on this database, or on another.
+
+    Of those that were not asked, what they did is known; of those behind a refusal, only the text.
+    """
+    came = this.layers[migrate.LAYER.name]
+    lacking = came.failure.asks if came.failure else ()
+    if not lacking and not this.is_blank:
+        return
+    is_done = {step.label for step in came.steps}
+    behind = [step for step in plan.steps if this.is_blank or step.label not in is_done]
+    told = asking.expected(situation, behind)
+    known = (*(ask for step in came.steps for ask in step.asks), *lacking)
+    asks = asking.with_expected(known, told, situation.snapshot.search_path.schemas)
+    this.note(LayerReport(migrate.LAYER.name, asks=asks))
+    for ask in asks:
+        where = "" if lacking else " where tables hold rows"
+        many = f"{len(ask.lines)} declaration(s) before line {ask.line}"
+        log.info(f"{ask.path} needs {many}{where}", code="to-declare", lines=ask.lines)
 
 
 def _sight(this: Journal, place: Workplace) -> Sight:
@@ -274,7 +298,7 @@ def _begin(this: Journal, place: Workplace, sight: Sight) -> None:
     """Make the ledger, unless it is there, and begin the run in it, once."""
     if not this.has_begun:
         founding.ensure(place, is_adopting=sight.has_tables)
-        this.is_blank = begins_without_rows(place, this.sources)
+        this.is_blank = begins_without_rows(place, this.sources, sight.search_path)
         this.has_begun = True
         sight.forget()
 

@@ -296,12 +296,17 @@ class Plan:
 class Ask:
     """What a step of the file at `path` has to declare where its tables hold rows.
 
-    `lines` are ready to be pasted, anywhere before line `line`.
+    The declarations may stand anywhere before the step's first statement, on line `line`.
     """
 
     path: str
     line: int
-    lines: tuple[str, ...]
+    declarations: tuple[Declaration, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines to paste: `-- predeploy: allow drop-column public.users.note`."""
+        return tuple(f"-- predeploy: allow {d.verb} {d.target}" for d in self.declarations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,9 +358,10 @@ class Failure:
 class StepResult:
     """A step that is done. `rows` counts what its statements inserted, updated or deleted.
 
-    `losses` tells what it took away, `duplicates` what was proved to be there already, `notices`
-    what PostgreSQL said it skips, `drifts` what is there in another shape, `gaps` which sequences
-    have skipped numbers because a try of the step was rolled back.
+    `losses` tells what it took away, `asks` what of it was let pass here and will have to be
+    declared elsewhere, `duplicates` what was proved to be there already, `notices` what PostgreSQL
+    said it skips, `drifts` what is there in another shape, `gaps` which sequences have skipped
+    numbers because a try of the step was rolled back.
     """
 
     label: str
@@ -367,13 +373,15 @@ class StepResult:
     notices: tuple[str, ...] = ()
     drifts: tuple[Drift, ...] = ()
     gaps: tuple[str, ...] = ()
+    asks: tuple[Ask, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LayerReport:
     """What came of one layer: the steps that are done, what was found, and at most one failure.
 
-    `not_run` names the steps behind the one that failed.
+    `not_run` names the steps behind the one that failed. `asks` are the declarations that files
+    lack: those of the one that was refused, and of all others.
     """
 
     name: str
@@ -381,6 +389,7 @@ class LayerReport:
     findings: tuple[Finding, ...] = ()
     failure: Failure | None = None
     not_run: tuple[str, ...] = ()
+    asks: tuple[Ask, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -398,6 +407,7 @@ class LayerReport:
             findings=tuple(dict.fromkeys(self.findings + later.findings)),
             failure=later.failure or self.failure,
             not_run=later.not_run or self.not_run,
+            asks=later.asks or self.asks,
         )
 
 

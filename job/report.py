@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from job.exit_codes import ExitCode
-from job.plan import Failure, Finding, LayerReport, Outcome
+from job.plan import Ask, Failure, Finding, LayerReport, Outcome
 from job.secret import Secret, redact, redact_all
 
 _STATEMENT_SHOWN = 200  # characters
 # Kubernetes cuts /dev/termination-log at this many bytes.
 LIMIT_BYTES = 4096
 _TEXT_LIMITS = (300, 100, 40)  # characters
+_LONGEST_NAME = 3 * 63 + 2  # bytes: schema.table.column
 _DISPENSABLE = ("layers", "findings", "problems")
 _GOOD = (ExitCode.OK, ExitCode.PENDING)
 
@@ -55,6 +56,11 @@ class Report:
         return tuple(sorted(found, key=lambda f: ("error", "warn", "info").index(f.level)))
 
     @property
+    def asks(self) -> tuple[Ask, ...]:
+        """The declarations that files lack, or will lack where there are rows."""
+        return tuple(ask for layer in self.layers for ask in layer.asks)
+
+    @property
     def applied(self) -> int:
         """How many steps are done."""
         return sum(len(layer.steps) for layer in self.layers)
@@ -92,7 +98,19 @@ def _good_run(report: Report) -> str:
         case Outcome.DEGRADED:
             return f"degraded: {_amount(report)}, verified nonetheless; {_what_failed(report)}"
         case _:
-            return f"{report.outcome.value}: {_amount(report)}, verified"
+            return f"{report.outcome.value}: {_amount(report)}, verified{_to_declare(report)}"
+
+
+def _to_declare(report: Report) -> str:
+    """Say how much a database with rows would ask for."""
+    lines = sum(len(ask.lines) for ask in report.asks)
+    if not lines:
+        return ""
+    files = len({ask.path for ask in report.asks})
+    return (
+        f"; where tables hold rows, {lines} declaration(s) in {files} file(s) will be asked for, "
+        "listed in this report"
+    )
 
 
 def _verified(report: Report) -> str:
@@ -165,31 +183,55 @@ def as_data(report: Report) -> dict[str, Any]:
         "failure": _failure(report.failure) if report.failure else None,
         "layers": [_layer(layer) for layer in report.layers],
         "findings": [_finding(finding) for finding in report.findings],
+        "asks": asks_data(report.asks),
     }
     return {key: value for key, value in data.items() if value not in ("", [], None)}
 
 
-def as_json(report: Report, secrets: Sequence[Secret] = ()) -> str:
-    """Return one line of at most 4096 bytes, without the secrets.
+def asks_data(asks: Sequence[Ask]) -> list[dict[str, Any]]:
+    """Return what files have to declare as plain data."""
+    return [{"file": ask.path, "before_line": ask.line, "lines": list(ask.lines)} for ask in asks]
 
-    Nothing is cut before they are out: half of one would not be found. Texts are cut first, then
-    findings are left out.
+
+def asks_text(asks: Sequence[Ask]) -> list[str]:
+    """Return it as lines for a person, all of them, ready to be pasted."""
+    return [
+        line
+        for ask in asks
+        for line in (
+            f"to declare in {ask.path} before line {ask.line}, where its tables hold rows:",
+            *(f"  {line}" for line in ask.lines),
+        )
+    ]
+
+
+def as_json(
+    report: Report, secrets: Sequence[Secret] = (), limit_bytes: int | None = LIMIT_BYTES
+) -> str:
+    """Return one line, by default of at most 4096 bytes, without the secrets.
+
+    Nothing is cut before they are out: half of one would not be found. Texts are cut first, between
+    two words; then findings are left out, and then declarations, whole lines from the end.
     """
     data: dict[str, Any] = redact_all(as_data(report), secrets)
     if failure := data.get("failure"):
         failure["statement"] = failure.get("statement", "")[:_STATEMENT_SHOWN]
     line = _dump(data)
+    if limit_bytes is None or len(line.encode()) <= limit_bytes:
+        return line
+    data = _with_fewer_asks(data, len(report.asks))
+    line = _dump(data)
     for limit in _TEXT_LIMITS:
-        if len(line.encode()) <= LIMIT_BYTES:
+        if len(line.encode()) <= limit_bytes:
             return line
-        data = _cut(data, limit)
+        data = _cut(data, limit) | {key: data[key] for key in ("asks",) if key in data}
         line = _dump(data)
         findings = list(data.get("findings", []))
-        while len(line.encode()) > LIMIT_BYTES and findings:
+        while len(line.encode()) > limit_bytes and findings:
             findings.pop()
             left_out = len(report.findings) - len(findings)
             line = _dump(data | {"findings": findings, "findings_left_out": left_out})
-        if len(line.encode()) > LIMIT_BYTES:
+        if len(line.encode()) > limit_bytes:
             line = _dump({k: v for k, v in data.items() if k not in _DISPENSABLE})
     return line
 
@@ -201,6 +243,7 @@ def as_text(report: Report, secrets: Sequence[Secret] = ()) -> str:
         statement = redact(failure.statement, secrets)[:_STATEMENT_SHOWN]
         lines += [f"  statement  {statement}"] if statement else []
         lines += [f"  detail     {failure.detail}"] if failure.detail else []
+    lines += asks_text(report.asks)
     return redact("\n".join([*lines, headline(report)]), secrets)
 
 
@@ -213,12 +256,18 @@ def as_markdown(report: Report) -> str:
     ]
     table = ["| layer | steps | rows | result |", "|---|---|---|---|", *rows] if rows else []
     findings = [f"- **{f.level}** `{f.code}` {f.message}" for f in report.findings]
+    asks = [
+        f"To declare in `{ask.path}` before line {ask.line}, where its tables hold rows:\n\n"
+        "```sql\n" + "\n".join(ask.lines) + "\n```"
+        for ask in report.asks
+    ]
     mark = "✅" if report.exit_code in _GOOD else "❌"
     parts = [
         f"### {mark} predeploy {report.command}",
         headline(report),
         "\n".join(table),
         "\n".join(findings),
+        *asks,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -261,13 +310,36 @@ def _failure(failure: Failure) -> dict[str, Any]:
 def _cut(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON
     match value:
         case str():
-            return value if len(value) <= limit else value[: limit - 1] + "…"
+            return value if len(value) <= limit else _cut_text(value, limit)
         case Mapping():
             return {key: _cut(item, limit) for key, item in value.items()}
         case list():
             return [_cut(item, limit) for item in value]
         case _:
             return value
+
+
+def _cut_text(text: str, limit: int) -> str:
+    """Cut between two words, so that no name is cut in two; what is longer than one is none."""
+    blank = text[: limit - 1].rfind(" ")
+    if blank > 0 and limit - blank <= _LONGEST_NAME:
+        return text[:blank] + " …"
+    word = text.partition(" ")[0]
+    if limit <= len(word) and len(word.encode()) <= _LONGEST_NAME:
+        return word + " …"
+    return text[: limit - 1] + "…"
+
+
+def _with_fewer_asks(data: dict[str, Any], files: int) -> dict[str, Any]:
+    """Leave out declarations from the end until what is left takes half of the room at most."""
+    asks = list(data.get("asks", []))
+    while asks and len(_dump({"asks": asks}).encode()) > LIMIT_BYTES // 2:
+        lines = asks[-1]["lines"]
+        asks[-1:] = [{**asks[-1], "lines": lines[: len(lines) // 2]}] if len(lines) > 1 else []
+    if not files or asks == data["asks"]:
+        return data
+    left_out = sum(len(a["lines"]) for a in data["asks"]) - sum(len(a["lines"]) for a in asks)
+    return data | {"asks": asks, "asks_left_out": left_out}
 
 
 def _dump(data: Mapping[str, Any]) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from job import statements
+from job.allowance import Names, to_ask, to_declare, undeclared, unused
 from job.drift import tell, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
-from job.loss import Loss, Names, Verb, to_ask, to_declare, undeclared, unused
+from job.loss import Loss, Verb
 from job.plan import ABSENT, Ask, Declaration, Drift, Failure, Statement, Step
 from job.settings import Destructive, OnDrift, Settings
 from job.values import Column
@@ -38,6 +39,12 @@ def judge_losses(
     if surprising and settings.destructive is Destructive.REFUSE:
         return _loss(step, surprising, names, idle)
     return None
+
+
+def asked_elsewhere(step: Step, found: Iterable[Loss], names: Names) -> tuple[Loss, ...]:
+    """Return the losses that were let pass only because this ledger has made what is lost."""
+    made = (loss for loss in found if names.is_made(loss))
+    return undeclared(made, step.declarations, names)
 
 
 def judge_uncounted(
@@ -114,8 +121,9 @@ def _loss(
     """Name what would be lost, and the lines that declare it: all, as `asks`; a few in words."""
     asked = to_declare(surprising, names)
     line = step.statements[0].line
-    lines = "; ".join(loss.declaration for loss in asked[:_SHOWN])
-    more = f"; and {len(asked) - _SHOWN} more lines, all listed above" if asked[_SHOWN:] else ""
+    ask = Ask(step.path, line, tuple(loss.declaration for loss in asked))
+    lines = "; ".join(ask.lines[:_SHOWN])
+    more = f"; and {len(asked) - _SHOWN} more, listed in the report" if asked[_SHOWN:] else ""
     beside = "".join(f"; allow {d.verb} {d.target} means none of it" for d in idle[:_SHOWN])
     failure = _refusal(
         step,
@@ -124,7 +132,7 @@ def _loss(
         f"would lose what its file does not declare: {_listed(surprising)}{beside}",
         f"if it is meant, declare it before line {line}: {lines}{more}{_pattern(asked)}",
     )
-    return replace(failure, asks=(Ask(step.path, line, tuple(a.declaration for a in asked)),))
+    return replace(failure, asks=(ask,))
 
 
 def _listed(found: Sequence[Loss]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import structlog
 
-from job.database import made, path_view, wire
+from job.database import made, wire
 from job.database.place import Workplace
 from job.database.premises import theirs_sql
 from job.database.transaction import settings_sql
@@ -19,14 +19,16 @@ _PATIENCE = {"lock_timeout": "2s", "statement_timeout": "30s"}
 _WORD = re.compile(r"[\w$]+")
 
 
-def begins_without_rows(place: Workplace, sources: Sources) -> bool:
+def begins_without_rows(place: Workplace, sources: Sources, path: Collection[str]) -> bool:
     """Say, before the run's first step, whether it asks for nothing that its ledger has made.
 
     That is where the tables of the folder's schemas hold no row, but those that noted steps have
-    written. What could not be read may hold rows. Notes that do not count are deleted.
+    written. What could not be read may hold rows. Notes that do not count are deleted. `path` holds
+    the schemas of the search_path.
     """
+    if not (place.premises.has_ledger or place.premises.inhabited):
+        return True
     conn, schema = place.work, place.settings.ledger_schema
-    path = path_view.read_schemas(conn, place.settings.endpoint)
     ((is_over, told),) = wire.ask(conn, _question_sql(schema))
     tables = [
         (str(home), str(name), str(top or home)) for home, name, top in json.loads(told or "[]")

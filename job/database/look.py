@@ -76,6 +76,11 @@ class Sight:
         """Whether, at the last look, there was no ledger and the folder's schemas held tables."""
         return self._last.has_tables
 
+    @property
+    def search_path(self) -> tuple[str, ...]:
+        """The schemas of the operator's search_path, at the last look."""
+        return self._last.search_path.schemas
+
     def see(self, views: frozenset[View], beside: frozenset[View] = frozenset()) -> Snapshot:
         """Return a snapshot with `views`: the last one, or a new one, with those `beside` then.
 

@@ -62,8 +62,9 @@ class Sent:
 
     The rows that they wrote, what the step took away or renamed, what was there already, what
     PostgreSQL said it skips, what is there in another shape, what was gone before the step dropped
-    it, the OIDs of what may have lost something where the sentinel was asked for them, and the
-    sequences that skipped numbers because of an earlier try.
+    it, the OIDs of what may have lost something where the sentinel was asked for them, the
+    sequences that skipped numbers because of an earlier try, and the losses that nobody was asked
+    about, because we had made what was lost.
     """
 
     rows: int = 0
@@ -74,6 +75,7 @@ class Sent:
     gone: tuple[Loss, ...] = ()
     suspects: frozenset[int] = frozenset()
     gaps: tuple[Gap, ...] = ()
+    asked: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from job.database.watched import replay, watch
 from job.delivery import Delivery
 from job.errors import InternalError, ServerError
 from job.gap import Gap
-from job.plan import Failure, Step, StepResult
+from job.plan import Ask, Failure, Step, StepResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,13 @@ def result_of(step: Step, sent: Sent, duration_s: float) -> StepResult:
         sent.notices,
         sent.drifts,
         tuple(str(gap) for gap in sent.gaps),
+        _asks(step, sent),
     )
+
+
+def _asks(step: Step, sent: Sent) -> tuple[Ask, ...]:
+    declarations = tuple(loss.declaration for loss in sent.asked)
+    return (Ask(step.path, step.statements[0].line, declarations),) if declarations else ()
 
 
 def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from job import statements
+from job.allowance import Names, to_declare
 from job.database import frame, holdings, made, marks, path_view, sentinel, values
 from job.database.message import (
     Closing,
@@ -16,21 +17,10 @@ from job.database.message import (
 )
 from job.database.transaction import END_OF_STATEMENTS, step_settings
 from job.gap import Gap
-from job.loss import (
-    Holdings,
-    Loss,
-    Names,
-    Verb,
-    detached,
-    losses,
-    of_rows,
-    renames,
-    rewrites,
-    rewritten,
-)
+from job.loss import Holdings, Loss, Verb, detached, losses, of_rows, renames, rewrites, rewritten
 from job.meddling import meddling
 from job.plan import Step
-from job.verdict import judge_losses, judge_meddling, judge_uncounted
+from job.verdict import asked_elsewhere, judge_losses, judge_meddling, judge_uncounted
 
 
 def watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
@@ -62,9 +52,11 @@ def watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
     declarable = (*changed, *sent.gone, *may_be_said)
     if refusal := judge_losses(step, found, declarable, settings, names):
         return refusal
+    let_pass = asked_elsewhere(step, found, names)
     told = [str(loss) for loss in changed]
     frame.end(context, [sentinel.forget_sql(), *frame.keep(context, told, sent.drifts, gaps)])
-    return replace(sent, losses=changed)
+    shown = tuple(loss for loss in changed if loss not in let_pass)
+    return replace(sent, losses=shown, asked=to_declare(let_pass, names))
 
 
 def _told_by_text(step: Step) -> tuple[Loss, ...]:

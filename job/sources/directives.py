@@ -1,7 +1,8 @@
 """The `-- predeploy:` lines of a file: what they declare, and which of them mean nothing."""
 
+from job.allowance import names_all
 from job.exit_codes import ExitCode
-from job.loss import Verb, names_all
+from job.loss import Verb
 from job.plan import Declaration, Finding
 from job.sources.squash import REPLACES
 from job.statements import Directive

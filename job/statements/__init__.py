@@ -39,6 +39,7 @@ from job.statements.effects import (
     outlives_rollback,
     relations_reached,
 )
+from job.statements.forecast import forecast, may_lose
 from job.statements.guarded import guarded_drops
 from job.statements.homes import homes
 from job.statements.isolation import isolation
@@ -81,6 +82,7 @@ __all__ = [
     "destruction",
     "digest",
     "filled",
+    "forecast",
     "guarded_drops",
     "holds_ddl",
     "homes",
@@ -88,6 +90,7 @@ __all__ = [
     "is_unwatched",
     "isolation",
     "keeps_rows_alike",
+    "may_lose",
     "may_use",
     "net_result",
     "odd_characters",

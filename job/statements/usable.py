@@ -13,7 +13,8 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from job.loss import Verb, pattern_of
+from job.allowance import pattern_of
+from job.loss import Verb
 from job.plan import Declaration, Statement
 from job.statements.parsing import parse
 from job.statements.story import Made, Renamed, events

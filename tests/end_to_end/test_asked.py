@@ -396,3 +396,111 @@ def test_a_table_that_cannot_be_read_may_hold_rows(
         run_job(environ=environ, check=84)
     finally:
         database.execute(f"drop owned by {role} cascade; drop role {role}")
+
+
+WIDE = "create table w (id int, {})".format(", ".join(f"{'m' * 40}_{n:02} int" for n in range(60)))
+NARROW = "alter table w {}".format(", ".join(f"drop column {'m' * 40}_{n:02}" for n in range(60)))
+LINES = [f"-- predeploy: allow drop-column public.w.{'m' * 40}_{n:02}" for n in range(60)]
+# Each file takes something away, the last ones behind a refusal.
+FILES = (
+    (
+        "create table a (id int primary key, x int); create table b (a int references a, y text);"
+        "create table w (id int); insert into a values (1, 1), (2, 2);"
+        "insert into b values (1, 'y');"
+    ),
+    "alter table a drop column x",
+    "select 1",
+    "begin;\ndelete from b;\ncommit;\nbegin;\ndrop table b;\ncommit;",
+    "do $$ begin alter table a add z int; drop table w; end $$",
+)
+ASKED = [
+    ("migrations/2_file.sql", 1, ["drop-column public.a.x"]),
+    ("migrations/4_file.sql", 2, ["delete b"]),
+    ("migrations/4_file.sql", 5, ["drop-table b"]),
+    ("migrations/5_file.sql", 1, ["drop-table w"]),
+]
+
+
+def asked(report: dict) -> list[tuple[str, int, list[str]]]:
+    """What a report asks for: the file, the line, and the declarations without their prefix."""
+    return [
+        (ask["file"], ask["before_line"], [line.removeprefix(PREFIX) for line in ask["lines"]])
+        for ask in report.get("asks", [])
+    ]
+
+
+PREFIX = "-- predeploy: allow "
+
+
+def pasted(texts: tuple[str, ...], report: dict) -> tuple[str, ...]:
+    """Paste what a report asks for, where it says that it belongs."""
+    found = [text.split("\n") for text in texts]
+    for ask in reversed(report["asks"]):
+        number = int(ask["file"].split("/")[1].split("_")[0])
+        found[number - 1][ask["before_line"] - 1 : ask["before_line"] - 1] = ask["lines"]
+    return tuple("\n".join(lines) for lines in found)
+
+
+def test_all_files_are_asked_for_at_once_and_pasted_they_pass(deploy: Deploy) -> None:
+    """84, and the list of what all pending files lack; with these lines the next run goes through.
+
+    `plan` tells the same, before anything is run.
+    """
+    assert deploy(FILES[0])[0] == 0
+
+    planned, plan = deploy(*FILES, command="plan")
+    code, report = deploy(*FILES)
+
+    told = [(f, n, [d.replace("public.", "") for d in found]) for f, n, found in ASKED]
+    assert (planned, asked(plan)) == (0, told)
+    assert (code, asked(report)) == (84, ASKED)
+    assert deploy(*pasted(FILES, report))[0] == 0
+    assert "asks" not in deploy(*pasted(FILES, report))[1]
+
+
+def test_a_run_on_an_empty_database_tells_what_others_will_be_asked(
+    deploy: Deploy, make_database: Callable[..., Database], folder: Callable[..., Path]
+) -> None:
+    """0, and the list that a database with rows needs: in it, pasted, the folder passes there."""
+    code, report = deploy(*FILES)
+
+    names = [(f, n, [d.replace("public.", "") for d in found]) for f, n, found in asked(report)]
+    assert (code, names) == (0, [(f, n, [d.replace("public.", "") for d in found])
+                                 for f, n, found in ASKED])  # fmt: skip
+    assert "4 declaration(s) in 3 file(s) will be asked for" in report["message"]
+
+    other = make_database()
+    files = {f"migrations/{n}_file.sql": t for n, t in enumerate(pasted(FILES, report), start=1)}
+    first = {"migrations/1_file.sql": FILES[0]}
+    for texts in (first, files):
+        environ = {"DATABASE_URL": other.url, "PREDEPLOY_SQL_DIR": str(folder(texts))}
+        run_job(environ=environ, check=0)
+
+
+def test_no_name_is_cut_and_no_line_is_missing(
+    database: Database, folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The log and PREDEPLOY_REPORT hold all 60 lines; the last line, of 4096 bytes, whole ones."""
+    root = folder({"migrations/1_wide.sql": WIDE})
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)}
+    run_job(environ=environ, check=0)
+    folder({"migrations/1_wide.sql": WIDE, "migrations/2_narrow.sql": NARROW})
+
+    whole, summary = tmp_path / "report.json", tmp_path / "summary.md"
+    more = {"PREDEPLOY_REPORT": str(whole), "GITHUB_STEP_SUMMARY": str(summary)}
+    done = run_job(environ={**environ, **more}, check=84)
+    pretty = run_job(environ={**environ, "PREDEPLOY_LOG_FORMAT": "pretty"}, check=84)
+
+    logged = [json.loads(line) for line in done.stdout.splitlines()]
+    short = logged[-1]
+    assert [line for event in logged for line in event.get("lines", [])] == LINES
+    assert json.loads(whole.read_text())["asks"][0]["lines"] == LINES
+    assert all(line in summary.read_text().splitlines() for line in LINES)
+    assert [line.strip() for line in pretty.stdout.splitlines() if PREFIX in line][:-1] == LINES
+    assert len(done.stdout.splitlines()[-1].encode()) <= 4096
+    kept = short["asks"][0]["lines"]
+    assert kept == LINES[: len(kept)]
+    assert len(kept) + short["asks_left_out"] == 60
+    words = f"{short['message']} {short['failure']['next']}".replace(";", " ").replace(",", " ")
+    named = [word for word in words.split() if "mmm" in word]
+    assert all(f"{PREFIX}drop-column {word}" in LINES for word in named)

@@ -10,8 +10,8 @@ JOB = Path(__file__).resolve().parent.parent.parent / "job"
 ROWS = (
     {"exit_codes", "errors", "plan", "secret", "deadline"},
     {"settings", "declaration", "endpoint", "search_path", "statements", "sources", "schema",
-     "snapshot", "report", "loss", "values", "meddling", "drift", "verdict", "drawing", "delivery",
-     "gap"},
+     "snapshot", "report", "loss", "allowance", "values", "meddling", "drift", "verdict",
+     "drawing", "delivery", "gap"},
     {"layers", "database"},
     {"journal", "run", "pipeline", "inspection"},
     {"log", "cli", "demo", "embedded", "__main__"},

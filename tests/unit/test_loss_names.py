@@ -2,7 +2,8 @@
 
 import pytest
 
-from job.loss import Loss, Names, Verb, undeclared, unused
+from job.allowance import Names, undeclared, unused
+from job.loss import Loss, Verb
 from job.plan import Declaration
 
 PATH = ("app", "public")
