@@ -83,8 +83,8 @@ def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]
         conn,
         f"""begin read only; {settings};
         with made as materialized (
-            select age({made.XID}) as oldest, age((m.value::jsonb ->> 'until')::xid) as youngest
-            from {identifier(schema)}.meta m where {made.NOTED} and m.xmin = {made.XID})
+            select {made.OLDEST} as oldest, {made.YOUNGEST} as youngest
+            from {identifier(schema)}.meta m where {made.COUNTS})
         select {rows}; rollback""",
     )
     wire.roll_back(conn)

@@ -15,8 +15,11 @@ from job.database.wire import Connection, identifier, literal
 
 _KEY = "made "  # before the id of the transaction of a step
 NOTED = f"starts_with(m.key, {literal(_KEY)})"
-XID = f"substr(m.key, {len(_KEY) + 1})::xid8::xid"
-"""Of a row m of the ledger's `meta`: whether it is a note, and of which transaction."""
+OLDEST = f"age(substr(m.key, {len(_KEY) + 1})::xid8::xid)"
+YOUNGEST = "age((m.value::jsonb ->> 'until')::xid)"
+"""Of a row m of the ledger's `meta`: whether it is a note, and the ages of its step's first and
+last transaction id. It counts where its own id is one of these."""
+COUNTS = f"{NOTED} and age(m.xmin) between {YOUNGEST} and {OLDEST}"
 
 # A relation that this transaction has made holds its lock, and its first column of the system's own
 # is written once, by CREATE: by us, if that transaction is not over yet. A composite type has no
@@ -86,7 +89,7 @@ def read(conn: Connection, schema: str) -> tuple[frozenset[int], frozenset[int]]
     """Return the OIDs of the noted relations and enums, in an open transaction of ours."""
     rows = wire.ask(
         conn,
-        f"""select m.value from {identifier(schema)}.meta m where {NOTED} and m.xmin = {XID}""",
+        f"select m.value from {identifier(schema)}.meta m where {COUNTS}",
     )
     notes = [json.loads(value or "{}") for (value,) in rows]
     relations, types = (
