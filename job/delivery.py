@@ -28,7 +28,7 @@ _REMOVES = frozenset((
     "alter_table_stmt", "rename_stmt", "drop_stmt", "do_stmt", "call_stmt", "select_stmt", "",
 ))  # fmt: skip
 _COPIES = frozenset(("like", "inherits", "partition"))  # a CREATE TABLE with another one's columns
-_LOSSES_OF_ROWS = ("delete", "truncate", "rewrite")
+_IN_A_NEW_FILE = ("truncate", "rewrite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,10 @@ class Delivery:
 
     By default it is sent in one message, with the guard in it. `is_piecewise`: statement by
     statement, because something that it makes is there already, or what it removes is not.
-    `is_watched`: between two full looks, because it takes something away; the rows of `counted`
-    tables, and of those with the OIDs in `suspects`, are counted in both. `moves_sequences`: it
+    `is_watched`: between two full looks, because it takes something away; before it, the rows of
+    `counted` tables, which it may write anew, and of those with the OIDs in `suspects` are counted.
+    `doubtful` are the OIDs of tables that are locked against writers, and counted before and after:
+    of them the transaction's counters do not tell what it has deleted. `moves_sequences`: it
     may do what a rollback does not take back; then its first try notes where the sequences stand
     that it may draw from: `reached` names the relations in its text. `moves_in_pieces`: it does so
     only where a table that it makes is there already. `has_own_path` says that the file sets the
@@ -57,6 +59,7 @@ class Delivery:
     is_watched: bool = False
     counted: tuple[Name, ...] = ()
     suspects: frozenset[int] = frozenset()
+    doubtful: frozenset[int] = frozenset()
     moves_sequences: bool = False
     moves_in_pieces: bool = False
     reached: frozenset[str] = frozenset()
@@ -76,6 +79,10 @@ class Delivery:
         """Return how to deliver it once rows of these tables are suspected to be lost."""
         return replace(self, is_watched=True, suspects=self.suspects | set(suspects))
 
+    def counting(self, doubtful: Iterable[int]) -> "Delivery":
+        """Return how to deliver it once only counting tells what these tables have lost."""
+        return replace(self, is_watched=True, doubtful=self.doubtful | set(doubtful))
+
 
 PLAIN = Delivery()
 
@@ -89,7 +96,9 @@ def drawn(steps: Sequence[Step]) -> tuple[Drawing, ...]:
 def asks_for_a_look(steps: Sequence[Step], drawn: Sequence[Drawing]) -> bool:
     """Whether what is there decides how one of the steps is delivered."""
     return any(
-        drawing.may_draw or drawing.rests_on or (_is_judged(step) and step.declarations)
+        drawing.may_draw
+        or drawing.rests_on
+        or (_is_judged(step) and (step.declarations or _writes_anew(step)))
         for step, drawing in zip(steps, drawn, strict=True)
     )
 
@@ -134,12 +143,11 @@ def _delivery(step: Step, drawing: Drawing, *, clashes: bool) -> Delivery:
         return PLAIN
     destroyed = tuple(_destroyed(step.statements))
     emptied = [name for destruction in destroyed for name in destruction.emptied]
-    declared = [_target(d.target) for d in step.declarations if d.verb in _LOSSES_OF_ROWS]
+    declared = [_target(d.target) for d in step.declarations if d.verb in _IN_A_NEW_FILE]
     return Delivery(
         is_piecewise=step.is_replay or (drawing.may_draw and clashes),
         is_watched=bool(step.declarations or destroyed),
-        # What only writes the catalog may run again, if rows turn out to be in danger.
-        counted=tuple(dict.fromkeys([*declared, *(emptied if drawing.may_draw else ())])),
+        counted=tuple(dict.fromkeys([*declared, *emptied])),
         moves_sequences=drawing.may_draw,
         moves_in_pieces=drawing.outlives,
         reached=_reached(step) if drawing.outlives else frozenset(),
@@ -169,6 +177,10 @@ def _destroyed(found: Iterable[Statement]) -> Iterator[statements.Destruction]:
         if destruction := statements.destruction(statement, made):
             yield destruction
         made.update(a.relation for a in statement.creates if a.relation == a.name)
+
+
+def _writes_anew(step: Step) -> bool:
+    return any(destruction.emptied for destruction in _destroyed(step.statements))
 
 
 def _target(declared: str) -> Name:

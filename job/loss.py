@@ -6,7 +6,7 @@ again is one.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from job.plan import Declaration
@@ -28,12 +28,15 @@ class Verb(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table at one moment: its name, its file on disk, and, where counted, its rows.
+    """A table at one moment: its name, its file on disk, and, where asked for, its rows.
 
-    `inserted` and `deleted` count the rows that the transaction has put into it and taken out so
-    far. `root` is the table that it is a partition of, at the top, or 0: rows may move from one
-    partition to another, so they are the root's to lose, unless the partition was emptied.
-    `parents` are the tables from which it has its columns, a partition's own among them.
+    `rows` is an estimate where `is_about` says so. `inserted` and `deleted` count the rows that the
+    transaction has put into it and taken out so far. `root` is the table that it is a partition of,
+    at the top, or 0: rows may move from one partition to another, so they are the root's to lose,
+    unless the partition was emptied. `was_kept` says of a new file whether it took over the rows
+    of the old one. `view` names the columns of a materialized view, whose rows can be made again,
+    and is None for any other. `parents` are the tables from which it has its columns, a partition's
+    own among them.
     """
 
     name: str
@@ -42,8 +45,16 @@ class Table:
     inserted: int = 0
     deleted: int = 0
     root: int = 0
+    is_about: bool = False
+    was_kept: bool = False
+    view: frozenset[str] | None = None
     parents: tuple[int, ...] = ()
     is_partitioned: bool = False
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the number of its rows is known, and no estimate."""
+        return self.rows is not None and not self.is_about
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +72,17 @@ class Holdings:
     enums: Mapping[int, int] = field(default_factory=dict)
 
     @property
-    def counted(self) -> tuple[int, ...]:
-        """The tables whose rows are known."""
-        return tuple(oid for oid, table in self.tables.items() if table.rows is not None)
+    def filled(self) -> tuple[int, ...]:
+        """The tables that are known to have rows."""
+        return tuple(oid for oid, table in self.tables.items() if table.rows)
 
-    def uncounted(self, suspects: Collection[int]) -> frozenset[int]:
-        """Return those of `suspects` that are tables here whose rows were not counted."""
-        return frozenset(
-            oid for oid in suspects if oid in self.tables and self.tables[oid].rows is None
-        )
+    def family(self, tables: Collection[int]) -> frozenset[int]:
+        """Return those of `tables` that are here, each with all partitions of the same table.
 
-    def to_recount(self, suspects: Collection[int]) -> tuple[int, ...]:
-        """Return the counted tables whose rows are suspected to be fewer by now.
-
-        All partitions of a table belong together, as rows may have moved.
+        They belong together, as rows may have moved.
         """
-        tops = {self._top(oid) for oid in suspects if oid in self.tables}
-        return tuple(oid for oid in self.counted if self._top(oid) in tops)
+        tops = {self.tables[oid].root or oid for oid in tables if oid in self.tables}
+        return frozenset(oid for oid, table in self.tables.items() if (table.root or oid) in tops)
 
     def above(self) -> dict[str, tuple[str, ...]]:
         """Return, by a table's name, the names of all tables from which it has its columns."""
@@ -114,23 +119,28 @@ class Holdings:
                     todo.append(parent)
         return list(found)
 
-    def _top(self, oid: int) -> int:
-        return self.tables[oid].root or oid
-
 
 @dataclass(frozen=True, slots=True)
 class Loss:
     """Something that is no more. `target` is its name before the step; `rows` how many went.
 
-    `detail` says more where rows do not. Of REWRITE, it says which values of a column went. `parts`
-    are the partitions that hold fewer rows than before, where rows went from a table of them.
+    `detail` says more where rows do not. Of REWRITE, it says which values of a column went.
+    `is_about`: their number is an estimate. `parts` are the partitions that hold fewer rows than
+    before, where rows went from a table of them.
     """
 
     verb: Verb
     target: str
     rows: int = 0
     detail: str = ""
+    is_about: bool = False
     parts: tuple[str, ...] = ()
+
+    @property
+    def is_asked_about(self) -> bool:
+        """Whether it has to be declared, and is no mere note."""
+        is_note = self.verb in (Verb.RENAME, Verb.DETACH, Verb.UNDO)
+        return not is_note and bool(self.verb is not Verb.REWRITE or self.detail)
 
     @property
     def declaration(self) -> Declaration:
@@ -140,6 +150,7 @@ class Loss:
     def __str__(self) -> str:
         """For a message: `delete public.users (3 rows)`."""
         rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        rows = f"about {rows}" if self.is_about else rows
         amount = self.detail or (rows if self.rows else "")
         is_of_values = self.verb is Verb.REWRITE and self.detail
         what = "values of" if is_of_values else self.verb.value
@@ -147,9 +158,13 @@ class Loss:
 
 
 def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
-    """Compare; columns of a table that is gone are not told one by one."""
+    """Compare; columns of a table that is gone are not told one by one.
+
+    What can be made anew is no loss where it is there again under its name.
+    """
+    anew = set(made_anew(before, after))
     gone = [
-        Loss(Verb.DROP_TABLE, table.name, table.rows or 0)
+        Loss(Verb.DROP_TABLE, table.name, table.rows or 0, is_about=table.is_about)
         for oid, table in before.tables.items()
         if oid not in after.tables
     ]
@@ -163,14 +178,38 @@ def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
         for oid, name in before.labels.items()
         if oid not in after.labels
     ]
-    return (*gone, *columns, *labels, *_fewer_rows(before, after))
+    things = (loss for loss in (*gone, *columns, *labels) if loss not in anew)
+    return (*things, *_fewer_rows(before, after))
+
+
+def made_anew(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
+    """Return what looks lost, but is there again under its name, so that nothing of it is.
+
+    A materialized view with the columns that it had, whose rows PostgreSQL can make again; an
+    enum's label, whose type the tools that change enums drop and make. Declaring it is no error.
+    """
+    views = {table.name: table.view for table in after.tables.values() if table.view is not None}
+    labels = frozenset(after.labels.values())
+    return (
+        *(
+            Loss(Verb.DROP_TABLE, table.name)
+            for oid, table in before.tables.items()
+            if oid not in after.tables and table.view is not None
+            if table.view <= views.get(table.name, frozenset())
+        ),
+        *(
+            Loss(Verb.DROP_LABEL, name)
+            for oid, name in before.labels.items()
+            if oid not in after.labels and name in labels
+        ),
+    )
 
 
 def rewrites(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
     """Return what has been written anew, row by row: no loss, but it takes as long as that does."""
     emptied = {loss.target for loss in losses(before, after) if loss.verb is Verb.TRUNCATE}
     return tuple(
-        Loss(Verb.REWRITE, table.name, table.rows)
+        Loss(Verb.REWRITE, table.name, table.rows, is_about=table.is_about)
         for oid, table in before.tables.items()
         if table.rows and oid in after.tables and table.name not in emptied
         if after.tables[oid].filenode != table.filenode
@@ -178,13 +217,34 @@ def rewrites(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
 
 
 def rewritten(before: Holdings, after: Holdings) -> tuple[int, ...]:
-    """Return the tables whose file is another one now, and whose rows nobody has counted."""
+    """Return the tables whose file is another one now, and that nobody has looked into before."""
     return tuple(
         oid
         for oid, table in before.tables.items()
-        if table.rows is None and oid in after.tables
+        if table.rows is None and table.view is None and oid in after.tables
         if after.tables[oid].filenode != table.filenode
     )
+
+
+def doubtful(before: Holdings, after: Holdings, suspects: Collection[int]) -> Mapping[int, Loss]:
+    """Return, of `suspects` whose counters cannot be trusted, what they may have lost.
+
+    That is so until their rows are counted both times.
+    """
+    found: dict[int, Loss] = {}
+    for oid in suspects:
+        table, now = before.tables.get(oid), after.tables.get(oid)
+        if table is None or now is None or table.view is not None:
+            continue
+        if table.is_counted and now.is_counted:
+            continue
+        is_new_file = now.filenode != table.filenode
+        whole = before.tables.get(table.root, table)
+        removed = now.deleted - table.deleted
+        most = f"at most {removed} row{'' if removed == 1 else 's'}"
+        told = Loss(Verb.TRUNCATE, table.name) if is_new_file else Loss(Verb.DELETE, whole.name)
+        found[oid] = replace(told, detail=most if removed else "rows that were not counted")
+    return found
 
 
 def detached(before: Holdings, after: Holdings) -> tuple[int, ...]:
@@ -228,13 +288,12 @@ def of_rows(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
 def _fewer_rows(before: Holdings, after: Holdings) -> Iterable[Loss]:
     for oid, table in before.tables.items():
         now = after.tables.get(oid)
-        if now is None or table.rows is None or now.rows is None:
+        if now is None or table.view is not None:
             continue
-        is_emptied = _is_emptied(table, now)
-        if table.root and not is_emptied:
-            continue
-        if amount := min(_lost(table, now), table.rows):
-            yield Loss(Verb.TRUNCATE if is_emptied else Verb.DELETE, table.name, amount)
+        if _is_emptied(table, now):
+            yield Loss(Verb.TRUNCATE, table.name, table.rows or 0, is_about=table.is_about)
+        elif not table.root and (amount := _lost(table, now)):
+            yield Loss(Verb.DELETE, table.name, amount)
     for root in {table.root: None for table in before.tables.values() if table.root}:
         yield from _fewer_rows_in_all(root, before, after)
 
@@ -244,24 +303,24 @@ def _fewer_rows_in_all(root: int, before: Holdings, after: Holdings) -> Iterable
 
     New ones count, as rows may have moved there; those that others have filled before do not.
     """
-    held = {
-        oid: table.rows
+    if root not in after.tables:
+        return
+    pairs = [
+        (table, after.tables[oid])
         for oid, table in before.tables.items()
-        if table.root == root and table.rows is not None and not _is_told(oid, before, after)
-    }
-    now = sum(
-        table.rows or 0
-        for oid, table in after.tables.items()
-        if oid in held or (table.root == root and oid not in before.tables)
-    )
-    is_known = any(oid in after.tables and after.tables[oid].rows is not None for oid in held)
-    if is_known and root in after.tables and now < sum(held.values()):
-        parts = tuple(
-            before.tables[oid].name
-            for oid, rows in held.items()
-            if (((one := after.tables.get(oid)) and one.rows) or 0) < rows
-        )
-        yield Loss(Verb.DELETE, before.tables[root].name, sum(held.values()) - now, parts=parts)
+        if table.root == root and not _is_told(oid, before, after)
+    ]
+    # What the transaction has put into a partition that it has made; all of it, where counted.
+    new = [t for oid, t in after.tables.items() if t.root == root and oid not in before.tables]
+    if all(table.is_counted and now.is_counted for table, now in pairs):
+        fewer = sum((table.rows or 0) - (now.rows or 0) for table, now in pairs)
+        more = sum(table.rows or 0 for table in new)
+    else:
+        fewer = sum(_removed(table, now) for table, now in pairs)
+        more = sum(table.inserted - table.deleted for table in new)
+    if pairs and fewer > more:
+        parts = tuple(table.name for table, now in pairs if _removed(table, now) > 0)
+        yield Loss(Verb.DELETE, before.tables[root].name, fewer - more, parts=parts)
 
 
 def _is_told(oid: int, before: Holdings, after: Holdings) -> bool:
@@ -271,17 +330,28 @@ def _is_told(oid: int, before: Holdings, after: Holdings) -> bool:
 
 
 def _is_emptied(table: Table, now: Table) -> bool:
-    """Whether rows went with a table's file: what is only written anew lacks those deleted."""
-    is_new_file = now.filenode != table.filenode
-    return is_new_file and _lost(table, now) > now.deleted - table.deleted
+    """Whether rows went with a table's file: what is only written anew holds old ones."""
+    if now.filenode == table.filenode or table.rows == 0:
+        return False
+    if table.is_counted and now.is_counted:
+        return _lost(table, now) > now.deleted - table.deleted
+    return not now.was_kept
 
 
 def _lost(table: Table, now: Table) -> int:
-    """Return how many rows are missing in a table that is counted both times."""
+    """Return how many rows are missing: counted both times, or what the transaction took out."""
+    if not (table.is_counted and now.is_counted):
+        return max(_removed(table, now), 0)
     # A file that was emptied and filled again holds no old row, however many new ones.
     is_new_file = now.filenode != table.filenode
     more = now.inserted - table.inserted if is_new_file else 0
-    return max((table.rows or 0) + more - (now.rows or 0), 0)
+    was = table.rows or 0
+    return min(max(was + more - (now.rows or 0), 0), was)
+
+
+def _removed(table: Table, now: Table) -> int:
+    """Return how many rows the transaction has taken out of a table beyond those it has put in."""
+    return (now.deleted - table.deleted) - (now.inserted - table.inserted)
 
 
 def _last(name: str) -> str:

@@ -348,6 +348,9 @@ def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
     for gap in result.gaps:
         remedy = "nothing, unless something counts on its numbers without a gap"
         yield Finding("sequence-gap", f"{result.label}: {gap}", remedy)
+    for ungranted in result.ungranted:
+        remedy = f"where they are still meant, write a migration: {ungranted.remedy}"
+        yield Finding("lost-grants", f"{result.label}: {ungranted}", remedy)
     # What we do not accept as it was before us, verify tells.
     for drift in unaccepted(result.drifts, dict(settings.accepted)):
         if drift.is_adopted and drift.live != ABSENT:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from job.exit_codes import ExitCode
+from job.grants import Ungranted
 from job.secret import Secret
 
 
@@ -358,10 +359,11 @@ class Failure:
 class StepResult:
     """A step that is done. `rows` counts what its statements inserted, updated or deleted.
 
-    `losses` tells what it took away, `asks` what of it was let pass here and will have to be
-    declared elsewhere, `duplicates` what was proved to be there already, `notices` what PostgreSQL
-    said it skips, `drifts` what is there in another shape, `gaps` which sequences have skipped
-    numbers because a try of the step was rolled back.
+    `losses` tells what it took away, `duplicates` what was proved to be there already, `notices`
+    what PostgreSQL said it skips, `drifts` what is there in another shape, `gaps` which sequences
+    have skipped numbers because a try of the step was rolled back, `ungranted` which grants went
+    with what was made anew. `asks` are the declarations of what was let pass here and will not be
+    elsewhere.
     """
 
     label: str
@@ -373,6 +375,7 @@ class StepResult:
     notices: tuple[str, ...] = ()
     drifts: tuple[Drift, ...] = ()
     gaps: tuple[str, ...] = ()
+    ungranted: tuple[Ungranted, ...] = ()
     asks: tuple[Ask, ...] = ()
 
 

@@ -4,6 +4,7 @@ Pure. A cast that keeps every value is known as such, and nothing is counted for
 does to values is not judged: it says itself what it writes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ class Column:
 
     Types are the names in pg_catalog, with `[]` behind an array's, ENUM for any enum, and empty
     where the type is no other of PostgreSQL's own. `modifier` is the old one as the catalog has it,
-    -1 for none.
+    -1 for none, and `enum` the old type's name with its schema, where it is an enum.
     """
 
     key: Key
@@ -56,6 +57,7 @@ class Column:
     is_plain: bool
     size: int = 0
     is_by_text: bool = False
+    enum: str = ""
 
     @property
     def name(self) -> str:
@@ -73,6 +75,11 @@ class Column:
     def is_too_large(self) -> bool:
         """Whether counting its values would take too long."""
         return self.size > COUNTED_UP_TO
+
+    @property
+    def loss(self) -> Loss:
+        """What may be lost of it, and the size of its table, for who has to declare it."""
+        return Loss(Verb.REWRITE, self.name, detail=f"a table of {self.size // 1024**2} MB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +106,23 @@ def lost_values(
     after: Mapping[Key, Values],
     gone: Iterable[Loss],
 ) -> tuple[Loss, ...]:
-    """Return the columns with fewer values than before, beyond those of the rows that are gone."""
+    """Return the columns with fewer values than before, beyond what else is gone.
+
+    That is the values of rows, and of labels, where the new type is an enum: each of those became
+    another label, as a file must say that takes a label away.
+    """
     rows: dict[str, int] = {}
+    labels: Counter[str] = Counter()
     for loss in gone:
         rows[loss.target] = rows.get(loss.target, 0) + loss.rows
+        labels[loss.target.rpartition(".")[0]] += loss.verb is Verb.DROP_LABEL
     found = []
     for column in columns:
         was, now = before.get(column.key), after.get(column.key)
         if was is None or now is None:
             continue
-        if fewer := _fewer(was, now, rows.get(column.table, 0)):
+        merged = labels[column.enum] if column.new_type == ENUM else 0
+        if fewer := _fewer(was, now, rows.get(column.table, 0), merged):
             found.append(Loss(Verb.REWRITE, column.name, detail=fewer))
     return tuple(found)
 
@@ -147,10 +161,10 @@ def _modifiers(shape: Shape) -> tuple[int, ...]:
     return (modifier - _HEADER,) if name in ("varchar", "bpchar") else (modifier,)
 
 
-def _fewer(was: Values, now: Values, gone: int) -> str:
+def _fewer(was: Values, now: Values, gone: int, merged: int) -> str:
     if now.filled < was.filled - gone:
         return f"{was.filled} values that are not null before, {now.filled} after"
-    if now.distinct < was.distinct - gone:
+    if now.distinct < was.distinct - gone - merged:
         return f"{was.distinct} different values before, {now.distinct} after"
     return ""
 

@@ -8,10 +8,9 @@ from job import statements
 from job.allowance import Names, to_ask, to_declare, undeclared, unused
 from job.drift import tell, unaccepted, way_to_accept
 from job.exit_codes import ExitCode
-from job.loss import Loss, Verb
+from job.loss import Loss
 from job.plan import ABSENT, Ask, Declaration, Drift, Failure, Statement, Step
 from job.settings import Destructive, OnDrift, Settings
-from job.values import Column
 
 _SHOWN = 3
 
@@ -43,25 +42,20 @@ def judge_losses(
 
 def asked_elsewhere(step: Step, found: Iterable[Loss], names: Names) -> tuple[Loss, ...]:
     """Return the losses that were let pass only because this ledger has made what is lost."""
-    made = (loss for loss in found if names.is_made(loss))
+    made = (loss for loss in found if loss.is_asked_about and names.is_made(loss))
     return undeclared(made, step.declarations, names)
 
 
 def judge_uncounted(
-    step: Step, columns: Iterable[Column], settings: Settings, names: Names
+    step: Step, at_stake: Iterable[Loss], settings: Settings, names: Names
 ) -> Failure | None:
-    """Refuse to convert a column that may lose values, where there are too many to count (84)."""
-    at_stake = [Loss(Verb.REWRITE, c.name, detail=_size(c)) for c in columns if c.is_too_large]
+    """Refuse what may be lost and is too much to count (84), unless it is declared."""
     surprising = undeclared(to_ask(at_stake, names), step.declarations, names)
     if surprising and settings.destructive is Destructive.REFUSE:
         failure = _loss(step, surprising, names)
         what = _listed(surprising)
         return replace(failure, message=f"may lose what is too much to count: {what}")
     return None
-
-
-def _size(column: Column) -> str:
-    return f"a table of {column.size // 1024**2} MB"
 
 
 def judge_meddling(step: Step, meddled: tuple[str, ...]) -> Failure | None:

@@ -9,14 +9,23 @@ from dataclasses import replace
 
 import psycopg
 
-from job.database import frame, holdings, script, sentinel
+from job.database import frame, holdings, lockout, script, sentinel, wire
 from job.database.failure import failure_of
-from job.database.message import Context, Outcome, Part, Reply, Role, Sent, Suspects
+from job.database.message import (
+    Context,
+    Outcome,
+    Part,
+    Reply,
+    Role,
+    Sent,
+    Suspects,
+    suspects,
+)
 from job.database.script import Tried
 from job.database.sequences import Standing
 from job.database.stream import stream
 from job.database.transaction import END_OF_STATEMENTS, RESET, step_settings
-from job.loss import losses
+from job.loss import doubtful, losses, rewritten
 from job.plan import Failure
 from job.secret import Secret
 from job.verdict import judge_losses
@@ -46,12 +55,23 @@ def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | 
 def _watch(context: Context) -> Outcome:
     """Send the step between two full looks, and commit only what has lost nothing."""
     place, step, schema = context.place, context.step, context.schema
-    before = holdings.read_holdings(place.work, schema, context.delivery.suspects)
+    counted = lockout.count_in_doubt(context)
+    if isinstance(counted, Failure):
+        return counted
+    before = holdings.read_holdings(place.work, schema, context.delivery.suspects, exactly=counted)
+    again = Part(sentinel.begin_sql(schema, step.text))
     texts = (*END_OF_STATEMENTS, step_settings(place, step))
-    sent, _ = _stream(context, frame.preamble(context), texts)
+    sent, _ = _stream(context, [again, *frame.preamble(context)], texts)
     if not isinstance(sent, Sent):
         return sent
-    found = losses(before, holdings.read_holdings(place.work, schema, before.counted))
+    ((told,),) = wire.ask(place.work, sentinel.suspects_sql(schema))
+    suspected = sentinel.parse_suspicion(told)
+    after = holdings.read_again(place.work, schema, before, before.family(counted))
+    if suspected.is_doubtful and (unknown := doubtful(before, after, suspected.oids)):
+        return Suspects(frozenset(unknown), is_doubtful=True)
+    if fresh := suspected.oids & set(rewritten(before, after)):
+        return Suspects(fresh)
+    found = losses(before, after)
     if refusal := judge_losses(step, found, found, place.settings):
         return replace(refusal, remedy="take it out: what is made or inserted here only adds")
     frame.end(context, _keep(context))
@@ -84,7 +104,7 @@ def _stream(
 def _failed(context: Context, reply: Reply, error: psycopg.Error) -> Suspects | Failure:
     step, part = context.step, reply.failed_part
     if part.role is Role.CLOSING and sentinel.has_spoken(context.schema, error):
-        return Suspects(sentinel.parse_suspects(error.diag.message_detail))
+        return suspects(error)
     position, offset = error.diag.statement_position, None
     if position and part.role is Role.OWN:
         start = step.statements[part.number].start - step.statements[0].start

@@ -17,6 +17,7 @@ from job.database.blockers import Watch
 from job.database.failure import failure_of
 from job.database.fence import STOPPED
 from job.database.place import Workplace
+from job.database.sentinel import UNSUSPECTED, Suspicion
 from job.database.sequences import Standing, parse_standing
 from job.database.shape import absent_sql
 from job.database.transaction import rows_written
@@ -24,6 +25,7 @@ from job.database.wire import Answer
 from job.delivery import PLAIN, Delivery
 from job.exit_codes import ExitCode
 from job.gap import Gap
+from job.grants import Ungranted
 from job.loss import Loss
 from job.plan import Drift, Failure, Step
 
@@ -62,9 +64,9 @@ class Sent:
 
     The rows that they wrote, what the step took away or renamed, what was there already, what
     PostgreSQL said it skips, what is there in another shape, what was gone before the step dropped
-    it, the OIDs of what may have lost something where the sentinel was asked for them, the
-    sequences that skipped numbers because of an earlier try, and the losses that nobody was asked
-    about, because we had made what was lost.
+    it, what may have lost something where the sentinel was asked for that, the sequences that
+    skipped numbers because of an earlier try, whose grants are gone, and the losses that nobody was
+    asked about, because we had made what was lost.
     """
 
     rows: int = 0
@@ -73,16 +75,21 @@ class Sent:
     notices: tuple[str, ...] = ()
     drifts: tuple[Drift, ...] = ()
     gone: tuple[Loss, ...] = ()
-    suspects: frozenset[int] = frozenset()
+    suspected: Suspicion = UNSUSPECTED
     gaps: tuple[Gap, ...] = ()
+    ungranted: tuple[Ungranted, ...] = ()
     asked: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """Something may be lost, and the tables from which."""
+    """Something may be lost, and the tables from which.
+
+    `is_doubtful`: only counting their rows before and after can tell.
+    """
 
     oids: frozenset[int]
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +156,9 @@ class Reply:
         return parse_standing(self._told(Role.STANDING))
 
     @property
-    def suspects(self) -> frozenset[int]:
+    def suspected(self) -> Suspicion:
         """What may have lost something, as far as that was asked."""
-        return sentinel.parse_suspects(self._told(Role.SUSPECTS))
+        return sentinel.parse_suspicion(self._told(Role.SUSPECTS))
 
     def _told(self, role: Role) -> str | None:
         done = self.answer.results[: -1 if self.answer.error else None]
@@ -193,7 +200,7 @@ def at_once_from_the_start(
     """Do the same, and return where sequences stood, which the opening has asked."""
     rows = 0
     notices: tuple[str, ...] = ()
-    suspects: frozenset[int] = frozenset()
+    suspected = UNSUSPECTED
     standing: Standing | None = None
     for parts in _messages(chain(opening, own(context), closing(()))):
         reply = send(context, parts)
@@ -202,8 +209,8 @@ def at_once_from_the_start(
         if reply.answer.error is not None:
             return _refused(context, reply), standing
         rows += reply.rows
-        suspects |= reply.suspects
-    return Sent(rows, notices=notices, suspects=suspects), standing
+        suspected |= reply.suspected
+    return Sent(rows, notices=notices, suspected=suspected), standing
 
 
 def begin(context: Context, opening: list[Part]) -> tuple[Outcome, Standing | None]:
@@ -216,7 +223,7 @@ def end(context: Context, closing: list[Part]) -> Outcome:
     """Send a step's closing by itself."""
     reply = send(context, closing)
     if reply.answer.error is None:
-        return Sent(suspects=reply.suspects)
+        return Sent(suspected=reply.suspected)
     return meaning(context, reply.failed_part, reply.answer.error, None)
 
 
@@ -229,6 +236,12 @@ def send(context: Context, parts: Sequence[Part]) -> Reply:
     return Reply(parts, wire.send(work, text, on_tick=tick))
 
 
+def suspects(error: psycopg.Error) -> Suspects:
+    """Return what the guard has raised."""
+    suspected = sentinel.parse_suspicion(error.diag.message_detail)
+    return Suspects(suspected.oids, suspected.is_doubtful)
+
+
 def meaning(context: Context, part: Part, error: psycopg.Error, offset: int | None) -> Outcome:
     """Say what the failure of one part means for its step; `offset` is a place in its text."""
     step, sqlstate = context.step, error.sqlstate or ""
@@ -238,7 +251,7 @@ def meaning(context: Context, part: Part, error: psycopg.Error, offset: int | No
         case Role.QUESTION if sqlstate == _DIVISION_BY_ZERO:
             return AlreadyThere()
         case Role.CLOSING if sentinel.has_spoken(context.schema, error):
-            return Suspects(sentinel.parse_suspects(error.diag.message_detail))
+            return suspects(error)
         case Role.OWN if statements.tolerates(step.statements[part.number], sqlstate):
             return AlreadyThere()
     is_behind = part.role in (Role.CLOSING, Role.SUSPECTS)

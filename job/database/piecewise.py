@@ -38,7 +38,7 @@ def piecewise(context: Context, opening: list[Part], closing: Closing) -> Outcom
         if failure is not None:
             return failure
     ended = end(context, closing(tuple(run.drifts)))
-    return replace(run.sent, suspects=ended.suspects) if isinstance(ended, Sent) else ended
+    return replace(run.sent, suspected=ended.suspected) if isinstance(ended, Sent) else ended
 
 
 @dataclass(slots=True)

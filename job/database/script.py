@@ -81,9 +81,13 @@ def until_kept(context: Context, standing: Standing | None, attempt: Attempt) ->
 def learned(context: Context, outcome: Suspects | AlreadyThere) -> Delivery:
     """Return how to deliver the step after a try that had to be rolled back."""
     delivery = context.delivery
-    again = (
-        delivery.watching(outcome.oids) if isinstance(outcome, Suspects) else delivery.in_pieces()
-    )
+    match outcome:
+        case Suspects(oids, is_doubtful=True):
+            again = delivery.counting(oids)
+        case Suspects(oids):
+            again = delivery.watching(oids)
+        case AlreadyThere():
+            again = delivery.in_pieces()
     if again == delivery:
         raise InternalError(f"{context.step.label}: a guard failed that was not sent")
     return again
@@ -101,6 +105,7 @@ def result_of(step: Step, sent: Sent, duration_s: float) -> StepResult:
         sent.notices,
         sent.drifts,
         tuple(str(gap) for gap in sent.gaps),
+        sent.ungranted,
         _asks(step, sent),
     )
 
@@ -146,11 +151,10 @@ def begin_again(
 ) -> tuple[Outcome, Standing | None, tuple[Gap, ...]]:
     """Open the step's transaction by itself, and put back what earlier tries have drawn.
 
-    Returns what came of it, where sequences stood, and the gaps that stay. Where a full look
-    follows, it is REPEATABLE READ: rows that others delete meanwhile are not the step's loss.
+    Returns what came of it, where sequences stood, and the gaps that stay. A replayed step, which
+    may only add, is REPEATABLE READ: what others change meanwhile is not its doing.
     """
-    looks = context.delivery.is_watched or context.step.is_replay
-    isolation = "isolation level repeatable read" if looks else ""
+    isolation = "isolation level repeatable read" if context.step.is_replay else ""
     parts = opening(context, isolation=isolation, is_again=first is not None)
     begun, now = begin(context, parts)
     gaps = _put_back(context, first, now) if isinstance(begun, Sent) else ()

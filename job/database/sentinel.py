@@ -44,8 +44,15 @@ _BROUGHT = """
 # What counters hold is sent on now and then, and only between transactions: a session's earlier
 # ones may still be in them. Of all tables that cannot be asked for without a scan, so a step may be
 # suspected of rows that the same session has deleted just before, from a table that it writes.
+# Counting that is off is turned on for the transaction where we may.
 _SIGNS_BODY = """
 begin
+    if current_setting('track_counts') = 'off' then
+        begin
+            perform set_config('track_counts', 'on', true);
+        exception when insufficient_privilege then null;
+        end;
+    end if;
     return coalesce((
         select jsonb_object_agg(signs.oid, signs.gone) from (
             select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
@@ -54,6 +61,7 @@ begin
         ) signs(oid, gone)
         where signs.gone > 0
     ), '{}') || jsonb_build_object(
+        'since', pg_snapshot_xmax(pg_current_snapshot())::text,
         'newest', (select max(oid)::bigint from pg_catalog.pg_class),
         'columns', case when altered <> '{}' then (
             with recursive heirs(oid) as (
@@ -70,8 +78,9 @@ end
 # Who deletes from a table, empties, rewrites or alters it holds a lock on it to the end of the
 # transaction, so our own locks name the tables to look at, however many there are. A subtransaction
 # that is rolled back lets go of its locks, and of what it has deleted. All tables are looked at
-# where counting may have been off for a while, or where the catalogs were written by hand: DDL
-# holds no lock on these two, and needs one on the table that it changes.
+# where the catalogs were written by hand: DDL holds no lock on these two, and needs one on the
+# table that it changes. Where counting may have been off for a while, all that is locked is
+# suspect, and the catalogs are in any case.
 # The columns of a new table are updated, too, when they get a default. New are those with an OID
 # beyond the largest at the step's start, or, after a wraparound, with a row type that is as new;
 # an old one's is only updated, which the counter of pg_type tells. So are new columns of an old
@@ -79,6 +88,10 @@ end
 # names no such table in ALTER TABLE), all that have changed are suspect.
 # A table whose catalog row this transaction has written and whose file is not its first may have
 # been emptied or rewritten in it. Subtransactions have later ids than ours, hence age().
+# Counters cannot be trusted, either, where a subtransaction was rolled back: what it has written
+# stays in them. It then has an aborted id from after the step's start, if not every such id is one
+# of ours; and somebody must have written a subtransaction: in the step's text, in a function, or in
+# a language that we cannot read.
 _SUSPECTS_BODY = """
 declare
     before constant jsonb := coalesce(nullif(current_setting('predeploy.signs', true), ''), '{}');
@@ -87,14 +100,20 @@ declare
     is_blind constant boolean := current_setting('track_counts') = 'off'
         or coalesce((before ->> 'is_blind')::boolean, false)
         or exists (select from pg_catalog.pg_proc
-                   where oid >= 16384 and proconfig::text like '%track_counts%');
+                   where oid >= 16384 and pronamespace <> LEDGER::regnamespace
+                     and (proconfig::text like '%track_counts%'
+                          or current_setting('is_superuser') = 'on'
+                             and prosrc like '%track_counts%'));
+    since constant bigint := coalesce(before ->> 'since', pg_current_xact_id()::text)::bigint;
+    until constant bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+    is_doubtful boolean := is_blind;
     watched oid[] := array(
         select relation from pg_catalog.pg_locks
         where pid = pg_backend_pid() and locktype = 'relation'
           and mode not in ('AccessShareLock', 'RowShareLock'));
     suspects jsonb;
 begin
-    if is_blind or 'pg_catalog.pg_class'::regclass = any (watched)
+    if 'pg_catalog.pg_class'::regclass = any (watched)
        or 'pg_catalog.pg_attribute'::regclass = any (watched) then
         watched := array(select oid from pg_catalog.pg_class where oid >= 16384);
     else
@@ -127,15 +146,32 @@ begin
                     select from pg_catalog.pg_type y
                     where y.oid = t.reltype and y.xmin = pg_current_xact_id()::xid))
             end
+        union all
+        select 'pg_catalog.pg_class'::regclass where is_blind
     ) s;
-    return coalesce(suspects, '[]');
+    if suspects is null then
+        return null;
+    end if;
+    if not is_doubtful and (
+        coalesce((before ->> 'is_nested')::boolean, true) or exists (
+            select from pg_catalog.pg_proc f join pg_catalog.pg_language l on l.oid = f.prolang
+            where f.oid >= 16384 and f.pronamespace <> LEDGER::regnamespace
+              and case l.lanname when 'plpgsql' then
+                      f.prosrc ~* '(?<!raise)[[:space:]]exception[[:space:]]'
+                  else l.lanname not in ('internal', 'c', 'sql') end)
+    ) then
+        is_doubtful := until - since > 1000000 or exists (
+            select from generate_series(since, until - 1) x(id)
+            where pg_xact_status(x.id::text::xid8) = 'aborted');
+    end if;
+    return jsonb_build_object('tables', suspects, 'is_doubtful', is_doubtful);
 end
 """
 _GUARD_BODY = """
 declare
     suspected constant jsonb := SUSPECTS();
 begin
-    if suspected <> '[]' then
+    if suspected is not null then
         raise exception using errcode = 'PD001', message = 'something may have been lost',
             detail = suspected::text;
     end if;
@@ -148,6 +184,26 @@ _ALTERED = re.compile(
     rf"(?:{_PART_OF_NAME}\s*\.\s*)*({_PART_OF_NAME})",
     re.IGNORECASE,
 )
+# What a subtransaction is made by, in plpgsql or beside it.
+_NESTED = re.compile(r"(?<!raise\s)\b(?:exception|savepoint)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What may have lost something: OIDs of tables, and of catalogs.
+
+    `is_doubtful`: the counters may be wrong, so only counting tells.
+    """
+
+    oids: frozenset[int] = frozenset()
+    is_doubtful: bool = False
+
+    def __or__(self, other: "Suspicion") -> "Suspicion":
+        """Return what one of the two has seen."""
+        return Suspicion(self.oids | other.oids, self.is_doubtful or other.is_doubtful)
+
+
+UNSUSPECTED = Suspicion()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +258,8 @@ def begin_sql(schema: str, text: str) -> str:
     """Return the SELECT with which a step of this text remembers the counters it starts from."""
     signs = functions(schema).signs
     altered = ", ".join(literal(name) for name in _altered(text))
-    found = f"{signs}(array[{altered}]::pg_catalog.name[])"
-    if is_blinding(text):
-        found += """ || '{"is_blind": true}'"""
+    known = {"is_nested": _NESTED.search(text) is not None, "is_blind": is_blinding(text)}
+    found = f"{signs}(array[{altered}]::pg_catalog.name[]) || {literal(json.dumps(known))}"
     return f"select pg_catalog.set_config('predeploy.signs', ({found})::text, true)"
 
 
@@ -242,7 +297,7 @@ def forget_sql() -> str:
 
 
 def guard_sql(schema: str) -> str:
-    """Return the SELECT that raises PD001 with the suspects' OIDs as detail, or does nothing.
+    """Return the SELECT that raises PD001 with the suspicion as detail, or does nothing.
 
     It runs under the search_path that the step has left, so nothing is called here but the
     function.
@@ -251,13 +306,16 @@ def guard_sql(schema: str) -> str:
 
 
 def suspects_sql(schema: str) -> str:
-    """Return the SELECT of the same suspects, as a JSON array of OIDs, which never raises."""
+    """Return the SELECT of the same suspicion, null for none, which never raises."""
     return f"select {functions(schema).suspects}()"
 
 
-def parse_suspects(told: str | None) -> frozenset[int]:
-    """Turn what the guard or `suspects_sql` has said into OIDs, those of catalogs among them."""
-    return frozenset(int(oid) for oid in json.loads(told or "[]"))
+def parse_suspicion(told: str | None) -> Suspicion:
+    """Turn what the guard or `suspects_sql` has said into what is suspected."""
+    if not told:
+        return UNSUSPECTED
+    said = json.loads(told)
+    return Suspicion(frozenset(int(oid) for oid in said["tables"]), said["is_doubtful"])
 
 
 def _filled(body: str, schema: str) -> str:

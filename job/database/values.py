@@ -1,6 +1,6 @@
 """Counts the values of columns that get another type, where some may be lost."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg.errors import UndefinedFunction
@@ -46,13 +46,14 @@ class Stake:
         return tuple(Loss(Verb.REWRITE, column.name) for column in self.converted)
 
 
-def at_stake(conn: Connection, schema: str, asked: Sequence[Conversion], before: Holdings) -> Stake:
-    """Look before the step, in its transaction."""
-    converted = _find_columns(conn, schema, asked)
+def at_stake(conn: Connection, converted: tuple[Column, ...], before: Holdings) -> Stake:
+    """Look before the step, in its transaction.
+
+    Where others write meanwhile, the numbers are no proof: the caller locks them out first.
+    """
     counted = (c for c in converted if c.may_lose and not c.is_too_large)
     held = {c.key: values for c in counted if (values := _count(conn, c))}
-    filled = [oid for oid in before.counted if before.tables[oid].rows]
-    return Stake(converted, held, _read_shapes(conn, filled))
+    return Stake(converted, held, _read_shapes(conn, before.filled))
 
 
 def lost(conn: Connection, stake: Stake, gone: Iterable[Loss]) -> tuple[Loss, ...]:
@@ -65,13 +66,18 @@ def lost(conn: Connection, stake: Stake, gone: Iterable[Loss]) -> tuple[Loss, ..
     )
 
 
-def _find_columns(conn: Connection, schema: str, asked: Sequence[Conversion]) -> tuple[Column, ...]:
+def find_columns(
+    conn: Connection, schema: str, asked: Sequence[Conversion], path: Collection[str] | None
+) -> tuple[Column, ...]:
     """Return the columns that are there and are converted; those of the ledger's schema are not.
 
-    A name without schema may mean a table of any schema: counting one too many does no harm.
+    A name without schema may mean a table of each schema in `path`, or of any where that is None:
+    counting one too many does no harm.
     """
     if not asked:
         return ()
+    listed = ", ".join(literal(name) for name in path or ())
+    in_path = "true" if path is None else f"n.nspname = any (array[{listed}]::text[])"
     wanted = ", ".join(
         f"({i}, {literal(c.schema)}, {literal(c.table)}, {literal(c.column)},"
         f" {literal(c.type_sql)}, {literal(c.type_name)})"
@@ -87,11 +93,14 @@ def _find_columns(conn: Connection, schema: str, asked: Sequence[Conversion]) ->
                (with recursive tree(relid) as (
                     select c.oid union select i.inhrelid
                     from tree join pg_catalog.pg_inherits i on i.inhparent = tree.relid)
-                select pg_catalog.sum(pg_catalog.pg_table_size(relid)) from tree)
+                select pg_catalog.sum(pg_catalog.pg_table_size(relid)) from tree),
+               (select pg_catalog.concat_ws('.', e.nspname, t.typname)
+                from pg_catalog.pg_type t join pg_catalog.pg_namespace e on e.oid = t.typnamespace
+                where t.oid = a.atttypid and t.typtype = 'e')
         from (values {wanted}) v(i, schema, relation, name, type, type_name)
         join pg_catalog.pg_class c on c.relname = v.relation and c.relkind in ('r', 'p')
         join pg_catalog.pg_namespace n
-          on n.oid = c.relnamespace and v.schema in ('', n.nspname)
+          on n.oid = c.relnamespace and (v.schema = n.nspname or v.schema = '' and {in_path})
          and n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}
         join pg_catalog.pg_attribute a
           on a.attrelid = c.oid and a.attname = v.name and a.attnum > 0 and not a.attisdropped""",
@@ -100,7 +109,7 @@ def _find_columns(conn: Connection, schema: str, asked: Sequence[Conversion]) ->
 
 
 def _column(row: wire.Row, asked: Sequence[Conversion]) -> Column:
-    i, oid, number, table, name, old_type, modifier, new_type, are_enums, size = row
+    i, oid, number, table, name, old_type, modifier, new_type, are_enums, size, enum = row
     conversion = asked[int(i or 0)]
     # The types of the users' own cannot be looked up along our search_path.
     if conversion.makes_enum or are_enums == "t":
@@ -109,6 +118,7 @@ def _column(row: wire.Row, asked: Sequence[Conversion]) -> Column:
         (int(oid or 0), int(number or 0)), table or "", name or "",
         old_type or "", int(modifier or 0), new_type or "",
         conversion.modifiers, conversion.is_plain, int(size or 0), conversion.is_by_text,
+        enum or "",
     )  # fmt: skip
 
 

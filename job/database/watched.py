@@ -1,10 +1,21 @@
 """Runs a step between two full looks, and keeps it only if what it takes away is declared."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from job import statements
-from job.allowance import Names, to_declare
-from job.database import frame, holdings, made, marks, path_view, sentinel, values
+from job.allowance import Names, to_ask, to_declare, undeclared
+from job.database import (
+    frame,
+    granted,
+    holdings,
+    lockout,
+    made,
+    marks,
+    path_view,
+    sentinel,
+    values,
+)
 from job.database.message import (
     Closing,
     Context,
@@ -14,49 +25,151 @@ from job.database.message import (
     Role,
     Sent,
     Suspects,
+    ours,
 )
 from job.database.transaction import END_OF_STATEMENTS, step_settings
 from job.gap import Gap
-from job.loss import Holdings, Loss, Verb, detached, losses, of_rows, renames, rewrites, rewritten
+from job.loss import (
+    Holdings,
+    Loss,
+    Verb,
+    detached,
+    doubtful,
+    losses,
+    made_anew,
+    of_rows,
+    renames,
+    rewrites,
+    rewritten,
+)
 from job.meddling import meddling
-from job.plan import Step
+from job.plan import Failure, Step
+from job.settings import Destructive
+from job.values import Column
 from job.verdict import asked_elsewhere, judge_losses, judge_meddling, judge_uncounted
+
+_OF_ROWS = (Verb.DELETE, Verb.TRUNCATE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What there was to lose before the step; the rows of `counted` tables are counted, and locked.
+
+    `names` is what a declaration without schema means, `stake` what values columns had.
+    """
+
+    held: Holdings
+    names: Names
+    stake: values.Stake
+    grants: granted.Before
+    counted: frozenset[int]
 
 
 def watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
     """Run the step between two full looks, and keep only what is declared.
 
-    Counted are the rows of tables that its text names as losing some, and the values of columns
-    that get a type which may not hold them. Where the sentinel suspects another table, the step has
-    to be run again with its rows counted.
+    What it has deleted, the transaction's own counters tell, whatever others write meanwhile. Only
+    where those cannot be trusted, the rows are counted before and after, with writers locked out;
+    so are the values of columns that get a type which may not hold them. Where something is found
+    out that should have been looked at before, the step has to be run again.
     """
     work, step, schema = context.place.work, context.step, context.schema
-    delivery, settings = context.delivery, context.place.settings
-    path = None if delivery.has_own_path else context.path
-    before = holdings.read_holdings(work, schema, delivery.suspects, delivery.counted, path)
-    names = _names(context, before)
-    stake = values.at_stake(work, schema, statements.conversions(step.statements), before)
-    if refusal := judge_uncounted(step, stake.in_danger, settings, names):
-        return refusal
-    sent = deliver(context, frame.preamble(context), _to_be_judged(context))
+    before = _look_before(context)
+    if isinstance(before, Failure):
+        return before
+    started = ours([sentinel.begin_sql(schema, step.text)])
+    sent = deliver(context, [*started, *frame.preamble(context)], _to_be_judged(context))
     if not isinstance(sent, Sent):
         return sent
-    if unknown := before.uncounted(sent.suspects):
-        return Suspects(unknown)
-    after = holdings.read_holdings(work, schema, before.to_recount(sent.suspects))
-    gone = losses(before, after)
-    found = (*gone, *values.lost(work, stake, gone))
-    parted = values.tell_detached(work, detached(before, after))
-    changed = (*found, *renames(before, after), *rewrites(before, after), *parted)
-    may_be_said = (*_told_by_text(step), *of_rows(before, after), *stake.conversions)
-    declarable = (*changed, *sent.gone, *may_be_said)
-    if refusal := judge_losses(step, found, declarable, settings, names):
-        return refusal
-    let_pass = asked_elsewhere(step, found, names)
+    changed = _judge(context, before, sent)
+    if not isinstance(changed, tuple):
+        return changed
+    ungranted = granted.gone_since(work, schema, before.grants)
     told = [str(loss) for loss in changed]
+    let_pass = asked_elsewhere(step, changed, before.names)
     frame.end(context, [sentinel.forget_sql(), *frame.keep(context, told, sent.drifts, gaps)])
     shown = tuple(loss for loss in changed if loss not in let_pass)
-    return replace(sent, losses=shown, asked=to_declare(let_pass, names))
+    asked = to_declare(let_pass, before.names)
+    return replace(sent, losses=shown, asked=asked, ungranted=ungranted)
+
+
+def _look_before(context: Context) -> _Before | Failure:
+    """Look at what the step may take away; refuse what is too much to count and not declared."""
+    work, step, schema = context.place.work, context.step, context.schema
+    delivery = context.delivery
+    counted = lockout.count_in_doubt(context)
+    if isinstance(counted, Failure):
+        return counted
+    path = None if delivery.has_own_path else context.path
+    held = holdings.read_holdings(
+        work, schema, delivery.suspects, delivery.counted, path, exactly=counted
+    )
+    names = _names(context, held)
+    columns = values.find_columns(work, schema, statements.conversions(step.statements), path)
+    in_danger = [column for column in columns if column.may_lose]
+    too_large = (column.loss for column in in_danger if column.is_too_large)
+    if refusal := judge_uncounted(step, too_large, context.place.settings, names):
+        return refusal
+    _lock_undeclared(context, in_danger, names)
+    stake = values.at_stake(work, columns, held)
+    return _Before(held, names, stake, granted.read_before(work, schema, step.text), counted)
+
+
+def _judge(context: Context, before: _Before, sent: Sent) -> tuple[Loss, ...] | Suspects | Failure:
+    """Return what the step has taken away or changed, if that may be kept."""
+    work, step, settings = context.place.work, context.step, context.place.settings
+    after = holdings.read_again(
+        work, context.schema, before.held, before.held.family(before.counted)
+    )
+    held = holdings.without_others_doing(context.place.guard, before.held, after)
+    if unknown := sent.suspected.oids & set(rewritten(held, after)):
+        return Suspects(unknown)
+    in_doubt = _in_doubt(sent, held, after)
+    said = step.declarations
+    names = before.names
+    asked = {oid: loss for oid, loss in in_doubt.items() if to_ask([loss], names)}
+    unsaid = [oid for oid, loss in asked.items() if undeclared([loss], said, names)]
+    if unsaid and settings.destructive is Destructive.REFUSE:
+        return Suspects(frozenset(unsaid), is_doubtful=True)
+    gone = _told_once(losses(held, after), in_doubt)
+    found = (*gone, *values.lost(work, before.stake, gone))
+    parted = values.tell_detached(work, detached(held, after))
+    changed = (*found, *renames(held, after), *rewrites(held, after), *parted)
+    may_be_said = (*_told_by_text(step), *of_rows(held, after), *before.stake.conversions)
+    declarable = (*changed, *sent.gone, *made_anew(held, after), *may_be_said)
+    return judge_losses(step, found, declarable, settings, names) or changed
+
+
+def _in_doubt(sent: Sent, before: Holdings, after: Holdings) -> Mapping[int, Loss]:
+    """Return what may be lost of tables whose counters are no proof, and that were not counted."""
+    suspected = sent.suspected
+    return doubtful(before, after, suspected.oids) if suspected.is_doubtful else {}
+
+
+def _told_once(gone: tuple[Loss, ...], in_doubt: Mapping[int, Loss]) -> tuple[Loss, ...]:
+    """Tell of a table either what its counters say, or that they are in doubt."""
+    vague = {loss.target for loss in in_doubt.values()}
+    sure = (loss for loss in gone if loss.verb not in _OF_ROWS or loss.target not in vague)
+    return (*sure, *dict.fromkeys(in_doubt.values()))
+
+
+def _lock_undeclared(context: Context, in_danger: list[Column], names: Names) -> None:
+    """Lock others out of the tables whose values are counted for a decision.
+
+    Nobody is locked out while statements before the conversion run that may take long; what
+    begins by taking a table for itself gets it at once.
+    """
+    step = context.step
+    asked = [
+        column.key[0]
+        for column in in_danger
+        if not column.is_too_large
+        and undeclared(to_ask([column.loss], names), step.declarations, names)
+    ]
+    is_brief = not any(
+        statements.outlives_rollback(s) for s in step.statements if s.node != "alter_table_stmt"
+    )
+    lockout.lock(context, asked, lockout.EVERYBODY if is_brief else lockout.WRITERS)
 
 
 def _told_by_text(step: Step) -> tuple[Loss, ...]:
@@ -71,24 +184,26 @@ def replay(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
     """Run a step on a database from before its ledger, and keep only what it added.
 
     A table that was rewritten may have been emptied, which no counter shows: then the step is run
-    once more, with the table's rows counted.
+    once more, with the table's rows counted. So it is where counters cannot be trusted.
     """
     work, step, schema = context.place.work, context.step, context.schema
-    suspects = context.delivery.suspects
+    counted = context.delivery.doubtful
     before = marks.read_marks(work, schema)
-    held = holdings.read_holdings(work, schema, suspects)
-    if sentinel.is_blinding(step.text) and (unknown := held.tables.keys() - suspects):
-        return Suspects(frozenset(unknown))
+    held = holdings.read_holdings(work, schema, context.delivery.suspects, exactly=counted)
     sent = deliver(context, frame.preamble(context), _to_be_judged(context))
     if not isinstance(sent, Sent):
         return sent
     meddled = meddling(before, marks.read_marks(work, schema))
-    left = holdings.read_holdings(work, schema, held.counted)
-    lost = tuple(f"would take away: {loss}" for loss in losses(held, left))
-    if refusal := judge_meddling(step, (*lost, *meddled)):
+    if refusal := judge_meddling(step, meddled):
         return refusal
-    if fresh := set(rewritten(held, left)) - suspects:
+    left = holdings.read_again(work, schema, held, held.family(counted))
+    if unknown := _in_doubt(sent, held, left):
+        return Suspects(frozenset(unknown), is_doubtful=True)
+    if fresh := rewritten(held, left):
         return Suspects(frozenset(fresh))
+    lost = tuple(f"would take away: {loss}" for loss in losses(held, left))
+    if refusal := judge_meddling(step, lost):
+        return refusal
     frame.end(context, frame.keep(context, (), sent.drifts, gaps))
     return sent
 

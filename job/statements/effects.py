@@ -71,8 +71,8 @@ _LONGEST_HEAD = 400  # characters: what follows in an INSERT are values
 class Destruction:
     """What a statement takes away, renames or rewrites, as its text tells.
 
-    `emptied` names the tables whose rows it may delete or write anew, as (schema, table), with an
-    empty schema where that is left to the search_path.
+    `emptied` names the tables that may lose their rows, or get them written anew, in a new file, as
+    (schema, table), with an empty schema where that is left to the search_path.
     """
 
     emptied: tuple[Name, ...] = ()
@@ -142,8 +142,8 @@ def _of_query(statement: Statement) -> Destruction | None:
         nodes = nodes_of(statement.text)
     except postgast.PgQueryError:
         return Destruction()
-    names = [_name(n.relation) for n in nodes if isinstance(n, pb.DeleteStmt | pb.MergeStmt)]
-    return Destruction(tuple(names)) if names else None
+    deletes = any(isinstance(node, pb.DeleteStmt | pb.MergeStmt) for node in nodes)
+    return Destruction() if deletes else None
 
 
 def _of_relation(stmt: Any) -> Destruction:
@@ -152,7 +152,7 @@ def _of_relation(stmt: Any) -> Destruction:
 
 def _of_merge(stmt: Any) -> Destruction | None:
     kinds = (node.merge_when_clause.command_type for node in stmt.merge_when_clauses)
-    return _of_relation(stmt) if pb.CMD_DELETE in kinds else None
+    return Destruction() if pb.CMD_DELETE in kinds else None
 
 
 def _of_truncate(stmt: Any) -> Destruction:
@@ -222,7 +222,7 @@ def _name(range_var: Any) -> Name:
 
 
 _FINDERS = {
-    "delete_stmt": _of_relation,
+    "delete_stmt": _always,
     "cluster_stmt": _of_relation,
     "merge_stmt": _of_merge,
     "truncate_stmt": _of_truncate,

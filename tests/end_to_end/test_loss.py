@@ -423,12 +423,23 @@ def test_an_undeclared_loss_is_refused(
     assert database.rows("select file from predeploy.migration") == [("1_setup.sql",)]
 
 
+# Where counting was off, or a subtransaction was undone, nothing tells the number but counting the
+# rows before and after, for which a step that declares them is not run a second time.
+VAGUE = {
+    "delete-uncounted": "delete public.items (rows that were not counted)",
+    "delete-uncounted-for-a-while": "delete public.items (rows that were not counted)",
+    "delete-in-a-function-that-counts-nothing": "delete public.items (rows that were not counted)",
+    "delete-before-a-subtransaction-that-goes": "delete public.items (at most 20 rows)",
+}
+
+
 @pytest.mark.parametrize("case", LOSSES)
 def test_a_declared_loss_is_done_and_counted(
     case: str, migrate: Callable[..., tuple[int, dict]], before: tuple, database: Database
 ) -> None:
     """With its line in the file the step runs; ledger and report say what went."""
     text, told, allowed = LOSSES[case]
+    told = VAGUE.get(case, told)
     lines = "".join(f"-- predeploy: allow {declaration}\n" for declaration in allowed)
 
     code, report = migrate(lines + text)

@@ -9,7 +9,7 @@ import pytest
 from conftest import Database
 
 from job.database import ledger
-from job.database.holdings import read_holdings
+from job.database.holdings import read_again, read_holdings
 from job.database.place import Workplace
 from job.database.wire import Connection, ask
 from job.errors import ConnectionLostError
@@ -83,13 +83,17 @@ def test_a_file_s_settings_do_not_bound_the_second_look(
     plan = plan_of(**{"1_a": "set statement_timeout = '9min'; delete from items"})
     seen = []
 
-    def look(conn: Connection, *asked: object, **scope: bool) -> Holdings:
-        ((timeout,),) = ask(conn, "show statement_timeout")
-        seen.append(timeout)
-        return read_holdings(conn, *asked, **scope)
+    def asking(read: Callable[..., Holdings]) -> Callable[..., Holdings]:
+        def look(conn: Connection, *asked: object, **scope: bool) -> Holdings:
+            ((timeout,),) = ask(conn, "show statement_timeout")
+            seen.append(timeout)
+            return read(conn, *asked, **scope)
 
-    # What a count is bounded by shows only while it goes on: it is asked, and then counted as ever.
-    monkeypatch.setattr("job.database.holdings.read_holdings", look)
+        return look
+
+    # What a look is bounded by shows only while it goes on: it is asked, and then done as ever.
+    for read in (read_holdings, read_again):
+        monkeypatch.setattr(f"job.database.holdings.{read.__name__}", asking(read))
     (outcome,) = run(place, plan)
 
     assert isinstance(outcome, Failure)

@@ -1,6 +1,5 @@
 """What the sentinel's two functions look at, and what they cost."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from pathlib import Path
@@ -46,7 +45,7 @@ def suspects(
         except psycopg.Error as error:
             if not sentinel.has_spoken(SCHEMA, error):
                 raise
-            oids = [int(oid) for oid in json.loads(error.diag.message_detail or "")]
+            oids = sorted(sentinel.parse_suspicion(error.diag.message_detail).oids)
             found = conn.execute("select unnest(%s::oid[])::regclass::text", [oids])
             return [name for (name,) in found.fetchall()]
         return None

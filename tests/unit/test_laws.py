@@ -8,7 +8,7 @@ import pytest
 
 JOB = Path(__file__).resolve().parent.parent.parent / "job"
 ROWS = (
-    {"exit_codes", "errors", "plan", "secret", "deadline"},
+    {"exit_codes", "errors", "plan", "secret", "deadline", "grants"},
     {"settings", "declaration", "endpoint", "search_path", "statements", "sources", "schema",
      "snapshot", "report", "loss", "allowance", "values", "meddling", "drift", "verdict",
      "drawing", "delivery", "gap"},

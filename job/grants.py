@@ -1,0 +1,93 @@
+"""Whose grants are gone with what was made anew under its own name. Pure.
+
+A view or a function that is dropped and created again is another object: its grants are those of a
+new one, and who could read it may not any more.
+"""
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+
+Grant = tuple[str, str]
+"""A privilege, with its column in parentheses where it is one's, and who has it."""
+PUBLIC = "PUBLIC"
+_BY_DEFAULT = {
+    "routine": frozenset({("EXECUTE", PUBLIC)}),
+    "type": frozenset({("USAGE", PUBLIC)}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """An object and its grants beside its owner's: `kind` and `name` as GRANT is written."""
+
+    kind: str
+    name: str
+    grants: frozenset[Grant]
+
+
+@dataclass(frozen=True, slots=True)
+class Ungranted:
+    """An object that was made anew, the grants that it had, and those that PUBLIC has by default.
+
+    Who had taken these back has to do so again.
+    """
+
+    kind: str
+    name: str
+    grants: tuple[Grant, ...]
+    opened: tuple[Grant, ...] = ()
+
+    def __str__(self) -> str:
+        """For a message."""
+        told = []
+        if self.grants:
+            had = "; ".join(f"{what} to {grantee}" for grantee, what in _by_grantee(self.grants))
+            told.append(f"its grants are gone: {had}")
+        told += [f"{what} is granted to PUBLIC again" for _, what in _by_grantee(self.opened)]
+        return f"{self.name} was made anew, and {', and '.join(told)}"
+
+    @property
+    def remedy(self) -> str:
+        """Statements that make the grants what they were."""
+        on = f"ON {self.kind.upper()} {self.name}"
+        return " ".join(
+            (
+                *(f"GRANT {what} {on} TO {who};" for who, what in _by_grantee(self.grants)),
+                *(f"REVOKE {what} {on} FROM PUBLIC;" for _, what in _by_grantee(self.opened)),
+            )
+        )
+
+
+def _by_grantee(grants: Iterable[Grant]) -> Iterable[tuple[str, str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for privilege, grantee in grants:
+        found[grantee].append(privilege)
+    return ((grantee, ", ".join(privileges)) for grantee, privileges in found.items())
+
+
+Grants = Mapping[tuple[str, int], Granted]
+"""Objects with grants, by their kind and OID."""
+
+
+def dropped(before: Grants, after: Grants) -> tuple[Granted, ...]:
+    """Return the objects that had grants and are not there by their OID."""
+    return tuple(granted for key, granted in before.items() if key not in after)
+
+
+def ungranted(
+    gone: Iterable[Granted], there: Container[tuple[str, str]], after: Grants
+) -> tuple[Ungranted, ...]:
+    """Return those of `gone` that are there again by kind and name, with other grants."""
+    now = {(g.kind, g.name): g.grants for g in after.values()}
+    found = []
+    for old in gone:
+        key = (old.kind, old.name)
+        if key not in there:
+            continue
+        new = now.get(key, _BY_DEFAULT.get(old.kind, frozenset()))
+        missing, more = old.grants - new, new - old.grants
+        opened = tuple(sorted(grant for grant in more if grant[1] == PUBLIC))
+        if missing or opened:
+            found.append(Ungranted(*key, tuple(sorted(missing)), opened))
+    return tuple(found)
