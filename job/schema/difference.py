@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from job.schema import rights
+from job.schema import naming, rights
 from job.schema.ddl import Change, Phase, Report
 from job.schema.facts import Fact, compare
 from job.schema.kind import Kind
@@ -88,6 +88,8 @@ def difference(
         (fact, twin) for fact, twin in twins.items() if fact.attributes != twin.attributes
     )
     changed = (*compared.changed, *renamed)
+    missing, commented = _with_moved(missing, twins, found)
+    changed += commented
     taken = takers(found, missing)
     outcomes: list[tuple[Fact, Change | Report]] = []
     for fact in missing:
@@ -109,9 +111,10 @@ def difference(
         sides,
         unmet,
     )
-    # Nothing waits for who may do what.
+    # Nothing waits for what something is called, nor for who may do what.
     told = (
         *reports,
+        *naming.misnamed(twins, sides),
         *rights.excess(compared.changed, sides),
         *rights.given((change.fact for change in changes), sides),
     )
@@ -121,6 +124,26 @@ def difference(
         missing,
         changed,
     )
+
+
+def _with_moved(
+    missing: Sequence[Fact], twins: Mapping[Fact, Fact], found: Side
+) -> tuple[tuple[Fact, ...], tuple[tuple[Fact, Fact], ...]]:
+    """Let comments on what is there under another name be on that.
+
+    Returns what is missing then, and the pairs of which the live one has another text.
+    """
+    subjects = naming.subjects(twins)
+    kept: list[Fact] = []
+    other: list[tuple[Fact, Fact]] = []
+    for fact in missing:
+        moved = naming.moved(fact, subjects) if fact.kind == Kind.COMMENT.value else None
+        live = found.facts.get(moved.key) if moved is not None else None
+        if moved is None or live is None:
+            kept.append(moved or fact)
+        elif moved.get("text") != live.get("text"):
+            other.append((moved, live))
+    return tuple(kept), tuple(other)
 
 
 def _closed(

@@ -179,7 +179,7 @@ def test_names_and_texts_are_quoted(make_database: Make) -> None:
 
 
 def test_what_has_another_name_is_there(make_database: Make) -> None:
-    """Unnamed indexes and constraints are matched by their definition, comments and all."""
+    """Unnamed indexes and constraints are matched by their definition, and get the comments."""
     desired, live = make_database(), make_database()
     desired.execute("""create table t (id integer primary key, a integer check (a > 0),
             b integer references t, c integer unique);
@@ -197,7 +197,10 @@ def test_what_has_another_name_is_there(make_database: Make) -> None:
     found = differ(facts(desired), live)
     apply(live, found)
 
-    assert [(c.phase, c.fact.kind) for c in found.changes] == [(Phase.ONLINE, "index")]
+    assert [(c.phase, c.fact.kind) for c in found.changes] == [
+        (Phase.ONLINE, "index"),
+        *[(Phase.AFTER, "comment")] * 3,
+    ]
     assert found.reports == ()
     assert described(differ(facts(desired), live)) == []
 

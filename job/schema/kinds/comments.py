@@ -34,12 +34,8 @@ def plan(
 ) -> Iterator[Change | Report]:
     """Set it, in place of another if need be; a live one that is not declared stays."""
     what, _, name = desired.name.partition(" ")
-    kinds = (Kind.INDEX, Kind.CONSTRAINT, Kind.DOMAIN_CONSTRAINT)
-    if (what == "sequence" and is_sequence_renamed(desired.schema, desired.relation, sides)) or (
-        what in {"index", "constraint"}
-        and sides.renamed.is_named(desired.schema, name or desired.relation, *kinds)
-    ):
-        return  # what is there under another name keeps its own comment
+    if what == "sequence" and is_sequence_renamed(desired.schema, desired.relation, sides):
+        return  # that of a column which takes its numbers from one of another name
     if what == "column" and _is_of_another_shape(desired, name, sides):
         yield not_addable(
             desired,
