@@ -2,15 +2,15 @@
 
 import hashlib
 
-_LONGEST = 63  # bytes: NAMEDATALEN - 1
+LONGEST = 63  # bytes: NAMEDATALEN - 1
 _HASH = 8
 
 
 def derived(*parts: str) -> str:
     """Join parts to a name; one that is too long is cut and told apart by a hash of the whole."""
     whole = "_".join(parts)
-    if len(whole.encode()) <= _LONGEST:
+    if len(whole.encode()) <= LONGEST:
         return whole
     digest = hashlib.sha256(whole.encode()).hexdigest()[:_HASH]
-    kept = whole.encode()[: _LONGEST - _HASH - 1].decode(errors="ignore")
+    kept = whole.encode()[: LONGEST - _HASH - 1].decode(errors="ignore")
     return f"{kept}_{digest}"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from job.schema.ddl import Change, Phase, Report, change, identifier, relation, warning
 from job.schema.facts import Fact
@@ -10,6 +11,7 @@ from job.schema.names import derived
 from job.schema.sides import Sides
 
 _BEFORE_INSERT = re.compile(r"\bBEFORE (?:\w+ OR )*INSERT\b")
+NOT_NULL = "not null"  # a constraint's `type`
 
 
 def column_sql(column: Fact) -> str:
@@ -26,7 +28,7 @@ def column_sql(column: Fact) -> str:
     if column.get("identity"):
         parts.append(identity_sql(column))
     if column.get("not null"):
-        parts.append("NOT NULL")
+        parts.append(_not_null(column))
     return " ".join(parts)
 
 
@@ -40,6 +42,33 @@ def identity_sql(column: Fact) -> str:
 def printed(name: str) -> str:
     """Return a name as PostgreSQL prints it, if it is no keyword."""
     return name if re.fullmatch(r"[a-z_][a-z0-9_$]*", name) else identifier(name)
+
+
+def _not_null(column: Fact) -> str:
+    name = column.get("not null name")
+    return f"CONSTRAINT {identifier(name)} NOT NULL" if name else "NOT NULL"
+
+
+def with_not_null_name(column: Fact, sides: Sides) -> Fact:
+    """Let a desired column know the name of its NOT NULL, where that is one of its own.
+
+    Since PostgreSQL 18 it has one: https://www.postgresql.org/docs/current/catalog-pg-constraint.html
+    """
+    there = sides.desired.on((column.schema, column.relation), Kind.CONSTRAINT)
+    names = (f.name for f in there if f.get("column") == column.name and f.get("type") == NOT_NULL)
+    name = next(names, "")
+    if not name:
+        return column
+    return replace(column, attributes=(*column.attributes, ("not null name", name)))
+
+
+def add_not_null(column: Fact, sides: Sides, how: str = "") -> str:
+    """Return what makes a column NOT NULL under its name, if it has one of its own."""
+    named = with_not_null_name(column, sides)
+    if how or named is not column:
+        name = identifier(column.name)
+        return f"ALTER TABLE {relation(column)} ADD {_not_null(named)} {name}{how}"
+    return f"{alter_column(column)} SET NOT NULL"
 
 
 def _sequence_name(column: Fact) -> tuple[str, ...]:
@@ -122,7 +151,7 @@ def _is_filled(live: Fact, sides: Sides) -> bool:
 def set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
     """Prove it by a CHECK first: SET NOT NULL then need not read the table under its lock."""
     alter, column = f"ALTER TABLE {relation(desired)}", identifier(desired.name)
-    set_not_null = f"{alter_column(desired)} SET NOT NULL"
+    set_not_null = add_not_null(desired, sides)
     name = not_null_helper(desired)
     helper = identifier(name)
     drop = f"{alter} DROP CONSTRAINT {helper}"

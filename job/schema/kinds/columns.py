@@ -11,7 +11,6 @@ from job.schema.ddl import (
     breaking,
     change,
     drift,
-    identifier,
     not_addable,
     relation,
     warning,
@@ -20,6 +19,7 @@ from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
 from job.schema.kinds import heirs, identities, retyped, view_columns
 from job.schema.kinds.column_ddl import (
+    add_not_null,
     alter_column,
     column_sql,
     extra_default,
@@ -28,6 +28,7 @@ from job.schema.kinds.column_ddl import (
     set_default,
     set_not_null,
     settings_sql,
+    with_not_null_name,
 )
 from job.schema.kinds.entry import FOREIGN, OF_RELATION, Entry, attributes, flag, order, own
 from job.schema.sides import Side, Sides, parents
@@ -113,7 +114,7 @@ def inlined(table: Fact, sides: Sides) -> tuple[Fact, ...]:
     columns = sides.desired.on((table.schema, table.relation), Kind.COLUMN)
     own_columns = (column for column in columns if not column.get("inherited"))
     return tuple(
-        _without_default(c) if _default_waits(c, table, sides) else c
+        with_not_null_name(_without_default(c) if _default_waits(c, table, sides) else c, sides)
         for c in sorted(own_columns, key=lambda column: column.order % _ORDERS_OF_A_TABLE)
         if not _type_waits(c, table, sides)
     )
@@ -151,7 +152,7 @@ def _deferred(desired: Fact, table: Fact, sides: Sides) -> Iterator[Change | Rep
         yield change(
             desired,
             Phase.TOGETHER,
-            f"ALTER TABLE {relation(desired)} ADD COLUMN {column_sql(desired)}",
+            _add_sql(desired, sides),
             *settings_sql(desired),
         )
     elif _default_waits(desired, table, sides):
@@ -180,8 +181,7 @@ def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
             "there",
         )
         return
-    add = f"ALTER TABLE {relation(desired)} ADD COLUMN {column_sql(desired)}"
-    added = change(desired, Phase.TOGETHER, add, *settings_sql(desired))
+    added = change(desired, Phase.TOGETHER, _add_sql(desired, sides), *settings_sql(desired))
     yield replace(added, is_brief=not _rewrites(desired, sides))
     others = sides.undeclared.on((desired.schema, desired.relation), Kind.COLUMN)
     for other in (other for other in others if other.get("type") == desired.get("type")):
@@ -193,6 +193,11 @@ def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
             "if it was renamed, rename it by a migration, before sync comes to it",
         )
         return
+
+
+def _add_sql(column: Fact, sides: Sides) -> str:
+    named = with_not_null_name(column, sides)
+    return f"ALTER TABLE {relation(column)} ADD COLUMN {column_sql(named)}"
 
 
 def _rewrites(column: Fact, sides: Sides) -> str:
@@ -239,8 +244,7 @@ def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]
     if desired.get("not null") == FLAG != live.get("not null"):
         yield set_not_null(desired, live, sides)
     elif desired.get("not null") and not live.get("not null"):
-        add = f"ALTER TABLE {relation(desired)} ADD NOT NULL {identifier(desired.name)} NOT VALID"
-        yield change(desired, Phase.TOGETHER, add)
+        yield change(desired, Phase.TOGETHER, add_not_null(desired, sides, " NOT VALID"))
     elif live.get("not null") and not desired.get("not null"):
         yield extra_not_null(live, sides)
     if isinstance(outcome, Change) and differing != ["type"]:

@@ -1,6 +1,7 @@
 """Constraints of tables: built whole where there are no rows, in two steps where there are.
 
-NOT NULL is told with its column, although PostgreSQL 18 keeps it as a constraint, too.
+NOT NULL is told with its column, although PostgreSQL 18 keeps it as a constraint, too. Here it is
+one where it has a name that PostgreSQL has not made up, and then it is about that name.
 """
 
 from collections.abc import Iterator
@@ -15,26 +16,51 @@ from job.schema.ddl import (
     identifier,
     not_addable,
     relation,
+    warning,
 )
 from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
 from job.schema.kinds import index_ddl, indexes, partitions
-from job.schema.kinds.column_ddl import not_null_helper
+from job.schema.kinds.column_ddl import NOT_NULL, not_null_helper
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
 from job.schema.kinds.index_ddl import index_of, named, take_over
+from job.schema.names import LONGEST
 from job.schema.offenders import offenders
 from job.schema.sides import Sides
 
 _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED = 180000
+_NOT_NULL_SUFFIX = "not_null"
 _UNIQUE = ("primary key", "unique")
 
 
 def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
     """Add it, or validate a live one; only tell of one with another definition."""
+    if desired.get("type") == NOT_NULL and (live is None or is_twin(desired, live)):
+        yield from _named_otherwise(desired, live, sides)
+        return
     outcomes = tuple(_added_or_told(desired, live, sides))
     yield from outcomes
     if not any(isinstance(outcome, Report) for outcome in outcomes):
         yield from indexes.identifying(desired, live)
+
+
+def _named_otherwise(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Report]:
+    """Tell of a NOT NULL that is there under the name that PostgreSQL has made up.
+
+    Where it is not there, it comes with its column, or is what that column lacks.
+    """
+    column = sides.live.get(Kind.COLUMN, desired.schema, desired.relation, desired.get("column"))
+    if live is not None or column is None or not column.get("not null"):
+        return
+    usual = f"{desired.relation}_{column.name}_{_NOT_NULL_SUFFIX}"
+    is_known = len(usual.encode()) <= LONGEST
+    old = identifier(usual) if is_known else "the name that psql's \\d+ shows"
+    yield warning(
+        column,
+        "other-name",
+        f"{column.label} is NOT NULL under another name than {desired.name}, which is declared",
+        f"by a migration: {_alter(desired)} RENAME CONSTRAINT {old} TO {identifier(desired.name)}",
+    )
 
 
 def _added_or_told(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
@@ -207,7 +233,17 @@ def _waits_for_unique(desired: Fact, sides: Sides) -> bool:
 
 # pg_get_constraintdef says NOT VALID, too; here it is an attribute, as it is no part of the shape.
 _DEFINITION = """pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(k.oid),
-    ' NOT VALID$', '')"""
+    case k.contype when 'n' then '( NO INHERIT)?( NOT VALID)?$' else ' NOT VALID$' end, '')"""
+# The name that PostgreSQL makes up, as ChooseConstraintName in catalog/pg_constraint.c does: a
+# number follows where it is taken, and in a long one both parts are cut.
+_MADE_UP = f"_{_NOT_NULL_SUFFIX}"
+_BEGINNING = f"c.relname || '_' || a.attname || '{_MADE_UP}'"
+_IS_CHOSEN = f"""(k.conislocal and k.coninhcount = 0
+    and case when pg_catalog.octet_length({_BEGINNING}) > {LONGEST}
+        then k.conname !~ '{_MADE_UP}[0-9]*$'
+        else not (pg_catalog.starts_with(k.conname::text, {_BEGINNING})
+            and pg_catalog.substr(k.conname::text, pg_catalog.length({_BEGINNING}) + 1)
+                ~ '^[0-9]*$') end)"""
 _REFERENCES = """(select pg_catalog.json_build_array(rn.nspname, r.relname)
     from pg_catalog.pg_class r join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace
     where r.oid = k.confrelid)::text"""
@@ -217,7 +253,9 @@ CONSTRAINT = Entry(
     f"""select n.nspname, c.relname, k.conname, {
         attributes(
             type="case k.contype when 'p' then 'primary key' when 'u' then 'unique' "
-            "when 'f' then 'foreign key' when 'c' then 'check' else 'exclude' end",
+            f"when 'f' then 'foreign key' when 'c' then 'check' when 'n' then '{NOT_NULL}' "
+            "else 'exclude' end",
+            column="a.attname",
             definition=_DEFINITION,
             index=f"case when k.contype in ('p', 'u') then {indexes.definition_sql('x')} end",
             invalid=flag("k.contype in ('p', 'u', 'x') and not x.indisvalid"),
@@ -227,15 +265,18 @@ CONSTRAINT = Entry(
             deferred=flag("k.condeferred"),
             references=_REFERENCES,
             not_valid=flag(
-                "not k.convalidated and coalesce(pg_catalog.to_jsonb(k) ->> 'conenforced', "
-                "'true') = 'true'"
+                "k.contype <> 'n' and not k.convalidated and "
+                "coalesce(pg_catalog.to_jsonb(k) ->> 'conenforced', 'true') = 'true'"
             ),
         )
     }, {order("k.oid")}
         from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
         left join pg_catalog.pg_index x on x.indexrelid = k.conindid
         left join pg_catalog.pg_class i on i.oid = x.indexrelid
-        where k.contype in ('p', 'u', 'f', 'c', 'x') and k.conparentid = 0 and k.conislocal
+        left join pg_catalog.pg_attribute a on k.contype = 'n' and a.attrelid = k.conrelid
+          and a.attnum = k.conkey[1]
+        where (k.contype in ('p', 'u', 'f', 'c', 'x') or (k.contype = 'n' and {_IS_CHOSEN}))
+          and k.conparentid = 0 and k.conislocal
           and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
           and {own("pg_constraint", "k.oid")}""",
     plan,

@@ -10,6 +10,7 @@ from job.schema.ddl import Change, Phase, Report, change
 from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
 from job.schema.kinds.column_ddl import (
+    add_not_null,
     alter_column,
     extra_default,
     extra_not_null,
@@ -30,7 +31,7 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
         yield from _default(desired, live, sides)
     if desired.get("not null") == FLAG != parent.get("not null"):
         if live is None:
-            set_it = f"{alter_column(desired)} SET NOT NULL"
+            set_it = add_not_null(desired, sides)
             yield change(desired, Phase.TOGETHER, set_it, order=_behind(desired, sides))
         elif live.get("not null") != FLAG:
             yield set_not_null(desired, live, sides)
