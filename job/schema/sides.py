@@ -13,6 +13,7 @@ from job.schema.kind import Kind
 from job.schema.written import NOTHING_WRITTEN, Target, Written, target_of, unquoted
 
 Group = TypeVar("Group")
+ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came with it
 Columns = tuple[tuple[str, str], ...]
 
 
@@ -82,6 +83,12 @@ class Side:
     def defaults_of(self, role: str, objects: str) -> tuple[Fact, ...]:
         """Return what a role's default privileges grant on `TABLES` or the like, in any schema."""
         return self._by_role.get((role, objects), ())
+
+    def columns_in_order(self, table: Fact) -> Columns:
+        """Return names and types of a table's columns in the order in which they stand there."""
+        there = self.on((table.schema, table.relation), Kind.COLUMN)
+        in_order = sorted(there, key=lambda column: column.order % ORDERS_OF_A_TABLE)
+        return tuple((column.name, column.get("type")) for column in in_order)
 
     def with_columns(self, schema: str, columns: Columns) -> tuple[Fact, ...]:
         """Return the tables of a schema that have just these columns, sorted."""
@@ -190,7 +197,13 @@ class Sides:
 
     def is_plain(self, fact: Fact) -> bool:
         """Whether what hangs on the relation can be built at once: it is new, or has no rows."""
-        return self.is_new(fact) or not self.size(fact)
+        place = (fact.schema, fact.relation)
+        # Tables that are there are attached to it first.
+        tables = (fact, *self.desired.below(place))
+        return self.is_new(fact) or not any(self.size(t) for t in tables if self._is_there(t))
+
+    def _is_there(self, table: Fact) -> bool:
+        return self.live.get(Kind.TABLE, table.schema, table.relation) is not None
 
     def is_sequence_renamed(self, schema: str, name: str) -> bool:
         """Whether the column of a desired sequence has one of another name, or has none."""

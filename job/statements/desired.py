@@ -5,7 +5,7 @@ that the file has set for it, with the text of the file wherever that is possibl
 server's error positions fit.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,11 +38,11 @@ class Desired:
     """The desired state as statements.
 
     `schemas` are the ones that the files manage, in the order of their first mention; `names` what
-    they make there, as (schema, name). `locks` is how many a transaction holds once it has
-    made all of it. `filled` are the materialized
-    views that are declared with their rows, although a shadow makes them without. `search_path` is
-    that of statements whose file has set none. `written` is what no catalog keeps. With a finding
-    that has an exit code (65), nothing of it may be run.
+    they make there, as (schema, name). `locks` is how many a transaction holds once it has made all
+    of it. `filled` are the materialized views that are declared with their rows, although a shadow
+    makes them without. `homes` are the schemas that are written for extensions, by their name.
+    `search_path` is that of statements whose file has set none. `written` is what no catalog keeps.
+    With a finding that has an exit code (65), nothing of it may be run.
     """
 
     schemas: tuple[str, ...]
@@ -50,6 +50,7 @@ class Desired:
     names: frozenset[Name]
     locks: int
     filled: frozenset[Name]
+    homes: Mapping[str, str]
     search_path: tuple[str, ...]
     findings: tuple[Finding, ...]
     written: Written = NOTHING_WRITTEN
@@ -100,6 +101,7 @@ def read_desired(
         names=frozenset(names),
         locks=locks,
         filled=frozenset(_filled(found)),
+        homes=dict(_homes(found)),
         search_path=search_path,
         findings=tuple(reader.findings),
         written=read_written(found, relations),
@@ -173,6 +175,14 @@ def _filled(found: Iterable[Piece]) -> Iterator[Name]:
         is_view = piece.statement.node == "create_table_as_stmt"
         if name is not None and is_view and not piece.stmt.into.skip_data:
             yield piece.resolved(name)
+
+
+def _homes(found: Iterable[Piece]) -> Iterator[tuple[str, str]]:
+    for piece in found:
+        if piece.statement.node == "create_extension_stmt":
+            for option in piece.stmt.options:
+                if option.def_elem.defname == "schema":
+                    yield piece.stmt.extname, option.def_elem.arg.string.sval
 
 
 def _refuse_reserved(ledger_schema: str, reader: _Reader) -> None:

@@ -32,6 +32,14 @@ def column_sql(column: Fact) -> str:
     return " ".join(parts)
 
 
+def with_options(column: Fact) -> str:
+    """Return what a table of a type gives a column of its own; empty where that is nothing."""
+    default = f" DEFAULT {column.get('default')}" if column.get("default") else ""
+    not_null = " NOT NULL" if column.get("not null") else ""
+    own = default + not_null
+    return f"{identifier(column.name)} WITH OPTIONS{own}" if own else ""
+
+
 def identity_sql(column: Fact) -> str:
     """Return what makes a column an identity, with what its sequence has of its own."""
     options = " ".join((*_sequence_name(column), *filter(None, [column.get("sequence")])))

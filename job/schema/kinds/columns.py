@@ -31,9 +31,8 @@ from job.schema.kinds.column_ddl import (
     with_not_null_name,
 )
 from job.schema.kinds.entry import FOREIGN, OF_RELATION, Entry, attributes, flag, order, own
-from job.schema.sides import Side, Sides, parents
+from job.schema.sides import ORDERS_OF_A_TABLE, Side, Sides, parents
 
-_ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came with it
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
 _BASIC = frozenset(("type", "generated", "identity"))
@@ -56,6 +55,8 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
         yield from heirs.plan(desired, live, sides)
     elif table is None:
         yield from view_columns.plan(desired, live, sides)
+    elif live is None and table.get("of") and not sides.is_new(desired):
+        return  # it comes with the type's attribute
     elif live is None:
         if sides.is_new(desired):
             yield from _deferred(desired, table, sides)
@@ -115,7 +116,7 @@ def inlined(table: Fact, sides: Sides) -> tuple[Fact, ...]:
     own_columns = (column for column in columns if not column.get("inherited"))
     return tuple(
         with_not_null_name(_without_default(c) if _default_waits(c, table, sides) else c, sides)
-        for c in sorted(own_columns, key=lambda column: column.order % _ORDERS_OF_A_TABLE)
+        for c in sorted(own_columns, key=lambda column: column.order % ORDERS_OF_A_TABLE)
         if not _type_waits(c, table, sides)
     )
 
@@ -126,7 +127,7 @@ def _without_default(column: Fact) -> Fact:
 
 
 def _made_between(table: Fact, column: Fact, sides: Sides, *kinds: Kind) -> Iterator[Fact]:
-    if column.order - table.order >= _ORDERS_OF_A_TABLE:  # else it came with its table
+    if column.order - table.order >= ORDERS_OF_A_TABLE:  # else it came with its table
         yield from sides.missing.made_between(table.order, column.order, *kinds)
 
 

@@ -18,6 +18,11 @@ def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
     )
 
 
+def index_name(thing: Fact) -> str:
+    """Return the quoted, qualified name of an index, or of that of a key."""
+    return f"{identifier(thing.schema)}.{identifier(thing.name)}"
+
+
 def index_of(key: Fact) -> Fact:
     """Return the index that a unique constraint or a primary key takes over."""
     shape = (("unique", "true"), ("definition", key.get("index")))

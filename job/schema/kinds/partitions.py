@@ -8,12 +8,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from job.schema.ddl import identifier, relation
+from job.schema.ddl import relation
 from job.schema.facts import Fact
 from job.schema.kind import Kind
+from job.schema.kinds import attaching
 from job.schema.kinds.entry import FOREIGN
-from job.schema.kinds.index_ddl import create_sql, index_of, is_twin, named, take_over
-from job.schema.names import derived
+from job.schema.kinds.index_ddl import create_sql, index_name, named
+from job.schema.kinds.leaves import leaf, name_on, twin
 from job.schema.sides import Sides
 
 PARTITIONED = "partitioned table"
@@ -43,15 +44,15 @@ def built(
         there = known.get(child.identity)
         if (there and there.is_valid) or (live is not None and sides.is_new(child)):
             continue  # it has its own, or gets it with the shell that is there
-        name = there.name if there else _name_on(thing, child, sides)
+        name = there.name if there else name_on(thing, child, sides)
         own = replace(thing, schema=child.schema, relation=child.relation, name=name)
         if there and child.get("kind") == PARTITIONED:
             yield from built(own, own, child, sides, known)
         elif there:
-            yield f"REINDEX INDEX CONCURRENTLY {_index(own)}"
+            yield f"REINDEX INDEX CONCURRENTLY {index_name(own)}"
         else:
             yield from _own(own, child, sides)
-        yield f"ALTER INDEX {_index(thing)} ATTACH PARTITION {_index(own)}"
+        yield f"ALTER INDEX {index_name(thing)} ATTACH PARTITION {index_name(own)}"
 
 
 def has_foreign(table: Fact, sides: Sides) -> bool:
@@ -69,40 +70,13 @@ def _shell(thing: Fact) -> str:
 
 def _own(own: Fact, child: Fact, sides: Sides) -> Iterator[str]:
     """Yield what gives a partition an index or a key of its own, as far as it has none."""
-    there = _twin(own, child, sides)
+    there = twin(own, child, sides)
     is_built = there is not None and not there.get("invalid")
     if child.get("kind") == PARTITIONED:
         if not is_built:
             yield from built(own, there, child, sides)
-    elif own.kind == Kind.INDEX.value:
-        if not is_built:
-            yield create_sql(own, own.name, "CONCURRENTLY IF NOT EXISTS ")
-    elif there is None:
-        yield from _own_key(own, child, sides)
-    elif not is_built:
-        yield f"REINDEX INDEX CONCURRENTLY {_index(own)}"
-
-
-def _own_key(own: Fact, child: Fact, sides: Sides) -> Iterator[str]:
-    index = _twin(index_of(own), child, sides)
-    if index is None or index.get("invalid"):
-        name = own.name if index is None else index.name
-        yield create_sql(index_of(own), name, "CONCURRENTLY IF NOT EXISTS ")
-    yield take_over(own, own.name if index is None else index.name)
-
-
-def _name_on(thing: Fact, child: Fact, sides: Sides) -> str:
-    there = _twin(thing, child, sides)
-    return there.name if there is not None else derived(child.relation, thing.name)
-
-
-def _twin(thing: Fact, child: Fact, sides: Sides) -> Fact | None:
-    found = sides.live.on((child.schema, child.relation), Kind(thing.kind))
-    return next((fact for fact in found if is_twin(thing, fact)), None)
-
-
-def _index(thing: Fact) -> str:
-    return f"{identifier(thing.schema)}.{identifier(thing.name)}"
+    else:
+        yield from leaf(own, child, sides)
 
 
 def _attached_to(live: Fact | None) -> Mapping[str, _Attached]:
@@ -111,10 +85,19 @@ def _attached_to(live: Fact | None) -> Mapping[str, _Attached]:
 
 
 def _partitions(table: Fact, sides: Sides) -> tuple[Fact, ...]:
+    """Return the partitions that it has when the run comes to its indexes, sorted."""
     parent = (table.schema, table.relation)
-    tables = (*sides.desired.below(parent), *sides.live.below(parent))
-    known = {fact.key: sides.live.facts.get(fact.key, fact) for fact in tables}
-    return tuple(f for _, f in sorted(known.items()) if f.listed("partition of") == parent)
+    found = {fact.key: fact for fact in sides.live.below(parent)}
+    for fact in sides.desired.below(parent):
+        live = sides.live.facts.get(fact.key)
+        if live is None or (sides.may_alter and not attaching.obstacle(fact, live, sides)):
+            found.setdefault(fact.key, live or fact)
+    return tuple(fact for _, fact in sorted(found.items()) if _is_partition(fact, sides))
+
+
+def _is_partition(table: Fact, sides: Sides) -> bool:
+    desired = sides.desired.facts.get(table.key, table)
+    return bool(table.get("partition of") or desired.get("partition of"))
 
 
 # What an interrupted build on partitions has done already: table, index, whether that is valid.

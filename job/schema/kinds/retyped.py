@@ -37,6 +37,9 @@ def obstacle(desired: Fact, live: Fact, sides: Sides) -> str:
     """Say what stands in the way of another type for a live column; empty where nothing does."""
     if not is_wider(desired.get("type"), live.get("type")):
         return "its rows would be written anew, or might not fit"
+    table_of = sides.table_of(live)
+    if table_of is not None and table_of.get("of"):
+        return f"it comes with the type {table_of.get('of')}"
     for table in _family(live, sides):
         users = sides.users.get(f"{table}.{live.name}")
         if users:

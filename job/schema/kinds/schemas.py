@@ -1,8 +1,9 @@
 """Schemas and extensions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from job.schema.ddl import Change, Phase, Report, change, identifier, warning
+from job.schema.ddl import Change, Phase, Report, change, drift, identifier, warning
 from job.schema.facts import Fact
 from job.schema.kind import Kind
 from job.schema.kinds.entry import Entry, attributes, order
@@ -26,7 +27,7 @@ def plan_extension(
     live: Fact | None,
     sides: Sides,
 ) -> Iterator[Change | Report]:
-    """Create it, before anything uses it; another version or schema is only told."""
+    """Create it, before anything uses it; another schema is drift, another version only told."""
     schema, name = identifier(desired.get("schema")), identifier(desired.name)
     if live is None:
         is_there = sides.live.get(Kind.SCHEMA, desired.get("schema"), "")
@@ -37,13 +38,44 @@ def plan_extension(
             *(() if is_there else (f"CREATE SCHEMA IF NOT EXISTS {schema}",)),
             f"CREATE EXTENSION IF NOT EXISTS {name} WITH SCHEMA {schema}",
         )
-    else:
+        return
+    if desired.get("schema") != live.get("schema"):
+        yield drift(
+            desired,
+            live,
+            "extension-elsewhere",
+            f"it is in schema {live.get('schema')}, and declared in {desired.get('schema')}",
+            f"by a migration: ALTER EXTENSION {name} SET SCHEMA {schema}",
+            names=("schema",),
+        )
+    if desired.get("version") != live.get("version"):
         yield warning(
             live,
             "extension-differs",
-            f"extension {live.name} is {live.definition}, declared {desired.definition}",
+            f"extension {live.name} has version {live.get('version')}, declared "
+            f"{desired.get('version')}",
             "ALTER EXTENSION … UPDATE by a migration when the app needs it",
         )
+
+
+def placed(facts: Iterable[Fact], homes: Mapping[str, str]) -> frozenset[Fact]:
+    """Return the facts with each extension in the schema that the files write for it.
+
+    `homes` are the schemas by extension. A shadow leaves out the CREATE EXTENSION of one that the
+    database has, wherever that is.
+    """
+    return frozenset(
+        replace(
+            fact,
+            attributes=tuple(
+                (name, homes[fact.name] if name == "schema" else value)
+                for name, value in fact.attributes
+            ),
+        )
+        if fact.kind == Kind.EXTENSION.value and fact.name in homes
+        else fact
+        for fact in facts
+    )
 
 
 SCHEMA = Entry(

@@ -15,7 +15,8 @@ from job.schema.ddl import (
 )
 from job.schema.facts import Fact
 from job.schema.kind import Kind
-from job.schema.kinds.column_ddl import column_sql, settings_sql
+from job.schema.kinds import attaching
+from job.schema.kinds.column_ddl import column_sql, settings_sql, with_options
 from job.schema.kinds.columns import inlined
 from job.schema.kinds.entry import FOREIGN, Entry, attributes, flag, name_of, order, own
 from job.schema.sides import Sides
@@ -29,19 +30,9 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
     if live is None:
         yield from _create(desired, sides)
         return
-    differing = [
-        name
-        for name, value in (desired.attributes + live.attributes)
-        if name not in _ADDED and desired.get(name) != live.get(name) and value
-    ]
+    differing = [name for name in live.differing(desired) if name not in _ADDED]
     if differing:
-        yield drift(
-            desired,
-            live,
-            "table-differs",
-            ", ".join(dict.fromkeys(differing)),
-            "change it by a migration; that takes a new table and a copy of the rows",
-        )
+        yield _otherwise(desired, live, differing, sides)
         return
     if desired.get("options") != live.get("options"):
         yield from _options(desired, live)
@@ -59,12 +50,60 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
             )
 
 
+def _otherwise(desired: Fact, live: Fact, differing: list[str], sides: Sides) -> Change | Report:
+    """Alter what differs in a live table's shape, if that is safe; else report it."""
+    if live.get("detaching"):
+        return _half_detached(desired, live)
+    if differing == ["of"]:
+        return _of_type(desired, live, sides)
+    what, why = ", ".join(differing), ""
+    remedy = "change it by a migration; that takes a new table and a copy of the rows"
+    attach = None
+    if attaching.ATTRIBUTES.issuperset(differing) and desired.get("bound"):
+        attach, why = attaching.attach(desired, sides), attaching.obstacle(desired, live, sides)
+        what = f"it is no such partition{f' ({why})' if why else ''}"
+        remedy = f"by a migration: {attach.statements[-1]}"
+    told = drift(desired, live, "table-differs", what, remedy)
+    return told if attach is None or why else sides.altered(told, attach)
+
+
+def _half_detached(desired: Fact, live: Fact) -> Report:
+    """Tell of a partition that DETACH CONCURRENTLY was broken off for: queries do not see it."""
+    parent = ".".join(identifier(part) for part in live.listed("partition of"))
+    finish = f"ALTER TABLE {parent} DETACH PARTITION {relation(live)} FINALIZE"
+    attach = f"ALTER TABLE {parent} ATTACH PARTITION {relation(live)} {live.get('bound')}"
+    return drift(
+        desired,
+        live,
+        "half-detached",
+        "DETACH PARTITION CONCURRENTLY has begun and not ended, so queries do not see its rows",
+        f"by a migration: {finish}; then, to have it back: {attach}",
+    )
+
+
+def _of_type(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+    """Make a table one of a type, or of none; its columns must be those of the type."""
+    wanted = desired.get("of")
+    statement = f"ALTER TABLE {relation(desired)} {f'OF {wanted}' if wanted else 'NOT OF'}"
+    what = f"it is {'OF ' + live.get('of') if live.get('of') else 'of no type'}"
+    told = drift(desired, live, "table-of-type", what, f"by a migration: {statement}")
+    columns = (sides.live.columns_in_order(live), sides.desired.columns_in_order(desired))
+    if wanted and columns[0] != columns[1]:
+        return told
+    # What is of no type any more is so before the type changes, which changes its tables.
+    order = desired.order if wanted else 0
+    return sides.altered(told, change(desired, Phase.TOGETHER, statement, order=order))
+
+
 def _create_sql(desired: Fact, columns: tuple[Fact, ...]) -> str:
     unlogged = "UNLOGGED " if desired.get("unlogged") else ""
     text = f"CREATE {unlogged}TABLE {relation(desired)} "
     if desired.get("bound"):
         parent = ".".join(identifier(part) for part in desired.listed("partition of"))
         text += f"PARTITION OF {parent} {desired.get('bound')}"
+    elif desired.get("of"):
+        inner = ", ".join(filter(None, map(with_options, columns)))
+        text += f"OF {desired.get('of')}" + (f" ({inner})" if inner else "")
     else:
         inner = ",".join(f"\n    {column_sql(column)}" for column in columns)
         text += f"({inner}\n)"
@@ -135,6 +174,8 @@ _PARENT = """(select pg_catalog.json_build_array(pn.nspname, p.relname)
     join pg_catalog.pg_class p on p.oid = i.inhparent
     join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
     where i.inhrelid = c.oid and c.relispartition)::text"""
+_DETACHING = """(select 'true' from pg_catalog.pg_inherits i
+    where i.inhrelid = c.oid and i.inhdetachpending)"""
 # Those of a table's TOAST are kept with that, and given with the table's own.
 _OPTIONS = """pg_catalog.to_json(c.reloptions || (
     select pg_catalog.array_agg('toast.' || o) from pg_catalog.unnest(oc.reloptions) o))::text"""
@@ -148,6 +189,8 @@ TABLE = Entry(
             unlogged=flag("c.relpersistence = 'u'"),
             partition_key="pg_catalog.pg_get_partkeydef(c.oid)",
             partition_of=_PARENT,
+            of="pg_catalog.format_type(nullif(c.reloftype, 0), null)",
+            detaching=_DETACHING,
             bound="pg_catalog.pg_get_expr(c.relpartbound, c.oid)",
             inherits=_PARENTS,
             method="case when m.amname <> 'heap' then m.amname end",

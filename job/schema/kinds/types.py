@@ -17,6 +17,7 @@ from job.schema.ddl import (
 )
 from job.schema.facts import Fact
 from job.schema.kind import Kind
+from job.schema.kinds.column_ddl import printed
 from job.schema.kinds.entry import Entry, attributes, flag, order, own
 from job.schema.sides import Sides
 
@@ -147,7 +148,7 @@ def is_twin(desired: Fact, live: Fact) -> bool:
 def plan_composite(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    sides: Sides,
 ) -> Iterator[Change | Report]:
     """Create it, or add attributes at its end; in rows that are there, they are null."""
     wanted = json.loads(desired.get("attributes") or "[]")
@@ -165,7 +166,11 @@ def plan_composite(
             "change it by a migration, together with what uses it",
         )
         return
-    added = ", ".join(f"ADD ATTRIBUTE {_attribute(*a)}" for a in wanted[len(found) :])
+    # A table of the type has its columns from there.
+    printed_name = f"{printed(desired.schema)}.{printed(desired.name)}"
+    has_tables = any(table.get("of") == printed_name for table in sides.live.all(Kind.TABLE))
+    cascade = " CASCADE" if has_tables else ""
+    added = ", ".join(f"ADD ATTRIBUTE {_attribute(*a)}{cascade}" for a in wanted[len(found) :])
     yield change(desired, Phase.TOGETHER, f"ALTER TYPE {qualified(desired)} {added}")
 
 

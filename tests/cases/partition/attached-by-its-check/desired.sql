@@ -1,0 +1,11 @@
+create table event (id integer not null, at date not null, kind text, primary key (id, at)) partition by range (at);
+create table event_2024 partition of event for values from ('2024-01-01') to ('2025-01-01');
+create table event_2025 partition of event for values from ('2025-01-01') to ('2026-01-01');
+create index event_kind on event (kind);
+create table part (id integer not null, place varchar(9) not null) partition by list (place);
+create table part_ab partition of part for values in ('a', 'b', 'c');
+create table low (id bigint not null) partition by range (id);
+create table low_1 partition of low for values from (0) to (10);
+create table log (id integer not null, what text, unique (id)) partition by range (id);
+create index log_what on log (what);
+create table log_1 partition of log for values from (0) to (100);
