@@ -25,12 +25,21 @@ _NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
 # How a column counts its rows changes nothing for what is made of it.
 _COUNTING = ("column-identity", "column-sequence")
 _INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
+_NAMED_LIKE_THEIR_KIND = (
+    Kind.TEXT_SEARCH_DICTIONARY.value, Kind.TEXT_SEARCH_CONFIGURATION.value,
+)  # fmt: skip
 _MEANT_BY = {
     "column": (Kind.COLUMN.value,),
     "constraint": (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value),
     "index": _INDEX_LIKE,
     "foreign table": (Kind.TABLE.value,),
-} | {k.value: (k.value,) for k in (*_RELATIONS, Kind.TRIGGER, Kind.POLICY, Kind.RULE)}
+} | {
+    kind: (kind,)
+    for kind in (
+        *(k.value for k in (*_RELATIONS, Kind.TRIGGER, Kind.POLICY, Kind.RULE)),
+        *_NAMED_LIKE_THEIR_KIND,
+    )
+}
 
 
 class State(Enum):
@@ -145,10 +154,10 @@ class _Graph:
                     found.append(_Waiting(fact, *cause, is_there))
                 if is_there and fact.kind == Kind.COLUMN.value:
                     continue  # only its default or its NOT NULL waits
-                seen[fact.key] = state = State.OTHERWISE if is_there else State.ABSENT
+                seen[fact.key] = its_own = State.OTHERWISE if is_there else State.ABSENT
                 # What is not made by itself says nothing to who waits for it.
-                said = (fact, state) if fact.key in self._making else cause
-                todo.append((fact.key, state, said))
+                said = (fact, its_own) if fact.key in self._making else cause
+                todo.append((fact.key, its_own, said))
         return tuple(found)
 
     def _needs(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
@@ -194,6 +203,11 @@ class _Names:
             word, _, name = fact.name.partition(" ")
             if fact.name in _MEANT_BY:
                 word, name = fact.name, ""
+            for kind in (kind for kind in _NAMED_LIKE_THEIR_KIND if fact.name.startswith(kind)):
+                word, name = kind, fact.name.removeprefix(f"{kind} ")
+            # What sync does not make is known by its kind and its name in one.
+            others = self._by_name.get((fact.schema, _bare(fact.name)), ())
+            yield from (o.key for o in others if o.kind == Kind.UNMODELLED.value)
             kinds = _MEANT_BY.get(word)
             for thing in self._by_name.get((fact.schema, _bare(name or fact.relation)), ()):
                 if thing.kind in kinds if kinds else thing.kind not in _RELATION_KINDS:

@@ -13,13 +13,13 @@ from job.schema.kinds.routines import SIGNATURE
 from job.schema.sides import Sides
 
 _IN_SCHEMA = (
-    ("pg_collation", "collnamespace"),
+    ("pg_collation", "collnamespace", "x.collname"),
     ("pg_conversion", "connamespace"),
     ("pg_operator", "oprnamespace"),
     ("pg_opclass", "opcnamespace"),
     ("pg_opfamily", "opfnamespace"),
-    ("pg_ts_config", "cfgnamespace"),
-    ("pg_ts_dict", "dictnamespace"),
+    ("pg_ts_config", "cfgnamespace", "x.cfgname"),
+    ("pg_ts_dict", "dictnamespace", "x.dictname"),
     ("pg_ts_parser", "prsnamespace"),
     ("pg_ts_template", "tmplnamespace"),
 )
@@ -70,11 +70,11 @@ def _hanging(catalog: str, prefix: str, word: str, where: str = "true") -> str:
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace where {where}"""
 
 
-def _other(catalog: str, namespace: str = "") -> str:
+def _other(catalog: str, namespace: str = "", name: str = "i.identity") -> str:
     """Return a part of the query: objects of one catalog, by the words that PostgreSQL has."""
     schema = f"(select nspname from pg_catalog.pg_namespace where oid = x.{namespace})"
     return f"""select 'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0,
-        {schema if namespace else "''"}, '', i.type || ' ' || i.identity,
+        {schema if namespace else "''"}, '', i.type || ' ' || {name},
         pg_catalog.upper(pg_catalog.replace(i.type, '-', ' ')) || ' '
         || pg_catalog.regexp_replace(i.identity, '^(for .*) on language ', '\\1 language '), 0::oid
         from pg_catalog.{catalog} x, pg_catalog.pg_identify_object(
@@ -124,7 +124,7 @@ _PARTS = (
         pg_catalog.format('STATISTICS %I.%I', n.nspname, s.stxname), s.stxrelid
         from pg_catalog.pg_statistic_ext s
         join pg_catalog.pg_namespace n on n.oid = s.stxnamespace""",
-    *(_other(catalog, namespace) for catalog, namespace in _IN_SCHEMA),
+    *(_other(*where) for where in _IN_SCHEMA),
     *(_other(catalog) for catalog in _OF_THE_DATABASE),
 )
 

@@ -23,7 +23,7 @@ from job.schema.kind import Kind
 from job.schema.kinds import index_ddl, indexes, partitions
 from job.schema.kinds.column_ddl import NOT_NULL, not_null_helper
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
-from job.schema.kinds.index_ddl import index_of, named, take_over
+from job.schema.kinds.index_ddl import index_of, named, take_over, timing
 from job.schema.names import LONGEST
 from job.schema.offenders import offenders
 from job.schema.sides import Sides
@@ -65,13 +65,7 @@ def _named_otherwise(desired: Fact, live: Fact | None, sides: Sides) -> Iterator
 
 def _added_or_told(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
     if live is not None and not is_twin(desired, live):
-        yield drift(
-            desired,
-            live,
-            "constraint-definition",
-            live.get("definition"),
-            "add the new one under another name and drop this one, by a migration",
-        )
+        yield _otherwise(desired, live, sides)
     elif live is not None:
         if live.get("not valid") and not desired.get("not valid"):
             yield change(desired, Phase.ONLINE, _validate(live))
@@ -93,6 +87,23 @@ def _added_or_told(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[C
         yield _needs_lock(desired, "an exclusion constraint has no online form", sides)
     else:
         yield from _checked_later(desired, sides)
+
+
+def _otherwise(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+    """Check a foreign key at another time, if that is all that differs; else report it."""
+    told = drift(
+        desired,
+        live,
+        "constraint-definition",
+        live.get("definition"),
+        "add the new one under another name and drop this one, by a migration",
+    )
+    shapes = {f.get("definition").removesuffix(timing(f)) for f in (desired, live)}
+    if desired.get("type") != "foreign key" or len(shapes) > 1:
+        return told
+    when = timing(desired) or " NOT DEFERRABLE"
+    statement = f"{_alter(desired)} ALTER CONSTRAINT {identifier(live.name)}{when}"
+    return sides.altered(told, change(desired, Phase.TOGETHER, statement))
 
 
 def undeclared(live: Fact, sides: Sides) -> Iterator[Change | Report]:

@@ -1,0 +1,2 @@
+create collation plain (locale = 'C');
+create table note (id integer primary key, body text);
