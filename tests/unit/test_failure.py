@@ -15,6 +15,11 @@ from job.sources.steps import steps_of
 
 PATH = "migrations/1_a.sql"
 
+OUTSIDE = (
+    "this cannot run in a transaction: put the line -- predeploy: autocommit before the statement, "
+    "and where a function or a block runs it, write it out in the file instead"
+)
+
 
 def step(text: str, number: int = 0) -> Step:
     return steps_of(Script("1_a.sql", PATH, text, "")).steps[number]
@@ -197,7 +202,7 @@ LOCKED = "wait for who holds the lock, or end that session; run again"
          "raise max_connections, or close idle sessions, then run again"),
         ("25006", ExitCode.WRONG_ENDPOINT, READ_ONLY),
         ("42501", ExitCode.DENIED, "GRANT what is missing to this role, or connect as the owner"),
-        ("25001", ExitCode.FAILED, "this cannot run in a transaction"),
+        ("25001", ExitCode.FAILED, OUTSIDE),
     ],
 )  # fmt: skip
 def test_the_sqlstate_decides_how_the_run_ends(
