@@ -6,9 +6,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import Database, sampled
+from conftest import Database
 from histories import History
 from production import contents, environ, report_here
+from tiers import sampled
 
 FILES = 50
 SEQUENCES = """
