@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import psycopg
+import structlog
 
 from job.database import wire
 from job.database.failure import failure_of
@@ -23,6 +24,8 @@ from job.database.message import (
     Context,
     Deliver,
     Outcome,
+    Part,
+    Role,
     Sent,
     Suspects,
     at_once,
@@ -32,12 +35,15 @@ from job.database.message import (
 from job.database.piecewise import piecewise
 from job.database.restart import Made, put_back
 from job.database.sequences import Standing
-from job.database.transaction import clean_up
+from job.database.transaction import clean_up, step_settings
 from job.database.watched import replay, watch
 from job.delivery import Delivery
 from job.errors import InternalError, ServerError
+from job.exit_codes import ExitCode
 from job.gap import Gap
 from job.plan import Ask, Failure, Step, StepResult
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ def until_kept(context: Context, standing: Standing | None, attempt: Attempt) ->
             return Tried(result, context.delivery, standing, outcome.gaps)
         _roll_back(context)
         if not isinstance(outcome, Suspects | AlreadyThere):
+            if isinstance(outcome, Failure) and outcome.exit_code is ExitCode.REFUSED:
+                _take_back_numbers(context, standing)
             return Tried(outcome, context.delivery, standing)
         context = replace(context, delivery=learned(context, outcome))
 
@@ -159,6 +167,25 @@ def begin_again(
     begun, now = begin(context, parts)
     gaps = _put_back(context, first, now) if isinstance(begun, Sent) else ()
     return begun, now, gaps
+
+
+def _take_back_numbers(context: Context, first: Standing | None) -> None:
+    """Put back what a step has drawn that we have refused: its file will be run again, declared.
+
+    Where that cannot be done now, the numbers are skipped, as with any step that fails.
+    """
+    if first is None:
+        return
+    settings = step_settings(context.place, context.step)
+    question = Part(question_of_standing(context, is_again=True), Role.STANDING)
+    try:
+        begun, now = begin(context, [Part("begin"), Part(settings), question])
+        if isinstance(begun, Sent):
+            _put_back(context, first, now)
+            wire.ask(context.place.work, "commit")
+    except ServerError as error:
+        log.info("sequences were not put back, and skip numbers", why=str(error))
+    wire.roll_back(context.place.work)
 
 
 def _put_back(context: Context, first: Standing | None, now: Standing | None) -> tuple[Gap, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -365,6 +366,39 @@ def test_rows_that_others_have_written_after_a_failed_deploy_are_asked_about(
 
     assert code == 84
     assert database.rows("select * from t order by id") == [(1, 1), (2, 2)]
+
+
+def test_a_restored_copy_is_asked(
+    database: Database,
+    deploy: Deploy,
+    make_database: Callable[..., Database],
+    folder: Callable[..., Path],
+    programs: Path,
+) -> None:
+    """84: the notes of a deploy that failed are in the dump, and mean nothing in the copy."""
+    setup = "create table t (id int, a int); insert into t values (1, 1);"
+    assert deploy(setup, "select 1 / 0")[0] == 80
+    copy = make_database()
+    dump = subprocess.run([programs / "pg_dump", database.url], capture_output=True, check=True)
+    subprocess.run([programs / "psql", "-qX", copy.url], input=dump.stdout, check=True)
+
+    files = {
+        "migrations/1_file.sql": setup,
+        "migrations/2_file.sql": "alter table t drop column a",
+    }
+    run_job(environ={"DATABASE_URL": copy.url, "PREDEPLOY_SQL_DIR": str(folder(files))}, check=84)
+    assert copy.rows("select * from t") == [(1, 1)]
+
+
+def test_a_refused_step_leaves_no_gap_in_the_ids(database: Database, deploy: Deploy) -> None:
+    """Its file is run again with its declaration, and its rows then get the ids that psql gives."""
+    setup = "create table t (id serial, a int); insert into t (a) values (1);"
+    step = "insert into t (a) values (2);\nalter table t drop column a;"
+    assert deploy(setup)[0] == 0
+
+    assert deploy(setup, step)[0] == 84
+    assert deploy(setup, allow("drop-column t.a") + step)[0] == 0
+    assert database.rows("select id from t order by id") == [(1,), (2,)]
 
 
 def test_rows_in_a_schema_of_another_app_do_not_matter(database: Database, deploy: Deploy) -> None:

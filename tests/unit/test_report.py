@@ -280,6 +280,16 @@ def test_long_texts_are_cut_before_findings_are_left_out() -> None:
     assert found["exit_code"] == 82
 
 
+def test_no_name_is_cut_in_two() -> None:
+    """A text that is too long ends between two words; what follows is told by an ellipsis."""
+    name = f"public.{'t' * 63}.{'c' * 63}"
+    long = replace(MISSING, message=" ".join([name] * 90))
+
+    found = json.loads(as_json(ended(ExitCode.NOT_VERIFIED, LayerReport("v", findings=(long,)))))
+
+    assert found["findings"][0]["message"] == f"{name} {name} …"
+
+
 texts = st.builds(
     lambda text, times: text * times,
     st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=4),
