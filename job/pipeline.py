@@ -230,10 +230,9 @@ def _run_layer(this: Journal, place: Workplace, sight: Sight, layer: Layer) -> S
         _begin(this, place, sight)
         if plan.steps:
             sight.forget()
-        is_overtaken = _is_overtaken(this, place, layer, plan)
-        if layer is migrate.LAYER and plan.steps:
-            _tell_asks(this, _situation(this, place, snapshot), plan)
-        if not is_overtaken:
+        if not _is_overtaken(this, place, layer, plan):
+            if layer is migrate.LAYER and plan.steps:
+                _tell_asks(this, _situation(this, place, snapshot), plan)
             return snapshot
         log.info("the plan does not fit any more; looking again")
 
