@@ -107,6 +107,7 @@ def difference(
         Planned(
             tuple((fact, o) for fact, o in outcomes if isinstance(o, Change)),
             tuple((fact, o) for fact, o in outcomes if isinstance(o, Report)),
+            tuple(fact for fact, _ in changed),
         ),
         sides,
         unmet,

@@ -72,10 +72,14 @@ class Unmet:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What the kinds make of the difference: each a desired fact and what is to be done or said."""
+    """What the kinds make of the difference: each a desired fact and what is to be done or said.
+
+    `changed` are the desired facts that are there otherwise.
+    """
 
     changes: tuple[tuple[Fact, Change], ...]
     reports: tuple[tuple[Fact, Report], ...]
+    changed: tuple[Fact, ...]
 
 
 def hold_back(
@@ -91,8 +95,9 @@ def hold_back(
     if not states:
         return tuple(change for _, change in changes), tuple(reports)
     making = {fact.key for fact, _ in changes}
-    # What is missing and nobody makes by itself (a column of a view) comes and lacks with another.
-    known = {**sides.missing.facts, **{fact.key: fact for fact, _ in changes}}
+    # What nobody makes by itself (a column of a view) comes, lacks and differs with another.
+    of_views = (f for f in planned.changed if f.kind == Kind.COLUMN.value and _is_of_view(f, sides))
+    known = {f.key: f for f in (*sides.missing.facts.values(), *of_views, *(f for f, _ in changes))}
     waiting = _Graph(known.values(), making, sides).reach(states)
     held = sorted((w for w in waiting if w.fact.key in making), key=_by_key)
     reports += [_waits(one) for one in held if not _is_told_already(one)]
@@ -101,14 +106,14 @@ def hold_back(
 
 
 def put_off(changes: Sequence[Change], sides: Sides) -> tuple[Change, ...]:
-    """Put off what needs a key or an index that is built online until that is there.
+    """Put off what needs a key or an index that is built online, until that is there.
 
     A view that groups by a primary key does, and what is made of that view.
     """
     online = {
         c.fact.key: State.ABSENT
         for c in changes
-        if c.phase is Phase.ONLINE and c.fact.kind in _INDEX_LIKE and c.fact.key in _missing(sides)
+        if c.phase is Phase.ONLINE and c.fact.kind in _INDEX_LIKE
     }
     at_once = {c.fact.key: c.fact for c in changes if c.phase is Phase.TOGETHER}
     if not online or not at_once:
@@ -152,7 +157,7 @@ class _Graph:
                 is_there = fact.key not in missing
                 if not is_there or fact.key in self._making:
                     found.append(_Waiting(fact, *cause, is_there))
-                if is_there and fact.kind == Kind.COLUMN.value:
+                if is_there and fact.kind == Kind.COLUMN.value and fact.key in self._making:
                     continue  # only its default or its NOT NULL waits
                 seen[fact.key] = its_own = State.OTHERWISE if is_there else State.ABSENT
                 # What is not made by itself says nothing to who waits for it.
@@ -209,6 +214,7 @@ class _Names:
             others = self._by_name.get((fact.schema, _bare(fact.name)), ())
             yield from (o.key for o in others if o.kind == Kind.UNMODELLED.value)
             kinds = _MEANT_BY.get(word)
+            yield (Kind.COMPOSITE.value, fact.schema, "", fact.relation)
             for thing in self._by_name.get((fact.schema, _bare(name or fact.relation)), ()):
                 if thing.kind in kinds if kinds else thing.kind not in _RELATION_KINDS:
                     is_on_another = fact.relation and name and thing.relation != fact.relation
@@ -224,6 +230,10 @@ class _Names:
 
 def _bare(name: str) -> str:
     return name.replace('"', "")
+
+
+def _is_of_view(column: Fact, sides: Sides) -> bool:
+    return sides.desired.get(Kind.TABLE, column.schema, column.relation) is None
 
 
 def _missing(sides: Sides) -> Mapping[Key, Fact]:
