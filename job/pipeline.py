@@ -312,8 +312,11 @@ def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> 
     with closing(execute(place, plan, layer.failed, this.works_on)) as outcomes:
         for outcome in outcomes:
             is_overtaken = outcome is None
-            if outcome is not None:
-                this.note(_came_of(this, layer, plan, outcome))
+            came = None if outcome is None else _came_of(this, layer, plan, outcome)
+            if came is not None:
+                this.note(came)
+                if came.failure is not None:
+                    break
     this.current = None
     return is_overtaken
 

@@ -42,6 +42,10 @@ _MEANT_BY = {
 }
 
 
+Made = tuple[Fact, Change]
+"""A desired fact and what makes it true."""
+
+
 class State(Enum):
     """How a thing that was declared is not there; the value says it of the thing."""
 
@@ -77,49 +81,49 @@ class Planned:
     `changed` are the desired facts that are there otherwise.
     """
 
-    changes: tuple[tuple[Fact, Change], ...]
+    changes: tuple[Made, ...]
     reports: tuple[tuple[Fact, Report], ...]
     changed: tuple[Fact, ...]
 
 
 def hold_back(
     planned: Planned, sides: Sides, unmet: Unmet
-) -> tuple[tuple[Change, ...], tuple[Report, ...]]:
+) -> tuple[tuple[Made, ...], tuple[Report, ...]]:
     """Turn the changes that need what is not as declared into reports that say so.
 
     What `unmet` says is violated is not tried again, and not said again.
     """
-    changes = [(fact, c) for fact, c in planned.changes if fact.label not in unmet.violated]
+    changes = [(fact, c) for fact, c in planned.changes if c.fact.label not in unmet.violated]
     reports = [report for _, report in planned.reports]
     states = _first_states(planned, sides, unmet)
     if not states:
-        return tuple(change for _, change in changes), tuple(reports)
+        return tuple(changes), tuple(reports)
     making = {fact.key for fact, _ in changes}
     # What nobody makes by itself (a column of a view) comes, lacks and differs with another.
     of_views = (f for f in planned.changed if f.kind == Kind.COLUMN.value and _is_of_view(f, sides))
-    known = {f.key: f for f in (*sides.missing.facts.values(), *of_views, *(f for f, _ in changes))}
+    known = {f.key: f for f in (*_missing(sides).values(), *of_views, *(f for f, _ in changes))}
     waiting = _Graph(known.values(), making, sides).reach(states)
     held = sorted((w for w in waiting if w.fact.key in making), key=_by_key)
     reports += [_waits(one) for one in held if not _is_told_already(one)]
     held_keys = {one.fact.key for one in waiting}
-    return tuple(c for fact, c in changes if fact.key not in held_keys), tuple(reports)
+    return tuple(made for made in changes if made[0].key not in held_keys), tuple(reports)
 
 
-def put_off(changes: Sequence[Change], sides: Sides) -> tuple[Change, ...]:
+def put_off(changes: Sequence[Made], sides: Sides) -> tuple[Change, ...]:
     """Put off what needs a key or an index that is built online, until that is there.
 
     A view that groups by a primary key does, and what is made of that view.
     """
     online = {
-        c.fact.key: State.ABSENT
-        for c in changes
-        if c.phase is Phase.ONLINE and c.fact.kind in _INDEX_LIKE
+        fact.key: State.ABSENT
+        for fact, c in changes
+        if c.phase is Phase.ONLINE and fact.kind in _INDEX_LIKE
     }
-    at_once = {c.fact.key: c.fact for c in changes if c.phase is Phase.TOGETHER}
+    at_once = {fact.key: fact for fact, c in changes if c.phase is Phase.TOGETHER}
     if not online or not at_once:
-        return tuple(changes)
+        return tuple(change for _, change in changes)
     late = {w.fact.key for w in _Graph(at_once.values(), at_once, sides).reach(online)}
-    return tuple(replace(c, phase=Phase.AFTER) if c.fact.key in late else c for c in changes)
+    return tuple(replace(c, phase=Phase.AFTER) if fact.key in late else c for fact, c in changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ class _Graph:
     def __init__(self, facts: Iterable[Fact], making: Container[Key], sides: Sides) -> None:
         self._sides = sides
         self._making = making
+        self._missing = _missing(sides)
         self._named = _Names(sides.desired)
         self._above: dict[Key, list[tuple[Fact, bool]]] = defaultdict(list)
         for fact in facts:
@@ -146,9 +151,11 @@ class _Graph:
 
     def reach(self, states: Mapping[Key, State]) -> tuple[_Waiting, ...]:
         """Return all that waits for what is in such a state, directly or not."""
-        missing, desired = _missing(self._sides), self._sides.desired.facts
+        missing, desired = self._missing, self._sides.desired.facts
         seen, found = dict(states), []
-        todo = deque((key, state, (desired[key], state)) for key, state in states.items())
+        todo = deque(
+            (key, state, (desired[key], state)) for key, state in states.items() if key in desired
+        )
         while todo:
             key, state, cause = todo.popleft()
             for fact, is_made_of in self._above.get(key, ()):
@@ -182,7 +189,7 @@ class _Graph:
 
     def _needs_of_columns(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
         """Yield what a new table needs for its columns, and a column that comes with another."""
-        if fact.kind == Kind.TABLE.value and fact.key in _missing(self._sides):
+        if fact.kind == Kind.TABLE.value and fact.key in self._missing:
             for column in self._sides.desired.on((fact.schema, fact.relation), Kind.COLUMN):
                 if column.key not in self._making:  # it is made with its table
                     yield column.key, True
@@ -237,7 +244,9 @@ def _is_of_view(column: Fact, sides: Sides) -> bool:
 
 
 def _missing(sides: Sides) -> Mapping[Key, Fact]:
-    return sides.missing.facts
+    """Return what is not there under another name either."""
+    renamed = sides.renamed.facts
+    return {key: fact for key, fact in sides.missing.facts.items() if key not in renamed}
 
 
 def _first_states(planned: Planned, sides: Sides, unmet: Unmet) -> dict[Key, State]:
@@ -247,8 +256,9 @@ def _first_states(planned: Planned, sides: Sides, unmet: Unmet) -> dict[Key, Sta
     # Rows that are null hinder nothing but the NOT NULL of a column that is there.
     violated = [
         fact
-        for fact, _ in planned.changes
-        if fact.label in unmet.violated and (fact.key in missing or fact.kind != Kind.COLUMN.value)
+        for fact, c in planned.changes
+        if c.fact.label in unmet.violated
+        and (fact.key in missing or fact.kind != Kind.COLUMN.value)
     ]
     return {
         fact.key: State.ABSENT if fact.key in missing else State.OTHERWISE

@@ -430,6 +430,31 @@ def test_a_constraint_takes_the_index_of_its_name(
     assert database.value(taken) == before
 
 
+@pytest.mark.parametrize("rows", ["", "insert into account values (1, 'a'), (2, 'b')"])
+def test_a_constraint_of_a_partitioned_table_stands_in_for_the_index_of_its_name(
+    rows: str, database: Database, folder: Callable[..., Path]
+) -> None:
+    """No constraint can take that over: it is set aside by another name, and said."""
+    table = "create table account (id integer not null, email text"
+    parts = """) partition by range (id);
+        create table account_1 partition of account for values from (1) to (2);
+        create table account_2 partition of account default;"""
+    case = Case(
+        f"{table}{parts} create unique index account_key on account (id);",
+        f"{table}, constraint account_key unique (id){parts} {ADDED}",
+        0, (), rows=rows,
+    )  # fmt: skip
+    environ = prepare(database, folder, case)
+
+    done = run_job("run", environ=environ, check=0)
+
+    assert [f["code"] for f in report_of(done)["findings"]] == ["index-set-aside"]
+    valid = """select x.indisvalid and k.contype = 'u' from pg_index x
+        join pg_constraint k on k.conindid = x.indexrelid where k.conname = 'account_key'"""
+    assert database.value(valid) is True
+    assert "settled" in run_job("run", environ=environ, check=0).stdout
+
+
 CIRCULAR = """
 SELECT pg_catalog.set_config('search_path', '', false);
 SET check_function_bodies = false;

@@ -24,7 +24,7 @@ from job.schema.kinds import index_ddl, indexes, partitions
 from job.schema.kinds.column_ddl import NOT_NULL, not_null_helper
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
 from job.schema.kinds.index_ddl import index_of, named, take_over, timing
-from job.schema.names import LONGEST
+from job.schema.names import LONGEST, derived
 from job.schema.offenders import offenders
 from job.schema.sides import Sides
 
@@ -146,7 +146,12 @@ def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         return
     table = sides.table_of(desired)
     if table is not None and table.get("kind") == partitions.PARTITIONED:
-        yield _over_partitions(desired, None, table, sides)
+        made = _over_partitions(desired, None, table, sides)
+        if isinstance(made, Change) and _has_index(desired, sides):
+            yield _behind_rename(made, desired)
+            yield _doubled(desired)
+        else:
+            yield made
         return
     index = index_of(desired)
     there = sides.live.facts.get(index.key)
@@ -161,6 +166,28 @@ def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     is_built = there is not None and not there.get("invalid")
     built = () if is_built else indexes.build(index, there, sides).statements
     yield change(desired, Phase.ONLINE, *built, take_over(desired, desired.name))
+
+
+def _behind_rename(made: Change, desired: Fact) -> Change:
+    """Let a partitioned table's own index, which no constraint can take over, give up its name."""
+    index = f"{identifier(desired.schema)}.{identifier(desired.name)}"
+    rename = f"ALTER INDEX {index} RENAME TO {identifier(_other_name(desired))}"
+    return replace(made, statements=(rename, *made.statements))
+
+
+def _doubled(desired: Fact) -> Report:
+    index = Fact(Kind.INDEX.value, desired.schema, desired.relation, desired.name)
+    return warning(
+        index,
+        "index-set-aside",
+        f"{index.label} is renamed to {_other_name(desired)}: on a partitioned table a constraint "
+        "cannot take it over, and builds its own",
+        "drop it by a migration when the constraint is there",
+    )
+
+
+def _other_name(desired: Fact) -> str:
+    return derived(desired.relation, desired.name, "index")
 
 
 def _over_partitions(
