@@ -282,8 +282,10 @@ def _look_and_plan(
         this.remembered = remember_sql(schema, this.sources, snapshot.schema)
     situation = _situation(this, place, snapshot)
     plan = layer.plan(situation)
+    known = this.layers.get(layer.name)
     for finding in plan.findings:
-        _log_finding(finding)
+        if known is None or finding not in known.findings:  # it is planned anew
+            _log_finding(finding)
     this.note(LayerReport(layer.name, findings=plan.findings))
     # They stop the run at the gate only: before it they explain why it ended.
     this.left[layer.name] = tuple(replace(finding, exit_code=None) for finding in plan.left)
