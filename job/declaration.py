@@ -8,6 +8,7 @@ from typing import Any
 from job.sources.native import version_of
 
 DECLARATION = "predeploy.toml: "
+EVERY_TABLE = "*"
 _MISSING = "missing"  # under [accept]: no kind of object is called so
 _TABLES = ("critical", "settings", "accept", "sync")
 _NO_TABLE = "is not one of the tables [critical], [settings], [accept], [sync]"
@@ -35,10 +36,17 @@ class CriticalTable:
 class Sync:
     """What `[sync]` says of making the database as schema.sql declares it.
 
-    `may_alter`: what is there may be altered where that touches no row and narrows nothing.
+    `may_alter`: what is there may be altered where that touches no row and narrows nothing. `left`
+    names the tables, as `schema.table` or `table`, whose partitions are left to their maintenance;
+    `EVERY_TABLE` stands for all.
     """
 
     may_alter: bool = True
+    left: frozenset[str] = frozenset()
+
+    def leaves(self, schema: str, table: str) -> bool:
+        """Whether the partitions of a table are left to their maintenance."""
+        return not self.left.isdisjoint((EVERY_TABLE, table, f"{schema}.{table}"))
 
 
 def read_tables(declaration: str | None, found: list[str]) -> dict[str, dict[str, object]]:
@@ -94,13 +102,27 @@ def read_critical(declared: Mapping[str, object], found: list[str]) -> tuple[Cri
 def read_sync(declared: Mapping[str, object], found: list[str]) -> Sync:
     """Return what `[sync]` says; problems go to `found`."""
     found += [
-        f"{DECLARATION}[sync] {name!r} is no key of [sync]" for name in declared if name != "alter"
+        f"{DECLARATION}[sync] {name!r} is no key of [sync]"
+        for name in declared
+        if name not in ("alter", "partitions")
     ]
+    left = _left(declared.get("partitions", {}), found)
     alter = declared.get("alter", "safe")
     if not isinstance(alter, str) or alter not in _ALTER:
         found.append(f"{DECLARATION}[sync] alter is {alter!r}; it must be one of safe, never")
-        return Sync()
-    return Sync(may_alter=_ALTER[alter])
+        return Sync(left=left)
+    return Sync(may_alter=_ALTER[alter], left=left)
+
+
+def _left(declared: object, found: list[str]) -> frozenset[str]:
+    """Return the tables whose partitions are left alone: said of all, or of each."""
+    by_table = dict(_flat(declared)) if isinstance(declared, dict) else {EVERY_TABLE: declared}
+    for name, how in by_table.items():
+        if how not in ("make", "leave"):
+            of = "" if name == EVERY_TABLE else f" of {name!r}"
+            what = f"partitions{of} is {how!r}; it must be one of make, leave"
+            found.append(f"{DECLARATION}[sync] {what}")
+    return frozenset(name for name, how in by_table.items() if how == "leave")
 
 
 def read_missing(declared: Mapping[str, object], found: list[str]) -> frozenset[str]:

@@ -159,6 +159,7 @@ class Settings:
             *((("search_path", path.text),) if path else ()),
             *(("critical", json.dumps(table)) for table in tables),
             *(() if self.sync.may_alter else (("alter", "never"),)),
+            *(("partitions left", name) for name in sorted(self.sync.left)),
             *(self.admin.identity if self.admin else ()),
         )
 

@@ -14,6 +14,7 @@ from psycopg.errors import (
 
 from job.exit_codes import ExitCode
 from job.plan import Failure, Mode, Part, Step
+from job.schema.ddl import way_to_leave
 from job.secret import (
     Secret,
     constants_of,
@@ -25,6 +26,7 @@ from job.secret import (
 
 _T = TypeVar("_T")
 
+_PARTITION = re.compile(r"""CREATE [^(]*? PARTITION OF "((?:[^"]|"")+)"\."((?:[^"]|"")+)" """)
 _VIOLATION = "23"  # integrity_constraint_violation
 # What PostgreSQL says to who comes second where it has no lock for it: in the words of its source,
 # which it does not translate, or by a unique index of its own catalog.
@@ -194,6 +196,13 @@ def _way_out(part: Part, sqlstate: str, statement: str) -> str:
     """Say what to do where something is in the way of a statement of ours."""
     if part.offenders and sqlstate.startswith(_VIOLATION):
         return f"fix the rows that this finds: {part.offenders}"
+    if sqlstate.startswith(_VIOLATION) and (partition := _PARTITION.match(statement)):
+        parent = ".".join(name.replace('""', '"') for name in partition.groups())
+        return (
+            "its rows are in the default partition of its table: move them by a migration; or, "
+            f"where maintenance has dropped it, leave the partitions to that in "
+            f"{way_to_leave(parent)}"
+        )
     return (
         "take away by a migration what stands in its way, or declare it otherwise; what was tried: "
         f"{shown(statement)}"

@@ -19,6 +19,7 @@ from job.schema.ddl import Change, Phase, Report, Verdict
 from job.schema.difference import Difference, difference
 from job.schema.kind import Kind
 from job.schema.offenders import offenders
+from job.schema.retired import without_retired
 from job.schema.sides import Side
 from job.schema.waiting import WAITS, Unmet
 from job.settings import OnDrift, Settings
@@ -75,8 +76,14 @@ def differences(situation: Situation, schema: SchemaView) -> Difference:
 def _difference(
     snapshot: Snapshot, schema: SchemaView, settings: Settings, unmet: Unmet
 ) -> Difference:
-    return difference(
-        schema.declared,
+    declared = schema.declared
+    left: tuple[Report, ...] = ()
+    if settings.sync.left:
+        declared, left = without_retired(
+            schema.declared, schema.live, lambda table: settings.sync.leaves(*table)
+        )
+    found = difference(
+        declared,
         schema.live,
         schema.sizes,
         snapshot.server_version,
@@ -86,6 +93,7 @@ def _difference(
         written=schema.written,
         role=schema.role,
     )
+    return replace(found, reports=(*found.reports, *left)) if left else found
 
 
 def _accepted(situation: Situation) -> frozenset[tuple[str, str]] | None:

@@ -6,12 +6,14 @@ from job.schema.ddl import (
     Change,
     Phase,
     Report,
+    Verdict,
     change,
     drift,
     identifier,
     not_addable,
     relation,
     warning,
+    way_to_leave,
 )
 from job.schema.facts import Fact
 from job.schema.kind import Kind
@@ -19,7 +21,7 @@ from job.schema.kinds import attaching
 from job.schema.kinds.column_ddl import column_sql, settings_sql, with_options
 from job.schema.kinds.columns import inlined
 from job.schema.kinds.entry import FOREIGN, Entry, attributes, flag, name_of, order, own
-from job.schema.sides import Sides
+from job.schema.sides import Sides, parents
 
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
 _ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
@@ -131,6 +133,26 @@ def _create(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     altered = (*set_apart, *_replicated(desired), *secured)
     yield change(desired, Phase.TOGETHER, _create_sql(desired, columns), *altered)
     yield from _renamed(desired, sides)
+    yield from _made_again(desired, sides)
+
+
+def _made_again(desired: Fact, sides: Sides) -> Iterator[Report]:
+    """Say how a partition that its table's maintenance may have dropped is not made again.
+
+    Where rows have somewhere else to go: without a default partition, the app needs it.
+    """
+    for parent in parents(desired) if desired.get("partition of") else ():
+        if any(other.get("bound") == "DEFAULT" for other in sides.live.below(parent)):
+            name = ".".join(parent)
+            yield Report(
+                Verdict.NOTE,
+                "partition-made",
+                desired.label,
+                f"{desired.label} is made, since it is declared and not there",
+                f"if the maintenance of {name} has dropped it, leave its partitions to that in "
+                f"{way_to_leave(name)}",
+                desired.definition,
+            )
 
 
 def _renamed(desired: Fact, sides: Sides) -> Iterator[Report]:
