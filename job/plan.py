@@ -74,6 +74,12 @@ class Drift:
         return f"{self.kind} {self.name}"
 
     @property
+    def kept(self) -> dict[str, object]:
+        """What the ledger keeps of it."""
+        names = ("kind", "name", "declared", "live", "is_adopted")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def line(self) -> tuple[str, str]:
         """Key and value of the line that accepts it."""
         return (self.key, self.shape) if self.key else (self.object, self.live)

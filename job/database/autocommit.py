@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import structlog
 from psycopg.errors import QueryCanceled
@@ -72,7 +72,7 @@ def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | F
             wire.ask(place.work, ledger.forget_sql(schema, step.entry))
         return outcome
     if step.entry is not None:
-        found = [asdict(drift) for drift in outcome]
+        found = [drift.kept for drift in outcome]
         wire.ask(place.work, ledger.done_sql(schema, step.entry, told, found))
     return StepResult(step.label, time.monotonic() - started, 1, 0, losses=told, drifts=outcome)
 

@@ -1,7 +1,6 @@
 """What a step begins and ends with: BEGIN, settings and fence; reset, ledger row and COMMIT."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import dropwhile, islice
 from types import MappingProxyType
 
@@ -74,7 +73,7 @@ def keep(
     context: Context, told: Sequence[str], drifts: tuple[Drift, ...], gaps: Sequence[Gap]
 ) -> list[str]:
     """Return what ends a step that is kept: what it has made, the reset, its ledger row, COMMIT."""
-    found = [asdict(drift) for drift in drifts]
+    found = [drift.kept for drift in drifts]
     entry = context.step.entry
     done = [ledger.done_sql(context.schema, entry, told, found)] if entry else []
     is_shared = context.place.pooling is Pooling.TRANSACTION

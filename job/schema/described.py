@@ -15,8 +15,8 @@ _BEGINNING = 80
 # In the order in which they are told; of other kinds, all attributes.
 _TOLD = {
     Kind.COLUMN: ("type", "collation", "generated", "expression", "identity", "sequence"),
-    Kind.CONSTRAINT: ("definition", "index"),
-    Kind.DOMAIN_CONSTRAINT: ("definition",),
+    Kind.CONSTRAINT: ("definition", "index", "not valid"),
+    Kind.DOMAIN_CONSTRAINT: ("definition", "not valid"),
     Kind.INDEX: ("definition", "unique"),
     Kind.SEQUENCE: ("type", "options", "unlogged", "owned by"),
     Kind.TABLE: (
@@ -25,6 +25,7 @@ _TOLD = {
     Kind.ENUM: ("labels",),
     Kind.DOMAIN: ("type", "collation", "not null"),
     Kind.COMPOSITE: ("attributes",),
+    Kind.RANGE: ("subtype", "subtype opclass", "collation", "canonical", "subtype diff"),
     Kind.VIEW: ("columns", "definition", "options"),
     Kind.MATERIALIZED_VIEW: ("columns", "definition", "options"),
     Kind.ROUTINE: ("kind", "arguments", "result", "defaults"),

@@ -117,7 +117,7 @@ def difference(
         *reports,
         *naming.misnamed(twins, sides),
         *rights.excess(compared.changed, sides),
-        *rights.given((change.fact for change in changes), sides),
+        *rights.given((fact for fact, _ in changes), sides),
     )
     return Difference(
         tuple(sorted(put_off(changes, sides), key=_place)),

@@ -175,7 +175,7 @@ DRIFTED = {
     "a range of another collation": (
         'create type m as range (subtype = text, collation = "C")',
         "create type m as range (subtype = text)",
-        '"type public.m" = "range of text collation \\"C\\""',
+        '"type public.m" = "text, collation pg_catalog.\\"C\\""',
     ),
     "a table": (
         "create table t (a text)",
@@ -190,12 +190,12 @@ DRIFTED = {
     "a view of that name": (
         "create view t as select 1 as a",
         "create table t (a int)",
-        '"relation public.t" = "view"',
+        '"view public.t" = "[[\\"a\\", \\"integer\\"]], definition  SELECT 1 AS a"',
     ),
     "a plain table": (
         "create table t (a int)",
         "create table t (a int) partition by hash (a)",
-        '"relation public.t" = "table"',
+        '"table public.t" = "table"',
     ),
     "a column": (
         "create table t (a text)",
@@ -215,7 +215,7 @@ DRIFTED = {
     "a constraint that is not validated": (
         "create table t (a int); alter table t add constraint k check (a > 0) not valid",
         "alter table t add constraint k check (a > 0)",
-        '"constraint public.t.k" = "CHECK ((a > 0)) NOT VALID"',
+        '"constraint public.t.k" = "CHECK ((a > 0)), not valid"',
     ),
     "an index": (
         "create table t (a int, b int); create index i on t (b)",
@@ -230,12 +230,13 @@ DRIFTED = {
     "a sequence": (
         "create sequence q",
         "create sequence q increment 2",
-        '"sequence public.q" = "bigint from 1 by 1 between 1 and 9223372036854775807 cache 1"',
+        '"sequence public.q" = "bigint, options START WITH 1 INCREMENT BY 1 MINVALUE 1 '
+        'MAXVALUE 9223372036854775807 CACHE 1"',
     ),
     "an enum": (
         "create type m as enum ('a', 'b')",
         "create type m as enum ('b', 'a')",
-        '"type public.m" = "enum [\\"a\\", \\"b\\"]"',
+        '"type public.m" = "[\\"a\\", \\"b\\"]"',
     ),
 }
 

@@ -24,7 +24,7 @@ OURS = {
     *(
         f"job.database.{name}"
         for name in (
-            "connection", "failure", "fingerprint", "lock", "path", "pooler", "privilege",
+            "allowed", "connection", "failure", "fingerprint", "lock", "path", "pooler", "privilege",
             "refusal", "resolve", "settled", "transaction", "trust", "wire",
         )
     ),
