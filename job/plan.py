@@ -74,10 +74,15 @@ class Drift:
         return f"{self.kind} {self.name}"
 
     @property
-    def kept(self) -> dict[str, object]:
+    def kept(self) -> dict[str, str | bool]:
         """What the ledger keeps of it."""
-        names = ("kind", "name", "declared", "live", "is_adopted")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "declared": self.declared,
+            "live": self.live,
+            "is_adopted": self.is_adopted,
+        }
 
     @property
     def line(self) -> tuple[str, str]:

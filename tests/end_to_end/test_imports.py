@@ -24,8 +24,8 @@ OURS = {
     *(
         f"job.database.{name}"
         for name in (
-            "allowed", "connection", "failure", "fingerprint", "lock", "path", "pooler", "privilege",
-            "refusal", "resolve", "settled", "transaction", "trust", "wire",
+            "allowed", "connection", "failure", "fingerprint", "lock", "path", "pooler",
+            "privilege", "refusal", "resolve", "settled", "transaction", "trust", "wire",
         )
     ),
     *(
