@@ -19,6 +19,7 @@ from job.errors import DatabaseRefusedError
 from job.plan import Failure, Finding
 from job.schema.facts import as_json, from_json, parse_facts
 from job.schema.kinds import declared_sql
+from job.schema.kinds.partition_indexes import named
 from job.schema.kinds.schemas import placed
 from job.schema.kinds.views import filled
 from job.schema.written import as_json as written_as_json
@@ -121,7 +122,8 @@ def _read(
         return SchemaView(desired.schemas, findings=(*desired.findings, _finding(read)))
     findings = (*desired.findings, *read.findings)
     log.info("read what schema.sql declares", shadow=read.provider, schemas=list(desired.schemas))
-    facts = placed(filled(parse_facts(read.rows), desired.filled), desired.homes)
+    there = filled(parse_facts(read.rows), desired.filled)
+    facts = placed(named(there, desired.written.names), desired.homes)
     return SchemaView(
         desired.schemas,
         facts,

@@ -208,16 +208,27 @@ def _known(
     if declared is not None:
         known["live"] = kinds.facts_sql(declared.schemas)
         known["partitions"] = kinds.partitions_sql(declared.schemas)
+        if tables := _with_parts(declared):
+            known["parts"] = kinds.parts_sql(tables)
         known["sizes"] = _sizes_sql(declared.schemas)
         known["users"] = kinds.COLUMN_USERS_SQL
         known["locks"] = _LOCKS_AND_ROLE
     return known
 
 
+def _with_parts(declared: SchemaView) -> frozenset[tuple[str, str]]:
+    """Return the partitions that are declared to have an index with a name, or of their own."""
+    kinds_of_indexes = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
+    tables = (f for f in declared.declared if f.kind == Kind.TABLE.value)
+    partitions = {(f.schema, f.relation) for f in tables if f.get("partition of")}
+    indexes = (f for f in declared.declared if f.kind in kinds_of_indexes)
+    return frozenset({(f.schema, f.relation) for f in indexes} & partitions)
+
+
 def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> SchemaView:
     sizes = {name or "": int(size or 0) for name, size in found["sizes"]}
     ((capacity, role),) = found["locks"]
-    live = parse_facts([*found["live"], *found["partitions"]])
+    live = parse_facts([*found["live"], *found["partitions"], *found["parts"]])
     users = {name or "": told or "" for name, told in found["users"]}
     return replace(
         declared,

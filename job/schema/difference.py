@@ -93,7 +93,7 @@ def difference(
     taken = takers(found, missing)
     outcomes: list[tuple[Fact, Change | Report]] = []
     for fact in missing:
-        refused = refusal(fact, taken)
+        refused = refusal(fact, taken, wanted)
         planned = [refused] if refused else _entry(fact).plan(fact, None, sides)
         outcomes += ((fact, outcome) for outcome in _closed(tuple(planned), fact, sides))
     for fact, other in changed:

@@ -19,6 +19,7 @@ class Kind(Enum):
     SEQUENCE = "sequence"
     TABLE = "table"
     COLUMN = "column"
+    PARTITION_INDEX = "partition index"
     INDEX = "index"
     CONSTRAINT = "constraint"
     VIEW = "view"

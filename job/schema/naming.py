@@ -15,6 +15,7 @@ from job.schema.namespaces import Name, names_of, takers
 from job.schema.sides import Sides
 
 _USED_BY_NAME = ("primary key", "unique", "exclude")
+_INDEXES = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
 _HANGS_ON_TABLE = (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value)
 
 
@@ -22,7 +23,10 @@ def misnamed(twins: Mapping[Fact, Fact], sides: Sides) -> Iterator[Report]:
     """Tell of the twins of things whose names are written out, each with the RENAME."""
     taken = takers(sides.live, twins)
     for desired, live in twins.items():
-        if desired.key not in sides.written.names:
+        is_written = desired.key in sides.written.names
+        if (
+            not is_written and desired.kind != Kind.PARTITION_INDEX.value
+        ):  # those are, if they are facts
             continue
         is_used = desired.get("type") in _USED_BY_NAME
         fails = "; ON CONFLICT ON CONSTRAINT with the declared name fails" if is_used else ""
@@ -63,7 +67,7 @@ def subjects(twins: Mapping[Fact, Fact]) -> dict[tuple[str, ...], Fact]:
             found["constraint", desired.schema, desired.relation, desired.name] = live
         if desired.kind == Kind.SEQUENCE.value:
             found["sequence", desired.schema, desired.relation, ""] = live
-        elif desired.kind == Kind.INDEX.value or desired.get("type") in _USED_BY_NAME:
+        elif desired.kind in _INDEXES or desired.get("type") in _USED_BY_NAME:
             found["index", desired.schema, desired.name, ""] = live
     return found
 

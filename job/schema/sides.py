@@ -80,6 +80,10 @@ class Side:
         """Return the grants on an object, and what tells of rights that somebody has not."""
         return self._by_target.get(target, ())
 
+    def parts_of(self, index: tuple[str, str, str]) -> tuple[Fact, ...]:
+        """Return what partitions have of an index (schema, table, name), where it has a name."""
+        return self._by_index.get(index, ())
+
     def defaults_of(self, role: str, objects: str) -> tuple[Fact, ...]:
         """Return what a role's default privileges grant on `TABLES` or the like, in any schema."""
         return self._by_role.get((role, objects), ())
@@ -136,6 +140,10 @@ class Side:
     def _by_target(self) -> Mapping[Target | None, tuple[Fact, ...]]:
         grants = (fact for fact in self.all(Kind.GRANT) if fact.get("on"))
         return _grouped(grants, lambda fact: (target_of(fact),))
+
+    @cached_property
+    def _by_index(self) -> Mapping[tuple[str, ...], tuple[Fact, ...]]:
+        return _grouped(self.all(Kind.PARTITION_INDEX), lambda part: (part.listed("of"),))
 
     @cached_property
     def _by_role(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:

@@ -17,6 +17,7 @@ from job.schema.kinds.constraints import CONSTRAINT
 from job.schema.kinds.entry import Entry
 from job.schema.kinds.indexes import INDEX
 from job.schema.kinds.needs import needs_sql
+from job.schema.kinds.partition_indexes import PARTITION_INDEX
 from job.schema.kinds.privileges import DEFAULT_PRIVILEGE, GRANT
 from job.schema.kinds.retyped import COLUMN_USERS_SQL
 from job.schema.kinds.routines import AGGREGATE, ROUTINE
@@ -38,6 +39,7 @@ __all__ = [
     "facts_sql",
     "gathered",
     "partitions_sql",
+    "parts_sql",
 ]
 
 # Settings to read facts with, so that both sides are printed alike, and at once: compiling the one
@@ -72,6 +74,7 @@ KINDS = MappingProxyType(
             SEQUENCE,
             TABLE,
             COLUMN,
+            PARTITION_INDEX,
             INDEX,
             CONSTRAINT,
             VIEW,
@@ -95,15 +98,29 @@ KINDS = MappingProxyType(
 def facts_sql(schemas: Sequence[str]) -> str:
     """Return one query of all facts about `schemas`, and about what belongs to no schema.
 
-    For `parse_facts`; read it with the settings READ_WITH.
+    For `parse_facts`; read it with the settings READ_WITH. Without the parts of indexes that
+    partitions have, which `parts_sql` is about: there may be many, and most have no name that
+    anybody chose.
     """
-    names = ", ".join(literal(name) for name in ("", *sorted(set(schemas))))
-    return gathered(KINDS.values(), f"q.schema in ({names})")
+    entries = (entry for entry in KINDS.values() if entry is not PARTITION_INDEX)
+    return gathered(entries, _within(schemas))
 
 
 def declared_sql(schemas: Sequence[str]) -> str:
-    """Return the query of `facts_sql`, with what the facts need of each other."""
-    return f"{facts_sql(schemas)} union all {needs_sql(schemas)}"
+    """Return the query of `facts_sql`, with the parts of indexes and what facts need."""
+    facts = gathered(KINDS.values(), _within(schemas))
+    return f"{facts} union all {needs_sql(schemas)}"
+
+
+def parts_sql(tables: Iterable[tuple[str, str]]) -> str:
+    """Return one query of the parts of indexes that some partitions have."""
+    places = ", ".join(f"({literal(schema)}, {literal(name)})" for schema, name in sorted(tables))
+    return gathered((PARTITION_INDEX,), f"(q.schema, q.relation) in ({places})")
+
+
+def _within(schemas: Sequence[str]) -> str:
+    names = ", ".join(literal(name) for name in ("", *sorted(set(schemas))))
+    return f"q.schema in ({names})"
 
 
 def partitions_sql(schemas: Sequence[str]) -> str:

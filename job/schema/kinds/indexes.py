@@ -68,13 +68,20 @@ def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
         built = partitions.built(named, live, table, sides)
         return change(desired, Phase.ONLINE, *built)
     if is_plain:
-        return change(desired, Phase.TOGETHER, create_sql(desired, desired.name))
+        made = create_sql(desired, desired.name)
+        return change(desired, Phase.TOGETHER, made, order=behind_parts(desired, sides))
     if live is None:
         return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
     # What a failed build has left is cleared away by who builds, if nobody else is building it; it
     # may have become valid by then, since what writes a table anew builds its indexes, too.
     create = create_sql(desired, live.name, "CONCURRENTLY IF NOT EXISTS ")
     return change(desired, Phase.ONLINE, create, *_commented(live, sides))
+
+
+def behind_parts(index: Fact, sides: Sides) -> int:
+    """Return a place behind what is to be a part of it."""
+    parts = sides.desired.parts_of((index.schema, index.relation, index.name))
+    return max((index.order, *(behind_parts(part, sides) + 1 for part in parts)))
 
 
 def _commented(live: Fact, sides: Sides) -> tuple[str, ...]:

@@ -23,9 +23,17 @@ def leaf(own: Fact, table: Fact, sides: Sides) -> Iterator[str]:
 
 
 def name_on(thing: Fact, table: Fact, sides: Sides) -> str:
-    """Return the name of what a table has like an index or a key of its parent, or will have."""
+    """Return the name of what a table has like an index or a key of its parent, or will have.
+
+    That is the one that the files give to it, or else one of ours.
+    """
     there = twin(thing, table, sides)
-    return there.name if there is not None else derived(table.relation, thing.name)
+    if there is not None:
+        return there.name
+    parts = sides.desired.parts_of((thing.schema, thing.relation, thing.name))
+    place = (table.schema, table.relation)
+    written = (part.name for part in parts if (part.schema, part.relation) == place)
+    return next(written, derived(table.relation, thing.name))
 
 
 def twin(thing: Fact, table: Fact, sides: Sides) -> Fact | None:
