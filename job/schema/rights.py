@@ -67,6 +67,8 @@ def closed(made: Fact, sides: Sides) -> Iterator[str]:
 
 def excess(changed: Iterable[tuple[Fact, Fact]], sides: Sides) -> Iterator[Report]:
     """Tell who has more rights on what is there than the files give, where they speak of it."""
+    if not sides.written.rights:
+        return
     more = [live for live in sides.undeclared.all(Kind.GRANT) if _is_more(live, sides)]
     passed_on = [
         live
