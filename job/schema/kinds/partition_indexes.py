@@ -12,6 +12,7 @@ from job.schema.facts import Fact, Key
 from job.schema.kind import Kind
 from job.schema.kinds import indexes
 from job.schema.kinds.entry import OF_RELATION, Entry, attributes, flag, order, own
+from job.schema.kinds.index_ddl import create_sql
 from job.schema.sides import Sides
 
 
@@ -28,7 +29,7 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
             )
         return
     if _is_made_at_once(desired, sides):
-        made = indexes.create_sql(desired, desired.name)
+        made = create_sql(desired, desired.name)
         place = indexes.behind_parts(desired, sides)
         yield change(desired, Phase.TOGETHER, made, order=place)
 
