@@ -132,6 +132,7 @@ def test_plan_as_json_is_one_object(database: Database, folder: Folder) -> None:
             },
         ],
         "findings": [],
+        "asks": [],
         "provisional": ["sync", "fallback", "seed", "verify"],
     }
     assert report_of(done)["command"] == "plan"

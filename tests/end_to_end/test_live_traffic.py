@@ -111,7 +111,10 @@ def test_a_row_that_the_app_has_just_updated_is_no_obstacle(
 
 
 def test_a_declared_delete_is_not_counted(migrate: Migrate, database: Database) -> None:
-    """However large the table is, it is not read beside what the step reads itself, lock or not."""
+    """However large the table is, it is not read beside what the step reads itself, lock or not.
+
+    One row is: whether there is any decides if the run asks.
+    """
     read = "select coalesce(sum(seq_tup_read), 0) from pg_stat_user_tables where relname = 'users'"
     database.execute("select pg_stat_force_next_flush()")
     before = database.value(read)
