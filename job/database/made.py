@@ -44,9 +44,9 @@ declare
                 ) = 'in progress')
           end);
     types oid[] := array(
-        select oid from pg_catalog.pg_type
-        where typtype = 'e' and enums like 'known%'
-          and not oid::text = any (string_to_array(enums, ' ')));
+        select distinct enumtypid from pg_catalog.pg_enum
+        where enums like 'known%'
+          and not enumtypid::text = any (string_to_array(enums, ' ')));
     newest_id text;
 begin
     begin
@@ -71,8 +71,8 @@ def create_sql(function: str, schema: str) -> str:
 def begin_sql() -> str:
     """Return the SELECT with which a step remembers the enums that were there before it."""
     return """select pg_catalog.set_config('predeploy.enums', 'known ' || coalesce((
-        select pg_catalog.string_agg(t.oid::text, ' ')
-        from pg_catalog.pg_type t where t.typtype = 'e'), ''), true)"""
+        select pg_catalog.string_agg(e.enumtypid::text, ' ')
+        from (select distinct enumtypid from pg_catalog.pg_enum) e), ''), true)"""
 
 
 def note_sql(function: str) -> str:
