@@ -7,13 +7,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bench import against, column, copies, fresh, page, reader, scale, settled, stall, thousand
+from bench import (
+    against,
+    column,
+    copies,
+    fresh,
+    live,
+    page,
+    reader,
+    scale,
+    settled,
+    stall,
+    thousand,
+)
 from bench.chart import Chart
 from bench.harness import Ground, ground
 
 BENCHMARKS = {
     "stall": stall.SHORT,
     "held": stall.HELD,
+    "live": live.BENCHMARK,
     "scale": scale.BENCHMARK,
     "settled": settled.BENCHMARK,
     "fresh": fresh.BENCHMARK,
