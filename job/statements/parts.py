@@ -6,11 +6,13 @@ from contextlib import suppress
 from typing import Any
 
 import postgast
+from postgast import pg_query_pb2 as pb
 
 from job.statements.constants import rows_behind_the_first
 from job.statements.parsing import TooDeepError, parse
 
 _PART = 40_000  # characters that are parsed at once
+_MOST_SCANS = 20  # of texts whose last line has a `--`, before more is taken
 _SEMICOLON = re.compile(";")
 _END_OF_LINE = re.compile(r";(?=[ \t]*\r?\n)")
 _INSERT_AHEAD = re.compile(r";(?=(?:[ \t\n\r\f\v]|--[^\n]*\n)*+insert\b)", re.IGNORECASE)
@@ -74,13 +76,26 @@ def _end_of_part(sql: str, start: int, at_least: int) -> int:
 
     One at the end of a line rather than another: it seldom stands in a literal.
     """
+    tries = _MOST_SCANS
     for pattern, furthest in ((_END_OF_LINE, at_least + _PART), (_SEMICOLON, len(sql))):
         at = at_least
         while found := pattern.search(sql, at, furthest):
             end = found.start() + 1
-            if "--" not in sql[max(sql.rfind("\n", start, end), start) : end]:
+            line = sql[max(sql.rfind("\n", start, end), start) : end].lstrip()
+            if "--" not in line:
+                return end
+            tries -= 1
+            if tries >= 0 and not line.startswith("--") and _ends_with_semicolon(sql[start:end]):
                 return end
             at = sql.find("\n", end)
             if at < 0:
                 break
     return len(sql)
+
+
+def _ends_with_semicolon(text: str) -> bool:
+    """Whether a text ends with one that no comment, and no literal, has swallowed."""
+    try:
+        return bool(postgast.scan(text).tokens[-1].token == pb.ASCII_59)
+    except postgast.PgQueryError:
+        return False
