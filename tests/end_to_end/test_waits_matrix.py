@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import Database, run_job, sampled
+from conftest import Database, run_job
 from production import report_of
+from tiers import sampled
 
 GROUND = "create table ground (id int);"
 BESIDE = """create table beside (id int primary key); create view besides as select id from beside;

@@ -11,6 +11,7 @@ from job.schema.ddl import (
     Change,
     Phase,
     Report,
+    Verdict,
     change,
     drift,
     identifier,
@@ -177,13 +178,14 @@ def _behind_rename(made: Change, desired: Fact) -> Change:
 
 def _doubled(desired: Fact) -> Report:
     index = Fact(Kind.INDEX.value, desired.schema, desired.relation, desired.name)
-    return warning(
+    report = warning(
         index,
         "index-set-aside",
         f"{index.label} is renamed to {_other_name(desired)}: on a partitioned table a constraint "
         "cannot take it over, and builds its own",
         "drop it by a migration when the constraint is there",
     )
+    return replace(report, verdict=Verdict.NOTE)  # said when it happens, and not again
 
 
 def _other_name(desired: Fact) -> str:
