@@ -179,6 +179,9 @@ class _Graph:
             if key[0] == Kind.COLUMN.value:  # another relation of that name may have one, too
                 yield from (((kind.value, *key[1:3], ""), False) for kind in _RELATIONS)
         yield (Kind.SCHEMA.value, fact.schema, "", ""), False
+        if fact.get("references"):  # the catalog names only its columns and its key
+            schema, referred = fact.listed("references")
+            yield (Kind.TABLE.value, schema, referred, ""), True
         if fact.kind in _NAMING:
             yield from ((key, False) for key in self._named.meant_by(fact))
         if fact.relation and fact.kind not in _RELATION_KINDS:
