@@ -102,7 +102,9 @@ def _types(elements: Iterable[Any]) -> Iterable[str]:
     for element in elements:
         if element.WhichOneof("node") == "column_def":
             kind = element.column_def.type_name
-            yield "array" if kind.array_bounds else kind.names[-1].string.sval
+            # A column of a table OF a type has its own type from there.
+            name = kind.names[-1].string.sval if kind.names else ""
+            yield "array" if kind.array_bounds else name
 
 
 def _has_long_values(elements: Iterable[Any]) -> bool:

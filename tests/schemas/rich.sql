@@ -74,6 +74,11 @@ alter domain app.email add constraint short check (length(value) < 200);
 create domain app.number as numeric(8, 2) not null;
 create type app.point3 as (x double precision, "Y" text collate "C", z app.colour);
 create type app.span as range (subtype = double precision, subtype_diff = float8mi);
+create collation app."By bytes" (locale = 'C');
+create text search dictionary app.plain (template = simple, accept = false);
+create text search configuration app.words (copy = simple);
+alter text search configuration app.words alter mapping for asciiword with app.plain, simple;
+create cast (app.colour as app.point3) with inout;
 create table app.person (mail app.email, place app.point3, life app.span, many app.colour[], nick app.citext);
 
 create view public.dear with (security_barrier = true) as

@@ -61,7 +61,8 @@ def _otherwise(desired: Fact, live: Fact, differing: list[str], sides: Sides) ->
     what, why = ", ".join(differing), ""
     remedy = "change it by a migration; that takes a new table and a copy of the rows"
     attach = None
-    if attaching.ATTRIBUTES.issuperset(differing) and desired.get("bound"):
+    is_apart = not live.get("partition of") and desired.get("bound")
+    if is_apart and attaching.ATTRIBUTES.issuperset(differing):
         attach, why = attaching.attach(desired, sides), attaching.obstacle(desired, live, sides)
         what = f"it is no such partition{f' ({why})' if why else ''}"
         remedy = f"by a migration: {attach.statements[-1]}"
