@@ -207,8 +207,8 @@ class Sides:
         """Whether what hangs on the relation can be built at once: it is new, or has no rows."""
         place = (fact.schema, fact.relation)
         # Tables that are there are attached to it first.
-        tables = (fact, *self.desired.below(place))
-        return self.is_new(fact) or not any(self.size(t) for t in tables if self._is_there(t))
+        attached = (t for t in self.desired.below(place) if self._is_there(t))
+        return self.is_new(fact) or not any(self.size(f) for f in (fact, *attached))
 
     def _is_there(self, table: Fact) -> bool:
         return self.live.get(Kind.TABLE, table.schema, table.relation) is not None
