@@ -9,6 +9,7 @@ from job.schema.ddl import Phase
 from job.schema.difference import Difference, difference
 from job.schema.facts import Fact, parse_facts
 from job.schema.kinds import READ_WITH, declared_sql
+from job.schema.kinds.partition_indexes import named
 
 SCHEMAS = ("public", "app")
 
@@ -16,10 +17,14 @@ Make = Callable[..., Database]
 
 
 def read(conn: psycopg.Connection, schemas: Sequence[str] = SCHEMAS) -> frozenset[Fact]:
-    """Read all facts of the schemas, and leave the settings so."""
+    """Read all facts of the schemas, save parts of indexes, whose names PostgreSQL makes up mostly.
+
+    The settings are left so.
+    """
     for name, value in READ_WITH.items():
         conn.execute("select set_config(%s, %s, false)", (name, value))
-    return parse_facts(conn.execute(declared_sql(schemas)).fetchall())
+    known = parse_facts(conn.execute(declared_sql(schemas)).fetchall())
+    return named(known, frozenset())
 
 
 def facts(database: Database) -> frozenset[Fact]:
