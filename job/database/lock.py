@@ -136,7 +136,7 @@ def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
           and l.objsubid = 1
         where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()
           and (l.pid is not null or {stray})
-        order by {stray} desc, a.xact_start
+        order by case when {stray} then 0 else 1 end, a.xact_start
         limit 1""",
     )
     if not rows:
