@@ -26,7 +26,7 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
     if not ancestors:
         return
     parent = ancestors[0]
-    comes = live is None or any(_gets_default(ancestor, sides) for ancestor in ancestors)
+    comes = _is_below(desired, sides) and any(_gets_default(a, sides) for a in ancestors)
     if desired.get("default") != (parent if comes or live is None else live).get("default"):
         yield from _default(desired, live, sides)
     if desired.get("not null") == FLAG != parent.get("not null"):
@@ -49,6 +49,13 @@ def restored(parent: Fact, sides: Sides) -> Iterator[Change]:
         if is_as_declared and heir.get("default") != parent.get("default"):
             yield _own_default(heir, sides)
         yield from restored(heir, sides)
+
+
+def _is_below(column: Fact, sides: Sides) -> bool:
+    """Whether a live column's table is its parent's, and not one that was detached."""
+    place = (Kind.TABLE, column.schema, column.relation)
+    live, desired = sides.live.get(*place), sides.desired.get(*place)
+    return live is not None and desired is not None and parents(live) == parents(desired)
 
 
 def _gets_default(column: Fact, sides: Sides) -> bool:
