@@ -12,9 +12,9 @@ from psycopg.errors import (
     QueryCanceled,
 )
 
+from job.declaration import way_to_leave
 from job.exit_codes import ExitCode
 from job.plan import Failure, Mode, Part, Step
-from job.schema.ddl import way_to_leave
 from job.secret import (
     Secret,
     constants_of,

@@ -8,8 +8,9 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from conftest import Database, run_job, sampled
+from conftest import Database, run_job
 from production import report_of
+from tiers import sampled
 
 BASE = "create table t (id bigint primary key, a bigint, b bigint, r int4range);"
 FUNCTION = "create function f() returns trigger language plpgsql as 'begin return new; end'"

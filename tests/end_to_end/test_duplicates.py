@@ -230,7 +230,10 @@ DRIFTED = {
     "a sequence": (
         "create sequence q",
         "create sequence q increment 2",
-        '"sequence public.q" = "bigint, options START WITH 1 INCREMENT BY 1 MINVALUE 1 MAXVALUE ',
+        (
+            '"sequence public.q" = "bigint, options START WITH 1 INCREMENT BY 1 MINVALUE 1 '
+            'MAXVALUE 9223372036854775807 CACHE 1"'
+        ),
     ),
     "an enum": (
         "create type m as enum ('a', 'b')",

@@ -72,22 +72,22 @@ GRANTS = {
     ),
     "a table": (
         "insert into theirs.taken values (1)",
-        'GRANT ALL ON TABLE taken TO "{}"',
+        'GRANT ALL ON TABLE theirs.taken TO "{}"',
         "grant all on table theirs.taken to {}",
     ),
     "a sequence": (
         "select nextval('theirs.numbers')",
-        'GRANT ALL ON SEQUENCE numbers TO "{}"',
+        'GRANT ALL ON SEQUENCE theirs.numbers TO "{}"',
         "grant all on sequence theirs.numbers to {}",
     ),
     "a function": (
         "select theirs.secret()",
-        'GRANT EXECUTE ON FUNCTION secret TO "{}"',
+        'GRANT EXECUTE ON FUNCTION theirs.secret() TO "{}"',
         "grant execute on function theirs.secret to {}",
     ),
     "a table that is somebody else's": (
         "alter table theirs.taken add column late int",
-        'connect as the owner of table taken, or make "{}" a member of that role',
+        'GRANT postgres TO "{}", or connect as postgres',
         "alter table theirs.taken owner to {}",
     ),
 }

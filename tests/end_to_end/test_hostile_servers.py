@@ -8,8 +8,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from bouncers import Program, running
-from conftest import Database, run_job, sampled
+from conftest import Database, run_job
 from production import report_of
+from tiers import sampled
 
 from job import embedded
 

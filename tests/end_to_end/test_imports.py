@@ -17,8 +17,8 @@ OURS = {
         f"job.{name}"
         for name in (
             "cli", "database", "deadline", "declaration", "endpoint", "errors", "exit_codes",
-            "journal", "log", "plan", "report", "run", "search_path", "secret", "settings",
-            "sources",
+            "grants", "journal", "log", "plan", "report", "run", "search_path", "secret",
+            "settings", "sources",
         )
     ),
     *(

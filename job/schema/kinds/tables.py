@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from job.declaration import way_to_leave
 from job.schema.ddl import (
     Change,
     Phase,
@@ -13,7 +14,6 @@ from job.schema.ddl import (
     not_addable,
     relation,
     warning,
-    way_to_leave,
 )
 from job.schema.facts import Fact
 from job.schema.kind import Kind
