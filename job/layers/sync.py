@@ -121,9 +121,14 @@ def judged(situation: Situation, found: Difference) -> Iterator[Finding]:
     """
     missing = [r for r in found.reports if r.verdict is Verdict.NOT_ADDABLE]
     yield from (_missing(report) for report in missing if report.code != WAITS)
+    yield from unlike(situation, found)
+    yield from (_missing(report) for report in missing if report.code == WAITS)
+
+
+def unlike(situation: Situation, found: Difference) -> Iterator[Finding]:
+    """Say what is there and not as the app expects it, unless that is accepted."""
     for report in (r for r in found.reports if r.verdict in _STANDING):
         yield from _drift(situation, report)
-    yield from (_missing(report) for report in missing if report.code == WAITS)
 
 
 def _missing(report: Report) -> Finding:

@@ -154,17 +154,15 @@ def _unlike(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
             yield replace(finding, exit_code=ExitCode.NOT_VERIFIED)
         return
     found = sync.differences(situation, schema)
-    told = sync.judged(situation, found)
     if is_ahead:
         yield from _lacking(found)
-        drifts = (f for f in told if f.exit_code is not ExitCode.NOT_VERIFIED)
-        yield from (replace(finding, exit_code=None) for finding in drifts)
+        yield from (replace(told, exit_code=None) for told in sync.unlike(situation, found))
         return
     said = situation.violated
     for change in (c for c in found.changes if c.fact.label not in said):
         what = f"{change.fact.label} is not there as schema.sql declares it"
         yield Finding("missing", what, "run `predeploy run`", ExitCode.NOT_VERIFIED)
-    yield from told
+    yield from sync.judged(situation, found)
     yield from sync.standing(found)
 
 

@@ -182,11 +182,13 @@ def settle(database: Database, folder: Callable[..., Path]) -> Callable[..., Non
     """Runs a folder, pastes what is offered, and runs it again: then it must pass."""
 
     def settle(files: dict[str, str]) -> None:
-        environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files))}
+        never = '[sync]\nalter = "never"\n'
+        root = folder(files | {"predeploy.toml": never})
+        environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)}
         first = run_job("run", environ=environ, check=84)
         lines = offered(first)
         assert lines, first.stdout
-        toml = "[accept]\n" + "\n".join(
+        toml = f"{never}[accept]\n" + "\n".join(
             f"{json.dumps(k, ensure_ascii=False)} = {json.dumps(v, ensure_ascii=False)}"
             for k, v in lines.items()
         )

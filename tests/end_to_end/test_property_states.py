@@ -3,6 +3,8 @@
 The oracle reads the catalogs by itself, and knows no more of the job's own proofs than their names.
 """
 
+import json
+import re
 import tomllib
 import uuid
 from collections.abc import Iterator, Mapping
@@ -256,14 +258,16 @@ def told(report: Report, *codes: str) -> str:
     return "\n".join(f"{f.message}\n{f.remedy}" for f in (*findings, *failures))
 
 
+_ACCEPTED = re.compile(r'"(?:[^"\\]|\\.)*" = "(?:[^"\\]|\\.)*"')
+
+
 def ways_out(report: Report) -> dict[str, str]:
     """The lines for [accept] that a report prints."""
     found: dict[str, str] = {}
     for line in told(report, "drift", "missing").splitlines():
-        _, _, lines = line.partition("under [accept] in predeploy.toml: ")
-        for part in lines.split('; "'):
-            if part:
-                found |= tomllib.loads('"' + part.removeprefix('"'))
+        text = line.rpartition("under [accept] in predeploy.toml: ")[2]
+        if part := _ACCEPTED.match(text):
+            found |= tomllib.loads(part[0])
     return found
 
 
@@ -357,7 +361,7 @@ def _lacking(declared: dict[str, Shapes], folder: Folder, live: Shapes) -> Itera
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _write(tmp_path: Path, files: Mapping[str, Any]) -> Path:

@@ -72,7 +72,8 @@ def site(request: pytest.FixtureRequest, make_database: Make, superuser_url: str
         conn.execute(f"create role {role} login")
     yield Site(make, role)
     for database in made:
-        database.execute(f"alter database {database.name} owner to postgres; drop owned by {role}")
+        database.execute(f"alter database {database.name} owner to postgres")
+        database.execute(f"drop owned by {role} cascade")
     with psycopg.connect(superuser_url, autocommit=True) as conn:
         conn.execute(f"drop role {role}")
 
