@@ -74,17 +74,14 @@ def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]
     """Whether one of the tables holds a row that no noted step has written, or cannot be read."""
     relations = (f"only {identifier(home)}.{identifier(name)}" for home, name in tables)
     rows = " or ".join(
-        f"""exists (select from {relation} t where not exists (
-                select from made where age(t.xmin) between made.youngest and made.oldest))"""
+        f"exists (select from {relation} t, made where not made.ages @> age(t.xmin))"
         for relation in relations
     )
     settings = settings_sql(_PATIENCE)
     answer = wire.send(
         conn,
         f"""begin read only; {settings};
-        with made as materialized (
-            select {made.OLDEST} as oldest, {made.YOUNGEST} as youngest
-            from {identifier(schema)}.meta m where {made.COUNTS})
+        with made as materialized ({made.our_ages_sql(schema)})
         select {rows}; rollback""",
     )
     wire.roll_back(conn)

@@ -40,8 +40,6 @@ def opening(
         Part(fence_sql(place, step), Role.FENCE),
         Part(sentinel.begin_sql(context.schema, step.text)),
     ]
-    if place.is_blank:
-        parts.append(Part(made.begin_sql()))
     if delivery.moves_sequences:
         parts.append(Part(question_of_standing(context, is_again=is_again), Role.STANDING))
     return parts
@@ -72,7 +70,7 @@ def end(context: Context, texts: Sequence[str]) -> None:
 def keep(
     context: Context, told: Sequence[str], drifts: tuple[Drift, ...], gaps: Sequence[Gap]
 ) -> list[str]:
-    """Return what ends a step that is kept: what it has made, the reset, its ledger row, COMMIT."""
+    """Return what ends a step that is kept: its note, the reset, its ledger row, COMMIT."""
     found = [drift.kept for drift in drifts]
     entry = context.step.entry
     done = [ledger.done_sql(context.schema, entry, told, found)] if entry else []
@@ -85,7 +83,7 @@ def keep(
 
 
 def what_is_made(context: Context) -> list[str]:
-    """Return what notes the objects that a step has made, where nobody is asked about them."""
+    """Return what notes the ids of a step, where nobody is asked about what it has made."""
     noting = made.note_sql(sentinel.functions(context.schema).made)
     return [noting] if context.place.is_blank else []
 

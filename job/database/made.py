@@ -1,64 +1,79 @@
 """What runs have made on a database that held no row: whoever takes that away is not asked.
 
-Each step of such a run notes in the ledger's `meta`, in its own transaction, which relations and
-enums it has made, and which transaction ids are its own. A later run of the same ledger may go by
-these notes as long as no run of it has ever exited 0, nothing was adopted, and each row that is
-there was written by a step that is noted. A restored copy holds the notes under other transaction
-ids than its rows have, so that none of them counts there.
+Each step of such a run notes in the ledger's `meta`, in its own transaction, which transaction ids
+are its own. A relation or an enum that one of these has made is one of ours. A later run of the
+same ledger may go by these notes as long as no run of it has ever exited 0, nothing was adopted,
+and each row that is there was written by a step that is noted. A restored copy holds the notes
+under other transaction ids than its rows have, so that none of them counts there.
 """
-
-import json
 
 from job.database import wire
 from job.database.path import OURS
 from job.database.wire import Connection, identifier, literal
 
-_KEY = "made "  # before the id of the transaction of a step
+_KEY = "wrote "  # before the id of the transaction of a step
 NOTED = f"starts_with(m.key, {literal(_KEY)})"
-OLDEST = f"age(substr(m.key, {len(_KEY) + 1})::xid8::xid)"
-YOUNGEST = "age((m.value::jsonb ->> 'until')::xid)"
-"""Of a row m of the ledger's `meta`: whether it is a note, and the ages of its step's first and
-last transaction id. It counts where its own id is one of these."""
-COUNTS = f"{NOTED} and age(m.xmin) between {YOUNGEST} and {OLDEST}"
+_FIRST = f"age(substr(m.key, {len(_KEY) + 1})::xid8::xid)"
+_OUR_AGES = f"""
+    select coalesce(range_agg(int4range(n.first - upper(i.ids) + 1, n.first - lower(i.ids) + 1)),
+                    '{{}}') as ages
+    from (select case when {NOTED} then {_FIRST} end as first, age(m.xmin) as own,
+                 case when {NOTED} then m.value::int4multirange end as ids
+          from LEDGER.meta m) n,
+         unnest(n.ids) i(ids)
+    where n.ids @> n.first - n.own"""
 
-# A relation that this transaction has made holds its lock, and its first column of the system's own
-# is written once, by CREATE: by us, if that transaction is not over yet. A composite type has no
-# such column. The transaction's last id is that of the block in which the note is inserted.
+# How far a step's ids are from its first. The last is that of the block, mostly the next one. Those
+# between are of other sessions, or of the step's subtransactions. The latter are in progress, as
+# the step is; so are those of others that have a lock on their id. What passed more ids than can be
+# gone through counts with its first only.
 BODY = """
 declare
     ours constant xid8 := pg_current_xact_id();
-    signs constant jsonb := coalesce(nullif(current_setting('predeploy.signs', true), ''), '{}');
-    newest constant bigint := coalesce((signs ->> 'newest')::bigint, 4294967295);
-    enums constant text := coalesce(current_setting('predeploy.enums', true), '');
-    relations oid[] := array(
-        select c.oid
-        from pg_catalog.pg_locks l join pg_catalog.pg_class c on c.oid = l.relation
-        where l.pid = pg_backend_pid() and l.locktype = 'relation'
-          and l.mode = 'AccessExclusiveLock'
-          and c.oid >= 16384 and c.relkind in ('r', 'p', 'm', 'c') and c.relpersistence <> 't'
-          and case when c.relkind = 'c' then c.oid::bigint > newest else exists (
-              select from pg_catalog.pg_attribute a
-              where a.attrelid = c.oid and a.attnum = -6 and age(a.xmin) <= age(ours::xid)
-                and pg_xact_status(
-                    (ours::text::bigint + age(ours::xid) - age(a.xmin))::text::xid8
-                ) = 'in progress')
-          end);
-    types oid[] := array(
-        select distinct enumtypid from pg_catalog.pg_enum
-        where enums like 'known%'
-          and not enumtypid::text = any (string_to_array(enums, ' ')));
-    newest_id text;
+    noted constant text := 'wrote ' || ours::text;
+    last int;
 begin
     begin
-        insert into LEDGER.meta values ('made ' || ours::text, '')
-        returning xmin::text into newest_id;
+        insert into LEDGER.meta values (noted, '{[0,2)}')
+        returning age(ours::xid) - age(xmin) into last;
     exception when unique_violation then return;
     end;
-    update LEDGER.meta set value = jsonb_build_object(
-            'until', newest_id, 'relations', to_jsonb(relations), 'types', to_jsonb(types))::text
-    where key = 'made ' || ours::text;
+    if last > 1 then
+        update LEDGER.meta set value = (
+            select range_agg(int4range(n, n, '[]'))::text
+            from generate_series(0, case when last > 1000000 then 0 else last end) n
+            where pg_xact_status((ours::text::bigint + n)::text::xid8) = 'in progress'
+              and not exists (
+                select from pg_catalog.pg_locks l
+                where l.locktype = 'transactionid' and l.mode = 'ExclusiveLock'
+                  and l.pid is distinct from pg_backend_pid()
+                  and age(l.transactionid) = age(ours::xid) - n))
+        where key = noted;
+    end if;
 end
 """
+# What is written once for each relation, by the transaction that makes it: the first column of the
+# system's own, and for a composite type, which has none, what ties it to its row type. For an enum,
+# what ties its array type to it.
+_MADE_SQL = f"""
+    with ours as materialized ({_OUR_AGES})
+    select 'r', a.attrelid::text
+    from pg_catalog.pg_class c join pg_catalog.pg_attribute a
+      on a.attrelid = c.oid and a.attnum = -6, ours
+    where c.oid >= 16384 and c.relkind in ('r', 'p', 'm') and c.relpersistence <> 't'
+      and ours.ages @> age(a.xmin)
+    union all
+    select 'r', c.oid::text
+    from pg_catalog.pg_class c join pg_catalog.pg_depend d
+      on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid
+      and d.refclassid = 'pg_catalog.pg_type'::regclass and d.refobjid = c.reltype, ours
+    where c.oid >= 16384 and c.relkind = 'c' and ours.ages @> age(d.xmin)
+    union all
+    select 't', e.oid::text
+    from pg_catalog.pg_type e join pg_catalog.pg_depend d
+      on d.classid = 'pg_catalog.pg_type'::regclass and d.objid = e.typarray
+      and d.refclassid = 'pg_catalog.pg_type'::regclass and d.refobjid = e.oid, ours
+    where e.oid >= 16384 and e.typtype = 'e' and ours.ages @> age(d.xmin)"""
 
 
 def create_sql(function: str, schema: str) -> str:
@@ -68,15 +83,8 @@ def create_sql(function: str, schema: str) -> str:
         as {literal(BODY.replace("LEDGER", identifier(schema)))}"""
 
 
-def begin_sql() -> str:
-    """Return the SELECT with which a step remembers the enums that were there before it."""
-    return """select pg_catalog.set_config('predeploy.enums', 'known ' || coalesce((
-        select pg_catalog.string_agg(e.enumtypid::text, ' ')
-        from (select distinct enumtypid from pg_catalog.pg_enum) e), ''), true)"""
-
-
 def note_sql(function: str) -> str:
-    """Return the SELECT with which a step notes what it has made. Before any RESET."""
+    """Return the SELECT with which a step notes its transaction ids. Before any RESET."""
     return f"select {function}()"
 
 
@@ -85,15 +93,15 @@ def forget_sql(schema: str) -> str:
     return f"delete from {identifier(schema)}.meta m where {NOTED}"
 
 
+def our_ages_sql(schema: str) -> str:
+    """Return the SELECT of the ages of the ids of all steps whose notes count: `ages`."""
+    return _OUR_AGES.replace("LEDGER", identifier(schema))
+
+
 def read(conn: Connection, schema: str) -> tuple[frozenset[int], frozenset[int]]:
-    """Return the OIDs of the noted relations and enums, in an open transaction of ours."""
-    rows = wire.ask(
-        conn,
-        f"select m.value from {identifier(schema)}.meta m where {COUNTS}",
-    )
-    notes = [json.loads(value or "{}") for (value,) in rows]
+    """Return the OIDs of the relations and enums of noted steps, in an open transaction of ours."""
+    rows = wire.ask(conn, _MADE_SQL.replace("LEDGER", identifier(schema)))
     relations, types = (
-        frozenset(int(oid) for note in notes for oid in note.get(kind, ()))
-        for kind in ("relations", "types")
+        frozenset(int(oid or 0) for kind, oid in rows if kind == which) for which in "rt"
     )
     return relations, types
