@@ -29,12 +29,11 @@ SUSPICION = "PD001"
 # Of a large object, too, all that its users have is an OID: it is a row of a catalog.
 _CATALOGS = """
         select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
-             + case c.relname when 'pg_class' then 0
+             + case c.oid when 'pg_catalog.pg_class'::regclass then 0
                else pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) end
-        from pg_catalog.pg_class c
-        where c.oid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_attribute'::regclass,
-                        'pg_catalog.pg_enum'::regclass, 'pg_catalog.pg_type'::regclass,
-                        'pg_catalog.pg_largeobject_metadata'::regclass)"""
+        from unnest(array['pg_catalog.pg_class'::regclass, 'pg_catalog.pg_attribute'::regclass,
+                          'pg_catalog.pg_enum'::regclass, 'pg_catalog.pg_type'::regclass,
+                          'pg_catalog.pg_largeobject_metadata'::regclass]::oid[]) c(oid)"""
 # The tables that extensions have brought. Their C code may let go of a table's lock at once.
 _BROUGHT = """
         select d.objid from pg_catalog.pg_extension e
@@ -46,12 +45,25 @@ _BROUGHT = """
 # suspected of rows that the same session has deleted just before, from a table that it writes.
 # Counting that is off is turned on for the transaction where we may.
 _SIGNS_BODY = """
+declare
+    columns jsonb;
 begin
     if current_setting('track_counts') = 'off' then
         begin
             perform set_config('track_counts', 'on', true);
         exception when insufficient_privilege then null;
         end;
+    end if;
+    if altered <> '{}' then
+        columns := (
+            with recursive heirs(oid) as (
+                select oid from pg_catalog.pg_class where relname = any (altered)
+                union
+                select i.inhrelid
+                from pg_catalog.pg_inherits i join heirs on i.inhparent = heirs.oid
+            )
+            select jsonb_object_agg(c.oid, c.relnatts)
+            from pg_catalog.pg_class c where c.oid in (select oid from heirs));
     end if;
     return coalesce((
         select jsonb_object_agg(signs.oid, signs.gone) from (
@@ -63,16 +75,7 @@ begin
     ), '{}') || jsonb_build_object(
         'since', pg_snapshot_xmax(pg_current_snapshot())::text,
         'newest', (select max(oid)::bigint from pg_catalog.pg_class),
-        'columns', case when altered <> '{}' then (
-            with recursive heirs(oid) as (
-                select oid from pg_catalog.pg_class where relname = any (altered)
-                union
-                select i.inhrelid
-                from pg_catalog.pg_inherits i join heirs on i.inhparent = heirs.oid
-            )
-            select jsonb_object_agg(c.oid, c.relnatts)
-            from pg_catalog.pg_class c where c.oid in (select oid from heirs)
-        ) end);
+        'columns', columns);
 end
 """
 # Who deletes from a table, empties, rewrites or alters it holds a lock on it to the end of the
