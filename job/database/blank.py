@@ -15,7 +15,7 @@ from job.sources import Sources
 
 log = structlog.get_logger()
 
-_PATIENCE = {"lock_timeout": "2s", "statement_timeout": "30s"}
+_PATIENCE = {"lock_timeout": "500ms", "statement_timeout": "30s"}
 _WORD = re.compile(r"[\w$]+")
 
 
@@ -29,7 +29,10 @@ def begins_without_rows(place: Workplace, sources: Sources, path: Collection[str
     if not (place.premises.has_ledger or place.premises.inhabited):
         return True
     conn, schema = place.work, place.settings.ledger_schema
-    ((is_over, told),) = wire.ask(conn, _question_sql(schema))
+    answers = _read(conn, _question_sql(schema))
+    if answers is None:
+        return False
+    ((is_over, told),) = answers
     tables = [
         (str(home), str(name), str(top or home)) for home, name, top in json.loads(told or "[]")
     ]
@@ -77,15 +80,18 @@ def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]
         f"exists (select from {relation} t, made where not made.ages @> age(t.xmin))"
         for relation in relations
     )
-    settings = settings_sql(_PATIENCE)
-    answer = wire.send(
-        conn,
-        f"""begin read only; {settings};
-        with made as materialized ({made.our_ages_sql(schema)})
-        select {rows}; rollback""",
-    )
+    rows_of = f"with made as materialized ({made.our_ages_sql(schema)}) select {rows}"
+    return _read(conn, rows_of) in (None, [("t",)])
+
+
+def _read(conn: Connection, query: str) -> list[wire.Row] | None:
+    """Return the rows of a query that reads tables, or their sizes; None where it could not.
+
+    A table that somebody else has locked is not waited for: its size is not known, either.
+    """
+    answer = wire.send(conn, f"begin read only; {settings_sql(_PATIENCE)}; {query}; rollback")
     wire.roll_back(conn)
     if answer.error is None:
-        return answer.rows(2) == [("t",)]
+        return answer.rows(2)
     log.info("whether the tables hold rows could not be read, so they may", why=str(answer.error))
-    return True
+    return None
