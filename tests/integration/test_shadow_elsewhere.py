@@ -134,7 +134,7 @@ def test_many_tables_need_no_large_lock_table(database: Database) -> None:
             )
         )
     )
-    tables = capacity // 36 + 10
+    tables = capacity // 4 + 10
     text = "".join(f"create table t{n} (id int primary key);" for n in range(tables))
 
     found = read(database.url, text)
