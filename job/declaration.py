@@ -99,11 +99,6 @@ def read_critical(declared: Mapping[str, object], found: list[str]) -> tuple[Cri
     return tuple(tables.values())
 
 
-def way_to_leave(table: str) -> str:
-    """Return where to say that the partitions of a table are left to their maintenance."""
-    return f'predeploy.toml: [sync.partitions] "{table}" = "leave"'
-
-
 def read_sync(declared: Mapping[str, object], found: list[str]) -> Sync:
     """Return what `[sync]` says; problems go to `found`."""
     found += [

@@ -12,7 +12,6 @@ from psycopg.errors import (
     QueryCanceled,
 )
 
-from job.declaration import way_to_leave
 from job.exit_codes import ExitCode
 from job.plan import Failure, Mode, Part, Step
 from job.secret import (
@@ -197,6 +196,8 @@ def _way_out(part: Part, sqlstate: str, statement: str) -> str:
     if part.offenders and sqlstate.startswith(_VIOLATION):
         return f"fix the rows that this finds: {part.offenders}"
     if sqlstate.startswith(_VIOLATION) and (partition := _PARTITION.match(statement)):
+        from job.schema.ddl import way_to_leave  # noqa: PLC0415 - a settled run plans no DDL
+
         parent = ".".join(name.replace('""', '"') for name in partition.groups())
         return (
             "its rows are in the default partition of its table: move them by a migration; or, "

@@ -105,6 +105,11 @@ def warning(fact: Fact, code: str, message: str, remedy: str) -> Report:
     return Report(Verdict.WARNING, code, fact.label, message, remedy, live=fact.definition)
 
 
+def way_to_leave(table: str) -> str:
+    """Return where to say that the partitions of a table are left to their maintenance."""
+    return f'predeploy.toml: [sync.partitions] "{table}" = "leave"'
+
+
 def identifier(name: str) -> str:
     """Quote a name for SQL text."""
     return '"' + name.replace('"', '""') + '"'

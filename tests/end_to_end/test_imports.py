@@ -16,9 +16,9 @@ OURS = {
     *(
         f"job.{name}"
         for name in (
-            "cli", "database", "deadline", "declaration", "endpoint", "errors", "exit_codes",
-            "grants", "journal", "log", "plan", "report", "run", "search_path", "secret",
-            "settings", "sources",
+            "cli", "database", "deadline", "declaration", "endpoint", "errors",
+            "exit_codes", "grants", "journal", "log", "plan", "report", "run", "search_path",
+            "secret", "settings", "sources",
         )
     ),
     *(

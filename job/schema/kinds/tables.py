@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from job.declaration import way_to_leave
 from job.schema.ddl import (
     Change,
     Phase,
@@ -14,6 +13,7 @@ from job.schema.ddl import (
     not_addable,
     relation,
     warning,
+    way_to_leave,
 )
 from job.schema.facts import Fact
 from job.schema.kind import Kind
