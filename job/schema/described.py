@@ -29,6 +29,7 @@ _TOLD = {
     Kind.VIEW: ("columns", "definition", "options"),
     Kind.MATERIALIZED_VIEW: ("columns", "definition", "options"),
     Kind.ROUTINE: ("kind", "arguments", "result", "defaults"),
+    Kind.EXTENSION: ("schema",),
 }  # fmt: skip
 _BY_KIND = {kind.value: names for kind, names in _TOLD.items()}
 # What files call a type, whichever it is.
