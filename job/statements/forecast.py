@@ -19,7 +19,7 @@ from job.statements.conversion import Conversion, conversions
 from job.statements.model import Model, Relation
 from job.statements.parsing import parse
 from job.statements.story import path_of
-from job.statements.tree import nodes_of
+from job.statements.tree import below, nodes_of
 from job.values import ENUM, Column
 
 _TELLING = re.compile(r"\b(drop|truncate|delete|merge|type|detach)\b", re.IGNORECASE)
@@ -144,7 +144,7 @@ class _Story:
                 self._lose(Verb.TRUNCATE, one)
 
     def _delete(self, stmt: Any) -> None:
-        for node in _below(stmt):
+        for node in below(stmt):
             is_merge = isinstance(node, pb.MergeStmt) and pb.CMD_DELETE in (
                 n.merge_when_clause.command_type for n in node.merge_when_clauses
             )
@@ -215,13 +215,3 @@ def _in_block(text: str) -> Iterator[str]:
                 yield literal[1].replace("''", "'")
             elif match := _IN_BLOCK.search(piece):
                 yield match[0]
-
-
-def _below(stmt: Any) -> Iterable[Any]:
-    todo = [stmt]
-    while todo:
-        node: Any = todo.pop()
-        yield node
-        for field, value in node.ListFields():
-            if field.message_type is not None:
-                todo.extend([value] if hasattr(value, "ListFields") else value)
