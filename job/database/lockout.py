@@ -32,7 +32,7 @@ def count_in_doubt(context: Context) -> frozenset[int] | Failure:
     """Lock the tables of a step whose rows have to be counted; return those, or a refusal.
 
     Where they are too large for that, somebody has to declare what the step deletes. Without it
-    nothing is locked where the policy allows everything: what it takes away is told as it seems.
+    nothing is locked where the policy allows everything: its loss is reported as it seems.
     """
     place, step, doubtful = context.place, context.step, context.delivery.doubtful
     found = _find(place.work, doubtful)

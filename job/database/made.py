@@ -1,4 +1,4 @@
-"""What runs have made on a database that held no row: whoever takes that away is not asked.
+"""What runs have made on a database that held no row: a run that takes it away is not asked.
 
 Each step of such a run notes in the ledger's `meta`, in its own transaction, which transaction ids
 are its own. A relation or an enum that one of these has made is one of ours. A later run of the

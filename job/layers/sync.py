@@ -38,7 +38,7 @@ _RENAME = "looks-like-rename"
 # Bodies were checked in the shadow, and may need what a later statement makes.
 _BODIES_AS_THEY_ARE = ("SET LOCAL check_function_bodies = off",)
 
-# What is there, and is told until it is accepted or gone.
+# What is there, and is reported until it is accepted or gone.
 _STANDING = frozenset({Verdict.DRIFT, Verdict.BREAKING})
 
 

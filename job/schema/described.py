@@ -1,4 +1,4 @@
-"""How `[accept]` names what is there, and in which words: the same, whoever has found it. Pure.
+"""How `[accept]` names what is there, in the same words whichever layer has found it. Pure.
 
 The words are of all that can drift in a thing of its kind, and of nothing else: what one finds to
 differ does not change them, and neither does what is of no account.
@@ -9,10 +9,10 @@ import hashlib
 from job.schema.facts import FLAG, Fact
 from job.schema.kind import Kind
 
-_LONGEST = 200  # characters of a shape; one that is longer is told by its beginning and its hash
+_LONGEST = 200  # characters of a shape; one that is longer is given by its beginning and its hash
 _BEGINNING = 80
 
-# In the order in which they are told; of other kinds, all attributes.
+# In the order in which they are given; of other kinds, all attributes.
 _TOLD = {
     Kind.COLUMN: ("type", "collation", "generated", "expression", "identity", "sequence"),
     Kind.CONSTRAINT: ("definition", "index", "not valid"),

@@ -60,7 +60,7 @@ def difference(
     counts as small, and as one that holds rows. `users` are what keeps a live column's type from
     being changed, by the column's identity. `unmet` says what else stands in the way, and which
     drifts do not. Unless it `may_alter`, what could be altered safely is reported as drift.
-    `written` is what the files say that no catalog keeps, and `role` who makes what lacks.
+    `written` is what the files say that no catalog keeps, and `role` who creates what is missing.
     """
     desired, live = frozenset(desired), frozenset(live)
     # Nearly all are alike, which sets tell without sorting them out.

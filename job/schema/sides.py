@@ -175,7 +175,7 @@ class Sides:
     counts as one that holds rows: that is the careful guess. `renamed` holds the desired facts that
     are there under another name. `users` are what keeps a live column's type from being changed, by
     the column's identity. `may_alter` says whether what is there may be altered where that is safe.
-    `written` is what the files say that no catalog keeps, and `role` who makes what lacks.
+    `written` is what the files say that no catalog keeps, and `role` who creates what is missing.
     """
 
     desired: Side
@@ -191,7 +191,7 @@ class Sides:
     role: str = ""
 
     def altered(self, told: Report, change: Change) -> Change | Report:
-        """Return what alters a live object, or else the drift that is told of it.
+        """Return what alters a live object, or else the drift that is reported for it.
 
         Only what touches no row, narrows nothing and can be taken back is altered at all.
         """

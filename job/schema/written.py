@@ -76,7 +76,7 @@ class Naming:
 
     Names are as catalogs have them. Without a `name` it is every object of the sort in the schema,
     without a schema every schema. Without `arguments` it is every routine of that name, without
-    `privileges` all of them. `role` says whose objects they are, where that is told: those that it
+    `privileges` all of them. `role` says whose objects they are, where that is given: those that it
     will make. `is_default` says that it is about the default privileges themselves.
     """
 

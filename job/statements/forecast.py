@@ -39,7 +39,7 @@ def forecast(
 ) -> tuple[tuple[Loss, ...], ...]:
     """Return, for each step of all files in their order, what it takes away.
 
-    `pending` says of each step whether it is asked for; of the others nothing is told.
+    `pending` says of each step whether it is asked for; of the others nothing is said.
     """
     wanted = [number for number, one in enumerate(pending) if one and may_lose(steps[number])]
     found: list[tuple[Loss, ...]] = [() for _ in steps]

@@ -54,7 +54,7 @@ def prepared(
         case "create_table_as_stmt" if not piece.stmt.into.skip_data:
             yield replace(ready, text=_without_rows(statement.text))
         case "create_cast_stmt":
-            # A cast of types of PostgreSQL itself is there, whoever's schemas are put aside.
+            # A cast of types of PostgreSQL itself is there, no matter whose schemas are put aside.
             dropped = f"DROP CAST IF EXISTS {_types_of_cast(statement.text)}"
             yield replace(ready, text=dropped, node="drop_stmt", is_verbatim=False)
             yield ready

@@ -140,7 +140,7 @@ def test_more_values_than_labels_is_a_loss_of_values(migrate: Migrate) -> None:
 
 
 def test_who_has_declared_such_a_label_may_leave_it_so(migrate: Migrate) -> None:
-    """Older versions asked for it: the file runs on new databases, too, and nothing is told."""
+    """Older versions asked for it: the file runs on new databases, too, and nothing is reported."""
     lines = "".join(f"-- predeploy: allow drop-label Mood.{label}\n" for label in ("sad", "ok"))
 
     report = migrate(lines + TOOLS["Alembic"].format("'sad', 'ok'"))

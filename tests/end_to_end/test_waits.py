@@ -256,7 +256,7 @@ def findings(done: object) -> list[str]:
 def test_what_depends_on_it_waits(
     name: str, database: Database, folder: Callable[..., Path]
 ) -> None:
-    """The cause and what waits are told, once each; a second run says the same.
+    """The cause and what waits are reported, once each; a second run says the same.
 
     A plan names the cause, too, also while there is something to do, and ends as the run will: but
     for what only the rows tell.

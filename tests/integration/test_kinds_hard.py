@@ -138,7 +138,7 @@ def test_what_is_not_modelled_is_named(make_database: Make) -> None:
 
 
 def test_an_extension_is_one_fact_and_its_members_are_none(make_database: Make) -> None:
-    """It comes before all else, and its version is told; of a member only a grant is."""
+    """It comes before all else, and its version is reported; of a member only a grant is."""
     desired, live = make_database(), make_database()
     desired.execute(
         "create schema app; create extension citext schema app; comment on "

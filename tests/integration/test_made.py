@@ -65,7 +65,7 @@ def test_all_kinds_count_and_what_others_have_made_does_not(conn: psycopg.Connec
 def test_what_is_changed_later_still_counts_and_what_is_changed_by_us_is_not_ours(
     conn: psycopg.Connection,
 ) -> None:
-    """Only who has made a thing matters, whoever renames, moves or alters it afterwards."""
+    """Only who has made a thing matters, no matter who renames, moves or alters it afterwards."""
     with step(conn):
         conn.execute(ALL_KINDS)
         conn.execute(

@@ -281,7 +281,7 @@ def test_long_texts_are_cut_before_findings_are_left_out() -> None:
 
 
 def test_no_name_is_cut_in_two() -> None:
-    """A text that is too long ends between two words; what follows is told by an ellipsis."""
+    """A text that is too long ends between two words; an ellipsis stands for the rest."""
     name = f"public.{'t' * 63}.{'c' * 63}"
     long = replace(MISSING, message=" ".join([name] * 90))
 

@@ -1,7 +1,7 @@
 """Constraints of tables: built whole where there are no rows, in two steps where there are.
 
-NOT NULL is told with its column, although PostgreSQL 18 keeps it as a constraint, too. Here it is
-one where it has a name that PostgreSQL has not made up, and then it is about that name.
+NOT NULL is reported with its column, although PostgreSQL 18 keeps it as a constraint, too. Here it
+is one where it has a name that PostgreSQL has not made up, and then it is about that name.
 """
 
 from collections.abc import Iterator

@@ -35,7 +35,7 @@ def _named(catalog: str, prefix: str, kind: Kind) -> str:
 
 
 # Each: catalog, oid, and the key of the fact that tells of it. An index that a constraint owns, a
-# row's type or a default is told with what it belongs to; that of a partition with its parent's.
+# row type or a default is reported with what it belongs to; that of a partition with its parent's.
 _OBJECTS = (
     f"""select 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, {_KIND_OF_RELATION}, n.nspname,
             case c.relkind when 'c' then '' else c.relname end::text,

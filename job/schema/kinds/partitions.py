@@ -33,7 +33,7 @@ def built(
     sides: Sides,
     attached: Mapping[str, _Attached] | None = None,
 ) -> Iterator[str]:
-    """Yield what builds an index or a key of a partitioned table, or what lacks of it.
+    """Yield what builds an index or a key of a partitioned table, or what is missing of it.
 
     A run that died may have left the shell, and indexes that are attached to it, valid or not.
     """

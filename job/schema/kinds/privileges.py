@@ -110,7 +110,7 @@ def _withheld(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
 
 
 def _owner(desired: Fact, sides: Sides) -> str:
-    """Return who owns the object, or would: that is us where nothing else is told."""
+    """Return who owns the object, or would: that is us where nothing else is said."""
     facts = sides.live.on((desired.schema, desired.relation), Kind.GRANT)
     begins, ends = "owned by ", f": {desired.get('on')}"
     owners = (f.name for f in facts if f.get("owned") and f.name.endswith(ends))

@@ -59,7 +59,7 @@ def _named(catalog: str, prefix: str, oid: str) -> str:
         join pg_catalog.pg_namespace tn on tn.oid = t.{prefix}namespace where t.oid = {oid})"""
 
 
-# One attribute for each sort of word, so that only those that differ are told.
+# One attribute for each sort of word, so that only those that differ are reported.
 _SHAPE = f"""(select pg_catalog.jsonb_build_object('parser',
             {_named("pg_ts_parser", "prs", "x.cfgparser")})
         || coalesce(pg_catalog.jsonb_object_agg('{_MAPPING}' || m.alias, m.dictionaries), '{{}}')
