@@ -40,10 +40,12 @@ def parts(sql: str) -> Iterator[tuple[str, Any]]:
     while start < len(sql) or not start:
         _, rows_end = rows_behind_the_first(sql, start)
         end = _end_of_part(sql, start, max(start + size, rows_end))
-        if size == _PART and end - start > 2 * _PART and (ahead := _before_rows(sql, start)):
+        # The first end that was tried may have stood in a literal of such an INSERT.
+        is_long = end - start > 2 * _PART if size == _PART else size == 2 * _PART
+        if is_long and (ahead := _before_rows(sql, start)):
             with suppress(postgast.PgQueryError):
                 yield sql[start:ahead], parse(sql[start:ahead])
-                start = ahead
+                start, size = ahead, _PART
                 continue
         part = sql[start:end]
         try:
