@@ -402,6 +402,7 @@ def test_another_role_s_database_proves_nothing(
         database.execute(f"drop role if exists {owner}")
 
 
+@pytest.mark.dear
 def test_subscriptions_that_nobody_recorded_are_proved(
     database: Database,
     environ: Callable[..., dict],

@@ -284,6 +284,7 @@ def test_what_has_to_be_counted_waits_no_longer_than_the_lock_timeout(
     assert database.value("select count(*) from users") == ROWS
 
 
+@pytest.mark.dear
 def test_nobody_writes_while_rows_are_counted_and_everybody_reads(
     start: Start, database: Database
 ) -> None:

@@ -142,6 +142,7 @@ def test_the_reader_cannot_run(shop: Database, roles: Roles) -> None:
     assert shop.value("select count(*) from pg_tables where schemaname = 'public'") == 0
 
 
+@pytest.mark.dear
 def test_granted_before_the_first_run_it_waits_for_that(shop: Database, roles: Roles) -> None:
     """The app's pods are there first, and start when the Job and the other grants are done."""
     roles.grant(shop, LEDGER)
@@ -195,6 +196,7 @@ def test_a_pod_of_the_older_release_may_start_again(
     assert roles.verify(shop, folder(old)).returncode == 0
 
 
+@pytest.mark.dear
 def test_pods_of_the_last_releases_still_verify(
     shop: Database, roles: Roles, folder: Folder
 ) -> None:

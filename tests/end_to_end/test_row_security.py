@@ -344,6 +344,7 @@ def test_a_tenants_insert(  # noqa: PLR0917 - three of a case, three fixtures
     assert agents.rows("select id from agents where id = 7") == rows
 
 
+@pytest.mark.dear
 def test_through_a_pooler_in_transaction_mode(
     bouncer: Start, role: Database, agents: Database, folder: Folder
 ) -> None:

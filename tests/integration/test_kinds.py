@@ -91,6 +91,7 @@ def test_whatever_is_dropped_comes_back(rich: Database, share: float) -> None:
     assert len(pool) > 20
 
 
+@pytest.mark.dear
 def test_any_handful_that_is_dropped_comes_back(rich: Database) -> None:
     """Some objects at once, as chance has it: what is made needs no order but that of the file."""
     desired = facts(rich)
