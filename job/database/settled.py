@@ -75,11 +75,6 @@ def settled_key(settings: Settings, sources: Sources, server_version: int) -> Se
     return SettledKey(hashlib.sha256(json.dumps(parts).encode()).hexdigest())
 
 
-def is_settled(conn: Connection, settings: Settings, sources: Sources) -> bool:
-    """Say whether nothing is to be done, as `read` does."""
-    return read(conn, settings, sources).is_settled
-
-
 def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
     """Ask in one round trip, writing nothing and taking no transaction id.
 

@@ -22,7 +22,7 @@ from production import (
 )
 
 from job.database.fingerprint import rows_sql
-from job.database.settled import is_settled
+from job.database.settled import read
 from job.plan import Outcome
 from job.report import headline
 
@@ -250,7 +250,7 @@ class Deployed:
         environment = environ(self.database, self.folder, **{**self.admin, **more})
         chosen, sources = loaded(environment)
         with self.database.connect() as conn:
-            return is_settled(conn, chosen, sources)
+            return read(conn, chosen, sources).is_settled
 
 
 @pytest.fixture
@@ -555,7 +555,7 @@ def test_asking_leaves_no_transaction_open(deployed: Deployed) -> None:
     with deployed.database.connect() as conn:
         for sql in ("select 1", "delete from users", "drop table predeploy.state"):
             conn.execute(sql)
-            answers.append(is_settled(conn, chosen, sources))
+            answers.append(read(conn, chosen, sources).is_settled)
             answers.append(conn.info.transaction_status)
 
     idle = psycopg.pq.TransactionStatus.IDLE
