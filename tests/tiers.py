@@ -1,6 +1,6 @@
 """How much of the suite runs: `make test` the short form, `.ci/run` the long one, `make full` all.
 
-- Short (`--short`): every test that is cheap; of the cases of one with a server, one in eight.
+- Short (`--short`): every test that is cheap; of the cases of one with a server, one in twelve.
 - Long: all cases, and the tests that are `dear`. So does pytest with the name of a file or a test.
 - Full (FULL=1): the `slow` ones as well, and all that is a sample elsewhere.
 
@@ -20,7 +20,7 @@ import pytest
 # Before the workers of xdist start, so that all of them take the same sample.
 os.environ.setdefault("CHAOS_SEED", str(secrets.randbelow(10**6)))
 FULL = os.environ.get("FULL") == "1"
-_DRAWN = 8  # one in so many
+_DRAWN = 12  # one in so many
 
 
 def sampled(cases: Iterable[Any], count: int) -> list[Any]:
@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--short",
         action="store_true",
-        help="leave out what is dear, and seven in eight of the cases of a test with a server",
+        help="leave out what is dear, and eleven in twelve of the cases of a test with a server",
     )
 
 
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def short(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """Return the short form, in order: nothing dear, an eighth of the cases of each test.
+    """Return the short form, in order: nothing dear, a twelfth of the cases of each test.
 
     Unit tests are all taken: they are cheap. Of every test that is not dear one case is, at least.
     """

@@ -51,6 +51,7 @@ FLAT = {
 COMPLAINT = "it is nested too deeply to be read"
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize(
     ("nest", "depth"),
     [(NESTS["operators"], 200_000), *((nest, 40_000) for nest in NESTS.values())],
@@ -90,6 +91,7 @@ def test_what_is_only_large_is_read(flat: Nest) -> None:
     assert [bool(s.node) for s in reading.statements] == [True, True]
 
 
+@pytest.mark.dear
 def test_many_deep_expressions_in_one_statement_are_left_to_the_server() -> None:
     """None of 100 is too deep, but all together would take seconds."""
     text = "select " + ", ".join([" || ".join(["'a'"] * 4_000)] * 100)

@@ -32,8 +32,8 @@ def test_what_is_dear_is_not() -> None:
     assert chosen(Item("tests/end/b.py::slowly[1]", dear=True)) == []
 
 
-@pytest.mark.parametrize(("count", "drawn"), [(1, 1), (8, 1), (9, 2), (64, 8)])
-def test_one_in_eight_cases_is_drawn_and_one_at_least(count: int, drawn: int) -> None:
+@pytest.mark.parametrize(("count", "drawn"), [(1, 1), (12, 1), (13, 2), (96, 8)])
+def test_one_in_twelve_cases_is_drawn_and_one_at_least(count: int, drawn: int) -> None:
     cases = [Item(f"tests/integration/test_a.py::test_many[{n}]") for n in range(count)]
     taken = chosen(*cases)
     assert len(set(taken)) == drawn
