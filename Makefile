@@ -19,7 +19,7 @@ demo: $(VENV)/.demo
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
 test: $(STAMP)
 	$(BIN)/python -m pytest -q --numprocesses=$(WORKERS) --dist=loadgroup --durations=10 \
-		$(if $(LONG)$(PYTEST_ARGS),,--short) $(PYTEST_ARGS)
+		$(if $(LONG)$(PYTEST_ARGS),,--one-in=12) $(PYTEST_ARGS)
 
 # Everything: long forms, all that is a sample elsewhere, and what is about the server on each version
 # that we support. Run before an issue is closed; takes about an hour.

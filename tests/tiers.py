@@ -1,6 +1,6 @@
 """How much of the suite runs: `make test` the short form, `.ci/run` the long one, `make full` all.
 
-- Short (`--short`): every test that is cheap; of the cases of one with a server, one in twelve.
+- Short (`--one-in=12`): every test that is cheap; one in twelve cases with a server.
 - Long: all cases, and the tests that are `dear`. So does pytest with the name of a file or a test.
 - Full (FULL=1): the `slow` ones as well, and all that is a sample elsewhere.
 
@@ -20,7 +20,6 @@ import pytest
 # Before the workers of xdist start, so that all of them take the same sample.
 os.environ.setdefault("CHAOS_SEED", str(secrets.randbelow(10**6)))
 FULL = os.environ.get("FULL") == "1"
-_DRAWN = 12  # one in so many
 
 
 def sampled(cases: Iterable[Any], count: int) -> list[Any]:
@@ -35,9 +34,10 @@ def sampled(cases: Iterable[Any], count: int) -> list[Any]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--short",
-        action="store_true",
-        help="leave out what is dear, and eleven in twelve of the cases of a test with a server",
+        "--one-in",
+        type=int,
+        default=0,
+        help="the short form: leave out what is dear, and take one in so many cases of a test",
     )
 
 
@@ -46,15 +46,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("-m"):
         return
     kept = items if FULL else [item for item in items if not item.get_closest_marker("slow")]
-    if config.getoption("--short") and not FULL:
-        kept = short(kept)
+    one_in = config.getoption("--one-in")
+    if one_in and not FULL:
+        kept = short(kept, one_in)
     wanted = set(kept)
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = kept
 
 
-def short(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """Return the short form, in order: nothing dear, a twelfth of the cases of each test.
+def short(items: Sequence[pytest.Item], one_in: int) -> list[pytest.Item]:
+    """Return the short form, in order: nothing dear, one in so many of the cases of each test.
 
     Unit tests are all taken: they are cheap. Of every test that is not dear one case is, at least.
     """
@@ -69,7 +70,7 @@ def short(items: Sequence[pytest.Item]) -> list[pytest.Item]:
         for item in (
             known
             if name.startswith("tests/unit/")
-            else chance.sample(known, math.ceil(len(known) / _DRAWN))
+            else chance.sample(known, math.ceil(len(known) / one_in))
         )
     }
     return [item for item in items if item in drawn]
@@ -78,7 +79,7 @@ def short(items: Sequence[pytest.Item]) -> list[pytest.Item]:
 def pytest_report_header(config: pytest.Config) -> str:
     given = "TEST_DATABASE_URL" if os.environ.get("TEST_DATABASE_URL") else ""
     server = given or os.environ.get("TEST_POSTGRES_BIN") or "the wheel"
-    form = "full" if FULL else "short" if config.getoption("--short") else "long"
+    form = "full" if FULL else "short" if config.getoption("--one-in") else "long"
     return f"server: {server}; form: {form}; CHAOS_SEED={os.environ['CHAOS_SEED']}"
 
 
