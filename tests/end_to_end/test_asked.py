@@ -36,8 +36,11 @@ end $$;
 def deploy(database: Database, folder: Callable[..., Path]) -> Deploy:
     """Runs a folder of migrations, given by number; returns exit code and report."""
 
-    def run(*texts: str, command: str = "run", **settings: str) -> tuple[int, dict]:
+    def run(
+        *texts: str, command: str = "run", declaration: str = "", **settings: str
+    ) -> tuple[int, dict]:
         files = {f"migrations/{n}_file.sql": text for n, text in enumerate(texts, start=1)}
+        files |= {"predeploy.toml": declaration} if declaration else {}
         environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files))}
         done = run_job(command, environ={**environ, **settings})
         return done.returncode, json.loads(done.stdout.splitlines()[-1])
@@ -338,6 +341,25 @@ def test_a_drift_that_was_let_through_counts_as_well(database: Database, deploy:
     assert deploy(*files, PREDEPLOY_ON_DRIFT="warn")[0] == 0
 
     assert deploy(*files, "alter table u drop column b", PREDEPLOY_ON_DRIFT="warn")[0] == 84
+
+
+@pytest.mark.parametrize(
+    ("baseline", "expected"),
+    [("", 0), ('baseline = "1"', 84)],
+    ids=["none", "a baseline"],
+)
+def test_what_is_made_behind_a_baseline_is_asked_about(
+    baseline: str, expected: int, database: Database, deploy: Deploy
+) -> None:
+    """84, though no row is there and no run has ended well: an app uses such a database."""
+    files = ("create table t (id int)", "create table u (id int, b int)")
+    if baseline:
+        database.execute(files[0])
+    assert deploy(*files, "select 1 / 0", declaration=baseline)[0] == 80
+
+    code, report = deploy(*files, "alter table u drop column b", declaration=baseline)
+
+    assert code == expected, report
 
 
 @pytest.mark.parametrize("step", ["drop table t", "truncate u", "alter table u drop column a"])
