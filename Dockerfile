@@ -17,7 +17,7 @@ RUN --mount=type=secret,id=ca \
         --only-binary=:all: --require-hashes --target=site --requirement=requirements.txt && \
     strip --strip-unneeded site/postgast/libpg_query.so
 COPY deploy/image ./
-COPY job site/job
+COPY job/predeploy site/predeploy
 RUN python3 tree.py /build/site /opt/predeploy && sh rootfs.sh /build/distroless
 
 FROM scratch AS distroless

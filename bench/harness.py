@@ -17,7 +17,7 @@ from psycopg import sql
 
 from bench.process import start
 from bench.table import Part
-from job.embedded import Server, server, wheel_binaries
+from predeploy.embedded import Server, server, wheel_binaries
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "sql"
@@ -134,7 +134,7 @@ def predeploy(database: Database, folder: Path, *, outcome: str = "ok", **settin
 
 def job_command() -> list[str]:
     """Return the command that runs the job with this interpreter."""
-    return [sys.executable, "-m", "job", "run"]
+    return [sys.executable, "-m", "predeploy", "run"]
 
 
 def bare_command() -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.catalogue import schema
 from bench.harness import Benchmark, Database, Ground, Size, in_turn, predeploy, psql
 from bench.table import Table, compared
-from job.database.fingerprint import fingerprint_sql
+from predeploy.database.catalog.fingerprint import fingerprint_sql
 
 _LEDGER = "predeploy"
 _UNSETTLE = f"delete from {_LEDGER}.state where name = 'settled'"

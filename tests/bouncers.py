@@ -17,7 +17,7 @@ from conftest import Database, url_of
 from containers import mirror
 from production import until
 
-from job.embedded import _credentials, _die_with_parent, free_port
+from predeploy.embedded import _credentials, _die_with_parent, free_port
 
 # Where Debian installs it, which is not on everybody's path.
 _INSTALLED = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")

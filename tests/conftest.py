@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from forked import Warm, forked_job
 
-from job.embedded import Server, server, wheel_binaries
+from predeploy.embedded import Server, server, wheel_binaries
 
 pytest_plugins = ["containers", "manifests", "bouncers", "steps", "tiers"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,9 +166,9 @@ def start_job(*arguments: str, environ: Mapping[str, str]) -> Warm:
 
 
 def start_cold_job(*arguments: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start `python -m job` as `start_job` does, but in an interpreter that is new."""
+    """Start `python -m predeploy` as `start_job` does, but in an interpreter that is new."""
     return subprocess.Popen(
-        [sys.executable, "-m", "job", *arguments],
+        [sys.executable, "-m", "predeploy", *arguments],
         env=job_environ(environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -190,9 +190,9 @@ def run_job(
 def run_cold_job(
     *arguments: str, environ: Mapping[str, str], check: int | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `python -m job` as `run_job` does, but in an interpreter that has imported nothing."""
+    """Run `python -m predeploy` as `run_job` does, in an interpreter that has imported nothing."""
     done = subprocess.run(
-        [sys.executable, "-m", "job", *arguments],
+        [sys.executable, "-m", "predeploy", *arguments],
         env=job_environ(environ),
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Database, url_of
 
-from job.embedded import wheel_binaries
+from predeploy.embedded import wheel_binaries
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 PASSWORD = "on-loopback-only"

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from job.embedded import Server, running, server
+from predeploy.embedded import Server, running, server
 
 # Nothing is lost by a crash of the server alone, so the disk need not be waited for.
 _SETTINGS = {"synchronous_commit": "on", "full_page_writes": "on"}

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from job.schema.facts import Fact
-from job.schema.kind import Kind
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
 
 _SCHEMAS = Path(__file__).parent / "schemas"
 RICH = (_SCHEMAS / "rich.sql").read_text()

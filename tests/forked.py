@@ -26,7 +26,14 @@ from typing import Any, Protocol, Self
 _ONE_AT_A_TIME = threading.Lock()
 _WARM = multiprocessing.get_context("forkserver")
 _WARM.set_forkserver_preload(
-    ["job.cli", "job.run", "job.inspection", "job.pipeline", "bcrypt", "forked"]
+    [
+        "predeploy.cli",
+        "predeploy.run",
+        "predeploy.inspection",
+        "predeploy.pipeline",
+        "bcrypt",
+        "forked",
+    ]
 )
 
 
@@ -34,7 +41,7 @@ class Warm:
     """A job that runs, used as a `subprocess.Popen` is, its stdout and stderr in one pipe."""
 
     def __init__(self, *arguments: str, environ: Mapping[str, str]) -> None:
-        """Start `python -m job` with exactly this environment."""
+        """Start `python -m predeploy` with exactly this environment."""
         ours, theirs = os.pipe()
         self._process = _start(arguments, environ, theirs, theirs)
         os.close(theirs)
@@ -121,7 +128,7 @@ class Forked:
 
 @contextmanager
 def forked_job(*arguments: str, environ: Mapping[str, str]) -> Iterator[Forked]:
-    """Start `python -m job` with exactly this environment; it does not outlive the block."""
+    """Start `python -m predeploy` with exactly this environment; it does not outlive the block."""
     with NamedTemporaryFile(prefix="job-out-") as out, NamedTemporaryFile(prefix="job-err-") as err:
         process = _start(arguments, environ, out.fileno(), err.fileno())
         try:
@@ -176,7 +183,7 @@ class _Job:
         return cls(arguments, environ, *(file.detach() for file in files))
 
     def __call__(self) -> None:
-        from job.__main__ import run_and_exit  # noqa: PLC0415 - only jobs need it
+        from predeploy.__main__ import run_and_exit  # noqa: PLC0415 - only jobs need it
 
         for number, file in zip((1, 2), self._files, strict=True):
             os.dup2(file, number)

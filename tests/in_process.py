@@ -9,8 +9,8 @@ from typing import Any
 
 import structlog
 
-from job.cli import main
-from job.exit_codes import ExitCode
+from predeploy.cli import main
+from predeploy.contract.exit_codes import ExitCode
 
 
 @dataclass(frozen=True)

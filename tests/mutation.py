@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from job.embedded import server, wheel_binaries
+from predeploy.embedded import server, wheel_binaries
 
 ROOT = Path(__file__).resolve().parent.parent
 GUARDS = ROOT / "tests" / "cases" / "guards.toml"

@@ -15,7 +15,7 @@ import psycopg
 from conftest import Database, job_environ
 from production import until
 
-from job.embedded import server
+from predeploy.embedded import server
 
 
 def why_not() -> str:
@@ -40,7 +40,7 @@ class Cable:
 
     def start(self, environ: Mapping[str, str]) -> "subprocess.Popen[str]":
         """Start a job at the other end."""
-        command = [sys.executable, "-m", "job"]
+        command = [sys.executable, "-m", "predeploy"]
         return subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{self.namespace}", *command],
             env=job_environ({"DATABASE_URL": self.url, **environ}),
@@ -71,7 +71,7 @@ def start_without_answers(environ: Mapping[str, str], folder: Path) -> "subproce
     script = """
         ip link set lo up && iptables -A INPUT -p udp -j DROP &&
         mount --bind "$1/resolv.conf" /etc/resolv.conf &&
-        mount --bind "$1/nsswitch.conf" /etc/nsswitch.conf && exec "$2" -m job"""
+        mount --bind "$1/nsswitch.conf" /etc/nsswitch.conf && exec "$2" -m predeploy"""
     return subprocess.Popen(
         ["unshare", "--net", "--mount", "sh", "-c", script, "sh", str(folder), sys.executable],
         env=job_environ(environ),

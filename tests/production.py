@@ -13,11 +13,11 @@ import psycopg
 from conftest import ADMIN, SQL, Database, start_job
 from forked import Warm
 
-from job.exit_codes import ExitCode
-from job.report import Report, as_data, headline
-from job.run import run
-from job.settings import Settings, parse_settings
-from job.sources import Sources, declaration_of, read_folder, sources_of
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.report import Report, as_data, headline
+from predeploy.run import run
+from predeploy.settings import Settings, parse_settings
+from predeploy.sources import Sources, declaration_of, read_folder, sources_of
 
 # 35 users of whom the first is the admin, 16 works with certificates, 10 preferences and 29
 # interactions: the figures that must survive every deploy. Nothing in it depends on the clock.

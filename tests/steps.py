@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from job.database import founding, premises
-from job.database.connection import connect
-from job.database.execute import execute
-from job.database.place import Workplace
-from job.database.wire import Connection, closing
-from job.deadline import Deadline
-from job.endpoint import parse_endpoint
-from job.exit_codes import ExitCode
-from job.plan import Failure, Plan, StepResult
-from job.settings import Settings
-from job.sources import read_folder, sources_of
-from job.sources.steps import steps_of
+from predeploy.contract.deadline import Deadline
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Failure, Plan, StepResult
+from predeploy.database.ledger import initial_state
+from predeploy.database.server.connection import connect
+from predeploy.database.server.wire import Connection, closing
+from predeploy.database.session import ledger_setup
+from predeploy.database.session.run_context import Workplace
+from predeploy.database.steps.execute import execute
+from predeploy.settings import Settings
+from predeploy.settings.endpoint import parse_endpoint
+from predeploy.sources import read_folder, sources_of
+from predeploy.sources.steps import steps_of
 
 if TYPE_CHECKING:
     from conftest import Database  # which loads this
@@ -29,9 +30,9 @@ def place(database: "Database") -> Iterator[Workplace]:
     settings = Settings(parse_endpoint("DATABASE_URL", database.url), Path("sql"))
     deadline = Deadline.after(60)
     with closing(_open(settings)) as work, closing(_open(settings)) as guard:
-        found = premises.find(work, settings.ledger_schema)
+        found = initial_state.find(work, settings.ledger_schema)
         place = Workplace(work, guard, settings, deadline, "this-run", found)
-        founding.ensure(place, is_adopting=False)
+        ledger_setup.ensure(place, is_adopting=False)
         yield place
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import psycopg
 from conftest import Database
 
-from job.schema.ddl import Phase
-from job.schema.difference import Difference, difference
-from job.schema.facts import Fact, parse_facts
-from job.schema.kinds import READ_WITH, declared_sql
-from job.schema.kinds.partition_indexes import named
+from predeploy.schema.comparison.difference import Difference, difference
+from predeploy.schema.ddl import Phase
+from predeploy.schema.facts import Fact, parse_facts
+from predeploy.schema.kinds import READ_WITH, declared_sql
+from predeploy.schema.kinds.indexes.partition_indexes import named
 
 SCHEMAS = ("public", "app")
 

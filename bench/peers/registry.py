@@ -6,13 +6,13 @@ from bench.harness import ROOT, BenchError
 from bench.peers import layouts
 from bench.peers.install import debian, go, here, maven, npm, pip
 from bench.peers.tool import Peer, files
-from job.embedded import wheel_binaries
+from predeploy.embedded import wheel_binaries
 
 _PG = "pg@8.23.1"
 _PSYCOPG = "psycopg[binary]==3.3.9"
 _FORMAT = "{number:04}_{name}.sql"
 _PSQL = (str(wheel_binaries() / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "{url}")
-_JOB = ("{python}", "-m", "job", "run")
+_JOB = ("{python}", "-m", "predeploy", "run")
 _SETTINGS = {"PREDEPLOY_SQL_DIR": "{folder}", "PYTHONPATH": str(ROOT)}
 _ADMIN = {
     "ADMIN_USERNAME": "admin",

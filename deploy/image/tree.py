@@ -37,7 +37,7 @@ _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _LINKED = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
 # A file that another package diverts has a line of its own before.
 _OWNER = re.compile(r"(?:diversion by .*\n)*([^:,\s]+)[:,]")
-_MAIN = "from job.__main__ import run_and_exit\n\nrun_and_exit()\n"
+_MAIN = "from predeploy.__main__ import run_and_exit\n\nrun_and_exit()\n"
 _STARTER = """\
 #!/bin/sh
 # Starts predeploy with the interpreter and the libraries beside it, wherever they were copied to.

@@ -10,7 +10,7 @@ from conftest import Database
 from production import orphans
 from two_sides import SCHEMAS, facts
 
-from job.schema.kinds import READ_WITH, facts_sql
+from predeploy.schema.kinds import READ_WITH, facts_sql
 
 _LEDGER = """select file, position, occurrence, step_hash, is_final, is_done
     from predeploy.migration order by 1, 2"""

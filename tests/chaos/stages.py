@@ -16,7 +16,7 @@ from production import environ
 from proxy import Proxy, proxied
 from workloads import Workload
 
-from job.plan import Outcome
+from predeploy.contract.plan import Outcome
 
 _A_RUN_S = 120
 

@@ -67,11 +67,11 @@ def lint(program: str, *arguments: str | Path) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A user's repository, who calls a package of his own `job`."""
+    """A user's repository, who calls a package of his own as ours is called."""
     root = tmp_path / "repository"
     shutil.copytree(SQL, root / "sql")
-    (root / "job").mkdir()
-    (root / "job/__init__.py").write_text("raise SystemExit('this is not predeploy')")
+    (root / "predeploy").mkdir()
+    (root / "predeploy/__init__.py").write_text("raise SystemExit('this is not predeploy')")
     return root
 
 

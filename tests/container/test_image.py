@@ -179,9 +179,9 @@ import importlib, pkgutil, sys
 sys.path.insert(0, "/opt/predeploy/lib/predeploy")
 import job, psycopg, psycopg_binary, google.protobuf.json_format
 for module in pkgutil.walk_packages(job.__path__, "job."):
-    if module.name not in ("job.__main__", "job.embedded", "job.demo"):
+    if module.name not in ("predeploy.__main__", "predeploy.embedded", "predeploy.cli.demo"):
         importlib.import_module(module.name)
-print(psycopg_binary._psycopg, job.statements.read("select 1").statements)
+print(psycopg_binary._psycopg, predeploy.sql.read("select 1").statements)
 """
     done = engine.docker(*("run", "--rm", "--entrypoint", PYTHON[0], image), *PYTHON[1:], script)
 

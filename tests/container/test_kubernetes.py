@@ -23,8 +23,8 @@ from manifests import (
     render,
 )
 
-from job.exit_codes import ExitCode
-from job.settings import Settings, parse_duration, parse_settings
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.settings import Settings, parse_duration, parse_settings
 
 HELMS_TIMEOUT_S = 300
 FIRST_PAUSE_S = 10  # of a Job's tries; it doubles

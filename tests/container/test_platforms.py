@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT, SQL
 from ruamel.yaml import YAML
 
-from job.cli import _parser
-from job.settings import parse_settings
+from predeploy.cli import _parser
+from predeploy.settings import parse_settings
 
 TEXT = (ROOT / "docs/platforms.md").read_text()
 SNIPPETS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)

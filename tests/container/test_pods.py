@@ -23,7 +23,7 @@ from manifests import JOBS, KUBERNETES, blocks, commands, containers_of, pod_of
 from production import until
 from psycopg.conninfo import make_conninfo
 
-from job.embedded import free_port, server
+from predeploy.embedded import free_port, server
 
 pytestmark = [pytest.mark.dear, pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 IMAGE = "shop-migrations"

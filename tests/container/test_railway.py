@@ -12,7 +12,7 @@ from conftest import ROOT, SQL, Database
 from containers import Engine, Host, Job, report_of
 from production import until
 
-from job.settings import OnFailure, parse_settings
+from predeploy.settings import OnFailure, parse_settings
 
 pytestmark = [pytest.mark.dear, pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 APP = ROOT / "deploy/railway/app"

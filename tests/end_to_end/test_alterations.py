@@ -7,8 +7,8 @@ import pytest
 from conftest import Database
 from production import environ, loaded, run_here
 
-from job.errors import SettingsError
-from job.plan import Outcome
+from predeploy.contract.errors import SettingsError
+from predeploy.contract.plan import Outcome
 
 Folder = Callable[[Mapping[str, str]], Path]
 FILES = """select array_agg(pg_relation_filenode(oid) order by oid) from pg_class

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Database, run_job, start_job
 
-from job.embedded import Server, server
+from predeploy.embedded import Server, server
 
 TABLE = """create table items (id int, name text);
 insert into items select g, g::text from generate_series(1, 100) g;"""

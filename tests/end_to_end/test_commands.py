@@ -26,7 +26,7 @@ from production import (
     run_here,
 )
 
-from job.database.lock import lock_key
+from predeploy.database.session.lock import lock_key
 
 Folder = Callable[[Mapping[str, str]], Path]
 

@@ -23,8 +23,8 @@ from production import (
     whole_files,
 )
 
-from job.database.lock import lock_key
-from job.embedded import Server
+from predeploy.database.session.lock import lock_key
+from predeploy.embedded import Server
 
 Folder = Callable[[Mapping[str, str]], Path]
 

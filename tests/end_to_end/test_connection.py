@@ -27,11 +27,11 @@ from proxy import Direction, Fault, Harm, proxied
 from psycopg.conninfo import conninfo_to_dict
 
 from bench.relay import relayed
-from job.cli import main
-from job.database.failure import READ_ONLY
-from job.embedded import Server, free_port, running, server, stop
-from job.endpoint import URL_VARIABLES
-from job.exit_codes import ExitCode
+from predeploy.cli import main
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.database.server.failure import READ_ONLY
+from predeploy.embedded import Server, free_port, running, server, stop
+from predeploy.settings.endpoint import URL_VARIABLES
 
 pytestmark = pytest.mark.dear
 

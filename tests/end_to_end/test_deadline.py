@@ -11,8 +11,8 @@ import pytest
 from conftest import Database, run_job
 from production import environ, orphans, prepare
 
-from job.database.lock import lock_key
-from job.embedded import free_port
+from predeploy.database.session.lock import lock_key
+from predeploy.embedded import free_port
 
 pytestmark = pytest.mark.dear
 

@@ -17,11 +17,11 @@ from damage import CHANGES, RICH, ROWS, drop_sql, droppable
 from production import Rows, contents, environ, orphans, prepare, run_here
 from two_sides import differ, facts
 
-from job.exit_codes import ExitCode
-from job.plan import Finding, Outcome
-from job.report import Report, headline
-from job.schema.difference import Difference
-from job.schema.facts import Fact
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding, Outcome
+from predeploy.contract.report import Report, headline
+from predeploy.schema.comparison.difference import Difference
+from predeploy.schema.facts import Fact
 
 Make = Callable[..., Database]
 

@@ -12,9 +12,9 @@ from in_process import command
 from production import environ, has_ledger, loaded, objects, prepare, report_of
 from unprivileged import bits_count, without_override
 
-from job.exit_codes import ExitCode
-from job.plan import Outcome
-from job.run import run
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Outcome
+from predeploy.run import run
 
 Folder = Callable[[Mapping[str, str]], Path]
 COMMANDS = ("run", "plan", "verify", "status", "adopt")
@@ -87,7 +87,7 @@ def test_the_whole_folder_may_be_unreadable(database: Database, folder: Folder, 
     root.chmod(mode)
 
     done = subprocess.run(
-        [*without_override(), sys.executable, "-m", "job", "run"],
+        [*without_override(), sys.executable, "-m", "predeploy", "run"],
         env=job_environ(environ(database, root)),
         capture_output=True,
         text=True,

@@ -18,8 +18,8 @@ from in_process import command
 from production import environ
 from unprivileged import bits_count
 
-from job.exit_codes import ExitCode
-from job.plan import Outcome
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Outcome
 
 pytestmark = pytest.mark.dear
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import Database, run_job
 from production import environ, jobs, prepare, report_of, until, whole_files
 
-from job.database.foreign import TOOLS, History, Tool, keys_of
+from predeploy.database.session.other_tools import TOOLS, History, Tool, keys_of
 
 Folder = Callable[[Mapping[str, str]], Path]
 

@@ -17,10 +17,10 @@ from partition import why_not
 from production import contents, environ, has_ledger, jobs, prepare, report_here, report_of
 from structlog.testing import capture_logs
 
-from job.database.connection import connect
-from job.deadline import Deadline
-from job.embedded import Server, server
-from job.endpoint import parse_endpoint
+from predeploy.contract.deadline import Deadline
+from predeploy.database.server.connection import connect
+from predeploy.embedded import Server, server
+from predeploy.settings.endpoint import parse_endpoint
 
 Folder = Callable[[Mapping[str, str]], Path]
 

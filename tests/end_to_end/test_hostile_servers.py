@@ -12,7 +12,7 @@ from conftest import Database, run_job
 from production import report_of
 from tiers import sampled
 
-from job import embedded
+from predeploy import embedded
 
 NAMES = ("Deploy", "de.ploy", "de@ploy", "de ploy", 'de"ploy', "de'ploy", "42", "user", "déploy")
 

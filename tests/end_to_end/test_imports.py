@@ -8,7 +8,7 @@ from conftest import run_cold_job as run_job
 
 HEAVY = {
     *("postgast", "google.protobuf", "bcrypt", "tomllib"),
-    *("job.layers", "job.statements", "job.database.foreign"),
+    *("predeploy.layers", "predeploy.sql", "predeploy.database.session.other_tools"),
 }
 # All that it does import of ours. Who adds to it makes every deploy slower.
 OURS = {
@@ -22,14 +22,14 @@ OURS = {
         )
     ),
     *(
-        f"job.database.{name}"
+        f"predeploy.database.{name}"
         for name in (
             "allowed", "connection", "failure", "fingerprint", "lock", "path", "pooler",
             "privilege", "refusal", "resolve", "settled", "transaction", "trust", "wire",
         )
     ),
     *(
-        f"job.sources.{name}"
+        f"predeploy.sources.{name}"
         for name in (
             "comments", "environment", "filtered", "layout", "native", "placeholders", "script",
             "walk",

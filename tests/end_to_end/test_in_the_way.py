@@ -12,7 +12,7 @@ import pytest
 from conftest import Database
 from production import environ, orphans, prepare, report_here, until
 
-from job.embedded import server
+from predeploy.embedded import server
 
 pytestmark = pytest.mark.dear
 

@@ -18,10 +18,10 @@ from crashing import Crashing, crashing
 from production import environ, jobs, orphans, prepare, run_here, until
 from two_sides import facts
 
-from job.exit_codes import ExitCode
-from job.plan import Outcome
-from job.report import headline
-from job.schema.facts import Fact
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Outcome
+from predeploy.contract.report import headline
+from predeploy.schema.facts import Fact
 
 pytestmark = pytest.mark.dear
 

@@ -21,7 +21,7 @@ import pytest
 from conftest import Database
 from production import contents, environ, jobs, orphans, prepare, run_here, until
 
-from job.exit_codes import ExitCode
+from predeploy.contract.exit_codes import ExitCode
 
 pytestmark = pytest.mark.dear
 

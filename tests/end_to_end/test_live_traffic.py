@@ -13,7 +13,7 @@ import pytest
 from conftest import Database
 from production import environ, prepare, report_here, until
 
-from job import values
+from predeploy.losses import values
 
 Folder = Callable[[Mapping[str, str]], Path]
 Start = Callable[..., "Future[dict[str, Any]]"]

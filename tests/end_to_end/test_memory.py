@@ -26,7 +26,7 @@ def one(count: int) -> str:
 # What is forked counts its parent's memory as its own, so a small process stands in between.
 WATCHER = """
 import resource, subprocess, sys
-status = subprocess.call([sys.executable, "-m", "job", "run"], stdout=subprocess.DEVNULL)
+status = subprocess.call([sys.executable, "-m", "predeploy", "run"], stdout=subprocess.DEVNULL)
 print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 

@@ -12,7 +12,7 @@ from production import environ, orphans, prepare, report_here, until
 
 from bench.busy import BASE, WANTED, reader, rows_sql, sessions, writer
 from bench.traffic import traffic
-from job.plan import Outcome
+from predeploy.contract.plan import Outcome
 
 pytestmark = pytest.mark.dear
 

@@ -14,9 +14,9 @@ from conftest import ADMIN, SQL, Database, job_environ
 from conftest import run_cold_job as run_job
 from conftest import start_cold_job as start_job
 
-from job import __version__
-from job.embedded import Server
-from job.exit_codes import ExitCode
+from predeploy import __version__
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.embedded import Server
 
 ONE_MIGRATION = {"migrations/0001_notes.sql": "create table notes (id int);"}
 USERS = "create table users (id serial, username text, email text, password_hash text);"
@@ -455,7 +455,10 @@ def test_a_stdout_that_cannot_be_written_changes_nothing(
     given = environ(database, root, PREDEPLOY_REPORT=str(report), PYTHONIOENCODING=encoding)
 
     done = subprocess.run(
-        ["bash", "-c", f'"{sys.executable}" -m job run {redirection}; exit "${{PIPESTATUS[0]}}"'],
+        [
+            *("bash", "-c"),
+            f'"{sys.executable}" -m predeploy run {redirection}; exit "${{PIPESTATUS[0]}}"',
+        ],
         env=job_environ(given), capture_output=True, check=False, timeout=60, cwd="/",
     )  # fmt: skip
 

@@ -10,8 +10,8 @@ import psycopg
 from conftest import Database
 from production import contents, environ, jobs, prepare, report_here, run_here, until, whole_files
 
-from job.exit_codes import ExitCode
-from job.plan import Outcome
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Outcome
 
 Folder = Callable[[Mapping[str, str]], Path]
 

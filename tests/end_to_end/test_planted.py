@@ -19,7 +19,7 @@ from production import report_of, until
 from spoken import listening
 from sql_lint import calls, complaints
 
-from job.database.lock import lock_key
+from predeploy.database.session.lock import lock_key
 
 pytestmark = pytest.mark.dear
 

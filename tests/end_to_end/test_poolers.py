@@ -14,7 +14,7 @@ from bouncers import Bouncer, Program, Start
 from conftest import ADMIN, Database, run_job, start_job, url_of
 from production import contents, environ, jobs, report_of, said, until, whole_files
 
-from job.embedded import free_port
+from predeploy.embedded import free_port
 
 pytestmark = pytest.mark.dear
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from production import environ, run_here
 from tiers import FULL
 
-from job.exit_codes import ExitCode
+from predeploy.contract.exit_codes import ExitCode
 
 TABLES = ("t0", "t1", "t2")
 BASE = "".join(

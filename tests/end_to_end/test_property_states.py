@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from production import environ, run_here
 from tiers import FULL
 
-from job.exit_codes import ExitCode
-from job.report import Report
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.report import Report
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from production import (
     whole_files,
 )
 
-from job.database.sentinel import create_sql
-from job.exit_codes import ExitCode
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.database.sentinel.sentinel import create_sql
 
 Folder = Callable[[Mapping[str, str]], Path]
 

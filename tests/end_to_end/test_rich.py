@@ -12,8 +12,8 @@ from conftest import Database
 from production import catalog, codes_of, contents, environ, loaded, report_here
 from two_sides import facts
 
-from job.embedded import wheel_binaries
-from job.inspection import plan
+from predeploy.embedded import wheel_binaries
+from predeploy.inspection import plan
 
 RICH = (Path(__file__).parent.parent / "schemas" / "rich.sql").read_text()
 IN_PUBLIC = """

@@ -9,7 +9,7 @@ import pytest
 from conftest import ADMIN, Database, run_job
 from production import report_of
 
-from job.database.lock import lock_key
+from predeploy.database.session.lock import lock_key
 
 Folder = Callable[[Mapping[str, str]], Path]
 

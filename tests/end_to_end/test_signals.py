@@ -22,11 +22,11 @@ from conftest import run_cold_job as run_job
 from conftest import start_cold_job as start_job
 from production import report_here
 
-from job import pipeline
-from job.database.lock import lock_key
-from job.embedded import free_port
-from job.errors import Interrupted
-from job.exit_codes import ExitCode
+from predeploy import pipeline
+from predeploy.contract.errors import Interrupted
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.database.session.lock import lock_key
+from predeploy.embedded import free_port
 
 BY_SIGNAL = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 A_STEP_SLEEPS = """
@@ -177,7 +177,7 @@ def test_a_signal_that_comes_when_the_work_is_done_changes_nothing(
 def on_a_terminal(environ: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """Start the job in a session of its own on a new terminal; yield it and our end of that."""
     ours, theirs = os.openpty()
-    command = ["setsid", "--ctty", sys.executable, "-m", "job"]
+    command = ["setsid", "--ctty", sys.executable, "-m", "predeploy"]
     streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     with subprocess.Popen(command, env=job_environ(environ), cwd="/", **streams) as job:
         os.close(theirs)

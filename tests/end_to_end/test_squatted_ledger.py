@@ -9,7 +9,7 @@ import pytest
 from conftest import Database, run_job
 from production import report_of
 
-from job.database import sentinel
+from predeploy.database.sentinel import sentinel
 
 Folder = Callable[[Mapping[str, str]], Path]
 

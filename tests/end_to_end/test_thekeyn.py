@@ -26,7 +26,7 @@ from production import (
     whole_files,
 )
 
-from job.embedded import Server, server
+from predeploy.embedded import Server, server
 
 FILES = sorted(path.name for path in (SQL / "migrations").iterdir())
 NEW_COLUMN = """

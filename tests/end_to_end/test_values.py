@@ -8,7 +8,7 @@ import pytest
 from conftest import Database
 from production import codes_of, environ, report_here
 
-from job import values
+from predeploy.losses import values
 
 Folder = Callable[[Mapping[str, str]], Path]
 Migrate = Callable[..., dict[str, Any]]

@@ -16,13 +16,13 @@ from conftest import ROOT, Database, url_of
 from production import contents, environ, loaded, prepare, run_here
 from two_sides import read
 
-from job.exit_codes import ExitCode
-from job.inspection import plan
-from job.plan import Finding, Outcome
-from job.report import Report
-from job.schema.facts import Fact, compare
-from job.schema.kind import Kind
-from job.statements.desired import read_desired
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding, Outcome
+from predeploy.contract.report import Report
+from predeploy.inspection import plan
+from predeploy.schema.facts import Fact, compare
+from predeploy.schema.kind import Kind
+from predeploy.sql.schema_file.desired import read_desired
 
 CASES = ROOT / "tests" / "cases"
 FOUND = sorted(path.parent for path in CASES.glob("*/*/current.sql"))

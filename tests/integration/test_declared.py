@@ -7,8 +7,8 @@ import pytest
 from conftest import Database
 from production import environ, prepare, run_here
 
-from job.exit_codes import ExitCode
-from job.plan import Outcome
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Outcome
 
 Folder = Callable[..., Path]
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 from conftest import Database
 
-from job.database import ledger
-from job.database.holdings import read_again, read_holdings
-from job.database.place import Workplace
-from job.database.wire import Connection, ask
-from job.errors import ConnectionLostError
-from job.exit_codes import ExitCode
-from job.loss import Holdings
-from job.plan import Failure, Plan, StepResult
+from predeploy.contract.errors import ConnectionLostError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Failure, Plan, StepResult
+from predeploy.database.ledger import ledger
+from predeploy.database.sentinel.holdings import read_again, read_holdings
+from predeploy.database.server.wire import Connection, ask
+from predeploy.database.session.run_context import Workplace
+from predeploy.losses.loss import Holdings
 
 Run = Callable[[Workplace, Plan], list[StepResult | Failure | None]]
 
@@ -93,7 +93,7 @@ def test_a_file_s_settings_do_not_bound_the_second_look(
 
     # What a look is bounded by shows only while it goes on: it is asked, and then done as ever.
     for read in (read_holdings, read_again):
-        monkeypatch.setattr(f"job.database.holdings.{read.__name__}", asking(read))
+        monkeypatch.setattr(f"predeploy.database.sentinel.holdings.{read.__name__}", asking(read))
     (outcome,) = run(place, plan)
 
     assert isinstance(outcome, Failure)

@@ -11,10 +11,10 @@ from conftest import Database
 from damage import RICH, drop_sql, droppable
 from two_sides import Make, apply, described, differ, facts, read
 
-from job.schema.ddl import Verdict
-from job.schema.difference import difference
-from job.schema.facts import Fact
-from job.schema.kinds import KINDS, Kind, facts_sql
+from predeploy.schema.comparison.difference import difference
+from predeploy.schema.ddl import Verdict
+from predeploy.schema.facts import Fact
+from predeploy.schema.kinds import KINDS, Kind, facts_sql
 
 SCHEMAS = ("public", "app")
 

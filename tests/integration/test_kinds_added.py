@@ -3,7 +3,7 @@
 import pytest
 from two_sides import COUNTS, ROWS, SHOP, Make, apply, described, differ, facts, shop
 
-from job.schema.ddl import Phase
+from predeploy.schema.ddl import Phase
 
 ADDED = [
     ("drop view cheap", ["TOGETHER view public.cheap"]),

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from two_sides import Make, apply, described, differ, facts
 
-from job.schema.ddl import Phase
+from predeploy.schema.ddl import Phase
 
 
 def test_what_a_missing_part_holds_up_waits_and_fails_nothing(make_database: Make) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from two_sides import Make, described, differ, shop
 
-from job.schema.ddl import Verdict
+from predeploy.schema.ddl import Verdict
 
 REPORTED = [
     (

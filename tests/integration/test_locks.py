@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SQL, Database
 
-from job.statements.desired import read_desired
+from predeploy.sql.schema_file.desired import read_desired
 
 HELD = """
     select count(distinct (locktype, database, relation, classid, objid))

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from conftest import Database
 
-from job.database import made
+from predeploy.database.sentinel import made
 
 SCHEMA = "predeploy"
 NOTE = made.note_sql(f"{SCHEMA}.made")

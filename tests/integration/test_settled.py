@@ -21,10 +21,10 @@ from production import (
     run_here,
 )
 
-from job.database.fingerprint import rows_sql
-from job.database.settled import read
-from job.plan import Outcome
-from job.report import headline
+from predeploy.contract.plan import Outcome
+from predeploy.contract.report import headline
+from predeploy.database.catalog.fingerprint import rows_sql
+from predeploy.database.ledger.settled import read
 
 Folder = Callable[[Mapping[str, str]], Path]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from job.database.shadow import Limits, ShadowFacts, read_shadow
-from job.deadline import Deadline
-from job.embedded import wheel_binaries
-from job.errors import DatabaseRefusedError, NotObtainedError
-from job.exit_codes import ExitCode
-from job.plan import Failure
-from job.statements.desired import Desired, read_desired
+from predeploy.contract.deadline import Deadline
+from predeploy.contract.errors import DatabaseRefusedError, NotObtainedError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Failure
+from predeploy.database.shadow import Limits, ShadowFacts, read_shadow
+from predeploy.embedded import wheel_binaries
+from predeploy.sql.schema_file.desired import Desired, read_desired
 from tests.conftest import ROOT, SQL, Database, job_environ
 
 # A stand-in for the facts: relations, columns with types and defaults, constraints, indexes,

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from job.database.shadow import Elsewhere, ShadowFacts, read_shadow
-from job.endpoint import parse_endpoint
-from job.errors import DatabaseRefusedError
-from job.exit_codes import ExitCode
-from job.plan import Failure
+from predeploy.contract.errors import DatabaseRefusedError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Failure
+from predeploy.database.shadow import Elsewhere, ShadowFacts, read_shadow
+from predeploy.settings.endpoint import parse_endpoint
 from tests.conftest import SQL, Database
 from tests.integration.test_shadow import SCHEMAS, desired, limits, live, question
 

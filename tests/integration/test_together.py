@@ -11,11 +11,12 @@ import pytest
 from conftest import Database, run_job, start_job
 from crashing import Crashing, crashing
 
-from job.database import ledger, wire
-from job.database.place import Workplace
-from job.errors import ConnectionLostError
-from job.exit_codes import ExitCode
-from job.plan import Failure, Plan, StepResult
+from predeploy.contract.errors import ConnectionLostError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Failure, Plan, StepResult
+from predeploy.database.ledger import ledger
+from predeploy.database.server import wire
+from predeploy.database.session.run_context import Workplace
 
 Run = Callable[[Workplace, Plan], list[StepResult | Failure | None]]
 APPLIED = "select file, run_id from predeploy.migration where is_done order by applied_at"

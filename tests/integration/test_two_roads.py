@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from conftest import SQL, Database
 
-from job.schema.facts import Comparison, Fact, compare, parse_facts
-from job.schema.kinds import facts_sql
+from predeploy.schema.facts import Comparison, Fact, compare, parse_facts
+from predeploy.schema.kinds import facts_sql
 
 SHOP = """
 create table maker (id serial primary key, name text not null);

@@ -2,10 +2,10 @@
 
 import pytest
 
-from job.exit_codes import ExitCode
-from job.plan import Finding
-from job.sources.checks import Check, read_check
-from job.sources.script import Script
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding
+from predeploy.sources.checks import Check, read_check
+from predeploy.sources.script import Script
 
 PATH = "verify/lost.sql"
 

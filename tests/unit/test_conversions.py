@@ -2,10 +2,10 @@
 
 import pytest
 
-from job import statements
-from job.loss import Loss, Verb
-from job.statements import Conversion
-from job.values import Column, Values, lost_values
+from predeploy import sql
+from predeploy.losses.loss import Loss, Verb
+from predeploy.losses.values import Column, Values, lost_values
+from predeploy.sql import Conversion
 
 NONE = -1
 VARCHAR_10, NUMERIC_10_2, NUMERIC_10 = 14, (10 << 16 | 2) + 4, (10 << 16) + 4
@@ -177,4 +177,4 @@ def column(
 
 
 def conversions(text: str) -> tuple[Conversion, ...]:
-    return statements.conversions(statements.read(text).statements)
+    return sql.conversions(sql.read(text).statements)

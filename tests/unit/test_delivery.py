@@ -2,10 +2,10 @@
 
 import pytest
 
-from job.delivery import Delivery, Sought, deliveries, drawn, sought
-from job.plan import Address, Creatable, Step
-from job.sources.script import Script
-from job.sources.steps import steps_of
+from predeploy.contract.plan import Address, Creatable, Step
+from predeploy.judgment.delivery import Delivery, Sought, deliveries, drawn, sought
+from predeploy.sources.script import Script
+from predeploy.sources.steps import steps_of
 
 ROWS = "insert into a values (1);"
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from job.statements import read
-from job.statements.depth import is_too_deep
-from job.statements.unparsed import UnreadableError
+from predeploy.sql import read
+from predeploy.sql.parser.depth import is_too_deep
+from predeploy.sql.parser.unparsed import UnreadableError
 
 Nest = Callable[[int], str]
 

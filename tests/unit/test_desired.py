@@ -3,10 +3,10 @@
 import postgast
 import pytest
 
-from job.exit_codes import ExitCode
-from job.statements.desired import Desired, read_desired
-from job.statements.psql_lines import PsqlLineError, without_psql_lines
-from job.statements.qualifiers import qualify
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.sql.schema_file.desired import Desired, read_desired
+from predeploy.sql.schema_file.qualifiers import qualify
+from predeploy.sql.script.psql_lines import PsqlLineError, without_psql_lines
 
 
 def desired(*texts: str) -> Desired:

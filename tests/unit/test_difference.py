@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from job.schema.difference import Difference, difference
-from job.schema.facts import Fact
+from predeploy.schema.comparison.difference import Difference, difference
+from predeploy.schema.facts import Fact
 
 SERVER = 180000
 

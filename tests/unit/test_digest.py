@@ -7,10 +7,10 @@ import postgast
 import pytest
 from postgast import pg_query_pb2 as pb
 
-from job.plan import Mode, Statement
-from job.statements.constants import abridged
-from job.statements.digest import digest
-from job.statements.parsing import parse, tokens
+from predeploy.contract.plan import Mode, Statement
+from predeploy.sql.parser.constants import abridged
+from predeploy.sql.parser.digest import digest
+from predeploy.sql.parser.parsing import parse, tokens
 
 PIECES = (
     "'a'", "'it''s'", "'a\nb'", "\n", "\n'b'", "--c\n", " ", "(", ")", ",", ";", "insert", "e",

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from job.exit_codes import ExitCode
-from job.settings import ADMIN_VARIABLES, SETTINGS
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.settings import ADMIN_VARIABLES, SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
-from job.endpoint import (
+from predeploy.contract.secret import Secret
+from predeploy.settings.endpoint import (
     KEYWORDS,
     SECRET_KEYWORDS,
     URL_VARIABLES,
@@ -23,7 +24,6 @@ from job.endpoint import (
     other_endpoints,
     parse_endpoint,
 )
-from job.secret import Secret
 
 bounded = settings(max_examples=100, deadline=None)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from job.sources.environment import MAX_BYTES, with_files
+from predeploy.settings.environment import MAX_BYTES, with_files
 
 
 def mounted(folder: Path, content: bytes) -> str:

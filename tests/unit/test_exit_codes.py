@@ -2,7 +2,7 @@
 
 import re
 
-from job.exit_codes import EXPLANATIONS, ExitCode
+from predeploy.contract.exit_codes import EXPLANATIONS, ExitCode
 
 FROZEN = {
     "ok": 0,

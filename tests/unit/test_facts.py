@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.schema.facts import Comparison, Fact, Key, as_json, compare, from_json, parse_facts
+from predeploy.schema.facts import Comparison, Fact, Key, as_json, compare, from_json, parse_facts
 
 bounded = settings(max_examples=25, deadline=None)
 

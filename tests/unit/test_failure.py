@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.pq import DiagnosticField
 
-from job.database.failure import READ_ONLY, failure_of, may_pass_again
-from job.exit_codes import ExitCode
-from job.plan import Failure, Step
-from job.secret import Secret
-from job.sources.script import Script
-from job.sources.steps import steps_of
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Failure, Step
+from predeploy.contract.secret import Secret
+from predeploy.database.server.failure import READ_ONLY, failure_of, may_pass_again
+from predeploy.sources.script import Script
+from predeploy.sources.steps import steps_of
 
 PATH = "migrations/1_a.sql"
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from job import statements
-from job.sources.checks import read_check
-from job.sources.filtered import apart, says_so
-from job.sources.placeholders import presence_question
-from job.sources.script import Script
-from job.sources.seeds import read_seed
+from predeploy import sql
+from predeploy.sources.checks import read_check
+from predeploy.sources.filtered import apart, says_so
+from predeploy.sources.placeholders import presence_question
+from predeploy.sources.script import Script
+from predeploy.sources.seeds import read_seed
 
 ON = "SET LOCAL row_security = on;"
 
@@ -34,7 +34,7 @@ def test_a_leading_word_is_taken_apart_in_place(words: str) -> None:
     assert is_filtered
     assert len(rest) == len(f"{words}\nselect 1")
     assert rest.rstrip().endswith("select 1")
-    (only,) = statements.read(rest).statements
+    (only,) = sql.read(rest).statements
     assert only.text == "select 1"
 
 
@@ -108,4 +108,4 @@ def test_a_migrations_statement_says_so(*, text: str, expected: bool) -> None:
     ],
 )
 def test_what_a_reset_sets_back(text: str, expected: tuple[str, ...]) -> None:
-    assert statements.resets(text) == expected
+    assert sql.resets(text) == expected

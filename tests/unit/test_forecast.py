@@ -2,7 +2,7 @@
 
 import pytest
 
-from job import statements
+from predeploy import sql
 
 TWO = "create table a (id int primary key, x int); create table b (a int references a, x text);"
 ON_DELETE = "create table c (a int references a on delete cascade);"
@@ -110,9 +110,9 @@ LOSSES = {
 def test_the_text_tells_what_goes(case: str) -> None:
     """By the names from before the step; what the step itself has made does not count."""
     texts, expected = LOSSES[case]
-    steps = [statements.read(text).statements for text in texts]
+    steps = [sql.read(text).statements for text in texts]
 
-    found = statements.forecast(steps, [False] * (len(steps) - 1) + [True])
+    found = sql.forecast(steps, [False] * (len(steps) - 1) + [True])
 
     assert [f"{loss.verb.value} {loss.target}" for loss in found[-1]] == expected
     assert found[:-1] == ((),) * (len(steps) - 1)

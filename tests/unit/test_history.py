@@ -4,17 +4,12 @@ import hashlib
 
 import pytest
 
-from job.layers.history import (
-    FileHistory,
-    edited_rows,
-    histories,
-    pending_steps,
-)
-from job.plan import LedgerEntry, LedgerRow
-from job.sources import Sources
-from job.sources.native import version_of
-from job.sources.script import Script
-from job.sources.steps import steps_of
+from predeploy.contract.plan import LedgerEntry, LedgerRow
+from predeploy.layers.situation.history import FileHistory, edited_rows, histories, pending_steps
+from predeploy.sources import Sources
+from predeploy.sources.native import version_of
+from predeploy.sources.script import Script
+from predeploy.sources.steps import steps_of
 
 NAME = "2_b.sql"
 A, B, C = "select 'a'", "select 'b'", "select 'c'"

@@ -5,15 +5,20 @@ from collections.abc import Callable
 import pytest
 from conftest import SQL
 
-from job.deadline import Deadline
-from job.endpoint import parse_endpoint
-from job.errors import ConnectionLostError, Interrupted, JobError, interruption_behind
-from job.exit_codes import ExitCode
-from job.journal import Journal
-from job.report import Report
-from job.run import _report
-from job.settings import Settings
-from job.sources import read_folder, sources_of
+from predeploy.contract.deadline import Deadline
+from predeploy.contract.errors import (
+    ConnectionLostError,
+    Interrupted,
+    JobError,
+    interruption_behind,
+)
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.report import Report
+from predeploy.journal import Journal
+from predeploy.run import _report
+from predeploy.settings import Settings
+from predeploy.settings.endpoint import parse_endpoint
+from predeploy.sources import read_folder, sources_of
 
 SIGTERM = Interrupted(ExitCode.TERMINATED, "SIGTERM")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job.schema.keys import elements
+from predeploy.schema.keys import elements
 
 
 @pytest.mark.parametrize(

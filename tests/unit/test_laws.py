@@ -2,29 +2,53 @@
 
 import ast
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-JOB = Path(__file__).resolve().parent.parent.parent / "job"
-ROWS = (
-    {"exit_codes", "errors", "plan", "secret", "deadline", "grants"},
-    {"settings", "declaration", "endpoint", "search_path", "statements", "sources", "schema",
-     "snapshot", "report", "loss", "allowance", "values", "meddling", "drift", "verdict",
-     "drawing", "delivery", "gap"},
-    {"layers", "database"},
-    {"journal", "run", "pipeline", "inspection"},
-    {"log", "cli", "demo", "embedded", "__main__"},
-)  # fmt: skip
-ROW_OF = {module: number for number, row in enumerate(ROWS, start=1) for module in row}
-FILES = sorted(JOB.rglob("*.py"))
-PURE = set().union(*ROWS[:2]) | {"layers", "journal"}
+PREDEPLOY = Path(__file__).resolve().parents[2] / "job" / "predeploy"
+# For the package and each room with rooms in it: who is in it, and a module imports only from those
+# before its own. So imports never lead back, at any level.
+ORDER = {
+    "": (
+        "contract", "losses", "schema", "sql", "sources", "settings", "judgment", "snapshot",
+        "layers", "database", "journal", "pipeline", "inspection", "run",
+        "log", "embedded", "cli", "__main__",
+    ),
+    "sql": ("parser", "statement", "script", "schema_file", "outcome"),
+    "schema": (
+        "kind", "names", "keys", "facts", "described", "written", "ddl", "schema_pair",
+        "violating_rows", "namespaces", "entry", "kinds", "comparison",
+    ),
+    "schema/kinds": (
+        "schemas", "unmodelled", "programs", "columns", "indexes", "tables", "types", "privileges",
+        "needs", "comments",
+    ),
+    "layers": (
+        "situation", "naming", "migrating", "seed", "sync", "migrate", "verify", "fallback",
+    ),
+    "database": (
+        "server", "catalog", "shadow", "sentinel", "ledger", "snapshot_reader", "session", "steps",
+    ),
+}  # fmt: skip
+MODULES_A_ROOM = 12
+FILES = sorted(PREDEPLOY.rglob("*.py"))
+PURE = {*ORDER[""][: ORDER[""].index("layers") + 1], "journal"}
+
+
+def name_of(path: Path) -> str:
+    """A module by its path below the package, without its suffix; a room by its own."""
+    path = path.relative_to(PREDEPLOY)
+    return str(path.parent if path.name == "__init__.py" else path.with_suffix(""))
+
+
+MODULES = {name_of(path): path for path in FILES}
 
 
 def room(path: Path) -> str:
-    """The module or package below `job` that a file belongs to; empty for `job/__init__.py`."""
-    first = path.relative_to(JOB).parts[0]
-    return "" if first == "__init__.py" else first.removesuffix(".py")
+    """The module or room below `predeploy` that a file belongs to; its own init belongs to `.`."""
+    return name_of(path).partition("/")[0]
 
 
 @cache
@@ -39,55 +63,65 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def rooms_imported(path: Path) -> set[str]:
-    ours = {name.split(".")[1] for name in imports(path) if name.startswith("job.")}
-    return {name for name in ours if name in ROW_OF} - {room(path)}
+def ours_imported(path: Path) -> set[str]:
+    """The names of our modules that a file imports, or imports something from."""
+    found = set()
+    for name in imports(path):
+        first, _, rest = name.replace(".", "/").partition("/")
+        if first == "predeploy":
+            found.add(rest if rest in MODULES else rest.rpartition("/")[0])
+    return found - {name_of(path), ""}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(JOB)))
-def test_every_module_stands_in_a_row(path: Path) -> None:
-    """A new module has to be given its place before it may be imported."""
-    assert room(path) == "" or room(path) in ROW_OF
+@pytest.mark.parametrize("within", ORDER)
+def test_every_module_has_its_place_in_the_order(within: str) -> None:
+    """A new one has to be given its place before it may be imported."""
+    parent = PREDEPLOY / within
+    found = {p.stem for p in parent.iterdir() if p.suffix == ".py" and p.name != "__init__.py"}
+    rooms = {p.name for p in parent.iterdir() if (p / "__init__.py").exists()}
+
+    assert found | rooms == set(ORDER[within])
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(JOB)))
-def test_imports_go_down_the_table(path: Path) -> None:
-    """A module imports from its own row or from rows above it in the table; never from below."""
-    if not room(path):
-        return
-
-    upward = {name for name in rooms_imported(path) if ROW_OF[name] > ROW_OF[room(path)]}
-
-    assert upward == set()
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_keep_to_the_order(path: Path) -> None:
+    """In each room a module imports from those before its own; never from itself or behind it."""
+    for within, order in ORDER.items():
+        prefix = f"{within}/" if within else ""
+        own = name_of(path).removeprefix(prefix).partition("/")[0]
+        if not name_of(path).startswith(prefix) or own not in order:
+            continue
+        others = {
+            name.removeprefix(prefix).partition("/")[0]
+            for name in ours_imported(path)
+            if name.startswith(prefix)
+        }
+        behind = set(order[order.index(own) + 1 :])
+        assert others & behind == set(), within
 
 
 def test_there_are_no_import_cycles() -> None:
     """Following imports from any module, inside functions too, never leads back to it."""
-    graph: dict[str, set[str]] = {}
-    for path in FILES:
-        graph.setdefault(room(path), set()).update(rooms_imported(path))
+    graph = {name: ours_imported(path) for name, path in MODULES.items()}
 
-    def reachable(start: str) -> set[str]:
-        seen: set[str] = set()
-        todo = [start]
-        while todo:
-            for following in graph.get(todo.pop(), set()) - seen:
-                seen.add(following)
-                todo.append(following)
-        return seen
+    TopologicalSorter(graph).prepare()
 
-    cyclic = {name for name in graph if name in reachable(name)}
 
-    assert cyclic == set()
+@pytest.mark.parametrize("within", sorted({name.rpartition("/")[0] for name in MODULES}))
+def test_no_room_is_too_full_to_be_known_by_heart(within: str) -> None:
+    """Twelve modules at most."""
+    modules = [p for p in (PREDEPLOY / within).glob("*.py") if p.name != "__init__.py"]
+
+    assert len(modules) <= MODULES_A_ROOM
 
 
 def test_decisions_and_effects_do_not_know_each_other() -> None:
     """Layers never import the database, nor the database layers."""
     crossing = [
-        path
+        (path, name)
         for path in FILES
-        if (room(path) == "layers" and "database" in rooms_imported(path))
-        or (room(path) == "database" and "layers" in rooms_imported(path))
+        for name in ours_imported(path)
+        if {room(path), name.partition("/")[0]} == {"layers", "database"}
     ]
 
     assert crossing == []
@@ -100,11 +134,11 @@ def test_only_the_database_package_knows_psycopg() -> None:
     assert users == {"database"}
 
 
-def test_only_the_statements_module_knows_the_parser() -> None:
-    """libpg_query can be replaced by changing one file."""
+def test_only_the_room_of_sql_knows_the_parser() -> None:
+    """libpg_query can be replaced by changing one room."""
     users = {room(p) for p in FILES if any(n.split(".")[0] == "postgast" for n in imports(p))}
 
-    assert users == {"statements"}
+    assert users == {"sql"}
 
 
 def uses(path: Path, *calls: str) -> set[str]:

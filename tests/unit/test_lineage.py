@@ -2,12 +2,12 @@
 
 import pytest
 
-from job.layers.lineage import Comparison, Lineage, compare, tell
-from job.plan import LedgerEntry, LedgerRow
-from job.sources import Sources
-from job.sources.native import version_of
-from job.sources.script import Script
-from job.sources.squash import Squash, spans_of
+from predeploy.contract.plan import LedgerEntry, LedgerRow
+from predeploy.layers.situation.lineage import Comparison, Lineage, compare, tell
+from predeploy.sources import Sources
+from predeploy.sources.native import version_of
+from predeploy.sources.script import Script
+from predeploy.sources.squash import Squash, spans_of
 
 CURRENT, AHEAD = Lineage.CURRENT, Lineage.AHEAD
 DIVERGED, UNRELATED = Lineage.DIVERGED, Lineage.UNRELATED

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.database.lock import lock_key
+from predeploy.database.session.lock import lock_key
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import structlog
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from job.log import configure, is_pretty
-from job.secret import Secret, redact
-from job.settings import LogFormat, LogLevel
+from predeploy.contract.secret import Secret, redact
+from predeploy.log import configure, is_pretty
+from predeploy.settings import LogFormat, LogLevel
 
 bounded = settings(max_examples=25, deadline=None)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from job.allowance import Names, undeclared, unused
-from job.loss import Loss, Verb
-from job.plan import Declaration
+from predeploy.contract.plan import Declaration
+from predeploy.losses.allowlist import Names, undeclared, unused
+from predeploy.losses.loss import Loss, Verb
 
 PATH = ("app", "public")
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from job.endpoint import Endpoint
-from job.exit_codes import ExitCode
-from job.layers.base import Situation
-from job.layers.migrate import LAYER, plan
-from job.plan import Finding, LedgerEntry, LedgerRow, Plan
-from job.settings import Settings
-from job.snapshot import Snapshot, View
-from job.sources import Sources
-from job.sources.native import version_of
-from job.sources.script import Script
-from job.sources.steps import steps_of
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding, LedgerEntry, LedgerRow, Plan
+from predeploy.layers.migrate import LAYER, plan
+from predeploy.layers.situation.base import Situation
+from predeploy.settings import Settings
+from predeploy.settings.endpoint import Endpoint
+from predeploy.snapshot import Snapshot, View
+from predeploy.sources import Sources
+from predeploy.sources.native import version_of
+from predeploy.sources.script import Script
+from predeploy.sources.steps import steps_of
 
 A, B, C = "select 'a'", "select 'b'", "select 'c'"
 WHEN = "2026-11-22T10:00:00Z"

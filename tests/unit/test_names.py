@@ -1,7 +1,7 @@
 """Names that the planner makes up."""
 
-from job.schema.ddl import identifier, literal
-from job.schema.names import derived
+from predeploy.schema.ddl import identifier, literal
+from predeploy.schema.names import derived
 
 
 def test_a_short_name_is_its_parts() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job.statements.need import by_need
+from predeploy.sql.schema_file.need import by_need
 
 
 @pytest.mark.parametrize(

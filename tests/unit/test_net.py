@@ -2,7 +2,8 @@
 
 import pytest
 
-from job.statements import homes, net_result
+from predeploy.sql import net_result
+from predeploy.sql.outcome import homes
 
 TABLE = "create table a (id int, b text);"
 FUNCTION = "create function f() returns int language sql as 'select 1';"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from job import statements
-from job.statements.parts import parts
+from predeploy import sql
+from predeploy.sql.parser.parts import parts
 
 TRICKY = """\
 -- predeploy: allow delete t; and no more; é
@@ -43,9 +43,9 @@ def both(text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     """
     found = []
     for size in (1 << 30, 1):
-        monkeypatch.setattr("job.statements.parts._PART", size)
+        monkeypatch.setattr("predeploy.sql.parser.parts._PART", size)
         nodes: list[Any] = []
-        reading = statements.read(text, nodes)
+        reading = sql.read(text, nodes)
         found.append((reading, [_PLACES.sub("", str(node)) for node in nodes]))
     return found[0], found[1]
 
@@ -88,10 +88,10 @@ def test_a_large_file_takes_a_small_multiple_of_its_size(tmp_path: Path, count: 
     program = f"""
 import resource
 from pathlib import Path
-from job.sources.layout import Role
-from job.sources.script import script_of
-from job.sources.steps import steps_of
-from job.sources.walk import File
+from predeploy.sources.layout import Role
+from predeploy.sources.script import script_of
+from predeploy.sources.steps import steps_of
+from predeploy.sources.walk import File
 content = Path({str(text)!r}).read_bytes()
 script = script_of(File("1_large.sql", Role.MIGRATION, content, b""), version=1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

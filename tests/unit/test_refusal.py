@@ -6,8 +6,8 @@ import re
 import pytest
 from psycopg import pq
 
-from job.database.refusal import REFUSALS, Refusal, classify, classify_ping
-from job.exit_codes import ExitCode
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.database.server.refusal import REFUSALS, Refusal, classify, classify_ping
 
 AT = 'connection failed: connection to server at "10.1.2.3", port 5432 failed: '
 FATAL = f"{AT}FATAL:  "

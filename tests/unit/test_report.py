@@ -7,9 +7,17 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from job.exit_codes import ExitCode
-from job.plan import Failure, Finding, LayerReport, Outcome, StepResult
-from job.report import LIMIT_BYTES, Report, as_data, as_json, as_markdown, as_text, headline
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Failure, Finding, LayerReport, Outcome, StepResult
+from predeploy.contract.report import (
+    LIMIT_BYTES,
+    Report,
+    as_data,
+    as_json,
+    as_markdown,
+    as_text,
+    headline,
+)
 
 # Not shrunk: that takes ten seconds with texts of this size, and the first one found says enough.
 bounded = settings(

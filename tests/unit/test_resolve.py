@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from job.database import resolve
-from job.database.resolve import bounded, with_addresses
+from predeploy.database.server import resolve
+from predeploy.database.server.resolve import bounded, with_addresses
 
 KNOWN = {"one": ["10.0.0.1"], "two": ["10.0.0.2", "fd00::2"]}
 

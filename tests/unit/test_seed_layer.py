@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from job.endpoint import Endpoint
-from job.exit_codes import ExitCode
-from job.layers.base import Situation
-from job.layers.seed import LAYER, plan
-from job.plan import Finding, LedgerEntry, LedgerRow, Plan, Step
-from job.secret import Secret
-from job.settings import Admin, Settings
-from job.snapshot import Response, Snapshot, View
-from job.sources import Sources
-from job.sources.script import Script
-from job.sources.seeds import read_seed
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding, LedgerEntry, LedgerRow, Plan, Step
+from predeploy.contract.secret import Secret
+from predeploy.layers.seed import LAYER, plan
+from predeploy.layers.situation.base import Situation
+from predeploy.settings import Admin, Settings
+from predeploy.settings.endpoint import Endpoint
+from predeploy.snapshot import Response, Snapshot, View
+from predeploy.sources import Sources
+from predeploy.sources.script import Script
+from predeploy.sources.seeds import read_seed
 
 PATH = "seed/admin.sql"
 ASKING = (

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job import statements
-from job.exit_codes import ExitCode
-from job.plan import Finding
-from job.sources.placeholders import bind, leading_select, presence_question
-from job.sources.script import Script
-from job.sources.seeds import read_seed
+from predeploy import sql
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding
+from predeploy.sources.placeholders import bind, leading_select, presence_question
+from predeploy.sources.script import Script
+from predeploy.sources.seeds import read_seed
 
 bounded = settings(max_examples=40, deadline=None)
 
@@ -149,7 +149,7 @@ def test_the_question_is_the_same_with_and_without_the_parser(
     with_parser = read_seed(script(text)).question
     without = leading_select(text)
 
-    first = statements.read(without).statements[0].text if without is not None else None
+    first = sql.read(without).statements[0].text if without is not None else None
     assert (with_parser.statement.text if with_parser else None, first) == (question, question)
 
 

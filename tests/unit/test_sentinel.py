@@ -4,7 +4,7 @@ from dataclasses import astuple
 
 import pytest
 
-from job.database import sentinel, sequences
+from predeploy.database.sentinel import sentinel, sequences
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.declaration import CriticalTable
-from job.endpoint import URL_VARIABLES, Endpoint, parse_endpoint
-from job.errors import SettingsError
-from job.exit_codes import ExitCode
-from job.secret import Secret
-from job.settings import (
+from predeploy.contract.errors import SettingsError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.secret import Secret
+from predeploy.settings import (
     FILE_VARIABLES,
     SETTINGS,
     Admin,
@@ -30,6 +28,8 @@ from job.settings import (
     parse_settings,
     sql_dir,
 )
+from predeploy.settings.declaration import CriticalTable
+from predeploy.settings.endpoint import URL_VARIABLES, Endpoint, parse_endpoint
 
 bounded = settings(max_examples=100, deadline=None)
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from job.database.shadow.guards import hazards, lock_estimate, rights_lacking
-from job.database.shadow.survey import LiveSchema, Survey
-from job.exit_codes import ExitCode
-from job.statements.desired import read_desired
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.database.shadow.guards import hazards, lock_estimate, rights_lacking
+from predeploy.database.shadow.survey import LiveSchema, Survey
+from predeploy.sql.schema_file.desired import read_desired
 
 PUBLIC = LiveSchema("public", 2200, "joe", is_ours=True)
 SURVEY = Survey(

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unprivileged import bits_count
 
-from job.errors import SourcesError
-from job.exit_codes import ExitCode
-from job.sources import Sources, declaration_of, read_folder, sources_of
-from job.sources.native import version_of
-from job.sources.script import Script
+from predeploy.contract.errors import SourcesError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.sources import Sources, declaration_of, read_folder, sources_of
+from predeploy.sources.native import version_of
+from predeploy.sources.script import Script
 
 SQL = "select 1"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job import statements
+from predeploy import sql
 
 BRIEF = "alter table old add column a int;"
 
@@ -97,6 +97,6 @@ def test_what_keeps_nobody_for_long_is_not_warned_about(what: str) -> None:
     assert stall_of(FINE[what]) is None
 
 
-def stall_of(text: str) -> statements.Stall | None:
-    found = statements.read(text).statements
-    return statements.stall(found, {a.name for s in found for a in s.creates})
+def stall_of(text: str) -> sql.Stall | None:
+    found = sql.read(text).statements
+    return sql.stall(found, {a.name for s in found for a in s.creates})

@@ -4,20 +4,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.plan import Mode, Statement
-from job.statements import (
+from predeploy.contract.plan import Mode, Statement
+from predeploy.sql import (
     SEPARATOR,
     Directive,
     Reading,
     UnreadableError,
     abouts,
-    composed,
-    digest,
     holds_ddl,
     read,
     tolerates,
     without,
 )
+from predeploy.sql.parser import digest
+from predeploy.sql.script import composed
 
 bounded = settings(max_examples=40, deadline=None)
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from job import statements
-from job.exit_codes import ExitCode
-from job.plan import Declaration, Finding, LedgerEntry, Mode, Step
-from job.sources.script import Script
-from job.sources.steps import ScriptSteps, steps_of
+from predeploy import sql
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Declaration, Finding, LedgerEntry, Mode, Step
+from predeploy.sources.script import Script
+from predeploy.sources.steps import ScriptSteps, steps_of
 
 PATH = "migrations/2024/0001_a.sql"
 RAW_HASH = "f" * 64
@@ -38,10 +38,8 @@ def test_a_file_is_one_step() -> None:
 
     found = cut(text)
 
-    held = statements.read(text).statements
-    entry = LedgerEntry(
-        "0001_a.sql", statements.digest(held), 1, 1, is_final=True, raw_hash="f" * 64
-    )
+    held = sql.read(text).statements
+    entry = LedgerEntry("0001_a.sql", sql.digest(held), 1, 1, is_final=True, raw_hash="f" * 64)
     body = "create table t (a int);\n\ninsert into t values ('é')"
     assert found == ScriptSteps((Step(PATH, body, held, entry, (), holds_ddl=True),), ())
     assert (found.steps[0].label, found.steps[0].lines) == (PATH, "lines 2-4")

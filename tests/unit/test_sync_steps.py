@@ -5,14 +5,14 @@ from pathlib import Path
 import postgast
 import pytest
 
-from job.endpoint import Endpoint
-from job.layers.base import Situation
-from job.layers.sync import plan
-from job.plan import Step
-from job.schema.facts import Fact
-from job.settings import Settings
-from job.snapshot import SchemaView, Snapshot
-from job.sources import Sources
+from predeploy.contract.plan import Step
+from predeploy.layers.situation.base import Situation
+from predeploy.layers.sync import plan
+from predeploy.schema.facts import Fact
+from predeploy.settings import Settings
+from predeploy.settings.endpoint import Endpoint
+from predeploy.snapshot import SchemaView, Snapshot
+from predeploy.sources import Sources
 
 TABLES = frozenset(Fact("table", "public", f"t{n:04}", "", order=n) for n in range(1000))
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from job import statements
-from job.endpoint import Endpoint
-from job.exit_codes import ExitCode
-from job.layers.base import Situation
-from job.layers.migrate import plan
-from job.plan import Finding, LedgerRow, Plan
-from job.settings import Destructive, Settings
-from job.snapshot import Snapshot
-from job.sources import Sources
-from job.sources.script import Script
-from job.sources.steps import steps_of
+from predeploy import sql
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding, LedgerRow, Plan
+from predeploy.layers.migrate import plan
+from predeploy.layers.situation.base import Situation
+from predeploy.settings import Destructive, Settings
+from predeploy.settings.endpoint import Endpoint
+from predeploy.snapshot import Snapshot
+from predeploy.sources import Sources
+from predeploy.sources.script import Script
+from predeploy.sources.steps import steps_of
 
 # What the file does, then what undoes it; what is said of it, and what a line would declare.
 UNDONE = {
@@ -327,8 +327,8 @@ def test_what_has_been_applied_is_not_judged_again() -> None:
     assert found.findings == ()
 
 
-def undone_in(text: str) -> tuple[statements.Undone, ...]:
-    return statements.undone(statements.read(text).statements)
+def undone_in(text: str) -> tuple[sql.Undone, ...]:
+    return sql.undone(sql.read(text).statements)
 
 
 def script(name: str, text: str) -> Script:

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from job.endpoint import Endpoint
-from job.exit_codes import ExitCode
-from job.layers.base import Situation
-from job.layers.verify import LAYER, plan
-from job.plan import Finding, LedgerEntry, LedgerRow, Plan
-from job.schema.facts import Fact
-from job.settings import CriticalTable, Settings
-from job.snapshot import Response, Snapshot, View
-from job.sources import Sources
-from job.sources.native import version_of
-from job.sources.script import Script
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding, LedgerEntry, LedgerRow, Plan
+from predeploy.layers.situation.base import Situation
+from predeploy.layers.verify import LAYER, plan
+from predeploy.schema.facts import Fact
+from predeploy.settings import CriticalTable, Settings
+from predeploy.settings.endpoint import Endpoint
+from predeploy.snapshot import Response, Snapshot, View
+from predeploy.sources import Sources
+from predeploy.sources.native import version_of
+from predeploy.sources.script import Script
 
 USERS = CriticalTable("public", "users", ("id", "email"))
 FACTS = frozenset(

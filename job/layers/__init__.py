@@ -1,5 +1,0 @@
-"""The layers, in the order in which they run."""
-
-from job.layers import fallback, migrate, seed, sync, verify
-
-PIPELINE = (migrate.LAYER, sync.LAYER, fallback.LAYER, seed.LAYER, verify.LAYER)

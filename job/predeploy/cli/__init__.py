@@ -1,0 +1,298 @@
+"""The commands: parse, call, print. Whatever happens, the last line is a report."""
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import structlog
+
+from predeploy import __version__, log
+from predeploy.contract.errors import (
+    Interrupted,
+    JobError,
+    ProblemsError,
+    SourcesError,
+    interruption_behind,
+)
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Outcome
+from predeploy.contract.report import Report, as_json, as_markdown, as_text
+from predeploy.contract.secret import Secret, redact, redact_all
+from predeploy.settings import (
+    FILE_VARIABLES,
+    LogFormat,
+    Settings,
+    max_file_bytes,
+    parse_duration,
+    parse_settings,
+    sql_dir,
+)
+from predeploy.settings.environment import with_files
+from predeploy.sources import Sources, declaration_of, read_folder, sources_of
+from predeploy.sources.native import version_of
+
+_TERMINATION_LOG = Path("/dev/termination-log")
+_MOUNTED_SQL = Path("/sql")
+_WAIT_S = 300.0
+
+
+class Edge(Protocol):
+    """What the process edge does for a command: an alarm at the deadline, and quiet at the end."""
+
+    def set_deadline(self, seconds: float) -> None:
+        """Interrupt the command `seconds` from now."""
+
+    def quiet(self) -> None:
+        """Interrupt nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """Where the report goes, how it looks, and what may not be in it."""
+
+    log_format: LogFormat
+    report_path: Path | None
+    step_summary_path: Path | None
+    secrets: tuple[Secret, ...] = ()
+
+
+def _output_of(environ: Mapping[str, str]) -> _Output:
+    """Return the output for a report that settings stand in the way of."""
+    known = {log_format.value: log_format for log_format in LogFormat}
+    report, summary = (
+        Path(path) if (path := environ.get(name, "").strip()) and "://" not in path else None
+        for name in ("PREDEPLOY_REPORT", "GITHUB_STEP_SUMMARY")
+    )
+    log_format = known.get(environ.get("PREDEPLOY_LOG_FORMAT", ""), LogFormat.AUTO)
+    return _Output(log_format, report, summary)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise JobError(f"{message}; see `predeploy --help`", exit_code=ExitCode.USAGE)
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str], edge: Edge) -> ExitCode:
+    """Run one command; return how it ended. Its last line on stdout is the report."""
+    log.configure()
+    try:
+        arguments = _parser().parse_args(argv)
+    except JobError as error:
+        return _end(_early(" ".join(argv[:1]), error), _output_of(environ), edge)
+    if arguments.command == "explain":
+        return _explain(arguments.code)
+    if arguments.command == "demo":
+        from predeploy.cli.demo import demo  # noqa: PLC0415 - only here is a server of our own needed
+
+        try:
+            return demo(environ, lambda settings: main(["run"], settings, edge))
+        except JobError as error:
+            return _end(_early("demo", error), _output_of(environ), edge)
+    return _with_settings(arguments, environ, edge)
+
+
+def _with_settings(
+    arguments: argparse.Namespace, environ: Mapping[str, str], edge: Edge
+) -> ExitCode:
+    command = str(arguments.command)
+    try:
+        settings, sources = _load(environ)
+    except JobError as error:
+        return _end(_early(command, error), _output_of(environ), edge)
+    output = _Output(
+        settings.log_format, settings.report_path, settings.step_summary_path, settings.secrets
+    )
+    log.configure(settings.log_format, settings.log_level, settings.secrets)
+    logger = structlog.get_logger()
+    for note in settings.endpoint.notes:
+        logger.info(note, variable=settings.endpoint.variable)
+    edge.set_deadline(settings.deadline_s)
+    try:
+        report = _call(arguments, settings, sources)
+    except JobError as error:
+        report = _early(command, error)
+    except (Interrupted, Exception) as error:  # noqa: BLE001 - the last resort: see below
+        if interruption := interruption_behind(error):
+            stop = JobError(str(interruption), exit_code=interruption.exit_code)
+            return _end(_early(command, stop), output, edge)
+        # A bug is reported too, and exits with 1.
+        text = redact(traceback.format_exc(), settings.secrets)
+        logger.error("unexpected: this is a bug in predeploy", traceback=text)  # noqa: TRY400 - the traceback is redacted first
+        report = _early(command, JobError(ExitCode.UNEXPECTED.explanation))
+    return _end(report, output, edge)
+
+
+def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -> Report:
+    """Run the command. Each imports what it needs: a settled run must start fast."""
+    if arguments.command == "run":
+        from predeploy.run import run  # noqa: PLC0415 - only what the command needs
+
+        return run(settings, sources)
+    if arguments.command == "adopt" and arguments.baseline is not None:
+        from predeploy.run import adopt  # noqa: PLC0415 - only what the command needs
+
+        return adopt(replace(settings, baseline=arguments.baseline), sources)
+    if arguments.command == "settle":
+        from predeploy.layers.migrating.settling import Saying  # noqa: PLC0415 - only what the command needs
+        from predeploy.run import settle  # noqa: PLC0415 - as above
+
+        return settle(settings, sources, Saying(arguments.saying), Path(arguments.file).name)
+    from predeploy import inspection  # noqa: PLC0415 - only what the command needs
+
+    if arguments.command == "verify":
+        return inspection.verify(settings, sources, wait_s=arguments.wait)
+    look = inspection.status if arguments.command == "status" else inspection.plan
+    report, text, data = look(settings, sources)
+    report = replace(report, command=str(arguments.command))  # adopt looks as plan does
+    secrets = settings.secrets
+    told = json.dumps(redact_all(data, secrets), ensure_ascii=False)
+    print(told if arguments.json else redact(text, secrets))
+    if report.exit_code is ExitCode.OK and report.pending and arguments.exit_code:
+        return replace(report, exit_code=ExitCode.PENDING)
+    return report
+
+
+def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
+    """Read settings and folder; what is wrong with the settings is told first, all of it."""
+    complete, problems = with_files(environ, FILE_VARIABLES)
+    # lexists: a mount that leads nowhere is not passed over for another folder
+    default = _MOUNTED_SQL if os.path.lexists(_MOUNTED_SQL) else Path("sql")
+    folder = read_folder(sql_dir(complete, default), max_file_bytes(complete))
+    settings = parse_settings(
+        complete,
+        declaration=declaration_of(folder),
+        default_sql_dir=folder.path,
+        problems=problems,
+    )
+    sources = sources_of(folder)
+    if not sources.declares_something and not settings.critical:
+        nothing = f"the SQL folder {folder.path} declares nothing that could be run or verified"
+        where = "put migrations/, schema.sql, seed/ or verify/ into it, or mount the right one"
+        raise SourcesError((f"{nothing}; {where}",), exit_code=ExitCode.NO_INPUT)
+    return settings, sources
+
+
+def _early(command: str, error: JobError) -> Report:
+    """Report what stopped a command before, or beside, its layers."""
+    problems = error.problems if isinstance(error, ProblemsError) else (str(error),)
+    return Report(command, __version__, Outcome.FAILED, error.exit_code, problems=problems)
+
+
+def _end(report: Report, output: _Output, edge: Edge) -> ExitCode:
+    """Write the report wherever it is wanted, stdout last."""
+    edge.quiet()
+    line = as_json(report, output.secrets)
+    if _TERMINATION_LOG.exists():
+        _write(_TERMINATION_LOG, line)
+    if output.report_path:
+        _write(output.report_path, as_json(report, output.secrets, limit_bytes=None) + "\n")
+    if output.step_summary_path:
+        _append(output.step_summary_path, redact(as_markdown(report), output.secrets))
+    pretty = log.is_pretty(output.log_format, sys.stdout)
+    print(as_text(report, output.secrets) if pretty else line, flush=True)
+    return report.exit_code
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        structlog.get_logger().warning(f"the report was not written to {path}: {error.strerror}")
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as summary:
+            summary.write(text)
+    except OSError as error:
+        structlog.get_logger().warning(f"the summary was not written to {path}: {error.strerror}")
+
+
+def _explain(code: str) -> ExitCode:
+    known = {str(int(c)): c for c in ExitCode} | {c.label: c for c in ExitCode}
+    for exit_code in [known[code]] if code else list(ExitCode):
+        again = "; may pass when run again" if exit_code.is_retryable else ""
+        print(f"{int(exit_code):>3} {exit_code.label}{again}: {exit_code.explanation}")
+    return ExitCode.OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="predeploy",
+        description="Makes a PostgreSQL database ready before an app is deployed, and gates the "
+        "deploy. Configured by environment variables; see the README.",
+    )
+    parser.add_argument("--version", action="version", version=f"predeploy {__version__}")
+    parser.set_defaults(command="run")
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.set_defaults(command=name)
+        return command
+
+    add("run", "migrate, sync, fallback, seed, verify (the default)")
+    for name, summary in (
+        ("plan", "show what a run would do, and change nothing"),
+        ("status", "show the ledger, what is pending, who holds the lock, the last runs"),
+    ):
+        command = add(name, summary)
+        command.add_argument("--json", action="store_true", help="one JSON object")
+        command.add_argument(
+            "--exit-code", action="store_true", help="exit with 2 when something is pending"
+        )
+    command = add("adopt", "show how a database from before its ledger would be taken over")
+    command.add_argument("--json", action="store_true", help="one JSON object")
+    command.add_argument(
+        "--baseline",
+        type=_version,
+        metavar="VERSION",
+        help="record the files up to this version as done, and run nothing",
+    )
+    command.set_defaults(exit_code=False)
+    add("verify", "check the database against what the app declared").add_argument(
+        "--wait",
+        type=_duration,
+        nargs="?",
+        const=_WAIT_S,
+        default=0.0,
+        metavar="DURATION",
+        help="keep looking until it is verified (5m unless said)",
+    )
+    command = add("settle", "say about a file in the ledger what no run can know")
+    command.add_argument("file", metavar="FILE", help="its name, as `predeploy status` shows it")
+    saying = command.add_mutually_exclusive_group(required=True)
+    for word, summary in (
+        ("forget", "it is not coming back: forget a file that this folder does not hold"),
+        ("done", "the step that was started, and whose end is not known, was done"),
+        ("again", "it was not done: have it run again"),
+    ):
+        saying.add_argument(
+            f"--{word}", dest="saying", action="store_const", const=word, help=summary
+        )
+    names = [name for code in ExitCode for name in (str(int(code)), code.label)]
+    add("explain", "explain an exit code").add_argument(
+        "code", nargs="?", choices=names, metavar="CODE"
+    )
+    add("demo", "start a PostgreSQL of our own, run the job on it twice, and stop it")
+    return parser
+
+
+def _version(text: str) -> int:
+    version = version_of(text)
+    if version is None:
+        raise argparse.ArgumentTypeError("must be a version as a file has it, such as 0042")
+    return version
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be {error}") from None

@@ -1,0 +1,435 @@
+"""The vocabulary: what a script holds, what a layer plans, what came of it.
+
+Values only. Nothing here reads, decides or touches anything.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.grants import Ungranted
+from predeploy.contract.secret import Secret
+
+
+class Mode(Enum):
+    """How PostgreSQL lets a statement be run, and whether a step may hold it."""
+
+    TRANSACTION = "transaction"
+    OWN_TRANSACTION = "own-transaction"  # what it adds cannot be used before its commit (55P04)
+    AUTOCOMMIT = "autocommit"  # refused inside a transaction block (25001)
+    BEGIN = "begin"
+    COMMIT = "commit"
+    RECORD = "record"  # what a baseline says was done already
+    REFUSED = "refused"  # would break a step open, or leave the connection in COPY mode
+
+
+class Creatable(Enum):
+    """What a statement may create; the value is how people and predeploy.toml name it."""
+
+    TABLE = "table"
+    COLUMN = "column"
+    CONSTRAINT = "constraint"
+    INDEX = "index"
+    SEQUENCE = "sequence"
+    TYPE = "type"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a statement would create something; names as the catalog has them, not quoted.
+
+    `relation` is the table that a column, a constraint or an index belongs to, and the thing itself
+    where it belongs to none (`name` is then the same). `schema` is empty where the statement leaves
+    it to the search_path. `is_guarded` says that IF NOT EXISTS skips what is there.
+    """
+
+    kind: Creatable
+    schema: str
+    relation: str
+    name: str
+    is_guarded: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Drift:
+    """Something that is there in another shape than a file declares, as PostgreSQL prints both.
+
+    `name` is `public.users.credits`; `live` is ABSENT where the thing itself is there and a part of
+    it is not. `is_adopted` says that it was there before the ledger, and counts as accepted. `key`
+    and `shape` are how `[accept]` names what is there, where that is not by `object` and `live`.
+    """
+
+    kind: str
+    name: str
+    declared: str
+    live: str
+    is_adopted: bool = False
+    key: str = ""
+    shape: str = ""
+
+    @property
+    def object(self) -> str:
+        """How messages name it."""
+        return f"{self.kind} {self.name}"
+
+    @property
+    def kept(self) -> dict[str, str | bool]:
+        """What the ledger keeps of it."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "declared": self.declared,
+            "live": self.live,
+            "is_adopted": self.is_adopted,
+        }
+
+    @property
+    def line(self) -> tuple[str, str]:
+        """Key and value of the line that accepts it."""
+        return (self.key, self.shape) if self.key else (self.object, self.live)
+
+    def is_accepted_by(self, accepted: Mapping[str, str]) -> bool:
+        """Whether a line accepts it: as it is offered, or by `object` and `live`."""
+        ways = (self.line, (self.object, self.live))
+        return any(accepted.get(key) == shape for key, shape in ways)
+
+
+ABSENT = "absent"
+
+
+class Rows(Enum):
+    """What the rows of a new table draw from: `PLAIN` ones from nothing."""
+
+    PLAIN = "plain"
+    NUMBERED = "numbered"  # from sequences of the table's own: serial, identity
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a script, where it stands, and what it is.
+
+    `text` is verbatim, without its semicolon; `start` is its character offset in the script; `line`
+    and `column` count from 1. `node` is the parser's name for it (`insert_stmt`), empty where the
+    parser could not read it. `what` is for people (`CREATE INDEX CONCURRENTLY`).
+    `data` is what follows a COPY … FROM STDIN up to its end mark, from line `data_line` on.
+    `creates` names what it creates of tables, columns, constraints, indexes, sequences and types;
+    `removes` the columns that it drops or renames, and that have to be there for that. `rows` is
+    what the rows of a table draw from that it makes; None where that is not known.
+    """
+
+    text: str
+    start: int
+    line: int
+    column: int
+    node: str
+    mode: Mode
+    what: str
+    data: str | None = None
+    data_line: int = 0
+    creates: tuple[Address, ...] = ()
+    removes: tuple[Address, ...] = ()
+    rows: Rows | None = None
+
+    @property
+    def end(self) -> int:
+        """The character offset behind it, before its semicolon."""
+        return self.start + len(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What the ledger keeps of a step: (`file`, `step_hash`, `occurrence`) is its identity.
+
+    `occurrence` counts from 1 and is more only where a file repeats a step's text. `position` is
+    the step's place in its file, from 1. `is_final` says that the file is whole with this row.
+    `raw_hash` is the SHA-256 of the file's bytes, comments and all. `replaces` says which versions
+    the file takes the place of, such as `1..50`; what is read from the ledger tells that elsewhere.
+    """
+
+    file: str
+    step_hash: str
+    occurrence: int
+    position: int
+    is_final: bool
+    raw_hash: str
+    replaces: str = ""
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """What tells it from the file's other steps."""
+        return (self.step_hash, self.occurrence)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A step that the ledger holds: the entry, when it was applied (ISO 8601) and by which run.
+
+    `is_done` is False for a step outside a transaction that was started and whose end nobody has
+    recorded: the job was killed, or its connection died.
+    """
+
+    entry: LedgerEntry
+    applied_at: str
+    run_id: str
+    is_done: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A line `-- predeploy: allow VERB TARGET`: a loss that the file means, such as `drop-table t`.
+
+    `target` is a name as the catalog has it: `table`, `table.column`, with or without schema.
+    `is_seen` says that the file's text shows it: what it means is made and taken away in the file.
+    """
+
+    verb: str
+    target: str
+    line: int
+    is_seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a statement of ours is for, such as `constraint public.users.users_age_check`.
+
+    `offenders` is a query of the rows that stand in its way when they violate a constraint.
+    """
+
+    about: str
+    offenders: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One unit of atomicity, retry and reporting: statements that hold together or not at all.
+
+    `path` names the file for people. `text` runs from the first statement to the last, verbatim,
+    so that the server's error positions can be traced back to the file. `entry` is the ledger row
+    that the step writes first; None for a step that keeps none. With `binds` (one tuple of values
+    for each statement, `$1` first) the statements are sent one by one; without, as one message.
+    In `mode` AUTOCOMMIT it is one statement outside a transaction; `is_resumed` then says that the
+    ledger knows of an earlier start. In mode RECORD it is written down and not run. With
+    `is_replay` the database was there before the ledger, and what was there must not change.
+    `preamble` are the SETs of the file's earlier steps, which count to the end of the file.
+    With a `fingerprint` it was planned for a catalog that had that one, and runs on no other.
+    `parts` say of a step that is ours what each of its statements is for; see `is_ours`.
+    With `is_brief` it writes the catalog alone, so that all of its time is waiting. One lock
+    timeout then bounds each statement: who queues at its first lock waits for the others, too.
+    With `is_ours` we have written it, so that it takes nothing away, and that the server refuses it
+    is no mistake of the file's: what it is for is left out then, and all else is done.
+    `isolation` is what its BEGIN has to say, such as `isolation level serializable`.
+    """
+
+    path: str
+    text: str
+    statements: tuple[Statement, ...]
+    entry: LedgerEntry | None = None
+    binds: tuple[tuple[str | Secret, ...], ...] = ()
+    holds_ddl: bool = True
+    mode: Mode = Mode.TRANSACTION
+    is_resumed: bool = False
+    is_replay: bool = False
+    declarations: tuple[Declaration, ...] = ()
+    preamble: tuple[str, ...] = ()
+    fingerprint: str = ""
+    parts: tuple[Part, ...] = ()
+    is_brief: bool = False
+    is_ours: bool = False
+    isolation: str = ""
+
+    @property
+    def label(self) -> str:
+        """How logs and reports name it."""
+        if self.entry is None or (self.entry.position == 1 and self.entry.is_final):
+            return self.path
+        return f"{self.path} step {self.entry.position}"
+
+    @property
+    def how(self) -> str:
+        """How it will be run, in a word for a plan."""
+        if self.is_replay:
+            return "replayed"
+        words = {Mode.RECORD: "recorded, not run", Mode.AUTOCOMMIT: "outside a transaction"}
+        return words.get(self.mode, "one transaction")
+
+    @property
+    def lines(self) -> str:
+        """The lines of the file that it covers, such as `lines 3-17`; empty where none does."""
+        if not self.statements:
+            return "no statement"
+        if not self.statements[0].line:
+            return ""
+        last = self.statements[-1]
+        return f"lines {self.statements[0].line}-{last.line + last.text.count(chr(10))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a reader has to know: the consequence, then the remedy.
+
+    `code` is stable and kebab-case. `exit_code` is set when the finding stops the run; without
+    one it is a warning, or, with `is_note`, a mere note.
+    """
+
+    code: str
+    message: str
+    remedy: str = ""
+    exit_code: ExitCode | None = None
+    is_note: bool = False
+
+    @property
+    def level(self) -> str:
+        """`error`, `warn` or `info`, as logs call it."""
+        if self.exit_code is not None:
+            return "error"
+        return "info" if self.is_note else "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a layer wants done, in order, and what it found while looking.
+
+    `left` is what it cannot do, and for which the last layer stops the run: it is said here only
+    where that one is not asked.
+    """
+
+    steps: tuple[Step, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    left: tuple[Finding, ...] = ()
+
+    @property
+    def refusal(self) -> Finding | None:
+        """The first finding that stops the run; with one, no step of the plan may run."""
+        return next((f for f in self.findings if f.exit_code is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a step of the file at `path` has to declare where its tables hold rows.
+
+    The declarations may stand anywhere before the step's first statement, on line `line`.
+    """
+
+    path: str
+    line: int
+    declarations: tuple[Declaration, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines to paste: `-- predeploy: allow drop-column public.users.note`."""
+        return tuple(f"-- predeploy: allow {d.verb} {d.target}" for d in self.declarations)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that failed: where, and what the server said.
+
+    `line` and `column` count from 1 in the file at `path`; 0 where nothing is known. `remains`
+    says what is left of the step: nothing, but where it ran outside a transaction. `about` is what
+    the step makes, such as `constraint public.users.users_age_check`, where it tells. `is_race`
+    says that another session has changed the same row of the catalog meanwhile, `is_filtered` that
+    row-level security would have hidden rows from it. `asks` are the declarations that it lacks.
+    """
+
+    exit_code: ExitCode
+    path: str
+    line: int
+    column: int
+    sqlstate: str
+    message: str
+    detail: str = ""
+    remedy: str = ""
+    statement: str = ""
+    remains: str = "nothing of that step remains"
+    about: str = ""
+    is_race: bool = False
+    is_filtered: bool = False
+    asks: tuple[Ask, ...] = ()
+
+    @property
+    def is_violation(self) -> bool:
+        """Whether it is rows, or what is there already, that stand in the way of what is ours.
+
+        All that does not need it can go on.
+        """
+        return self.exit_code is ExitCode.NOT_VERIFIED
+
+    @property
+    def place(self) -> str:
+        """`migrations/0003_tags.sql:12:5`; the path alone where no line is known."""
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+    @property
+    def said(self) -> str:
+        """Place, SQLSTATE and message, on one line; what we refuse ourselves has no SQLSTATE."""
+        return " ".join(filter(None, (self.place, self.sqlstate, self.message)))
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """A step that is done. `rows` counts what its statements inserted, updated or deleted.
+
+    `losses` tells what it took away, `duplicates` what was proved to be there already, `notices`
+    what PostgreSQL said it skips, `drifts` what is there in another shape, `gaps` which sequences
+    have skipped numbers because a try of the step was rolled back, `ungranted` which grants went
+    with what was made anew. `asks` are the declarations of what was let pass here and will not be
+    elsewhere.
+    """
+
+    label: str
+    duration_s: float
+    statements: int
+    rows: int
+    losses: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    drifts: tuple[Drift, ...] = ()
+    gaps: tuple[str, ...] = ()
+    ungranted: tuple[Ungranted, ...] = ()
+    asks: tuple[Ask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """What came of one layer: the steps that are done, what was found, and at most one failure.
+
+    `not_run` names the steps behind the one that failed. `asks` are the declarations that files
+    lack: those of the one that was refused, and of all others.
+    """
+
+    name: str
+    steps: tuple[StepResult, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    failure: Failure | None = None
+    not_run: tuple[str, ...] = ()
+    asks: tuple[Ask, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """OK, or what the failure or the first stopping finding says."""
+        if self.failure is not None:
+            return self.failure.exit_code
+        stopping = (f.exit_code for f in self.findings if f.exit_code is not None)
+        return next(stopping, ExitCode.OK)
+
+    def with_more(self, later: "LayerReport") -> "LayerReport":
+        """Put together what came of the layer so far and what came after."""
+        return LayerReport(
+            self.name,
+            steps=self.steps + later.steps,
+            findings=tuple(dict.fromkeys(self.findings + later.findings)),
+            failure=later.failure or self.failure,
+            not_run=later.not_run or self.not_run,
+            asks=later.asks or self.asks,
+        )
+
+
+class Outcome(Enum):
+    """How a run ended, in a word. Only OK lets the next run be settled."""
+
+    OK = "ok"
+    SETTLED = "settled"
+    AHEAD = "ahead"
+    DEGRADED = "degraded"
+    FAILED = "failed"

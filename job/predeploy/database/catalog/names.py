@@ -1,0 +1,75 @@
+"""Reads what is there by kind and name, in the words in which files make it."""
+
+from predeploy.database.server import wire
+from predeploy.snapshot import Name
+
+_SYSTEM = "n.nspname !~ '^(pg_|information_schema$)'"
+
+
+def names_sql(condition: str) -> str:
+    """Return the query of every named thing outside PostgreSQL's own schemas.
+
+    It returns nothing, and reads nothing, where the condition does not hold.
+    """
+    return f"""select q.kind, q.schema, q.of, q.name from (
+        select case c.relkind when 'v' then 'view' when 'm' then 'materialized view'
+                   when 'S' then 'sequence' else 'table' end, n.nspname, c.relname, ''
+            from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where {_SYSTEM} and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')
+        union all
+        select 'index', n.nspname, c.relname, t.relname
+            from pg_catalog.pg_index i
+            join pg_catalog.pg_class c on c.oid = i.indexrelid
+            join pg_catalog.pg_class t on t.oid = i.indrelid
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace where {_SYSTEM}
+        union all
+        select 'column', n.nspname, a.attname, c.relname
+            from pg_catalog.pg_attribute a
+            join pg_catalog.pg_class c on c.oid = a.attrelid
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where {_SYSTEM} and c.relkind in ('r', 'p', 'f') and a.attnum > 0
+              and not a.attisdropped
+        union all
+        select 'constraint', n.nspname, k.conname, c.relname
+            from pg_catalog.pg_constraint k
+            join pg_catalog.pg_class c on c.oid = k.conrelid
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace where {_SYSTEM}
+        union all
+        select 'type', n.nspname, t.typname, ''
+            from pg_catalog.pg_type t
+            join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+            left join pg_catalog.pg_class c on c.oid = t.typrelid
+            where {_SYSTEM} and (t.typrelid = 0 or c.relkind = 'c')
+        union all
+        select 'function', n.nspname, p.proname, ''
+            from pg_catalog.pg_proc p
+            join pg_catalog.pg_namespace n on n.oid = p.pronamespace where {_SYSTEM}
+        union all
+        select 'trigger', n.nspname, g.tgname, c.relname
+            from pg_catalog.pg_trigger g
+            join pg_catalog.pg_class c on c.oid = g.tgrelid
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where {_SYSTEM} and not g.tgisinternal
+        union all
+        select 'policy', n.nspname, p.polname, c.relname
+            from pg_catalog.pg_policy p
+            join pg_catalog.pg_class c on c.oid = p.polrelid
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace where {_SYSTEM}
+        union all
+        select 'rule', n.nspname, r.rulename, c.relname
+            from pg_catalog.pg_rewrite r
+            join pg_catalog.pg_class c on c.oid = r.ev_class
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace where {_SYSTEM}
+        union all
+        select 'schema', '', n.nspname, '' from pg_catalog.pg_namespace n
+        union all
+        select 'extension', '', x.extname, '' from pg_catalog.pg_extension x
+        ) q(kind, schema, name, of) where {condition}"""
+
+
+def parse_names(rows: list[wire.Row]) -> frozenset[Name]:
+    """Turn what `names_sql` returned into names."""
+    return frozenset(
+        (kind or "", schema or "", of or "", name or "") for kind, schema, of, name in rows
+    )

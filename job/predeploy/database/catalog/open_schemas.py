@@ -1,0 +1,37 @@
+"""Which roles could plant a function or an operator that the operator's own SQL may call."""
+
+from predeploy.contract.plan import Finding
+from predeploy.database.catalog.trust import IS_STRANGE, OURS
+from predeploy.database.server import wire
+from predeploy.database.server.path import OUR_PATH, SCHEMAS, keep_sql
+from predeploy.database.server.wire import Connection, identifier
+from predeploy.settings.endpoint import Endpoint
+
+
+def open_schemas(conn: Connection, endpoint: Endpoint) -> tuple[Finding, ...]:
+    """Warn of roles that may create something in a schema of the operator's search_path."""
+    rows = wire.ask_plainly(
+        conn,
+        f"""{keep_sql(endpoint)};
+        {OUR_PATH};
+        {OURS}
+        select n.nspname, coalesce(r.rolname::text, 'public')
+        from pg_catalog.pg_namespace n
+        cross join lateral pg_catalog.aclexplode(
+            coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a
+        left join pg_catalog.pg_roles r on r.oid = a.grantee
+        where n.nspname = any ({SCHEMAS}) and a.privilege_type = 'CREATE'
+          and (a.grantee = 0 or {IS_STRANGE})
+        order by n.nspname, r.rolname""",
+    )
+    return tuple(
+        Finding(
+            "open-schema",
+            f"{'every role' if role == 'public' else role} may create functions and operators in "
+            f"schema {schema}, which is on the search_path: a name without a schema in your files "
+            f"may call them, with the rights of {conn.info.user}",
+            f"revoke create on schema {identifier(schema or '')} from "
+            f"{'public' if role == 'public' else identifier(role or '')}",
+        )
+        for schema, role in rows
+    )

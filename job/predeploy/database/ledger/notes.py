@@ -1,0 +1,87 @@
+"""Notes in the ledger's `meta`: what was adopted, what a squash replaces, who counts on a gap."""
+
+from collections.abc import Iterable
+
+from predeploy.contract.plan import Drift, LedgerEntry
+from predeploy.database.server import wire
+from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.sources.squash import Squash, spans_of
+
+# Before the name of an object or a file, as a key.
+_ADOPTED = "adopted "
+_GAP = "gap "
+_REPLACES = "replaces "
+
+
+def adoption_sql(schema: str) -> str:
+    """Return the query of the state of an adoption: `adopting` while it lasts, and `synced`.
+
+    `synced` says that what differed from `schema.sql` before us has been accepted.
+    """
+    return f"select key from {identifier(schema)}.meta where key in ('adopting', 'synced')"
+
+
+def end_adoption(conn: Connection, schema: str) -> None:
+    """Note that every file of the folder is in the ledger: from now on it is a database of ours."""
+    wire.ask(conn, f"delete from {identifier(schema)}.meta where key = 'adopting'")
+
+
+def accept(conn: Connection, schema: str, drifts: Iterable[Drift]) -> None:
+    """Accept drifts from `schema.sql` that were there before the ledger."""
+    meta = f"{identifier(schema)}.meta"
+    rows = [(_ADOPTED + key, shape) for key, shape in dict.fromkeys(d.line for d in drifts)]
+    values = ", ".join(f"({literal(key)}, {literal(value)})" for key, value in rows)
+    accepted = f"insert into {meta} values {values} on conflict do nothing; " if rows else ""
+    wire.ask(conn, f"begin; {accepted}insert into {meta} values ('synced', 'true'); commit")
+
+
+def adopted_sql(schema: str) -> str:
+    """Return the query of the shapes that were accepted at adoption, by object."""
+    return f"""select substr(key, {len(_ADOPTED) + 1}), value from {identifier(schema)}.meta
+        where starts_with(key, {literal(_ADOPTED)})"""
+
+
+def gaps_sql(schema: str) -> str:
+    """Return the query of the pending files with ids written out that a sequence has skipped."""
+    return f"""select substr(key, {len(_GAP) + 1}), split_part(value, ' ', 1),
+            substr(value, strpos(value, ' ') + 1)
+        from {identifier(schema)}.meta where starts_with(key, {literal(_GAP)})"""
+
+
+def parse_gaps(rows: list[wire.Row]) -> dict[tuple[str, str], str]:
+    """Turn what `gaps_sql` returned into the gaps, by the files' names and their bytes' hashes."""
+    return {(file or "", raw_hash or ""): gap or "" for file, raw_hash, gap in rows}
+
+
+def note_gap_sql(schema: str, entry: LedgerEntry, gap: str) -> str:
+    """Return the INSERT that notes such a file: until it is edited, no run applies it."""
+    return (
+        f"insert into {identifier(schema)}.meta values "
+        f"({literal(_GAP + entry.file)}, {literal(f'{entry.raw_hash} {gap}')}) "
+        "on conflict (key) do update set value = excluded.value"
+    )
+
+
+def squashes_sql(schema: str) -> str:
+    """Return the query of the squashes: each file, and the versions that it replaces."""
+    return f"""select substr(key, {len(_REPLACES) + 1}), value from {identifier(schema)}.meta
+        where starts_with(key, {literal(_REPLACES)}) order by key"""
+
+
+def parse_squashes(rows: list[wire.Row]) -> tuple[Squash, ...]:
+    """Turn what `squashes_sql` returned into squashes."""
+    read = (Squash(file or "", spans_of(spans or "")) for file, spans in rows)
+    return tuple(squash for squash in read if squash.spans)
+
+
+def note_squash_sql(schema: str, entry: LedgerEntry) -> str:
+    """Return the INSERT that notes what the entry's file replaces, unless it is noted."""
+    return (
+        f"insert into {identifier(schema)}.meta values "
+        f"({literal(_REPLACES + entry.file)}, {literal(entry.replaces)}) on conflict do nothing"
+    )
+
+
+def forget_squash_sql(schema: str, file: str) -> str:
+    """Return the DELETE of what a file replaces."""
+    return f"delete from {identifier(schema)}.meta where key = {literal(_REPLACES + file)}"

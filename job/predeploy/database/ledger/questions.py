@@ -1,0 +1,80 @@
+"""The operator's own questions: the queries of `verify/`, and whether a seed is present."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from psycopg.errors import InsufficientPrivilege
+
+from predeploy.database.catalog import row_security
+from predeploy.database.catalog.advice import for_refusal
+from predeploy.database.server.failure import is_filtered
+from predeploy.database.server.transaction import row_security_sql
+from predeploy.database.server.wire import Answer, Connection, literal
+from predeploy.settings import Settings
+from predeploy.snapshot import Response
+from predeploy.sources import Sources
+from predeploy.sources.checks import read_check
+from predeploy.sources.placeholders import presence_question
+from predeploy.sources.seeds import read_seed
+
+_SHOWN_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query of the operator's, and the file that it comes from."""
+
+    path: str
+    sql: str
+    is_filtered: bool = False
+    """Whether row-level security may filter it."""
+
+
+def seed_questions(settings: Settings, sources: Sources) -> tuple[Question, ...]:
+    """Return the presence questions that can be asked, with their values in the text.
+
+    That of a refused seed is not: it may do more than look.
+    """
+    admin = settings.admin
+    literals = {name: literal(value) for name, value in admin.identity} if admin else {}
+    asked = [(s, presence_question(s, literals)) for s in sources.seeds]
+    return tuple(
+        Question(seed.script.path, sql, seed.is_filtered)
+        for seed, sql in ((read_seed(script), sql) for script, sql in asked if sql)
+        if not seed.findings
+    )
+
+
+def check_questions(sources: Sources) -> tuple[Question, ...]:
+    """Return the queries of `sql/verify/` that can be asked."""
+    checks = [read_check(script) for script in sources.checks]
+    return tuple(Question(c.script.path, c.sql, c.is_filtered) for c in checks if not c.findings)
+
+
+def in_turn(questions: Iterable[Question]) -> list[tuple[str, Question | None]]:
+    """Return what is sent for each question; policies may filter it where its file says so."""
+    sent: list[tuple[str, Question | None]] = []
+    for question in questions:
+        sent += [(row_security_sql(is_on=True), None)] if question.is_filtered else []
+        sent.append((question.sql, question))
+        sent += [(row_security_sql(), None)] if question.is_filtered else []
+    return sent
+
+
+def response(question: Question, answer: Answer, index: int) -> Response:
+    """Return the rows that came for the question; the first ten of them to show."""
+    rows = answer.rows(index)
+    return Response(question.path, answer.columns(index), tuple(rows[:_SHOWN_ROWS]), len(rows))
+
+
+def refused(conn: Connection, question: Question, answer: Answer) -> Response:
+    """Return why the question could not be answered, and what to do, on an idle connection."""
+    error = answer.error
+    assert error is not None  # noqa: S101 - only called with one
+    sqlstate, message = error.sqlstate or "", error.diag.message_primary or ""
+    remedy = ""
+    if is_filtered(error):
+        remedy = row_security.way_out(conn, message, question.path)
+    elif sqlstate == InsufficientPrivilege.sqlstate:
+        remedy = for_refusal(conn, message, to_read=True)
+    return Response(question.path, sqlstate=sqlstate, message=message, remedy=remedy)

@@ -1,0 +1,81 @@
+"""The ledger's table `run`: a row for each run that had the lock and passed its first gate."""
+
+from dataclasses import dataclass
+
+from predeploy import __version__
+from predeploy.database.ledger import ledger
+from predeploy.database.sentinel import made, sentinel
+from predeploy.database.server import wire
+from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.wire import Connection, identifier, literal
+
+
+def begin(conn: Connection, schema: str, run_id: str, *, is_adopting: bool) -> bool:
+    """Record that the run has begun; return whether the sentinel's functions are there.
+
+    A ledger that was restored without its rows gets its version and origin again. Raises what
+    `ledger.require_usable` raises.
+    """
+    begun = wire.send(
+        conn,
+        f"""{OUR_PATH};
+        select {sentinel.exists_sql(schema)};
+        {ledger.state_sql(schema)};
+        {ledger.about_sql(schema, is_adopting=is_adopting)};
+        {begin_sql(schema, run_id)}""",
+    )
+    if begun.error is not None:
+        with wire.translated(conn):
+            raise begun.error
+    ledger.require_usable(schema, begun.rows(2))
+    return begun.rows(1) == [("t",)]
+
+
+def begin_sql(schema: str, run_id: str) -> str:
+    """Return the INSERT of the run's row, unless the ledger is of a later major version.
+
+    It is there already where the connection was lost before the answer came.
+    """
+    return f"""insert into {identifier(schema)}.run (id, version)
+        select {literal(run_id)}, {literal(__version__)} where not exists (
+            select from {identifier(schema)}.meta
+            where key = 'version'
+              and case when value ~ '^[0-9]+$' then value::int > {ledger.VERSION} end)
+        on conflict (id) do nothing"""
+
+
+def finish_sql(schema: str, run_id: str, outcome: str, exit_code: int, report: str) -> str:
+    """Return the UPDATE that ends the run's row. Behind a good one, what was made is in use."""
+    forgotten = f"{made.forget_sql(schema)}; " if exit_code == 0 else ""
+    return (
+        f"{forgotten}update {identifier(schema)}.run set finished_at = clock_timestamp(), "
+        f"outcome = {literal(outcome)}, exit_code = {exit_code}, report = {literal(report)}::jsonb "
+        f"where id = {literal(run_id)}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the ledger knows it; times in ISO 8601, `outcome` empty while it runs or died."""
+
+    id: str
+    version: str
+    started_at: str
+    finished_at: str
+    outcome: str
+    exit_code: int | None
+
+
+def last(conn: Connection, schema: str, limit: int = 5) -> tuple[Run, ...]:
+    """Return the latest runs, newest first."""
+    moment = "to_char({} at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+    rows = wire.ask(
+        conn,
+        f"""select id, version, {moment.format("started_at")}, {moment.format("finished_at")},
+                   outcome, exit_code
+            from {identifier(schema)}.run order by started_at desc limit {limit}""",
+    )
+    return tuple(
+        Run(i or "", v or "", s or "", f or "", o or "", int(e) if e else None)
+        for i, v, s, f, o, e in rows
+    )

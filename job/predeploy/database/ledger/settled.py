@@ -1,0 +1,188 @@
+"""Settled: nothing has changed since the last run that ended well, so nothing is to be done.
+
+One message, read only: the stored key, the catalog's fingerprint, the operator's checks and the
+seeds' presence questions. Guards divide by zero unless we trust who owns the ledger, and key and
+fingerprint are those that were stored: no text of the folder runs here that a good run has not run
+before.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from predeploy import __version__
+from predeploy.contract.plan import Finding
+from predeploy.contract.secret import redact_all
+from predeploy.database.catalog import trust
+from predeploy.database.catalog.fingerprint import fingerprint_sql
+from predeploy.database.server import wire
+from predeploy.database.server.allowed import where_allowed
+from predeploy.database.server.path import KEPT, TEXT, keep_sql, their_path
+from predeploy.database.server.transaction import row_security_sql, settings_sql
+from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.settings import Settings
+from predeploy.sources import Sources, filtered
+from predeploy.sources.placeholders import presence_question
+
+if TYPE_CHECKING:  # a settled run takes none
+    from predeploy.snapshot import Snapshot
+
+# A message is one transaction where it does not say otherwise, and leaves none open when it fails.
+_READ_ONLY = "transaction isolation level repeatable read read only"
+# Up to 15 a read-only transaction may write large objects: there it is begun, to be rolled back.
+_LEAVES_LARGE_OBJECTS = 160_000
+_PID = 2 + KEPT  # behind that, the operator's path and the settings
+_GUARD = _PID + 2
+
+# The cluster and the database: a restored or copied database has its own history from then on. Of a
+# cluster that may not be asked for, the fingerprint tells most.
+_CLUSTER = where_allowed("pg_catalog.pg_control_system()", "f.system_identifier")
+_SYSTEM = (
+    f"(select coalesce({_CLUSTER}, '') || '/' || d.oid "
+    "from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())"
+)
+
+
+_SINCE = "extract(epoch from pg_catalog.pg_postmaster_start_time())"
+_Asked = tuple[str, bool | None]  # and whether it wants rows; None: that is no question
+
+
+@dataclass(frozen=True, slots=True)
+class SettledKey:
+    """What has to be equal for a database to be settled, beside its fingerprint."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Whether the database is settled, and which backend said so; None when it could not.
+
+    `server_since` tells when the server was started; empty where that was not asked. `standing` is
+    what the run that settled it has found and what is so still.
+    """
+
+    backend_pid: int | None
+    server_since: str
+    is_settled: bool
+    standing: tuple[Finding, ...] = ()
+
+
+def settled_key(settings: Settings, sources: Sources, server_version: int) -> SettledKey:
+    """Hash the folder, the settings that matter, our version and the server's."""
+    parts = [sources.digest, settings.identity, __version__, server_version]
+    return SettledKey(hashlib.sha256(json.dumps(parts).encode()).hexdigest())
+
+
+def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
+    """Ask in one round trip, writing nothing and taking no transaction id.
+
+    Whatever goes wrong means no: the full run will say what it is. Only a lost connection raises.
+    Up to PostgreSQL 15 a no costs one round trip more.
+    """
+    is_rolled_back = conn.info.server_version < _LEAVES_LARGE_OBJECTS
+    opening = [
+        f"{'begin' if is_rolled_back else 'set'} {_READ_ONLY}",
+        keep_sql(settings.endpoint),
+        settings_sql({"statement_timeout": "30s"}),
+        f"select pg_catalog.pg_backend_pid(), {_SINCE}",
+        trust.fence_sql(settings.ledger_schema),  # before anybody's table is read, or what is one
+        _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
+        their_path(settings.endpoint),
+    ]
+    asked = [*_seeds(settings, sources), *_checks(sources)]
+    if is_rolled_back:
+        asked.append(("rollback", None))
+    answer = wire.send(conn, "\n;\n".join([*opening, *(sql for sql, _ in asked)]))
+    wire.roll_back(conn)
+    first = len(opening) + KEPT - 1
+    if answer.error is not None or len(answer.results) != first + len(asked):
+        return Reading(*_server(answer), is_settled=False)
+    found = zip(answer.results[first:], asked, strict=True)
+    is_fine = all(wants is None or wants == bool(r.ntuples) for r, (_, wants) in found)
+    standing = tuple(_standing(answer.rows(_GUARD)[0][1])) if is_fine else ()
+    return Reading(*_server(answer), is_settled=is_fine, standing=standing)
+
+
+def _standing(kept: str | None) -> Iterator[Finding]:
+    for code, message, remedy, is_note in json.loads(kept or "[]"):
+        yield Finding(code, message, remedy, is_note=is_note)
+
+
+def _seeds(settings: Settings, sources: Sources) -> Iterator[_Asked]:
+    """Yield the seeds' presence questions, each of which wants a row."""
+    admin = settings.admin
+    literals = {name: literal(value) for name, value in admin.identity} if admin else {}
+    for script in sources.seeds:
+        is_filtered, _ = filtered.apart(script.text)
+        if sql := presence_question(script, literals):
+            yield from _asked(sql, is_filtered=is_filtered, wants=True)
+
+
+def _checks(sources: Sources) -> Iterator[_Asked]:
+    """Yield the checks, each of which wants none."""
+    for script in sources.checks:
+        is_filtered, sql = filtered.apart(script.text)
+        yield from _asked(sql, is_filtered=is_filtered, wants=False)
+
+
+def _asked(sql: str, *, is_filtered: bool, wants: bool) -> Iterator[_Asked]:
+    if is_filtered:
+        yield (row_security_sql(is_on=True), None)
+    yield (sql, wants)
+    if is_filtered:
+        yield (row_security_sql(), None)
+
+
+def server_since(conn: Connection) -> str:
+    """Return when the server was started, as `read` tells it."""
+    return wire.ask(conn, f"select {_SINCE}")[0][0] or ""
+
+
+def _server(answer: wire.Answer) -> tuple[int | None, str]:
+    """Return the backend's pid and since when the server runs, if the message came so far."""
+    if answer.failed_index <= _PID:
+        return None, ""
+    ((pid, since),) = answer.rows(_PID)
+    return int(pid or 0), since or ""
+
+
+def store_sql(
+    settings: Settings,
+    key: SettledKey,
+    snapshot: "Snapshot",
+    run_id: str,
+    standing: Iterable[Finding] = (),
+) -> str:
+    """Return what stores the key with the fingerprint and the search_path that verify judged.
+
+    It returns a row, but where DDL has come in between: then it stores nothing. `standing` are the
+    findings that settled runs repeat.
+    """
+    current = fingerprint_sql(settings.ledger_schema)
+    fingerprint, path = literal(snapshot.fingerprint), literal(snapshot.search_path.text)
+    said = [[f.code, f.message, f.remedy, f.is_note] for f in standing]
+    kept = literal(json.dumps(redact_all(said, settings.secrets)))
+    return f"""insert into {identifier(settings.ledger_schema)}.state
+            (name, key, fingerprint, system, run_id)
+        select s.name, s.key, {fingerprint}, {_SYSTEM}, {literal(run_id)}
+        from (values ('settled', {_keyed(key, path)}), ('standing', {kept})) s(name, key)
+        where {current} = {fingerprint}
+        on conflict (name) do update set key = excluded.key, fingerprint = excluded.fingerprint,
+            system = excluded.system, run_id = excluded.run_id, stored_at = clock_timestamp()
+        returning name"""
+
+
+def _guard_sql(settings: Settings, key: SettledKey) -> str:
+    current = fingerprint_sql(settings.ledger_schema)
+    state = f"{identifier(settings.ledger_schema)}.state"
+    return f"""select 1 / count(*), (select key from {state} where name = 'standing') from {state}
+        where name = 'settled' and key = {_keyed(key, TEXT)} and system = {_SYSTEM}
+          and fingerprint = {current}"""
+
+
+def _keyed(key: SettledKey, path: str) -> str:
+    """Return what is stored: what the operator's names mean is known to the server alone."""
+    return f"pg_catalog.md5({literal(key.value)} || {path})"

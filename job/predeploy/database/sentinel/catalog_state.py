@@ -1,0 +1,50 @@
+"""Looks at what a replayed step must leave as it is: all that is older than the ledger."""
+
+from predeploy.database.catalog import fingerprint
+from predeploy.database.server import wire
+from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.judgment.replay_check import Marks
+
+
+def read_marks(conn: Connection, schema: str) -> Marks:
+    """Look at the catalog rows, and count what this transaction has written, table by table.
+
+    A table's own row in pg_class changes with every column and index that it gains. So of that only
+    count what they leave alone, and the triggers, rules and policies that the table has.
+    """
+    born = f"(select value::xid8::xid from {identifier(schema)}.meta where key = 'born')"
+    described = fingerprint.rows_sql(schema)
+    rows = wire.ask(
+        conn,
+        f"""select f.kind, f.id, f.xmin::text from ({described}) f(kind, id, xmin)
+            where f.kind <> 'pg_class' and age(f.xmin) > age({born})
+        union all
+        select 'pg_class', c.oid::text, concat_ws(' ', c.relkind, c.relpersistence, c.relowner,
+               c.relacl, c.reloptions, c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
+               c.relam, c.reltablespace, c.relispartition,
+               (select count(*) from pg_catalog.pg_trigger g
+                where g.tgrelid = c.oid and not g.tgisinternal),
+               (select count(*) from pg_catalog.pg_rewrite r where r.ev_class = c.oid),
+               (select count(*) from pg_catalog.pg_policy p where p.polrelid = c.oid))
+            from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            join pg_catalog.pg_type t on t.oid = c.reltype
+            where n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}
+              and age(t.xmin) > age({born})""",
+    )
+    touched = wire.ask(
+        conn,
+        f"""select concat_ws('.', n.nspname, c.relname),
+                   pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
+                   + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
+                   + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
+            from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            join pg_catalog.pg_type t on t.oid = c.reltype
+            where c.relkind in ('r', 'm') and n.nspname !~ '^(pg_|information_schema$)'
+              and n.nspname <> {literal(schema)} and age(t.xmin) > age({born})""",
+    )
+    return Marks(
+        {(kind or "", identity or ""): mark or "" for kind, identity, mark in rows},
+        {name or "": int(amount or 0) for name, amount in touched},
+    )

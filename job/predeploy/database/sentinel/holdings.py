@@ -1,0 +1,351 @@
+"""Looks at what there is to lose, and counts it where the transaction's counters do not tell.
+
+Nothing here waits for what others write: what they insert and delete meanwhile is in no counter of
+ours, and where rows have to be counted before and after, the caller has locked them out.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from psycopg.errors import InsufficientPrivilege
+
+from predeploy.database.server import wire
+from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.judgment.delivery import Name
+from predeploy.losses import values
+from predeploy.losses.loss import Holdings, Table
+
+_SAVEPOINT = "predeploy_count"
+
+# The relations of the composite types that a table has values of: in a column, or somewhere inside
+# its type, which may be an array, a domain, a range or another composite type.
+_COMPOSITES = """
+    with recursive held(type) as (
+        select a.atttypid
+        from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+        where c.relkind in ('r', 'p') and c.oid >= 16384 and a.attnum > 0 and not a.attisdropped
+        union
+        select part.type
+        from held join pg_catalog.pg_type t on t.oid = held.type
+        left join pg_catalog.pg_range r on t.oid in (r.rngtypid, r.rngmultitypid)
+        cross join lateral (
+            values (t.typelem), (t.typbasetype), (r.rngsubtype)
+            union all
+            select a.atttypid from pg_catalog.pg_attribute a
+            where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+        ) part(type)
+        where part.type >= 16384
+    )
+    select t.typrelid from held join pg_catalog.pg_type t on t.oid = held.type"""
+
+
+def read_holdings(
+    conn: Connection,
+    schema: str,
+    suspects: Collection[int],
+    named: Collection[Name] = (),
+    path: Collection[str] | None = (),
+    *,
+    exactly: Collection[int] = (),
+) -> Holdings:
+    """Look at what there is to lose, in the open transaction; count rows of `suspects` and `named`.
+
+    Of large tables they are only estimated, unless they are among `exactly`. A partition is looked
+    at with all others of its root, and a named table with what inherits from it. A name without
+    schema is one in a schema of `path`, or in any where that is None. What a materialized view
+    holds is not counted: it can be made again. Large objects are the rows of
+    pg_catalog.pg_largeobject_metadata.
+    """
+    seen = _look(conn, schema)
+    wanted = {*suspects, *_named(conn, seen.relations, named, path)}
+    asked = _with_partitions(seen.relations, wanted)
+    exact = _with_partitions(seen.relations, exactly)
+    estimates = _estimates(conn, asked - exact)
+    rows = _count_all(conn, seen.relations, (asked | exact) - estimates.keys())
+    return seen.holdings(rows, estimates)
+
+
+def read_again(
+    conn: Connection, schema: str, before: Holdings, exactly: Collection[int] = ()
+) -> Holdings:
+    """Look again after the step; count the rows of `exactly`.
+
+    Whether a new file took over the rows of the old one is found out by reading one row more than
+    the step has inserted, at most.
+    """
+    seen = _look(conn, schema)
+    rows = _count_all(conn, seen.relations, _with_partitions(seen.relations, exactly))
+    after = seen.holdings(rows, {})
+    tables = dict(after.tables)
+    for oid, now in after.tables.items():
+        table = before.tables.get(oid)
+        if table is None or table.filenode == now.filenode or table.view is not None:
+            continue
+        left = (now.inserted - table.inserted) - (now.deleted - table.deleted)
+        # TRUNCATE sets these counters to nothing: then what is there is what is left of its own.
+        was_kept = left < 0 or _at_most(conn, seen.relations[oid], left + 1) > left
+        tables[oid] = replace(now, was_kept=was_kept)
+    return replace(after, tables=tables)
+
+
+def without_others_doing(conn: Connection, before: Holdings, after: Holdings) -> Holdings:
+    """Return what was there before without what another session has dropped since, and committed.
+
+    `conn` is any connection but the one that runs the step: what the step itself has dropped is
+    still there for it.
+    """
+    tables = before.tables.keys() - after.tables.keys()
+    labels = before.labels.keys() - after.labels.keys()
+    columns = [key for key in before.columns if key not in after.columns and key[0] not in tables]
+    if not (tables or labels or columns):
+        return before
+    pairs = ", ".join(f"({oid}, {number})" for oid, number in columns) or "(0, 0)"
+    answers = _ask_all(
+        conn,
+        f"select oid from pg_catalog.pg_class where oid in ({_listed({0, *tables})})",
+        f"select oid from pg_catalog.pg_enum where oid in ({_listed({0, *labels})})",
+        f"""select attrelid, attnum from pg_catalog.pg_attribute
+        where (attrelid, attnum) in ({pairs}) and not attisdropped""",
+    )
+    theirs = [{tuple(int(value or 0) for value in row) for row in rows} for rows in answers]
+    gone = {oid for oid in tables if (oid,) not in theirs[0]}
+    faded = {oid for oid in labels if (oid,) not in theirs[1]}
+    lost = {key for key in columns if key not in theirs[2]}
+    return replace(
+        before,
+        tables={oid: table for oid, table in before.tables.items() if oid not in gone},
+        columns={
+            key: name
+            for key, name in before.columns.items()
+            if key not in lost and key[0] not in gone
+        },
+        labels={oid: name for oid, name in before.labels.items() if oid not in faded},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the catalogs say at one moment."""
+
+    relations: Mapping[int, "_Relation"]
+    columns: Mapping[tuple[int, int], str]
+    labels: Mapping[int, str]
+    composites: frozenset[int]
+    enums: Mapping[int, int]
+
+    def holdings(self, rows: Mapping[int, int], estimates: Mapping[int, int]) -> Holdings:
+        tables = {
+            r.oid: Table(
+                r.name,
+                r.filenode,
+                rows.get(r.oid, estimates.get(r.oid)),
+                inserted=r.inserted,
+                deleted=r.deleted,
+                root=r.root,
+                is_about=r.oid in estimates,
+                view=r.view,
+                parents=r.parents,
+                is_partitioned=r.kind == "p",
+            )
+            for r in self.relations.values()
+        }
+        return Holdings(tables, self.columns, self.labels, self.composites, self.enums)
+
+
+def _look(conn: Connection, schema: str) -> _Seen:
+    theirs = f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}"""
+    tables, columns, labels = _ask_all(
+        conn,
+        f"""select c.oid, n.nspname, c.relname, c.relfilenode,
+                   case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::oid
+                   else 0 end,
+                   pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
+                   pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), c.relkind,
+                   pg_catalog.row_security_active(c.oid),
+                   case c.relkind when 'm' then (
+                        select pg_catalog.json_agg(a.attname) from pg_catalog.pg_attribute a
+                        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) end, (
+                       select pg_catalog.string_agg(i.inhparent::text, ' ')
+                       from pg_catalog.pg_inherits i where i.inhrelid = c.oid)
+            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.relkind in ('r', 'p', 'm') and {theirs}
+               or c.oid = 'pg_catalog.pg_largeobject_metadata'::pg_catalog.regclass""",
+        f"""select c.oid, a.attnum, concat_ws('.', n.nspname, c.relname, a.attname), c.relkind
+            from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            left join pg_catalog.pg_attribute a
+              on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+            where (c.relkind in ('r', 'p') or c.relkind = 'c' and c.oid in ({_COMPOSITES}))
+              and {theirs}""",
+        f"""select e.oid, concat_ws('.', n.nspname, t.typname, e.enumlabel), t.oid
+            from pg_catalog.pg_enum e
+            join pg_catalog.pg_type t on t.oid = e.enumtypid
+            join pg_catalog.pg_namespace n on n.oid = t.typnamespace where {theirs}""",
+    )
+    return _Seen(
+        {relation.oid: relation for relation in map(_relation, tables)},
+        {(int(oid or 0), int(number)): name or "" for oid, number, name, _ in columns if number},
+        {int(oid or 0): name or "" for oid, name, _ in labels},
+        frozenset(int(oid or 0) for oid, *_, kind in columns if kind == "c"),
+        {int(oid or 0): int(enum or 0) for oid, _, enum in labels},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    oid: int
+    schema: str
+    relname: str
+    filenode: int
+    root: int
+    inserted: int
+    deleted: int
+    kind: str
+    is_veiled: bool
+    view: frozenset[str] | None
+    parents: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.schema}.{self.relname}"
+
+    @property
+    def sql(self) -> str:
+        return f"{identifier(self.schema)}.{identifier(self.relname)}"
+
+    @property
+    def alone(self) -> str:
+        """Itself in a FROM, without what inherits from it."""
+        return f"only {self.sql}"
+
+
+def _relation(row: wire.Row) -> _Relation:
+    oid, schema, name, filenode, root, inserted, deleted, kind, is_veiled, columns, parents = row
+    view = frozenset(json.loads(columns or "[]")) if kind == "m" else None
+    return _Relation(
+        int(oid or 0), schema or "", name or "", int(filenode or 0), int(root or 0),
+        int(inserted or 0), int(deleted or 0), kind or "", is_veiled == "t", view,
+        tuple(map(int, (parents or "").split())),
+    )  # fmt: skip
+
+
+def _ask_all(conn: Connection, *queries: str) -> list[list[wire.Row]]:
+    answer = wire.send(conn, ";\n".join(queries))
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    return [answer.rows(index) for index in range(len(queries))]
+
+
+def _named(
+    conn: Connection,
+    relations: Mapping[int, _Relation],
+    named: Collection[Name],
+    path: Collection[str] | None,
+) -> set[int]:
+    """Find the tables of these names, and all that inherit from them."""
+    found = {
+        r.oid
+        for r in relations.values()
+        if (r.schema, r.relname) in named
+        or (("", r.relname) in named and (path is None or r.schema in path))
+    }
+    if not found:
+        return found
+    heirs = wire.ask(
+        conn,
+        f"""with recursive heirs(oid) as (
+            select c.oid from pg_catalog.pg_class c where c.oid in ({_listed(found)})
+            union
+            select i.inhrelid from pg_catalog.pg_inherits i join heirs on i.inhparent = heirs.oid
+        )
+        select oid from heirs""",
+    )
+    return {int(oid or 0) for (oid,) in heirs}
+
+
+def _with_partitions(relations: Mapping[int, _Relation], wanted: Collection[int]) -> frozenset[int]:
+    """Return the tables with rows of their own among `wanted` and the partitions of their roots."""
+    tops = {relations[oid].root or oid for oid in wanted if oid in relations}
+    return frozenset(
+        r.oid for r in relations.values() if r.kind == "r" and (r.root or r.oid) in tops
+    )
+
+
+def _estimates(conn: Connection, tables: Collection[int]) -> dict[int, int]:
+    """Return about how many rows those of these tables have that are too large to count together.
+
+    Never none.
+    """
+    if not tables:
+        return {}
+    rows = wire.ask(
+        conn,
+        f"""select oid, rows from (
+            select c.oid, greatest(c.reltuples, 1)::bigint,
+                   sum(s.size) over (order by s.size, c.oid)
+            from pg_catalog.pg_class c
+            cross join lateral (select pg_catalog.pg_table_size(c.oid)) s(size)
+            where c.oid in ({_listed(tables)})
+        ) t(oid, rows, size)
+        where t.size > {values.COUNTED_UP_TO}""",
+    )
+    return _numbers(rows)
+
+
+def _count_all(
+    conn: Connection, relations: Mapping[int, _Relation], tables: Collection[int]
+) -> dict[int, int]:
+    """Count rows, in one round trip where row-level security does not hide any."""
+    asked = [relations[oid] for oid in sorted(tables)]
+    plain = [_count_sql(r) for r in asked if not r.is_veiled]
+    rows = _numbers(wire.ask(conn, " union all ".join(plain))) if plain else {}
+    for veiled in (r for r in asked if r.is_veiled):
+        known = _unveiled(conn, veiled, _count_sql(veiled))
+        rows[veiled.oid] = veiled.inserted - veiled.deleted if known is None else known
+    return rows
+
+
+def _count_sql(relation: _Relation) -> str:
+    return f"select {relation.oid}, pg_catalog.count(*) from {relation.alone}"
+
+
+def _at_most(conn: Connection, relation: _Relation, most: int) -> int:
+    """Return how many rows a table has, or that many, where they are more."""
+    query = f"""select {relation.oid}, pg_catalog.count(*)
+        from (select from {relation.alone} limit {most}) r"""
+    if relation.is_veiled:
+        known = _unveiled(conn, relation, query)
+        return 0 if known is None else known
+    ((_, number),) = wire.ask(conn, query)
+    return int(number or 0)
+
+
+def _listed(oids: Iterable[int]) -> str:
+    return ", ".join(map(str, oids))
+
+
+def _unveiled(conn: Connection, relation: _Relation, query: str) -> int | None:
+    """Ask behind row-level security, which hides rows from a table's owner where it is forced.
+
+    In a savepoint that is rolled back, lock and all. None where we don't own the table: then only
+    what the transaction itself has put in and taken out is known.
+    """
+    answer = wire.send(
+        conn,
+        f"savepoint {_SAVEPOINT}; alter table {relation.sql} no force row level security; {query}",
+    )
+    rows = answer.rows(-1) if answer.error is None else []
+    wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
+    if answer.error is None:
+        ((_, number),) = rows
+        return int(number or 0)
+    if answer.error.sqlstate == InsufficientPrivilege.sqlstate:
+        return None
+    with wire.translated(conn):
+        raise answer.error
+
+
+def _numbers(rows: list[wire.Row]) -> dict[int, int]:
+    return {int(table or 0): int(amount or 0) for table, amount in rows}

@@ -1,0 +1,246 @@
+"""Counts the values of columns that get another type, where some may be lost."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg.errors import UndefinedFunction
+
+from predeploy.database.server import wire
+from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.losses.loss import Holdings, Loss, Verb
+from predeploy.losses.values import (
+    COUNTED_UP_TO,
+    ENUM,
+    Column,
+    Key,
+    Shape,
+    Values,
+    hidden_conversions,
+    lost_values,
+)
+from predeploy.sql import Conversion
+
+_SAVEPOINT = "predeploy_values"
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """What a step may lose of columns' values, as it was before.
+
+    `converted` are the columns that its text gives another type, `held` what those hold that may
+    lose something and can be counted, and `shapes` all columns of the tables whose rows are known.
+    """
+
+    converted: tuple[Column, ...]
+    held: Mapping[Key, Values]
+    shapes: Mapping[Key, Shape]
+
+    @property
+    def in_danger(self) -> tuple[Column, ...]:
+        """The columns that may lose something."""
+        return tuple(column for column in self.converted if column.may_lose)
+
+    @property
+    def conversions(self) -> tuple[Loss, ...]:
+        """What a file may declare of it, whether a value is lost or not."""
+        return tuple(Loss(Verb.REWRITE, column.name) for column in self.converted)
+
+
+def at_stake(conn: Connection, converted: tuple[Column, ...], before: Holdings) -> Stake:
+    """Look before the step, in its transaction.
+
+    Where others write meanwhile, the numbers are no proof: the caller locks them out first.
+    """
+    counted = (c for c in converted if c.may_lose and not c.is_too_large)
+    held = {c.key: values for c in counted if (values := _count(conn, c))}
+    return Stake(converted, held, _read_shapes(conn, before.filled))
+
+
+def lost(conn: Connection, stake: Stake, gone: Iterable[Loss]) -> tuple[Loss, ...]:
+    """Look again after the step; `gone` are the rows that it has taken away."""
+    left = _count_again(conn, stake.in_danger, stake.held)
+    shapes = _read_shapes(conn, dict.fromkeys(table for table, _ in stake.shapes))
+    return (
+        *lost_values(stake.in_danger, stake.held, left, gone),
+        *hidden_conversions(stake.shapes, shapes, stake.converted),
+    )
+
+
+def find_columns(
+    conn: Connection, schema: str, asked: Sequence[Conversion], path: Collection[str] | None
+) -> tuple[Column, ...]:
+    """Return the columns that are there and are converted; those of the ledger's schema are not.
+
+    A name without schema may mean a table of each schema in `path`, or of any where that is None:
+    counting one too many does no harm.
+    """
+    if not asked:
+        return ()
+    listed = ", ".join(literal(name) for name in path or ())
+    in_path = "true" if path is None else f"n.nspname = any (array[{listed}]::text[])"
+    wanted = ", ".join(
+        f"({i}, {literal(c.schema)}, {literal(c.table)}, {literal(c.column)},"
+        f" {literal(c.type_sql)}, {literal(c.type_name)})"
+        for i, c in enumerate(asked)
+    )
+    rows = wire.ask(
+        conn,
+        f"""select v.i, c.oid, a.attnum, pg_catalog.concat_ws('.', n.nspname, c.relname), a.attname,
+               {_own("a.atttypid")}, a.atttypmod,
+               {_own("pg_catalog.to_regtype(v.type)")},
+               (select pg_catalog.bool_and(t.typtype = 'e') from pg_catalog.pg_type t
+                where t.typname = v.type_name),
+               (with recursive tree(relid) as (
+                    select c.oid union select i.inhrelid
+                    from tree join pg_catalog.pg_inherits i on i.inhparent = tree.relid)
+                select pg_catalog.sum(pg_catalog.pg_table_size(relid)) from tree),
+               (select pg_catalog.concat_ws('.', e.nspname, t.typname)
+                from pg_catalog.pg_type t join pg_catalog.pg_namespace e on e.oid = t.typnamespace
+                where t.oid = a.atttypid and t.typtype = 'e')
+        from (values {wanted}) v(i, schema, relation, name, type, type_name)
+        join pg_catalog.pg_class c on c.relname = v.relation and c.relkind in ('r', 'p')
+        join pg_catalog.pg_namespace n
+          on n.oid = c.relnamespace and (v.schema = n.nspname or v.schema = '' and {in_path})
+         and n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}
+        join pg_catalog.pg_attribute a
+          on a.attrelid = c.oid and a.attname = v.name and a.attnum > 0 and not a.attisdropped""",
+    )
+    return tuple(_column(row, asked) for row in rows)
+
+
+def _column(row: wire.Row, asked: Sequence[Conversion]) -> Column:
+    i, oid, number, table, name, old_type, modifier, new_type, are_enums, size, enum = row
+    conversion = asked[int(i or 0)]
+    # The types of the users' own cannot be looked up along our search_path.
+    if conversion.makes_enum or are_enums == "t":
+        new_type = ENUM + ("[]" if conversion.is_array else "")
+    return Column(
+        (int(oid or 0), int(number or 0)), table or "", name or "",
+        old_type or "", int(modifier or 0), new_type or "",
+        conversion.modifiers, conversion.is_plain, int(size or 0), conversion.is_by_text,
+        enum or "",
+    )  # fmt: skip
+
+
+def _read_shapes(conn: Connection, tables: Iterable[int]) -> dict[Key, Shape]:
+    """Return the columns of tables that have rows to lose, as they are now."""
+    listed = ", ".join(map(str, tables))
+    if not listed:
+        return {}
+    rows = wire.ask(
+        conn,
+        f"""select c.oid, a.attnum, pg_catalog.concat_ws('.', n.nspname, c.relname), a.attname,
+               {_own("a.atttypid")}, a.atttypmod
+        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        join pg_catalog.pg_attribute a on a.attrelid = c.oid
+        where c.oid in ({listed}) and a.attnum > 0 and not a.attisdropped""",
+    )
+    return {
+        (int(oid or 0), int(number or 0)): Shape(
+            table or "", name or "", type_name or "", int(modifier or 0)
+        )
+        for oid, number, table, name, type_name, modifier in rows
+    }
+
+
+def _count_again(
+    conn: Connection, columns: Iterable[Column], before: Mapping[Key, Values]
+) -> dict[Key, Values]:
+    """Count after the conversion; values that only the new type treats as equal count as different.
+
+    So citext, or text under a collation without case, loses nothing.
+    """
+    after = {}
+    for column in columns:
+        values = _count(conn, column) if column.key in before else None
+        if values is not None and values.distinct < before[column.key].distinct:
+            as_text = _count(conn, column, as_text=True) or values
+            values = Values(values.filled, max(values.distinct, as_text.distinct))
+        if values is not None:
+            after[column.key] = values
+    return after
+
+
+def tell_detached(conn: Connection, tables: Iterable[int]) -> Iterator[Loss]:
+    """Yield what each detached table holds, in the open transaction; of a large one, about."""
+    for table in tables:
+        ((name, size, estimated),) = wire.ask(
+            conn,
+            f"""select pg_catalog.concat_ws('.', n.nspname, c.relname),
+                   coalesce((select pg_catalog.sum(pg_catalog.pg_table_size(relid))
+                             from pg_catalog.pg_partition_tree(c.oid)),
+                            pg_catalog.pg_table_size(c.oid)),
+                   greatest(c.reltuples, 0)::bigint
+            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.oid = {table}""",
+        )
+        if int(size or 0) <= COUNTED_UP_TO:
+            (rows,) = _ask_unveiled(conn, table, "pg_catalog.count(*)")
+            told = "1 row" if rows == 1 else f"{rows} rows"
+        else:
+            told = f"about {estimated} rows"
+        yield Loss(Verb.DETACH, name or "", detail=told)
+
+
+def _own(type_sql: str) -> str:
+    """Return SQL for the name of a type of PostgreSQL's own, or ENUM; an array's ends with []."""
+    enum = literal(ENUM)
+    return f"""(select case when t.typtype = 'e' then {enum}
+               when e.typtype = 'e' then {enum} || '[]'
+               when t.typcategory = 'A' then e.typname || '[]' else t.typname::text end
+        from pg_catalog.pg_type t
+        left join pg_catalog.pg_type e on e.oid = t.typelem and t.typcategory = 'A'
+        where t.oid = {type_sql} and ('e' in (t.typtype, e.typtype)
+              or t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace))"""
+
+
+def _count(conn: Connection, column: Column, *, as_text: bool = False) -> Values | None:
+    """Count the values of a column; None where it is there no more."""
+    table, number = column.key
+    there = wire.ask(
+        conn,
+        f"""select a.attname, t.typname from pg_catalog.pg_attribute a
+        join pg_catalog.pg_type t on t.oid = a.atttypid
+        where a.attrelid = {table} and a.attnum = {number} and not a.attisdropped""",
+    )
+    if not there:
+        return None
+    ((name, now),) = there
+    value = identifier(name or "")
+    if now == "json" and column.new_type == "jsonb":
+        value += "::pg_catalog.jsonb"  # what tells two of these apart is all that is to be kept
+    counted = f"{value}::pg_catalog.text" if as_text else value
+    try:
+        counts = f"pg_catalog.count({value}), pg_catalog.count(distinct {counted})"
+        filled, distinct = _ask_unveiled(conn, table, counts)
+    except _NoEqualityError:
+        return _count(conn, column, as_text=True)
+    return Values(filled, distinct)
+
+
+class _NoEqualityError(Exception):
+    """A type has no equality, so its different values cannot be counted."""
+
+
+def _ask_unveiled(conn: Connection, table: int, counts: str) -> list[int]:
+    """Return counts of a table, of rows that row-level security hides, too.
+
+    In a savepoint that is rolled back, lock and all. Raises _NoEqualityError.
+    """
+    ((schema, name, is_veiled),) = wire.ask(
+        conn,
+        f"""select n.nspname, c.relname, pg_catalog.row_security_active(c.oid)
+        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.oid = {table}""",
+    )
+    named = f"{identifier(schema or '')}.{identifier(name or '')}"
+    unveil = f"alter table {named} no force row level security; " if is_veiled == "t" else ""
+    answer = wire.send(conn, f"savepoint {_SAVEPOINT}; {unveil}select {counts} from {named}")
+    rows = answer.rows(-1) if answer.error is None else []
+    wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
+    if answer.error is None:
+        return [int(amount or 0) for amount in rows[0]]
+    if answer.error.sqlstate == UndefinedFunction.sqlstate:
+        raise _NoEqualityError
+    with wire.translated(conn):
+        raise answer.error

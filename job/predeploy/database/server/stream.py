@@ -1,0 +1,94 @@
+"""Transactions that are sent all at once, and what comes of each as soon as it is known.
+
+libpq's pipeline mode (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html), with a
+sync behind each transaction. Each begins with a BEGIN of its own: where one fails, its transaction
+stays open and failed, so that the server refuses all that comes behind it, COMMIT included.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import pq, waiting
+
+from predeploy.database.server import wire
+from predeploy.database.server.wire import Answer, Connection
+
+Sent = tuple[str, Sequence[str]]
+"""A statement, and the values that are bound to it as text."""
+
+
+def stream(
+    conn: Connection, transactions: Sequence[Sequence[Sent]], on_tick: Callable[[], None]
+) -> Generator[Answer, None, None]:
+    """Send all, each with its statements; yield their answers up to the first with an error.
+
+    The connection can be used again when the last answer was taken, and has a failed transaction
+    open where that is an error. Who stops before that loses it: what runs is cancelled. Raises
+    ConnectionLostError when it dies. `on_tick` is called every quarter of a second of waiting.
+    """
+    pgconn = conn.pgconn
+    skipped: list[str] = []
+    left = len(transactions)
+    with wire.translated(conn), wire.noting_skips(conn, skipped):
+        pgconn.enter_pipeline_mode()
+        try:
+            for transaction in transactions:
+                for sql, values in transaction:
+                    pgconn.send_query_params(sql.encode(), [value.encode() for value in values])
+                pgconn.pipeline_sync()
+            while left:
+                results = wire.wait(conn, wire.ticking(_until_sync(pgconn), on_tick))
+                left -= 1
+                answer = wire.answer_of(conn, results, tuple(skipped))
+                skipped.clear()
+                if answer.error is not None:
+                    while left:
+                        wire.wait(conn, _until_sync(pgconn))
+                        left -= 1
+                    pgconn.exit_pipeline_mode()
+                    yield answer
+                    return
+                if not left:
+                    pgconn.exit_pipeline_mode()
+                yield answer
+        finally:
+            if left:
+                wire.halt(conn)
+
+
+def _until_sync(pgconn: pq.abc.PGconn) -> Generator[Any, Any, list[pq.abc.PGresult]]:
+    """Send on and read until a sync has come back; return what came before it."""
+    results: list[pq.abc.PGresult] = []
+    while True:
+        while not pgconn.is_busy():
+            result = pgconn.get_result()
+            if result is None:  # the end of one statement's results, or of the connection
+                if pgconn.status != pq.ConnStatus.BAD:
+                    continue
+                if said := _up_to_failure(results):
+                    return said
+                raise psycopg.OperationalError("the connection is lost")
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                return results
+            if result.status != pq.ExecStatus.PIPELINE_ABORTED:
+                results.append(result)
+        ready = yield waiting.WAIT_RW if pgconn.flush() else waiting.WAIT_R
+        if ready & waiting.READY_R:
+            _consume(pgconn, results)
+
+
+def _consume(pgconn: pq.abc.PGconn, results: Sequence[pq.abc.PGresult]) -> None:
+    """Read what is there; the end of the connection hides nothing that the server has said."""
+    try:
+        pgconn.consume_input()
+    except psycopg.OperationalError:
+        if not _up_to_failure(results):
+            raise
+
+
+def _up_to_failure(results: Sequence[pq.abc.PGresult]) -> list[pq.abc.PGresult]:
+    """Return the results to the first error, behind which libpq adds one of its own; or none."""
+    failed = (i for i, r in enumerate(results) if r.status == pq.ExecStatus.FATAL_ERROR)
+    end = next(failed, None)
+    return [] if end is None else [*results[: end + 1]]

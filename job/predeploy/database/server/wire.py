@@ -1,0 +1,368 @@
+"""One message to the server and all that comes back, and what a driver's error means for the run.
+
+Everything goes through `send`: text without parameters is one simple-protocol message
+(https://www.postgresql.org/docs/current/protocol-flow.html), whose statements the server runs in
+order up to the first that fails; counting the results tells which one that was.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import generators, pq, waiting
+
+from predeploy.contract.errors import (
+    ConnectionLostError,
+    DeniedError,
+    Interrupted,
+    JobError,
+    NotObtainedError,
+    NoTransactionsError,
+    RacedError,
+    ServerError,
+)
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.database.server.failure import exit_code_of, is_filtered, is_race, remedy_for
+from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.privilege import grant_for
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Row = tuple[str | None, ...]
+_T = TypeVar("_T")
+
+_TICK_S = 0.25
+_SAVEPOINT = "predeploy_ours"
+# How long an end may take, so that a job ends within a second of a signal, behind a dead network,
+# too. The server ends by itself what could not be cancelled, once it sees that nobody listens.
+_CANCEL_S = 0.2
+_DRAIN_S = 0.2
+_AGAIN_S = 0.05
+_ALIVE_S = 5
+_COPY_CHUNK = 1 << 16
+_COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
+# SQLSTATEs of `already exists, skipping`: schema, table or index, object, column.
+_ALREADY_THERE = ("42P06", "42P07", "42710", "42701")
+_GONE = ("08", "57P01", "57P02", "57P03")
+ENDED = "57P01"
+"""The SQLSTATE of a session that an administrator has ended, alone or with the server."""
+DIRECTLY = "set MIGRATION_DATABASE_URL to the address of the server itself"
+"""What to do where a pooler is in the way."""
+# What a pooler says of itself when it hangs up is no lost connection, which is tried again.
+_IN_STATEMENT_MODE = (
+    f"the address leads through a pooler in statement mode, which knows no transactions; {DIRECTLY}"
+)
+_POOL_FULL = (
+    "the pooler had no server connection for us for as long as it lets anybody wait "
+    f"(query_wait_timeout); raise its pool size, or {DIRECTLY}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The results of one message, in order; the failing statement's comes last, with its error.
+
+    `skipped` is what IF NOT EXISTS said of things that are there already.
+    """
+
+    results: tuple[pq.abc.PGresult, ...]
+    error: psycopg.Error | None
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def failed_index(self) -> int:
+        """Which statement failed, from 0."""
+        return len(self.results) - 1
+
+    def rows(self, index: int) -> list[Row]:
+        """Return the rows of one statement, as text."""
+        result = self.results[index]
+        return [
+            tuple(_text(result.get_value(r, c)) for c in range(result.nfields))
+            for r in range(result.ntuples)
+        ]
+
+    def columns(self, index: int) -> tuple[str, ...]:
+        """Return the column names of one statement's result."""
+        result = self.results[index]
+        return tuple((result.fname(c) or b"?").decode() for c in range(result.nfields))
+
+
+def literal(value: str) -> str:
+    """Quote a value for SQL text; the connection has standard_conforming_strings on."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL text."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def storable(conn: Connection, text: str) -> str:
+    """Return a text that the database's encoding holds: where that is not all of Unicode, in ASCII.
+
+    SQL_ASCII is no encoding, and holds anything.
+    """
+    if conn.info.parameter_status("server_encoding") in ("UTF8", "SQL_ASCII"):
+        return text
+    return text.encode("ascii", errors="replace").decode()
+
+
+def send(
+    conn: Connection,
+    sql: str,
+    *,
+    on_tick: Callable[[], None] = lambda: None,
+) -> Answer:
+    """Send one message and wait for all of its results.
+
+    `on_tick` is called every quarter of a second of waiting. Raises ConnectionLostError when the
+    connection dies. An interruption cancels the statement on the server before it goes on.
+    """
+    pgconn = conn.pgconn
+    skipped: list[str] = []
+    with translated(conn), noting_skips(conn, skipped):
+        pgconn.send_query(sql.encode())
+        results = wait(conn, ticking(generators.execute(pgconn), on_tick))
+    if results and results[-1].status in _COPY:
+        conn.close()
+        raise JobError("a COPY from or to the client was started; it cannot be part of a step")
+    return answer_of(conn, results, tuple(skipped))
+
+
+@contextmanager
+def noting_skips(conn: Connection, skipped: list[str]) -> Iterator[None]:
+    """Add to `skipped` what IF NOT EXISTS says of things that are there already."""
+
+    def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
+        if diagnostic.sqlstate in _ALREADY_THERE:
+            skipped.append(diagnostic.message_primary or "")
+
+    conn.add_notice_handler(notice)
+    try:
+        yield
+    finally:
+        conn.remove_notice_handler(notice)
+
+
+def answer_of(
+    conn: Connection, results: Sequence[pq.abc.PGresult], skipped: tuple[str, ...] = ()
+) -> Answer:
+    """Return results as an answer. Raises ConnectionLostError where the last says so."""
+    if not results or results[-1].status != pq.ExecStatus.FATAL_ERROR:
+        return Answer(tuple(results), None, skipped)
+    error = psycopg.errors.error_from_result(results[-1], conn.info.encoding)
+    if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
+        raise _lost(error) from None
+    return Answer(tuple(results), error, skipped)
+
+
+def send_copy(
+    conn: Connection, sql: str, data: str, *, on_tick: Callable[[], None] = lambda: None
+) -> Answer:
+    """Send one COPY … FROM STDIN and its data; the answer is as that of `send`."""
+    pgconn = conn.pgconn
+    with translated(conn):
+        pgconn.send_query(sql.encode())
+        results = wait(conn, ticking(generators.execute(pgconn), on_tick))
+        if results[-1].status != pq.ExecStatus.COPY_IN:
+            return answer_of(conn, results)
+        for start in range(0, len(data), _COPY_CHUNK):
+            wait(conn, generators.copy_to(pgconn, data[start : start + _COPY_CHUNK].encode()))
+        try:
+            ended = wait(conn, generators.copy_end(pgconn, None))
+        except psycopg.Error as error:
+            if error.sqlstate and not _is_gone(error):
+                return Answer((results[-1],), error)
+            raise
+    return Answer((ended,), None)
+
+
+def ask(conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: None) -> list[Row]:
+    """Send statements of our own and return the last one's rows. An error of theirs is raised.
+
+    Where no transaction is open they run under our search_path; an open one has its own. What
+    cannot run in a transaction goes through `ask_plainly`.
+    """
+    is_idle = conn.pgconn.transaction_status == pq.TransactionStatus.IDLE
+    return ask_plainly(conn, f"{OUR_PATH};\n{sql}" if is_idle else sql, on_tick=on_tick)
+
+
+def ask_plainly(
+    conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: None
+) -> list[Row]:
+    """Do as `ask` does, under the search_path that there is: it must not matter to `sql`."""
+    answer = send(conn, sql, on_tick=on_tick)
+    _require_no_error(conn, answer)
+    return answer.rows(-1)
+
+
+def ask_within(conn: Connection, sql: str) -> list[Row]:
+    """Return the rows of one query of ours in an open transaction, which keeps its search_path."""
+    answer = send(
+        conn,
+        f"savepoint {_SAVEPOINT}; {OUR_PATH}; {sql}\n; "
+        f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}",
+    )
+    _require_no_error(conn, answer)
+    return answer.rows(2)
+
+
+def _require_no_error(conn: Connection, answer: Answer) -> None:
+    if answer.error is not None:
+        with translated(conn):
+            raise answer.error
+
+
+def roll_back(conn: Connection) -> None:
+    """End whatever transaction is open, without complaint when none is."""
+    if conn.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+        send(conn, "rollback")
+
+
+@contextmanager
+def translated(conn: Connection) -> Iterator[None]:
+    """Turn the driver's errors into ours, once, where the driver was called."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        why, role = error.diag.message_primary or "", identifier(conn.info.user)
+        hidden = is_filtered(error)
+        remedy = f"ALTER ROLE {role} BYPASSRLS" if hidden else grant_for(why, role)
+        raise DeniedError(why, remedy, is_filtered=hidden) from None
+    except psycopg.Error as error:
+        if conn.pgconn.status == pq.ConnStatus.BAD or _is_gone(error):
+            raise _lost(error) from None
+        sqlstate = error.sqlstate or ""
+        exit_code = exit_code_of(error, ExitCode.UNEXPECTED)
+        if exit_code is ExitCode.UNEXPECTED:
+            raise
+        message = f"{error.diag.message_primary} ({sqlstate}); {remedy_for(error)}"
+        kind = RacedError if is_race(error) else ServerError
+        raise kind(message, exit_code=exit_code, sqlstate=sqlstate) from error
+
+
+@contextmanager
+def closing(conn: Connection) -> Iterator[Connection]:
+    """Close the connection at the end; what still runs is cancelled, so no lock outlives us."""
+    try:
+        yield conn
+    finally:
+        halt(conn)
+        conn.close()
+
+
+def wait(conn: Connection, gen: Generator[Any, Any, _T]) -> _T:
+    """Wait as psycopg's own method does, but not for long behind an interruption."""
+    try:
+        return waiting.wait(gen, conn.pgconn.socket, _TICK_S)
+    except BaseException as stop:
+        gen.close()
+        is_heard = halt(conn)
+        if isinstance(stop, Interrupted):
+            stop.is_heard &= is_heard
+        raise
+
+
+def halt(conn: Connection) -> bool:
+    """Cancel what runs, and close the connection where the server does not answer to that.
+
+    Says whether it did.
+    """
+    if conn.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+        return True
+    if conn.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        return _halt_stream(conn)
+    drain = ticking(generators.fetch_many(conn.pgconn), patience(_DRAIN_S))
+    try:
+        conn.cancel_safe(timeout=_CANCEL_S)
+        waiting.wait(drain, conn.pgconn.socket, _TICK_S)
+    except (psycopg.Error, ConnectionLostError):
+        conn.close()
+        return False
+    if conn.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:  # in the middle of a COPY
+        conn.close()
+    return True
+
+
+def _halt_stream(conn: Connection) -> bool:
+    """Cancel what runs; of what was sent behind it the server runs nothing more then.
+
+    Twice, since it ignores the wish between two statements.
+    """
+    try:
+        conn.cancel_safe(timeout=_CANCEL_S)
+        time.sleep(_AGAIN_S)
+        conn.cancel_safe(timeout=_CANCEL_S)
+    except psycopg.Error:
+        return False
+    finally:
+        conn.close()
+    return True
+
+
+def patience(seconds: float) -> Callable[[], None]:
+    """Return a tick that raises ConnectionLostError when nothing has come for so long."""
+    end = time.monotonic() + seconds
+
+    def tick() -> None:
+        if time.monotonic() >= end:
+            raise ConnectionLostError("the server did not answer in time; run again")
+
+    return tick
+
+
+def ticking(
+    gen: Generator[Any, Any, list[pq.abc.PGresult]], on_tick: Callable[[], None]
+) -> Generator[Any, Any, list[pq.abc.PGresult]]:
+    """Run a psycopg generator; a resumption that brings nothing means that a tick has passed."""
+    try:
+        state = next(gen)
+        while True:
+            ready = yield state
+            if not ready:
+                on_tick()
+            state = gen.send(ready)
+    except StopIteration as done:
+        results: list[pq.abc.PGresult] = done.value
+        return results
+
+
+def _is_gone(error: psycopg.Error) -> bool:
+    """Whether the connection is no more. What the server says has an SQLSTATE.
+
+    An OperationalError without one is the driver's own: its socket was reset while it waited,
+    which libpq has not noticed by then. A mere ERROR is a statement's: it has lost a connection of
+    its own, to another server.
+    """
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate.startswith(_GONE) and error.diag.severity_nonlocalized != "ERROR"
+
+
+def _lost(error: psycopg.Error) -> JobError:
+    """Return what to raise for a connection that has ended."""
+    why = error.diag.message_primary or "the server closed it or the network did"
+    if "statement pooling mode" in why:
+        return NoTransactionsError(_IN_STATEMENT_MODE)
+    if "query_wait_timeout" in why:
+        return NotObtainedError(_POOL_FULL)
+    return ConnectionLostError(
+        f"the connection was lost ({why}); what was committed is in the ledger, run again",
+        was_ended=error.sqlstate == ENDED,
+    )
+
+
+def answers(conn: Connection) -> bool:
+    """Say whether the server still talks to us on an idle connection."""
+    try:
+        ask_plainly(conn, "select 1", on_tick=patience(_ALIVE_S))
+    except ConnectionLostError:
+        return False
+    return True
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()

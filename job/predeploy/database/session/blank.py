@@ -1,0 +1,98 @@
+"""Whether a run begins on a database without rows: then it asks for nothing that it has made."""
+
+import json
+import re
+from collections.abc import Collection, Sequence
+
+import structlog
+
+from predeploy.database.ledger.initial_state import theirs_sql
+from predeploy.database.sentinel import made
+from predeploy.database.server import wire
+from predeploy.database.server.transaction import settings_sql
+from predeploy.database.server.wire import Connection, identifier
+from predeploy.database.session.run_context import Workplace
+from predeploy.sources import Sources
+
+log = structlog.get_logger()
+
+_PATIENCE = {"lock_timeout": "500ms", "statement_timeout": "30s"}
+_WORD = re.compile(r"[\w$]+")
+
+
+def begins_without_rows(place: Workplace, sources: Sources, path: Collection[str]) -> bool:
+    """Say, before the run's first step, whether it asks for nothing that its ledger has made.
+
+    That is where the tables of the folder's schemas hold no row, but those that noted steps have
+    written. What could not be read may hold rows. Notes that do not count are deleted. `path` holds
+    the schemas of the search_path.
+    """
+    if not (place.premises.has_ledger or place.premises.inhabited):
+        return True
+    conn, schema = place.work, place.settings.ledger_schema
+    answers = _read(conn, _question_sql(schema))
+    if answers is None:
+        return False
+    ((is_over, told),) = answers
+    tables = [
+        (str(home), str(name), str(top or home)) for home, name, top in json.loads(told or "[]")
+    ]
+    used = _used(sources, path, {schema for home, _, top in tables for schema in (home, top)})
+    filled = [(home, name) for home, name, top in tables if {home, top} & used]
+    if is_over == "t":
+        wire.ask(conn, made.forget_sql(schema))
+    if not filled or not _hold_others(conn, schema, filled):
+        return True
+    wire.ask(conn, made.forget_sql(schema))
+    return False
+
+
+def _used(sources: Sources, path: Collection[str], schemas: Collection[str]) -> frozenset[str]:
+    """Return those of some schemas that the folder uses: in its search_path, or named in a file."""
+    others = frozenset(schemas) - {*path}
+    if not others:
+        return frozenset(schemas)
+    files = (*sources.migrations, *sources.schema, *sources.fallbacks)
+    words = {word for script in files for word in _WORD.findall(script.text.lower())}
+    named = (name for name in others if words.issuperset(_WORD.findall(name.lower())))
+    return frozenset(schemas) - others | frozenset(named)
+
+
+def _question_sql(schema: str) -> str:
+    """Return the query: whether earlier notes are over, and which tables may hold rows."""
+    name = identifier(schema)
+    return f"""select
+        exists (select from {name}.run where exit_code = 0)
+            or exists (select from {name}.meta where key in ('adopting', 'synced')
+                       or starts_with(key, 'adopted ')),
+        coalesce((select json_agg(json_build_array(n.nspname, c.relname, (
+                select t.nspname from pg_catalog.pg_class r
+                join pg_catalog.pg_namespace t on t.oid = r.relnamespace
+                where r.oid = pg_catalog.pg_partition_root(c.oid))))
+         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where c.relkind = 'r' and c.relpersistence <> 't'
+           and pg_catalog.pg_relation_size(c.oid) > 0 and {theirs_sql(schema)}), '[]')::text"""
+
+
+def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]]) -> bool:
+    """Whether one of the tables holds a row that no noted step has written, or cannot be read."""
+    relations = (f"only {identifier(home)}.{identifier(name)}" for home, name in tables)
+    rows = " or ".join(
+        f"exists (select from {relation} t, made where not made.ages @> age(t.xmin))"
+        for relation in relations
+    )
+    rows_of = f"with made as materialized ({made.our_ages_sql(schema)}) select {rows}"
+    return _read(conn, rows_of) in (None, [("t",)])
+
+
+def _read(conn: Connection, query: str) -> list[wire.Row] | None:
+    """Return the rows of a query that reads tables, or their sizes; None where it could not.
+
+    A table that somebody else has locked is not waited for: its size is not known, either.
+    """
+    answer = wire.send(conn, f"begin read only; {settings_sql(_PATIENCE)}; {query}; rollback")
+    wire.roll_back(conn)
+    if answer.error is None:
+        return answer.rows(2)
+    log.info("whether the tables hold rows could not be read, so they may", why=str(answer.error))
+    return None

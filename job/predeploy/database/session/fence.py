@@ -1,0 +1,24 @@
+"""What only one runner passes: it stands at the start of each step."""
+
+from predeploy.contract.plan import Step
+from predeploy.database.catalog.fingerprint import fingerprint_sql
+from predeploy.database.ledger import ledger
+from predeploy.database.server.wire import literal
+from predeploy.database.session.run_context import Workplace
+
+STOPPED = ("23505", "22012")
+"""SQLSTATEs of a fence that lets nobody pass: the row is there, or the catalog has changed."""
+
+
+def fence_sql(place: Workplace, step: Step) -> str:
+    """Return the INSERT of the step's row; without one, a look at the catalog it was planned for.
+
+    A step that keeps no row and is planned for any catalog has a fence that everybody passes.
+    """
+    schema = place.settings.ledger_schema
+    if step.entry is not None:
+        return ledger.insert_sql(schema, step.entry, place.run_id)
+    if not step.fingerprint:
+        return "select"
+    current = fingerprint_sql(schema)
+    return f"select 1 / ({current} = {literal(step.fingerprint)})::int"

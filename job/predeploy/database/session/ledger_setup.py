@@ -1,0 +1,235 @@
+"""Makes the ledger where it is not: its schema, its tables, and the sentinel's functions.
+
+Under the lock, so no other run does the same. Somebody's hand may, or another tool: who comes
+second waits for the first, and then looks again.
+"""
+
+import math
+
+import structlog
+import tenacity
+from psycopg.errors import DuplicateTable, InsufficientPrivilege, LockNotAvailable
+
+from predeploy.contract.errors import (
+    DatabaseRefusedError,
+    JobError,
+    NotObtainedError,
+    RacedError,
+    ServerError,
+)
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.database.catalog import advice
+from predeploy.database.ledger import initial_state, ledger, runs
+from predeploy.database.ledger.initial_state import Premises
+from predeploy.database.sentinel import sentinel
+from predeploy.database.server import wire
+from predeploy.database.server.transaction import settings_sql, step_application
+from predeploy.database.server.wire import identifier, literal
+from predeploy.database.session.lock_monitor import Watch, watch_over
+from predeploy.database.session.run_context import Workplace
+
+log = structlog.get_logger()
+
+_FORBIDDEN = "of the database says so; ask its owner, and run again"
+# A schema, a table, a function: made by somebody between our look and our statement.
+_MADE_MEANWHILE = ("42P06", "42P07", "42723")
+
+
+def ensure(place: Workplace, *, is_adopting: bool) -> None:
+    """Make the ledger unless it is there, and begin this run in it. Under the lock.
+
+    `is_adopting` says that the database is older than the ledger.
+    Raises DatabaseRefusedError (77) without the privilege, or where somebody owns a part of it whom
+    we don't trust, NotObtainedError (75) when a newer major version made it or somebody keeps us
+    from it, JobError (78) when the schema's tables are somebody else's, and (80) when an event
+    trigger forbids DDL.
+    """
+    budget = place.deadline.part(place.settings.ddl_budget_s)
+    watch = watch_over(place, "the ledger")
+    found = place.premises
+
+    def wait_a_little(state: tenacity.RetryCallState) -> float:
+        jitter = tenacity.wait_random_exponential(multiplier=0.25, min=0.1, max=2)
+        return min(jitter(state), budget.left_s)
+
+    def make() -> None:
+        nonlocal found
+        try:
+            _make(place, found, watch, is_adopting=is_adopting)
+        except ServerError:
+            found = initial_state.find(place.work, place.settings.ledger_schema)
+            raise
+
+    patiently = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_may_pass_again),
+        stop=lambda _: budget.left_s <= 0,
+        wait=wait_a_little,
+        before_sleep=lambda _: log.info("another session makes the ledger; looking again"),
+        reraise=True,
+    )
+    try:
+        patiently(make)
+    except ServerError as error:
+        if error.sqlstate != LockNotAvailable.sqlstate:
+            raise
+        raise NotObtainedError(f"the ledger cannot be made: {error}; {watch.blockers}") from None
+
+
+def _may_pass_again(error: BaseException) -> bool:
+    if isinstance(error, RacedError):
+        return True
+    return isinstance(error, ServerError) and error.sqlstate == LockNotAvailable.sqlstate
+
+
+def _make(place: Workplace, found: Premises, watch: Watch, *, is_adopting: bool) -> None:
+    schema = place.settings.ledger_schema
+    initial_state.require_trusted(place.work, schema, found)
+    if not found.has_ledger:
+        _make_all(place, found, watch, is_adopting=is_adopting)
+    elif not runs.begin(place.work, schema, place.run_id, is_adopting=is_adopting):
+        answer = _send(place, sentinel.create_sql(schema), watch)
+        if answer.error is not None:
+            _require_no_race(answer.error.sqlstate)
+            with wire.translated(place.work):
+                raise answer.error
+
+
+def _has_ledger(place: Workplace) -> bool:
+    return initial_state.find(place.work, place.settings.ledger_schema).has_ledger
+
+
+def _send(place: Workplace, sql: str, watch: Watch) -> wire.Answer:
+    """Send statements as one transaction, which bears a step's name and waits as briefly."""
+    settings = settings_sql(
+        {
+            "application_name": step_application(place.settings.ledger_schema),
+            "lock_timeout": f"{math.ceil(place.settings.ddl_lock_timeout_s * 1000)}",
+        }
+    )
+    answer = wire.send(place.work, f"begin; {settings}; {sql}; commit", on_tick=watch.tick)
+    wire.roll_back(place.work)
+    return answer
+
+
+def _require_no_race(sqlstate: str | None) -> None:
+    if sqlstate in _MADE_MEANWHILE:
+        why = f"another session has made a part of the ledger meanwhile ({sqlstate}); run again"
+        raise RacedError(why, exit_code=ExitCode.TEMPFAIL, sqlstate=sqlstate)
+
+
+def _make_all(place: Workplace, found: Premises, watch: Watch, *, is_adopting: bool) -> None:
+    """Make schema, tables and functions, and begin the run, in one transaction and message."""
+    work, schema = place.work, place.settings.ledger_schema
+    name = identifier(schema)
+    if found.has_schema and (tables := _tables(work, schema)) and not _has_ledger(place):
+        ledger.require_strangers(schema, tables)
+        raise _taken(schema)
+    # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
+    create_schema = "" if found.has_schema else f"create schema {name};"
+    answer = _send(
+        place,
+        f"""{create_schema}
+        create table {name}.meta (key text primary key, value text not null);
+        create table {name}.migration (
+            file text not null,
+            step_hash text not null,
+            occurrence integer not null,
+            position integer not null,
+            is_final boolean not null,
+            raw_hash text not null,
+            is_done boolean not null,
+            run_id text not null,
+            applied_at timestamptz not null default clock_timestamp(),
+            duration_ms double precision,
+            losses jsonb,
+            drifts jsonb,
+            primary key (file, step_hash, occurrence)
+        );
+        create table {name}.run (
+            id text primary key,
+            version text not null,
+            started_at timestamptz not null default clock_timestamp(),
+            finished_at timestamptz,
+            outcome text,
+            exit_code integer,
+            report jsonb
+        );
+        create table {name}.declared (
+            files text not null,
+            about text not null,
+            schemas text not null,
+            facts text not null,
+            stored_at timestamptz not null default clock_timestamp(),
+            primary key (files, about)
+        );
+        create table {name}.state (
+            name text primary key,
+            key text not null,
+            fingerprint text not null,
+            system text not null,
+            run_id text not null,
+            stored_at timestamptz not null default clock_timestamp()
+        );
+        {_without_row_security(schema)};
+        {sentinel.create_sql(schema)};
+        {ledger.about_sql(schema, is_adopting=is_adopting)};
+        {runs.begin_sql(schema, place.run_id)}""",
+        watch,
+    )
+    if answer.error is None:
+        return
+    if trigger := advice.event_trigger_behind(work, answer.error.diag.context or ""):
+        why = f"{answer.error.diag.message_primary} ({answer.error.sqlstate})"
+        message = f"the ledger cannot be made: {why}; {trigger} {_FORBIDDEN}"
+        raise JobError(message, exit_code=ExitCode.FAILED)
+    if answer.error.sqlstate == InsufficientPrivilege.sqlstate:
+        is_there = found.has_schema
+        what = f"tables in schema {schema}" if is_there else f"the schema {schema} for the ledger"
+        where = f"schema {name}" if is_there else f"database {identifier(work.info.dbname)}"
+        raise DatabaseRefusedError(
+            f"not allowed to create {what}; "
+            f"grant {'usage, ' if is_there else ''}create on {where} "
+            f"to {identifier(work.info.user)}",
+            exit_code=ExitCode.DENIED,
+        )
+    if answer.error.sqlstate == DuplicateTable.sqlstate and not _has_ledger(place):
+        raise _taken(schema)
+    _require_no_race(answer.error.sqlstate)
+    with wire.translated(work):
+        raise answer.error
+
+
+def _without_row_security(schema: str) -> str:
+    """Return what undoes, of the ledger's tables, what an event trigger does to each new table.
+
+    Without a policy nobody but a superuser could read them then, or write to them.
+    """
+    return f"""do $$ declare made oid; begin
+        for made in select c.oid from pg_catalog.pg_class c
+                    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                    where n.nspname = {literal(schema)} and c.relkind = 'r' and c.relrowsecurity
+        loop
+            execute pg_catalog.format(
+                'alter table %s disable row level security, no force row level security',
+                made::pg_catalog.regclass);
+        end loop;
+    end $$"""
+
+
+def _tables(conn: wire.Connection, schema: str) -> set[str | None]:
+    """Return the tables that stand there: in the ledger's schema nobody looks after them."""
+    rows = wire.ask(
+        conn,
+        f"""select c.relname from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = {literal(schema)} and c.relkind in ('r', 'p')""",
+    )
+    return {name for (name,) in rows}
+
+
+def _taken(schema: str) -> JobError:
+    return JobError(
+        f"schema {schema} holds tables that are not a ledger of ours; name another one in "
+        "PREDEPLOY_LEDGER_SCHEMA",
+        exit_code=ExitCode.CONFIG,
+    )

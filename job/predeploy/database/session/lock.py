@@ -1,0 +1,169 @@
+"""The advisory lock: one run at a time on one ledger, and waiters who know whom they wait for.
+
+A connection of its own holds `pg_try_advisory_xact_lock` in an open, idle READ COMMITTED
+transaction. That holds no snapshot, so it delays no CREATE INDEX CONCURRENTLY, and it pins its
+server connection, so it is right behind transaction pooling. Waiters poll: one that is blocked
+inside the server holds a snapshot, and deadlocks with CONCURRENTLY.
+"""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from predeploy.contract.deadline import Deadline
+from predeploy.contract.errors import NotObtainedError
+from predeploy.database.server import wire
+from predeploy.database.server.transaction import STEP_NAMED, settings_sql, step_application
+from predeploy.database.server.wire import Connection, Row, literal
+
+log = structlog.get_logger()
+
+_POLL_S = (0.2, 0.5)
+_REPEAT_S = 10
+_STEP_SHOWN = 80  # characters
+_TRIED = 2  # behind BEGIN and the settings
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has the lock, as far as our role may see; ages in seconds.
+
+    What it runs is not asked, as a statement may hold a secret: only which step, where it is ours.
+    """
+
+    pid: int
+    application: str
+    address: str
+    age_s: int
+    step: str = ""
+
+    def __str__(self) -> str:
+        """For a log line."""
+        who = f"pid {self.pid} ({self.application or 'unnamed'}, {self.address or 'local'})"
+        doing = f", in {self.step}" if self.step else ""
+        return f"{who} for {self.age_s} s{doing}"
+
+
+def lock_key(ledger_schema: str) -> int:
+    """Return the lock's key. Frozen: images of all versions must agree on it."""
+    digest = hashlib.sha256(f"predeploy:{ledger_schema}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def obtain(
+    conn: Connection,
+    ledger_schema: str,
+    budget: Deadline,
+    is_settled: Callable[[], bool],
+    questions: Sequence[str] = (),
+) -> list[list[Row]] | None:
+    """Poll until the lock is ours, or until `is_settled` says that no work is left: then None.
+
+    With the lock goes what else is to be asked once it is ours, in the same message: the rows of
+    each of these `questions` are returned. Who had to wait asks whether the database is settled
+    once more with the lock in hand: the holder may just have ended.
+
+    Raises NotObtainedError (75), naming the holder, when the budget is used up.
+    """
+    key = lock_key(ledger_schema)
+    told: tuple[int, float] = (0, 0.0)
+    has_waited = False
+    while True:
+        answers = _try(conn, key, ledger_schema, questions)
+        if answers is not None:
+            return None if has_waited and is_settled() else answers
+        has_waited = True
+        holder = find_holder(conn, ledger_schema)
+        if is_settled():
+            return None
+        if budget.left_s <= 0:
+            raise NotObtainedError(
+                "the lock was not obtained within its budget; it is held by "
+                f"{holder or 'no session now'}; wait for that run, or end it with "
+                f"select pg_terminate_backend({holder.pid if holder else 'pid'})"
+            )
+        if holder and (holder.pid != told[0] or time.monotonic() - told[1] > _REPEAT_S):
+            log.info(f"waiting for the lock, held by {holder}", holder_pid=holder.pid)
+            told = (holder.pid, time.monotonic())
+        # a jitter, so that waiters don't all ask at once
+        time.sleep(min(random.uniform(*_POLL_S), budget.left_s))  # noqa: S311
+
+
+def find_holder(conn: Connection, ledger_schema: str) -> Holder | None:
+    """Return who holds this ledger's lock in this database, or a step that has lost its job."""
+    return _find(conn, lock_key(ledger_schema), _stray_sql(ledger_schema))
+
+
+def holder_of(conn: Connection, key: int) -> Holder | None:
+    """Return who else holds this advisory lock in this database."""
+    return _find(conn, key, "false")
+
+
+def _stray_sql(ledger_schema: str) -> str:
+    """Return a condition: whether the session `a` runs a step of this ledger for a job that died.
+
+    Anybody may call himself so; only who may write to the ledger runs steps of it. A session that
+    is idle runs none: a pooler may keep it, and its name, for the next client. What others do is
+    not shown to everybody, but their locks are, and each transaction has one.
+    """
+    return f"""(a.application_name = {literal(step_application(ledger_schema))}
+        and (a.usesysid = (select r.oid from pg_catalog.pg_roles r where r.rolname = session_user)
+             or exists (
+                select from pg_catalog.pg_class c
+                join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                where n.nspname = {literal(ledger_schema)} and c.relname = 'migration'
+                  and pg_catalog.has_table_privilege(a.usesysid, c.oid, 'insert')))
+        and coalesce(nullif(a.state, 'disabled') <> 'idle', exists (
+            select from pg_catalog.pg_locks busy
+            where busy.pid = a.pid and busy.locktype = 'virtualxid')))"""
+
+
+def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
+    key = signed_key % 2**64
+    rows = wire.ask(
+        conn,
+        f"""select pg_catalog.pg_stat_clear_snapshot();
+        select a.pid, a.application_name, host(a.client_addr),
+               extract(epoch from clock_timestamp() - a.xact_start)::int,
+               left(substring(a.query from {literal(STEP_NAMED)}), {_STEP_SHOWN})
+        from pg_catalog.pg_stat_activity a
+        left join pg_catalog.pg_locks l on l.pid = a.pid and l.locktype = 'advisory' and l.granted
+          and l.classid = {key >> 32}::oid and l.objid = {key & 0xFFFFFFFF}::oid
+          and l.objsubid = 1
+        where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()
+          and (l.pid is not null or {stray})
+        order by case when {stray} then 0 else 1 end, a.xact_start
+        limit 1""",
+    )
+    if not rows:
+        return None
+    pid, application, address, age, step = rows[0]
+    return Holder(int(pid or 0), application or "", address or "", int(age or 0), step or "")
+
+
+def _try(
+    conn: Connection, key: int, ledger_schema: str, questions: Sequence[str]
+) -> list[list[Row]] | None:
+    """Try once. A step that still runs for a job that died counts as holder, too."""
+    parts = (
+        "begin isolation level read committed",
+        settings_sql({}),
+        f"""select pg_catalog.pg_try_advisory_xact_lock({key}) and not exists (
+            select from pg_catalog.pg_stat_activity a
+            where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()
+              and {_stray_sql(ledger_schema)})""",
+        *questions,
+    )
+    answer = wire.send(conn, ";\n".join(parts))
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    found = [answer.rows(index) for index in range(_TRIED, len(parts))]
+    if found[0] == [("t",)]:
+        return found[1:]
+    wire.roll_back(conn)
+    return None

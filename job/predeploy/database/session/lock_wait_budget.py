@@ -1,0 +1,81 @@
+"""Bounds how long a step that waits for its locks keeps others waiting.
+
+The lock timeout bounds one wait. A step of four statements waits four times, and who stands in
+line for its first table waits through all of that. So all waits of a transaction that holds a lock
+which keeps out readers or writers, or stands in line for one, share one lock timeout. The server
+has no setting for that; it is watched from the side, and a step stays one message.
+"""
+
+import time
+from dataclasses import replace
+
+from predeploy.contract.plan import Failure
+from predeploy.database.server import wire
+from predeploy.database.server.failure import was_cancelled
+from predeploy.database.server.wire import Connection
+
+_LOCK_NOT_AVAILABLE = "55P03"
+_STRONG = "'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'"
+
+
+class Hold:
+    """Counts what a backend's transaction has waited with others behind it; cancels it in time."""
+
+    def __init__(self, guard: Connection, allowance_s: float) -> None:
+        """Allow each transaction this much, and watch it through `guard`."""
+        self._guard = guard
+        self._allowance_s = allowance_s
+        self._transaction = ""
+        self._waited_s = 0.0
+        self._looked_s = 0.0
+        self._has_cancelled = False
+
+    def is_used_up(self, watched: str) -> bool:
+        """Look once more whether the backend waits, and say whether it has done so for too long.
+
+        `watched` is a query for its pid.
+
+        What is seen waiting counts as waiting since the last look: short waits are missed as often
+        as they are counted whole.
+        """
+        looked_s = time.monotonic()
+        rows = wire.ask(self._guard, _waiting_sql(watched))
+        if rows:
+            ((transaction, seconds),) = rows
+            if transaction == self._transaction:
+                self._waited_s += looked_s - self._looked_s
+            else:
+                self._transaction, self._waited_s = transaction or "", float(seconds or 0)
+        self._looked_s = looked_s
+        return bool(rows) and self._waited_s >= self._allowance_s
+
+    def cancel(self, watched: str) -> None:
+        """Cancel what the backend does. Between two statements the server ignores it."""
+        self._has_cancelled = True
+        wire.ask(self._guard, f"select pg_catalog.pg_cancel_backend(w.pid) from ({watched}) w(pid)")
+
+    def tell(self, failure: Failure) -> Failure:
+        """Report a cancellation of ours as what it is: locks that were not obtained in time."""
+        if not self._has_cancelled or not was_cancelled(failure):
+            return failure
+        self._has_cancelled = False
+        return replace(
+            failure,
+            sqlstate=_LOCK_NOT_AVAILABLE,
+            message=f"the step has waited {self._allowance_s:g} s for its locks in all, while it "
+            "kept others from its tables",
+        )
+
+
+def _waiting_sql(watched: str) -> str:
+    """Return its transaction and how long it has waited now, if it waits and others may for it.
+
+    Who else looks does not see a table that the transaction has made: nobody waits for that.
+    """
+    return f"""
+        select min(l.virtualtransaction),
+               max(extract(epoch from clock_timestamp() - l.waitstart))
+        from pg_catalog.pg_locks l
+        left join pg_catalog.pg_class c on c.oid = l.relation
+        where l.pid in ({watched})
+        having bool_or(not l.granted) and bool_or(c.oid is not null and l.mode in ({_STRONG}))"""

@@ -1,0 +1,46 @@
+"""What steps are run with."""
+
+import math
+from dataclasses import dataclass
+
+from predeploy.contract.deadline import Deadline
+from predeploy.contract.plan import Step
+from predeploy.database.ledger.initial_state import Premises
+from predeploy.database.server.pooler import Pooling
+from predeploy.database.server.transaction import settings_sql, step_application
+from predeploy.database.server.wire import Connection
+from predeploy.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Two connections (`guard` holds the advisory lock, `work` does the work), limits, the run.
+
+    `premises` is what was there when the lock was obtained, and `pooling` what stands between them
+    and the server. `is_blank` says that the run began on a database without rows, but for those
+    that earlier runs of a first deploy had written: then each step notes what it makes.
+    """
+
+    work: Connection
+    guard: Connection
+    settings: Settings
+    deadline: Deadline
+    run_id: str
+    premises: Premises
+    pooling: Pooling = Pooling.NONE
+    is_blank: bool = False
+
+
+def step_settings(place: Workplace, step: Step, **more: str) -> str:
+    """Return a step's settings: locks are waited for briefly where readers could feel it."""
+    limits = place.settings
+    lock_wait_s = limits.ddl_lock_timeout_s if step.holds_ddl else limits.ddl_budget_s
+    limit_s = lock_wait_s if step.is_brief else place.deadline.left_s
+    return settings_sql(
+        {
+            "application_name": step_application(limits.ledger_schema),
+            "lock_timeout": f"{math.ceil(lock_wait_s * 1000)}",
+            "statement_timeout": f"{math.ceil(limit_s * 1000) + 1}",
+            **more,
+        }
+    )

@@ -1,0 +1,17 @@
+"""How facts are asked for, and how values are printed in them."""
+
+from predeploy.database.server.wire import literal
+from predeploy.schema.kinds import READ_WITH
+
+
+def pins_sql() -> str:
+    """Return the SELECT that makes the settings of READ_WITH, local to the transaction."""
+    pins = (
+        f"pg_catalog.set_config({literal(k)}, {literal(v)}, true)" for k, v in READ_WITH.items()
+    )
+    return f"select {', '.join(pins)}"
+
+
+def asked_sql(question: str) -> str:
+    """Return two queries: the settings, and the question."""
+    return f"{pins_sql()};\n{question}\n"

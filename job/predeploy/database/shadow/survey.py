@@ -1,0 +1,140 @@
+"""What has to be known of the live database before a shadow of it is made: one message."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from predeploy.database.server import wire
+from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.wire import Connection, literal
+from predeploy.sql.statement.targets import Name
+
+# Where the members of an extension have their names: catalog, column of the name, of the schema.
+_NAMED = (
+    ("pg_class", "relname", "relnamespace"),
+    ("pg_type", "typname", "typnamespace"),
+    ("pg_proc", "proname", "pronamespace"),
+    ("pg_operator", "oprname", "oprnamespace"),
+    ("pg_opclass", "opcname", "opcnamespace"),
+    ("pg_opfamily", "opfname", "opfnamespace"),
+    ("pg_collation", "collname", "collnamespace"),
+    ("pg_ts_config", "cfgname", "cfgnamespace"),
+    ("pg_ts_dict", "dictname", "dictnamespace"),
+)
+
+
+# regrole reads a name as SQL does, so it has to be quoted.
+_OUR_ROLE = "pg_catalog.quote_ident(current_user)::pg_catalog.regrole"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSchema:
+    """A managed schema that is there. `is_ours`: our role has its owner's rights."""
+
+    name: str
+    oid: int
+    owner: str
+    is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The live database as far as a shadow depends on it.
+
+    `extensions` are (name, schema), in the order of the schemas; `members` are the (schema, name)
+    of what belongs to an extension in a managed schema; `usual_rights` the statements that undo
+    what our role has said of all that it will create.
+    `event_triggers` are the enabled ones whose function lies in a managed schema, for people.
+    `lock_slots` is the number of sessions that share the lock table, `locks_each` its setting
+    max_locks_per_transaction.
+    """
+
+    schemas: tuple[LiveSchema, ...]
+    usual_rights: tuple[str, ...]
+    may_create_schemas: bool
+    may_create_databases: bool
+    extensions: tuple[tuple[str, str], ...]
+    members: frozenset[Name]
+    event_triggers: tuple[str, ...]
+    locks_each: int
+    lock_slots: int
+
+    @property
+    def extension_schemas(self) -> tuple[str, ...]:
+        """The schemas that have to be on the search_path for extensions, in name order."""
+        return tuple(dict.fromkeys(s for _, s in self.extensions if s != "pg_catalog"))
+
+    @property
+    def lock_capacity(self) -> int:
+        """How many locks the server has room for, by its settings."""
+        return self.locks_each * self.lock_slots
+
+
+def survey(conn: Connection, schemas: Sequence[str]) -> Survey:
+    """Look at the live database. It is read only, outside a transaction of ours."""
+    answer = wire.send(conn, ";\n".join((OUR_PATH, *_questions(schemas))))
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    live, rights, extensions, members, triggers, sizes, usual = map(answer.rows, range(1, 8))
+    return Survey(
+        schemas=tuple(
+            LiveSchema(name or "", int(oid or 0), owner or "", is_ours == "t")
+            for name, oid, owner, is_ours in live
+        ),
+        usual_rights=tuple(sql or "" for (sql,) in usual),
+        may_create_schemas=rights[0][0] == "t",
+        may_create_databases=rights[0][1] == "t",
+        extensions=tuple((name or "", schema or "") for name, schema in extensions),
+        members=frozenset((schema or "", name or "") for schema, name in members),
+        event_triggers=tuple(text or "" for (text,) in triggers),
+        locks_each=int(sizes[0][0] or 0),
+        lock_slots=int(sizes[0][1] or 0),
+    )
+
+
+def _questions(schemas: Sequence[str]) -> tuple[str, ...]:
+    managed = f"n.nspname in ({', '.join(map(literal, schemas))})"
+    members = " union ".join(
+        f"select n.nspname::text, x.{name}::text from pg_catalog.pg_depend d "
+        f"join pg_catalog.{catalog} x on x.oid = d.objid "
+        f"join pg_catalog.pg_namespace n on n.oid = x.{schema} "
+        f"where d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass "
+        f"and d.deptype = 'e' and {managed}"
+        for catalog, name, schema in _NAMED
+    )
+    return (
+        f"""select n.nspname, n.oid, pg_catalog.pg_get_userbyid(n.nspowner),
+                   pg_catalog.pg_has_role(n.nspowner, 'usage')
+            from pg_catalog.pg_namespace n where {managed} order by n.oid""",
+        """select pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create'),
+                  rolcreatedb or rolsuper
+           from pg_catalog.pg_roles where rolname = current_user""",
+        """select e.extname, n.nspname from pg_catalog.pg_extension e
+           join pg_catalog.pg_namespace n on n.oid = e.extnamespace
+           order by n.nspname""",
+        members,
+        f"""select pg_catalog.format('%s (function %I.%I)', e.evtname, n.nspname, p.proname)
+            from pg_catalog.pg_event_trigger e join pg_catalog.pg_proc p on p.oid = e.evtfoid
+            join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+            where e.evtenabled <> 'D' and {managed} order by e.evtname""",
+        """select pg_catalog.current_setting('max_locks_per_transaction'),
+                  pg_catalog.current_setting('max_connections')::int
+                  + pg_catalog.current_setting('max_prepared_transactions')::int""",
+        f"""with ours(objects, is_open, acl) as (
+               select k.objects, k.is_open, d.defaclacl from pg_catalog.pg_default_acl d
+               join (values ('r', 'tables', false), ('S', 'sequences', false),
+                   ('f', 'routines', true), ('T', 'types', true), ('n', 'schemas', false)
+               ) k(type, objects, is_open) on k.type = d.defaclobjtype::text
+               where d.defaclnamespace = 0 and d.defaclrole = {_OUR_ROLE})
+           select distinct pg_catalog.format(
+                   'alter default privileges revoke all on %s from %s', o.objects,
+                   case when a.grantee = 0 then 'public' else pg_catalog.quote_ident(r.rolname) end)
+               from ours o cross join pg_catalog.aclexplode(o.acl) a
+               left join pg_catalog.pg_roles r on r.oid = a.grantee
+               where a.grantee <> {_OUR_ROLE}
+                 and not (o.is_open and a.grantee = 0)
+           union all
+           select pg_catalog.format('alter default privileges grant all on %s to public', objects)
+               from ours where is_open and not exists (
+                   select from pg_catalog.aclexplode(acl) a where a.grantee = 0)""",
+    )

@@ -1,0 +1,223 @@
+"""The schema swap: a shadow in the live schema's place, inside a transaction that is rolled back.
+
+`ALTER SCHEMA x RENAME TO __predeploy_…_x; CREATE SCHEMA x`: every name in the files, literals and
+function bodies included, then means the shadow. No relation of the live schema is locked.
+https://www.postgresql.org/docs/current/sql-alterschema.html
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from psycopg import pq
+
+from predeploy.contract.errors import InternalError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Failure
+from predeploy.database.server import wire
+from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.transaction import settings_sql
+from predeploy.database.server.wire import Connection, Row, identifier, literal
+from predeploy.database.shadow.block import NOTHING_CHANGED, ORDER_CODES, Block, in_rounds, straight
+from predeploy.database.shadow.limits import Limits, Request, ShadowFacts
+from predeploy.database.shadow.pins import asked_sql
+from predeploy.database.shadow.running import Ran, run_block
+from predeploy.database.shadow.statements import as_run
+from predeploy.database.shadow.survey import Survey
+from predeploy.database.shadow.undeclared import Undeclared, told_in, undeclared_sql
+from predeploy.sql.schema_file.need import by_need
+from predeploy.sql.schema_file.prepared import DesiredStatement
+
+PROVIDER = "swap"
+APPLICATION = "predeploy shadow"
+_BATCH = 500
+# Refused where no transaction is open: were it so, the shadow could have been kept.
+_INTACT = ("savepoint predeploy_loaded", "release savepoint predeploy_loaded")
+_NO_TRANSACTION = "25P01"
+# Places behind a block: behind those and the pins; and of all that is sent, from the end.
+_TOLD = len(_INTACT) + 1
+_FACTS, _, _, _SCHEMAS = range(-4, 0)
+
+
+def read_by_swap(conn: Connection, seen: Survey, request: Request) -> ShadowFacts | Failure:
+    """Load the files into a shadow, ask the question there, and roll everything back.
+
+    A failure says what the server complained of. Raises InternalError (70) when afterwards a live
+    schema is not what it was. Nothing is left behind, whatever happens.
+    """
+    try:
+        return _read(conn, seen, request)
+    finally:
+        if conn.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            rows = wire.ask(conn, ";".join(_end(seen, request.mark)))
+            _require_unchanged(seen, request.mark, rows)
+
+
+def _read(conn: Connection, seen: Survey, request: Request) -> ShadowFacts | Failure:
+    renamed = {schema.name for schema in seen.schemas}
+    statements = as_run(request.desired, seen, request.mark, renamed)
+    in_order = tuple(s for s in statements if not s.locks_others)
+    last = tuple(s for s in statements if s.locks_others)
+    outcome = _load_and_ask(conn, seen, request, in_order, last)
+    if isinstance(outcome, Undeclared):
+        # A name may mean the live object only because its own comes later.
+        order = by_need([statement.text for statement in in_order])
+        wire.roll_back(conn)
+        anew = tuple(in_order[place] for place in order)
+        outcome = _load_and_ask(conn, seen, request, anew, last)
+    if isinstance(outcome, Undeclared):
+        return _uses_undeclared(request, outcome)
+    return outcome
+
+
+def _load_and_ask(
+    conn: Connection,
+    seen: Survey,
+    request: Request,
+    statements: Sequence[DesiredStatement],
+    last: Sequence[DesiredStatement],
+) -> ShadowFacts | Failure | Undeclared:
+    """Load, ask, and roll back, in one message where nothing comes last.
+
+    Before that, ask what is used without being declared: that is the answer then.
+    """
+    undeclared = undeclared_sql(request.mark + schema.name for schema in seen.schemas)
+    asked = (asked_sql(request.question), *_end(seen, request.mark))
+    loaded = _load_anew(conn, seen, request, statements, () if last else (undeclared, *asked))
+    if isinstance(loaded, Failure):
+        return loaded
+    if not last:
+        told = told_in(loaded.behind.rows(_TOLD)) if loaded.behind.failed_index > _TOLD else ()
+        return told or _answered(conn, seen, request.mark, loaded)
+    if told := told_in(wire.ask(conn, undeclared)):
+        return told
+    done = _load(conn, last, request.mark, behind=asked)
+    if isinstance(done, Failure):
+        return done
+    return _answered(conn, seen, request.mark, replace(done, findings=loaded.findings))
+
+
+def _answered(conn: Connection, seen: Survey, mark: str, ran: Ran) -> ShadowFacts:
+    """Return the answer to the question, which was sent behind the last block."""
+    answer = ran.behind
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    _require_unchanged(seen, mark, answer.rows(_SCHEMAS))
+    rows = (tuple(v and v.replace(mark, "") for v in row) for row in answer.rows(_FACTS))
+    return ShadowFacts(tuple(rows), PROVIDER, ran.findings)
+
+
+def _load_anew(
+    conn: Connection,
+    seen: Survey,
+    request: Request,
+    statements: Sequence[DesiredStatement],
+    behind: tuple[str, ...],
+) -> Ran | Failure:
+    """Make the shadow and load it: in order, and in rounds where something is missing."""
+    opening = _opening(seen, request)
+    loaded = _load(conn, statements, request.mark, opening, behind)
+    if not isinstance(loaded, Failure) or loaded.sqlstate not in ORDER_CODES:
+        return loaded
+    wire.roll_back(conn)
+    block = in_rounds(statements, request.mark, request.desired.names)
+    return _run(conn, block, opening, behind)
+
+
+def _opening(seen: Survey, request: Request) -> tuple[str, ...]:
+    """Return what begins the transaction and puts empty schemas in the place of the live ones."""
+    aside = (
+        f"alter schema {identifier(schema.name)} rename to {identifier(request.mark + schema.name)}"
+        for schema in seen.schemas
+    )
+    fresh = (f"create schema {identifier(name)}" for name in request.desired.schemas)
+    return (
+        "begin isolation level read committed read write",
+        _settings(request.limits),
+        *seen.usual_rights,
+        *aside,
+        *fresh,
+    )
+
+
+def _settings(limits: Limits) -> str:
+    return settings_sql(
+        {
+            "application_name": APPLICATION,
+            "lock_timeout": str(math.ceil(limits.lock_timeout_s * 1000)),
+            "statement_timeout": str(math.ceil(limits.deadline.left_s * 1000) + 1),
+            "client_min_messages": "warning",
+            "check_function_bodies": "on",
+            "row_security": "on",  # a key to a table without rows has none to miss
+        }
+    )
+
+
+def _load(
+    conn: Connection,
+    statements: Sequence[DesiredStatement],
+    mark: str,
+    opening: tuple[str, ...] = (),
+    behind: tuple[str, ...] = (),
+) -> Ran | Failure:
+    """Load in order; the first message holds the opening, too, and the last what is behind."""
+    starts = range(0, max(len(statements), 1), _BATCH)
+    *blocks, last = (straight(statements[first : first + _BATCH], mark) for first in starts)
+    for block in blocks:
+        outcome = _run(conn, block, opening, ())
+        if isinstance(outcome, Failure):
+            return outcome
+        opening = ()
+    return _run(conn, last, opening, behind)
+
+
+def _run(
+    conn: Connection, block: Block, opening: tuple[str, ...], behind: tuple[str, ...]
+) -> Ran | Failure:
+    """Run a block; raise InternalError unless the transaction outlives it."""
+    outcome = run_block(conn, block, opening, (*_INTACT, *behind))
+    if isinstance(outcome, Failure) or outcome.behind.failed_index >= len(_INTACT):
+        return outcome
+    if (error := outcome.behind.error) is not None:
+        if error.sqlstate == _NO_TRANSACTION:
+            raise InternalError("the shadow's transaction was ended from within")
+        with wire.translated(conn):
+            raise error
+    return outcome
+
+
+def _uses_undeclared(request: Request, told: Undeclared) -> Failure:
+    named = "; ".join(told).replace(request.mark, "")
+    return Failure(
+        exit_code=ExitCode.BAD_SOURCES,
+        path=request.desired.statements[0].path,
+        line=0,
+        column=0,
+        sqlstate="",
+        message=f"it uses what the schema files do not declare: {named}",
+        remedy="declare it there",
+        remains=NOTHING_CHANGED,
+    )
+
+
+def _end(seen: Survey, mark: str) -> tuple[str, ...]:
+    """Return what rolls back, and the query of the schemas that are there then."""
+    oids = ", ".join(["0", *(str(schema.oid) for schema in seen.schemas)])
+    return (
+        "rollback",
+        OUR_PATH,
+        f"""select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})
+            or left(nspname, {len(mark)}) = {literal(mark)}""",
+    )
+
+
+def _require_unchanged(seen: Survey, mark: str, rows: Sequence[Row]) -> None:
+    """Raise InternalError unless every schema is what it was."""
+    expected = {(str(s.oid), s.name) for s in seen.schemas}
+    if {(oid or "", name or "") for oid, name in rows} != expected:
+        names = ", ".join(sorted(name or "" for _, name in rows)) or "none"
+        raise InternalError(
+            f"the managed schemas are not what they were before schema.sql was read; they are now: "
+            f"{names}; rename those that begin with {mark} back by hand"
+        )

@@ -1,0 +1,245 @@
+"""The temporary database: a shadow where the live schemas cannot be swapped.
+
+It is made beside the live database from template0, loaded in transactions small enough for the
+lock table, asked, and dropped. What a killed run leaves is dropped by the next one, by its name.
+https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
+"""
+
+import math
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from predeploy.contract.errors import DatabaseRefusedError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Failure, Finding
+from predeploy.database.server import wire
+from predeploy.database.server.connection import connect_beside
+from predeploy.database.server.transaction import session_sql
+from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.shadow.block import NAME_CODES, ORDER_CODES, as_said, straight
+from predeploy.database.shadow.limits import Request, ShadowFacts, body_not_checked
+from predeploy.database.shadow.pins import asked_sql
+from predeploy.database.shadow.running import run_block, run_blocks
+from predeploy.database.shadow.statements import as_run
+from predeploy.database.shadow.survey import Survey
+from predeploy.database.shadow.swap import APPLICATION
+from predeploy.settings.endpoint import Endpoint
+from predeploy.sql.schema_file.prepared import DesiredStatement
+
+PROVIDER = "temporary database"
+NAME_BEGINS = "predeploy_shadow_"
+_ORPHAN_AFTER_S = 3600
+_MESSAGE = 50  # batches
+_SHARE_OF_LOCKS = 0.1
+_LOCKS_OF_A_STATEMENT = 18
+_BATCH = 500
+_UNMANAGED = (
+    "a temporary database holds only what the schema files declare; for keys to other schemas the "
+    "role must own the managed ones, so that they can be swapped"
+)
+
+
+def read_in_temporary_database(
+    conn: Connection, endpoint: Endpoint, seen: Survey, request: Request
+) -> ShadowFacts | Failure:
+    """Load the files into a database of our own, ask the question there, and drop it.
+
+    Raises DatabaseRefusedError when there is no connection for it, with 76 where a pooler knows no
+    way there. A run that is killed leaves the database behind for the next one to drop.
+    """
+    _sweep(conn)
+    ((answered,),) = wire.ask(conn, "select pg_catalog.pg_backend_pid()")
+    pid = int(answered or 0)
+    name = _name(pid)
+    wire.ask_plainly(conn, _create_sql(conn, name))
+    try:
+        parameters = {**dict(endpoint.parameters), "dbname": name}
+        beside = replace(endpoint, parameters=tuple(sorted(parameters.items())))
+        with wire.closing(_connect(beside, is_pooled=pid != conn.info.backend_pid)) as shadow:
+            return _read(shadow, seen, request)
+    finally:
+        wire.roll_back(conn)
+        wire.ask_plainly(conn, f"drop database if exists {identifier(name)} with (force)")
+        # A server goes on to make the database of a run that was killed meanwhile.
+        _sweep(conn)
+
+
+def _connect(beside: Endpoint, *, is_pooled: bool) -> Connection:
+    """Connect to the temporary database; of a pooler say that it leads to those only that it knows.
+
+    It refuses others in words that depend on how it lets people in.
+    """
+    try:
+        return connect_beside(beside)
+    except DatabaseRefusedError:
+        if not is_pooled:
+            raise
+    raise DatabaseRefusedError(
+        f"{beside.variable} leads through a pooler, and from there no way to a temporary database; "
+        f"let the role own the managed schemas, so that none is needed, or {wire.DIRECTLY}",
+        exit_code=ExitCode.WRONG_ENDPOINT,
+    )
+
+
+def _name(pid: int) -> str:
+    """Return a name that tells when it was made, and by which backend: that will drop it."""
+    return f"{NAME_BEGINS}{int(time.time()):08x}_{pid:08x}_{secrets.token_hex(4)}"
+
+
+def _sweep(conn: Connection) -> None:
+    """Drop what runs that were killed have left: ours, used by nobody, and its maker gone.
+
+    Or old, since another backend may bear the maker's number by now.
+    """
+    begins = len(NAME_BEGINS)
+    rows = wire.ask(
+        conn,
+        f"""select d.datname from pg_catalog.pg_database d
+            where d.datname ~ '^{NAME_BEGINS}[0-9a-f]{{8}}_[0-9a-f]{{8}}_[0-9a-f]{{8}}$'
+              and (('x' || substr(d.datname, {begins + 1}, 8))::bit(32)::bigint
+                   < extract(epoch from now()) - {_ORPHAN_AFTER_S}
+                or not exists (
+                    select from pg_catalog.pg_stat_activity a
+                    where a.pid = ('x' || substr(d.datname, {begins + 10}, 8))::bit(32)::int))
+              and pg_catalog.pg_has_role(d.datdba, 'usage')
+              and not exists (select from pg_catalog.pg_stat_activity a where a.datid = d.oid)""",
+    )
+    for (name,) in rows:
+        wire.ask_plainly(conn, f"drop database if exists {identifier(name or '')}")
+
+
+def _create_sql(conn: Connection, name: str) -> str:
+    """Return the CREATE DATABASE: bounds of partitions are compared by the live collation."""
+    ((encoding, collate, ctype),) = wire.ask(
+        conn,
+        """select pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype
+           from pg_catalog.pg_database where datname = pg_catalog.current_database()""",
+    )
+    return (
+        f"create database {identifier(name)} template template0 "
+        f"encoding {literal(encoding or '')} lc_collate {literal(collate or '')} "
+        f"lc_ctype {literal(ctype or '')}"
+    )
+
+
+def _read(shadow: Connection, seen: Survey, request: Request) -> ShadowFacts | Failure:
+    wire.ask(
+        shadow,
+        session_sql(
+            {
+                "application_name": APPLICATION,
+                "statement_timeout": str(math.ceil(request.limits.deadline.left_s * 1000) + 1),
+                "client_min_messages": "warning",
+                "check_function_bodies": "on",
+                "synchronous_commit": "off",  # nothing in it is to outlive a crash
+            }
+        ),
+    )
+    findings = tuple(_furnish(shadow, seen, request.desired.schemas))
+    room = int(seen.lock_capacity * _SHARE_OF_LOCKS / _LOCKS_OF_A_STATEMENT)
+    size = max(1, min(_BATCH, room))
+    statements = as_run(request.desired, seen, request.mark)
+    loaded = _load(shadow, [s for s in statements if not s.locks_others], request, size)
+    if isinstance(loaded, Failure):
+        return loaded
+    last = _load(shadow, [s for s in statements if s.locks_others], request, size)
+    if isinstance(last, Failure):
+        return replace(last, remedy=_UNMANAGED)
+    asked = asked_sql(request.question)
+    answer = wire.send(shadow, f"begin isolation level repeatable read read only; {asked};rollback")
+    if answer.error is not None:
+        with wire.translated(shadow):
+            raise answer.error
+    return ShadowFacts(tuple(answer.rows(2)), PROVIDER, (*findings, *loaded))
+
+
+def _furnish(shadow: Connection, seen: Survey, schemas: Sequence[str]) -> Iterator[Finding]:
+    """Make the schemas and the extensions; one that cannot be made here is reported.
+
+    template0's own `public` goes: its rights and its comment are not declared.
+    """
+    fresh = (f"create schema {identifier(schema)}" for schema in schemas)
+    wire.ask(shadow, "; ".join(("drop schema public", *fresh)))
+    for extension, schema in seen.extensions:
+        if schema != "pg_catalog":
+            wire.ask(shadow, f"create schema if not exists {identifier(schema)}")
+        answer = wire.send(
+            shadow,
+            f"create extension if not exists {identifier(extension)} "
+            f"schema {identifier(schema)} cascade",
+        )
+        if answer.error is not None:
+            yield Finding(
+                "no-extension",
+                f"extension {extension} could not be made in the temporary database: "
+                f"{answer.error.diag.message_primary}",
+                "where schema.sql uses it, make the role owner of the managed schemas",
+            )
+
+
+def _load(
+    shadow: Connection, statements: Sequence[DesiredStatement], request: Request, size: int
+) -> tuple[Finding, ...] | Failure:
+    """Load in order; from the first batch on in which something is missing, in rounds.
+
+    Each batch is a transaction, so that none holds too many locks; many go in one message.
+    """
+    starts = range(0, len(statements), size)
+    blocks = [straight(statements[first : first + size], request.mark) for first in starts]
+    for first in range(0, len(blocks), _MESSAGE):
+        outcome = run_blocks(shadow, blocks[first : first + _MESSAGE])
+        if outcome is None:
+            continue
+        failed, failure = outcome
+        if failure.sqlstate not in ORDER_CODES:
+            return failure
+        return _load_in_rounds(shadow, statements[starts[first + failed] :], request)
+    return ()
+
+
+def _load_in_rounds(
+    shadow: Connection, statements: Sequence[DesiredStatement], request: Request
+) -> tuple[Finding, ...] | Failure:
+    """Load one by one, again what lacked something, as long as each round gets on."""
+    todo, findings = list(statements), []
+    while todo:
+        lacking: list[tuple[DesiredStatement, Failure]] = []
+        for statement in todo:
+            outcome = run_block(shadow, straight([statement], request.mark))
+            if isinstance(outcome, Failure):
+                if outcome.sqlstate not in ORDER_CODES:
+                    return outcome
+                lacking.append((statement, outcome))
+        if len(lacking) == len(todo):
+            passed = _without_checking(shadow, lacking, request.mark)
+            if passed is None:
+                return _root([failure for _, failure in lacking], request)
+            findings.append(body_not_checked(passed))
+            lacking = [pair for pair in lacking if pair[0] is not passed]
+        todo = [statement for statement, _ in lacking]
+    return tuple(findings)
+
+
+def _root(failures: Sequence[Failure], request: Request) -> Failure:
+    """Return the first that lacks something else than what the files make: that may lack for it."""
+    forms = as_said(request.desired.names)
+    roots = (f for f in failures if not any(form in f.message for form in forms))
+    return next(roots, failures[0])
+
+
+def _without_checking(
+    shadow: Connection, lacking: Sequence[tuple[DesiredStatement, Failure]], mark: str
+) -> DesiredStatement | None:
+    """Make the first function that can be made without a look at its body."""
+    wire.ask(shadow, "set check_function_bodies = off")
+    functions = (
+        statement
+        for statement, failure in lacking
+        if statement.node == "create_function_stmt" and failure.sqlstate in NAME_CODES
+    )
+    made = (s for s in functions if not isinstance(run_block(shadow, straight([s], mark)), Failure))
+    passed = next(made, None)
+    wire.ask(shadow, "set check_function_bodies = on")
+    return passed

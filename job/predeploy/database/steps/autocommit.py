@@ -1,0 +1,277 @@
+"""Runs a step outside a transaction, on a connection of its own, between two states of its row.
+
+The row is committed before the statement runs, and marked as done after. Where the job died in
+between, the next one proves from the catalog how it ended. An index that a failed build left
+invalid is dropped and built again, never skipped; one that another session builds is left alone.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import structlog
+from psycopg.errors import QueryCanceled
+
+from predeploy import sql
+from predeploy.contract.deadline import Deadline
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Drift, Failure, Step, StepResult
+from predeploy.database.catalog import operator_names
+from predeploy.database.catalog.proof import Proof, is_being_built, left_behind, prove
+from predeploy.database.catalog.shape import Unproved, compare
+from predeploy.database.ledger import ledger
+from predeploy.database.sentinel import values
+from predeploy.database.server import wire
+from predeploy.database.server.connection import connect_beside
+from predeploy.database.server.failure import failure_of, shown
+from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.pooler import Pooling, served_by
+from predeploy.database.server.transaction import row_security_sql, session_sql, step_application
+from predeploy.database.server.wire import Connection
+from predeploy.database.session import operator_settings
+from predeploy.database.session.fence import STOPPED, fence_sql
+from predeploy.database.session.lock_monitor import Watch
+from predeploy.database.session.run_context import Workplace
+from predeploy.judgment.verdict import judge_drifts
+from predeploy.sql import Creation
+from predeploy.sql.statement.autocommit_target import Concern, Detach, IndexBuild, Rebuild
+
+log = structlog.get_logger()
+
+_POLL_S = 0.5
+_DROP_TRIES = 3
+_STARTED = "its row in the ledger says that it was started"
+_BY_THEN = "it ran outside a transaction, so what it had done by then remains"
+
+
+def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | Failure | None:
+    """Run the step, or prove that it is done: a result, a failure, or None when overtaken.
+
+    Failures end with 81, or with 75 when a lock or the time ran out; the ledger then lacks
+    the step, so that a rerun tries it again.
+    """
+    started = time.monotonic()
+    schema = place.settings.ledger_schema
+    budget = place.deadline.part(place.settings.concurrent_budget_s)
+    concern = sql.concern(step.text)
+    with _session(place) as conn:
+        limits = {
+            "application_name": step_application(schema),
+            "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
+        }
+        theirs = operator_settings.before(place, step, "session")
+        settings = [row_security_sql("session"), *theirs, session_sql(limits)]
+        watch.follow(_make_ready(place, conn, settings, budget), place)
+        # Not before all is ready: a row that says "started" must mean that it may have run.
+        if not step.is_resumed and not _begin(place, step):
+            return None
+        outcome = _do(conn, step, concern, budget, watch, drop_wait=_drop_wait(place))
+        if not isinstance(outcome, Failure) and _may_be_another(step, concern):
+            outcome = _judged(conn, place, step, watch)
+        told = () if isinstance(outcome, Failure) else _told(conn, concern)
+    if isinstance(outcome, Failure):
+        if outcome.remains != _STARTED and step.entry is not None:
+            wire.ask(place.work, ledger.forget_sql(schema, step.entry))
+        return outcome
+    if step.entry is not None:
+        found = [drift.kept for drift in outcome]
+        wire.ask(place.work, ledger.done_sql(schema, step.entry, told, found))
+    return StepResult(step.label, time.monotonic() - started, 1, 0, losses=told, drifts=outcome)
+
+
+@contextmanager
+def _session(place: Workplace) -> Iterator[Connection]:
+    """Open a session for one step, and leave nothing of it to who gets it next from a pooler."""
+    with wire.closing(connect_beside(place.settings.endpoint)) as conn:
+        yield conn
+        if place.pooling is not Pooling.NONE:
+            wire.roll_back(conn)
+            wire.send(conn, "discard all")
+
+
+def _told(conn: Connection, concern: Concern | None) -> tuple[str, ...]:
+    """Return what the report says of a partition that is a table of its own now."""
+    if not isinstance(concern, Detach):
+        return ()
+    oid = operator_names.oid_of(conn, concern.child)
+    wire.ask(conn, f"begin; {OUR_PATH}")
+    told = tuple(str(loss) for loss in values.tell_detached(conn, [oid] if oid else []))
+    wire.roll_back(conn)
+    return told
+
+
+def _make_ready(
+    place: Workplace, conn: Connection, settings: Sequence[str], budget: Deadline
+) -> int:
+    """Make the session's settings; return the pid of its backend, which a pooler may not have."""
+    if place.pooling is Pooling.NONE:
+        wire.ask(conn, "; ".join(settings))
+        return conn.info.backend_pid
+    opening = "; ".join([*settings, "select pg_catalog.pg_backend_pid()"])
+    return served_by(conn, place.settings.endpoint, budget, opening)
+
+
+def _begin(place: Workplace, step: Step) -> bool:
+    """Commit the step's row, if it keeps one; False when somebody else was faster."""
+    if step.entry is None and not step.fingerprint:
+        return True  # everybody passes
+    answer = wire.send(place.work, f"{OUR_PATH};\n{fence_sql(place, step)}")
+    if answer.error is not None and answer.error.sqlstate not in STOPPED:
+        with wire.translated(place.work):
+            raise answer.error
+    return answer.error is None
+
+
+def _drop_wait(place: Workplace) -> str:
+    """Return how long one try to drop an invalid index may keep others from its table."""
+    return f"{math.ceil(place.settings.ddl_lock_timeout_s * 1000)}"
+
+
+def _do(
+    conn: Connection,
+    step: Step,
+    concern: Concern | None,
+    budget: Deadline,
+    watch: Watch,
+    *,
+    drop_wait: str,
+) -> Failure | tuple[Drift, ...]:
+    """Do what is left of the statement; one that cannot tell leaves its row as it is."""
+    proof = _proof(conn, step, concern)
+    if proof is Proof.DONE:
+        log.info(f"{step.label} was done by a run that did not live to say so")
+        return ()
+    if proof is Proof.NOTHING:
+        return _unproved(step)
+    if isinstance(concern, IndexBuild) and not _clear(conn, concern, budget, drop_wait):
+        return _busy(step, concern)
+    if isinstance(concern, Rebuild):
+        _drop_left(conn, concern, drop_wait)
+    sql = step.text
+    if isinstance(concern, Detach) and proof is Proof.HALF_DONE:
+        sql = f"alter table {concern.parent} detach partition {concern.child} finalize"
+    answer = wire.send(conn, sql, on_tick=watch.tick)
+    if answer.error is None:
+        return ()
+    position = answer.error.diag.statement_position
+    offset = int(position) - 1 if position and sql is step.text else None
+    failure = failure_of(step, answer.error, index=0, offset=offset, failed=ExitCode.PARTIAL)
+    failure = replace(failure, remains=_what_remains(conn, concern, drop_wait))
+    return watch.explain(failure) if failure.sqlstate == QueryCanceled.sqlstate else failure
+
+
+def _proof(conn: Connection, step: Step, concern: Concern | None) -> Proof:
+    """Return how far the statement has come: nothing is done before it was started.
+
+    But a detach that was cancelled, and whose row is gone with that, can only be finalized.
+    """
+    if step.is_resumed:
+        return prove(conn, concern)
+    is_half_done = isinstance(concern, Detach) and prove(conn, concern) is Proof.HALF_DONE
+    return Proof.HALF_DONE if is_half_done else Proof.TO_DO
+
+
+def _what_remains(conn: Connection, concern: Concern | None, drop_wait: str) -> str:
+    """Clean up after a failure and say what is left."""
+    if not isinstance(concern, IndexBuild | Rebuild):
+        return _BY_THEN
+    left = ", ".join(_drop_left(conn, concern, drop_wait))
+    if left:
+        return f"the invalid index {left} remains, the next run drops it"
+    return _BY_THEN if isinstance(concern, Rebuild) else "nothing remains"
+
+
+def _clear(conn: Connection, build: IndexBuild, budget: Deadline, drop_wait: str) -> bool:
+    """Remove what an earlier build left; wait while another session builds, False at the budget."""
+    while left := left_behind(conn, build):
+        if not is_being_built(conn, build):
+            log.warning(f"the index {left[0]} is invalid, left by a build that failed; dropping it")
+            if not _drop_left(conn, build, drop_wait):
+                return True
+        if budget.left_s <= 0:
+            return False
+        time.sleep(min(_POLL_S, budget.left_s))
+    return True
+
+
+def _drop_left(conn: Connection, work: IndexBuild | Rebuild, drop_wait: str) -> tuple[str, ...]:
+    """Drop invalid indexes; return the names of those whose table's lock was not obtained.
+
+    Plainly: DROP INDEX CONCURRENTLY would wait for the very sessions that the build waited for.
+    """
+    for _ in range(_DROP_TRIES):
+        left = left_behind(conn, work)
+        if not left:
+            return ()
+        for name in left:
+            timeout = f"set local lock_timeout = {drop_wait}"
+            wire.send(conn, f"begin; {timeout}; drop index {name}; commit")
+            wire.roll_back(conn)
+    return left_behind(conn, work)
+
+
+def _may_be_another(step: Step, concern: Concern | None) -> bool:
+    """Whether the index may be one that was there: what was not guarded has built its own."""
+    guarded = any(address.is_guarded for address in step.statements[0].creates)
+    return isinstance(concern, IndexBuild) and (guarded or step.is_resumed)
+
+
+def _judged(
+    conn: Connection, place: Workplace, step: Step, watch: Watch
+) -> Failure | tuple[Drift, ...]:
+    """Look behind IF NOT EXISTS: what it has skipped may not be what the file declares."""
+    statement = step.statements[0]
+    (about,) = sql.abouts(statement, place.settings.ledger_schema)
+    assert isinstance(about, Creation)  # noqa: S101 - every build that has a name is one
+    wire.ask_plainly(conn, "begin")
+    found = compare(conn, about, place.settings.ledger_schema, watch.tick)
+    wire.roll_back(conn)
+    if isinstance(found, Unproved):
+        return _other_shape(step, about.address.name)
+    drifts = tuple(replace(drift, is_adopted=step.is_replay) for drift in found)
+    return judge_drifts(step, statement, drifts, place.settings) or drifts
+
+
+def _other_shape(step: Step, name: str) -> Failure:
+    return replace(
+        _failure(step, ExitCode.REFUSED, "42P07"),
+        message=f"{name} is there and is no index of that definition",
+        remedy="drop it in a migration of its own, or give the new one another name",
+    )
+
+
+def _busy(step: Step, build: IndexBuild) -> Failure:
+    return replace(
+        _failure(step, ExitCode.TEMPFAIL, "55006"),
+        message=f"another session has been building an index on {build.table} for the whole budget",
+        remedy="wait for it; run again",
+    )
+
+
+def _unproved(step: Step) -> Failure:
+    what = step.statements[0].what
+    file = step.entry.file if step.entry else step.path
+    return replace(
+        _failure(step, ExitCode.PARTIAL, ""),
+        message=f"{what} was started before; the catalog does not tell how it ended",
+        remedy=f"look at what it left; say `predeploy settle {file} --done` where it was done, or "
+        f"`predeploy settle {file} --again`; then run again",
+        remains=_STARTED,
+    )
+
+
+def _failure(step: Step, exit_code: ExitCode, sqlstate: str) -> Failure:
+    """Place a failure of ours at the step's statement."""
+    first = step.statements[0]
+    return Failure(
+        exit_code=exit_code,
+        path=step.path,
+        line=first.line,
+        column=first.column,
+        sqlstate=sqlstate,
+        message="",
+        statement=shown(step.text),
+        remains="nothing was done",
+    )

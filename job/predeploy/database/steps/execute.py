@@ -1,0 +1,296 @@
+"""Runs a plan's steps in order. A failure is a value.
+
+A step holds together or not at all. When only its locks cannot be had in time, or another session
+has changed the same row of the catalog meanwhile, all of it is tried again.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import takewhile
+
+import structlog
+import tenacity
+from psycopg.errors import (
+    InsufficientPrivilege,
+    LockNotAvailable,
+    RaiseException,
+    UniqueViolation,
+)
+
+from predeploy.contract.errors import DatabaseRefusedError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
+from predeploy.database.catalog import advice, row_security
+from predeploy.database.ledger import ledger
+from predeploy.database.sentinel.sequences import Standing
+from predeploy.database.server import wire
+from predeploy.database.server.connection import require_alive
+from predeploy.database.server.failure import has_lacked_locks, may_pass_again
+from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.pooler import Pooling, no_session
+from predeploy.database.server.wire import Connection
+from predeploy.database.session.lock_monitor import watch_over
+from predeploy.database.session.lock_wait_budget import Hold
+from predeploy.database.session.run_context import Workplace
+from predeploy.database.steps.autocommit import run_autocommit
+from predeploy.database.steps.bound import run_bound
+from predeploy.database.steps.frame import relying
+from predeploy.database.steps.message import Context
+from predeploy.database.steps.presence import FirstLook, look
+from predeploy.database.steps.script import Tried, run_script
+from predeploy.database.steps.together import convoy_of, run_together
+from predeploy.judgment.delivery import asks_for_a_look, deliveries, drawn, sought
+from predeploy.judgment.drawing import Drawing
+from predeploy.judgment.verdict import refuse_gap
+
+log = structlog.get_logger()
+
+_SAID_BY_SOMEBODY = (InsufficientPrivilege.sqlstate, RaiseException.sqlstate)
+
+
+def execute(
+    place: Workplace, plan: Plan, failed: ExitCode, works_on: Callable[[Step | None], None]
+) -> Generator[StepResult | Failure | None, None, None]:
+    """Run the plan's steps in order, yielding what came of each, up to the first that is not done.
+
+    How each is delivered is decided before the first of them runs, by its text and one look.
+    `works_on` is called with the step that the server works on from now on: it may be at the next
+    one while this one's outcome is looked at. Who stops there closes the generator, which cancels
+    it. A Failure (which ends with `failed`, unless its SQLSTATE says better) left nothing of its
+    step. None: the rest has to be planned anew, since another run has applied the step, or behind a
+    violation, of which other steps may be in need. Raises ConnectionLostError when a connection
+    dies: the ledger then knows what was committed; and DatabaseRefusedError (76), before any step,
+    when a pooler cannot serve one of them.
+    """
+    _require_sessions(place, plan)
+    draws = drawn(plan.steps)
+    look = _look(place, plan.steps, draws)
+    gaps = dict(look.gaps)
+    todo = deque(_contexts(place, plan.steps, failed, draws, look))
+    while todo:
+        require_alive(place.guard)
+        known = yield from _run_convoy(todo, gaps, works_on)
+        if not todo:
+            return
+        context = todo.popleft()
+        step = context.step
+        works_on(step)
+        refused = _counts_on_a_gap(step, gaps)
+        tried = Tried(refused, context.delivery) if refused else _with_patience(context, known)
+        outcome = tried.outcome
+        if isinstance(outcome, StepResult):
+            works_on(None)
+        yield outcome
+        if isinstance(outcome, Failure) and outcome.is_violation:
+            yield None
+        if not isinstance(outcome, StepResult):
+            return
+        _tell(outcome)
+        gaps |= {(e.file, e.raw_hash): str(gap) for e, gap in relying(context, tried.gaps)}
+
+
+def _look(place: Workplace, steps: Sequence[Step], draws: Sequence[Drawing]) -> FirstLook:
+    """Look once for all steps; not where none of them asks for it."""
+    if not asks_for_a_look(steps, draws):
+        return FirstLook()
+    return look(place.work, place.settings, sought(steps, draws))
+
+
+def _contexts(
+    place: Workplace,
+    steps: Sequence[Step],
+    failed: ExitCode,
+    draws: Sequence[Drawing],
+    found: FirstLook,
+) -> Iterator[Context]:
+    for step, delivery in zip(steps, deliveries(steps, draws, found.there), strict=True):
+        watch = watch_over(place, step.label, _hold_of(place, step))
+        yield Context(place, step, failed, watch, delivery, steps, found.newest, found.path)
+
+
+def _counts_on_a_gap(step: Step, gaps: Mapping[tuple[str, str], str]) -> Failure | None:
+    """Refuse a file with ids written out that a sequence of this database has skipped."""
+    entry = step.entry
+    gap = gaps.get((entry.file, entry.raw_hash)) if entry and step.mode is not Mode.RECORD else None
+    return refuse_gap(step, gap) if gap else None
+
+
+def _run_convoy(
+    todo: deque[Context],
+    gaps: Mapping[tuple[str, str], str],
+    works_on: Callable[[Step | None], None],
+) -> Generator[StepResult, None, Tried | None]:
+    """Run together what may travel together, and take what is done from the front of `todo`.
+
+    Returns what the first try has shown of the step that is now in front.
+    """
+    convoy = convoy_of(takewhile(lambda c: not _counts_on_a_gap(c.step, gaps), todo))
+    with closing(run_together(convoy, works_on)) as going:
+        for tried in going:
+            if not isinstance(tried.outcome, StepResult):
+                return tried
+            place = todo.popleft().place
+            yield tried.outcome
+            _tell(tried.outcome)
+            require_alive(place.guard)
+    return None
+
+
+def _tell(result: StepResult) -> None:
+    log.info(
+        f"applied {result.label}",
+        statements=result.statements,
+        rows=result.rows,
+        duration_s=round(result.duration_s, 3),
+    )
+
+
+def _require_sessions(place: Workplace, plan: Plan) -> None:
+    """Refuse a plan that needs a session of its own where a pooler gives only transactions."""
+    outside = next((step for step in plan.steps if step.mode is Mode.AUTOCOMMIT), None)
+    if outside is not None and place.pooling is Pooling.TRANSACTION:
+        raise DatabaseRefusedError(
+            f"{no_session(outside.label, place.settings.endpoint)}; of the steps that are planned "
+            "with it none was run",
+            exit_code=ExitCode.WRONG_ENDPOINT,
+        )
+
+
+def _with_patience(context: Context, known: Tried | None) -> Tried:
+    """Try a step again as long as only others stand in the way, within the DDL budget.
+
+    Where it was tried with others, that counts as the first time, if it says what there is to say
+    of it: that it lacked locks, or that rows violate it, which takes as long to find out again.
+    """
+    place, step, watch = context.place, context.step, context.watch
+    budget = place.deadline.part(place.settings.ddl_budget_s)
+    last = known or Tried(None, context.delivery)
+    counts = isinstance(last.outcome, Failure) and (
+        last.outcome.is_violation or _may_pass_again(step, last)
+    )
+
+    def attempt() -> Tried:
+        nonlocal last, counts
+        if counts:
+            counts = False
+        else:
+            last = _try_step(replace(context, delivery=last.delivery), last.standing)
+        return last
+
+    def wait_a_little(state: tenacity.RetryCallState) -> float:
+        # As long as others have stood behind the last try, they go on now.
+        least = place.settings.ddl_lock_timeout_s if _has_held_up(state) else 0.1
+        jitter = tenacity.wait_random_exponential(multiplier=0.5, min=least, max=least + 5)
+        return min(jitter(state), budget.left_s)
+
+    def tell(state: tenacity.RetryCallState) -> None:
+        failure = state.outcome.result().outcome if state.outcome else None
+        raced = isinstance(failure, Failure) and failure.is_race and failure.message
+        why = (
+            f"another session has changed the same ({raced})"
+            if raced
+            else f"a lock was not obtained, {watch.blockers}"
+        )
+        log.warning(
+            f"{step.label}: {why}; trying again",
+            attempt=state.attempt_number,
+            budget_left_s=round(budget.left_s),
+        )
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda tried: _may_pass_again(step, tried)),
+        stop=lambda _: budget.left_s <= 0,
+        wait=wait_a_little,
+        before_sleep=tell,
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+    )
+    tried: Tried = retrying(attempt)
+    return replace(tried, outcome=_explained(context, tried.outcome))
+
+
+def _explained(
+    context: Context, outcome: StepResult | Failure | None
+) -> StepResult | Failure | None:
+    """Add to a failure who was in the way, or what to grant."""
+    if not isinstance(outcome, Failure):
+        return outcome
+    step, work = context.step, context.place.work
+    if has_lacked_locks(step, outcome):
+        return context.watch.explain(outcome)
+    if outcome.is_filtered:
+        path = "" if step.is_ours else step.path
+        return replace(outcome, remedy=row_security.way_out(work, outcome.message, path))
+    if outcome.sqlstate in _SAID_BY_SOMEBODY and not work.closed:
+        wire.roll_back(work)
+        return replace(outcome, remedy=_who_lets_it_pass(work, outcome))
+    return outcome
+
+
+def _who_lets_it_pass(work: Connection, refused: Failure) -> str:
+    if trigger := advice.event_trigger_behind(work, refused.detail):
+        return f"{trigger} of the database forbids it: ask its owner to let it pass, run again"
+    if refused.sqlstate == InsufficientPrivilege.sqlstate:
+        return advice.for_refusal(work, refused.message)
+    return refused.remedy
+
+
+def _hold_of(place: Workplace, step: Step) -> Hold | None:
+    """Return what bounds how long the step's waits may stall others; DML alone stalls no reader.
+
+    CONCURRENTLY is let alone: it keeps nobody out, and an index that it leaves would be invalid.
+    """
+    if step.mode is not Mode.TRANSACTION or not step.holds_ddl:
+        return None
+    return Hold(place.guard, place.settings.ddl_lock_timeout_s)
+
+
+def _has_held_up(state: tenacity.RetryCallState) -> bool:
+    failure = state.outcome.result().outcome if state.outcome else None
+    return isinstance(failure, Failure) and failure.sqlstate == LockNotAvailable.sqlstate
+
+
+def _may_pass_again(step: Step, tried: Tried) -> bool:
+    """Whether to try again: never blindly what ran outside a transaction and may have left traces.
+
+    A failed index build leaves none, because they are dropped.
+    """
+    is_clean = step.mode is not Mode.AUTOCOMMIT or step.statements[0].node == "index_stmt"
+    if not is_clean or not isinstance(tried.outcome, Failure):
+        return False
+    return may_pass_again(tried.outcome) or has_lacked_locks(step, tried.outcome)
+
+
+def _try_step(context: Context, standing: Standing | None) -> Tried:
+    """Try once; `standing` is where sequences stood before the tries that came before."""
+    place, step, watch = context.place, context.step, context.watch
+    if step.binds:
+        return _judged(context, run_bound(context, standing))
+    if step.mode is Mode.AUTOCOMMIT:
+        return Tried(run_autocommit(place, step, watch), context.delivery)
+    if step.mode is Mode.RECORD and step.entry is not None:
+        return Tried(_record(place, step, step.entry), context.delivery)
+    return _judged(context, run_script(context, standing))
+
+
+def _judged(context: Context, tried: Tried) -> Tried:
+    if isinstance(tried.outcome, Failure):
+        return replace(tried, outcome=context.watch.judge(tried.outcome))
+    return tried
+
+
+def _record(place: Workplace, step: Step, entry: LedgerEntry) -> StepResult | None:
+    """Write a step down as done, because a baseline says so; None when somebody else just has."""
+    schema = place.settings.ledger_schema
+    begun = [] if step.is_resumed else [ledger.insert_sql(schema, entry, place.run_id)]
+    answer = wire.send(
+        place.work, "; ".join(["begin", OUR_PATH, *begun, ledger.done_sql(schema, entry), "commit"])
+    )
+    wire.roll_back(place.work)
+    if answer.error is not None:
+        if answer.error.sqlstate == UniqueViolation.sqlstate:
+            return None
+        with wire.translated(place.work):
+            raise answer.error
+    return StepResult(f"{step.label} (recorded, not run)", 0.0, 0, 0)

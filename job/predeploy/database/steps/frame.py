@@ -1,0 +1,106 @@
+"""What a step begins and ends with: BEGIN, settings and fence; reset, ledger row and COMMIT."""
+
+from collections.abc import Mapping, Sequence
+from itertools import dropwhile, islice
+from types import MappingProxyType
+
+from predeploy.contract.plan import Drift, LedgerEntry
+from predeploy.database.ledger import ledger, notes
+from predeploy.database.sentinel import made, sentinel
+from predeploy.database.sentinel.sequences import standing_sql
+from predeploy.database.server import wire
+from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.pooler import Pooling
+from predeploy.database.server.transaction import END_OF_STATEMENTS, RESET, begin_sql, clean_up
+from predeploy.database.session import operator_settings
+from predeploy.database.session.fence import fence_sql
+from predeploy.database.session.run_context import step_settings
+from predeploy.database.steps.message import Context, Part, Role, ours
+from predeploy.judgment.gap import Gap, relies_on
+
+
+def opening(
+    context: Context,
+    *,
+    isolation: str = "",
+    is_again: bool = False,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> list[Part]:
+    """Return what a step begins with, up to its preamble; `settings` come on top of its own.
+
+    Where the step may draw from sequences, it asks where they stand, and on another try, from which
+    of them the earlier tries have drawn.
+    """
+    place, step, delivery = context.place, context.step, context.delivery
+    parts = [
+        Part(begin_sql(step, isolation)),
+        Part(step_settings(place, step, **dict(settings))),
+        Part(fence_sql(place, step), Role.FENCE),
+        Part(sentinel.begin_sql(context.schema, step.text)),
+    ]
+    if delivery.moves_sequences:
+        parts.append(Part(question_of_standing(context, is_again=is_again), Role.STANDING))
+    return parts
+
+
+def closing(
+    context: Context, drifts: tuple[Drift, ...] = (), gaps: Sequence[Gap] = ()
+) -> list[Part]:
+    """Return what a step ends with; the guard in it fails where something may be lost."""
+    texts = [
+        *END_OF_STATEMENTS,
+        sentinel.guard_sql(context.schema),
+        *keep(context, (), drifts, gaps),
+    ]
+    return [Part(text, Role.CLOSING) for text in texts]
+
+
+def preamble(context: Context) -> list[Part]:
+    """Return what stands before the step's own statements, such as the operator's search_path."""
+    return ours(operator_settings.before(context.place, context.step))
+
+
+def end(context: Context, texts: Sequence[str]) -> None:
+    """Send what ends the step."""
+    wire.ask(context.place.work, "; ".join(texts))
+
+
+def keep(
+    context: Context, told: Sequence[str], drifts: tuple[Drift, ...], gaps: Sequence[Gap]
+) -> list[str]:
+    """Return what ends a step that is kept: its note, the reset, its ledger row, COMMIT."""
+    found = [drift.kept for drift in drifts]
+    entry = context.step.entry
+    done = [ledger.done_sql(context.schema, entry, told, found)] if entry else []
+    is_shared = context.place.pooling is Pooling.TRANSACTION
+    left = clean_up(context.step) if is_shared else []
+    noted = [
+        notes.note_gap_sql(context.schema, later, str(gap)) for later, gap in relying(context, gaps)
+    ]
+    return [*what_is_made(context), *RESET, *left, OUR_PATH, *noted, *done, "commit"]
+
+
+def what_is_made(context: Context) -> list[str]:
+    """Return what notes the ids of a step, where nobody is asked about what it has made."""
+    noting = made.note_sql(sentinel.functions(context.schema).made)
+    return [noting] if context.place.is_blank else []
+
+
+def relying(context: Context, gaps: Sequence[Gap]) -> list[tuple[LedgerEntry, Gap]]:
+    """Return the later files with ids written out that a sequence has skipped."""
+    if not gaps:
+        return []
+    from_here = dropwhile(lambda step: step is not context.step, context.steps)
+    return [
+        (later.entry, gap)
+        for later in islice(from_here, 1, None)
+        for gap in gaps
+        if later.entry and relies_on(later, gap)
+    ]
+
+
+def question_of_standing(context: Context, *, is_again: bool = False) -> str:
+    """Return the query of where the sequences stand that the step may draw from."""
+    function = sentinel.functions(context.schema).sequences
+    pid = context.place.guard.info.backend_pid
+    return standing_sql(function, pid, context.delivery.reached, is_again=is_again)

@@ -1,0 +1,97 @@
+"""Keeps other sessions from writing to tables while what is in them is counted before and after."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from predeploy.contract.plan import Failure
+from predeploy.database.server import wire
+from predeploy.database.server.wire import Connection, identifier
+from predeploy.database.steps.message import Context
+from predeploy.judgment.verdict import judge_uncounted
+from predeploy.losses import values
+from predeploy.losses.allowlist import Names
+from predeploy.losses.loss import Loss, Verb
+from predeploy.settings import Destructive
+
+# Readers go on.
+WRITERS = "share row exclusive"
+# For a step that begins by taking this lock itself: to get it behind the other one is a deadlock
+# with who has read the table and waits to write to it.
+EVERYBODY = "access exclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    oid: int
+    name: str
+    sql: str
+    size: int
+
+
+def count_in_doubt(context: Context) -> frozenset[int] | Failure:
+    """Lock the tables of a step whose rows have to be counted; return those, or a refusal.
+
+    Where they are too large for that, somebody has to declare what the step deletes. Without it
+    nothing is locked where the policy allows everything: its loss is reported as it seems.
+    """
+    place, step, doubtful = context.place, context.step, context.delivery.doubtful
+    found = _find(place.work, doubtful)
+    if sum(table.size for table in found) > values.COUNTED_UP_TO:
+        if place.settings.destructive is Destructive.ALLOW:
+            return frozenset()
+        sizes = (
+            Loss(Verb.DELETE, t.name, detail=f"a table of {t.size // 1024**2} MB") for t in found
+        )
+        refusal = judge_uncounted(step, sizes, place.settings, Names())
+        if refusal is not None:
+            return refusal
+    lock(context, doubtful, WRITERS)
+    return doubtful
+
+
+def lock(context: Context, tables: Collection[int], mode: str) -> None:
+    """Lock tables in the step's transaction, with their partitions.
+
+    No wait of this transaction is longer than the lock timeout from then on: others stand behind
+    it. Raises ServerError, of which one with SQLSTATE 55P03 may pass on another try.
+    """
+    place = context.place
+    found = _find(place.work, tables)
+    if not found:
+        return
+    timeout = f"{round(place.settings.ddl_lock_timeout_s * 1000)}"
+    names = ", ".join(table.sql for table in found)
+    wire.ask(
+        place.work,
+        f"select pg_catalog.set_config('lock_timeout', {wire.literal(timeout)}, true); "
+        f"lock table {names} in {mode} mode",
+    )
+
+
+def _find(conn: Connection, tables: Collection[int]) -> list[_Found]:
+    """Return these tables, or those that they are partitions of, and the sizes of all of it."""
+    if not tables:
+        return []
+    rows = wire.ask(
+        conn,
+        f"""select c.oid, n.nspname, c.relname, (
+                   with recursive tree(relid) as (
+                       select c.oid union select i.inhrelid
+                       from tree join pg_catalog.pg_inherits i on i.inhparent = tree.relid)
+                   select pg_catalog.sum(pg_catalog.pg_table_size(relid)) from tree)
+        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('r', 'p') and c.oid >= 16384 and c.oid in (
+            select case when t.relispartition then pg_catalog.pg_partition_root(t.oid)::oid
+                        else t.oid end
+            from pg_catalog.pg_class t where t.oid in ({", ".join(map(str, tables))}))
+        order by c.oid""",
+    )
+    return [
+        _Found(
+            int(oid or 0),
+            f"{schema}.{name}",
+            f"{identifier(schema or '')}.{identifier(name or '')}",
+            int(size or 0),
+        )
+        for oid, schema, name, size in rows
+    ]

@@ -1,0 +1,299 @@
+"""What is sent of a step: the parts of its messages, by name, and what their answers mean.
+
+`at_once` sends a step's statements in one message. `piecewise` has the other way, for a step that
+finds its objects there already.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import accumulate, chain
+
+import psycopg
+
+from predeploy import sql
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.grants import Ungranted
+from predeploy.contract.plan import Drift, Failure, Step
+from predeploy.database.catalog.shape import absent_sql
+from predeploy.database.sentinel import sentinel
+from predeploy.database.sentinel.sentinel import UNSUSPECTED, Suspicion
+from predeploy.database.sentinel.sequences import Standing, parse_standing
+from predeploy.database.server import wire
+from predeploy.database.server.failure import failure_of
+from predeploy.database.server.transaction import rows_written
+from predeploy.database.server.wire import Answer
+from predeploy.database.session import operator_settings
+from predeploy.database.session.fence import STOPPED
+from predeploy.database.session.lock_monitor import Watch
+from predeploy.database.session.run_context import Workplace
+from predeploy.judgment.delivery import PLAIN, Delivery
+from predeploy.judgment.gap import Gap
+from predeploy.losses.loss import Loss
+
+_DIVISION_BY_ZERO = "22012"
+_MOST_PARTS = 1_000  # of a message
+_LONGEST_MESSAGE = 1 << 18  # characters, unless a single statement is longer
+_SEPARATOR = "\n;\n"  # a statement may end with a comment
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A step, where and how it runs, how it ends when a statement fails, and who watches.
+
+    `steps` are all of its plan, in order. From before the first of them are `newest`, the largest
+    OID of a relation, and `path`, the schemas of the session's search_path.
+    """
+
+    place: Workplace
+    step: Step
+    failed: ExitCode
+    watch: Watch
+    delivery: Delivery = PLAIN
+    steps: Sequence[Step] = ()
+    newest: int = 1 << 32
+    path: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> str:
+        """The ledger's schema."""
+        return self.place.settings.ledger_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of a step's statements.
+
+    The rows that they wrote, what the step took away or renamed, what was there already, what
+    PostgreSQL said it skips, what is there in another shape, what was gone before the step dropped
+    it, what may have lost something where the sentinel was asked for that, the sequences that
+    skipped numbers because of an earlier try, whose grants are gone, and the losses that nobody was
+    asked about, because we had made what was lost.
+    """
+
+    rows: int = 0
+    losses: tuple[Loss, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    drifts: tuple[Drift, ...] = ()
+    gone: tuple[Loss, ...] = ()
+    suspected: Suspicion = UNSUSPECTED
+    gaps: tuple[Gap, ...] = ()
+    ungranted: tuple[Ungranted, ...] = ()
+    asked: tuple[Loss, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Something may be lost, and the tables from which.
+
+    `is_doubtful`: only counting their rows before and after can tell.
+    """
+
+    oids: frozenset[int]
+    is_doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyThere:
+    """Something that the step creates is there: it has to be run piecewise."""
+
+
+Outcome = Sent | Suspects | AlreadyThere | Failure | None
+"""None: another run was faster, so look again."""
+
+
+class Role(Enum):
+    """What a part of a message is for, and so what its failure or its row means."""
+
+    OURS = auto()
+    FENCE = auto()
+    STANDING = auto()  # returns where sequences stand
+    QUESTION = auto()  # whether what the next part creates only if it is not there, is there
+    OWN = auto()  # a statement of the step's
+    CLOSING = auto()
+    SUSPECTS = auto()  # closes, too, and returns what may have lost something
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One statement of a message; for the step's own, and its question, `number` counts from 0."""
+
+    text: str
+    role: Role = Role.OURS
+    number: int = 0
+    data: str | None = None
+
+
+Closing = Callable[[tuple[Drift, ...]], list[Part]]
+"""What ends a step, given what is there in another shape."""
+
+Deliver = Callable[[Context, list[Part], Closing], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for the parts of one message."""
+
+    parts: Sequence[Part]
+    answer: Answer
+
+    @property
+    def failed_part(self) -> Part:
+        """The part that has failed."""
+        return self.parts[min(self.answer.failed_index, len(self.parts) - 1)]
+
+    @property
+    def rows(self) -> int:
+        """How many rows the step's own statements have written."""
+        return sum(
+            rows_written(self.answer, index, 1)
+            for index, part in enumerate(self.parts)
+            if part.role is Role.OWN
+        )
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where sequences stood; None where that was not asked, or not reached."""
+        return parse_standing(self._told(Role.STANDING))
+
+    @property
+    def suspected(self) -> Suspicion:
+        """What may have lost something, as far as that was asked."""
+        return sentinel.parse_suspicion(self._told(Role.SUSPECTS))
+
+    def _told(self, role: Role) -> str | None:
+        done = self.answer.results[: -1 if self.answer.error else None]
+        for index, part in enumerate(self.parts[: len(done)]):
+            if part.role is role:
+                return self.answer.rows(index)[0][0]
+        return None
+
+
+def ours(texts: Iterable[str]) -> list[Part]:
+    """Return statements of ours as parts."""
+    return [Part(text) for text in texts]
+
+
+def own(context: Context) -> Iterator[Part]:
+    """Yield the step's own statements as parts.
+
+    Before each with IF NOT EXISTS stands the question whether it would skip anything: the file
+    itself may have made it by then, or moved the search_path.
+    """
+    for number, statement in enumerate(context.step.statements):
+        guarded = [address for address in statement.creates if address.is_guarded]
+        if guarded:
+            yield Part(absent_sql(guarded), Role.QUESTION, number)
+        text = operator_settings.text_of(context.place, statement.text)
+        yield Part(text, Role.OWN, number, statement.data)
+        yield from ours(operator_settings.behind(context.place, statement))
+
+
+def at_once(context: Context, opening: list[Part], closing: Closing) -> Outcome:
+    """Send opening, statements and closing in one message; more only where COPY brings data."""
+    outcome, _ = at_once_from_the_start(context, opening, closing)
+    return outcome
+
+
+def at_once_from_the_start(
+    context: Context, opening: list[Part], closing: Closing
+) -> tuple[Outcome, Standing | None]:
+    """Do the same, and return where sequences stood, which the opening has asked."""
+    rows = 0
+    notices: tuple[str, ...] = ()
+    suspected = UNSUSPECTED
+    standing: Standing | None = None
+    for parts in _messages(chain(opening, own(context), closing(()))):
+        reply = send(context, parts)
+        standing = standing or reply.standing
+        notices += reply.answer.skipped
+        if reply.answer.error is not None:
+            return _refused(context, reply), standing
+        rows += reply.rows
+        suspected |= reply.suspected
+    return Sent(rows, notices=notices, suspected=suspected), standing
+
+
+def begin(context: Context, opening: list[Part]) -> tuple[Outcome, Standing | None]:
+    """Send a step's opening by itself; None when its fence does not let it pass."""
+    reply = send(context, opening)
+    return (Sent() if reply.answer.error is None else _refused(context, reply)), reply.standing
+
+
+def end(context: Context, closing: list[Part]) -> Outcome:
+    """Send a step's closing by itself."""
+    reply = send(context, closing)
+    if reply.answer.error is None:
+        return Sent(suspected=reply.suspected)
+    return meaning(context, reply.failed_part, reply.answer.error, None)
+
+
+def send(context: Context, parts: Sequence[Part]) -> Reply:
+    """Send parts as one message; one with data has to stand alone."""
+    work, tick = context.place.work, context.watch.tick
+    text = _SEPARATOR.join(part.text for part in parts)
+    if (data := parts[0].data) is not None:
+        return Reply(parts, wire.send_copy(work, text, data, on_tick=tick))
+    return Reply(parts, wire.send(work, text, on_tick=tick))
+
+
+def suspects(error: psycopg.Error) -> Suspects:
+    """Return what the guard has raised."""
+    suspected = sentinel.parse_suspicion(error.diag.message_detail)
+    return Suspects(suspected.oids, suspected.is_doubtful)
+
+
+def meaning(context: Context, part: Part, error: psycopg.Error, offset: int | None) -> Outcome:
+    """Say what the failure of one part means for its step; `offset` is a place in its text."""
+    step, sqlstate = context.step, error.sqlstate or ""
+    match part.role:
+        case Role.FENCE if sqlstate in STOPPED:
+            return None
+        case Role.QUESTION if sqlstate == _DIVISION_BY_ZERO:
+            return AlreadyThere()
+        case Role.CLOSING if sentinel.has_spoken(context.schema, error):
+            return suspects(error)
+        case Role.OWN if sql.tolerates(step.statements[part.number], sqlstate):
+            return AlreadyThere()
+    is_behind = part.role in (Role.CLOSING, Role.SUSPECTS)
+    number = len(step.statements) if is_behind else part.number
+    if part.role is Role.OWN and offset is not None:
+        offset += step.statements[number].start - step.statements[0].start
+    else:
+        offset = None
+    return failure_of(step, error, index=number, offset=offset, failed=context.failed)
+
+
+def _refused(context: Context, reply: Reply) -> Outcome:
+    """Say what a message's error means for the step. A position is one in the whole message."""
+    error = reply.answer.error
+    assert error is not None  # noqa: S101 - only called with one
+    part, offset = reply.failed_part, None
+    if position := error.diag.statement_position:
+        lengths = (len(p.text) + len(_SEPARATOR) for p in reply.parts)
+        starts = list(accumulate(lengths, initial=0))
+        index = max(i for i in range(len(reply.parts)) if starts[i] < int(position))
+        part, offset = reply.parts[index], int(position) - 1 - starts[index]
+    return meaning(context, part, error, offset)
+
+
+def _messages(parts: Iterable[Part]) -> Iterator[tuple[Part, ...]]:
+    """Cut where COPY brings data, which is a message of its own, and what is long.
+
+    The results of a message are kept until its end, and the server parses all of it beforehand.
+    """
+    waiting: list[Part] = []
+    room = _LONGEST_MESSAGE
+    for part in parts:
+        is_alone = part.data is not None
+        if waiting and (is_alone or len(waiting) == _MOST_PARTS or room < len(part.text)):
+            yield tuple(waiting)
+            waiting, room = [], _LONGEST_MESSAGE
+        waiting.append(part)
+        room -= len(part.text)
+        if is_alone:
+            yield tuple(waiting)
+            waiting, room = [], _LONGEST_MESSAGE
+    if waiting:
+        yield tuple(waiting)

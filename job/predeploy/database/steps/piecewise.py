@@ -1,0 +1,202 @@
+"""Runs a step statement by statement: what is proved to be there already is skipped, and no more.
+
+Each statement goes by itself, in the step's one transaction. A savepoint stands before those that
+may find their object there; proof comes from the catalog. An ALTER TABLE that only adds goes
+without what is there. Anything that is neither proved nor a clash of shapes fails as it would have
+anyway.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from predeploy import sql
+from predeploy.contract.plan import Creatable, Drift, Failure, Statement
+from predeploy.database.catalog.shape import Unproved, compare, is_taken, left_from
+from predeploy.database.server import wire
+from predeploy.database.server.failure import failure_of, may_pass_again, was_cancelled
+from predeploy.database.server.transaction import rows_written
+from predeploy.database.server.wire import Answer
+from predeploy.database.session import operator_settings
+from predeploy.database.steps.message import Closing, Context, Outcome, Part, Sent, begin, end
+from predeploy.judgment.verdict import judge_drifts
+from predeploy.losses.loss import Loss, Verb
+from predeploy.sql import Creation, Departure
+
+_SAVEPOINT = "predeploy_statement"
+_PROVED = {
+    Creatable.TABLE: "is there with the declared columns, and nothing else of it was compared",
+    Creatable.COLUMN: "is there with the declared type, and nothing else of it was compared",
+}
+
+
+def piecewise(context: Context, opening: list[Part], closing: Closing) -> Outcome:
+    """Send opening, statements and closing one after the other."""
+    begun, _ = begin(context, opening) if opening else (Sent(), None)
+    if not isinstance(begun, Sent):
+        return begun
+    run = _Run(context)
+    for index, statement in enumerate(context.step.statements):
+        failure = run.statement(index, statement)
+        if failure is not None:
+            return failure
+    ended = end(context, closing(tuple(run.drifts)))
+    return replace(run.sent, suspected=ended.suspected) if isinstance(ended, Sent) else ended
+
+
+@dataclass(slots=True)
+class _Run:
+    """Runs the statements, and keeps what came of them so far."""
+
+    context: Context
+    rows: int = 0
+    duplicates: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    drifts: dict[Drift, None] = field(default_factory=dict)  # a set that keeps its order
+    gone: list[Loss] = field(default_factory=list)
+
+    @property
+    def sent(self) -> Sent:
+        return Sent(
+            self.rows,
+            (),
+            tuple(self.duplicates),
+            tuple(self.notices),
+            tuple(self.drifts),
+            tuple(self.gone),
+        )
+
+    def statement(self, index: int, statement: Statement) -> Failure | None:
+        match sql.abouts(statement, self.context.schema):
+            case (Creation() as creation,) if creation.address.is_guarded:
+                return self._guarded(index, statement, creation)
+            case (Creation() | Departure() as about,):
+                return self._tolerantly(index, statement, about)
+            case (None,):
+                place = self.context.place
+                behind = operator_settings.behind(place, statement)
+                own = operator_settings.text_of(place, statement.text)
+                text = "\n;\n".join((own, *behind))
+                return self._failure(index, statement, self._send(statement, text))
+            case several:
+                return self._rest(index, statement, several)
+
+    def _guarded(self, index: int, statement: Statement, creation: Creation) -> Failure | None:
+        """Let IF NOT EXISTS skip what is there, and look whether it is what the file declares."""
+        conn = self.context.place.work
+        was_there = is_taken(conn, creation.address)
+        answer = self._send(statement, statement.text)
+        if answer.error is not None or not was_there:
+            return self._failure(index, statement, answer)
+        found = self._compare(creation)
+        if isinstance(found, Unproved):
+            if found.error is not None:
+                why = found.error.diag.message_primary
+                self.notices.append(f"{creation.address.name} could not be compared: {why}")
+            return self._unproved(index, found)
+        return self._judge(statement, found)
+
+    def _tolerantly(
+        self, index: int, statement: Statement, about: Creation | Departure
+    ) -> Failure | None:
+        """Skip the statement where it is proved that what it does is done."""
+        conn = self.context.place.work
+        prefix = f"savepoint {_SAVEPOINT};\n"
+        answer = self._send(statement, f"{prefix}{statement.text}\n;\nrelease {_SAVEPOINT}")
+        if answer.error is None:
+            return None
+        original = self._failure(index, statement, answer, len(prefix))
+        if answer.error.sqlstate not in about.tolerated:
+            return original
+        wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
+        if isinstance(about, Departure):
+            table = left_from(conn, about)
+            if table is None:
+                return original
+            verb = Verb.RENAME if about.successor else Verb.DROP_COLUMN
+            self.gone.append(Loss(verb, f"{table}.{about.column}"))
+            self._skipped(statement, f"column {about.column} of {about.home} is gone")
+            return None
+        found = self._compare(about)
+        if isinstance(found, Unproved):
+            return self._unproved(index, found) or original
+        return self._judge(statement, found, about)
+
+    def _rest(
+        self, index: int, statement: Statement, parts: tuple[Creation | Departure | None, ...]
+    ) -> Failure | None:
+        """Run an ALTER TABLE that only adds without what is there already.
+
+        What is left stays one statement: PostgreSQL adds columns before it looks at constraints.
+        """
+        conn = self.context.place.work
+        done = set()
+        for number, part in enumerate(parts):
+            if not isinstance(part, Creation) or not is_taken(conn, part.address):
+                continue
+            found = self._compare(part)
+            if isinstance(found, Unproved):
+                failure = self._unproved(index, found)
+            else:
+                failure = self._judge(statement, found, part)
+                if not part.address.is_guarded:
+                    done.add(number)
+            if failure is not None:
+                return failure
+        if len(done) == len(parts):
+            return None
+        if not done:
+            return self._failure(index, statement, self._send(statement, statement.text))
+        rest = sql.without(statement, done)
+        return self._failure(index, statement, self._send(statement, rest), None)
+
+    def _compare(self, creation: Creation) -> tuple[Drift, ...] | Unproved:
+        context = self.context
+        return compare(context.place.work, creation, context.schema, context.watch.tick)
+
+    def _judge(
+        self, statement: Statement, found: tuple[Drift, ...], skipped: Creation | None = None
+    ) -> Failure | None:
+        """Keep what was found, and say which creation was skipped because nothing was."""
+        if skipped and not found and not skipped.address.is_guarded:
+            address = skipped.address
+            what = _PROVED.get(address.kind, "is there, as declared")
+            self._skipped(statement, f"{address.kind.value} {address.name} {what}")
+        is_adopted = self.context.step.is_replay
+        self.drifts |= dict.fromkeys(replace(drift, is_adopted=is_adopted) for drift in found)
+        return judge_drifts(self.context.step, statement, found, self.context.place.settings)
+
+    def _skipped(self, statement: Statement, why: str) -> None:
+        self.duplicates.append(f"{self.context.step.path}:{statement.line}: {why}")
+
+    def _unproved(self, index: int, why: Unproved) -> Failure | None:
+        """Return what a proof failed of, where another try may do better: locks, time."""
+        if why.error is None:
+            return None
+        step, failed = self.context.step, self.context.failed
+        failure = failure_of(step, why.error, index=index, offset=None, failed=failed)
+        return failure if may_pass_again(failure) or was_cancelled(failure) else None
+
+    def _send(self, statement: Statement, text: str) -> Answer:
+        conn, watch = self.context.place.work, self.context.watch
+        if statement.data is not None:
+            answer = wire.send_copy(conn, text, statement.data, on_tick=watch.tick)
+        else:
+            answer = wire.send(conn, text, on_tick=watch.tick)
+        self.notices += answer.skipped
+        if answer.error is None:
+            self.rows += rows_written(answer, 0, len(answer.results))
+        return answer
+
+    def _failure(
+        self, index: int, statement: Statement, answer: Answer, shift: int | None = 0
+    ) -> Failure | None:
+        """Tell an error; `shift` is how much of ours stood in front, None where all was ours."""
+        if answer.error is None:
+            return None
+        step = self.context.step
+        position = answer.error.diag.statement_position
+        offset = None
+        if position and shift is not None:
+            offset = statement.start - step.statements[0].start + int(position) - 1 - shift
+        return failure_of(
+            step, answer.error, index=index, offset=offset, failed=self.context.failed
+        )

@@ -1,0 +1,90 @@
+"""The one look before the first step: which names are there, and what an earlier run has noted."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from predeploy.contract.plan import Creatable
+from predeploy.database.ledger import notes
+from predeploy.database.server import wire
+from predeploy.database.server.path import KEPT, OUR_PATH, SCHEMAS, keep_sql
+from predeploy.database.server.wire import Connection, literal
+from predeploy.judgment.delivery import Sought
+from predeploy.settings import Settings
+
+# By kind: whether something of that name is there, v being what is sought.
+_IN_SCOPE = f"""n.nspname !~ '^(pg_|information_schema$)'
+    and case when v.schema <> '' then n.nspname = v.schema
+             else v.is_anywhere or n.nspname = any ({SCHEMAS}) end"""
+_PART = """pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relname = v.relation and {scope} and exists"""
+_IS_THERE = {
+    Creatable.COLUMN: f"""{_PART} (
+        select from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and not a.attisdropped and a.attname = v.name)""",
+    Creatable.CONSTRAINT: f"""{_PART} (
+        select from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.conname = v.name)""",
+    Creatable.INDEX: f"""{_PART} (
+        select from pg_catalog.pg_class i
+        where i.relnamespace = c.relnamespace and i.relname = v.name)""",
+}
+_RELATION = """pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relname = v.name and {scope}"""
+_TYPE = """pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+    where t.typname = v.name and {scope}"""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """What was there before the first step.
+
+    `there` are the names that were found, `newest` is the largest OID of a relation, `gaps` holds,
+    by a file's name and the hash of its bytes, the skipped numbers that it has written out, and
+    `path` holds the schemas of the session's search_path.
+    """
+
+    there: frozenset[Sought] = frozenset()
+    newest: int = 1 << 32
+    gaps: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+
+
+def look(conn: Connection, settings: Settings, names: Collection[Sought]) -> FirstLook:
+    """Look for all these names, in one round trip."""
+    wanted = tuple(names)
+    questions = {
+        "newest": "select max(oid)::bigint from pg_catalog.pg_class",
+        "path": f"select unnest({SCHEMAS})",
+        "gaps": notes.gaps_sql(settings.ledger_schema),
+        "there": _there_sql(wanted) if wanted else "select 0 where false",
+    }
+    opening = (keep_sql(settings.endpoint), OUR_PATH)
+    answer = wire.send(conn, ";\n".join([*opening, *questions.values()]))
+    if answer.error is not None:
+        with wire.translated(conn):
+            raise answer.error
+    found = {name: answer.rows(number) for number, name in enumerate(questions, start=KEPT + 1)}
+    return FirstLook(
+        frozenset(wanted[int(number or 0)] for (number,) in found["there"]),
+        int(found["newest"][0][0] or 0),
+        notes.parse_gaps(found["gaps"]),
+        tuple(schema or "" for (schema,) in found["path"]),
+    )
+
+
+def _there_sql(wanted: Collection[Sought]) -> str:
+    values = ", ".join(
+        f"({number}, {literal(a.kind.value)}, {literal(a.schema)}, {literal(a.relation)}, "
+        f"{literal(a.name)}, {one.is_anywhere})"
+        for number, one in enumerate(wanted)
+        for a in (one.address,)
+    )
+    kinds = " ".join(
+        f"when {literal(kind.value)} then exists (select from {query.format(scope=_IN_SCOPE)})"
+        for kind, query in _IS_THERE.items()
+    )
+    relation, of_type = (query.format(scope=_IN_SCOPE) for query in (_RELATION, _TYPE))
+    return f"""select v.number
+        from (values {values}) v(number, kind, schema, relation, name, is_anywhere)
+        where case v.kind {kinds}
+              else exists (select from {relation})
+                or v.kind = 'type' and exists (select from {of_type}) end"""

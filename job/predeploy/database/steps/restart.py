@@ -1,0 +1,154 @@
+"""Puts sequences back before a step is tried again, so that its rows get the ids that psql gives.
+
+Only where no other session can have used them; elsewhere the gap stays, and is reported.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from predeploy.database.sentinel.sequences import Standing, parse_standing
+from predeploy.database.server import wire
+from predeploy.database.server.pooler import Pooling
+from predeploy.database.server.wire import literal
+from predeploy.database.session.run_context import Workplace
+from predeploy.judgment.gap import Column, Gap
+
+_SAVEPOINT = "predeploy_sequences"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What this run has made so far: relations by name, all with OIDs beyond `newest`."""
+
+    newest: int
+    names: frozenset[str]
+
+
+def put_back(
+    place: Workplace, asked: str, first: Standing, now: Standing, made: Made
+) -> tuple[Gap, ...]:
+    """Restart sequences from where the first try found them; return the gaps that stay.
+
+    In the open transaction of the next try, before its statements, so that it is undone if that try
+    fails, too. `asked` is the query for the standing. A restarted sequence is locked until we are
+    done, so the number of other sessions is asked once more after that.
+    """
+    was_alone = _was_alone(first, now)
+    moved = [
+        oid
+        for oid, position in first.positions.items()
+        if now.positions.get(oid, position) != position
+        # What other sessions have drawn meanwhile is no gap of ours.
+        and (was_alone or oid in now.drawn or place.pooling is Pooling.TRANSACTION)
+    ]
+    if not moved:
+        return ()
+    found = _look(place, moved)
+    own = [s for s in found if s.is_ours_to_alter]
+    of_run = [s for s in own if s.oid > made.newest and made.names & s.names]
+    wanted = own if was_alone else of_run
+    after = _restart(place, asked, first, wanted)
+    if after is not None and wanted is own and not _was_alone(first, after):
+        wire.ask(place.work, f"rollback to savepoint {_SAVEPOINT}")
+        wanted = of_run
+        after = _restart(place, asked, first, wanted)
+    done = {s.oid for s in wanted} if after is not None else set()
+    return tuple(
+        Gap(
+            s.label,
+            first.positions[s.oid].next(s.increment),
+            now.positions[s.oid].next(s.increment),
+            _columns(place, s.oid),
+        )
+        for s in found
+        if s.oid not in done
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequence:
+    oid: int
+    name: str
+    label: str
+    increment: int
+    is_ours_to_alter: bool
+    names: frozenset[str]
+
+
+def _was_alone(first: Standing, then: Standing) -> bool:
+    return first.others == then.others == 0 and first.ever == then.ever
+
+
+def _look(place: Workplace, oids: Collection[int]) -> list[_Sequence]:
+    rows = wire.ask(
+        place.work,
+        f"""select c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
+               pg_catalog.concat_ws('.', n.nspname, c.relname), s.seqincrement,
+               pg_catalog.pg_has_role(c.relowner, 'usage'), c.relname, (
+                   select t.relname from pg_catalog.pg_depend d
+                   join pg_catalog.pg_class t on t.oid = d.refobjid
+                   where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                     and d.objid = c.oid and d.deptype in ('a', 'i')
+                     and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass limit 1)
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        join pg_catalog.pg_sequence s on s.seqrelid = c.oid
+        where c.oid in ({", ".join(map(str, oids))}) order by 3""",
+    )
+    return [
+        _Sequence(
+            int(oid or 0),
+            name or "",
+            label or "",
+            int(increment or 1),
+            is_ours == "t",
+            frozenset(filter(None, (relation, owner))),
+        )
+        for oid, name, label, increment, is_ours, relation, owner in rows
+    ]
+
+
+def _restart(
+    place: Workplace, asked: str, first: Standing, wanted: Collection[_Sequence]
+) -> Standing | None:
+    """Restart the sequences after a savepoint, and look again; None where that cannot be done."""
+    parts = [f"savepoint {_SAVEPOINT}"]
+    for sequence in wanted:
+        at = first.positions[sequence.oid]
+        parts += [
+            # In a file of its own, what SETVAL does is taken back with the transaction.
+            f"alter sequence {sequence.name} restart",
+            f"select pg_catalog.setval({literal(sequence.name)}, {at.last}, {at.is_called})",
+        ]
+    answer = wire.send(place.work, ";\n".join([*parts, asked]))
+    if answer.error is not None:
+        wire.ask(place.work, f"rollback to savepoint {_SAVEPOINT}")
+        return None
+    return parse_standing(answer.rows(-1)[0][0])
+
+
+def _columns(place: Workplace, oid: int) -> tuple[Column, ...]:
+    """Name the columns with the sequence's numbers: by default, or by a foreign key to those."""
+    rows = wire.ask(
+        place.work,
+        f"""with source(relid, attnum) as (
+            select d.refobjid, d.refobjsubid from pg_catalog.pg_depend d
+            where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = {oid}
+              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjsubid > 0
+            union
+            select a.adrelid, a.adnum from pg_catalog.pg_depend d
+            join pg_catalog.pg_attrdef a on a.oid = d.objid
+            where d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = {oid}
+        ), everywhere(relid, attnum) as (
+            select relid, attnum from source
+            union
+            select k.conrelid, k.conkey[pg_catalog.array_position(k.confkey, s.attnum::int2)]
+            from pg_catalog.pg_constraint k join source s on k.confrelid = s.relid
+            where k.contype = 'f' and s.attnum = any (k.confkey)
+        )
+        select c.relname, a.attname from everywhere e
+        join pg_catalog.pg_class c on c.oid = e.relid
+        join pg_catalog.pg_attribute a on a.attrelid = e.relid and a.attnum = e.attnum""",
+    )
+    return tuple(Column(table or "", name or "") for table, name in rows)

@@ -1,0 +1,209 @@
+"""Runs a step of a migration, and once more where its first try had to be rolled back.
+
+How it is delivered was decided before (`judgment.delivery`): mostly in one message, with the
+sentinel's guard in it; between two full looks where it takes something away; piecewise where
+something that it makes is there already. What could not be foreseen makes a try fail: the guard
+suspects what a function did, or a function made an object that a later statement makes. Then the
+step is rolled back and delivered in the way that this requires, with the sequences put back that
+it has drawn from.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import takewhile
+
+import psycopg
+import structlog
+
+from predeploy.contract.errors import InternalError, ServerError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Ask, Failure, Step, StepResult
+from predeploy.database.sentinel.sequences import Standing
+from predeploy.database.server import wire
+from predeploy.database.server.failure import failure_of
+from predeploy.database.server.transaction import clean_up
+from predeploy.database.session.run_context import step_settings
+from predeploy.database.steps.frame import closing, opening, preamble, question_of_standing
+from predeploy.database.steps.message import (
+    AlreadyThere,
+    Context,
+    Deliver,
+    Outcome,
+    Part,
+    Role,
+    Sent,
+    Suspects,
+    at_once,
+    at_once_from_the_start,
+    begin,
+)
+from predeploy.database.steps.piecewise import piecewise
+from predeploy.database.steps.restart import Made, put_back
+from predeploy.database.steps.watched import replay, watch
+from predeploy.judgment.delivery import Delivery
+from predeploy.judgment.gap import Gap
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of a step: a result, a failure that left nothing, or None: another run applied it.
+
+    `delivery` is how it should be tried again, and `standing` where sequences stood at first.
+    `gaps` are the sequences that skipped numbers, because a try that was rolled back drew them.
+    """
+
+    outcome: StepResult | Failure | None
+    delivery: Delivery
+    standing: Standing | None = None
+    gaps: tuple[Gap, ...] = ()
+
+
+Attempt = Callable[[Context, Standing | None], tuple[Outcome, Standing | None]]
+"""One try, given where sequences stood before the first; and where they stand at its own start."""
+
+
+def run_script(context: Context, standing: Standing | None = None) -> Tried:
+    """Run the step; `standing` is where sequences stood before the first of its earlier tries."""
+    return until_kept(context, standing, _try)
+
+
+def until_kept(context: Context, standing: Standing | None, attempt: Attempt) -> Tried:
+    """Try until the step is kept or fails, each time in the way that the last try asks for."""
+    started = time.monotonic()
+    while True:
+        outcome, now = attempt(context, standing)
+        standing = standing or now
+        if isinstance(outcome, Sent):
+            result = result_of(context.step, outcome, time.monotonic() - started)
+            return Tried(result, context.delivery, standing, outcome.gaps)
+        _roll_back(context)
+        if not isinstance(outcome, Suspects | AlreadyThere):
+            if isinstance(outcome, Failure) and outcome.exit_code is ExitCode.REFUSED:
+                _take_back_numbers(context, standing)
+            return Tried(outcome, context.delivery, standing)
+        context = replace(context, delivery=learned(context, outcome))
+
+
+def learned(context: Context, outcome: Suspects | AlreadyThere) -> Delivery:
+    """Return how to deliver the step after a try that had to be rolled back."""
+    delivery = context.delivery
+    match outcome:
+        case Suspects(oids, is_doubtful=True):
+            again = delivery.counting(oids)
+        case Suspects(oids):
+            again = delivery.watching(oids)
+        case AlreadyThere():
+            again = delivery.in_pieces()
+    if again == delivery:
+        raise InternalError(f"{context.step.label}: a guard failed that was not sent")
+    return again
+
+
+def result_of(step: Step, sent: Sent, duration_s: float) -> StepResult:
+    """Return what the report says of a step that is done."""
+    return StepResult(
+        step.label,
+        duration_s,
+        len(step.statements),
+        sent.rows,
+        tuple(str(loss) for loss in sent.losses),
+        sent.duplicates,
+        sent.notices,
+        sent.drifts,
+        tuple(str(gap) for gap in sent.gaps),
+        sent.ungranted,
+        _asks(step, sent),
+    )
+
+
+def _asks(step: Step, sent: Sent) -> tuple[Ask, ...]:
+    declarations = tuple(loss.declaration for loss in sent.asked)
+    return (Ask(step.path, step.statements[0].line, declarations),) if declarations else ()
+
+
+def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
+    """Try once; our own queries in between may fail as the step's statements do."""
+    try:
+        if context.delivery.is_plain and first is None:
+            parts = [*opening(context), *preamble(context)]
+            return at_once_from_the_start(context, parts, lambda drifts: closing(context, drifts))
+        return _try_in_parts(context, first)
+    except ServerError as error:
+        if not isinstance(error.__cause__, psycopg.Error):
+            raise
+        failed = context.failed
+        failure = failure_of(context.step, error.__cause__, index=0, offset=None, failed=failed)
+        return failure, None
+
+
+def _try_in_parts(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
+    """Open the transaction and put sequences back before the step's own statements."""
+    begun, now, gaps = begin_again(context, first)
+    if not isinstance(begun, Sent):
+        return begun, now
+    deliver: Deliver = piecewise if context.delivery.is_piecewise else at_once
+    if context.step.is_replay:
+        outcome = replay(context, deliver, gaps)
+    elif context.delivery.is_watched:
+        outcome = watch(context, deliver, gaps)
+    else:
+        own = preamble(context)
+        outcome = deliver(context, own, lambda drifts: closing(context, drifts, gaps))
+    return (replace(outcome, gaps=gaps) if isinstance(outcome, Sent) else outcome), now
+
+
+def begin_again(
+    context: Context, first: Standing | None
+) -> tuple[Outcome, Standing | None, tuple[Gap, ...]]:
+    """Open the step's transaction by itself, and put back what earlier tries have drawn.
+
+    Returns what came of it, where sequences stood, and the gaps that stay. A replayed step, which
+    may only add, is REPEATABLE READ: what others change meanwhile is not its doing.
+    """
+    isolation = "isolation level repeatable read" if context.step.is_replay else ""
+    parts = opening(context, isolation=isolation, is_again=first is not None)
+    begun, now = begin(context, parts)
+    gaps = _put_back(context, first, now) if isinstance(begun, Sent) else ()
+    return begun, now, gaps
+
+
+def _take_back_numbers(context: Context, first: Standing | None) -> None:
+    """Put back what a step has drawn that we have refused: its file will be run again, declared.
+
+    Where that cannot be done now, the numbers are skipped, as with any step that fails.
+    """
+    if first is None:
+        return
+    settings = step_settings(context.place, context.step)
+    question = Part(question_of_standing(context, is_again=True), Role.STANDING)
+    try:
+        begun, now = begin(context, [Part("begin"), Part(settings), question])
+        if isinstance(begun, Sent):
+            _put_back(context, first, now)
+            wire.ask(context.place.work, "commit")
+    except ServerError as error:
+        log.info("sequences were not put back, and skip numbers", why=str(error))
+    wire.roll_back(context.place.work)
+
+
+def _put_back(context: Context, first: Standing | None, now: Standing | None) -> tuple[Gap, ...]:
+    if first is None or now is None:
+        return ()
+    earlier = takewhile(lambda step: step is not context.step, context.steps)
+    names = (a.relation for step in earlier for s in step.statements for a in s.creates)
+    made = Made(context.newest, frozenset(names))
+    return put_back(context.place, question_of_standing(context), first, now, made)
+
+
+def _roll_back(context: Context) -> None:
+    """Roll back the step, and clean up what outlives a rollback in its session.
+
+    In one message: behind a pooler the session goes to another client after it.
+    """
+    left = clean_up(context.step)
+    if left:
+        wire.ask(context.place.work, "; ".join(["rollback", *left]))
+    wire.roll_back(context.place.work)

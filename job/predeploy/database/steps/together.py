@@ -1,0 +1,118 @@
+"""Runs steps that follow each other in one round trip: each its own transaction, fence and row.
+
+Up to the first that is not done, which has left nothing and is then run by itself: whatever may
+come of a step is tried again or looked at closer there.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from itertools import takewhile
+
+from predeploy.contract.plan import Failure, Mode, Step
+from predeploy.database.server import wire
+from predeploy.database.server.pooler import Pooling
+from predeploy.database.server.stream import stream
+from predeploy.database.server.transaction import clean_up
+from predeploy.database.steps import frame, script
+from predeploy.database.steps.message import (
+    AlreadyThere,
+    Context,
+    Part,
+    Reply,
+    Sent,
+    Suspects,
+    meaning,
+    own,
+)
+from predeploy.database.steps.script import Tried
+
+_MOST_STEPS = 200
+_MOST_CHARACTERS = 1 << 20
+
+
+def convoy_of(contexts: Iterable[Context]) -> tuple[Context, ...]:
+    """Return the first steps that may travel together: none, or at least two.
+
+    Only what one message delivers may, and leaves nothing in the session when it fails.
+    """
+    room = _MOST_CHARACTERS
+    found: list[Context] = []
+    for context in takewhile(_may_travel, contexts):
+        room -= len(context.step.text)
+        if room < 0 or len(found) == _MOST_STEPS:
+            break
+        found.append(context)
+    return tuple(found) if len(found) > 1 else ()
+
+
+def run_together(
+    contexts: Sequence[Context], works_on: Callable[[Step | None], None]
+) -> Generator[Tried, None, None]:
+    """Run the steps; yield what came of each that is done, as soon as it is known.
+
+    Of the one that is not done comes last what its first try has shown: what the server said, or,
+    with an outcome of None, how to deliver it. There is none where another runner was faster.
+
+    Only the last waits for the disk: the server writes commits in their order, and a crash takes
+    a step and its row in the ledger together.
+    """
+    if not contexts:
+        return
+    place = contexts[0].place
+    last: Tried | None = None
+    sent = [_parts(context, is_last=context is contexts[-1]) for context in contexts]
+    current = contexts[0]
+
+    def tick() -> None:
+        current.watch.tick()
+
+    started = time.monotonic()
+    works_on(current.step)
+    with closing(stream(place.work, [[(p.text, ()) for p in ps] for ps in sent], tick)) as answers:
+        for number, (current, parts) in enumerate(zip(contexts, sent, strict=True), start=1):
+            reply = Reply(parts, next(answers))
+            if reply.answer.error is not None:
+                last = _failed(current, reply)
+                break
+            works_on(contexts[number].step if number < len(contexts) else None)
+            came = Sent(reply.rows, notices=reply.answer.skipped)
+            result = script.result_of(current.step, came, time.monotonic() - started)
+            yield Tried(result, current.delivery)
+            started = time.monotonic()
+    wire.roll_back(place.work)
+    if last is not None:
+        yield last
+
+
+def _failed(context: Context, reply: Reply) -> Tried | None:
+    assert reply.answer.error is not None  # noqa: S101 - only called with one
+    found = meaning(context, reply.failed_part, reply.answer.error, None)
+    match found:
+        case Failure():
+            return Tried(context.watch.judge(found), context.delivery, reply.standing)
+        case Suspects() | AlreadyThere():
+            return Tried(None, script.learned(context, found), reply.standing)
+    return None
+
+
+def _parts(context: Context, *, is_last: bool) -> tuple[Part, ...]:
+    durability = {} if is_last else {"synchronous_commit": "off"}
+    return (
+        *frame.opening(context, settings=durability),
+        *frame.preamble(context),
+        *own(context),
+        *frame.closing(context),
+    )
+
+
+def _may_travel(context: Context) -> bool:
+    step = context.step
+    return (
+        context.place.pooling is Pooling.NONE
+        and context.delivery.is_plain
+        and step.mode is Mode.TRANSACTION
+        and not step.binds
+        and all(s.data is None for s in step.statements)
+        and not clean_up(step)
+    )

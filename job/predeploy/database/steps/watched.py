@@ -1,0 +1,230 @@
+"""Runs a step between two full looks, and keeps it only if what it takes away is declared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from predeploy import sql
+from predeploy.contract.plan import Failure, Step
+from predeploy.database.catalog import granted, path_view
+from predeploy.database.sentinel import catalog_state, holdings, made, sentinel, values
+from predeploy.database.server.transaction import END_OF_STATEMENTS
+from predeploy.database.session.run_context import step_settings
+from predeploy.database.steps import frame, lockout
+from predeploy.database.steps.message import (
+    Closing,
+    Context,
+    Deliver,
+    Outcome,
+    Part,
+    Role,
+    Sent,
+    Suspects,
+    ours,
+)
+from predeploy.judgment.gap import Gap
+from predeploy.judgment.replay_check import meddling
+from predeploy.judgment.verdict import (
+    asked_elsewhere,
+    judge_losses,
+    judge_meddling,
+    judge_uncounted,
+)
+from predeploy.losses.allowlist import Names, to_ask, to_declare, undeclared
+from predeploy.losses.loss import (
+    Holdings,
+    Loss,
+    Verb,
+    detached,
+    doubtful,
+    losses,
+    made_anew,
+    of_rows,
+    renames,
+    rewrites,
+    rewritten,
+)
+from predeploy.losses.values import Column
+from predeploy.settings import Destructive
+
+_OF_ROWS = (Verb.DELETE, Verb.TRUNCATE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What there was to lose before the step; the rows of `counted` tables are counted, and locked.
+
+    `names` is what a declaration without schema means, `stake` what values columns had.
+    """
+
+    held: Holdings
+    names: Names
+    stake: values.Stake
+    grants: granted.Before
+    counted: frozenset[int]
+
+
+def watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
+    """Run the step between two full looks, and keep only what is declared.
+
+    What it has deleted, the transaction's own counters tell, whatever others write meanwhile. Only
+    where those cannot be trusted, the rows are counted before and after, with writers locked out;
+    so are the values of columns that get a type which may not hold them. Where something is found
+    out that should have been looked at before, the step has to be run again.
+    """
+    work, step, schema = context.place.work, context.step, context.schema
+    before = _look_before(context)
+    if isinstance(before, Failure):
+        return before
+    started = ours([sentinel.begin_sql(schema, step.text)])
+    sent = deliver(context, [*started, *frame.preamble(context)], _to_be_judged(context))
+    if not isinstance(sent, Sent):
+        return sent
+    changed = _judge(context, before, sent)
+    if not isinstance(changed, tuple):
+        return changed
+    ungranted = granted.gone_since(work, schema, before.grants)
+    told = [str(loss) for loss in changed]
+    let_pass = asked_elsewhere(step, changed, before.names)
+    frame.end(context, [sentinel.forget_sql(), *frame.keep(context, told, sent.drifts, gaps)])
+    shown = tuple(loss for loss in changed if loss not in let_pass)
+    asked = to_declare(let_pass, before.names)
+    return replace(sent, losses=shown, asked=asked, ungranted=ungranted)
+
+
+def _look_before(context: Context) -> _Before | Failure:
+    """Look at what the step may take away; refuse what is too much to count and not declared."""
+    work, step, schema = context.place.work, context.step, context.schema
+    delivery = context.delivery
+    counted = lockout.count_in_doubt(context)
+    if isinstance(counted, Failure):
+        return counted
+    path = None if delivery.has_own_path else context.path
+    held = holdings.read_holdings(
+        work, schema, delivery.suspects, delivery.counted, path, exactly=counted
+    )
+    names = _names(context, held)
+    columns = values.find_columns(work, schema, sql.conversions(step.statements), path)
+    in_danger = [column for column in columns if column.may_lose]
+    too_large = (column.loss for column in in_danger if column.is_too_large)
+    if refusal := judge_uncounted(step, too_large, context.place.settings, names):
+        return refusal
+    _lock_undeclared(context, in_danger, names)
+    stake = values.at_stake(work, columns, held)
+    return _Before(held, names, stake, granted.read_before(work, schema, step.text), counted)
+
+
+def _judge(context: Context, before: _Before, sent: Sent) -> tuple[Loss, ...] | Suspects | Failure:
+    """Return what the step has taken away or changed, if that may be kept."""
+    work, step, settings = context.place.work, context.step, context.place.settings
+    after = holdings.read_again(
+        work, context.schema, before.held, before.held.family(before.counted)
+    )
+    held = holdings.without_others_doing(context.place.guard, before.held, after)
+    if unknown := sent.suspected.oids & set(rewritten(held, after)):
+        return Suspects(unknown)
+    in_doubt = _in_doubt(sent, held, after)
+    said = step.declarations
+    names = before.names
+    asked = {oid: loss for oid, loss in in_doubt.items() if to_ask([loss], names)}
+    unsaid = [oid for oid, loss in asked.items() if undeclared([loss], said, names)]
+    if unsaid and settings.destructive is Destructive.REFUSE:
+        return Suspects(frozenset(unsaid), is_doubtful=True)
+    gone = _told_once(losses(held, after), in_doubt)
+    found = (*gone, *values.lost(work, before.stake, gone))
+    parted = values.tell_detached(work, detached(held, after))
+    changed = (*found, *renames(held, after), *rewrites(held, after), *parted)
+    may_be_said = (*_told_by_text(step), *of_rows(held, after), *before.stake.conversions)
+    declarable = (*changed, *sent.gone, *made_anew(held, after), *may_be_said)
+    return judge_losses(step, found, declarable, settings, names) or changed
+
+
+def _in_doubt(sent: Sent, before: Holdings, after: Holdings) -> Mapping[int, Loss]:
+    """Return what may be lost of tables whose counters are no proof, and that were not counted."""
+    suspected = sent.suspected
+    return doubtful(before, after, suspected.oids) if suspected.is_doubtful else {}
+
+
+def _told_once(gone: tuple[Loss, ...], in_doubt: Mapping[int, Loss]) -> tuple[Loss, ...]:
+    """Tell of a table either what its counters say, or that they are in doubt."""
+    vague = {loss.target for loss in in_doubt.values()}
+    sure = (loss for loss in gone if loss.verb not in _OF_ROWS or loss.target not in vague)
+    return (*sure, *dict.fromkeys(in_doubt.values()))
+
+
+def _lock_undeclared(context: Context, in_danger: list[Column], names: Names) -> None:
+    """Lock others out of the tables whose values are counted for a decision.
+
+    Nobody is locked out while statements before the conversion run that may take long; what
+    begins by taking a table for itself gets it at once.
+    """
+    step = context.step
+    asked = [
+        column.key[0]
+        for column in in_danger
+        if not column.is_too_large
+        and undeclared(to_ask([column.loss], names), step.declarations, names)
+    ]
+    is_brief = not any(
+        sql.outlives_rollback(s) for s in step.statements if s.node != "alter_table_stmt"
+    )
+    lockout.lock(context, asked, lockout.EVERYBODY if is_brief else lockout.WRITERS)
+
+
+def _told_by_text(step: Step) -> tuple[Loss, ...]:
+    """Return what the step may do, depending on what is there: declaring it is never an error."""
+    dropped = (loss for s in step.statements for loss in sql.guarded_drops(s))
+    converted = sql.conversions(step.statements)
+    names = (f"{c.schema or 'public'}.{c.table}.{c.column}" for c in converted)
+    return (*dropped, *(Loss(Verb.REWRITE, name) for name in names))
+
+
+def replay(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
+    """Run a step on a database from before its ledger, and keep only what it added.
+
+    A table that was rewritten may have been emptied, which no counter shows: then the step is run
+    once more, with the table's rows counted. So it is where counters cannot be trusted.
+    """
+    work, step, schema = context.place.work, context.step, context.schema
+    counted = context.delivery.doubtful
+    before = catalog_state.read_marks(work, schema)
+    held = holdings.read_holdings(work, schema, context.delivery.suspects, exactly=counted)
+    sent = deliver(context, frame.preamble(context), _to_be_judged(context))
+    if not isinstance(sent, Sent):
+        return sent
+    meddled = meddling(before, catalog_state.read_marks(work, schema))
+    if refusal := judge_meddling(step, meddled):
+        return refusal
+    left = holdings.read_again(work, schema, held, held.family(counted))
+    if unknown := _in_doubt(sent, held, left):
+        return Suspects(frozenset(unknown), is_doubtful=True)
+    if fresh := rewritten(held, left):
+        return Suspects(frozenset(fresh))
+    lost = tuple(f"would take away: {loss}" for loss in losses(held, left))
+    if refusal := judge_meddling(step, lost):
+        return refusal
+    frame.end(context, frame.keep(context, (), sent.drifts, gaps))
+    return sent
+
+
+def _names(context: Context, before: Holdings) -> Names:
+    """Return what a declaration without schema means, as of before the step, and what we made."""
+    place = context.place
+    schemas = path_view.read_schemas(place.work, place.settings.endpoint)
+    tables = frozenset(table.name for table in before.tables.values())
+    ours = made.read(place.work, context.schema) if place.is_blank else (frozenset(), frozenset())
+    return Names(
+        schemas,
+        tables,
+        above=before.above(),
+        partitions=before.partitions(),
+        partitioned=before.partitioned(),
+        made=before.names_of(*ours),
+    )
+
+
+def _to_be_judged(context: Context) -> Closing:
+    """Return what stands before the second look: our settings in place of those of the file."""
+    texts = (*END_OF_STATEMENTS, step_settings(context.place, context.step))
+    parts = [Part(text, Role.CLOSING) for text in texts]
+    parts.append(Part(sentinel.suspects_sql(context.schema), Role.SUSPECTS))
+    return lambda _: parts

@@ -1,0 +1,259 @@
+"""How each step of a migration is delivered, decided before any of them runs. Pure.
+
+What a rollback does not undo (a sequence's numbers, a mail that was sent) happens once only where
+a step runs once. So what its text and one look at the catalog show beforehand is not found out by
+trying.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from predeploy import sql
+from predeploy.contract.plan import Address, Mode, Statement, Step
+from predeploy.judgment.drawing import NOTHING, Drawing, drawings
+
+Name = tuple[str, str]
+"""A schema, empty where that is left to the search_path, and a relation."""
+
+_SEARCH_PATH = re.compile("search_path", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+_MAKES_NOTHING = frozenset((
+    "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "truncate_stmt", "copy_stmt",
+    "comment_stmt", "grant_stmt", "variable_set_stmt", "constraints_set_stmt", "drop_stmt",
+    "create_trig_stmt", "create_policy_stmt", "create_function_stmt",
+))  # fmt: skip
+_REMOVES = frozenset((
+    "alter_table_stmt", "rename_stmt", "drop_stmt", "do_stmt", "call_stmt", "select_stmt", "",
+))  # fmt: skip
+_COPIES = frozenset(("like", "inherits", "partition"))  # a CREATE TABLE with another one's columns
+_IN_A_NEW_FILE = ("truncate", "rewrite")
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A name to look for; in all schemas, where the file sets a search_path of its own."""
+
+    address: Address
+    is_anywhere: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a step reaches the server.
+
+    By default it is sent in one message, with the guard in it. `is_piecewise`: statement by
+    statement, because something that it makes is there already, or what it removes is not.
+    `is_watched`: between two full looks, because it takes something away; before it, the rows of
+    `counted` tables, which it may write anew, and of those with the OIDs in `suspects` are counted.
+    `doubtful` are the OIDs of tables that are locked against writers, and counted before and after:
+    of them the transaction's counters do not tell what it has deleted. `moves_sequences`: it
+    may do what a rollback does not take back; then its first try notes where the sequences stand
+    that it may draw from: `reached` names the relations in its text. `moves_in_pieces`: it does so
+    only where a table that it makes is there already. `has_own_path` says that the file sets the
+    search_path.
+    """
+
+    is_piecewise: bool = False
+    is_watched: bool = False
+    counted: tuple[Name, ...] = ()
+    suspects: frozenset[int] = frozenset()
+    doubtful: frozenset[int] = frozenset()
+    moves_sequences: bool = False
+    moves_in_pieces: bool = False
+    reached: frozenset[str] = frozenset()
+    has_own_path: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether one message is all that it takes."""
+        return not self.is_piecewise and not self.is_watched
+
+    def in_pieces(self) -> "Delivery":
+        """Return how to deliver it once something turned out to be there."""
+        moves = self.moves_sequences or self.moves_in_pieces
+        return replace(self, is_piecewise=True, moves_sequences=moves)
+
+    def watching(self, suspects: Iterable[int]) -> "Delivery":
+        """Return how to deliver it once rows of these tables are suspected to be lost."""
+        return replace(self, is_watched=True, suspects=self.suspects | set(suspects))
+
+    def counting(self, doubtful: Iterable[int]) -> "Delivery":
+        """Return how to deliver it once only counting tells what these tables have lost."""
+        return replace(self, is_watched=True, doubtful=self.doubtful | set(doubtful))
+
+
+PLAIN = Delivery()
+
+
+def drawn(steps: Sequence[Step]) -> tuple[Drawing, ...]:
+    """Say what each step draws from; nothing of what is not judged by its text."""
+    found = zip(steps, drawings(steps), strict=True)
+    return tuple(drawing if _is_judged(step) else NOTHING for step, drawing in found)
+
+
+def asks_for_a_look(steps: Sequence[Step], drawn: Sequence[Drawing]) -> bool:
+    """Whether what is there decides how one of the steps is delivered."""
+    return any(
+        drawing.may_draw
+        or drawing.rests_on
+        or (_is_judged(step) and (step.declarations or _writes_anew(step)))
+        for step, drawing in zip(steps, drawn, strict=True)
+    )
+
+
+def sought(steps: Sequence[Step], drawn: Sequence[Drawing]) -> frozenset[Sought]:
+    """Return the names that decide how these steps are delivered: those of steps that may draw."""
+    own = (
+        Sought(address, _has_own_path(step))
+        for step, drawing in zip(steps, drawn, strict=True)
+        if drawing.may_draw
+        for statement in step.statements
+        for address in (*statement.creates, *statement.removes)
+    )
+    return frozenset((*own, *(_rested_on(a) for drawing in drawn for a in drawing.rests_on)))
+
+
+def deliveries(
+    steps: Sequence[Step], drawn: Sequence[Drawing], there: Collection[Sought]
+) -> tuple[Delivery, ...]:
+    """Decide for each step; `there` is what was found of `sought`."""
+    earlier = _Earlier()
+    draws = [
+        drawing.may_draw or any(_rested_on(address) in there for address in drawing.rests_on)
+        for drawing in drawn
+    ]
+    asks = any(may and _has_names(step) for step, may in zip(steps, draws, strict=True))
+    found = []
+    for step, drawing, may_draw in zip(steps, drawn, draws, strict=True):
+        clashes = asks and _clashes(step, there, earlier)
+        found.append(_delivery(step, replace(drawing, may_draw=may_draw), clashes=clashes))
+    return tuple(found)
+
+
+def _rested_on(address: Address) -> Sought:
+    return Sought(replace(address, is_guarded=False), is_anywhere=False)
+
+
+def _delivery(step: Step, drawing: Drawing, *, clashes: bool) -> Delivery:
+    if step.binds:
+        return Delivery(moves_sequences=True, reached=_reached(step))
+    if not _is_judged(step):
+        return PLAIN
+    destroyed = tuple(_destroyed(step.statements))
+    emptied = [name for destruction in destroyed for name in destruction.emptied]
+    declared = [_target(d.target) for d in step.declarations if d.verb in _IN_A_NEW_FILE]
+    return Delivery(
+        is_piecewise=step.is_replay or (drawing.may_draw and clashes),
+        is_watched=bool(step.declarations or destroyed),
+        counted=tuple(dict.fromkeys([*declared, *emptied])),
+        moves_sequences=drawing.may_draw,
+        moves_in_pieces=drawing.outlives,
+        reached=_reached(step) if drawing.outlives else frozenset(),
+        has_own_path=_has_own_path(step),
+    )
+
+
+def _reached(step: Step) -> frozenset[str]:
+    return frozenset(name for s in step.statements for name in sql.relations_reached(s))
+
+
+def _is_judged(step: Step) -> bool:
+    return step.mode is Mode.TRANSACTION and not step.is_ours and not step.binds
+
+
+def _has_names(step: Step) -> bool:
+    return any(s.creates or s.removes for s in step.statements)
+
+
+def _has_own_path(step: Step) -> bool:
+    return any(_SEARCH_PATH.search(text) for text in (step.text, *step.preamble))
+
+
+def _destroyed(found: Iterable[Statement]) -> Iterator[sql.Destruction]:
+    made: set[str] = set()
+    for statement in found:
+        if destruction := sql.destruction(statement, made):
+            yield destruction
+        made.update(a.relation for a in statement.creates if a.relation == a.name)
+
+
+def _writes_anew(step: Step) -> bool:
+    return any(destruction.emptied for destruction in _destroyed(step.statements))
+
+
+def _target(declared: str) -> Name:
+    schema, _, table = declared.rpartition(".")
+    return (schema, table)
+
+
+def _clashes(step: Step, there: Collection[Sought], earlier: "_Earlier") -> bool:
+    """Whether something that the step makes may be there by then, or what it removes may not.
+
+    Adds the step's statements to the earlier ones.
+    """
+    has_own_path, clashes = _has_own_path(step), False
+    for statement in step.statements:
+        for address in statement.creates:
+            clashes |= Sought(address, has_own_path) in there or earlier.may_have_made(address)
+        for address in statement.removes:
+            is_there = Sought(address, has_own_path) in there or earlier.may_have_made(address)
+            clashes |= not is_there or earlier.may_have_removed(address)
+        earlier.add(statement)
+    return clashes
+
+
+class _Earlier:
+    """The statements that come before, by their words: which may have made a name, or removed it.
+
+    What says which table it makes or alters has made a part of that table where it has its name in
+    it. Of others, such as a DO that puts its statements together, or a rename, the words have to
+    do: the table's and the part's. One suspicion too many costs only round trips.
+    """
+
+    def __init__(self) -> None:
+        self._making = _Mentions()
+        self._removing = _Mentions()
+
+    def add(self, statement: Statement) -> None:
+        if statement.node not in _MAKES_NOTHING:
+            self._making.add(statement)
+        if statement.node in _REMOVES:
+            self._removing.add(statement)
+
+    def may_have_made(self, address: Address) -> bool:
+        return self._making.has(address)
+
+    def may_have_removed(self, address: Address) -> bool:
+        return self._removing.has(address)
+
+
+class _Mentions:
+    """The words of statements: of those about a table by its name, of others one by one."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._about: defaultdict[str, set[str]] = defaultdict(set)
+        self._others: defaultdict[str, set[int]] = defaultdict(set)
+
+    def add(self, statement: Statement) -> None:
+        words = _words(statement.text)
+        tables = {a.relation for a in (*statement.creates, *statement.removes)}
+        for table in tables:
+            self._about[table] |= words
+        if not tables:
+            self._count += 1
+            for word in words:
+                self._others[word].add(self._count)
+
+    def has(self, address: Address) -> bool:
+        about = self._about.get(address.relation, set())
+        if about and (about >= _words(address.name) or about & _COPIES):
+            return True
+        words = _words(f"{address.relation} {address.name}")
+        return bool(set[int].intersection(*(self._others.get(word, set()) for word in words)))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text.lower()))

@@ -1,0 +1,81 @@
+"""Drift: what is there in another shape than a file declares, and what becomes of it. Pure."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import ABSENT, Drift, Finding
+from predeploy.settings import OnDrift
+
+DRIFT = "drift"
+_ENUM, _NOT_VALID = "enum ", " NOT VALID"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A drift that the ledger holds, by which file, and the shape that is there now."""
+
+    file: str
+    drift: Drift
+    live: str
+
+
+def satisfies(declared: str, live: str) -> bool:
+    """Whether a thing of shape `live` is at least what is declared.
+
+    More labels of an enum are fine, and so is a constraint that has been validated since.
+    """
+    if declared.startswith(_ENUM) and live.startswith(_ENUM):
+        there = iter(json.loads(live.removeprefix(_ENUM)))
+        return all(label in there for label in json.loads(declared.removeprefix(_ENUM)))
+    return live in (declared, declared.removesuffix(_NOT_VALID))
+
+
+def unaccepted(drifts: Iterable[Drift], accepted: Mapping[str, str]) -> tuple[Drift, ...]:
+    """Return the drifts that predeploy.toml does not list with the shape that is there."""
+    return tuple(drift for drift in drifts if not drift.is_accepted_by(accepted))
+
+
+def tell(drift: Drift) -> str:
+    """Say what is wrong."""
+    if drift.live == ABSENT:
+        return f"{drift.object} is missing, and {drift.declared} is declared"
+    return f"{drift.object} is there as {drift.live}, and {drift.declared} is declared"
+
+
+def way_to_accept(drifts: Iterable[Drift]) -> str:
+    """Return the lines to paste into predeploy.toml: one for each thing, as TOML wants them."""
+    lines = dict.fromkeys(drift.line for drift in drifts)
+    return "under [accept] in predeploy.toml: " + "\n".join(
+        f"{_toml(key)} = {_toml(shape)}" for key, shape in lines
+    )
+
+
+def _toml(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def judge_standing(
+    standing: Iterable[Standing], accepted: Mapping[str, str], policy: OnDrift
+) -> Iterator[Finding]:
+    """Repeat what the ledger holds and nobody has accepted, as long as it has not been fixed.
+
+    What is still missing stops the run (82) whatever the policy. What has another shape stops it
+    (84) when the policy is to block. What drifted and is gone altogether is no drift any more.
+    """
+    for one in standing:
+        now = replace(one.drift, live=one.live)
+        is_known = one.drift.is_adopted and one.live == one.drift.live != ABSENT
+        is_gone = one.live == ABSENT != one.drift.live
+        if is_known or is_gone or satisfies(now.declared, now.live):
+            continue
+        if not unaccepted([now], accepted):
+            continue
+        if now.live == ABSENT:
+            remedy = f"add it by a migration, or accept that {way_to_accept([now])}"
+            yield Finding("missing", f"{one.file}: {tell(now)}", remedy, ExitCode.NOT_VERIFIED)
+        else:
+            code = ExitCode.REFUSED if policy is OnDrift.BLOCK else None
+            remedy = f"fix it by a migration, or accept it {way_to_accept([now])}"
+            yield Finding(DRIFT, f"{one.file}: {tell(now)}", remedy, code)

@@ -1,0 +1,200 @@
+"""Versioned SQL, once each. The ledger decides what runs; nothing else does."""
+
+from collections.abc import Iterable, Iterator
+
+from predeploy import sql
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Creatable, Finding, LedgerRow, Mode, Plan, Step
+from predeploy.layers import naming
+from predeploy.layers.migrating.adoption import adopt, is_unknown, judge_baseline
+from predeploy.layers.migrating.squashing import squash, strays, without_header
+from predeploy.layers.migrating.undo import undone_again
+from predeploy.layers.situation.base import Layer, Situation
+from predeploy.layers.situation.history import FileHistory, edited_rows, former_rows, pending_steps
+from predeploy.layers.situation.lineage import Comparison, Lineage, tell
+from predeploy.schema.ddl import literal
+from predeploy.snapshot import View
+from predeploy.sources import filtered
+from predeploy.sources.native import version_of
+from predeploy.sources.steps import ScriptSteps, steps_of
+
+_RENAMED = "renamed"
+
+
+def plan(situation: Situation) -> Plan:
+    """Plan the pending steps, in the order of the folder."""
+    snapshot = situation.snapshot
+    newest = max((version_of(row.entry.file) or 0 for row in snapshot.ledger), default=-1)
+    steps: list[Step] = []
+    comparison = situation.comparison
+    findings: list[Finding] = []
+    for history in situation.files:
+        if history.is_untouched:
+            continue
+        cut = steps_of(history.script)
+        pending = pending_steps(history, cut)
+        squashed = squash(history, pending, situation)
+        findings.extend(_edits(history, cut, pending))
+        if not history.is_whole:
+            findings.extend(cut.findings)
+        if not history.rows and squashed is None:
+            findings.extend(_out_of_order(history, newest))
+            findings.extend(_renamed(situation, comparison, history, cut))
+        if squashed is not None:
+            pending = squashed.steps
+            findings.extend(squashed.findings)
+        elif is_unknown(snapshot):
+            adopted = adopt(history.script, pending, situation.settings.baseline)
+            pending = adopted.steps
+            findings.extend(adopted.findings)
+        findings.extend(undone_again(cut, pending, situation.settings.destructive))
+        steps.extend(pending)
+    findings.extend(strays(situation))
+    recorded = [step for step in steps if step.mode is Mode.RECORD]
+    findings.extend(judge_baseline(situation, recorded))
+    findings.extend(_stalls(steps))
+    findings = [*_related(situation, comparison, findings), *findings]
+    findings.extend(naming.findings(situation, steps))
+    findings.extend(map(filtered.told, dict.fromkeys(_filtered(steps))))
+    return Plan(tuple(steps), tuple(findings))
+
+
+def judge(situation: Situation, planned: Plan) -> tuple[Finding, ...]:
+    """Return what a run finds about the folder, given its plan: what stops it, what is missing."""
+    related = tell(situation.comparison, situation.settings.ledger_schema)
+    refusals = (f for f in planned.findings if f.exit_code is not None)
+    return tuple(dict.fromkeys((*refusals, *(f for f in related if f.exit_code is None))))
+
+
+LAYER = Layer("migrate", frozenset({View.LEDGER}), plan, may_be_rescued=True)
+
+
+def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) -> Iterator[Finding]:
+    """Say which applied steps the file no longer holds; a whole file may not grow either."""
+    path = history.script.path
+    yield from (_changed_side(step) for step in pending if _has_changed_side(step))
+    for row in edited_rows(history, cut):
+        if not row.is_done:
+            yield _unsettled(history, row)
+            continue
+        now = cut.steps[row.entry.position - 1 : row.entry.position]
+        where = f" (now {now[0].lines})" if now else ""
+        yield Finding(
+            "edited",
+            f"{path}: step {row.entry.position}{where} was applied at {row.applied_at} and has "
+            "been edited since",
+            "put the old text back and write the change as a new migration",
+            ExitCode.BAD_SOURCES,
+        )
+    if history.is_whole and pending and not edited_rows(history, cut):
+        yield Finding(
+            "edited",
+            f"{path}: {pending[0].lines} were added after the file was applied as a whole",
+            "move them to a new migration",
+            ExitCode.BAD_SOURCES,
+        )
+
+
+def _has_changed_side(step: Step) -> bool:
+    return step.is_resumed and step.mode is not Mode.AUTOCOMMIT
+
+
+def _changed_side(step: Step) -> Finding:
+    return Finding(
+        "unsettled",
+        f"{step.label} was started outside a transaction, its end was not recorded, and the "
+        "file now has it inside one",
+        "put `-- predeploy: autocommit` back; or, if it was not done, run `predeploy settle "
+        f"{step.entry.file if step.entry else step.path} --again`",
+        ExitCode.PARTIAL,
+    )
+
+
+def _unsettled(history: FileHistory, row: LedgerRow) -> Finding:
+    return Finding(
+        "unsettled",
+        f"{history.script.path}: step {row.entry.position} was started at {row.applied_at}, its "
+        "end was not recorded, and the file no longer holds it",
+        "look at what it left, then put its text back; or, if it was not done, run `predeploy "
+        f"settle {row.entry.file} --again`",
+        ExitCode.PARTIAL,
+    )
+
+
+def _related(
+    situation: Situation, comparison: Comparison, findings: Iterable[Finding]
+) -> Iterator[Finding]:
+    """Tell how folder and ledger are related; a file that was renamed says better what is wrong."""
+    is_renamed = any(finding.code == _RENAMED for finding in findings)
+    if not is_renamed and comparison.lineage is not Lineage.UNRELATED:
+        yield from without_header(situation)
+    if not (comparison.lineage is Lineage.UNRELATED and is_renamed):
+        yield from tell(comparison, situation.settings.ledger_schema)
+
+
+def _renamed(
+    situation: Situation, comparison: Comparison, history: FileHistory, cut: ScriptSteps
+) -> Iterator[Finding]:
+    """Refuse to run again what was applied under another name."""
+    former = former_rows(comparison.missing, situation.snapshot.ledger, cut)
+    if former:
+        name = former[0].entry.file
+        told = (
+            f"update {situation.settings.ledger_schema}.migration "
+            f"set file = {literal(history.script.name)} where file = {literal(name)}"
+        )
+        yield Finding(
+            _RENAMED,
+            f"{history.script.path} does what {name} did, which was applied at "
+            f"{former[0].applied_at} and is not in the folder: it would run a second time",
+            f"call it {name} again, or record its new name in the ledger ({told}); if it is to run "
+            f"once more, put {name} back next to it",
+            ExitCode.BAD_SOURCES,
+        )
+
+
+def _out_of_order(history: FileHistory, newest: int) -> Iterator[Finding]:
+    if history.script.version < newest:
+        yield Finding(
+            "out-of-order",
+            f"{history.script.path} is older than the newest applied migration and runs after it",
+        )
+
+
+def _filtered(steps: Iterable[Step]) -> Iterator[str]:
+    """Yield the files that let row-level security filter what they read and write."""
+    for step in steps:
+        if any(
+            filtered.says_so(s.text) for s in step.statements if s.node != "create_function_stmt"
+        ):
+            yield step.path
+
+
+def _stalls(steps: Iterable[Step]) -> Iterator[Finding]:
+    """Warn where a step locks a table that is in use, and then does what may take its time."""
+    made: set[str] = set()
+    for step in steps:
+        creates = (address for s in step.statements for address in s.creates)
+        made.update(a.name for a in creates if a.kind is Creatable.TABLE)
+        found = sql.stall(step.statements, made) if step.mode is Mode.TRANSACTION else None
+        if found and found.locking is found.slow:
+            yield _writes_anew(step, found)
+        elif found:
+            locking, slow = (" ".join(s.text.split()[:3]) for s in (found.locking, found.slow))
+            yield Finding(
+                "holds-lock",
+                f"{step.path}:{found.locking.line}: {locking!r} keeps others from {found.table} "
+                f"until its step ends, and {slow!r} (line {found.slow.line}) may take long",
+                "put BEGIN and COMMIT around each, or a file of its own, so that the lock is brief",
+            )
+
+
+def _writes_anew(step: Step, found: sql.Stall) -> Finding:
+    words = " ".join(found.slow.text.split()[:3])
+    return Finding(
+        "holds-lock",
+        f"{step.path}:{found.slow.line}: {words!r} writes every row of {found.table} anew, as each "
+        "may get another value, and keeps everybody from it until its step ends",
+        "add the column without that, fill it in batches in a migration of its own, and then set "
+        "its default",
+    )

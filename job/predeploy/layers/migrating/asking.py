@@ -1,0 +1,53 @@
+"""What pending files have to declare where their tables hold rows: all of them at once.
+
+A run stops at the first step that it refuses, and on a database without rows it refuses none. So
+what the text of the others tells is said with it.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from predeploy import sql
+from predeploy.contract.plan import Ask, Mode, Step
+from predeploy.layers.situation.base import Situation
+from predeploy.losses.allowlist import Names, to_declare, undeclared
+from predeploy.losses.loss import Loss, Verb
+from predeploy.sources.steps import steps_of
+
+
+def expected(situation: Situation, steps: Sequence[Step]) -> tuple[Ask, ...]:
+    """Return what these pending steps lack, as far as the text of the folder's files tells."""
+    asked = {(s.path, s.lines) for s in steps if s.mode is Mode.TRANSACTION and s.statements}
+    if not any(sql.may_lose(step.statements) for step in steps):
+        return ()
+    followed = [step for h in situation.files for step in steps_of(h.script).steps]
+    pending = [(step.path, step.lines) in asked for step in followed]
+    losses = sql.forecast([step.statements for step in followed], pending)
+    names = Names(situation.snapshot.search_path.schemas)
+    found = (_lacking(step, lost, names) for step, lost in zip(followed, losses, strict=True))
+    return tuple(ask for ask in found if ask is not None)
+
+
+def with_expected(
+    known: Iterable[Ask], text: Iterable[Ask], search_path: tuple[str, ...]
+) -> tuple[Ask, ...]:
+    """Add to what is known of steps what their text tells besides, in the order of the steps."""
+    names = Names(search_path)
+    found = {(ask.path, ask.line): ask for ask in known}
+    for ask in text:
+        there = found.get((ask.path, ask.line))
+        said = there.declarations if there else ()
+        more = undeclared((_loss(d.verb, d.target) for d in ask.declarations), said, names)
+        lines = (*said, *(loss.declaration for loss in more))
+        found[ask.path, ask.line] = Ask(ask.path, ask.line, lines)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _lacking(step: Step, lost: tuple[Loss, ...], names: Names) -> Ask | None:
+    missing = to_declare(undeclared(lost, step.declarations, names), names)
+    if not missing:
+        return None
+    return Ask(step.path, step.statements[0].line, tuple(loss.declaration for loss in missing))
+
+
+def _loss(verb: str, target: str) -> Loss:
+    return Loss(Verb(verb), target)

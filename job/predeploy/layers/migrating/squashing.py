@@ -1,0 +1,147 @@
+"""Whether a squash is recorded, run or refused, by what the ledger holds. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from enum import Enum
+from itertools import groupby
+
+from predeploy import sql
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding, LedgerRow, Mode, Plan, Step
+from predeploy.layers.migrating.adoption import not_there
+from predeploy.layers.situation.base import Situation
+from predeploy.layers.situation.history import FileHistory, is_whole
+from predeploy.layers.situation.lineage import named
+from predeploy.sources.native import version_of
+from predeploy.sources.squash import Squash, header_for, squash_of
+
+
+class _Recorded(Enum):
+    ALL = "all"
+    SOME = "some"
+    NONE = "none"
+
+
+def squash(history: FileHistory, pending: tuple[Step, ...], situation: Situation) -> Plan | None:
+    """Plan a file that replaces others: record it where the ledger holds them all.
+
+    None where it holds none, or the file replaces nothing: it is run as any other. Refused (65)
+    where the ledger holds only some of them, or where the file makes what is not there.
+    """
+    said = squash_of(history.script)
+    if said is None or not pending:
+        return None
+    names, recorded = _recorded(said, situation)
+    path = history.script.path
+    if recorded is _Recorded.NONE:
+        return None
+    if recorded is _Recorded.SOME:
+        return Plan(
+            findings=(
+                Finding(
+                    "half-squashed",
+                    f"{path} replaces {said}, of which this database holds only {named(names)}",
+                    "deploy the last version from before the squash first, and then this one",
+                    ExitCode.BAD_SOURCES,
+                ),
+            )
+        )
+    what = f"{path} replaces {said}, which are applied; it is recorded, not run"
+    steps = tuple(replace(step, mode=Mode.RECORD, declarations=()) for step in pending)
+    return Plan(steps, (Finding("squash", what, is_note=True), *_unlike(history, situation, said)))
+
+
+def _unlike(history: FileHistory, situation: Situation, said: Squash) -> Iterator[Finding]:
+    """Refuse a squash that makes more than there is now, behind the files applied after it."""
+    files = situation.files
+    applied = [file for file in files[files.index(history) + 1 :] if file.is_whole]
+    yield from not_there(
+        situation,
+        (history.script.text, *(file.script.text for file in applied)),
+        f"{history.script.path} replaces {said} and would be recorded, but it makes what is not "
+        "there",
+        "leave in it what those files made, and put what is new into a file of its own",
+    )
+
+
+def strays(situation: Situation) -> Iterator[Finding]:
+    """Refuse files of the folder that a squash in it replaces: they would run after it."""
+    scripts = situation.sources.migrations
+    for said in filter(None, map(squash_of, scripts)):
+        for script in scripts:
+            if script.name != said.file and said.replaces(script.version):
+                yield Finding(
+                    "replaced",
+                    f"{script.path} is one of the files that {said.file} replaces ({said})",
+                    "remove it, or, if it is new, give it a version above those",
+                    ExitCode.BAD_SOURCES,
+                )
+
+
+def without_header(situation: Situation) -> Iterator[Finding]:
+    """Refuse a new file at the folder's start, in place of files that were applied and are gone.
+
+    It would do what they did once more.
+    """
+    comparison = situation.comparison
+    absent = (*comparison.pruned, *comparison.missing)
+    files = situation.files if absent else ()
+    if not files or files[0].is_known or squash_of(files[0].script):
+        return
+    first = files[0].script
+    known = [file.script.version for file in files if file.is_known]
+    newest = max((version_of(name) or 0 for name in absent), default=-1)
+    if known and newest >= min(known):
+        return
+    if first.version <= newest if known else _makes_what_is_there(first.text, situation):
+        yield Finding(
+            "squash-without-header",
+            f"{first.path} is new, and {named(absent)}, which were applied, are gone from the "
+            "folder: a squash of them would do all that once more",
+            f"start it with the line `{header_for(absent)}`; if it is no squash, "
+            + (f"give it a version above {newest}" if known else "put the newest of them back"),
+            ExitCode.BAD_SOURCES,
+        )
+
+
+def _makes_what_is_there(text: str, situation: Situation) -> bool:
+    """Whether the file makes a table that is there."""
+    there = {
+        (schema, name) for kind, schema, _, name in situation.snapshot.names if kind == "table"
+    }
+    anywhere = {name for _, name in there}
+    tables = (t for t in sql.net_result([text]).things if t.kind == "table")
+    return any((t.schema, t.name) in there if t.schema else t.name in anywhere for t in tables)
+
+
+def _recorded(said: Squash, situation: Situation) -> tuple[tuple[str, ...], _Recorded]:
+    """Return what the ledger holds of the files that a squash replaces: their names, and how many.
+
+    The files themselves are gone, so all are there when those at both ends of each span are, and
+    none is half applied. A squash that was recorded before stands for those that it replaces.
+    """
+    by_file = _by_file(situation.snapshot.ledger)
+    others = {s.file: s for s in situation.snapshot.squashes if s.file != said.file}
+    names = [name for name in by_file if name != said.file and _concerns(said, name, others)]
+    if not names:
+        return (), _Recorded.NONE
+    whole = [name for name in names if is_whole(by_file[name])]
+    ends = {end for span in said.spans for end in (span.first, span.last)}
+    are_there = all(any(_stands_for(name, end, others) for name in whole) for end in ends)
+    is_all = are_there and len(whole) == len(names)
+    return tuple(names), _Recorded.ALL if is_all else _Recorded.SOME
+
+
+def _concerns(said: Squash, name: str, others: Mapping[str, Squash]) -> bool:
+    if name in others:
+        return any(said.replaces(end) for s in others[name].spans for end in (s.first, s.last))
+    return said.replaces(version_of(name) or 0)
+
+
+def _stands_for(name: str, version: int, others: Mapping[str, Squash]) -> bool:
+    return others[name].replaces(version) if name in others else version_of(name) == version
+
+
+def _by_file(ledger: Iterable[LedgerRow]) -> dict[str, tuple[LedgerRow, ...]]:
+    rows = sorted(ledger, key=lambda row: (version_of(row.entry.file) or 0, row.entry.file))
+    return {name: tuple(group) for name, group in groupby(rows, key=lambda row: row.entry.file)}

@@ -1,0 +1,38 @@
+"""Refuses a pending file that undoes what it does: nothing of it would be left."""
+
+from collections.abc import Iterator
+
+from predeploy import sql
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding, Mode, Step
+from predeploy.settings import Destructive
+from predeploy.sources.steps import ScriptSteps
+
+
+def undone_again(
+    cut: ScriptSteps, pending: tuple[Step, ...], destructive: Destructive
+) -> Iterator[Finding]:
+    """Refuse (84) what no line declares; warn where `PREDEPLOY_DESTRUCTIVE` is `allow`."""
+    running = [step for step in pending if step.mode is not Mode.RECORD]
+    code = ExitCode.REFUSED if destructive is Destructive.REFUSE else None
+    for one in cut.undone:
+        step = next((step for step in running if one.gone in step.statements), None)
+        if step is not None:
+            yield Finding("undone", _message(step.path, one), _remedy(one), code)
+
+
+def _message(path: str, one: sql.Undone) -> str:
+    return (
+        f"{path}:{one.gone.line}: {one.gone.what} undoes what {one.made.what} on line "
+        f"{one.made.line} did for {one.what}; nothing of it is left"
+    )
+
+
+def _remedy(one: sql.Undone) -> str:
+    line = f"-- predeploy: allow {one.verb.value} {one.target}"
+    temporary = "use CREATE TEMP TABLE, or " if one.what.startswith("table ") else ""
+    return (
+        "predeploy only goes forward: if a section of the file undoes it, remove that; if "
+        f"{one.target} is meant to be temporary, {temporary}declare it before line "
+        f"{one.gone.line}: {line}"
+    )

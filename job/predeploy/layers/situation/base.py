@@ -1,0 +1,60 @@
+"""What a layer is: what it has to see, and how it plans."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Plan
+from predeploy.layers.situation.history import FileHistory, histories
+from predeploy.layers.situation.lineage import Comparison, Lineage, compare
+from predeploy.settings import Settings
+from predeploy.snapshot import Snapshot, View
+from predeploy.sources import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a planner may know.
+
+    `violated` names what rows keep from being as `schema.sql` declares it: the run has said that.
+    `has_migrated` says that the run itself has applied a file of the folder.
+    """
+
+    settings: Settings
+    sources: Sources
+    snapshot: Snapshot
+    violated: frozenset[str] = frozenset()
+    has_migrated: bool = False
+
+    @property
+    def comparison(self) -> Comparison:
+        """How the folder's history and the ledger's are related.
+
+        A run that has found something pending is not ahead for having applied it.
+        """
+        found = compare(self.sources, self.snapshot.ledger, self.snapshot.squashes)
+        if found.is_ahead and self.has_migrated:
+            return replace(found, lineage=Lineage.DIVERGED)
+        return found
+
+    @property
+    def files(self) -> tuple[FileHistory, ...]:
+        """Each migration of the folder with its rows in the ledger."""
+        return histories(self.sources, self.snapshot.ledger, self.snapshot.squashes)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """`sees` names the parts of the database that `plan` needs; `plan` is pure.
+
+    `failed` is how the run ends when a step of the layer fails, unless the layer `may_be_rescued`
+    and the settings say so. A run with a step of a layer that `degrades` is never better than
+    `degraded`.
+    """
+
+    name: str
+    sees: frozenset[View]
+    plan: Callable[[Situation], Plan]
+    failed: ExitCode = ExitCode.FAILED
+    may_be_rescued: bool = False
+    degrades: bool = False

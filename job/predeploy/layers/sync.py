@@ -1,0 +1,301 @@
+"""The desired state: what `schema.sql` declares and the database lacks is added, online.
+
+Only what adds is ever planned. What would change or remove something is said in words, and what
+would write a big table anew is left to a migration.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from predeploy import sql
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Drift, Finding, Mode, Part, Plan, Step
+from predeploy.judgment.drift import DRIFT, way_to_accept
+from predeploy.layers.migrating.adoption import is_unknown
+from predeploy.layers.situation.base import Layer, Situation
+from predeploy.layers.situation.lineage import Comparison, named
+from predeploy.schema.comparison.difference import Difference, difference
+from predeploy.schema.comparison.retired import without_retired
+from predeploy.schema.comparison.waiting import WAITS, Unmet
+from predeploy.schema.ddl import Change, Phase, Report, Verdict
+from predeploy.schema.kind import Kind
+from predeploy.schema.schema_pair import Side
+from predeploy.schema.violating_rows import offenders
+from predeploy.settings import OnDrift, Settings
+from predeploy.snapshot import SchemaView, Snapshot, View
+from predeploy.sources import filtered
+
+_TOGETHER = (Phase.TOGETHER, Phase.AFTER)
+# Changes in one transaction: each holds locks, and when those run out, other sessions fail too.
+_MOST_TOGETHER = 500
+_LOCKS_OF_A_CHANGE = 4  # measured: a table with its two keys and an index, four changes, takes 15
+_SHARE_OF_LOCKS = 0.25
+_LONGEST_LABEL = 120  # characters
+_VALIDATE = " VALIDATE CONSTRAINT "
+_NOT_VALID = " NOT VALID"
+_RENAME = "looks-like-rename"
+# Bodies were checked in the shadow, and may need what a later statement makes.
+_BODIES_AS_THEY_ARE = ("SET LOCAL check_function_bodies = off",)
+
+# What is there, and is reported until it is accepted or gone.
+_STANDING = frozenset({Verdict.DRIFT, Verdict.BREAKING})
+
+
+def plan(situation: Situation) -> Plan:
+    """Plan what makes the database at least what the files declare; nothing where it is ahead."""
+    snapshot = situation.snapshot
+    schema = snapshot.schema
+    if schema is None:
+        return Plan()
+    if schema.is_unread:
+        return Plan(findings=schema.findings)
+    comparison = situation.comparison
+    if comparison.is_ahead:
+        return Plan()
+    found = differences(situation, schema)
+    coming = [told(r) for r in found.reports if r.verdict is Verdict.NOTE or r.code == _RENAME]
+    if comparison.has_diverged:
+        coming = [_refused(f, comparison) if f.code == _RENAME else f for f in coming]
+    steps = tuple(_steps(found.changes, schema))
+    # What comes after the first step has been planned for what that step makes.
+    bound = (replace(steps[0], fingerprint=snapshot.fingerprint), *steps[1:]) if steps else ()
+    left = (*judged(situation, found), *standing(found))
+    return Plan(bound, (*schema.findings, *coming), left)
+
+
+LAYER = Layer("sync", frozenset({View.LEDGER, View.SCHEMA, View.DRIFTS}), plan, may_be_rescued=True)
+
+
+def differences(situation: Situation, schema: SchemaView) -> Difference:
+    """Compare both sides, knowing which tables are empty, and which are big."""
+    unmet = Unmet(situation.violated, _accepted(situation))
+    return _difference(situation.snapshot, schema, situation.settings, unmet)
+
+
+def _difference(
+    snapshot: Snapshot, schema: SchemaView, settings: Settings, unmet: Unmet
+) -> Difference:
+    declared = schema.declared
+    left: tuple[Report, ...] = ()
+    if settings.sync.left:
+        declared, left = without_retired(
+            schema.declared, schema.live, lambda table: settings.sync.leaves(*table)
+        )
+    found = difference(
+        declared,
+        schema.live,
+        schema.sizes,
+        snapshot.server_version,
+        schema.users,
+        unmet=unmet,
+        may_alter=settings.sync.may_alter,
+        written=schema.written,
+        role=schema.role,
+    )
+    return replace(found, reports=(*found.reports, *left)) if left else found
+
+
+def _accepted(situation: Situation) -> frozenset[tuple[str, str]] | None:
+    """Return the drifts that are lived with, as (object, live shape); None: all of them."""
+    settings, snapshot = situation.settings, situation.snapshot
+    is_adopted_now = is_unknown(snapshot) and not snapshot.has_synced
+    if is_adopted_now or settings.on_drift is OnDrift.WARN:
+        return None
+    return frozenset((*snapshot.adopted, *settings.accepted))
+
+
+def drifts(snapshot: Snapshot, settings: Settings) -> tuple[Drift, ...]:
+    """Return what is there in another shape than the files declare, or in the app's way."""
+    schema = snapshot.schema
+    if schema is None or schema.is_unread:
+        return ()
+    found = _difference(snapshot, schema, settings, Unmet())
+    return tuple(report.as_drift for report in found.reports if report.verdict in _STANDING)
+
+
+def judged(situation: Situation, found: Difference) -> Iterator[Finding]:
+    """Say what is not as declared and stays so: what is missing, drift, and what waits for either.
+
+    In this order, since the first finding decides how the run ends.
+    """
+    missing = [r for r in found.reports if r.verdict is Verdict.NOT_ADDABLE]
+    yield from (_missing(report) for report in missing if report.code != WAITS)
+    yield from unlike(situation, found)
+    yield from (_missing(report) for report in missing if report.code == WAITS)
+
+
+def unlike(situation: Situation, found: Difference) -> Iterator[Finding]:
+    """Say what is there and not as the app expects it, unless that is accepted."""
+    for report in (r for r in found.reports if r.verdict in _STANDING):
+        yield from _drift(situation, report)
+
+
+def _missing(report: Report) -> Finding:
+    return replace(told(report), exit_code=ExitCode.NOT_VERIFIED)
+
+
+def _drift(situation: Situation, report: Report) -> Iterator[Finding]:
+    settings, snapshot, drift = situation.settings, situation.snapshot, report.as_drift
+    if any(drift.is_accepted_by(dict(known)) for known in (snapshot.adopted, settings.accepted)):
+        return
+    if snapshot.is_adopting and not snapshot.has_synced:
+        what = f"{report.message}; it was there before us, and is accepted"
+        yield Finding("adopted-drift", what)
+        return
+    remedy = f"{report.remedy}; or accept it {way_to_accept([drift])}"
+    if report.verdict is Verdict.BREAKING:
+        yield Finding(report.code, report.message, remedy, ExitCode.NOT_VERIFIED)
+        return
+    code = ExitCode.REFUSED if settings.on_drift is OnDrift.BLOCK else None
+    yield Finding(DRIFT, report.message, remedy, code)
+
+
+def standing(found: Difference) -> Iterator[Finding]:
+    """Warn of what is there and may hurt, for as long as it is so."""
+    warnings = (r for r in found.reports if r.verdict is Verdict.WARNING)
+    return (told(report) for report in warnings if report.code != _RENAME)
+
+
+def repeated(snapshot: Snapshot, settings: Settings) -> tuple[Finding, ...]:
+    """Return what settled runs repeat, since it goes on being so until something is changed."""
+    schema = snapshot.schema
+    if schema is None:
+        return ()
+    found = _difference(snapshot, schema, settings, Unmet())
+    return (*schema.warnings, *standing(found))
+
+
+def _refused(rename: Finding, comparison: Comparison) -> Finding:
+    """Refuse what may add back, empty, a column that a file of another history has renamed."""
+    return replace(
+        rename,
+        message=f"{rename.message}, and {named(comparison.missing)}, not in this folder, may have "
+        "renamed it",
+        remedy=f"{rename.remedy}; if it was not renamed, add it by a migration",
+        exit_code=ExitCode.REFUSED,
+    )
+
+
+def told(report: Report) -> Finding:
+    """Return what a report says, as a finding that stops nothing."""
+    is_note = report.verdict is Verdict.NOTE
+    return Finding(report.code, report.message, report.remedy, is_note=is_note)
+
+
+def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:
+    """Cut the changes into steps, phase by phase; what may fail for the rows comes last."""
+    live = Side(schema.live)
+    for phase, group in groupby(changes, key=lambda change: change.phase):
+        if phase in _TOGETHER:
+            yield from _transactions(tuple(group), schema, live)
+            continue
+        pairs = [(change, _at_validation(change)) for change in group]
+        for change, at in pairs:
+            yield from _alone(change, change.statements[:at], live)
+        for change, at in pairs:
+            yield from _alone(change, change.statements[at:], live)
+
+
+def _at_validation(change: Change) -> int:
+    """Return where in a change's statements the rows begin to matter to what comes after."""
+    texts = change.statements
+    if change.fact.kind == Kind.COLUMN.value:
+        return len(texts)  # a primary key that finds no NOT NULL reads the table under its lock
+    return next((i for i, text in enumerate(texts) if _VALIDATE in text), len(texts))
+
+
+def _alone(change: Change, texts: Sequence[str], live: Side) -> Iterator[Step]:
+    parts = (_part(change, live),)
+    for text in texts:
+        step = _step(_shortened(f"sync: {text}"), text)
+        yield replace(step, parts=parts, is_brief=text.endswith(_NOT_VALID))
+
+
+def _part(change: Change, live: Side) -> Part:
+    return Part(change.fact.label, offenders(change.fact, live))
+
+
+def _transactions(changes: tuple[Change, ...], schema: SchemaView, live: Side) -> Iterator[Step]:
+    """Put changes together in their order, but never two tables that others may be using."""
+    together: list[Change] = []
+    used: set[str] = set()
+    most = _most_together(schema)
+    for change in changes:
+        uses = _in_use(change, schema)
+        is_full = len(together) == most
+        if together and (is_full or (uses - used and len(used | uses) > 1)):
+            yield _together(together, schema, live)
+            together, used = [], set()
+        together.append(change)
+        used |= uses
+    if together:
+        yield _together(together, schema, live)
+
+
+def _most_together(schema: SchemaView) -> int:
+    room = int(schema.lock_capacity * _SHARE_OF_LOCKS / _LOCKS_OF_A_CHANGE)
+    return max(1, min(room, _MOST_TOGETHER)) if schema.lock_capacity else _MOST_TOGETHER
+
+
+def _in_use(change: Change, schema: SchemaView) -> set[str]:
+    """Return the live tables that a change locks. An empty one, a queue, may be as busy as any."""
+    fact = change.fact
+    names = {f"{fact.schema}.{fact.relation}", ".".join(fact.listed("references"))}
+    return names & schema.sizes.keys()
+
+
+def _texts(changes: Sequence[Change], schema: SchemaView, live: Side) -> Iterator[tuple[str, Part]]:
+    """Yield the statements, and what lets a new table's key be validated behind forced policies.
+
+    Each with what it is for.
+
+    PostgreSQL looks for orphans with a query that these would filter, which is an error here. But a
+    table without rows has none.
+    """
+    tables = (f for side in (schema.declared, schema.live) for f in side)
+    forced = {f.identity for f in tables if f.get("forced row security")}
+    for change in changes:
+        key = change.fact
+        own, other = f"{key.schema}.{key.relation}", ".".join(key.listed("references"))
+        if other and own not in schema.sizes and not forced.isdisjoint((own, other)):
+            texts = (filtered.LET_IT_FILTER, *change.statements, filtered.DO_NOT)
+        else:
+            texts = change.statements
+        part = _part(change, live)
+        yield from ((text, part) for text in texts)
+
+
+def _together(changes: Sequence[Change], schema: SchemaView, live: Side) -> Step:
+    texts, parts = zip(*_texts(changes, schema, live), strict=True)
+    more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+    step = Step(
+        f"sync: {changes[0].fact.label}{more}",
+        sql.SEPARATOR.join(texts),
+        sql.composed(texts),
+        parts=parts,
+        is_brief=all(change.is_brief for change in changes),
+        is_ours=True,
+    )
+    makes_routines = any(change.fact.kind == Kind.ROUTINE.value for change in changes)
+    return replace(step, preamble=_BODIES_AS_THEY_ARE) if makes_routines else step
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…"
+
+
+def _step(path: str, text: str) -> Step:
+    """Make a step of one statement that stands in no file: it has no line."""
+    read = sql.read(text).statements
+    found = tuple(replace(statement, line=0, column=0) for statement in read)
+    alone = any(statement.mode is Mode.AUTOCOMMIT for statement in found)
+    return Step(
+        path,
+        text,
+        found,
+        holds_ddl=sql.holds_ddl(found),
+        mode=Mode.AUTOCOMMIT if alone else Mode.TRANSACTION,
+        is_ours=True,
+    )

@@ -1,0 +1,257 @@
+"""One run, from the first connection to the report: connect, settled?, lock, and the loop.
+
+What a settled run does not need is imported when it is known that this is none.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import structlog
+import tenacity
+
+from predeploy.contract.deadline import Deadline
+from predeploy.contract.errors import (
+    ConnectionLostError,
+    DeniedError,
+    EndedError,
+    Interrupted,
+    JobError,
+    NoTransactionsError,
+    interruption_behind,
+)
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import LayerReport, Outcome
+from predeploy.contract.report import Report
+from predeploy.database.ledger import settled
+from predeploy.database.server import pooler, wire
+from predeploy.database.server.connection import connect, connect_beside
+from predeploy.database.server.pooler import Pooling
+from predeploy.database.server.wire import Connection
+from predeploy.database.session import lock
+from predeploy.journal import Journal
+from predeploy.settings import Settings
+from predeploy.settings.endpoint import Endpoint
+from predeploy.sources import Sources
+
+if TYPE_CHECKING:
+    from predeploy.database.session.run_context import Workplace
+    from predeploy.layers.migrating.settling import Saying
+
+log = structlog.get_logger()
+
+_CONNECTIONS = 3  # a server that dies under the same statement each time is not tried for ever
+
+
+def run(settings: Settings, sources: Sources) -> Report:
+    """Make the database ready. Always returns a report; what was committed stays committed.
+
+    A lost connection is opened again, and the ledger tells what has still to be done. Only a bug
+    of ours is raised.
+    """
+    return _report(
+        Journal(settings, sources, Deadline.after(settings.deadline_s)), _connect_and_run
+    )
+
+
+def adopt(settings: Settings, sources: Sources) -> Report:
+    """Write down what the baseline says is done in a database from before its ledger; run nothing.
+
+    Reports and reconnects as `run` does. Ends with 65 where there is nothing to adopt.
+    """
+
+    def act(this: Journal, place: "Workplace") -> Report:
+        from predeploy.pipeline import adopt_locked  # noqa: PLC0415 - not when settled
+
+        return adopt_locked(this, place)
+
+    this = Journal(settings, sources, Deadline.after(settings.deadline_s), command="adopt")
+    return _report(this, partial(_connect_and_act, act))
+
+
+def settle(settings: Settings, sources: Sources, saying: "Saying", name: str) -> Report:
+    """Correct what the ledger holds of the file `name`; run nothing.
+
+    Reports and reconnects as `run` does. Ends with 65 where there is nothing to correct.
+    """
+
+    def act(this: Journal, place: "Workplace") -> Report:
+        from predeploy.pipeline import settle_locked  # noqa: PLC0415 - not when settled
+
+        return settle_locked(this, place, saying, name)
+
+    this = Journal(settings, sources, Deadline.after(settings.deadline_s), command="settle")
+    return _report(this, partial(_connect_and_act, act))
+
+
+def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
+    def tell(state: tenacity.RetryCallState) -> None:
+        lost = state.outcome.exception() if state.outcome else None
+        this.lost = lost if isinstance(lost, ConnectionLostError) else None
+        log.warning(f"the connection was lost{this.where}; connecting again")
+        this.works_on(None)
+
+    reconnecting = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_lost),
+        stop=tenacity.stop_after_attempt(_CONNECTIONS),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, min=0.25, max=5),
+        before_sleep=tell,
+        reraise=True,
+    )
+    try:
+        return reconnecting(_with_transactions, this, attempt)
+    except (Interrupted, Exception) as error:
+        if stop := interruption_behind(error):
+            return this.stopped(stop)
+        if isinstance(error, JobError):
+            return this.stopped(error)
+        raise
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether to connect again: not behind a signal, whose end a connection may not survive."""
+    return isinstance(error, ConnectionLostError) and interruption_behind(error) is None
+
+
+def _with_transactions(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
+    """Attempt it; where a pooler lets only single statements pass, those find the way round it."""
+    try:
+        return attempt(this)
+    except NoTransactionsError:
+        with _connected(this) as work:
+            direct = pooler.way_round(work, this.settings, None)
+        if direct is None:
+            raise
+    _move(this, direct)
+    return attempt(this)
+
+
+def _connect_and_run(this: Journal) -> Report:
+    with _connected(this) as work:
+        reading = settled.read(work, this.settings, this.sources)
+        this.server_since = reading.server_since
+
+        def is_settled() -> bool:
+            nonlocal reading
+            reading = settled.read(work, this.settings, this.sources)
+            return reading.is_settled
+
+        if reading.is_settled:
+            return _settled(this, reading)
+        direct = pooler.way_round(work, this.settings, reading.backend_pid)
+        if direct is None:
+            with _placed(this, work, reading.backend_pid, is_settled) as place:
+                if place is None:
+                    return _settled(this, reading)
+                from predeploy.pipeline import run_locked  # noqa: PLC0415 - not when settled
+
+                return run_locked(this, place)
+    _move(this, direct)
+    return _connect_and_run(this)
+
+
+def _settled(this: Journal, reading: settled.Reading) -> Report:
+    """Report it, and repeat what is so still."""
+    for finding in reading.standing:
+        say = log.info if finding.is_note else log.warning
+        say(
+            finding.message,
+            code=finding.code,
+            **({"next": finding.remedy} if finding.remedy else {}),
+        )
+    if reading.standing:
+        this.note(LayerReport("verify", findings=reading.standing))
+    return this.report(Outcome.SETTLED, ExitCode.OK)
+
+
+def _connect_and_act(act: "Callable[[Journal, Workplace], Report]", this: Journal) -> Report:
+    """Do under the lock what a run does that is not settled."""
+    with _connected(this) as work:
+        direct = pooler.way_round(work, this.settings, None)
+        if direct is None:
+            with _placed(this, work, None, lambda: False) as place:
+                assert place is not None  # noqa: S101 - only a settled database gives up the lock
+                return act(this, place)
+    _move(this, direct)
+    return _connect_and_act(act, this)
+
+
+@contextmanager
+def _connected(this: Journal) -> Iterator[Connection]:
+    endpoint = this.settings.endpoint
+    budget = this.deadline.part(this.settings.connect_budget_s)
+    with wire.closing(connect(endpoint, budget)) as work:
+        this.server_version = work.info.server_version
+        log.info(f"connected to {endpoint.target}", by=endpoint.variable)
+        with _advised(work, this.settings):
+            _require_another_server(this, work)
+            yield work
+
+
+def _require_another_server(this: Journal, work: Connection) -> None:
+    """Raise EndedError where the last connection was ended, and not because of a restart."""
+    lost, this.lost = this.lost, None
+    if lost and lost.was_ended and settled.server_since(work) == this.server_since:
+        raise EndedError(lost)
+
+
+@contextmanager
+def _advised(work: Connection, settings: Settings) -> Iterator[None]:
+    """Let a refusal say what to grant; that is only looked up when it comes."""
+    try:
+        yield
+    except DeniedError:
+        from predeploy.database.catalog.advice import advised  # noqa: PLC0415 - not when settled
+
+        with advised(work, settings.ledger_schema):
+            raise
+
+
+@contextmanager
+def _placed(
+    this: Journal, work: Connection, backend_pid: int | None, is_settled: Callable[[], bool]
+) -> Iterator["Workplace | None"]:
+    """Hold the lock on a connection of its own; None where no work is left."""
+    # The parser is slow to import: it is, while the second connection and the lock are waited for.
+    Thread(target=import_module, args=("predeploy.pipeline",), daemon=True).start()
+    # Neither the ledger nor the locks of other tools are known where all is settled.
+    from predeploy.database.ledger import initial_state  # noqa: PLC0415 - not when settled
+    from predeploy.database.session import other_tools  # noqa: PLC0415 - not when settled
+    from predeploy.database.session.run_context import Workplace  # noqa: PLC0415 - as above
+
+    settings, endpoint = this.settings, this.settings.endpoint
+    with wire.closing(connect_beside(endpoint)) as guard:
+        budget = this.deadline.part(settings.lock_budget_s)
+        pooling = pooler.pooling_of(work, guard, endpoint, backend_pid, budget)
+        questions = (
+            other_tools.SAVEPOINT,
+            other_tools.HISTORIES,
+            initial_state.question_sql(settings.ledger_schema),
+        )
+        answers = lock.obtain(guard, settings.ledger_schema, budget, is_settled, questions)
+        if answers is None:
+            yield None
+            return
+        if pooling is Pooling.TRANSACTION:  # the lock keeps one of its server connections from us
+            pooler.served_by(work, endpoint, budget)
+        _, histories, found = answers
+        other_tools.exclude_others(guard, budget, histories)
+        there = initial_state.parse(found)
+        initial_state.require_trusted(guard, settings.ledger_schema, there)
+        yield Workplace(work, guard, settings, this.deadline, this.id, there, pooling)
+
+
+def _move(this: Journal, direct: Endpoint) -> None:
+    """Go on with the address that leads round the pooler, from the start."""
+    was = this.settings.endpoint
+    log.warning(
+        f"{was.variable} leads through a pooler; going on with {direct.variable}, which leads to "
+        "the same database directly",
+        target=direct.target,
+    )
+    others = (was, *this.settings.alternatives)  # no text may hold their secrets either
+    this.settings = replace(this.settings, endpoint=direct, alternatives=others)

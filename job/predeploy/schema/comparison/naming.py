@@ -1,0 +1,98 @@
+"""Things that are there under another name than the files write out for them.
+
+A name that PostgreSQL made up means nothing, and its twin will do. One that somebody chose is part
+of the declaration: an app can use it, as in ON CONFLICT ON CONSTRAINT.
+https://www.postgresql.org/docs/current/sql-insert.html
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from predeploy.schema.ddl import Report, Verdict, identifier, relation
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.namespaces import Name, names_of, takers
+from predeploy.schema.schema_pair import Sides
+
+_USED_BY_NAME = ("primary key", "unique", "exclude")
+_INDEXES = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
+_HANGS_ON_TABLE = (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value)
+
+
+def misnamed(twins: Mapping[Fact, Fact], sides: Sides) -> Iterator[Report]:
+    """Tell of the twins of things whose names are written out, each with the RENAME."""
+    taken = takers(sides.live, twins)
+    for desired, live in twins.items():
+        is_written = desired.key in sides.written.names
+        if (
+            not is_written and desired.kind != Kind.PARTITION_INDEX.value
+        ):  # those are, if they are facts
+            continue
+        is_used = desired.get("type") in _USED_BY_NAME
+        fails = "; ON CONFLICT ON CONSTRAINT with the declared name fails" if is_used else ""
+        yield Report(
+            Verdict.BREAKING if is_used else Verdict.WARNING,
+            "other-name",
+            desired.label,
+            f"{desired.label} is there under another name, {own_name(live)}{fails}",
+            f"by a migration: {_freed(desired, taken)}{_rename(desired, live)}",
+            live=f"named {own_name(live)}",
+        )
+
+
+def own_name(fact: Fact) -> str:
+    """Return the name of the thing itself."""
+    return fact.name or fact.relation
+
+
+def moved(comment: Fact, twins: Mapping[tuple[str, ...], Fact]) -> Fact | None:
+    """Return a comment as it is on the twin of what it is declared on; None where that has none.
+
+    `twins` are by the key of the comment's subject, as `subjects` gives it.
+    """
+    what, _, name = comment.name.partition(" ")
+    twin = twins.get((what, comment.schema, comment.relation, name))
+    if twin is None:
+        return None
+    found = _described(twin, what)
+    attributes = (("on", found[2]), ("text", comment.get("text")))
+    return replace(comment, relation=found[0], name=found[1], attributes=attributes)
+
+
+def subjects(twins: Mapping[Fact, Fact]) -> dict[tuple[str, ...], Fact]:
+    """Return the twins by what comments call the things that they are of."""
+    found: dict[tuple[str, ...], Fact] = {}
+    for desired, live in twins.items():
+        if desired.kind in _HANGS_ON_TABLE:
+            found["constraint", desired.schema, desired.relation, desired.name] = live
+        if desired.kind == Kind.SEQUENCE.value:
+            found["sequence", desired.schema, desired.relation, ""] = live
+        elif desired.kind in _INDEXES or desired.get("type") in _USED_BY_NAME:
+            found["index", desired.schema, desired.name, ""] = live
+    return found
+
+
+def _described(twin: Fact, what: str) -> tuple[str, str, str]:
+    """Return relation and name of a comment on a twin, and what SQL calls the twin."""
+    if what == "constraint":
+        of = "DOMAIN " if twin.kind == Kind.DOMAIN_CONSTRAINT.value else ""
+        on = f"CONSTRAINT {identifier(twin.name)} ON {of}{relation(twin)}"
+        return twin.relation, f"constraint {twin.name}", on
+    name = own_name(twin)
+    on = f"{what.upper()} {identifier(twin.schema)}.{identifier(name)}"
+    return name, what, on
+
+
+def _rename(desired: Fact, live: Fact) -> str:
+    new, old = identifier(own_name(desired)), identifier(own_name(live))
+    if desired.kind in _HANGS_ON_TABLE:
+        word = "DOMAIN" if desired.kind == Kind.DOMAIN_CONSTRAINT.value else "TABLE"
+        return f"ALTER {word} {relation(live)} RENAME CONSTRAINT {old} TO {new}"
+    word = "SEQUENCE" if desired.kind == Kind.SEQUENCE.value else "INDEX"
+    return f"ALTER {word} {identifier(live.schema)}.{old} RENAME TO {new}"
+
+
+def _freed(desired: Fact, taken: Mapping[Name, Fact]) -> str:
+    """Say what has to give up the name first, if anything has it."""
+    others = [taken[name] for name in names_of(desired) if name in taken]
+    return f"give {others[0].label} another name, then " if others else ""

@@ -1,0 +1,58 @@
+"""Declared partitions that are not there, of tables whose partitions are left to maintenance."""
+
+from collections.abc import Callable, Iterable
+
+from predeploy.schema.ddl import Report, Verdict
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.schema_pair import Side, parents
+
+Relation = tuple[str, str]
+
+
+def without_retired(
+    desired: Iterable[Fact], live: Iterable[Fact], is_left: Callable[[Relation], bool]
+) -> tuple[frozenset[Fact], tuple[Report, ...]]:
+    """Leave out the partitions that are not there, with all that hangs on them, and say which.
+
+    `is_left` says of a table (schema, name) whether its partitions are. Those of a table that is
+    itself not there yet are made with it: that is the first deploy.
+    """
+    declared, there = frozenset(desired), Side(live)
+    tables = {(f.schema, f.relation): f for f in declared if f.kind == Kind.TABLE.value}
+    gone = {
+        name: table
+        for name, table in tables.items()
+        if there.get(Kind.TABLE, *name) is None and _is_below(table, tables, there, is_left)
+    }
+    if not gone:
+        return declared, ()
+    kept = frozenset(f for f in declared if (f.schema, f.relation) not in gone)
+    return kept, tuple(_told(table) for _, table in sorted(gone.items()))
+
+
+def _is_below(
+    table: Fact, tables: dict[Relation, Fact], there: Side, is_left: Callable[[Relation], bool]
+) -> bool:
+    """Whether a table is a partition, at any depth, of one that is there and is left alone."""
+    while table.get("partition of"):
+        (parent,) = parents(table)
+        if is_left(parent) and there.get(Kind.TABLE, *parent) is not None:
+            return True
+        if parent not in tables:
+            return False
+        table = tables[parent]
+    return False
+
+
+def _told(table: Fact) -> Report:
+    (parent,) = parents(table)
+    return Report(
+        Verdict.NOTE,
+        "partition-left",
+        table.label,
+        f"{table.label} is declared and not there; the partitions of {'.'.join(parent)} are left "
+        "to their maintenance, so it is not made",
+        "take it out of the schema file if it is not coming back",
+        table.definition,
+    )

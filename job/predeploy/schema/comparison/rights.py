@@ -1,0 +1,244 @@
+"""Rights beyond those that are declared: closed on what is made, and only told on what is there.
+
+Where a GRANT, a REVOKE or an ALTER DEFAULT PRIVILEGES of the files speaks of an object, what it
+gives to whom it names, and to PUBLIC, is all that they are to have. Of other objects nothing is
+said. What default privileges give to a new object is taken back in the transaction that makes it,
+so that nobody ever has it.
+https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from predeploy.schema.ddl import Report, Verdict, identifier, qualified, relation, warning
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.columns.columns import inlined
+from predeploy.schema.schema_pair import Sides
+from predeploy.schema.written import (
+    CURRENT_USER,
+    PUBLIC,
+    Sort,
+    Target,
+    Written,
+    routine,
+    target_of,
+    unquoted,
+)
+
+_SORTS = {
+    Kind.TABLE.value: Sort.RELATION,
+    Kind.VIEW.value: Sort.RELATION,
+    Kind.MATERIALIZED_VIEW.value: Sort.RELATION,
+    Kind.SEQUENCE.value: Sort.SEQUENCE,
+    Kind.ROUTINE.value: Sort.ROUTINE,
+    Kind.AGGREGATE.value: Sort.ROUTINE,
+    Kind.ENUM.value: Sort.TYPE,
+    Kind.DOMAIN.value: Sort.TYPE,
+    Kind.COMPOSITE.value: Sort.TYPE,
+    Kind.RANGE.value: Sort.TYPE,
+    Kind.SCHEMA.value: Sort.SCHEMA,
+}
+_SHOWN = 5
+_OPTION = " WITH GRANT OPTION"
+
+Object = tuple[Target, str]  # and what SQL calls it
+Held = dict[str, dict[str, bool]]  # by grantee: a privilege, and whether it can be passed on
+
+
+def closed(made: Fact, sides: Sides) -> Iterator[str]:
+    """Yield what takes from those that the files name what a new object would give them."""
+    for target, name in _made_by(made, sides):
+        declared = sides.desired.rights_on(target)
+        if any(fact.get("revoked") for fact in declared):
+            yield f"REVOKE ALL ON {name} FROM {PUBLIC}"
+        by_default, wanted = _by_default(target, sides), _held(declared)
+        for grantee in sorted(by_default.keys() & sides.written.grantees(target, sides.role)):
+            given, kept = by_default[grantee], wanted.get(grantee, {})
+            surplus = sorted(given.keys() - kept.keys())
+            options = sorted(p for p in given.keys() & kept.keys() if given[p] > kept[p])
+            who = _quoted(grantee)
+            if surplus:
+                what = ", ".join(surplus) if kept else "ALL"
+                yield f"REVOKE {what} ON {name} FROM {who}"
+            if options:
+                yield f"REVOKE GRANT OPTION FOR {', '.join(options)} ON {name} FROM {who}"
+
+
+def excess(changed: Iterable[tuple[Fact, Fact]], sides: Sides) -> Iterator[Report]:
+    """Tell who has more rights on what is there than the files give, where they speak of it."""
+    if not sides.written.rights:
+        return
+    more = [live for live in sides.undeclared.all(Kind.GRANT) if _is_more(live, sides)]
+    passed_on = [
+        live
+        for desired, live in changed
+        if live.get("grantable") and not desired.get("grantable") and _is_more(live, sides)
+    ]
+    held: dict[tuple[str, str], list[tuple[Fact, str]]] = defaultdict(list)
+    for live, option in (*((f, "") for f in more), *((f, _OPTION) for f in passed_on)):
+        held[live.get("on"), live.get("grantee")].append((live, option))
+    for (name, grantee), rights in sorted(held.items(), key=lambda item: item[0]):
+        yield _more(name, grantee, rights, sides)
+    for live in sides.undeclared.all(Kind.GRANT):
+        target = target_of(live) if live.get("revoked") else None
+        if target is not None and sides.written.grantees(target, sides.role):
+            yield _less_for_public(live)
+    yield from _more_by_default(sides)
+
+
+def given(made: Iterable[Fact], sides: Sides) -> Iterator[Report]:
+    """Mention once what default privileges grant on new objects, where no file speaks of those."""
+    told: dict[str, list[str]] = defaultdict(list)
+    for fact in made:
+        for target, _ in _made_by(fact, sides):
+            spoken_of = sides.written.grantees(target, sides.role)
+            for grantee, rights in sorted(_by_default(target, sides).items()):
+                if grantee not in spoken_of:
+                    what = f"{', '.join(sorted(rights))} to {_quoted(grantee)}"
+                    told[f"{target.schema}.{target.name}".lstrip(".")].append(what)
+    if not told:
+        return
+    by_words: dict[str, list[str]] = defaultdict(list)
+    for name, given in told.items():
+        by_words["; ".join(dict.fromkeys(given))].append(name)
+    parts = (f"{words} (on {_some(objects)})" for words, objects in sorted(by_words.items()))
+    yield Report(
+        Verdict.NOTE,
+        "default-privileges",
+        f"default privileges of {sides.role}",
+        f"default privileges of this database grant on what is made: {', and '.join(parts)}",
+        "nothing, if that is meant; else declare a REVOKE, which is then run with the CREATE",
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + rest
+
+
+def _made_by(fact: Fact, sides: Sides) -> Iterator[Object]:
+    """Yield what comes with a desired fact that is not there: itself, and its own sequences."""
+    sort = _SORTS.get(fact.kind)
+    if sort in (Sort.RELATION, Sort.SEQUENCE):
+        word = "SEQUENCE" if sort is Sort.SEQUENCE else "TABLE"
+        yield Target(sort, fact.schema, fact.relation), f"{word} {relation(fact)}"
+    elif sort is Sort.ROUTINE:
+        yield routine(fact.schema, fact.name), f"ROUTINE {identifier(fact.schema)}.{fact.name}"
+    elif sort is Sort.TYPE:
+        yield Target(sort, fact.schema, fact.name), f"TYPE {qualified(fact)}"
+    elif sort is Sort.SCHEMA:
+        yield Target(sort, "", fact.schema), f"SCHEMA {identifier(fact.schema)}"
+    columns: tuple[Fact, ...] = (fact,) if fact.kind == Kind.COLUMN.value else ()
+    if fact.kind == Kind.TABLE.value:
+        columns = inlined(fact, sides)
+    for place in (column.listed("sequence name") for column in columns):
+        if place:
+            name = ".".join(map(identifier, place))
+            yield Target(Sort.SEQUENCE, place[0], place[1]), f"SEQUENCE {name}"
+
+
+def _held(rights: Iterable[Fact]) -> Held:
+    held: Held = defaultdict(dict)
+    for fact in rights:
+        if fact.get("grantee") and not fact.get("columns"):
+            is_grantable = bool(fact.get("grantable"))
+            held[unquoted(fact.get("grantee"))][fact.get("privilege")] = is_grantable
+    return held
+
+
+def _by_default(target: Target, sides: Sides) -> Held:
+    """Return what default privileges of the live database give on what our role makes."""
+    given = sides.live.defaults_of(sides.role, target.sort.value)
+    return _held(fact for fact in given if fact.schema in ("", target.schema))
+
+
+def _is_more(live: Fact, sides: Sides) -> bool:
+    """Whether the files speak of a live grant's object and grantee, and it is not in another."""
+    target = target_of(live) if live.get("grantee") else None
+    if target is None:
+        return False
+    grantee = unquoted(live.get("grantee"))
+    if grantee not in sides.written.grantees(target, sides.role):
+        return False
+    if target.sort is Sort.SCHEMA and grantee == PUBLIC:
+        # What everybody may do in `public` comes with the database, and not from a file.
+        named = (n for n in sides.written.namings(target, sides.role) if PUBLIC in n.grantees)
+        return any(live.get("privilege") in n.privileges or not n.privileges for n in named)
+    if live.get("columns"):
+        whole = _held(sides.desired.rights_on(target)).get(grantee, {})
+        return live.get("privilege") not in whole
+    return True
+
+
+def _more(name: str, grantee: str, rights: Sequence[tuple[Fact, str]], sides: Sides) -> Report:
+    first, _ = rights[0]
+    told = sorted(f"{f.get('privilege')}{f.get('columns')}{option}" for f, option in rights)
+    target = target_of(first)
+    declared = _held(sides.desired.rights_on(target)) if target is not None else {}
+    wanted = ", ".join(sorted(declared.get(unquoted(grantee), {}))) or "nothing"
+    return Report(
+        Verdict.DRIFT,
+        "more-rights",
+        f"grant {name.partition(' ')[2]} to {grantee}",
+        f"{grantee} has {', '.join(told)} on {name}, where schema.sql leaves it "
+        f"{wanted}; that stays",
+        f"by a migration: {'; '.join(_revoked(name, grantee, rights))}",
+        wanted,
+        ", ".join(told),
+    )
+
+
+def _revoked(name: str, grantee: str, rights: Sequence[tuple[Fact, str]]) -> Iterator[str]:
+    for option, how in (("", ""), (_OPTION, "GRANT OPTION FOR ")):
+        told = sorted(f"{f.get('privilege')}{f.get('columns')}" for f, o in rights if o == option)
+        if told:
+            yield f"REVOKE {how}{', '.join(told)} ON {name} FROM {grantee}"
+
+
+def _less_for_public(live: Fact) -> Report:
+    return warning(
+        live,
+        "less-for-public",
+        f"PUBLIC has no {live.get('privilege')} on {live.get('on')}, which schema.sql leaves to it",
+        f"declare it: REVOKE ALL ON {live.get('on')} FROM PUBLIC; or grant it by a migration",
+    )
+
+
+def _more_by_default(sides: Sides) -> Iterator[Report]:
+    """Tell what default privileges give beyond those that the files declare."""
+    held: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for live in sides.undeclared.all(Kind.DEFAULT_PRIVILEGE):
+        if live.get("grantee") and _is_spoken_of(live, sides.written, sides.role):
+            of = tuple(live.get(name) for name in ("role", "in", "on", "grantee"))
+            held[of].append(live.get("privilege"))
+    for (role, schema, objects, grantee), privileges in sorted(held.items()):
+        whose = f"{role} in {schema}" if schema else role
+        where = f" IN SCHEMA {schema}" if schema else ""
+        told = ", ".join(sorted(privileges))
+        yield Report(
+            Verdict.DRIFT,
+            "more-by-default",
+            f"default privilege {schema or 'everywhere'}.{objects} to {grantee} for {role}",
+            f"default privileges of {whose} give {grantee} {told} on {objects}, and "
+            "schema.sql does not; they stay as they are",
+            f"by a migration: ALTER DEFAULT PRIVILEGES FOR ROLE {role}{where} REVOKE {told} "
+            f"ON {objects} FROM {grantee}",
+            "none",
+            told,
+        )
+
+
+def _is_spoken_of(live: Fact, written: Written, role: str) -> bool:
+    for naming in written.defaults:
+        whose = {"": role, CURRENT_USER: role}.get(naming.role, naming.role)
+        place = (unquoted(live.get("role")), live.schema, live.get("on"))
+        if place == (whose, naming.schema, naming.sort.value):
+            grantees = {role if name == CURRENT_USER else name for name in naming.grantees}
+            if unquoted(live.get("grantee")) in grantees:
+                return True
+    return False
+
+
+def _quoted(grantee: str) -> str:
+    return grantee if grantee == PUBLIC else identifier(grantee)

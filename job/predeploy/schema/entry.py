@@ -1,0 +1,93 @@
+"""What a kind of object has to say for itself, and the SQL that its query is put together from.
+
+A query yields (schema, relation, name, attributes as JSON, order); see `Fact`. It is read
+with an empty search_path, so that PostgreSQL prints every name with its schema
+(https://www.postgresql.org/docs/current/functions-info.html, pg_get_*def).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from predeploy.schema.ddl import Change, Report
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.schema_pair import Sides
+
+FOREIGN = "foreign table"  # a table's `kind`
+
+Outcome = Iterator[Change | Report]
+
+
+def nothing(live: Fact, sides: Sides) -> Outcome:  # noqa: ARG001 - an entry's default
+    """Say nothing about what only the live side has: extra objects are invisible."""
+    yield from ()
+
+
+def no_twin(desired: Fact, live: Fact) -> bool:  # noqa: ARG001 - an entry's default
+    """Match by name alone."""
+    return False
+
+
+def on_the_same_relation(fact: Fact) -> tuple[str, ...]:
+    """Return where to look for a twin: among what hangs on the relation."""
+    return fact.key[:3]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One kind: how it is read, what makes a desired one true, and what undeclared ones mean.
+
+    `plan` gets a desired fact and the live one of its name, or None. `is_twin` says whether a live
+    fact of another name is the desired one all the same, among those that are `near` the same.
+    """
+
+    kind: Kind
+    query: str
+    plan: Callable[[Fact, Fact | None, Sides], Outcome]
+    undeclared: Callable[[Fact, Sides], Outcome] = nothing
+    is_twin: Callable[[Fact, Fact], bool] = no_twin
+    near: Callable[[Fact], tuple[str, ...]] = on_the_same_relation
+
+
+def attributes(**expressions: str) -> str:
+    """Return an expression for the JSON: attribute names (`_` for a blank) and their SQL."""
+    pairs = ", ".join(f"'{name.replace('_', ' ')}', {sql}" for name, sql in expressions.items())
+    return f"pg_catalog.json_strip_nulls(pg_catalog.json_build_object({pairs}))"
+
+
+def flag(condition: str) -> str:
+    """Return an expression for an attribute that is there or not."""
+    return f"case when {condition} then 'true' end"
+
+
+def order(*oids: str) -> str:
+    """Return an expression for the order of creation: the largest of some OIDs."""
+    return f"greatest({', '.join(f'{oid}::bigint' for oid in oids)}) * 2048"
+
+
+def own(catalog: str, oid: str) -> str:
+    """Return a condition: the object is no member of an extension."""
+    return f"""not exists (
+        select from pg_catalog.pg_depend member
+        where member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
+          and member.objid = {oid} and member.deptype = 'e')"""
+
+
+def alone(catalog: str, oid: str) -> str:
+    """Return a condition: the object was not made along with another, as a range's casts are."""
+    return f"""not exists (
+        select from pg_catalog.pg_depend part
+        where part.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
+          and part.objid = {oid} and part.deptype = 'i')"""
+
+
+def name_of(oid: str) -> str:
+    """Return an expression for a relation's quoted, qualified name."""
+    return f"""(select pg_catalog.format('%I.%I', rn.nspname, r.relname)
+        from pg_catalog.pg_class r join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace
+        where r.oid = {oid})"""
+
+
+OF_RELATION = """
+    join pg_catalog.pg_class c on c.oid = {}
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace"""

@@ -1,0 +1,178 @@
+"""The DDL of one column, and what is said of one that has more than is declared."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from predeploy.schema.ddl import Change, Phase, Report, change, identifier, relation, warning
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.names import derived
+from predeploy.schema.schema_pair import Sides
+
+_BEFORE_INSERT = re.compile(r"\bBEFORE (?:\w+ OR )*INSERT\b")
+NOT_NULL = "not null"  # a constraint's `type`
+
+
+def column_sql(column: Fact) -> str:
+    """Return a column as CREATE TABLE and ADD COLUMN take it."""
+    parts = [identifier(column.name), column.get("type")]
+    if column.get("collation"):
+        parts.append(f"COLLATE {column.get('collation')}")
+    if column.get("compression"):
+        parts.append(f"COMPRESSION {column.get('compression')}")
+    if column.get("default"):
+        parts.append(f"DEFAULT {column.get('default')}")
+    if column.get("generated"):
+        parts.append(f"GENERATED ALWAYS AS ({column.get('expression')}) {column.get('generated')}")
+    if column.get("identity"):
+        parts.append(identity_sql(column))
+    if column.get("not null"):
+        parts.append(_not_null(column))
+    return " ".join(parts)
+
+
+def with_options(column: Fact) -> str:
+    """Return what a table of a type gives a column of its own; empty where that is nothing."""
+    default = f" DEFAULT {column.get('default')}" if column.get("default") else ""
+    not_null = " NOT NULL" if column.get("not null") else ""
+    own = default + not_null
+    return f"{identifier(column.name)} WITH OPTIONS{own}" if own else ""
+
+
+def identity_sql(column: Fact) -> str:
+    """Return what makes a column an identity, with what its sequence has of its own."""
+    options = " ".join((*_sequence_name(column), *filter(None, [column.get("sequence")])))
+    given = f" ({options})" if options else ""
+    return f"GENERATED {column.get('identity')} AS IDENTITY{given}"
+
+
+def printed(name: str) -> str:
+    """Return a name as PostgreSQL prints it, if it is no keyword."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_$]*", name) else identifier(name)
+
+
+def _not_null(column: Fact) -> str:
+    name = column.get("not null name")
+    return f"CONSTRAINT {identifier(name)} NOT NULL" if name else "NOT NULL"
+
+
+def with_not_null_name(column: Fact, sides: Sides) -> Fact:
+    """Let a desired column know the name of its NOT NULL, where that is one of its own.
+
+    Since PostgreSQL 18 it has one: https://www.postgresql.org/docs/current/catalog-pg-constraint.html
+    """
+    there = sides.desired.on((column.schema, column.relation), Kind.CONSTRAINT)
+    names = (f.name for f in there if f.get("column") == column.name and f.get("type") == NOT_NULL)
+    name = next(names, "")
+    if not name:
+        return column
+    return replace(column, attributes=(*column.attributes, ("not null name", name)))
+
+
+def add_not_null(column: Fact, sides: Sides, how: str = "") -> str:
+    """Return what makes a column NOT NULL under its name, if it has one of its own."""
+    named = with_not_null_name(column, sides)
+    if how or named is not column:
+        name = identifier(column.name)
+        return f"ALTER TABLE {relation(column)} ADD {_not_null(named)} {name}{how}"
+    return f"{alter_column(column)} SET NOT NULL"
+
+
+def _sequence_name(column: Fact) -> tuple[str, ...]:
+    """Return what names an identity's sequence, where it is not the name that it would have.
+
+    pg_dump writes it so; it is not in https://www.postgresql.org/docs/current/sql-createtable.html.
+    """
+    name = column.listed("sequence name")
+    if not name or name == (column.schema, f"{column.relation}_{column.name}_seq"):
+        return ()
+    return (f"SEQUENCE NAME {'.'.join(map(identifier, name))}",)
+
+
+def not_null_helper(column: Fact) -> str:
+    """Return the name of the CHECK that proves a column to be NOT NULL, while that takes."""
+    return derived(column.relation, column.name, "predeploy_not_null")
+
+
+def settings_sql(column: Fact) -> tuple[str, ...]:
+    """Return what sets what a column's definition cannot hold: storage before PostgreSQL 16."""
+    return tuple(
+        f"{alter_column(column)} SET {name.upper()} {column.get(name)}"
+        for name in ("storage", "statistics")
+        if column.get(name)
+    )
+
+
+def set_default(column: Fact) -> str:
+    """Return what gives a column its default."""
+    return f"{alter_column(column)} SET DEFAULT {column.get('default')}"
+
+
+def alter_column(column: Fact) -> str:
+    """Return how what alters a column begins."""
+    return f"ALTER TABLE {relation(column)} ALTER COLUMN {identifier(column.name)}"
+
+
+def instead(desired: Fact, live: Fact, names: Iterable[str]) -> str:
+    """Say what a live column has instead of what is declared."""
+    return ", ".join(
+        f"{name} {live.get(name) or 'none'} instead of {desired.get(name) or 'none'}"
+        for name in names
+    )
+
+
+def extra_default(live: Fact) -> Report:
+    """Tell of a default that is not declared."""
+    return warning(
+        live,
+        "live-default",
+        f"{live.label} has the default {live.get('default')}, and none is declared",
+        "declare it, or drop it by a migration",
+    )
+
+
+def extra_not_null(live: Fact, sides: Sides) -> Report:
+    """Tell of a NOT NULL that is not declared, and of which inserts fail."""
+    is_filled = _is_filled(live, sides)
+    what = "a NULL that is written there fails" if is_filled else "inserts without it fail"
+    return warning(
+        live,
+        "live-not-null",
+        f"{live.label} is NOT NULL and declared nullable: {what}",
+        "declare NOT NULL, or drop it by a migration",
+    )
+
+
+def _is_filled(live: Fact, sides: Sides) -> bool:
+    """Whether an insert that leaves the column out may have a value there all the same."""
+    domains = {fact.identity: fact for fact in sides.live.all(Kind.DOMAIN)}
+    domain = domains.get(live.get("type").replace('"', ""))
+    triggers = sides.live.on((live.schema, live.relation), Kind.TRIGGER)
+    return (
+        any(live.get(name) for name in ("default", "generated", "identity"))
+        or (domain is not None and bool(domain.get("default")))
+        or any(_BEFORE_INSERT.search(t.get("definition")) for t in triggers)
+    )
+
+
+def set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
+    """Prove it by a CHECK first: SET NOT NULL then need not read the table under its lock."""
+    alter, column = f"ALTER TABLE {relation(desired)}", identifier(desired.name)
+    set_not_null = add_not_null(desired, sides)
+    name = not_null_helper(desired)
+    helper = identifier(name)
+    drop = f"{alter} DROP CONSTRAINT {helper}"
+    # An earlier run may have left it, when it died or when rows stood in its way.
+    left = sides.live.get(Kind.CONSTRAINT, desired.schema, desired.relation, name)
+    if sides.is_plain(live):
+        return change(desired, Phase.TOGETHER, set_not_null, *((drop,) if left else ()))
+    add = f"{alter} ADD CONSTRAINT {helper} CHECK ({column} IS NOT NULL) NOT VALID"
+    return change(
+        desired,
+        Phase.ONLINE,
+        *(() if left is not None else (add,)),
+        f"{alter} VALIDATE CONSTRAINT {helper}",
+        set_not_null,
+        drop,
+    )

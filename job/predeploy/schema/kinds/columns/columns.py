@@ -1,0 +1,358 @@
+"""Columns: of tables one by one, of views only so that they can be looked up."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from predeploy.schema.ddl import (
+    Change,
+    Phase,
+    Report,
+    breaking,
+    change,
+    drift,
+    not_addable,
+    relation,
+    warning,
+)
+from predeploy.schema.entry import FOREIGN, OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.facts import FLAG, Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.columns import identities, inherited_columns, retyped, view_columns
+from predeploy.schema.kinds.columns.column_ddl import (
+    add_not_null,
+    alter_column,
+    column_sql,
+    extra_default,
+    extra_not_null,
+    instead,
+    set_default,
+    set_not_null,
+    settings_sql,
+    with_not_null_name,
+)
+from predeploy.schema.schema_pair import ORDERS_OF_A_TABLE, Side, Sides, parents
+
+_REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
+_SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
+_BASIC = frozenset(("type", "generated", "identity"))
+_LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
+# Of PostgreSQL itself, so without a schema before it: the same for every row of a statement.
+_STABLE = re.compile(
+    r"(?<![\w.\"])(now|(transaction|statement)_timestamp|current_(time|timestamp|setting)"
+    r"|local(time|timestamp)|timezone|date_trunc)\(",
+    re.IGNORECASE,
+)
+_BEFORE_INSERT = re.compile(r" BEFORE INSERT\b.* FOR EACH ROW ", re.DOTALL)
+_SILENT = ("DISABLE", "ENABLE REPLICA")
+_CALL = re.compile(r"[\w\"]+\(")
+
+
+def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Add it, or give a live one its default and its NOT NULL; another type is only told."""
+    table = sides.desired.get(Kind.TABLE, desired.schema, desired.relation)
+    if desired.get("inherited"):
+        yield from inherited_columns.plan(desired, live, sides)
+    elif table is None:
+        yield from view_columns.plan(desired, live, sides)
+    elif live is None and table.get("of") and not sides.is_new(desired):
+        return  # it comes with the type's attribute
+    elif live is None:
+        if sides.is_new(desired):
+            yield from _deferred(desired, table, sides)
+        else:
+            yield from _add(desired, sides)
+    else:
+        yield from _alter(desired, live, sides)
+
+
+def undeclared(live: Fact, sides: Sides) -> Iterator[Report]:
+    """Tell of a column that the app's inserts do not know and cannot leave out.
+
+    A trigger before them may give it a value.
+    """
+    if not _is_in_the_way(live, sides):
+        return
+    message = (
+        f"{live.label} is not declared, and takes no NULL and has no default: inserts of an app "
+        "that does not know it fail"
+    )
+    remedy = "give it a default, or let it take NULL, by a migration; or declare it"
+    table = (live.schema, live.relation)
+    if any(_BEFORE_INSERT.search(t.get("definition")) for t in _fired(table, sides)):
+        unless = f"{message}, unless a trigger gives it a value"
+        yield warning(live, "extra-column-not-null", unless, remedy)
+    else:
+        told = f"{live.get('type')} NOT NULL, not declared"
+        yield breaking(live, "extra-column-not-null", message, remedy, told)
+
+
+def _is_in_the_way(live: Fact, sides: Sides) -> bool:
+    """Whether inserts into a declared table fail that do not mention a live column of it."""
+    place = (Kind.TABLE, live.schema, live.relation)
+    declared, table = sides.desired.get(*place), sides.live.get(*place)
+    if declared is None or table is None or table.get("kind") == FOREIGN:
+        return False
+    domains = [*_domains(live, sides.live)]
+    is_filled = any(live.get(name) for name in ("default", "generated", "identity"))
+    takes_null = not any(fact.get("not null") for fact in (live, *domains))
+    if takes_null or is_filled or any(domain.get("default") for domain in domains[:1]):
+        return False
+    above = (sides.live.get(Kind.COLUMN, *parent, live.name) for parent in parents(table))
+    return not any(column is not None and _is_in_the_way(column, sides) for column in above)
+
+
+def _fired(table: tuple[str, str], sides: Sides) -> Iterator[Fact]:
+    """Yield the triggers of a live table, and those that it has from what it is a partition of."""
+    yield from (t for t in sides.live.on(table, Kind.TRIGGER) if t.get("enabled") not in _SILENT)
+    there = sides.live.get(Kind.TABLE, *table)
+    if there is not None and there.get("partition of"):
+        yield from _fired(parents(there)[0], sides)
+
+
+def inlined(table: Fact, sides: Sides) -> tuple[Fact, ...]:
+    """Return a new table's columns that CREATE TABLE can hold, as it can hold them, in order."""
+    columns = sides.desired.on((table.schema, table.relation), Kind.COLUMN)
+    own_columns = (column for column in columns if not column.get("inherited"))
+    return tuple(
+        with_not_null_name(_without_default(c) if _default_waits(c, table, sides) else c, sides)
+        for c in sorted(own_columns, key=lambda column: column.order % ORDERS_OF_A_TABLE)
+        if not _type_waits(c, table, sides)
+    )
+
+
+def _without_default(column: Fact) -> Fact:
+    kept = tuple(item for item in column.attributes if item[0] != "default")
+    return Fact(column.kind, column.schema, column.relation, column.name, kept, column.order)
+
+
+def _made_between(table: Fact, column: Fact, sides: Sides, *kinds: Kind) -> Iterator[Fact]:
+    if column.order - table.order >= ORDERS_OF_A_TABLE:  # else it came with its table
+        yield from sides.missing.made_between(table.order, column.order, *kinds)
+
+
+def _type_waits(column: Fact, table: Fact, sides: Sides) -> bool:
+    """Whether the column was added after its table, when its type had been made."""
+    types = (Kind.COLLATION, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
+    made = _made_between(table, column, sides, *types)
+    if column.get("generated") and any(_made_between(table, column, sides, Kind.ROUTINE)):
+        return True
+    named = f"{column.get('type')} {column.get('collation')}"
+    return any(fact.name in named for fact in made)
+
+
+def _default_waits(column: Fact, table: Fact, sides: Sides) -> bool:
+    """Whether the default may need something that was made after the table."""
+    makers = (Kind.ROUTINE, Kind.SEQUENCE, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
+    return bool(column.get("default")) and any(_made_between(table, column, sides, *makers))
+
+
+def _deferred(desired: Fact, table: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Yield what CREATE TABLE had to leave out."""
+    if _type_waits(desired, table, sides):
+        yield change(
+            desired,
+            Phase.TOGETHER,
+            _add_sql(desired, sides),
+            *settings_sql(desired),
+        )
+    elif _default_waits(desired, table, sides):
+        yield change(desired, Phase.TOGETHER, set_default(desired))
+
+
+def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+    is_filled = any((desired.get("generated"), desired.get("identity"), _default(desired, sides)))
+    takes_no_null = any(f.get("not null") for f in (desired, *_domains(desired, sides.desired)))
+    if takes_no_null and not is_filled and not sides.is_plain(desired):
+        yield not_addable(
+            desired,
+            "not-null-without-default",
+            "it is NOT NULL and the rows that are there would have no value",
+            "declare a default; or add it nullable, fill it by a migration, then declare NOT NULL",
+        )
+        return
+    if sides.size(desired) > _REWRITE_LIMIT_BYTES and (why := _rewrites(desired, sides)):
+        yield not_addable(
+            desired,
+            "rewrite",
+            f"{why}, so all {sides.size(desired) // 2**20} MB of the table would be written anew "
+            "while nobody can read it",
+            f"by migrations: add {desired.identity} without default and nullable, fill it in "
+            "batches, then set its default and NOT NULL; declared in schema.sql it then counts as "
+            "there",
+        )
+        return
+    added = change(desired, Phase.TOGETHER, _add_sql(desired, sides), *settings_sql(desired))
+    yield replace(added, is_brief=not _rewrites(desired, sides))
+    others = sides.undeclared.on((desired.schema, desired.relation), Kind.COLUMN)
+    for other in (other for other in others if other.get("type") == desired.get("type")):
+        yield warning(
+            other,
+            "looks-like-rename",
+            f"{desired.label} is added, while {other.label}, which is not declared, has the same "
+            "type",
+            "if it was renamed, rename it by a migration, before sync comes to it",
+        )
+        return
+
+
+def _add_sql(column: Fact, sides: Sides) -> str:
+    named = with_not_null_name(column, sides)
+    return f"ALTER TABLE {relation(column)} ADD COLUMN {column_sql(named)}"
+
+
+def _rewrites(column: Fact, sides: Sides) -> str:
+    """Say why adding the column writes every row again; empty where the catalog alone changes."""
+    if column.get("generated") == "STORED":
+        return "it is generated and stored"
+    if column.get("identity"):
+        return "each row takes a number from its sequence"
+    default = _default(column, sides)
+    if _CALL.search(_STABLE.sub("", _LITERAL.sub("", default))):
+        return f"its default {default} may differ from row to row"
+    constrained = {f"{f.schema}.{f.relation}" for f in sides.desired.all(Kind.DOMAIN_CONSTRAINT)}
+    if any(f.get("not null") or f.identity in constrained for f in _domains(column, sides.desired)):
+        return "its domain has constraints"
+    return ""
+
+
+def _default(column: Fact, sides: Sides) -> str:
+    """Return the default that rows are given: its own, or that of its domain."""
+    domain = next(_domains(column, sides.desired), None)
+    return column.get("default") or (domain.get("default") if domain is not None else "")
+
+
+def _domains(column: Fact, side: Side) -> Iterator[Fact]:
+    """Yield the domain that is its type, and those that this one is over."""
+    known = {fact.identity: fact for fact in side.all(Kind.DOMAIN)}
+    domain = known.get(column.get("type").replace('"', ""))
+    while domain is not None:
+        yield domain
+        domain = known.get(domain.get("type").replace('"', ""))
+
+
+def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
+    differing = [name for name in _SHAPE if desired.get(name) != live.get(name)]
+    outcome = _otherwise(desired, live, differing, sides) if differing else None
+    if isinstance(outcome, Report):
+        yield outcome
+        if not _BASIC.isdisjoint(differing):
+            return
+    elif outcome is not None and differing == ["type"]:
+        yield outcome
+    if desired.get("default") != live.get("default") and not _counts_alike(desired, live, sides):
+        yield from _other_default(desired, live, sides)
+    if desired.get("not null") == FLAG != live.get("not null"):
+        yield set_not_null(desired, live, sides)
+    elif desired.get("not null") and not live.get("not null"):
+        yield change(desired, Phase.TOGETHER, add_not_null(desired, sides, " NOT VALID"))
+    elif live.get("not null") and not desired.get("not null"):
+        yield extra_not_null(live, sides)
+    if isinstance(outcome, Change) and differing != ["type"]:
+        yield outcome  # an identity is NOT NULL first
+    yield from _stored(desired, live)
+
+
+def _stored(desired: Fact, live: Fact) -> Iterator[Change]:
+    for name in ("storage", "compression", "statistics"):
+        if desired.get(name) and desired.get(name) != live.get(name):
+            how = f"{alter_column(desired)} SET {name.upper()} {desired.get(name)}"
+            yield change(desired, Phase.TOGETHER, how)
+
+
+def _otherwise(desired: Fact, live: Fact, differing: list[str], sides: Sides) -> Change | Report:
+    """Alter what differs in a live column's shape, if that is safe; else report it."""
+    made, why = None, ""
+    if differing == ["type"]:
+        made, why = retyped.retype(desired), retyped.obstacle(desired, live, sides)
+    elif identities.ATTRIBUTES.issuperset(differing):
+        made, why = identities.become(desired, live), identities.obstacle(desired, live, sides)
+    what = instead(desired, live, differing)
+    told = drift(
+        desired,
+        live,
+        f"column-{differing[0].replace(' ', '-')}",
+        f"{what} ({why})" if why else what,
+        "change it by a migration, or declare it as it is",
+        names=differing,
+    )
+    return told if made is None or why else sides.altered(told, made)
+
+
+def _counts_alike(desired: Fact, live: Fact, sides: Sides) -> bool:
+    """Whether both take the next number of the sequence that the column owns, by whatever name."""
+    owner = (desired.schema, desired.relation, desired.name)
+    is_renamed = any(s.listed("owned by") == owner for s in sides.renamed.all(Kind.SEQUENCE))
+    return is_renamed and all(f.get("default").startswith("nextval(") for f in (desired, live))
+
+
+def _other_default(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
+    if desired.get("default"):
+        yield change(desired, Phase.TOGETHER, set_default(desired))
+        yield from inherited_columns.restored(desired, sides)
+    else:
+        yield extra_default(live)
+
+
+_SEQUENCE_OPTIONS = """(
+    select nullif(pg_catalog.concat_ws(' ',
+        case when s.seqstart <> s.seqmin then 'START WITH ' || s.seqstart end,
+        case when s.seqincrement <> 1 then 'INCREMENT BY ' || s.seqincrement end,
+        case when s.seqmin <> 1 then 'MINVALUE ' || s.seqmin end,
+        case when s.seqmax <> (case s.seqtypid::int when 21 then 32767 when 23 then 2147483647
+                               else 9223372036854775807 end) then 'MAXVALUE ' || s.seqmax end,
+        case when s.seqcache <> 1 then 'CACHE ' || s.seqcache end,
+        case when s.seqcycle then 'CYCLE' end), '')
+    from pg_catalog.pg_depend d join pg_catalog.pg_sequence s on s.seqrelid = d.objid
+    where a.attidentity <> '' and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      and d.refclassid = d.classid and d.refobjid = c.oid and d.refobjsubid = a.attnum
+      and d.deptype = 'i')"""
+_SEQUENCE_NAME = """(
+    select pg_catalog.json_build_array(sn.nspname, sc.relname)::text
+    from pg_catalog.pg_depend d join pg_catalog.pg_class sc on sc.oid = d.objid
+    join pg_catalog.pg_namespace sn on sn.oid = sc.relnamespace
+    where a.attidentity <> '' and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      and d.refclassid = d.classid and d.refobjid = c.oid and d.refobjsubid = a.attnum
+      and d.deptype = 'i')"""
+_COLLATION = """(
+    select pg_catalog.format('%I.%I', cn.nspname, co.collname) from pg_catalog.pg_collation co
+    join pg_catalog.pg_namespace cn on cn.oid = co.collnamespace
+    where co.oid = a.attcollation and a.attcollation <> t.typcollation)"""
+_STORAGE = """case when a.attstorage <> t.typstorage then
+    case a.attstorage when 'p' then 'PLAIN' when 'e' then 'EXTERNAL' when 'm' then 'MAIN'
+    else 'EXTENDED' end end"""
+# Since PostgreSQL 18 new rows can be held to it before the old ones are.
+_UNPROVEN = """exists (
+    select from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'n'
+      and k.conkey = array[a.attnum] and not k.convalidated)"""
+_EXPRESSION = "pg_catalog.pg_get_expr(ad.adbin, ad.adrelid)"
+
+COLUMN = Entry(
+    Kind.COLUMN,
+    f"""select n.nspname, c.relname, a.attname, {
+        attributes(
+            type="pg_catalog.format_type(a.atttypid, a.atttypmod)",
+            collation=_COLLATION,
+            not_null=f"case when a.attnotnull then case when {_UNPROVEN} then 'not valid' "
+            "else 'true' end end",
+            default=f"case when a.attgenerated = '' then {_EXPRESSION} end",
+            generated="case a.attgenerated when 's' then 'STORED' when 'v' then 'VIRTUAL' end",
+            expression=f"case when a.attgenerated <> '' then {_EXPRESSION} end",
+            identity="case a.attidentity when 'a' then 'ALWAYS' when 'd' then 'BY DEFAULT' end",
+            sequence=_SEQUENCE_OPTIONS,
+            sequence_name=_SEQUENCE_NAME,
+            storage=_STORAGE,
+            compression="case a.attcompression when 'p' then 'pglz' when 'l' then 'lz4' end",
+            statistics="nullif(a.attstattarget, -1)::text",
+            inherited=flag("c.relispartition or not a.attislocal"),
+        )
+    }, {order("c.oid", "t.oid", "ad.oid", "a.attcollation")} + a.attnum
+        from pg_catalog.pg_attribute a {OF_RELATION.format("a.attrelid")}
+        join pg_catalog.pg_type t on t.oid = a.atttypid
+        left join pg_catalog.pg_attrdef ad on ad.adrelid = c.oid and ad.adnum = a.attnum
+        where c.relkind in ('r', 'p', 'f', 'v', 'm') and c.relpersistence <> 't'
+          and a.attnum > 0 and not a.attisdropped
+          and {own("pg_class", "c.oid")}""",
+    plan,
+    undeclared,
+)

@@ -1,0 +1,97 @@
+"""Identity columns: how a live column becomes one, or counts otherwise from now on."""
+
+import re
+
+from predeploy.schema.ddl import Change, Phase, change, identifier, literal, relation
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.columns.column_ddl import alter_column, identity_sql, printed
+from predeploy.schema.kinds.columns.numbering import Numbering, clauses, is_safe, read_numbering
+from predeploy.schema.schema_pair import Sides
+
+ATTRIBUTES = frozenset(("identity", "sequence", "sequence name"))
+_BIG_BYTES = 64 * 1024 * 1024
+
+
+def obstacle(desired: Fact, live: Fact, sides: Sides) -> str:
+    """Say why a live column is not made the declared identity; empty where it is."""
+    if not desired.get("identity"):
+        return "its sequence would be lost"
+    if live.get("identity"):
+        if live.get("sequence name") != desired.get("sequence name"):
+            return "its sequence has another name"
+        is_wide = is_safe(_numbering(desired), _numbering(live))
+        return "" if is_wide else "numbers that it may have given out would be out of its range"
+    if live.get("default"):
+        return f"it takes its values from {live.get('default')}"
+    return _obstacle_of_table(live, sides)
+
+
+def is_sequence_renamed(schema: str, name: str, sides: Sides) -> bool:
+    """Whether the column of a desired sequence keeps one of another name, or gets none."""
+    if not sides.is_sequence_renamed(schema, name):
+        return False
+    column = sides.desired.numbered_by(schema, name)
+    live = sides.live.facts.get(column.key) if column is not None else None
+    if column is None or live is None or live.get("identity"):
+        return True
+    differing = {n for n in ATTRIBUTES if column.get(n) != live.get(n)}
+    is_else_alike = column.get("type") == live.get("type")
+    becomes_one = sides.may_alter and differing and is_else_alike
+    return not becomes_one or bool(obstacle(column, live, sides))
+
+
+def _obstacle_of_table(live: Fact, sides: Sides) -> str:
+    place = (live.schema, live.relation)
+    table = sides.live.get(Kind.TABLE, *place)
+    if table is None or table.get("kind") != "table" or table.get("inherits"):
+        return "its table is no plain one"
+    if sides.live.below(place):
+        return "other tables inherit it"
+    if table.get("forced row security"):
+        return "policies may hide the largest value, which its numbers have to follow"
+    if sides.size(live) > _BIG_BYTES and not _is_indexed(live, sides):
+        return "no index tells its largest value, so the table would be read under a lock"
+    return ""
+
+
+def become(desired: Fact, live: Fact) -> Change:
+    """Return what makes a live column the identity that is declared.
+
+    The numbers of a new one follow the largest value that is there: in one transaction, as an
+    insert in between would take a number that is there already.
+    """
+    if live.get("identity"):
+        parts = [*clauses(_numbering(desired), _numbering(live), "SET ")]
+        if desired.get("identity") != live.get("identity"):
+            parts.insert(0, f"SET GENERATED {desired.get('identity')}")
+        return change(desired, Phase.TOGETHER, f"{alter_column(desired)} {' '.join(parts)}")
+    add = f"{alter_column(desired)} ADD {identity_sql(desired)}"
+    # Behind the NOT NULL that it needs, which is proved online.
+    return change(desired, Phase.ONLINE, f"{add}; {_follow(desired)}")
+
+
+def _follow(column: Fact) -> str:
+    numbers, name = _numbering(column), identifier(column.name)
+    rises = numbers.increment > 0
+    last = f"pg_catalog.{'max' if rises else 'min'}({name})"
+    bounds = (numbers.start, numbers.highest) if rises else (numbers.lowest, numbers.start)
+    sequence = (
+        f"pg_catalog.pg_get_serial_sequence({literal(relation(column)).strip()}, "
+        f"{literal(column.name).strip()})"
+    )
+    return (
+        f"SELECT pg_catalog.setval({sequence}, {last}) FROM {relation(column)} "
+        f"HAVING {last} BETWEEN {bounds[0]} AND {bounds[1]}"
+    )
+
+
+def _numbering(column: Fact) -> Numbering:
+    return read_numbering(column.get("type"), column.get("sequence"))
+
+
+def _is_indexed(column: Fact, sides: Sides) -> bool:
+    first = re.compile(rf"USING btree \({re.escape(printed(column.name))}[,)]")
+    facts = sides.live.on((column.schema, column.relation), Kind.INDEX, Kind.CONSTRAINT)
+    definitions = (fact.get("index") or fact.get("definition") for fact in facts)
+    return any(first.search(text) and "WHERE" not in text for text in definitions)

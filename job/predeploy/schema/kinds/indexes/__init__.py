@@ -1,0 +1,1 @@
+"""Indexes, and how they are built over partitions without keeping anybody waiting."""

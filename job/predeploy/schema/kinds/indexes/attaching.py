@@ -1,0 +1,158 @@
+"""Live tables that are declared as partitions: attached where that reads no row.
+
+https://www.postgresql.org/docs/current/sql-altertable.html, ATTACH PARTITION: a CHECK that proves
+the bounds saves the scan, and an equal index or key of the table saves its being built.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from predeploy.schema.ddl import Change, Phase, change, identifier, relation
+from predeploy.schema.facts import FLAG, Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.columns.column_ddl import printed
+from predeploy.schema.kinds.indexes.leaves import leaf, name_on, twin
+from predeploy.schema.schema_pair import Sides
+
+ATTRIBUTES = frozenset(("partition of", "bound"))
+_ALIKE = ("type", "collation", "generated", "expression", "not null")
+_NAME = r'("(?:[^"]|"")+"|[\w$]+)'
+_COLUMN = rf"\(\(?{_NAME}\)?(?:::text)?"
+_PLAIN = re.compile(rf"{_COLUMN} (>=|<|=) ([^()]+|\(-?\d+\))\)")
+_ANY = re.compile(rf"{_COLUMN} = ANY \(\(?ARRAY\[(.*?)\]")
+_VALUE = re.compile(r"\(*'?(.*?)'?\)?(?:::.*)?")
+_RANGE = re.compile(r"FOR VALUES FROM \((.*)\) TO \((.*)\)")
+_LIST = re.compile(r"FOR VALUES IN \((.*)\)")
+_KEY = re.compile(rf"(RANGE|LIST) \({_NAME}\)")
+
+Clause = tuple[str, str, str]
+
+
+def attach(desired: Fact, sides: Sides) -> Change:
+    """Return what makes a live table the partition that it is declared to be.
+
+    What it lacks of its parent's indexes and keys is built before, beside the running app.
+    """
+    schema, name = desired.listed("partition of")
+    parent = f"{identifier(schema)}.{identifier(name)}"
+    statement = f"ALTER TABLE {parent} ATTACH PARTITION {relation(desired)} {desired.get('bound')}"
+    built = [
+        text
+        for thing in sides.live.on((schema, name), Kind.INDEX, Kind.CONSTRAINT)
+        if sides.size(desired) and _has_index(thing)
+        for text in leaf(_on(thing, desired, sides), desired, sides)
+    ]
+    phase = Phase.ONLINE if built else Phase.TOGETHER
+    return change(desired, phase, *built, statement)
+
+
+def _on(thing: Fact, table: Fact, sides: Sides) -> Fact:
+    name = name_on(thing, table, sides)
+    return replace(thing, schema=table.schema, relation=table.relation, name=name)
+
+
+def _has_index(thing: Fact) -> bool:
+    return thing.kind == Kind.INDEX.value or thing.get("type") in ("primary key", "unique")
+
+
+def obstacle(desired: Fact, live: Fact, sides: Sides) -> str:
+    """Say why a live table is not attached; empty where it is."""
+    schema, name = desired.listed("partition of") or ("", "")
+    place = (schema, name)
+    parent = sides.live.get(Kind.TABLE, *place)
+    if parent is None or live.get("partition of") or live.get("inherits"):
+        return "it is, or will be, part of something else"
+    if why := _columns_differ(desired, sides):
+        return why
+    lacking = [*_lacking(parent, live, sides)]
+    if lacking:
+        return f"it has nothing like {lacking[0].label}"
+    if not sides.size(live):
+        return ""
+    if any(sides.size(d) for d in sides.live.below(place) if d.get("bound") == "DEFAULT"):
+        return "the default partition would be read under a lock"
+    return "" if _is_proved(desired, parent, live, sides) else "no CHECK of it proves its bounds"
+
+
+def _columns_differ(desired: Fact, sides: Sides) -> str:
+    place = (desired.schema, desired.relation)
+    wanted = {c.name: c for c in sides.desired.on(place, Kind.COLUMN)}
+    there = {c.name: c for c in sides.live.on(place, Kind.COLUMN)}
+    if wanted.keys() != there.keys() or any(c.get("identity") for c in there.values()):
+        return "its columns are others"
+    differing = (n for n, c in wanted.items() if any(c.get(a) != there[n].get(a) for a in _ALIKE))
+    name = next(differing, "")
+    return f"its column {name} has another shape" if name else ""
+
+
+def _lacking(parent: Fact, live: Fact, sides: Sides) -> Iterator[Fact]:
+    """Yield what the parent has, and cannot be given to its partition without reading that."""
+    has_rows, is_plain = sides.size(live), live.get("kind") == "table"
+    for fact in sides.live.on((parent.schema, parent.relation), Kind.INDEX, Kind.CONSTRAINT):
+        there = twin(fact, live, sides)
+        is_there = there is not None and not there.get("invalid") and not there.get("not valid")
+        if fact.get("type") == "check":
+            is_own = "NO INHERIT" in fact.get("definition")
+            if not is_own and (there is None or there.name != fact.name):
+                yield fact
+        elif has_rows and not is_there and not (is_plain and _has_index(fact)):
+            yield fact
+
+
+def _is_proved(desired: Fact, parent: Fact, live: Fact, sides: Sides) -> bool:
+    needed = _bounds(parent.get("partition key"), desired.get("bound"))
+    if not needed:
+        return False
+    column = needed[0][0]
+    place = (live.schema, live.relation)
+    columns = sides.live.on(place, Kind.COLUMN)
+    if not any(printed(c.name) == column and c.get("not null") == FLAG for c in columns):
+        return False
+    known = {
+        clause
+        for check in sides.live.on(place, Kind.CONSTRAINT)
+        if check.get("type") == "check" and not check.get("not valid")
+        for clause in _clauses(check.get("definition"))
+    }
+    return all(_follows(clause, known) for clause in needed)
+
+
+def _follows(clause: Clause, known: set[Clause]) -> bool:
+    column, operator, values = clause
+    if operator != "in":
+        return clause in known
+    allowed = set(values.split("\n"))
+    held = [set(v.split("\n")) for c, o, v in known if c == column and o in ("in", "=")]
+    return any(values <= allowed for values in held)
+
+
+def _bounds(key: str, bound: str) -> tuple[Clause, ...]:
+    """Return what the bounds ask of a row; nothing for those that we cannot read."""
+    column = _KEY.fullmatch(key)
+    if column and (values := _LIST.fullmatch(bound)) and column[1] == "LIST":
+        return ((column[2], "in", "\n".join(map(_value, values[1].split(", ")))),)
+    ends = _RANGE.fullmatch(bound)
+    if not column or not ends or column[1] != "RANGE":
+        return ()
+    return tuple(
+        (column[2], operator, _value(end))
+        for operator, end in ((">=", ends[1]), ("<", ends[2]))
+        if end not in ("MINVALUE", "MAXVALUE")
+    )
+
+
+def _clauses(check: str) -> Iterator[Clause]:
+    """Yield the plain comparisons of a CHECK, all of which hold; none where one of them may not."""
+    if " OR " in check or "NOT " in check:
+        return
+    for column, operator, value in _PLAIN.findall(check):
+        yield column, operator, _value(value)
+    for column, values in _ANY.findall(check):
+        yield column, "in", "\n".join(map(_value, values.split(", ")))
+
+
+def _value(text: str) -> str:
+    """Return a constant without its quotes and its type."""
+    match = _VALUE.fullmatch(text.strip())
+    return match[1] if match else text

@@ -1,0 +1,64 @@
+"""The DDL of indexes, and of the keys that own one."""
+
+import re
+
+from predeploy.schema.ddl import identifier, relation
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+
+_STORED = re.compile(r" WITH \([^()\"]+\)$")
+
+
+def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
+    """Return a CREATE INDEX; `how` stands before the name, `on` is the table if another."""
+    unique = "UNIQUE " if index.get("unique") else ""
+    return (
+        f"CREATE {unique}INDEX {how}{identifier(name)} ON {on or relation(index)} "
+        f"{index.get('definition')}"
+    )
+
+
+def index_name(thing: Fact) -> str:
+    """Return the quoted, qualified name of an index, or of that of a key."""
+    return f"{identifier(thing.schema)}.{identifier(thing.name)}"
+
+
+def index_of(key: Fact) -> Fact:
+    """Return the index that a unique constraint or a primary key takes over."""
+    shape = (("unique", "true"), ("definition", key.get("index")))
+    return Fact(Kind.INDEX.value, key.schema, key.relation, key.name, shape, key.order)
+
+
+def is_twin(desired: Fact, live: Fact) -> bool:
+    """Whether they are the same but for the name, and for being valid."""
+    names = ("unique", "definition", "type", "index")
+    return all(desired.get(name) == live.get(name) for name in names)
+
+
+def named(constraint: Fact) -> str:
+    """Return it as ADD takes it; how its index is stored only that index tells."""
+    when = timing(constraint)
+    stored = _STORED.search(constraint.get("index"))
+    definition = constraint.get("definition")
+    if stored:
+        definition = definition.removesuffix(when) + stored[0] + when
+    return f"CONSTRAINT {identifier(constraint.name)} {definition}"
+
+
+def timing(constraint: Fact) -> str:
+    """Return when a constraint is checked, as ADD takes it."""
+    deferrable = " DEFERRABLE" if constraint.get("deferrable") else ""
+    return f"{deferrable} INITIALLY DEFERRED" if constraint.get("deferred") else deferrable
+
+
+def add_key(key: Fact, only: str = "") -> str:
+    """Return what adds a unique constraint or a primary key, with its own index."""
+    return f"ALTER TABLE {only}{relation(key)} ADD {named(key)}"
+
+
+def take_over(key: Fact, index_name: str) -> str:
+    """Return what makes a key of an index that is there: the index takes the key's name."""
+    return (
+        f"ALTER TABLE {relation(key)} ADD CONSTRAINT {identifier(key.name)} "
+        f"{key.get('type').upper()} USING INDEX {identifier(index_name)}{timing(key)}"
+    )

@@ -1,0 +1,127 @@
+"""Indexes that no constraint owns: concurrently where rows are, partition by partition."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from predeploy.schema.ddl import (
+    Change,
+    Phase,
+    Report,
+    change,
+    drift,
+    identifier,
+    literal,
+    not_addable,
+    relation,
+)
+from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.indexes import partitions
+from predeploy.schema.kinds.indexes.index_ddl import create_sql, is_twin
+from predeploy.schema.schema_pair import Sides
+
+
+def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Build it; build an invalid one anew; only tell of one with another definition."""
+    if live is not None and not is_twin(desired, live):
+        yield drift(
+            desired,
+            live,
+            "index-definition",
+            live.get("definition"),
+            "build the new one under another name and drop this one, by a migration",
+        )
+        return
+    if live is None or live.get("invalid"):
+        needs_lock = partitions.has_foreign(desired, sides) and not sides.is_plain(desired)
+        yield _locking(desired) if needs_lock else build(desired, live, sides)
+        if needs_lock:
+            return
+    yield from identifying(desired, live)
+
+
+def identifying(desired: Fact, live: Fact | None) -> Iterator[Change]:
+    """Let the index, or that of a key, tell the rows that are replicated, if it is declared so."""
+    if desired.get("replica identity") and not (live and live.get("replica identity")):
+        name = identifier((live or desired).name)
+        statement = f"ALTER TABLE {relation(desired)} REPLICA IDENTITY USING INDEX {name}"
+        yield change(desired, Phase.AFTER, statement)
+
+
+def _locking(desired: Fact) -> Report:
+    return not_addable(
+        desired,
+        "index-needs-lock",
+        "the table has rows, and a partition that is a foreign table, which takes no index of its "
+        "own",
+        f"in a quiet hour, by a migration: {create_sql(desired, desired.name)}",
+    )
+
+
+def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
+    """Return the change that builds an index; of a live one only an invalid rest may be there."""
+    table = sides.table_of(desired)
+    is_plain = live is None and sides.is_plain(desired)
+    if table is not None and table.get("kind") == partitions.PARTITIONED and not is_plain:
+        named = replace(desired, name=live.name) if live is not None else desired
+        built = partitions.built(named, live, table, sides)
+        return change(desired, Phase.ONLINE, *built)
+    if is_plain:
+        made = create_sql(desired, desired.name)
+        return change(desired, Phase.TOGETHER, made, order=behind_parts(desired, sides))
+    if live is None:
+        return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
+    # What a failed build has left is cleared away by who builds, if nobody else is building it; it
+    # may have become valid by then, since what writes a table anew builds its indexes, too.
+    create = create_sql(desired, live.name, "CONCURRENTLY IF NOT EXISTS ")
+    return change(desired, Phase.ONLINE, create, *_commented(live, sides))
+
+
+def behind_parts(index: Fact, sides: Sides) -> int:
+    """Return a place behind what is to be a part of it."""
+    parts = sides.desired.parts_of((index.schema, index.relation, index.name))
+    return max((index.order, *(behind_parts(part, sides) + 1 for part in parts)))
+
+
+def _commented(live: Fact, sides: Sides) -> tuple[str, ...]:
+    """Return what gives an index that is built anew the comment that goes with the old one."""
+    comment = sides.live.get(Kind.COMMENT, live.schema, live.name, "index")
+    if comment is None:
+        return ()
+    return (f"COMMENT ON {comment.get('on')} IS {literal(comment.get('text')).strip()}",)
+
+
+def definition_sql(index: str) -> str:
+    """Return an expression for what follows the table's name: `USING btree (id) WHERE …`."""
+    opening = f"""'CREATE ' || case when {index}.indisunique then 'UNIQUE ' else '' end || 'INDEX '
+        || pg_catalog.quote_ident(i.relname) || ' ON '
+        || case when c.relkind = 'p' then 'ONLY ' else '' end
+        || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || ' '"""
+    return (
+        f"substr(pg_catalog.pg_get_indexdef({index}.indexrelid), pg_catalog.length({opening}) + 1)"
+    )
+
+
+INDEX = Entry(
+    Kind.INDEX,
+    f"""select n.nspname, c.relname, i.relname, {
+        attributes(
+            unique=flag("x.indisunique"),
+            definition=definition_sql("x"),
+            invalid=flag("not x.indisvalid"),
+            attached=partitions.ATTACHED,
+            replica_identity=flag("x.indisreplident"),
+        )
+    }, {order("i.oid")}
+        from pg_catalog.pg_index x {OF_RELATION.format("x.indrelid")}
+        join pg_catalog.pg_class i on i.oid = x.indexrelid
+        where c.relkind in ('r', 'p', 'm') and c.relpersistence <> 't' and not i.relispartition
+          and {own("pg_class", "c.oid")} and {own("pg_class", "i.oid")}
+          and not exists (
+            select from pg_catalog.pg_constraint k
+            where k.conrelid = x.indrelid and k.conindid = i.oid
+              and k.contype in ('p', 'u', 'x'))""",
+    plan,
+    is_twin=is_twin,
+)

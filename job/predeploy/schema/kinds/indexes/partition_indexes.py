@@ -1,0 +1,82 @@
+"""Indexes of partitions that are parts of their parent's: facts where a file gives them a name.
+
+What builds the parent's builds the others, too, under names that PostgreSQL makes up. Where an
+equal index is there already, it takes that: so those with a name of their own come first.
+https://www.postgresql.org/docs/current/ddl-partitioning.html
+"""
+
+from collections.abc import Iterable, Iterator
+
+from predeploy.schema.ddl import Change, Phase, Report, change, drift
+from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.facts import Fact, Key
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.indexes import indexes
+from predeploy.schema.kinds.indexes.index_ddl import create_sql
+from predeploy.schema.schema_pair import Sides
+
+
+def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Create it before its parent's where that is created at once; else that one brings it."""
+    if live is not None:
+        if not is_twin(desired, live):
+            yield drift(
+                desired,
+                live,
+                "index-definition",
+                live.get("definition"),
+                "build the new one under another name and drop this one, by a migration",
+            )
+        return
+    if _is_made_at_once(desired, sides):
+        made = create_sql(desired, desired.name)
+        place = indexes.behind_parts(desired, sides)
+        yield change(desired, Phase.TOGETHER, made, order=place)
+
+
+def _is_made_at_once(part: Fact, sides: Sides) -> bool:
+    schema, table, name = part.listed("of")
+    above = (schema, table, name)
+    if sides.missing.get(Kind.PARTITION_INDEX, *above):
+        return _is_made_at_once(sides.missing.facts[Kind.PARTITION_INDEX.value, *above], sides)
+    parent = sides.missing.get(Kind.INDEX, *above)
+    return parent is not None and parent.key not in sides.renamed.facts and sides.is_plain(parent)
+
+
+def is_twin(desired: Fact, live: Fact) -> bool:
+    """Whether they are the same but for their name, and for that of their parent's."""
+    names = ("unique", "definition")
+    is_same = all(desired.get(name) == live.get(name) for name in names)
+    return is_same and desired.listed("of")[:2] == live.listed("of")[:2]
+
+
+def named(facts: Iterable[Fact], names: frozenset[Key]) -> frozenset[Fact]:
+    """Return the facts without the parts of indexes that no file names."""
+    kind = Kind.PARTITION_INDEX.value
+    return frozenset(f for f in facts if f.kind != kind or (Kind.INDEX.value, *f.key[1:]) in names)
+
+
+PARTITION_INDEX = Entry(
+    Kind.PARTITION_INDEX,
+    f"""select n.nspname, c.relname, i.relname, {
+        attributes(
+            of="pg_catalog.json_build_array(pn.nspname, p.relname, pi.relname)::text",
+            unique=flag("x.indisunique"),
+            definition=indexes.definition_sql("x"),
+        )
+    }, {order("i.oid")}
+        from pg_catalog.pg_index x {OF_RELATION.format("x.indrelid")}
+        join pg_catalog.pg_class i on i.oid = x.indexrelid
+        join pg_catalog.pg_inherits h on h.inhrelid = i.oid
+        join pg_catalog.pg_class pi on pi.oid = h.inhparent
+        join pg_catalog.pg_index px on px.indexrelid = pi.oid
+        join pg_catalog.pg_class p on p.oid = px.indrelid
+        join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+        where i.relispartition and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+          and not exists (
+            select from pg_catalog.pg_constraint k
+            where k.conrelid = x.indrelid and k.conindid = i.oid
+              and k.contype in ('p', 'u', 'x'))""",
+    plan,
+    is_twin=is_twin,
+)

@@ -1,0 +1,112 @@
+"""Indexes and keys of partitioned tables, built partition by partition, so that nobody waits.
+
+An empty shell for the parent, each partition's own index built CONCURRENTLY, then attached: the
+parent's is valid when all are. https://www.postgresql.org/docs/current/ddl-partitioning.html
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from predeploy.schema.ddl import relation
+from predeploy.schema.entry import FOREIGN
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.indexes import attaching
+from predeploy.schema.kinds.indexes.index_ddl import create_sql, index_name, named
+from predeploy.schema.kinds.indexes.leaves import leaf, name_on, twin
+from predeploy.schema.schema_pair import Sides
+
+PARTITIONED = "partitioned table"
+
+
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    name: str
+    is_valid: bool
+
+
+def built(
+    thing: Fact,
+    live: Fact | None,
+    table: Fact,
+    sides: Sides,
+    attached: Mapping[str, _Attached] | None = None,
+) -> Iterator[str]:
+    """Yield what builds an index or a key of a partitioned table, or what is missing of it.
+
+    A run that died may have left the shell, and indexes that are attached to it, valid or not.
+    """
+    if live is None:
+        yield _shell(thing)
+    known = _attached_to(live) if attached is None else attached
+    for child in _partitions(table, sides):
+        there = known.get(child.identity)
+        if (there and there.is_valid) or (live is not None and sides.is_new(child)):
+            continue  # it has its own, or gets it with the shell that is there
+        name = there.name if there else name_on(thing, child, sides)
+        own = replace(thing, schema=child.schema, relation=child.relation, name=name)
+        if there and child.get("kind") == PARTITIONED:
+            yield from built(own, own, child, sides, known)
+        elif there:
+            yield f"REINDEX INDEX CONCURRENTLY {index_name(own)}"
+        else:
+            yield from _own(own, child, sides)
+        yield f"ALTER INDEX {index_name(thing)} ATTACH PARTITION {index_name(own)}"
+
+
+def has_foreign(table: Fact, sides: Sides) -> bool:
+    """Whether a partition is a foreign table, which has no index of its own."""
+    found = _partitions(table, sides)
+    return any(p.get("kind") == FOREIGN or has_foreign(p, sides) for p in found)
+
+
+def _shell(thing: Fact) -> str:
+    only = f"ONLY {relation(thing)}"
+    if thing.kind == Kind.INDEX.value:
+        return create_sql(thing, thing.name, "IF NOT EXISTS ", only)
+    return f"ALTER TABLE {only} ADD {named(thing)}"
+
+
+def _own(own: Fact, child: Fact, sides: Sides) -> Iterator[str]:
+    """Yield what gives a partition an index or a key of its own, as far as it has none."""
+    there = twin(own, child, sides)
+    is_built = there is not None and not there.get("invalid")
+    if child.get("kind") == PARTITIONED:
+        if not is_built:
+            yield from built(own, there, child, sides)
+    else:
+        yield from leaf(own, child, sides)
+
+
+def _attached_to(live: Fact | None) -> Mapping[str, _Attached]:
+    found = json.loads(live.get("attached") or "[]") if live is not None else []
+    return {table: _Attached(name, is_valid) for table, name, is_valid in found}
+
+
+def _partitions(table: Fact, sides: Sides) -> tuple[Fact, ...]:
+    """Return the partitions that it has when the run comes to its indexes, sorted."""
+    parent = (table.schema, table.relation)
+    found = {fact.key: fact for fact in sides.live.below(parent)}
+    for fact in sides.desired.below(parent):
+        live = sides.live.facts.get(fact.key)
+        if live is None or (sides.may_alter and not attaching.obstacle(fact, live, sides)):
+            found.setdefault(fact.key, live or fact)
+    return tuple(fact for _, fact in sorted(found.items()) if _is_partition(fact, sides))
+
+
+def _is_partition(table: Fact, sides: Sides) -> bool:
+    desired = sides.desired.facts.get(table.key, table)
+    return bool(table.get("partition of") or desired.get("partition of"))
+
+
+# What an interrupted build on partitions has done already: table, index, whether that is valid.
+ATTACHED = """case when not x.indisvalid then (
+    select pg_catalog.json_agg(pg_catalog.json_build_array(
+        pn.nspname || '.' || p.relname, pi.relname, px.indisvalid) order by pn.nspname, p.relname)
+    from pg_catalog.pg_partition_tree(i.oid) tree
+    join pg_catalog.pg_class pi on pi.oid = tree.relid
+    join pg_catalog.pg_index px on px.indexrelid = pi.oid
+    join pg_catalog.pg_class p on p.oid = px.indrelid
+    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+    where tree.level > 0)::text end"""

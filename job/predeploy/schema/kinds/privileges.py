@@ -1,0 +1,307 @@
+"""Who may do what: grants, and the grants that new objects get by default. Nothing is taken away.
+
+What PUBLIC may do with every new routine and type is no fact, since it comes by itself, and nor is
+what its owner may do with an object; that they may not, is one. Whether somebody has more than is
+declared, `predeploy.schema.comparison.rights` tells.
+https://www.postgresql.org/docs/current/ddl-priv.html
+"""
+
+from collections.abc import Iterator
+
+from predeploy.schema.ddl import Change, Phase, Report, Verdict, change, not_addable
+from predeploy.schema.entry import Entry, attributes, flag, order, own
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.columns.identities import is_sequence_renamed
+from predeploy.schema.kinds.programs.routines import SIGNATURE
+from predeploy.schema.schema_pair import Sides
+
+_ROWS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW)
+_NAMED = (
+    Kind.ROUTINE, Kind.AGGREGATE, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE,
+)  # fmt: skip
+
+
+def plan_grant(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,
+) -> Iterator[Change | Report]:
+    """Grant it, or tell that it is to be taken away."""
+    if desired.get("owned"):
+        return
+    if is_sequence_renamed(desired.schema, desired.relation, sides):
+        yield not_addable(
+            desired,
+            "sequence-renamed",
+            "its column takes its numbers from no sequence of that name",
+            f"rename the column's sequence to {desired.relation} by a migration",
+        )
+        return
+    if desired.get("withheld"):
+        yield from _withheld(desired, sides)
+    elif desired.get("revoked"):
+        yield from _revoked(desired, sides)
+    else:
+        yield from _granted(desired, live, sides)
+
+
+def plan_default_privilege(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Grant it to what its role will create, or let that be closed to PUBLIC."""
+    if desired.get("revoked"):
+        yield change(
+            desired,
+            Phase.AFTER,
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE {desired.get('role')} REVOKE "
+            f"{desired.get('privilege')} ON {desired.get('on')} FROM PUBLIC",
+        )
+        return
+    if live is not None and not desired.get("grantable"):
+        return
+    option = " WITH GRANT OPTION" if desired.get("grantable") else ""
+    where = f" IN SCHEMA {desired.get('in')}" if desired.get("in") else ""
+    yield change(
+        desired,
+        Phase.AFTER,
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {desired.get('role')}{where} GRANT "
+        f"{desired.get('privilege')} ON {desired.get('on')} TO {desired.get('grantee')}{option}",
+    )
+
+
+def _revoked(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Tell that PUBLIC has what it has of every new object; what makes one takes that back."""
+    statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM PUBLIC"
+    if _is_there(desired, sides):
+        yield Report(
+            Verdict.DRIFT,
+            "granted-to-public",
+            desired.label,
+            f"PUBLIC has {desired.get('privilege')} on {desired.get('on')}, which is declared to "
+            "be revoked; it stays as it is",
+            f"by a migration: {statement}",
+            desired.definition,
+            "granted to PUBLIC",
+        )
+    elif desired.get("extension"):
+        yield change(desired, Phase.TOGETHER, statement)
+
+
+def _withheld(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Take from the owner of a new object what it is not to have; of a live one only tell."""
+    owner = _owner(desired, sides)
+    statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM {owner}"
+    if not _is_there(desired, sides):
+        yield change(desired, Phase.AFTER, statement)
+        return
+    yield Report(
+        Verdict.DRIFT,
+        "owner-has",
+        desired.label,
+        f"its owner has {desired.get('privilege')} on {desired.get('on')}, which is declared to be "
+        "revoked; it stays as it is",
+        f"by a migration: {statement}",
+        desired.definition,
+        "held by its owner",
+    )
+
+
+def _owner(desired: Fact, sides: Sides) -> str:
+    """Return who owns the object, or would: that is us where nothing else is said."""
+    facts = sides.live.on((desired.schema, desired.relation), Kind.GRANT)
+    begins, ends = "owned by ", f": {desired.get('on')}"
+    owners = (f.name for f in facts if f.get("owned") and f.name.endswith(ends))
+    return next((o.removeprefix(begins).removesuffix(ends) for o in owners), "CURRENT_USER")
+
+
+def _is_there(desired: Fact, sides: Sides) -> bool:
+    """Whether the object is, whose rights a fact withholds."""
+    if desired.get("extension"):
+        return sides.live.get(Kind.EXTENSION, "", "", desired.get("extension")) is not None
+    place = (desired.schema, desired.relation)
+    if desired.relation:
+        identities = (sides.live.get(kind, *place) for kind in (*_ROWS, Kind.SEQUENCE))
+        return any(identities) or sides.live.numbered_by(*place) is not None
+    if not desired.get("of"):
+        return sides.live.get(Kind.SCHEMA, desired.schema, "") is not None
+    return any(sides.live.get(kind, desired.schema, "", desired.get("of")) for kind in _NAMED)
+
+
+def _granted(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    if live is not None and not desired.get("grantable"):
+        return  # with the grant option it has more than is declared
+    owned = f"owned by {desired.get('grantee')}: {desired.get('on')}"
+    if sides.live.get(Kind.GRANT, desired.schema, desired.relation, owned) is not None:
+        return  # the owner may do everything, and a grant to it leaves no trace
+    option = " WITH GRANT OPTION" if desired.get("grantable") else ""
+    yield change(
+        desired,
+        Phase.AFTER,
+        f"GRANT {desired.get('privilege')}{desired.get('columns')} ON {desired.get('on')} "
+        f"TO {desired.get('grantee')}{option}",
+    )
+
+
+_GRANTEE = """case a.grantee when 0 then 'PUBLIC'
+    else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end"""
+
+_OWNER = "pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(o.owner))"
+
+# Each: schema, relation, what the name tells it by, what SQL calls it, columns, acl, owner, oid,
+# and the extension that it belongs to. Of those only such rights count that came later than it.
+_IN = "join pg_catalog.pg_namespace n on n.oid"
+_ON_SCHEMA = """select n.nspname, '', 'schema', pg_catalog.format('SCHEMA %I', n.nspname), '',
+        n.nspacl, n.nspowner, n.oid, null from pg_catalog.pg_namespace n"""
+_RELATION = """pg_catalog.format('%s %I.%I', case c.relkind when 'S' then 'SEQUENCE'
+        else 'TABLE' end, n.nspname, c.relname)"""
+_ROUTINE = f"pg_catalog.format('ROUTINE %I.%s', n.nspname, {SIGNATURE})"
+_TYPE = "pg_catalog.format('TYPE %I.%I', n.nspname, t.typname)"
+_RELATIONS = f"pg_catalog.pg_class c {_IN} = c.relnamespace"
+_ROUTINES = f"pg_catalog.pg_proc p {_IN} = p.pronamespace"
+_TYPES = f"pg_catalog.pg_type t {_IN} = t.typnamespace"
+_ON_RELATION = f"""select n.nspname, c.relname, '', {_RELATION}, '', c.relacl, c.relowner, c.oid,
+        null from {_RELATIONS}
+        where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and {own("pg_class", "c.oid")}"""
+_ON_COLUMN = f"""select n.nspname, c.relname, b.attname, {_RELATION},
+        pg_catalog.format(' (%I)', b.attname), b.attacl, c.relowner, c.oid, null
+        from pg_catalog.pg_attribute b
+        join pg_catalog.pg_class c on c.oid = b.attrelid
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where b.attacl is not null and not b.attisdropped and {own("pg_class", "c.oid")}"""
+_ON_ROUTINE = f"""select n.nspname, '', {SIGNATURE}, {_ROUTINE}, '', p.proacl, p.proowner, p.oid,
+        null from {_ROUTINES} where {own("pg_proc", "p.oid")}"""
+_ON_TYPE = f"""select n.nspname, '', t.typname, {_TYPE}, '', t.typacl, t.typowner, t.oid, null
+        from {_TYPES} where {own("pg_type", "t.oid")}"""
+_COLUMNS = "o(schema, relation, part, target, columns, acl, owner, oid, extension)"
+
+
+def _of_members(catalog: str, prefix: str, target: str, source: str) -> str:
+    """Return the members of extensions whose rights are not those that their script gave them."""
+    alias = source.split()[1]
+    acl, owner = f"{alias}.{prefix}acl", f"{alias}.{prefix}owner"
+    name = f"pg_catalog.substr({target}, pg_catalog.strpos({target}, ' ') + 1)"
+    of_one = f"= ('pg_catalog.{catalog}'::pg_catalog.regclass, {alias}.oid)"
+    return f"""select '', '', {name}, {target}, '', {acl}, {owner}, {alias}.oid, e.extname
+        from {source}
+        join pg_catalog.pg_depend d on (d.classid, d.objid) {of_one} and d.deptype = 'e'
+        join pg_catalog.pg_extension e on e.oid = d.refobjid
+        left join pg_catalog.pg_init_privs i on (i.classoid, i.objoid) {of_one} and i.objsubid = 0
+        where {acl} is not null and n.nspname <> 'pg_catalog'
+          and {acl} is distinct from i.initprivs"""
+
+
+_MEMBER_ROUTINES = _of_members("pg_proc", "pro", _ROUTINE, _ROUTINES)
+_MEMBERS = " union all ".join(
+    (
+        _of_members("pg_class", "rel", _RELATION, _RELATIONS),
+        _MEMBER_ROUTINES,
+        _of_members("pg_type", "typ", _TYPE, _TYPES),
+    )
+)
+_ALL = f"""(({_ON_SCHEMA}) union all ({_ON_RELATION}) union all ({_ON_COLUMN})
+    union all ({_ON_ROUTINE}) union all ({_ON_TYPE}) union all {_MEMBERS}) {_COLUMNS}"""
+_OPEN_TO_ALL = f"""(({_ON_ROUTINE}) union all ({_ON_TYPE}) union all {_MEMBER_ROUTINES})
+    {_COLUMNS}"""
+_USUAL = """pg_catalog.acldefault((case pg_catalog.split_part(o.target, ' ', 1)
+    when 'SCHEMA' then 'n' when 'ROUTINE' then 'f' when 'TYPE' then 'T' when 'SEQUENCE' then 's'
+    else 'r' end)::"char", o.owner)"""
+
+_BY_ITSELF = """a.grantee = 0 and o.relation = ''
+    and (o.target like 'ROUTINE %' or o.target like 'TYPE %')"""
+
+GRANT = Entry(
+    Kind.GRANT,
+    f"""select o.schema, o.relation, pg_catalog.concat_ws(' ', a.privilege_type,
+            'on ' || nullif(o.part, ''), 'to', {_GRANTEE}), {
+        attributes(
+            privilege="a.privilege_type",
+            columns="nullif(o.columns, '')",
+            on="o.target",
+            grantee=_GRANTEE,
+            grantable=flag("pg_catalog.bool_or(a.is_grantable)"),
+            extension="o.extension",
+        )
+    }, {order("o.oid")}
+        from {_ALL}, pg_catalog.aclexplode(o.acl) a
+        where a.grantee <> o.owner and not ({_BY_ITSELF})
+        group by o.schema, o.relation, o.part, o.target, o.columns, o.oid, o.extension,
+            a.privilege_type, a.grantee
+        union all
+        select o.schema, o.relation, pg_catalog.concat_ws(' ', 'on', o.part, 'not to PUBLIC'), {
+        attributes(
+            revoked="'true'",
+            privilege="case when o.target like 'TYPE %' then 'USAGE' else 'EXECUTE' end",
+            on="o.target",
+            of="o.part",
+            extension="o.extension",
+        )
+    }, {order("o.oid")} + 1
+        from {_OPEN_TO_ALL} where o.acl is not null
+          and not exists (select from pg_catalog.aclexplode(o.acl) a where a.grantee = 0)
+        union all
+        select o.schema, o.relation, pg_catalog.concat_ws(' ', a.privilege_type,
+            'on ' || nullif(o.part, ''), 'not to its owner'), {
+        attributes(
+            withheld="'true'",
+            privilege="a.privilege_type",
+            on="o.target",
+            of="nullif(o.part, 'schema')",
+        )
+    }, {order("o.oid")}
+        from {_ALL}, pg_catalog.aclexplode({_USUAL}) a
+        where o.acl is not null and o.columns = '' and o.extension is null
+          and a.grantee = o.owner and not exists (
+            select from pg_catalog.aclexplode(o.acl) h
+            where h.grantee = o.owner and h.privilege_type = a.privilege_type)
+        union all
+        select o.schema, o.relation, pg_catalog.format('owned by %s: %s', {_OWNER}, o.target),
+            {attributes(owned="'true'")}, {order("o.oid")}
+        from {_ALL} where o.columns = '' and o.extension is null
+          and o.owner not in (pg_catalog.quote_ident(current_user)::pg_catalog.regrole,
+                              'pg_database_owner'::pg_catalog.regrole)""",
+    plan_grant,
+)
+
+_ROLE = "pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.defaclrole))"
+
+DEFAULT_PRIVILEGE = Entry(
+    Kind.DEFAULT_PRIVILEGE,
+    f"""select coalesce(n.nspname, ''), '', pg_catalog.concat_ws(' ', a.privilege_type, 'on',
+            k.words, 'to', {_GRANTEE}, 'for', {_ROLE}), {
+        attributes(
+            role=_ROLE,
+            **{"in": "pg_catalog.quote_ident(n.nspname)"},
+            privilege="a.privilege_type",
+            on="k.words",
+            grantee=_GRANTEE,
+            grantable=flag("pg_catalog.bool_or(a.is_grantable)"),
+        )
+    }, {order("d.oid")}
+        from pg_catalog.pg_default_acl d
+        join (values ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'ROUTINES'), ('T', 'TYPES'),
+              ('n', 'SCHEMAS'), ('L', 'LARGE OBJECTS')) k(objtype, words)
+          on k.objtype = d.defaclobjtype::text
+        left join pg_catalog.pg_namespace n on n.oid = d.defaclnamespace,
+        pg_catalog.aclexplode(d.defaclacl) a
+        where a.grantee <> d.defaclrole
+          and not (a.grantee = 0 and d.defaclobjtype in ('f', 'T') and d.defaclnamespace = 0)
+        group by n.nspname, d.oid, d.defaclrole, k.words, a.privilege_type, a.grantee
+        union all
+        select '', '', pg_catalog.concat_ws(' ', 'on', k.words, 'not to PUBLIC for', {_ROLE}), {
+        attributes(
+            revoked="'true'",
+            role=_ROLE,
+            privilege="k.privilege",
+            on="k.words",
+        )
+    }, {order("d.oid")}
+        from pg_catalog.pg_default_acl d
+        join (values ('f', 'ROUTINES', 'EXECUTE'), ('T', 'TYPES', 'USAGE'))
+            k(objtype, words, privilege) on k.objtype = d.defaclobjtype::text
+        where d.defaclnamespace = 0
+          and not exists (select from pg_catalog.aclexplode(d.defaclacl) a where a.grantee = 0)""",
+    plan_default_privilege,
+)

@@ -1,0 +1,1 @@
+"""What is run: routines, views, and the triggers, rules and policies of tables."""

@@ -1,0 +1,135 @@
+"""Views and materialized views."""
+
+import json
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import replace
+
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifier, relation
+from predeploy.schema.entry import Entry, attributes, flag, order, own
+from predeploy.schema.facts import FLAG, Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.schema_pair import Sides
+
+
+def plan_view(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Create it, or replace it where it keeps the columns that it has.
+
+    A dump makes a view of nothing first, where it needs what comes later: it has its place by that.
+    """
+    if live is not None and not is_replaceable(desired, live):
+        yield drift(
+            desired,
+            live,
+            "view-columns",
+            "a replaced view has to keep its columns, their order and their types",
+            "drop it and create it anew, by a migration",
+        )
+        return
+    begun = desired.order
+    made = max([begun, *(need.order + 1 for need in _missing_needs(desired, sides))])
+    yield change(desired, Phase.TOGETHER, _create(desired, desired.get("definition")), order=made)
+    if any(begun < other.order < made for other in sides.missing.needing(desired)):
+        yield change(desired, Phase.TOGETHER, _create(desired, _of_nothing(desired, sides)))
+
+
+def _missing_needs(view: Fact, sides: Sides) -> Iterator[Fact]:
+    missing = sides.missing.facts
+    return (missing[key] for key in view.needs if key in missing)
+
+
+def _create(view: Fact, query: str) -> str:
+    return f"CREATE OR REPLACE VIEW {relation(view)}{_options(view)} AS\n{query}"
+
+
+def _of_nothing(view: Fact, sides: Sides) -> str:
+    """Return a query of no table with a view's columns, which lets their types be used."""
+    columns = sides.desired.on((view.schema, view.relation), Kind.COLUMN)
+    texts = (
+        f"NULL::{column.get('type')}{' COLLATE ' * bool(column.get('collation'))}"
+        f"{column.get('collation')} AS {identifier(column.name)}"
+        for column in sorted(columns, key=lambda column: column.order)
+    )
+    return f"SELECT {', '.join(texts)}"
+
+
+def is_replaceable(desired: Fact, live: Fact) -> bool:
+    """Whether it keeps the columns of the live view, and at most appends to them."""
+    wanted, found = (json.loads(fact.get("columns") or "[]") for fact in (desired, live))
+    return bool(wanted[: len(found)] == found)
+
+
+def plan_materialized_view(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it empty and fill it afterwards; only tell of one with another definition."""
+    refresh = f"REFRESH MATERIALIZED VIEW {relation(desired)}"
+    if live is None:
+        yield change(
+            desired,
+            Phase.TOGETHER,
+            f"CREATE MATERIALIZED VIEW {relation(desired)}{_options(desired)} AS\n"
+            f"{desired.get('definition')}\nWITH NO DATA",
+        )
+    elif _shape(desired) != _shape(live):
+        yield drift(
+            desired,
+            live,
+            "materialized-view-differs",
+            live.get("definition"),
+            "drop it and create it anew, by a migration; nothing replaces it",
+        )
+        return
+    if desired.get("populated") and (live is None or not live.get("populated")):
+        yield change(desired, Phase.ONLINE, refresh)
+
+
+def filled(facts: Iterable[Fact], names: Container[tuple[str, str]]) -> frozenset[Fact]:
+    """Return the facts with those materialized views populated that are declared with their rows.
+
+    A shadow makes them without: their queries may take long.
+    """
+    populated = ("populated", FLAG)
+    return frozenset(
+        replace(fact, attributes=(*fact.attributes, populated))
+        if fact.kind == Kind.MATERIALIZED_VIEW.value and (fact.schema, fact.relation) in names
+        else fact
+        for fact in facts
+    )
+
+
+def _shape(view: Fact) -> tuple[tuple[str, str], ...]:
+    return tuple(item for item in view.attributes if item[0] != "populated")
+
+
+def _options(view: Fact) -> str:
+    options = ", ".join(view.listed("options"))
+    return f" WITH ({options})" if options else ""
+
+
+# The rule that makes a view has the OID of the view's own creation, also after a replacement.
+_COLUMNS = """(select pg_catalog.json_agg(pg_catalog.json_build_array(
+        a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)) order by a.attnum)
+    from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0)::text"""
+
+
+def _query(relkind: str, populated: str) -> str:
+    return f"""select n.nspname, c.relname, '', {
+        attributes(
+            definition="pg_catalog.rtrim(pg_catalog.pg_get_viewdef(c.oid), ';')",
+            columns=_COLUMNS,
+            options="pg_catalog.to_json(c.reloptions)::text",
+            populated=populated,
+        )
+    }, {order("r.oid")}
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        join pg_catalog.pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+        where c.relkind = '{relkind}' and c.relpersistence <> 't' and {own("pg_class", "c.oid")}"""
+
+
+VIEW = Entry(Kind.VIEW, _query("v", "null"), plan_view)
+MATERIALIZED_VIEW = Entry(
+    Kind.MATERIALIZED_VIEW, _query("m", flag("c.relispopulated")), plan_materialized_view
+)

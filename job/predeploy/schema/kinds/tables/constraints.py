@@ -1,0 +1,325 @@
+"""Constraints of tables: built whole where there are no rows, in two steps where there are.
+
+NOT NULL is reported with its column, although PostgreSQL 18 keeps it as a constraint, too. Here it
+is one where it has a name that PostgreSQL has not made up, and then it is about that name.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from predeploy.schema.ddl import (
+    Change,
+    Phase,
+    Report,
+    Verdict,
+    change,
+    drift,
+    identifier,
+    not_addable,
+    relation,
+    warning,
+)
+from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.facts import FLAG, Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.columns.column_ddl import NOT_NULL, not_null_helper
+from predeploy.schema.kinds.indexes import index_ddl, indexes, partitions
+from predeploy.schema.kinds.indexes.index_ddl import index_of, named, take_over, timing
+from predeploy.schema.names import LONGEST, derived
+from predeploy.schema.schema_pair import Sides
+from predeploy.schema.violating_rows import offenders
+
+_FOREIGN_KEY_NOT_VALID_ON_PARTITIONED = 180000
+_NOT_NULL_SUFFIX = "not_null"
+_UNIQUE = ("primary key", "unique")
+
+
+def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Add it, or validate a live one; only tell of one with another definition."""
+    if desired.get("type") == NOT_NULL and (live is None or is_twin(desired, live)):
+        yield from _named_otherwise(desired, live, sides)
+        return
+    outcomes = tuple(_added_or_told(desired, live, sides))
+    yield from outcomes
+    if not any(isinstance(outcome, Report) for outcome in outcomes):
+        yield from indexes.identifying(desired, live)
+
+
+def _named_otherwise(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Report]:
+    """Tell of a NOT NULL that is there under the name that PostgreSQL has made up.
+
+    Where it is not there, it comes with its column, or is what that column lacks.
+    """
+    column = sides.live.get(Kind.COLUMN, desired.schema, desired.relation, desired.get("column"))
+    if live is not None or column is None or not column.get("not null"):
+        return
+    usual = f"{desired.relation}_{column.name}_{_NOT_NULL_SUFFIX}"
+    is_known = len(usual.encode()) <= LONGEST
+    old = identifier(usual) if is_known else "the name that psql's \\d+ shows"
+    yield warning(
+        column,
+        "other-name",
+        f"{column.label} is NOT NULL under another name than {desired.name}, which is declared",
+        f"by a migration: {_alter(desired)} RENAME CONSTRAINT {old} TO {identifier(desired.name)}",
+    )
+
+
+def _added_or_told(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    if live is not None and not is_twin(desired, live):
+        yield _otherwise(desired, live, sides)
+    elif live is not None:
+        if live.get("not valid") and not desired.get("not valid"):
+            yield change(desired, Phase.ONLINE, _validate(live))
+        if live.get("invalid") and not desired.get("invalid"):
+            yield _completed(desired, live, sides)
+    elif _other_primary_key(desired, sides):
+        yield not_addable(
+            desired,
+            "other-primary-key",
+            "the table has another primary key",
+            "swap the two by a migration",
+        )
+    elif sides.is_plain(desired) and not _has_index(desired, sides):
+        phase = Phase.ONLINE if _waits_for_unique(desired, sides) else Phase.TOGETHER
+        yield change(desired, phase, _add(desired))
+    elif desired.get("type") in _UNIQUE:
+        yield from _unique(desired, sides)
+    elif desired.get("type") == "exclude":
+        yield _needs_lock(desired, "an exclusion constraint has no online form", sides)
+    else:
+        yield from _checked_later(desired, sides)
+
+
+def _otherwise(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+    """Check a foreign key at another time, if that is all that differs; else report it."""
+    told = drift(
+        desired,
+        live,
+        "constraint-definition",
+        live.get("definition"),
+        "add the new one under another name and drop this one, by a migration",
+    )
+    shapes = {f.get("definition").removesuffix(timing(f)) for f in (desired, live)}
+    if desired.get("type") != "foreign key" or len(shapes) > 1:
+        return told
+    when = timing(desired) or " NOT DEFERRABLE"
+    statement = f"{_alter(desired)} ALTER CONSTRAINT {identifier(live.name)}{when}"
+    return sides.altered(told, change(desired, Phase.TOGETHER, statement))
+
+
+def undeclared(live: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Clear away a helper of ours, left over by a run that died, when nothing needs it any more."""
+    columns = sides.live.on((live.schema, live.relation), Kind.COLUMN)
+    idle = {not_null_helper(column) for column in columns if not _needs_proof(column, sides)}
+    if live.name in idle and live.get("definition").endswith("IS NOT NULL))"):
+        drop = f"{_alter(live)} DROP CONSTRAINT IF EXISTS {identifier(live.name)}"
+        yield change(live, Phase.ONLINE, drop)
+
+
+def _needs_proof(column: Fact, sides: Sides) -> bool:
+    desired = sides.desired.facts.get(column.key)
+    return desired is not None and desired.get("not null") == FLAG != column.get("not null")
+
+
+def is_twin(desired: Fact, live: Fact) -> bool:
+    """Whether they are the same but for the name, and for being validated."""
+    names = ("type", "definition", "index")
+    return all(desired.get(name) == live.get(name) for name in names)
+
+
+def _add(constraint: Fact) -> str:
+    not_valid = " NOT VALID" if constraint.get("not valid") else ""
+    return f"{_alter(constraint)} ADD {named(constraint)}{not_valid}"
+
+
+def _alter(constraint: Fact) -> str:
+    return f"ALTER TABLE {relation(constraint)}"
+
+
+def _validate(constraint: Fact) -> str:
+    return f"{_alter(constraint)} VALIDATE CONSTRAINT {identifier(constraint.name)}"
+
+
+def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Build the index first, without a lock; then the constraint takes it over in no time."""
+    if "WITHOUT OVERLAPS" in desired.get("definition"):
+        yield _needs_lock(desired, "with WITHOUT OVERLAPS it cannot take over an index", sides)
+        return
+    table = sides.table_of(desired)
+    if table is not None and table.get("kind") == partitions.PARTITIONED:
+        made = _over_partitions(desired, None, table, sides)
+        if isinstance(made, Change) and _has_index(desired, sides):
+            yield _behind_rename(made, desired)
+            yield _doubled(desired)
+        else:
+            yield made
+        return
+    index = index_of(desired)
+    there = sides.live.facts.get(index.key)
+    if there is not None and not index_ddl.is_twin(index, there):
+        yield not_addable(
+            desired,
+            "name-taken",
+            f"{there.label} has that name and another definition",
+            "rename or drop that index by a migration",
+        )
+        return
+    is_built = there is not None and not there.get("invalid")
+    built = () if is_built else indexes.build(index, there, sides).statements
+    yield change(desired, Phase.ONLINE, *built, take_over(desired, desired.name))
+
+
+def _behind_rename(made: Change, desired: Fact) -> Change:
+    """Let a partitioned table's own index, which no constraint can take over, give up its name."""
+    index = f"{identifier(desired.schema)}.{identifier(desired.name)}"
+    rename = f"ALTER INDEX {index} RENAME TO {identifier(_other_name(desired))}"
+    return replace(made, statements=(rename, *made.statements))
+
+
+def _doubled(desired: Fact) -> Report:
+    index = Fact(Kind.INDEX.value, desired.schema, desired.relation, desired.name)
+    report = warning(
+        index,
+        "index-set-aside",
+        f"{index.label} is renamed to {_other_name(desired)}: on a partitioned table a constraint "
+        "cannot take it over, and builds its own",
+        "drop it by a migration when the constraint is there",
+    )
+    return replace(report, verdict=Verdict.NOTE)  # said when it happens, and not again
+
+
+def _other_name(desired: Fact) -> str:
+    return derived(desired.relation, desired.name, "index")
+
+
+def _over_partitions(
+    desired: Fact, live: Fact | None, table: Fact, sides: Sides
+) -> Change | Report:
+    if partitions.has_foreign(table, sides):
+        why = "a partition is a foreign table, over which PostgreSQL has no keys"
+        return not_addable(desired, "key-over-foreign-table", why, "declare it on the others")
+    return change(desired, Phase.ONLINE, *partitions.built(desired, live, table, sides))
+
+
+def _completed(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+    """Build what a key's index lacks: it is invalid, so it holds for new rows at most."""
+    named_so = replace(desired, name=live.name)
+    table = sides.table_of(desired)
+    if desired.get("type") not in _UNIQUE or "WITHOUT OVERLAPS" in desired.get("definition"):
+        drop = f"{_alter(live)} DROP CONSTRAINT {identifier(live.name)}"
+        why = "its index is invalid: it was built for a part of the rows only"
+        return not_addable(
+            desired, "half-built", why, f"in a quiet hour, by a migration: {drop}; {_add(named_so)}"
+        )
+    if table is not None and table.get("kind") == partitions.PARTITIONED:
+        return _over_partitions(named_so, live, table, sides)
+    index = f"{identifier(live.schema)}.{identifier(live.name)}"
+    return change(desired, Phase.ONLINE, f"REINDEX INDEX CONCURRENTLY {index}")
+
+
+def _checked_later(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+    """Add it for new rows in no time; then read the old ones under a lock that hinders nobody."""
+    table = sides.table_of(desired)
+    is_partitioned = table is not None and table.get("kind") == "partitioned table"
+    if (
+        desired.get("type") == "foreign key"
+        and is_partitioned
+        and sides.server_version < _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED
+    ):
+        why = "before PostgreSQL 18 a partitioned table takes no NOT VALID"
+        yield _needs_lock(desired, why, sides)
+        return
+    if "NOT ENFORCED" in desired.get("definition"):
+        yield change(desired, Phase.ONLINE, _add(desired))
+        return
+    added = _add(replace(desired, attributes=(*desired.attributes, ("not valid", "true"))))
+    validated = () if desired.get("not valid") else (_validate(desired),)
+    yield change(desired, Phase.ONLINE, added, *validated)
+
+
+def _needs_lock(desired: Fact, because: str, sides: Sides) -> Report:
+    query = offenders(desired, sides.live)
+    first = f"fix the rows that this finds, if any: {query}; then, " if query else ""
+    return not_addable(
+        desired,
+        "constraint-needs-lock",
+        f"the table has rows, and {because}",
+        f"{first}in a quiet hour, by a migration: {_add(desired)}",
+    )
+
+
+def _has_index(desired: Fact, sides: Sides) -> bool:
+    """Whether an index of its name is there on its table, which it can take over."""
+    return (Kind.INDEX.value, *desired.key[1:]) in sides.live.facts
+
+
+def _other_primary_key(desired: Fact, sides: Sides) -> bool:
+    there = sides.live.on((desired.schema, desired.relation), Kind.CONSTRAINT)
+    return desired.get("type") == "primary key" and any(
+        fact.get("type") == "primary key" for fact in there
+    )
+
+
+def _waits_for_unique(desired: Fact, sides: Sides) -> bool:
+    """Whether a foreign key refers to a table that gets a unique index only in phase ONLINE."""
+    if desired.get("type") != "foreign key":
+        return False
+    schema, referred = desired.listed("references")
+    return any(
+        (fact.get("type") in _UNIQUE or fact.get("unique")) and not sides.is_plain(fact)
+        for fact in sides.missing.on((schema, referred), Kind.CONSTRAINT, Kind.INDEX)
+    )
+
+
+# pg_get_constraintdef says NOT VALID, too; here it is an attribute, as it is no part of the shape.
+_DEFINITION = """pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(k.oid),
+    case k.contype when 'n' then '( NO INHERIT)?( NOT VALID)?$' else ' NOT VALID$' end, '')"""
+# The name that PostgreSQL makes up, as ChooseConstraintName in catalog/pg_constraint.c does: a
+# number follows where it is taken, and in a long one both parts are cut.
+_MADE_UP = f"_{_NOT_NULL_SUFFIX}"
+_BEGINNING = f"c.relname || '_' || a.attname || '{_MADE_UP}'"
+_IS_CHOSEN = f"""(k.conislocal and k.coninhcount = 0
+    and case when pg_catalog.octet_length({_BEGINNING}) > {LONGEST}
+        then k.conname !~ '{_MADE_UP}[0-9]*$'
+        else not (pg_catalog.starts_with(k.conname::text, {_BEGINNING})
+            and pg_catalog.substr(k.conname::text, pg_catalog.length({_BEGINNING}) + 1)
+                ~ '^[0-9]*$') end)"""
+_REFERENCES = """(select pg_catalog.json_build_array(rn.nspname, r.relname)
+    from pg_catalog.pg_class r join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace
+    where r.oid = k.confrelid)::text"""
+
+CONSTRAINT = Entry(
+    Kind.CONSTRAINT,
+    f"""select n.nspname, c.relname, k.conname, {
+        attributes(
+            type="case k.contype when 'p' then 'primary key' when 'u' then 'unique' "
+            f"when 'f' then 'foreign key' when 'c' then 'check' when 'n' then '{NOT_NULL}' "
+            "else 'exclude' end",
+            column="a.attname",
+            definition=_DEFINITION,
+            index=f"case when k.contype in ('p', 'u') then {indexes.definition_sql('x')} end",
+            invalid=flag("k.contype in ('p', 'u', 'x') and not x.indisvalid"),
+            attached=f"case when k.contype in ('p', 'u', 'x') then {partitions.ATTACHED} end",
+            replica_identity=flag("k.contype in ('p', 'u') and x.indisreplident"),
+            deferrable=flag("k.condeferrable"),
+            deferred=flag("k.condeferred"),
+            references=_REFERENCES,
+            not_valid=flag(
+                "k.contype <> 'n' and not k.convalidated and "
+                "coalesce(pg_catalog.to_jsonb(k) ->> 'conenforced', 'true') = 'true'"
+            ),
+        )
+    }, {order("k.oid")}
+        from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
+        left join pg_catalog.pg_index x on x.indexrelid = k.conindid
+        left join pg_catalog.pg_class i on i.oid = x.indexrelid
+        left join pg_catalog.pg_attribute a on k.contype = 'n' and a.attrelid = k.conrelid
+          and a.attnum = k.conkey[1]
+        where (k.contype in ('p', 'u', 'f', 'c', 'x') or (k.contype = 'n' and {_IS_CHOSEN}))
+          and k.conparentid = 0 and k.conislocal
+          and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+          and {own("pg_constraint", "k.oid")}""",
+    plan,
+    undeclared,
+    is_twin=is_twin,
+)

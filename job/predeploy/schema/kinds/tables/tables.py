@@ -1,0 +1,233 @@
+"""Tables, partitioned ones and partitions among them, without what hangs on them."""
+
+from collections.abc import Iterator
+
+from predeploy.schema.ddl import (
+    Change,
+    Phase,
+    Report,
+    Verdict,
+    change,
+    drift,
+    identifier,
+    not_addable,
+    relation,
+    warning,
+    way_to_leave,
+)
+from predeploy.schema.entry import FOREIGN, Entry, attributes, flag, name_of, order, own
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.columns.column_ddl import column_sql, settings_sql, with_options
+from predeploy.schema.kinds.columns.columns import inlined
+from predeploy.schema.kinds.indexes import attaching
+from predeploy.schema.schema_pair import Sides, parents
+
+_ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
+_ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
+
+
+def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+    """Create it with its columns, or give a live one its options and its row security."""
+    if live is None:
+        yield from _create(desired, sides)
+        return
+    differing = [name for name in live.differing(desired) if name not in _ADDED]
+    if differing:
+        yield _otherwise(desired, live, differing, sides)
+        return
+    if desired.get("options") != live.get("options"):
+        yield from _options(desired, live)
+    if desired.get("replica identity") not in {"", live.get("replica identity")}:
+        yield change(desired, Phase.TOGETHER, *_replicated(desired))
+    for name, verb in _ROW_SECURITY:
+        if desired.get(name) and not live.get(name):
+            yield change(desired, Phase.AFTER, _secure(desired, verb))
+        elif live.get(name) and not desired.get(name):
+            yield warning(
+                live,
+                "row-security-extra",
+                f"{live.label} has {name}, which is not declared: rows may be hidden from the app",
+                "declare it, or switch it off by a migration",
+            )
+
+
+def _otherwise(desired: Fact, live: Fact, differing: list[str], sides: Sides) -> Change | Report:
+    """Alter what differs in a live table's shape, if that is safe; else report it."""
+    if live.get("detaching"):
+        return _half_detached(desired, live)
+    if differing == ["of"]:
+        return _of_type(desired, live, sides)
+    what, why = ", ".join(differing), ""
+    remedy = "change it by a migration; that takes a new table and a copy of the rows"
+    attach = None
+    is_apart = not live.get("partition of") and desired.get("bound")
+    if is_apart and attaching.ATTRIBUTES.issuperset(differing):
+        attach, why = attaching.attach(desired, sides), attaching.obstacle(desired, live, sides)
+        what = f"it is no such partition{f' ({why})' if why else ''}"
+        remedy = f"by a migration: {attach.statements[-1]}"
+    told = drift(desired, live, "table-differs", what, remedy)
+    return told if attach is None or why else sides.altered(told, attach)
+
+
+def _half_detached(desired: Fact, live: Fact) -> Report:
+    """Tell of a partition that DETACH CONCURRENTLY was broken off for: queries do not see it."""
+    parent = ".".join(identifier(part) for part in live.listed("partition of"))
+    finish = f"ALTER TABLE {parent} DETACH PARTITION {relation(live)} FINALIZE"
+    attach = f"ALTER TABLE {parent} ATTACH PARTITION {relation(live)} {live.get('bound')}"
+    return drift(
+        desired,
+        live,
+        "half-detached",
+        "DETACH PARTITION CONCURRENTLY has begun and not ended, so queries do not see its rows",
+        f"by a migration: {finish}; then, to have it back: {attach}",
+    )
+
+
+def _of_type(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+    """Make a table one of a type, or of none; its columns must be those of the type."""
+    wanted = desired.get("of")
+    statement = f"ALTER TABLE {relation(desired)} {f'OF {wanted}' if wanted else 'NOT OF'}"
+    what = f"it is {'OF ' + live.get('of') if live.get('of') else 'of no type'}"
+    told = drift(desired, live, "table-of-type", what, f"by a migration: {statement}")
+    columns = (sides.live.columns_in_order(live), sides.desired.columns_in_order(desired))
+    if wanted and columns[0] != columns[1]:
+        return told
+    # What is of no type any more is so before the type changes, which changes its tables.
+    order = desired.order if wanted else 0
+    return sides.altered(told, change(desired, Phase.TOGETHER, statement, order=order))
+
+
+def _create_sql(desired: Fact, columns: tuple[Fact, ...]) -> str:
+    unlogged = "UNLOGGED " if desired.get("unlogged") else ""
+    text = f"CREATE {unlogged}TABLE {relation(desired)} "
+    if desired.get("bound"):
+        parent = ".".join(identifier(part) for part in desired.listed("partition of"))
+        text += f"PARTITION OF {parent} {desired.get('bound')}"
+    elif desired.get("of"):
+        inner = ", ".join(filter(None, map(with_options, columns)))
+        text += f"OF {desired.get('of')}" + (f" ({inner})" if inner else "")
+    else:
+        inner = ",".join(f"\n    {column_sql(column)}" for column in columns)
+        text += f"({inner}\n)"
+    if desired.get("inherits"):
+        text += f" INHERITS ({', '.join(desired.listed('inherits'))})"
+    if desired.get("partition key"):
+        text += f" PARTITION BY {desired.get('partition key')}"
+    if desired.get("method"):
+        text += f" USING {desired.get('method')}"
+    if desired.get("options"):
+        text += f" WITH ({', '.join(desired.listed('options'))})"
+    return text
+
+
+def _create(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+    if desired.get("kind") == FOREIGN:
+        yield not_addable(
+            desired, "foreign-table", "sync does not make foreign tables", "make it by a migration"
+        )
+        return
+    columns = inlined(desired, sides)
+    set_apart = (statement for column in columns for statement in settings_sql(column))
+    # A table is never there without its row security, not even between two phases.
+    secured = (_secure(desired, verb) for name, verb in _ROW_SECURITY if desired.get(name))
+    altered = (*set_apart, *_replicated(desired), *secured)
+    yield change(desired, Phase.TOGETHER, _create_sql(desired, columns), *altered)
+    yield from _renamed(desired, sides)
+    yield from _made_again(desired, sides)
+
+
+def _made_again(desired: Fact, sides: Sides) -> Iterator[Report]:
+    """Say how a partition that its table's maintenance may have dropped is not made again.
+
+    Where rows have somewhere else to go: without a default partition, the app needs it.
+    """
+    for parent in parents(desired) if desired.get("partition of") else ():
+        if any(other.get("bound") == "DEFAULT" for other in sides.live.below(parent)):
+            name = ".".join(parent)
+            yield Report(
+                Verdict.NOTE,
+                "partition-made",
+                desired.label,
+                f"{desired.label} is made, since it is declared and not there",
+                f"if the maintenance of {name} has dropped it, leave its partitions to that in "
+                f"{way_to_leave(name)}",
+                desired.definition,
+            )
+
+
+def _renamed(desired: Fact, sides: Sides) -> Iterator[Report]:
+    columns = sides.desired.columns(desired)
+    if len(columns) == 1:
+        return  # many tables have an id and nothing else
+    for extra in sides.undeclared.with_columns(desired.schema, columns):
+        yield warning(
+            extra,
+            "looks-like-rename",
+            f"{desired.label} is added empty, while {extra.label}, which is not declared, has the "
+            "same columns",
+            "if it was renamed, rename it by a migration, before sync comes to it",
+        )
+        return
+
+
+def _options(desired: Fact, live: Fact) -> Iterator[Change | Report]:
+    has = dict(option.split("=", 1) for option in live.listed("options"))
+    wants = dict(option.split("=", 1) for option in desired.listed("options"))
+    lacking = [f"{name}={value}" for name, value in wants.items() if has.get(name) != value]
+    if lacking:
+        yield change(
+            desired, Phase.TOGETHER, f"ALTER TABLE {relation(desired)} SET ({', '.join(lacking)})"
+        )
+
+
+def _replicated(table: Fact) -> tuple[str, ...]:
+    how = table.get("replica identity")
+    return (f"ALTER TABLE {relation(table)} REPLICA IDENTITY {how}",) if how else ()
+
+
+def _secure(table: Fact, verb: str) -> str:
+    return f"ALTER TABLE {relation(table)} {verb} ROW LEVEL SECURITY"
+
+
+_PARENTS = f"""(select pg_catalog.json_agg({name_of("i.inhparent")} order by i.inhseqno)
+    from pg_catalog.pg_inherits i where i.inhrelid = c.oid and not c.relispartition)::text"""
+_PARENT = """(select pg_catalog.json_build_array(pn.nspname, p.relname)
+    from pg_catalog.pg_inherits i
+    join pg_catalog.pg_class p on p.oid = i.inhparent
+    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+    where i.inhrelid = c.oid and c.relispartition)::text"""
+_DETACHING = """(select 'true' from pg_catalog.pg_inherits i
+    where i.inhrelid = c.oid and i.inhdetachpending)"""
+# Those of a table's TOAST are kept with that, and given with the table's own.
+_OPTIONS = """pg_catalog.to_json(c.reloptions || (
+    select pg_catalog.array_agg('toast.' || o) from pg_catalog.unnest(oc.reloptions) o))::text"""
+
+TABLE = Entry(
+    Kind.TABLE,
+    f"""select n.nspname, c.relname, '', {
+        attributes(
+            kind="case c.relkind when 'r' then 'table' when 'p' then 'partitioned table' "
+            "else 'foreign table' end",
+            unlogged=flag("c.relpersistence = 'u'"),
+            partition_key="pg_catalog.pg_get_partkeydef(c.oid)",
+            partition_of=_PARENT,
+            of="pg_catalog.format_type(nullif(c.reloftype, 0), null)",
+            detaching=_DETACHING,
+            bound="pg_catalog.pg_get_expr(c.relpartbound, c.oid)",
+            inherits=_PARENTS,
+            method="case when m.amname <> 'heap' then m.amname end",
+            options=_OPTIONS,
+            replica_identity="case c.relreplident when 'f' then 'FULL' when 'n' then 'NOTHING' end",
+            row_security=flag("c.relrowsecurity"),
+            forced_row_security=flag("c.relforcerowsecurity"),
+        )
+    }, {order("c.oid")}
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        left join pg_catalog.pg_am m on m.oid = c.relam
+        left join pg_catalog.pg_class oc on oc.oid = c.reltoastrelid
+        where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't'
+          and {own("pg_class", "c.oid")}""",
+    plan,
+)

@@ -1,0 +1,1 @@
+"""Types, and what belongs to them: casts, collations, text search, sequences."""

@@ -1,0 +1,65 @@
+"""Casts. They have no schema: a cast belongs to the two types that it leads from and to."""
+
+from collections.abc import Iterator
+
+from predeploy.schema.ddl import Change, Phase, Report, change, drift
+from predeploy.schema.entry import Entry, alone, attributes, order, own
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.programs.routines import SIGNATURE
+from predeploy.schema.schema_pair import Sides
+
+# A type of a schema that a shadow has put aside is the live one, and so is a cast of it.
+PUT_ASIDE = "^__predeploy_[0-9a-f]{12}_"
+
+
+def plan(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it; of one by another function, or in other places, only tell."""
+    cast = f"CAST {desired.name} {desired.get('by')}{desired.get('where')}"
+    if live is None:
+        yield change(desired, Phase.TOGETHER, f"CREATE {cast}")
+        return
+    yield drift(
+        desired,
+        live,
+        "cast-differs",
+        f"{live.get('by')}{live.get('where')}",
+        f"by a migration: DROP CAST {live.name}; CREATE {cast}",
+    )
+
+
+def _is_live(type_oid: str) -> str:
+    return f"""exists (
+        select from pg_catalog.pg_type t
+        join pg_catalog.pg_type e
+          on e.oid = case when t.typcategory = 'A' then t.typelem else t.oid end
+        join pg_catalog.pg_namespace n on n.oid = e.typnamespace
+        where t.oid = {type_oid} and n.nspname ~ '{PUT_ASIDE}' and {own("pg_type", "e.oid")})"""
+
+
+_FUNCTION = f"""(select pg_catalog.format('WITH FUNCTION %I.%s', n.nspname, {SIGNATURE})
+    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    where p.oid = x.castfunc)"""
+
+CAST_NAME = """pg_catalog.format('(%s AS %s)', pg_catalog.format_type(x.castsource, null),
+    pg_catalog.format_type(x.casttarget, null))"""
+
+CAST = Entry(
+    Kind.CAST,
+    f"""select '', '', {CAST_NAME}, {
+        attributes(
+            by=f"case x.castmethod when 'b' then 'WITHOUT FUNCTION' when 'i' then 'WITH INOUT' "
+            f"else {_FUNCTION} end",
+            where="case x.castcontext when 'a' then ' AS ASSIGNMENT' when 'i' then ' AS IMPLICIT' "
+            "end",
+        )
+    }, {order("x.oid")}
+        from pg_catalog.pg_cast x
+        where x.oid >= 16384 and {own("pg_cast", "x.oid")} and {alone("pg_cast", "x.oid")}
+          and not {_is_live("x.castsource")} and not {_is_live("x.casttarget")}""",
+    plan,
+)

@@ -1,0 +1,62 @@
+"""Collations: how texts are ordered, by whose rules."""
+
+from collections.abc import Iterator
+
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, literal, qualified
+from predeploy.schema.entry import Entry, attributes, flag, order, own
+from predeploy.schema.facts import FLAG, Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.schema_pair import Sides
+
+_TEXTS = frozenset(("locale", "lc collate", "lc ctype", "rules"))
+
+
+def plan(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it; of one with other rules only tell, as indexes are in its order."""
+    if live is not None:
+        yield drift(
+            desired,
+            live,
+            "collation-differs",
+            live.definition,
+            "PostgreSQL cannot change a collation; make another by a migration",
+        )
+        return
+    options = ", ".join(_option(name, value) for name, value in desired.attributes)
+    yield change(desired, Phase.TOGETHER, f"CREATE COLLATION {qualified(desired)} ({options})")
+
+
+def _option(name: str, value: str) -> str:
+    if value == FLAG:
+        return "deterministic = false"
+    return f"{name.replace(' ', '_')} = {literal(value).strip() if name in _TEXTS else value}"
+
+
+# Where the locale stands depends on the provider and on the server's version.
+_LOCALE = """coalesce(pg_catalog.to_jsonb(x) ->> 'colllocale',
+    pg_catalog.to_jsonb(x) ->> 'colliculocale',
+    case when x.collcollate = x.collctype then x.collcollate end)"""
+_APART = "case when x.collcollate <> x.collctype then x.{} end"
+
+COLLATION = Entry(
+    Kind.COLLATION,
+    f"""select n.nspname, '', x.collname, {
+        attributes(
+            provider="case x.collprovider when 'i' then 'icu' when 'b' then 'builtin' "
+            "when 'c' then 'libc' end",
+            locale=_LOCALE,
+            lc_collate=_APART.format("collcollate"),
+            lc_ctype=_APART.format("collctype"),
+            nondeterministic=flag("not x.collisdeterministic"),
+            rules="pg_catalog.to_jsonb(x) ->> 'collicurules'",
+        )
+    }, {order("x.oid")}
+        from pg_catalog.pg_collation x
+        join pg_catalog.pg_namespace n on n.oid = x.collnamespace
+        where x.oid >= 16384 and {own("pg_collation", "x.oid")}""",
+    plan,
+)

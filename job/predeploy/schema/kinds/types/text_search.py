@@ -1,0 +1,95 @@
+"""Text search: dictionaries, and configurations that say which of them a sort of word goes to."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifier, qualified
+from predeploy.schema.entry import Entry, attributes, order, own
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.schema_pair import Sides
+
+_MAPPING = "mapping for "
+_BY_MIGRATION = "change it by a migration, with all that was computed by it, or declare it as it is"
+
+
+def plan_dictionary(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it; of one with another shape only tell, as columns and indexes are made by it."""
+    if live is not None:
+        yield drift(desired, live, "dictionary-differs", live.definition, _BY_MIGRATION)
+        return
+    given = f", {desired.get('options')}" if desired.get("options") else ""
+    create = f"CREATE TEXT SEARCH DICTIONARY {qualified(desired)}"
+    yield change(desired, Phase.TOGETHER, f"{create} (TEMPLATE = {desired.get('template')}{given})")
+
+
+def plan_configuration(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it; of one with another shape only tell, as columns and indexes are made by it."""
+    if live is not None:
+        names = live.differing(desired)
+        what = ", ".join(f"{name}: {live.get(name) or 'none'}" for name in names)
+        yield drift(desired, live, "configuration-differs", what, _BY_MIGRATION)
+        return
+    named = f"TEXT SEARCH CONFIGURATION {qualified(desired)}"
+    mappings = (
+        (value, identifier(name.removeprefix(_MAPPING)))
+        for name, value in desired.attributes
+        if name.startswith(_MAPPING)
+    )
+    added = (
+        f"ALTER {named} ADD MAPPING FOR {', '.join(token for _, token in group)} "
+        f"WITH {dictionaries}"
+        for dictionaries, group in groupby(sorted(mappings), key=lambda mapping: mapping[0])
+    )
+    create = f"CREATE {named} (PARSER = {desired.get('parser')})"
+    yield change(desired, Phase.TOGETHER, create, *added)
+
+
+def _named(catalog: str, prefix: str, oid: str) -> str:
+    return f"""(select pg_catalog.format('%I.%I', tn.nspname, t.{prefix}name)
+        from pg_catalog.{catalog} t
+        join pg_catalog.pg_namespace tn on tn.oid = t.{prefix}namespace where t.oid = {oid})"""
+
+
+# One attribute for each sort of word, so that only those that differ are reported.
+_SHAPE = f"""(select pg_catalog.jsonb_build_object('parser',
+            {_named("pg_ts_parser", "prs", "x.cfgparser")})
+        || coalesce(pg_catalog.jsonb_object_agg('{_MAPPING}' || m.alias, m.dictionaries), '{{}}')
+    from (select k.alias, pg_catalog.string_agg({_named("pg_ts_dict", "dict", "cm.mapdict")}, ', '
+            order by cm.mapseqno) dictionaries
+        from pg_catalog.pg_ts_config_map cm
+        join pg_catalog.ts_token_type(x.cfgparser) k on k.tokid = cm.maptokentype
+        where cm.mapcfg = x.oid group by k.alias) m)::json"""
+
+TEXT_SEARCH_DICTIONARY = Entry(
+    Kind.TEXT_SEARCH_DICTIONARY,
+    f"""select n.nspname, '', x.dictname, {
+        attributes(
+            template=_named("pg_ts_template", "tmpl", "x.dicttemplate"),
+            options="x.dictinitoption",
+        )
+    }, {order("x.oid")}
+        from pg_catalog.pg_ts_dict x
+        join pg_catalog.pg_namespace n on n.oid = x.dictnamespace
+        where x.oid >= 16384 and {own("pg_ts_dict", "x.oid")}""",
+    plan_dictionary,
+)
+
+TEXT_SEARCH_CONFIGURATION = Entry(
+    Kind.TEXT_SEARCH_CONFIGURATION,
+    f"""select n.nspname, '', x.cfgname, {_SHAPE}, greatest({order("x.oid")}, (
+            select pg_catalog.max(cm.mapdict::bigint) * 2048
+            from pg_catalog.pg_ts_config_map cm where cm.mapcfg = x.oid))
+        from pg_catalog.pg_ts_config x
+        join pg_catalog.pg_namespace n on n.oid = x.cfgnamespace
+        where x.oid >= 16384 and {own("pg_ts_config", "x.oid")}""",
+    plan_configuration,
+)

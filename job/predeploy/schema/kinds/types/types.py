@@ -1,0 +1,297 @@
+"""Types: enums, domains and their constraints, composite types, ranges."""
+
+import json
+from collections.abc import Iterator
+
+from predeploy.schema.ddl import (
+    Change,
+    Phase,
+    Report,
+    change,
+    drift,
+    identifier,
+    literal,
+    qualified,
+    relation,
+    warning,
+)
+from predeploy.schema.entry import Entry, attributes, flag, order, own
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.columns.column_ddl import printed
+from predeploy.schema.schema_pair import Sides
+
+
+def plan_enum(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it, or add the labels that lack, each before what it can be used by."""
+    wanted = desired.listed("labels")
+    if live is None:
+        labels = ", ".join(literal(label).strip() for label in wanted)
+        yield change(
+            desired, Phase.TOGETHER, f"CREATE TYPE {qualified(desired)} AS ENUM ({labels})"
+        )
+        return
+    found = live.listed("labels")
+    if [label for label in wanted if label in found] != [x for x in found if x in wanted]:
+        yield drift(
+            desired,
+            live,
+            "enum-order",
+            f"the labels stand in the order {', '.join(found)}",
+            "declare that order; PostgreSQL cannot move a label",
+        )
+        return
+    extra = [label for label in found if label not in wanted]
+    if extra:
+        yield warning(
+            live,
+            "enum-label-extra",
+            f"{live.label} has labels that are not declared: {', '.join(extra)}",
+            "declare them; PostgreSQL cannot remove a label",
+        )
+    statements = tuple(_add_labels(desired, wanted, found))
+    if statements:
+        yield change(desired, Phase.BEFORE, *statements)
+
+
+def _add_labels(enum: Fact, wanted: tuple[str, ...], found: tuple[str, ...]) -> Iterator[str]:
+    there = set(found)
+    for i, label in enumerate(wanted):
+        if label in there:
+            continue
+        following = next((other for other in wanted[i:] if other in there), None)
+        place = ""
+        if i:
+            place = f" AFTER {literal(wanted[i - 1]).strip()}"
+        elif following is not None:
+            place = f" BEFORE {literal(following).strip()}"
+        there.add(label)
+        yield (
+            f"ALTER TYPE {qualified(enum)} ADD VALUE IF NOT EXISTS {literal(label).strip()}{place}"
+        )
+
+
+def plan_domain(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,
+) -> Iterator[Change | Report]:
+    """Create it; of a live one set only the default that lacks."""
+    if live is None:
+        parts = [f"CREATE DOMAIN {qualified(desired)} AS {desired.get('type')}"]
+        for name, words in (("collation", "COLLATE"), ("default", "DEFAULT")):
+            parts += [f"{words} {desired.get(name)}"] if desired.get(name) else []
+        parts += ["NOT NULL"] if desired.get("not null") else []
+        yield change(desired, Phase.TOGETHER, " ".join(parts))
+        return
+    differing = [
+        name for name in ("type", "collation", "not null") if desired.get(name) != live.get(name)
+    ]
+    if differing:
+        yield drift(
+            desired,
+            live,
+            "domain-differs",
+            ", ".join(f"{name} {live.get(name) or 'none'}" for name in differing),
+            "change it by a migration, or declare it as it is",
+        )
+    elif desired.get("default"):
+        statement = f"ALTER DOMAIN {qualified(desired)} SET DEFAULT {desired.get('default')}"
+        given = change(desired, Phase.TOGETHER, statement)
+        what = f"default {live.get('default')}"
+        told = drift(desired, live, "domain-default", what, f"by a migration: {statement}")
+        yield sides.altered(told, given) if live.get("default") else given
+    else:
+        yield warning(
+            live,
+            "live-default",
+            f"{live.label} has the default {live.get('default')}, and none is declared",
+            "declare it, or drop it by a migration",
+        )
+
+
+def plan_domain_constraint(
+    desired: Fact, live: Fact | None, sides: Sides
+) -> Iterator[Change | Report]:
+    """Add it: whole for a new domain, else for new values first and then for those there."""
+    alter, name = f"ALTER DOMAIN {relation(desired)}", identifier(desired.name)
+    add = f"{alter} ADD CONSTRAINT {name} {desired.get('definition')}"
+    if live is None:
+        if sides.live.get(Kind.DOMAIN, desired.schema, "", desired.relation) is None:
+            not_valid = " NOT VALID" if desired.get("not valid") else ""
+            yield change(desired, Phase.TOGETHER, add + not_valid)
+        else:
+            yield change(
+                desired, Phase.ONLINE, f"{add} NOT VALID", f"{alter} VALIDATE CONSTRAINT {name}"
+            )
+    elif not is_twin(desired, live):
+        yield drift(
+            desired,
+            live,
+            "constraint-definition",
+            live.get("definition"),
+            "change it by a migration, or declare it as it is",
+        )
+    elif live.get("not valid") and not desired.get("not valid"):
+        yield change(desired, Phase.ONLINE, f"{alter} VALIDATE CONSTRAINT {identifier(live.name)}")
+
+
+def is_twin(desired: Fact, live: Fact) -> bool:
+    """Whether two constraints of a domain are the same but for the name."""
+    return desired.get("definition") == live.get("definition")
+
+
+def plan_composite(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,
+) -> Iterator[Change | Report]:
+    """Create it, or add attributes at its end; in rows that are there, they are null."""
+    wanted = json.loads(desired.get("attributes") or "[]")
+    if live is None:
+        inner = ", ".join(_attribute(*attribute) for attribute in wanted)
+        yield change(desired, Phase.TOGETHER, f"CREATE TYPE {qualified(desired)} AS ({inner})")
+        return
+    found = json.loads(live.get("attributes") or "[]")
+    if wanted[: len(found)] != found:
+        yield drift(
+            desired,
+            live,
+            "composite-attributes",
+            live.get("attributes"),
+            "change it by a migration, together with what uses it",
+        )
+        return
+    # A table of the type has its columns from there.
+    printed_name = f"{printed(desired.schema)}.{printed(desired.name)}"
+    has_tables = any(table.get("of") == printed_name for table in sides.live.all(Kind.TABLE))
+    cascade = " CASCADE" if has_tables else ""
+    added = ", ".join(f"ADD ATTRIBUTE {_attribute(*a)}{cascade}" for a in wanted[len(found) :])
+    yield change(desired, Phase.TOGETHER, f"ALTER TYPE {qualified(desired)} {added}")
+
+
+def _attribute(name: str, type_name: str, collation: str | None) -> str:
+    collate = f" COLLATE {collation}" if collation else ""
+    return f"{identifier(name)} {type_name}{collate}"
+
+
+def plan_range(
+    desired: Fact,
+    live: Fact | None,
+    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+) -> Iterator[Change | Report]:
+    """Create it; only tell of one with another shape."""
+    if live is None:
+        inner = ", ".join(
+            f"{name.upper().replace(' ', '_')} = {value}" for name, value in desired.attributes
+        )
+        yield change(
+            desired, Phase.TOGETHER, f"CREATE TYPE {qualified(desired)} AS RANGE ({inner})"
+        )
+    else:
+        yield drift(
+            desired,
+            live,
+            "range-differs",
+            live.definition,
+            "PostgreSQL cannot change a range type; make another by a migration",
+        )
+
+
+def _types(kind: str, where: str, attribute_sql: str, oid: str = "t.oid", more: str = "") -> str:
+    """Return the query of a kind of types."""
+    return f"""select n.nspname, '', t.typname, {attribute_sql}, {order(oid)}
+        from pg_catalog.pg_type t
+        join pg_catalog.pg_namespace n on n.oid = t.typnamespace {more}
+        where t.typtype = '{kind}' {where} and {own("pg_type", "t.oid")}"""
+
+
+def _collation(given: str, usual: str) -> str:
+    return f"""(
+        select pg_catalog.format('%I.%I', cn.nspname, co.collname)
+        from pg_catalog.pg_collation co
+        join pg_catalog.pg_namespace cn on cn.oid = co.collnamespace
+        where co.oid = {given} and {given} <> {usual})"""
+
+
+_LABELS = """(select pg_catalog.json_agg(e.enumlabel order by e.enumsortorder)
+    from pg_catalog.pg_enum e where e.enumtypid = t.oid)::text"""
+_BASE_COLLATION = "(select b.typcollation from pg_catalog.pg_type b where b.oid = t.typbasetype)"
+_ATTRIBUTES = f"""(select pg_catalog.json_agg(pg_catalog.json_build_array(
+        a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+        {_collation("a.attcollation", "at.typcollation")}) order by a.attnum)
+    from pg_catalog.pg_attribute a join pg_catalog.pg_type at on at.oid = a.atttypid
+    where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped)::text"""
+_OPCLASS = """(select pg_catalog.format('%I.%I', cn.nspname, oc.opcname)
+    from pg_catalog.pg_opclass oc join pg_catalog.pg_namespace cn on cn.oid = oc.opcnamespace
+    where oc.oid = r.rngsubopc and not oc.opcdefault)"""
+
+ENUM = Entry(Kind.ENUM, _types("e", "", attributes(labels=_LABELS)), plan_enum)
+DOMAIN = Entry(
+    Kind.DOMAIN,
+    _types(
+        "d",
+        "",
+        attributes(
+            type="pg_catalog.format_type(t.typbasetype, t.typtypmod)",
+            collation=_collation("t.typcollation", _BASE_COLLATION),
+            # typdefault is the text of it, with the names as they were seen when it was set
+            default="pg_catalog.pg_get_expr(t.typdefaultbin, 0)",
+            not_null=flag("t.typnotnull"),
+        ),
+    ),
+    plan_domain,
+)
+DOMAIN_CONSTRAINT = Entry(
+    Kind.DOMAIN_CONSTRAINT,
+    f"""select n.nspname, t.typname, k.conname, {
+        attributes(
+            definition="pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), "
+            "' NOT VALID$', '')",
+            not_valid=flag("not k.convalidated"),
+        )
+    }, {order("k.oid")}
+        from pg_catalog.pg_constraint k
+        join pg_catalog.pg_type t on t.oid = k.contypid
+        join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+        where k.contype = 'c' and {own("pg_type", "t.oid")}""",
+    plan_domain_constraint,
+    is_twin=is_twin,
+)
+COMPOSITE = Entry(
+    Kind.COMPOSITE,
+    _types(
+        "c",
+        "and tc.relkind = 'c'",
+        attributes(attributes=_ATTRIBUTES),
+        more="join pg_catalog.pg_class tc on tc.oid = t.typrelid",
+    ),
+    plan_composite,
+)
+RANGE = Entry(
+    Kind.RANGE,
+    _types(
+        "r",
+        "",
+        attributes(
+            subtype="pg_catalog.format_type(r.rngsubtype, null)",
+            subtype_opclass=_OPCLASS,
+            collation=_collation(
+                "r.rngcollation",
+                "(select b.typcollation from pg_catalog.pg_type b where b.oid = r.rngsubtype)",
+            ),
+            canonical="nullif(r.rngcanonical, 0)::pg_catalog.regproc::text",
+            subtype_diff="nullif(r.rngsubdiff, 0)::pg_catalog.regproc::text",
+            multirange_type_name="""(select pg_catalog.format('%I.%I', mn.nspname, m.typname)
+                from pg_catalog.pg_type m
+                join pg_catalog.pg_namespace mn on mn.oid = m.typnamespace
+                where m.oid = r.rngmultitypid)""",
+        ),
+        more="join pg_catalog.pg_range r on r.rngtypid = t.oid",
+    ),
+    plan_range,
+)

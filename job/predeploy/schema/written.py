@@ -1,0 +1,211 @@
+"""What the text of the schema files says and no catalog keeps: names written out, rights spoken of.
+
+A catalog does not tell a name that somebody chose from one that PostgreSQL made up, nor from whom
+a REVOKE took what he did not have.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from predeploy.schema.facts import Fact, Key
+
+PUBLIC = "PUBLIC"
+CURRENT_USER = "CURRENT_USER"
+
+_IDENTIFIER = r'(?:"(?:[^"]|"")*"|[^".( ]+)'
+_ON = re.compile(rf"(\w+) ({_IDENTIFIER})(?:\.({_IDENTIFIER}))?(?:\((.*)\))?")
+
+
+class Sort(Enum):
+    """What rights are on; the value is the word for it in ALTER DEFAULT PRIVILEGES."""
+
+    RELATION = "TABLES"
+    SEQUENCE = "SEQUENCES"
+    ROUTINE = "ROUTINES"
+    TYPE = "TYPES"
+    SCHEMA = "SCHEMAS"
+
+
+_SORTS = {
+    "TABLE": Sort.RELATION,
+    "SEQUENCE": Sort.SEQUENCE,
+    "ROUTINE": Sort.ROUTINE,
+    "TYPE": Sort.TYPE,
+    "SCHEMA": Sort.SCHEMA,
+}
+# What PostgreSQL prints for types that have another name in the catalog.
+_NAMES = {
+    "smallint": "int2",
+    "integer": "int4",
+    "bigint": "int8",
+    "real": "float4",
+    "double precision": "float8",
+    "boolean": "bool",
+    "character": "bpchar",
+    "character varying": "varchar",
+    "bit varying": "varbit",
+    "time without time zone": "time",
+    "time with time zone": "timetz",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One object that rights are on; a schema is a `name` in none.
+
+    The `signature` of a routine is as facts have it, its `arguments` are the names of its types.
+    """
+
+    sort: Sort
+    schema: str
+    name: str
+    arguments: tuple[str, ...] | None = None
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Whose rights on what a GRANT, a REVOKE or an ALTER DEFAULT PRIVILEGES speaks of.
+
+    Names are as catalogs have them. Without a `name` it is every object of the sort in the schema,
+    without a schema every schema. Without `arguments` it is every routine of that name, without
+    `privileges` all of them. `role` says whose objects they are, where that is given: those that it
+    will make. `is_default` says that it is about the default privileges themselves.
+    """
+
+    sort: Sort
+    schema: str
+    name: str
+    grantees: frozenset[str]
+    privileges: frozenset[str] = frozenset()
+    arguments: tuple[str, ...] | None = None
+    role: str = ""
+    is_default: bool = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """`names` are the keys of facts whose names are written out, `rights` what is spoken of."""
+
+    names: frozenset[Key] = frozenset()
+    rights: frozenset[Naming] = frozenset()
+
+    def namings(self, target: Target, role: str) -> Iterator[Naming]:
+        """Yield what speaks of rights on an object that `role` makes or would make."""
+        places = [
+            (target.sort, target.schema, target.name),
+            (target.sort, target.schema, ""),
+            (target.sort, "", ""),
+        ]
+        if target.sort is Sort.SEQUENCE:  # GRANT … ON TABLE takes one, too
+            places.append((Sort.RELATION, target.schema, target.name))
+        for naming in (one for place in places for one in self._by_place.get(place, ())):
+            is_ours = naming.role in ("", role, CURRENT_USER)
+            if is_ours and naming.arguments in (None, target.arguments):
+                yield naming
+
+    def grantees(self, target: Target, role: str) -> frozenset[str]:
+        """Return whose rights on an object the files decide: PUBLIC's too where they name any."""
+        named = frozenset[str]().union(*(n.grantees for n in self.namings(target, role)))
+        named = frozenset(role if name == CURRENT_USER else name for name in named)
+        return named | {PUBLIC} if named else named
+
+    @cached_property
+    def defaults(self) -> tuple[Naming, ...]:
+        """What speaks of default privileges."""
+        return tuple(naming for naming in self.rights if naming.is_default)
+
+    @cached_property
+    def _by_place(self) -> Mapping[tuple[Sort, str, str], tuple[Naming, ...]]:
+        places = defaultdict(list)
+        for naming in self.rights:
+            if not naming.is_default:
+                places[naming.sort, naming.schema, naming.name].append(naming)
+        return {place: tuple(namings) for place, namings in places.items()}
+
+
+NOTHING_WRITTEN = Written()
+
+
+def target_of(grant: Fact) -> Target | None:
+    """Return what a fact about rights is on, from the words that it has for it."""
+    match = _ON.fullmatch(grant.get("on"))
+    if match is None or match[1] not in _SORTS:
+        return None
+    sort = _SORTS[match[1]]
+    if sort is Sort.SCHEMA:
+        return Target(sort, "", unquoted(match[2]))
+    if sort is Sort.ROUTINE:
+        return routine(unquoted(match[2]), f"{match[3]}({match[4]})")
+    return Target(sort, unquoted(match[2]), unquoted(match[3] or ""))
+
+
+def routine(schema: str, signature: str) -> Target:
+    """Return a routine, by its name, quoted, and its argument types, as facts have them."""
+    name, _, types = signature.removesuffix(")").partition("(")
+    arguments = tuple(type_name(text) for text in types.split(", ")) if types else ()
+    return Target(Sort.ROUTINE, schema, unquoted(name), arguments, signature)
+
+
+def type_name(text: str) -> str:
+    """Return a type's own name in the catalog, without its schema; `[]` behind it for an array."""
+    is_array = text.endswith("[]")
+    words = text.removesuffix("[]")
+    name = _NAMES.get(words) or unquoted(words.rpartition(".")[2])
+    return f"{name}[]" if is_array else name
+
+
+def unquoted(name: str) -> str:
+    """Return a name as catalogs have it; PUBLIC is no name of a role, and stays."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def as_json(written: Written) -> str:
+    """Return it as JSON, for `from_json`."""
+    rights = sorted(
+        (
+            n.sort.name, n.schema, n.name, sorted(n.grantees), sorted(n.privileges),
+            n.arguments is not None, n.arguments or (), n.role, n.is_default,
+        )
+        for n in written.rights
+    )  # fmt: skip
+    return json.dumps([sorted(written.names), rights], ensure_ascii=False)
+
+
+def from_json(text: str) -> Written:
+    """Return what `as_json` has written."""
+    names, rights = json.loads(text)
+    return Written(
+        frozenset((kind, schema, relation, name) for kind, schema, relation, name in names),
+        frozenset(_naming(*row) for row in rights),
+    )
+
+
+def _naming(  # noqa: PLR0917 - a row
+    sort: str,
+    schema: str,
+    name: str,
+    grantees: list[str],
+    privileges: list[str],
+    is_told: bool,  # noqa: FBT001 - a row
+    arguments: list[str],
+    role: str,
+    is_default: bool,  # noqa: FBT001 - a row
+) -> Naming:
+    return Naming(
+        Sort[sort],
+        schema,
+        name,
+        frozenset(grantees),
+        frozenset(privileges),
+        tuple(arguments) if is_told else None,
+        role,
+        is_default,
+    )

@@ -1,0 +1,136 @@
+"""Everything that a planner may know of the database: one immutable look at it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from predeploy.contract.plan import Finding, LedgerRow
+from predeploy.judgment.drift import Standing
+from predeploy.schema.facts import Fact
+from predeploy.schema.written import NOTHING_WRITTEN, Written
+from predeploy.sources.squash import Squash
+
+Row = tuple[str | None, ...]
+Name = tuple[str, str, str, str]
+"""A kind, a schema, the table that the thing is a part of or on (or ''), and its own name."""
+
+
+class View(Enum):
+    """A part of the database that a layer asks to see; looking costs, so none sees all."""
+
+    LEDGER = auto()
+    CRITICAL = auto()
+    SEEDED = auto()
+    CHECKS = auto()
+    DRIFTS = auto()
+    SCHEMA = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a query of the operator's returned: rows, or why it could not be asked.
+
+    `rows` holds the first few, `count` all; `sqlstate` and `message` are empty unless it failed,
+    and `remedy`, which says what to do, unless it lacked a right.
+    """
+
+    path: str
+    columns: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
+    count: int = 0
+    sqlstate: str = ""
+    message: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PathView:
+    """Where the server looks for an unqualified name of the operator's, and makes it.
+
+    `schemas` are those of the search_path that are there and may be used, in their order: the first
+    is where things are made. `text` is the server's own text of them. `said_by` says what has set
+    the search_path (`search_path of the role`). Of the names that the connection string gives,
+    `absent` are no schemas, and `closed` those without USAGE for this role. `names` are `schemas`
+    with the absent ones in their places: the schema files may make these.
+    """
+
+    schemas: tuple[str, ...] = ()
+    text: str = ""
+    said_by: str = ""
+    absent: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaView:
+    """What the schema files declare beside what is there, both in the `schemas` that they manage.
+
+    `live` also holds the partitions that managed tables have elsewhere, with their indexes.
+    `is_new` says that the declared side comes from a shadow, and not from the ledger; the files
+    were read under that `search_path`. `sizes` are
+    the bytes of the live tables by identity (`public.users`), with those of its partitions
+    and of the tables that inherit from it. `users` are what keeps the type of a live column from
+    being changed (views, say, for people), by the column's identity. `lock_capacity` is how many
+    locks the server has room for, of all sessions together; 0: not known. `role` is who makes what
+    lacks, and `written` what the files say that no catalog keeps. A finding with an exit code says
+    why the files could not be read; both sides are then empty.
+    """
+
+    schemas: tuple[str, ...] = ()
+    declared: frozenset[Fact] = frozenset()
+    live: frozenset[Fact] = frozenset()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    users: Mapping[str, str] = field(default_factory=dict)
+    lock_capacity: int = 0
+    role: str = ""
+    written: Written = NOTHING_WRITTEN
+    findings: tuple[Finding, ...] = ()
+    is_new: bool = False
+    search_path: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What the files say of themselves, however often they are read."""
+        return tuple(f for f in self.findings if f.exit_code is None and not f.is_note)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the files could not be read."""
+        return any(finding.exit_code is not None for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One look, taken in one transaction. Parts that nobody asked for are empty.
+
+    `ledger` is in the order of application, and `squashes` say what its files take the place of.
+    `has_ledger` is False on a database that we never touched, and where our ledger was restored
+    without a row; `has_tables` says whether there are tables in the schemas that the folder uses.
+    `is_adopting` says that the ledger is there and the adoption of what was there before it has not
+    come to an end. `facts` tell of the
+    critical tables, `seeded` holds the answers to the seeds' presence questions, `checks` those of
+    `sql/verify/`. `drifts` are those that the ledger holds. `has_synced` says that what was not
+    as `schema.sql` declares it at adoption has been accepted, and `adopted` what: (object, shape).
+    `names` holds what is there by kind and name where a baseline is about to be recorded, or where
+    not one file of the folder is in the ledger.
+    `schema` is None where nobody asked for it or no file declares one. `fingerprint` changes with
+    every DDL. `search_path` is that of the operator's own text.
+    """
+
+    server_version: int
+    ledger: tuple[LedgerRow, ...] = ()
+    squashes: tuple[Squash, ...] = ()
+    has_ledger: bool = False
+    has_tables: bool = False
+    is_adopting: bool = False
+    has_synced: bool = False
+    names: frozenset[Name] = frozenset()
+    facts: frozenset[Fact] = frozenset()
+    seeded: tuple[Response, ...] = ()
+    checks: tuple[Response, ...] = ()
+    drifts: tuple[Standing, ...] = ()
+    adopted: tuple[tuple[str, str], ...] = ()
+    search_path: PathView = PathView()
+    schema: SchemaView | None = None
+    fingerprint: str = ""

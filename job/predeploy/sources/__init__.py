@@ -1,0 +1,129 @@
+"""What the operator wrote: the SQL folder as values. The only package that reads files.
+
+`read_folder` reads; all that is made of what it has read is pure. Nothing here is parsed as SQL; a
+file is its name, its text and its hash.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from predeploy.contract.errors import SourcesError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.sources.layout import SCHEMA_FILE, Role, misplaced, shown
+from predeploy.sources.native import read_migrations
+from predeploy.sources.script import Script, script_of
+from predeploy.sources.walk import Folder, read_folder
+
+__all__ = ["Folder", "Sources", "declaration_of", "read_folder", "sources_of"]
+_SHOWN = 5  # names of what was found instead
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The SQL folder.
+
+    `migrations` are in the order in which they run, `fallbacks`, `seeds` and `checks` in name
+    order. `digest` is the SHA-256 over every file's path and bytes, whatever it is for: what the
+    settled key uses. `schema` is the desired state: `schema.sql`, or the files below `schema/` in
+    name order; empty without either.
+    """
+
+    migrations: tuple[Script, ...]
+    seeds: tuple[Script, ...]
+    checks: tuple[Script, ...]
+    digest: str
+    fallbacks: tuple[Script, ...] = ()
+    schema: tuple[Script, ...] = ()
+
+    @property
+    def declares_something(self) -> bool:
+        """Whether a run has anything to do or to verify; fallbacks alone are never run."""
+        return bool(self.migrations or self.schema or self.seeds or self.checks)
+
+
+def declaration_of(folder: Folder) -> str | None:
+    """Return the text of `predeploy.toml`; None without one, or where `sources_of` refuses it."""
+    for file in folder.having(Role.DECLARATION):
+        with suppress(SourcesError):
+            return script_of(file).text
+    return None
+
+
+def sources_of(folder: Folder) -> Sources:
+    """Make sources of what was read.
+
+    Raises SourcesError with every problem: 66 where nothing is there to run or `migrations/` is
+    empty, else 65.
+    """
+    problems = [*folder.problems, *misplaced(folder.names, folder.folders)]
+    if not folder.is_there:
+        raise SourcesError(folder.problems, exit_code=ExitCode.NO_INPUT)
+    # whether a folder is empty that could not be listed is not known
+    empty = () if folder.problems else tuple(_empty(folder))
+    _scripts(folder, Role.DECLARATION, problems)  # `declaration_of` leaves its problem to us
+    sources = Sources(
+        migrations=read_migrations(folder.having(Role.MIGRATION), problems),
+        fallbacks=_scripts(folder, Role.FALLBACK, problems),
+        seeds=_scripts(folder, Role.SEED, problems),
+        checks=_scripts(folder, Role.CHECK, problems),
+        digest=_digest(folder),
+        schema=_schema(folder, problems),
+    )
+    if empty:
+        raise SourcesError((*empty, *problems), exit_code=ExitCode.NO_INPUT)
+    if problems:
+        raise SourcesError(tuple(problems))
+    return sources
+
+
+def _scripts(folder: Folder, role: Role, problems: list[str]) -> tuple[Script, ...]:
+    scripts = []
+    for file in folder.having(role):
+        try:
+            scripts.append(script_of(file))
+        except SourcesError as error:
+            problems.extend(error.problems)
+    return tuple(scripts)
+
+
+def _schema(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
+    """Read the desired state; two of them would leave open which one is meant."""
+    names = {file.name for file in folder.having(Role.SCHEMA)}
+    if SCHEMA_FILE in names and len(names) > 1:
+        problems.append(f"{SCHEMA_FILE} and {Role.SCHEMA.value}/ are both there; keep one of them")
+    return _scripts(folder, Role.SCHEMA, problems)
+
+
+def _empty(folder: Folder) -> Iterator[str]:
+    """Say where nothing is to be run although something has to be, and what is there instead."""
+    is_idle = all(file.role in (Role.OTHER, Role.UNREAD) for file in folder.files)
+    for role in (Role.MIGRATION, Role.SCHEMA):
+        inside = f"{role.value}/"
+        files = [file for file in folder.having(role) if file.name.startswith(inside)]
+        if role.value in folder.folders and not files:
+            is_idle = False  # it is reported here
+            what = _instead([name for name in folder.names if name.startswith(inside)])
+            remedy = f"mount the right folder, or remove {inside} if it is no longer used"
+            yield f"{inside} in the SQL folder {folder.path} {what}; {remedy}"
+    if is_idle:
+        what = _instead(folder.names)
+        where = "put migrations/, schema.sql, seed/ or verify/ into it"
+        yield f"the SQL folder {folder.path} {what}; {where}, or mount the right one"
+
+
+def _instead(names: Sequence[str]) -> str:
+    if not names:
+        return "is empty"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"holds nothing to run, only {', '.join(map(shown, names[:_SHOWN]))}{more}"
+
+
+def _digest(folder: Folder) -> str:
+    sha = hashlib.sha256()
+    for file in folder.files:
+        name = os.fsencode(file.name)
+        sha.update(len(name).to_bytes(8, "big") + name + file.sha256)
+    return sha.hexdigest()

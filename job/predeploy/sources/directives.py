@@ -1,0 +1,62 @@
+"""The `-- predeploy:` lines of a file: what they declare, and which of them mean nothing."""
+
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Declaration, Finding
+from predeploy.losses.allowlist import names_all
+from predeploy.losses.loss import Verb
+from predeploy.sources.squash import REPLACES
+from predeploy.sql import Directive
+
+_AUTOCOMMIT = "autocommit"
+_COMMIT_INSIDE = "allow commit-inside"
+_KNOWN = ", ".join(f"allow {verb.value} OBJECT" for verb in Verb)
+
+
+def allows_commit_inside(directives: tuple[Directive, ...]) -> bool:
+    """Whether the file says that what it calls may commit by itself."""
+    return any(" ".join(d.text.lower().split()) == _COMMIT_INSIDE for d in directives)
+
+
+def is_replacing(directive: Directive) -> bool:
+    """Whether the line is meant as the header of a squash."""
+    return directive.text.lower().partition(" ")[0] == REPLACES
+
+
+def read_declarations(
+    path: str, directives: tuple[Directive, ...]
+) -> tuple[tuple[tuple[int, Declaration], ...], tuple[Finding, ...]]:
+    """Return the declarations, each with the offset where its line ends, and the refusals (65)."""
+    verbs = {verb.value for verb in Verb}
+    declared: list[tuple[int, Declaration]] = []
+    findings: list[Finding] = []
+    for directive in directives:
+        words = directive.text.split(None, 2)  # a name may have blanks in it
+        lowered = " ".join(words).lower()
+        if lowered in (_AUTOCOMMIT, _COMMIT_INSIDE) or is_replacing(directive):
+            continue
+        match words:
+            case [allow, verb, target] if names_all(target) and verb.lower() in verbs:
+                findings.append(_means_all(path, directive))
+            case [allow, verb, target] if allow.lower() == "allow" and verb.lower() in verbs:
+                declared.append((directive.end, Declaration(verb.lower(), target, directive.line)))
+            case _:
+                findings.append(_unknown(path, directive))
+    return tuple(declared), tuple(findings)
+
+
+def _means_all(path: str, directive: Directive) -> Finding:
+    return Finding(
+        "unknown-directive",
+        f"{path}:{directive.line}: {directive.text!r} names nothing, so it would allow everything",
+        "name what is meant, with * in a part of it: allow drop-column *.inventory.old",
+        ExitCode.BAD_SOURCES,
+    )
+
+
+def _unknown(path: str, directive: Directive) -> Finding:
+    return Finding(
+        "unknown-directive",
+        f"{path}:{directive.line}: unknown directive {directive.text!r}",
+        f"write {_AUTOCOMMIT}, {_COMMIT_INSIDE}, replaces 0001..0050, or one of {_KNOWN}",
+        ExitCode.BAD_SOURCES,
+    )

@@ -1,0 +1,78 @@
+"""Our own folder format: `migrations/**/<version>_<name>.sql`, one way, forward only.
+
+The version is the leading digits or the leading date and is compared as a number; names break
+ties. What cannot be run here must stop the job, because a later file may depend on it.
+"""
+
+import re
+from collections.abc import Iterable
+
+from predeploy.contract.errors import SourcesError
+from predeploy.sources.layout import shown
+from predeploy.sources.script import Script, script_of
+from predeploy.sources.walk import File
+
+_DATE = re.compile(r"(\d{4})[-_](0[1-9]|1[0-2])[-_](0[1-9]|[12]\d|3[01])(?!\d)")
+_DIGITS = re.compile(r"\d+")
+_DOWN_NAME = re.compile(r"\.(down|undo|rollback)\.sql$", re.IGNORECASE)
+# The directives by which dbmate, sql-migrate, goose, micrate, rambler, Play, MyBatis, Liquibase,
+# node-pg-migrate and tern mark what undoes a file. Run forward, such a section would drop what the
+# file has just made. Marks that people invent are no directive: there the statements show it
+# (`undone`).
+_DOWN_SECTION = re.compile(
+    r"^\s*(--\s*(?:migrate:|\+\w+\s+|rambler\s+)down\b|(?:--|\#)[\s-]*!downs\b"
+    r"|--\s*//\s*@undo\b"
+    r"|--\s*down\s+migration\b|--rollback\b|----\s*create above / drop below)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def version_of(name: str) -> int | None:
+    """Return the version that a file name starts with; None without one."""
+    if date := _DATE.match(name):
+        return int("".join(date.groups()))
+    digits = _DIGITS.match(name)
+    return int(digits[0]) if digits else None
+
+
+def read_migrations(files: Iterable[File], problems: list[str]) -> tuple[Script, ...]:
+    """Put the files of `migrations/` in the order in which they run; problems go to `problems`."""
+    scripts: list[Script] = []
+    for file in files:
+        try:
+            scripts.append(_read(file))
+        except SourcesError as error:
+            problems.extend(error.problems)
+    problems.extend(_same_names(scripts))
+    return tuple(sorted(scripts, key=lambda s: (s.version, s.name)))
+
+
+def _read(file: File) -> Script:
+    label = shown(file.name)
+    base = label.rsplit("/", 1)[-1]
+    version = version_of(base)
+    if version is None:
+        raise SourcesError(
+            (f"{label}: has no version; start its name with digits or a date, such as 0042_",)
+        )
+    if _DOWN_NAME.search(base):
+        raise SourcesError(
+            (f"{label}: undoes a migration; predeploy only goes forward, so move it elsewhere",)
+        )
+    script = script_of(file, version=version)
+    if section := _DOWN_SECTION.search(script.text):
+        line = script.text[: section.start(1)].count("\n") + 1
+        problem = f"{label}:{line}: {section[1].strip()!r} starts a section that undoes the file"
+        raise SourcesError((f"{problem}; predeploy only goes forward, so take it out",))
+    return script
+
+
+def _same_names(scripts: list[Script]) -> list[str]:
+    """Find names that stand twice: the ledger knows a file by its name, in whatever folder."""
+    seen: dict[str, Script] = {}
+    problems = []
+    for script in scripts:
+        first = seen.setdefault(script.name.lower(), script)
+        if first is not script:
+            problems.append(f"{script.path}: has the name of {first.path}; rename one of them")
+    return problems

@@ -1,0 +1,42 @@
+"""One file of SQL: its name, its text, its hash."""
+
+from dataclasses import dataclass
+
+from predeploy.contract.errors import SourcesError
+from predeploy.sources.layout import shown
+from predeploy.sources.walk import File
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A file as the operator wrote it.
+
+    `name` is the file's name alone, which the ledger keeps; `path` is relative to the SQL folder,
+    for people. `raw_hash` is the SHA-256 of its bytes. `version` orders migrations; 0 elsewhere.
+    """
+
+    name: str
+    path: str
+    text: str
+    raw_hash: str
+    version: int = 0
+
+
+def script_of(file: File, *, version: int = 0) -> Script:
+    """Take a file's bytes as UTF-8, without a byte order mark.
+
+    Raises SourcesError when its name or its text is not UTF-8, or when it holds a NUL byte: psycopg
+    and libpg_query would cut the text there without a word.
+    """
+    label = file.name
+    if shown(label) != label:
+        raise SourcesError((f"{shown(label)}: its name is not UTF-8; rename it",))
+    try:
+        text = file.content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        problem = f"{label}: byte {error.start + 1} is not UTF-8; save the file as UTF-8"
+        raise SourcesError((problem,)) from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise SourcesError((f"{label}:{line}: holds a NUL byte; PostgreSQL takes no such text",))
+    return Script(label.rsplit("/", 1)[-1], label, text, file.sha256.hex(), version)

@@ -1,0 +1,199 @@
+"""Reads the SQL folder into bytes, of which scripts, declaration and digest are made."""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from predeploy.sources.layout import Role, role_of, shown
+
+# A mounted ConfigMap is swapped about once a minute: the next reading sees one state of it.
+_READINGS = 5
+# At the root of a volume, for the file system itself; nobody but root may list it.
+_OF_THE_FILE_SYSTEM = "lost+found"
+_MOST_CIRCLES = 10  # among n folders with links to each other there are more than n! of them
+_CHUNK = 1 << 20  # bytes that are read at once
+_NOWHERE = {errno.ENOENT: "does not exist", errno.ENOTDIR: "is not a folder"}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file: its path below the SQL folder with slashes, its bytes, and their SHA-256.
+
+    The bytes of a file that nothing runs (`Role.OTHER`) are not kept.
+    """
+
+    name: str
+    role: Role
+    content: bytes
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The SQL folder at one moment; everything in the order of the paths.
+
+    `files` are those that were read, `names` the paths of all files, `folders` those of the folders
+    below it. `problems` say what could not be read: path and reason. `is_there` is false where no
+    folder is.
+    """
+
+    path: Path
+    files: tuple[File, ...] = ()
+    names: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    is_there: bool = True
+
+    def having(self, role: Role) -> tuple[File, ...]:
+        """Return the files of one role that were read."""
+        return tuple(file for file in self.files if file.role is role)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """What could not be read: a file, a folder, or the SQL folder itself (an empty name)."""
+
+    name: str
+    number: int
+    reason: str
+    is_file: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Subfolder:
+    name: str
+
+
+_Entry = File | _Subfolder | _Unreadable
+_Identity = tuple[int, int]
+
+
+def read_folder(path: Path, max_file_bytes: int = 256 << 20) -> Folder:
+    """Read every file below `path`. Raises nothing: what cannot be read is among the problems.
+
+    So is a file of more than `max_file_bytes`, of which no more is read, and a link that leads in a
+    circle; behind some of those nothing more is looked for.
+
+    Links are followed, because a mounted ConfigMap is made of them. Hidden entries don't count: a
+    ConfigMap has one that is renamed with each mount. The folder is read until two readings in a
+    row are equal: files of two states of it, of which one was swapped for the other in the middle
+    of a reading, are never taken together.
+    """
+    for _ in range(_READINGS):
+        entries = tuple(_entries(path, max_file_bytes))
+        again = _entries(path, max_file_bytes)
+        if all(one == other for one, other in zip_longest(entries, again)):
+            return _folder(path, entries)
+    changes = f"the SQL folder {path} changes while it is read; run again when nothing writes to it"
+    return Folder(path, problems=(changes,))
+
+
+def _folder(path: Path, entries: tuple[_Entry, ...]) -> Folder:
+    unreadable = [entry for entry in entries if isinstance(entry, _Unreadable)]
+    files = tuple(entry for entry in entries if isinstance(entry, File))
+    return Folder(
+        path,
+        files,
+        names=tuple(sorted([f.name for f in files] + [u.name for u in unreadable if u.is_file])),
+        folders=tuple(entry.name for entry in entries if isinstance(entry, _Subfolder)),
+        problems=tuple(_problem(path, entry) for entry in unreadable),
+        is_there=not any(not u.name and u.number in _NOWHERE for u in unreadable),
+    )
+
+
+def _problem(path: Path, entry: _Unreadable) -> str:
+    if entry.name:
+        return f"{shown(entry.name)}: cannot be read: {entry.reason}"
+    if what := _NOWHERE.get(entry.number):
+        return f"the SQL folder {path} {what}; mount it or set PREDEPLOY_SQL_DIR"
+    return f"the SQL folder {path} cannot be read: {entry.reason}"
+
+
+def _entries(root: Path, most: int) -> Iterator[_Entry]:
+    """Yield all that is below `root`, each file read when its turn comes."""
+    found: list[tuple[str, str | _Entry]] = []
+    waiting: list[tuple[str, str, frozenset[_Identity]]] = [("", os.fspath(root), frozenset())]
+    circles = 0
+    while waiting:
+        name, path, above = waiting.pop()
+        try:
+            here = _identity(path, above)
+            with os.scandir(path) as listing:
+                children = [child for child in listing if _counts(child.name)]
+        except OSError as error:
+            found.append((name, _unreadable(name, error)))
+            circles += error.errno == errno.ELOOP
+            if circles == _MOST_CIRCLES:
+                break
+            continue
+        if name:
+            found.append((name, _Subfolder(name)))
+        for child in children:
+            label = f"{name}/{child.name}" if name else child.name
+            try:
+                is_folder = child.is_dir()
+            except OSError as error:
+                found.append((label, _unreadable(label, error, is_file=True)))
+                continue
+            if is_folder:
+                waiting.append((label, child.path, above | {here}))
+            else:
+                found.append((label, child.path))
+    for name, entry in sorted(found, key=lambda pair: pair[0]):
+        yield _read(name, entry, most) if isinstance(entry, str) else entry
+
+
+def _identity(folder: str, above: frozenset[_Identity]) -> _Identity:
+    """Return what tells a folder from others. Raises OSError where it is one of those above it."""
+    status = os.stat(folder)  # noqa: PTH116 - a Path would be parsed anew for each folder
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        raise OSError(errno.ELOOP, "it is a link to a folder that holds it")
+    return identity
+
+
+def _counts(name: str) -> bool:
+    return name[0] != "." and name != _OF_THE_FILE_SYSTEM
+
+
+def _read(name: str, path: str, most: int) -> File | _Unreadable:
+    role, sha, kept = role_of(name), hashlib.sha256(), bytearray()
+    left = most
+    try:
+        # without waiting: nobody may ever write into a pipe
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+            _demand_regular(file.fileno(), most)
+            while chunk := file.read(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise _too_large(most)
+                sha.update(chunk)
+                if role is not Role.OTHER:
+                    kept += chunk
+    except OSError as error:
+        return _unreadable(name, error, is_file=True)
+    return File(name, role, bytes(kept), sha.digest())
+
+
+def _demand_regular(descriptor: int, most: int) -> None:
+    status = os.fstat(descriptor)
+    mode = status.st_mode
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, f"it is {'a pipe' if stat.S_ISFIFO(mode) else 'a device'}")
+    if status.st_size > most:
+        raise _too_large(most)
+
+
+def _too_large(most: int) -> OSError:
+    limit = f"{most >> 20} MB" if most >> 20 else f"{most >> 10} kB"
+    remedy = "take it out of the SQL folder, or raise PREDEPLOY_MAX_FILE_SIZE"
+    return OSError(errno.EFBIG, f"it is larger than {limit}; {remedy}")
+
+
+def _unreadable(name: str, error: OSError, *, is_file: bool = False) -> _Unreadable:
+    return _Unreadable(name, error.errno or 0, error.strerror or "unknown error", is_file)

@@ -1,0 +1,45 @@
+"""In which schemas a folder makes things: only there can its history be."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from predeploy.sql.outcome.story import Made, events, path_of
+from predeploy.sql.parser.unparsed import UnreadableError
+from predeploy.sql.script.reading import read
+
+_WORD = re.compile(r"[\w$]+")
+
+
+def homes(texts: Iterable[str], candidates: Iterable[str]) -> frozenset[str]:
+    """Return those of some schemas in which the files make anything.
+
+    A foreign key, a trigger or a policy on a table of a schema does not make it theirs, nor do rows
+    that are written there.
+    """
+    wanted = frozenset(candidates)
+    if not wanted:
+        return frozenset()
+    # Parsing takes a thousand times as long as looking whether a name is in the text at all.
+    found = (name for text in texts if _may_name(text, wanted) for name in _made_in(text))
+    return wanted & frozenset(found)
+
+
+def _may_name(text: str, wanted: frozenset[str]) -> bool:
+    words = set(_WORD.findall(text.lower()))
+    return any(words.issuperset(_WORD.findall(name.lower())) for name in wanted)
+
+
+def _made_in(text: str) -> Iterator[str]:
+    nodes: list[Any] = []
+    try:
+        statements = read(text, nodes).statements
+    except UnreadableError:
+        return
+    for statement, stmt in zip(statements, nodes, strict=False):
+        if statement.node == "variable_set_stmt" and stmt.name.lower() == "search_path":
+            yield from path_of(stmt)
+        for event in events(statement.node, stmt):
+            if isinstance(event, Made) and not event.thing.of:
+                is_schema = event.thing.kind == "schema"
+                yield event.thing.name if is_schema else event.thing.schema

@@ -1,0 +1,57 @@
+"""Splits what the parser cannot read at its semicolons, for the server to judge."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from predeploy.contract.plan import Mode, Statement
+from predeploy.sql.parser.offsets import Offsets
+from predeploy.sql.parser.opening import opening
+from predeploy.sql.parser.parsing import tokens
+from predeploy.sql.parser.scanning import Token
+
+_SEMICOLON, _OPEN, _CLOSE = pb.ASCII_59, pb.ASCII_40, pb.ASCII_41
+# fmt: off
+# What an unparsed text must not hold: it could end our transaction, or start a COPY.
+_WEDGES = frozenset((
+    "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare",
+    "copy",
+))
+# fmt: on
+
+
+class UnreadableError(Exception):
+    """Text that cannot be run safely because libpg_query cannot read it. Line and column from 1."""
+
+    def __init__(self, complaint: str, line: int, column: int) -> None:
+        """Keep the parser's complaint and where it gave up."""
+        super().__init__(complaint)
+        self.line = line
+        self.column = column
+
+
+def pieces(text: str, complaint: str, line: int, column: int) -> Iterator[Statement]:
+    """Yield what stands between semicolons outside parentheses, unclassified."""
+    raw, offsets, depth = text.encode(), Offsets(text), 0
+    first = last = None
+    for token in chain(_tokens(text, line, column), [None]):
+        if token is not None and (token.token != _SEMICOLON or depth):
+            depth += {_OPEN: 1, _CLOSE: -1}.get(token.token, 0)
+            first, last = first or token, token
+        elif first and last:
+            if raw[first.start : first.end].decode().lower() in _WEDGES:
+                raise UnreadableError(complaint, line, column)
+            start, at_line, at_column = offsets.place(first.start)
+            end = offsets.char(last.end)
+            body = text[start:end]
+            yield Statement(body, start, at_line, at_column, "", Mode.TRANSACTION, opening(body))
+            first = last = None
+
+
+def _tokens(text: str, line: int, column: int) -> Iterator[Token]:
+    try:
+        yield from tokens(text)
+    except postgast.PgQueryError as unscannable:
+        raise UnreadableError(unscannable.message, line, column) from None

@@ -1,0 +1,144 @@
+"""Makes what a shadow runs of a statement of a schema file: it locks and fills nothing live."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from predeploy.sql.parser.parsing import tokens
+from predeploy.sql.schema_file.external_keys import take_apart
+from predeploy.sql.schema_file.piece import Piece
+from predeploy.sql.statement.targets import Name, referenced
+
+WITH_KEYS = ("create_stmt", "alter_table_stmt")
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredStatement:
+    """One statement of the schema files, as a shadow runs it.
+
+    `text` has the length of what stands at `line` and `column` (from 1) of the file, so that an
+    offset fits both; not so where `is_verbatim` is False. `search_path` is what the file has set;
+    None: nothing. `extension` is what a CREATE EXTENSION creates. What `locks_others`, a table that
+    the files do not declare, is to be run last.
+    """
+
+    path: str
+    line: int
+    column: int
+    text: str
+    node: str
+    search_path: tuple[str, ...] | None = None
+    extension: str = ""
+    locks_others: bool = False
+    is_verbatim: bool = True
+
+
+def prepared(
+    piece: Piece, schemas: Sequence[str], relations: set[Name]
+) -> Iterator[DesiredStatement]:
+    """Yield what a shadow runs for it; `relations` are those that the files create in `schemas`.
+
+    A key that refers to anything else is a statement of its own, to be run last.
+    """
+    statement = piece.statement
+    ready = DesiredStatement(
+        piece.path, statement.line, statement.column, statement.text, statement.node,
+        piece.search_path,
+    )  # fmt: skip
+    match statement.node:
+        case "index_stmt" if piece.stmt.concurrent:
+            yield replace(ready, text=_without_concurrently(statement.text))
+        case "create_table_as_stmt" if not piece.stmt.into.skip_data:
+            yield replace(ready, text=_without_rows(statement.text))
+        case "create_cast_stmt":
+            # A cast of types of PostgreSQL itself is there, no matter whose schemas are put aside.
+            dropped = f"DROP CAST IF EXISTS {_types_of_cast(statement.text)}"
+            yield replace(ready, text=dropped, node="drop_stmt", is_verbatim=False)
+            yield ready
+        case "create_extension_stmt":
+            yield replace(ready, extension=piece.stmt.extname)
+        case node if node in WITH_KEYS:
+            yield from _without_far_keys(ready, piece, _is_far(piece, schemas, relations))
+        case _:
+            yield ready
+
+
+def _is_far(piece: Piece, schemas: Sequence[str], relations: set[Name]) -> Callable[[Name], bool]:
+    def is_far(name: Name) -> bool:
+        if name[0]:
+            return name[0] not in schemas
+        return not piece.surely_means(name[1], relations, schemas)
+
+    return is_far
+
+
+def _without_far_keys(
+    ready: DesiredStatement, piece: Piece, is_far: Callable[[Name], bool]
+) -> Iterator[DesiredStatement]:
+    stmt = _without_owner(piece.stmt)
+    if stmt is not piece.stmt:
+        ready = replace(ready, text=_deparse(stmt), is_verbatim=False)
+    if not any(is_far(target) for _, target in referenced(stmt)):
+        yield ready
+        return
+    rest, keys = take_apart(ready.text, is_far)
+    if rest:
+        yield replace(ready, text=rest, is_verbatim=False)
+    for key in keys:
+        yield replace(ready, text=key, locks_others=True, is_verbatim=False)
+
+
+def _without_owner(stmt: Any) -> Any:
+    """Leave out who is to own it, which is not compared and needs membership in that role."""
+    if not isinstance(stmt, pb.AlterTableStmt):
+        return stmt
+    kept = [n for n in stmt.cmds if n.alter_table_cmd.subtype != pb.AT_ChangeOwner]
+    if len(kept) == len(stmt.cmds):
+        return stmt
+    bare = pb.AlterTableStmt()
+    bare.CopyFrom(stmt)
+    del bare.cmds[:]
+    bare.cmds.extend(kept)
+    return bare
+
+
+def _deparse(stmt: Any) -> str:
+    parsed = pb.ParseResult()
+    parsed.stmts.add().stmt.alter_table_stmt.CopyFrom(stmt)
+    return str(postgast.deparse(parsed))
+
+
+def _without_concurrently(text: str) -> str:
+    """Blank the word, which cannot be used in a transaction; offsets stay as they are."""
+    raw = text.encode()
+    token = next(t for t in postgast.scan(text).tokens if t.token == pb.CONCURRENTLY)
+    start, end = int(token.start), int(token.end)
+    return (raw[:start] + b" " * (end - start) + raw[end:]).decode()
+
+
+def _types_of_cast(text: str) -> str:
+    """Return what stands in the first parentheses, with them: `(mood AS numeric(4, 2))`."""
+    raw, depth, start = text.encode(), 0, 0
+    for token in tokens(text):
+        word = raw[token.start : token.end]
+        if word == b"(":
+            start = start if depth else token.start
+            depth += 1
+        elif word == b")":
+            depth -= 1
+            if not depth:
+                return raw[start : token.end].decode()
+    raise ValueError("a CREATE CAST without types")
+
+
+def _without_rows(text: str) -> str:
+    """Let a materialized view be made without running its query."""
+    raw = text.encode()
+    last = list(tokens(text))[-2:]
+    if [raw[t.start : t.end].decode().lower() for t in last] == ["with", "data"]:
+        start, end = last[0].start, last[1].end
+        raw = raw[:start] + b" " * (end - start) + raw[end:]
+    return raw.decode() + "\nWITH NO DATA"

@@ -1,0 +1,38 @@
+"""Puts a prefix before the schema of some qualified names, token by token.
+
+Only where the scanner sees a schema, a dot and the name: never inside literals, comments or bodies.
+"""
+
+from collections.abc import Set as AbstractSet
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from predeploy.sql.statement.targets import Name
+
+_COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
+_DOT = pb.ASCII_46
+
+
+def qualify(text: str, names: AbstractSet[Name], prefix: str) -> str:
+    """Put `prefix` before the schema of every qualified name that is in `names`."""
+    if not any(schema in text for schema in {schema for schema, _ in names}):
+        return text
+    raw = text.encode()
+    tokens = [t for t in postgast.scan(text).tokens if t.token not in _COMMENTS]
+    words = [raw[t.start : t.end].decode() for t in tokens]
+    pieces, done = [], 0
+    for i in range(len(tokens) - 2):
+        is_first = not (i and tokens[i - 1].token == _DOT)
+        if not is_first or tokens[i + 1].token != _DOT:
+            continue
+        if (_folded(words[i]), _folded(words[i + 2])) in names:
+            start = tokens[i].start + words[i].startswith('"')
+            pieces.append(raw[done:start].decode())
+            done = start
+    return prefix.join((*pieces, raw[done:].decode()))
+
+
+def _folded(word: str) -> str:
+    """Return the name that a token is, if it is one."""
+    return word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()

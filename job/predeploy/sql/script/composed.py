@@ -1,0 +1,22 @@
+"""Statements that are ours, not those of a file."""
+
+from collections.abc import Iterable
+
+from predeploy.contract.plan import Mode, Statement
+from predeploy.sql.parser.opening import opening
+
+SEPARATOR = ";\n"
+"""What stands between statements of ours that make one text."""
+
+
+def composed(texts: Iterable[str]) -> tuple[Statement, ...]:
+    """Return statements that are ours, to be joined by SEPARATOR, each to run in a transaction.
+
+    They stand in no file and have no line. They are not read: `node` is empty until it matters.
+    """
+    found: list[Statement] = []
+    start = 0
+    for text in texts:
+        found.append(Statement(text, start, 0, 0, "", Mode.TRANSACTION, opening(text)))
+        start = found[-1].end + len(SEPARATOR)
+    return tuple(found)

@@ -1,0 +1,52 @@
+"""Finds the comment lines `-- predeploy: …` of a script; job/sources knows what they say."""
+
+import re
+from dataclasses import dataclass, replace
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from predeploy.contract.plan import Mode, Statement
+from predeploy.sql.parser.offsets import Offsets
+from predeploy.sql.parser.scanning import scanned
+
+_DIRECTIVE = re.compile(r"--\s*predeploy:\s*(.*?)\s*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """A comment line `-- predeploy: …`: what it says, its line, and where it ends."""
+
+    text: str
+    line: int
+    end: int
+
+
+def directives_in(text: str, offsets: Offsets) -> tuple[Directive, ...]:
+    """Return those of a text, in their order; `offsets` must have come to its start."""
+    if "predeploy:" not in text.lower():
+        return ()
+    raw = text.encode()
+    found = []
+    try:
+        for token in scanned(text):
+            match = token.token == pb.SQL_COMMENT and _DIRECTIVE.match(
+                raw[token.start : token.end].decode()
+            )
+            if match:
+                end, line, _ = offsets.place(token.end)
+                found.append(Directive(match[1], line, end))
+    except postgast.PgQueryError:
+        return ()  # reading the statements will say so, with the place
+    return tuple(found)
+
+
+def marked(
+    directives: tuple[Directive, ...], statements: tuple[Statement, ...]
+) -> tuple[Statement, ...]:
+    """Mark the statement after each `autocommit` directive."""
+    ends = [d.end for d in directives if d.text.lower() == "autocommit"]
+    chosen = {next((i for i, s in enumerate(statements) if s.start >= end), -1) for end in ends}
+    return tuple(
+        replace(s, mode=Mode.AUTOCOMMIT) if i in chosen else s for i, s in enumerate(statements)
+    )

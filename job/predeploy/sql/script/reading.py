@@ -1,0 +1,105 @@
+"""Splits a script and says what each of its statements is."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from predeploy.contract.plan import Statement
+from predeploy.sql.parser.odd_characters import odd_characters
+from predeploy.sql.parser.offsets import Offsets
+from predeploy.sql.parser.opening import opening
+from predeploy.sql.parser.parts import GaveUpError, parts
+from predeploy.sql.parser.unparsed import UnreadableError, pieces
+from predeploy.sql.script.copy_data import copies_in, with_data, without_data
+from predeploy.sql.script.directives import Directive, directives_in, marked
+from predeploy.sql.script.psql_lines import SPOKEN, PsqlLineError, without_psql_lines
+from predeploy.sql.statement.classify import classify
+from predeploy.sql.statement.creation import creates, removes
+from predeploy.sql.statement.rows import rows_of
+
+_BLANKS = " \t\n\r\f\v"  # PostgreSQL's own; str.rstrip() would take letters of names, too
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A script's statements, its directives, and why the parser gave up (empty: it did not).
+
+    `text` is the script's without what is no SQL, the rows of a COPY and the lines for psql, which
+    are blank in it. `line` and `column` say where the parser gave up, from 1.
+    """
+
+    statements: tuple[Statement, ...]
+    directives: tuple[Directive, ...]
+    complaint: str = ""
+    line: int = 0
+    column: int = 0
+    text: str = field(default="", repr=False, compare=False)
+
+
+def read(text: str, nodes: list[Any] | None = None) -> Reading:
+    """Split `text` and classify its statements; what the parser has made of each joins `nodes`.
+
+    What the parser cannot read is split at its semicolons and left to the server to judge (it may
+    know a newer grammar), with `complaint` set. Raises UnreadableError where even that could go
+    wrong: no tokens (a quote that never ends), or words of transaction control or COPY in it; and
+    for a command that only psql could carry out.
+    """
+    copies = tuple(copies_in(text)) if "\\." in text else ()
+    try:
+        sql = without_psql_lines(without_data(text, copies), SPOKEN)
+    except PsqlLineError as error:
+        raise UnreadableError(str(error), error.line, 1) from None
+    directives: list[Directive] = []
+    found: list[Statement] = []
+    offsets, spoken = Offsets(), Offsets()
+    try:
+        for part, parsed in parts(sql):
+            offsets.go_on(part)
+            spoken.go_on(part)
+            directives += directives_in(part, spoken)
+            found += _statements(part, parsed, offsets, nodes)
+    except GaveUpError as error:
+        if nodes is not None:
+            nodes.clear()
+        all_directives = directives_in(sql, Offsets(sql))
+        place = _place_of(sql, error.offset)
+        complaint = "; ".join(filter(None, (error.complaint, odd_characters(sql))))
+        split = marked(all_directives, tuple(pieces(sql, complaint, *place)))
+        return Reading(split, all_directives, complaint, *place, text=sql)
+    read_in_all = marked(tuple(directives), tuple(found))
+    return Reading(with_data(text, copies, read_in_all), tuple(directives), text=sql)
+
+
+def _statements(
+    text: str, parsed: Any, offsets: Offsets, nodes: list[Any] | None
+) -> Iterator[Statement]:
+    """Yield what stands in a part of the script."""
+    first, size = offsets.char(0), len(text.encode())
+    for raw in parsed.stmts:
+        start, line, column = offsets.place(raw.stmt_location)
+        end = offsets.char(raw.stmt_location + raw.stmt_len if raw.stmt_len else size)
+        node = sys.intern(raw.stmt.WhichOneof("node"))
+        stmt = getattr(raw.stmt, node)
+        if nodes is not None:
+            nodes.append(stmt)
+        mode, what = classify(node, stmt)
+        body = text[start - first : end - first].rstrip(_BLANKS)
+        yield Statement(
+            body,
+            start,
+            line,
+            column,
+            node,
+            mode,
+            sys.intern(what or opening(body)),
+            creates=creates(node, stmt),
+            removes=removes(node, stmt),
+            rows=rows_of(node, stmt),
+        )
+
+
+def _place_of(text: str, offset: int) -> tuple[int, int]:
+    """Return line and column of a character."""
+    before = text[:offset]
+    return before.count("\n") + 1, offset - before.rfind("\n")

@@ -1,0 +1,172 @@
+"""What a statement that runs outside a transaction is about, so that its traces can be judged.
+
+A job that was killed leaves no word of how such a statement ended; the catalog does. Names are
+quoted as they must be in SQL, and unqualified where the statement leaves it to the search_path.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from predeploy.sql.parser.names import quoted, relation_sql
+from predeploy.sql.parser.parsing import parse
+from predeploy.sql.statement.classify import detaches_concurrently
+
+
+@dataclass(frozen=True, slots=True)
+class IndexBuild:
+    """CREATE INDEX CONCURRENTLY. `probe` is the same index, built plainly on `PROBE_TABLE`.
+
+    `name` is as the catalog has it, not quoted; empty where the server is to choose one.
+    """
+
+    table: str
+    name: str
+    probe: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDrop:
+    """DROP INDEX CONCURRENTLY: done when none of the indexes is there any more."""
+
+    indexes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detach:
+    """ALTER TABLE … DETACH PARTITION … CONCURRENTLY: done when `child` has no such parent."""
+
+    parent: str
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """REINDEX of an index, or of all those of a table; of more, both are empty. Is run again."""
+
+    table: str = ""
+    index: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """What may simply be run again: VACUUM, CLUSTER, ALTER SYSTEM, a REFRESH, a move."""
+
+
+class Shared(Enum):
+    """What stands in no schema, and appears or goes by one commit."""
+
+    DATABASE = "database"
+    TABLESPACE = "tablespace"
+    SUBSCRIPTION = "subscription"
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """CREATE DATABASE and its like: done when `name` is there and is `owner`'s; empty is our role.
+
+    The name is as the catalog has it.
+    """
+
+    kind: Shared
+    name: str
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """DROP DATABASE and its like: done when nothing of that name is there."""
+
+    kind: Shared
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publications:
+    """ALTER SUBSCRIPTION … ADD or DROP PUBLICATION: done when it has all of them, or none."""
+
+    subscription: str
+    publications: tuple[str, ...]
+    are_added: bool
+
+
+Concern = IndexBuild | IndexDrop | Detach | Rebuild | Repeatable | Making | Removal | Publications
+PROBE_TABLE = "pg_temp.predeploy_probe"
+PROBE_INDEX = "predeploy_probe_index"
+
+
+def concern(text: str) -> Concern | None:
+    """Say what a statement outside a transaction is about; None where its traces prove nothing."""
+    try:
+        parsed = parse(text)
+    except postgast.PgQueryError:
+        return None
+    raw = parsed.stmts[0].stmt
+    node = raw.WhichOneof("node")
+    return _about(parsed, node, getattr(raw, node))
+
+
+def _about(parsed: Any, node: str, stmt: Any) -> Concern | None:
+    match node:
+        case "index_stmt":
+            return _index_build(parsed, stmt)
+        case "drop_stmt" if stmt.remove_type == pb.OBJECT_INDEX:
+            names = ([item.string.sval for item in o.list.items] for o in stmt.objects)
+            return IndexDrop(tuple(quoted(*name) for name in names))
+        case "alter_table_stmt" if detaches_concurrently(stmt):
+            child = getattr(stmt.cmds[0].alter_table_cmd, "def").partition_cmd.name
+            return Detach(relation_sql(stmt.relation), relation_sql(child))
+        case "reindex_stmt":
+            return _rebuild(stmt)
+        case "vacuum_stmt" | "cluster_stmt" | "alter_system_stmt" | "discard_stmt":
+            return Repeatable()
+    return _about_shared(node, stmt)
+
+
+def _about_shared(node: str, stmt: Any) -> Concern | None:
+    about: Concern | None = None
+    match node:
+        case "createdb_stmt":
+            given = [o.def_elem for o in stmt.options if o.def_elem.defname == "owner"]
+            owner = given[0].arg.string.sval if given else ""
+            about = Making(Shared.DATABASE, stmt.dbname, owner)
+        case "create_table_space_stmt":
+            about = Making(Shared.TABLESPACE, stmt.tablespacename, stmt.owner.rolename)
+        case "create_subscription_stmt":
+            about = Making(Shared.SUBSCRIPTION, stmt.subname)
+        case "dropdb_stmt":
+            about = Removal(Shared.DATABASE, stmt.dbname)
+        case "drop_table_space_stmt":
+            about = Removal(Shared.TABLESPACE, stmt.tablespacename)
+        case "drop_subscription_stmt":
+            about = Removal(Shared.SUBSCRIPTION, stmt.subname)
+        case "alter_database_stmt":  # whose only kind outside a transaction is SET TABLESPACE
+            about = Repeatable()
+        case "alter_subscription_stmt":
+            about = _publications(stmt)
+    return about
+
+
+def _publications(stmt: Any) -> Concern:
+    named = tuple(node.string.sval for node in stmt.publication)
+    is_added = stmt.kind == pb.ALTER_SUBSCRIPTION_ADD_PUBLICATION
+    if is_added or stmt.kind == pb.ALTER_SUBSCRIPTION_DROP_PUBLICATION:
+        return Publications(stmt.subname, named, are_added=is_added)
+    return Repeatable()
+
+
+def _rebuild(stmt: Any) -> Rebuild:
+    named = relation_sql(stmt.relation) if stmt.HasField("relation") else ""
+    is_index = stmt.kind == pb.REINDEX_OBJECT_INDEX
+    return Rebuild(index=named) if is_index else Rebuild(table=named)
+
+
+def _index_build(parsed: Any, stmt: Any) -> IndexBuild:
+    table, name = relation_sql(stmt.relation), stmt.idxname
+    stmt.concurrent = stmt.if_not_exists = False
+    stmt.idxname = PROBE_INDEX
+    stmt.relation.schemaname, stmt.relation.relname = PROBE_TABLE.split(".")
+    return IndexBuild(table, name, postgast.deparse(parsed))

@@ -1,0 +1,178 @@
+"""Which statement of a step keeps others from a table, and which one then takes its time."""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from postgast import pg_query_pb2 as pb
+
+from predeploy.contract.plan import Statement
+from predeploy.sql.parser.parsing import parse
+
+_BRIEFLY = (
+    pb.AT_ValidateConstraint, pb.AT_SetStatistics, pb.AT_AttachPartition,
+)  # fmt: skip
+_REWRITES = (
+    pb.AT_AlterColumnType, pb.AT_SetLogged, pb.AT_SetUnLogged, pb.AT_SetTableSpace,
+    pb.AT_SetAccessMethod, pb.AT_SetNotNull,
+)  # fmt: skip
+_FILLED = (pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED)
+_SCANNED = (pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE, pb.CONSTR_PRIMARY)
+# fmt: off
+# PostgreSQL's own that give each row of a statement the same; all others may differ.
+_STEADY = frozenset((
+    "now", "transaction_timestamp", "statement_timestamp", "current_setting", "timezone",
+    "date_trunc", "date_part", "extract", "age", "to_char", "to_date", "to_timestamp",
+    "to_number", "make_date", "make_time", "make_timestamp", "make_timestamptz", "make_interval",
+    "lower", "upper", "btrim", "trim", "concat", "format", "md5", "sha256", "repeat", "replace",
+    "substr", "substring", "length", "coalesce", "abs", "round", "ceil", "floor", "power", "sqrt",
+    "json_build_object", "jsonb_build_object", "json_build_array", "jsonb_build_array", "to_json",
+    "to_jsonb", "array_fill", "array_append", "string_to_array", "int4range", "int8range",
+    "numrange", "tsrange", "tstzrange", "daterange", "to_tsvector", "decode", "encode",
+))
+# fmt: on
+_SERIALS = ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2")
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A statement that locks a table, and a later one of the same step that holds it up.
+
+    Both are the same where one keeps others out and writes every row anew.
+    """
+
+    locking: Statement
+    table: str
+    slow: Statement
+
+
+def stall(statements: Iterable[Statement], made: Container[str]) -> Stall | None:
+    """Return the first stall of a step. Tables in `made` are new: nobody waits for those."""
+    locking: tuple[Statement, str] | None = None
+    for statement in statements:
+        if statement.node == "alter_table_stmt" and (table := _filled(statement, made)):
+            return Stall(*(locking or (statement, table)), statement)
+        if locking and statement.node in _SLOW and _is_slow(statement, made):
+            return Stall(*locking, statement)
+        if not locking and statement.node in _LOCKING:
+            table = _locked(statement, made)
+            locking = (statement, table) if table else None
+    return None
+
+
+def _locked(statement: Statement, made: Container[str]) -> str:
+    """Return the first old table that the statement keeps readers or writers from, or nothing."""
+    names = _LOCKING[statement.node](_parsed(statement))
+    return next((name for name in names if name and name not in made), "")
+
+
+def _is_slow(statement: Statement, made: Container[str]) -> bool:
+    return _SLOW[statement.node](_parsed(statement), made)
+
+
+def _parsed(statement: Statement) -> Any:
+    return getattr(parse(statement.text).stmts[0].stmt, statement.node)
+
+
+def _altered(stmt: Any) -> list[str]:
+    is_brief = all(node.alter_table_cmd.subtype in _BRIEFLY for node in stmt.cmds)
+    return [] if is_brief or stmt.objtype != pb.OBJECT_TABLE else [stmt.relation.relname]
+
+
+def _of_relation(stmt: Any) -> list[str]:
+    return [stmt.relation.relname]
+
+
+def _of_relations(stmt: Any) -> list[str]:
+    return [node.range_var.relname for node in stmt.relations]
+
+
+def _always(_stmt: Any, _made: Container[str]) -> bool:
+    return True
+
+
+def _is_old(stmt: Any, made: Container[str]) -> bool:
+    return stmt.relation.relname not in made
+
+
+def _selects(stmt: Any, _made: Container[str]) -> bool:
+    query = stmt.select_stmt.select_stmt
+    return bool(query.from_clause or query.larg.ListFields())
+
+
+def _rewrites(stmt: Any, made: Container[str]) -> bool:
+    return stmt.relation.relname not in made and any(
+        command.subtype in _REWRITES or _fills(getattr(command, "def"))
+        for command in (node.alter_table_cmd for node in stmt.cmds)
+    )
+
+
+def _filled(statement: Statement, made: Container[str]) -> str:
+    """Return the old table to whose rows it adds a value that may differ from one to the next."""
+    stmt = _parsed(statement)
+    added = [getattr(node.alter_table_cmd, "def") for node in stmt.cmds]
+    columns = [d for d in added if d.WhichOneof("node") == "column_def"]
+    is_old = stmt.relation.relname not in made
+    return stmt.relation.relname if is_old and any(map(_fills, columns)) else ""
+
+
+def _is_volatile(constraint: Any) -> bool:
+    """Whether a default may differ from row to row: whatever is not known to be alike."""
+    todo = [constraint.raw_expr] if constraint.contype == pb.CONSTR_DEFAULT else []
+    while todo:
+        node: Any = todo.pop()
+        if isinstance(node, pb.FuncCall) and not _is_steady(node):
+            return True
+        for field, value in node.ListFields():
+            if field.message_type is not None:
+                todo.extend([value] if hasattr(value, "ListFields") else value)
+    return False
+
+
+def _is_steady(call: Any) -> bool:
+    *schema, name = [node.string.sval for node in call.funcname]
+    return schema in ([], ["pg_catalog"]) and name in _STEADY
+
+
+def _fills(definition: Any) -> bool:
+    """Whether an ADD … looks at every row of its table, or writes them anew."""
+    match definition.WhichOneof("node"):
+        case "constraint":
+            return definition.constraint.contype in _SCANNED and _is_validated(definition)
+        case "column_def":
+            column = definition.column_def
+            kinds = [node.constraint.contype for node in column.constraints]
+            names = [node.string.sval for node in column.type_name.names]
+            return (
+                any(kind in _FILLED for kind in kinds)
+                or names[-1:] in [[s] for s in _SERIALS]
+                or any(_is_volatile(node.constraint) for node in column.constraints)
+            )
+    return False
+
+
+def _is_validated(definition: Any) -> bool:
+    constraint = definition.constraint
+    return not constraint.skip_validation and not constraint.indexname
+
+
+# By the parser's node: the tables that it locks against readers or writers, and whether it is slow.
+_LOCKING: dict[str, Callable[[Any], list[str]]] = {
+    "alter_table_stmt": _altered,
+    "rename_stmt": _of_relation,
+    "create_trig_stmt": _of_relation,
+    "rule_stmt": _of_relation,
+    "truncate_stmt": _of_relations,
+    "lock_stmt": _of_relations,
+}
+_SLOW: dict[str, Callable[[Any, Container[str]], bool]] = {
+    "update_stmt": _always,
+    "delete_stmt": _always,
+    "merge_stmt": _always,
+    "insert_stmt": _selects,
+    "copy_stmt": _always,
+    "index_stmt": _is_old,
+    "alter_table_stmt": _rewrites,
+    "cluster_stmt": _always,
+    "refresh_mat_view_stmt": _always,
+}
