@@ -59,6 +59,7 @@ def _tried(guard: Guard, copy: Path, url: str) -> Iterator[str]:
     names = [f"{_TEST}::test_a_case[{case}]" for case in guard.cases]
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", *names]
     environ = {**os.environ, "TEST_DATABASE_URL": url, "PYTHONDONTWRITEBYTECODE": "1"}
+    environ["PYTHONPATH"] = str(copy / "job")  # before the checkout that is installed
     environ.pop("UPDATE_CASES", None)
     done = subprocess.run(
         command, cwd=copy, env=environ, capture_output=True, text=True, check=False

@@ -13,7 +13,7 @@ from predeploy.database.ledger import initial_state
 from predeploy.database.server.connection import connect
 from predeploy.database.server.wire import Connection, closing
 from predeploy.database.session import ledger_setup
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.run_context import RunContext
 from predeploy.database.steps.execute import execute
 from predeploy.settings import Settings
 from predeploy.settings.endpoint import parse_endpoint
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def place(database: "Database") -> Iterator[Workplace]:
-    """A workplace on an empty database, with its ledger."""
+def context(database: "Database") -> Iterator[RunContext]:
+    """A run context on an empty database, with its ledger."""
     settings = Settings(parse_endpoint("DATABASE_URL", database.url), Path("sql"))
     deadline = Deadline.after(60)
     with closing(_open(settings)) as work, closing(_open(settings)) as guard:
         found = initial_state.find(work, settings.ledger_schema)
-        place = Workplace(work, guard, settings, deadline, "this-run", found)
-        ledger_setup.ensure(place, is_adopting=False)
-        yield place
+        context = RunContext(work, guard, settings, deadline, "this-run", found)
+        ledger_setup.ensure(context, is_adopting=False)
+        yield context
 
 
 def _open(settings: Settings) -> Connection:
@@ -41,9 +41,9 @@ def _open(settings: Settings) -> Connection:
 
 
 @pytest.fixture
-def run() -> Callable[[Workplace, Plan], list[StepResult | Failure | None]]:
+def run() -> Callable[[RunContext, Plan], list[StepResult | Failure | None]]:
     """Runs a plan; returns what came of each step."""
-    return lambda place, plan: list(execute(place, plan, ExitCode.FAILED, lambda _: None))
+    return lambda context, plan: list(execute(context, plan, ExitCode.FAILED, lambda _: None))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from predeploy.database.server import pooler, wire
 from predeploy.database.server.connection import connect
 from predeploy.database.server.wire import Connection
 from predeploy.database.session import lock
-from predeploy.database.snapshot_reader import Sight
+from predeploy.database.snapshot_reader import SnapshotReader
 from predeploy.judgment.drift import DRIFT
 from predeploy.layers import PIPELINE, migrate, sync
 from predeploy.layers import verify as verify_layer
@@ -51,15 +51,15 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
     started_s = time.monotonic()
     plans: dict[str, Plan] = {}
     with _connected(settings) as conn:
-        sight = _sight(conn, settings, sources)
+        reader = _reader(conn, settings, sources)
         for layer in PIPELINE:
-            situation = _before_a_run(settings, sources, sight.see(layer.sees))
+            situation = _before_a_run(settings, sources, reader.read(layer.sees))
             plans[layer.name] = layer.plan(situation)
             if plans[layer.name].steps or plans[layer.name].refusal:
                 break
         last = list(plans)[-1]
         if plans[last].steps and last == migrate.LAYER.name:
-            plans[last] = replace(plans[last], left=_drifted(settings, sources, sight))
+            plans[last] = replace(plans[last], left=_drifted(settings, sources, reader))
         coming = (
             *_sessionless(conn, settings, plans[last].steps),
             *open_schemas(conn, settings.endpoint),
@@ -91,12 +91,12 @@ def _before_a_run(settings: Settings, sources: Sources, snapshot: Snapshot) -> S
     return Situation(settings, sources, replace(snapshot, is_adopting=adopts))
 
 
-def _drifted(settings: Settings, sources: Sources, sight: Sight) -> tuple[Finding, ...]:
+def _drifted(settings: Settings, sources: Sources, reader: SnapshotReader) -> tuple[Finding, ...]:
     """Return what has drifted by now; the migrations that are pending may change that."""
-    snapshot = sight.see(migrate.LAYER.sees)
+    snapshot = reader.read(migrate.LAYER.sees)
     if not sources.schema or not (snapshot.has_ledger or snapshot.has_tables):
         return ()
-    now = sync.LAYER.plan(_before_a_run(settings, sources, sight.see(sync.LAYER.sees)))
+    now = sync.LAYER.plan(_before_a_run(settings, sources, reader.read(sync.LAYER.sees)))
     return tuple(
         replace(f, message=f"{f.message} (before the pending migrations)", exit_code=None)
         for f in now.left
@@ -109,7 +109,7 @@ def status(settings: Settings, sources: Sources) -> Inspection:
     started_s = time.monotonic()
     schema = settings.ledger_schema
     with _connected(settings) as conn:
-        snapshot = _sight(conn, settings, sources).see(migrate.LAYER.sees)
+        snapshot = _reader(conn, settings, sources).read(migrate.LAYER.sees)
         holder = lock.find_holder(conn, schema)
         latest = runs.last(conn, schema) if snapshot.has_ledger else ()
         situation = Situation(settings, sources, snapshot)
@@ -161,7 +161,7 @@ def _verify_on_one_connection(
     seen: tuple[LedgerRow, ...] | None = None
     with _connected(settings) as conn:
         while True:
-            snapshot = _sight(conn, settings, sources).see(verify_layer.LAYER.sees)
+            snapshot = _reader(conn, settings, sources).read(verify_layer.LAYER.sees)
             situation = Situation(settings, sources, snapshot)
             if snapshot.ledger != seen:  # a thousand pending files take a second to be read
                 seen, planned = snapshot.ledger, migrate.LAYER.plan(situation)
@@ -223,13 +223,13 @@ def _sessionless(
     return (Finding("no-session", why),)
 
 
-def _sight(conn: Connection, settings: Settings, sources: Sources) -> Sight:
+def _reader(conn: Connection, settings: Settings, sources: Sources) -> SnapshotReader:
     schema = settings.ledger_schema
     found = initial_state.find(conn, schema)
     initial_state.require_readable(conn, schema, found)
     if found.has_ledger:
         ledger.require_usable(schema, wire.ask(conn, ledger.state_sql(schema)))
-    return Sight(conn, settings, sources, Deadline.after(settings.deadline_s), found)
+    return SnapshotReader(conn, settings, sources, Deadline.after(settings.deadline_s), found)
 
 
 def _report(

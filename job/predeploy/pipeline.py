@@ -33,9 +33,9 @@ from predeploy.database.server import wire
 from predeploy.database.server.wire import Connection
 from predeploy.database.session import ledger_setup
 from predeploy.database.session.blank import begins_without_rows
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.run_context import RunContext
 from predeploy.database.shadow.declared import remember_sql
-from predeploy.database.snapshot_reader import Sight
+from predeploy.database.snapshot_reader import SnapshotReader
 from predeploy.database.steps.execute import execute
 from predeploy.journal import Journal
 from predeploy.judgment.drift import DRIFT, tell, unaccepted
@@ -70,46 +70,46 @@ _BEHIND = {
 } | {migrate.LAYER.name: frozenset()}
 
 
-def run_locked(this: Journal, place: Workplace) -> Report:
+def run_locked(journal: Journal, context: RunContext) -> Report:
     """Run the layers; the guard's transaction ends with the run's row, which frees the lock.
 
     Raises ConnectionLostError: the caller connects again and starts over. But a session of ours
     that was ended by hand ends the run.
     """
-    return _finished(this, place, _run_layers)
+    return _finished(journal, context, _run_layers)
 
 
-def adopt_locked(this: Journal, place: Workplace) -> Report:
+def adopt_locked(journal: Journal, context: RunContext) -> Report:
     """Record the files up to the baseline, and end as `run_locked` does."""
-    return _finished(this, place, _record_baseline)
+    return _finished(journal, context, _record_baseline)
 
 
-def settle_locked(this: Journal, place: Workplace, saying: Saying, name: str) -> Report:
+def settle_locked(journal: Journal, context: RunContext, saying: Saying, name: str) -> Report:
     """Correct what the ledger holds of a file, and end as `run_locked` does."""
-    return _finished(this, place, partial(_settle, saying=saying, name=name))
+    return _finished(journal, context, partial(_settle, saying=saying, name=name))
 
 
 def _finished(
-    this: Journal, place: Workplace, go: Callable[[Journal, Workplace], Report]
+    journal: Journal, context: RunContext, go: Callable[[Journal, RunContext], Report]
 ) -> Report:
     try:
-        with _judging_loss(place.guard), advised(place.work, place.settings.ledger_schema):
-            report = go(this, place)
+        with _judging_loss(context.guard), advised(context.work, context.settings.ledger_schema):
+            report = go(journal, context)
     except ConnectionLostError:
         raise
     except (JobError, Interrupted) as stop:
-        report = this.stopped(stop)
-        _tell_left(this)
+        report = journal.stopped(stop)
+        _tell_left(journal)
         try:
-            _end_run(this, place.guard, report, _patience(stop))
+            _end_run(journal, context.guard, report, _patience(stop))
         except ConnectionLostError:
             log.warning("the run's row could not be ended in the ledger: the server is silent")
             if isinstance(stop, Interrupted):
                 stop.is_heard = False
-                report = this.stopped(stop)
+                report = journal.stopped(stop)
         return report
-    _tell_left(this)
-    _end_run(this, place.guard, report, lambda: None)
+    _tell_left(journal)
+    _end_run(journal, context.guard, report, lambda: None)
     return report
 
 
@@ -128,24 +128,26 @@ def _patience(stop: JobError | Interrupted) -> Callable[[], None]:
     return wire.patience(_LAST_WORD_S if isinstance(stop, Interrupted) else _UNHURRIED_S)
 
 
-def _tell_left(this: Journal) -> None:
-    for finding in (finding for left in this.left.values() for finding in left):
+def _tell_left(journal: Journal) -> None:
+    for finding in (finding for left in journal.left.values() for finding in left):
         _log_finding(finding)
 
 
-def _end_run(this: Journal, guard: Connection, report: Report, on_tick: Callable[[], None]) -> None:
+def _end_run(
+    journal: Journal, guard: Connection, report: Report, on_tick: Callable[[], None]
+) -> None:
     """End the run's row, if it has one, and the guard's transaction, which frees the lock."""
-    if not this.has_begun:
+    if not journal.has_begun:
         return
     ending = runs.finish_sql(
-        this.settings.ledger_schema,
-        this.id,
+        journal.settings.ledger_schema,
+        journal.id,
         report.outcome.value,
         report.exit_code,
-        wire.storable(guard, as_json(report, this.settings.secrets)),
+        wire.storable(guard, as_json(report, journal.settings.secrets)),
     )
-    settlement = this.settlement or "select 'nothing is settled'"
-    parts = (settlement, this.remembered, ending, "commit")
+    settlement = journal.settlement or "select 'nothing is settled'"
+    parts = (settlement, journal.remembered, ending, "commit")
     answer = wire.send(guard, ";\n".join(filter(None, parts)), on_tick=on_tick)
     if answer.error is not None:
         with wire.translated(guard):
@@ -154,206 +156,212 @@ def _end_run(this: Journal, guard: Connection, report: Report, on_tick: Callable
         log.warning("the schema was changed while it was verified; the next run looks again")
 
 
-def _record_baseline(this: Journal, place: Workplace) -> Report:
+def _record_baseline(journal: Journal, context: RunContext) -> Report:
     """Record what migrate plans to record; what it plans to run stays pending."""
-    sight = _sight(this, place)
-    snapshot, plan = _look_and_plan(this, place, sight, migrate.LAYER)
+    reader = _reader(journal, context)
+    snapshot, plan = _look_and_plan(journal, context, reader, migrate.LAYER)
     if not is_unknown(snapshot):
         raise JobError(
             "there is nothing to adopt: the database has a ledger, or no table",
             exit_code=ExitCode.BAD_SOURCES,
         )
     if plan.refusal is None:
-        _begin(this, place, sight)
+        _begin(journal, context, reader)
         recorded = tuple(step for step in plan.steps if step.mode is Mode.RECORD)
-        if _is_overtaken(this, place, migrate.LAYER, Plan(recorded)):
+        if _is_overtaken(journal, context, migrate.LAYER, Plan(recorded)):
             raise NotObtainedError("another run records at the same time; run again")
-        notes.end_adoption(place.work, place.settings.ledger_schema)
+        notes.end_adoption(context.work, context.settings.ledger_schema)
         pending = len(plan.steps) - len(recorded)
-        return this.report(Outcome.OK, ExitCode.OK, pending=pending)
-    return this.report(Outcome.FAILED, this.layers[migrate.LAYER.name].exit_code)
+        return journal.report(Outcome.OK, ExitCode.OK, pending=pending)
+    return journal.report(Outcome.FAILED, journal.layers[migrate.LAYER.name].exit_code)
 
 
-def _settle(this: Journal, place: Workplace, saying: Saying, name: str) -> Report:
-    sight = _sight(this, place)
-    snapshot = sight.see(frozenset({View.LEDGER}))
-    rows = settling.settle(saying, name, this.sources, snapshot)
-    _begin(this, place, sight)
-    _CORRECTIONS[saying](place.work, place.settings.ledger_schema, name)
+def _settle(journal: Journal, context: RunContext, saying: Saying, name: str) -> Report:
+    reader = _reader(journal, context)
+    snapshot = reader.read(frozenset({View.LEDGER}))
+    rows = settling.settle(saying, name, journal.sources, snapshot)
+    _begin(journal, context, reader)
+    _CORRECTIONS[saying](context.work, context.settings.ledger_schema, name)
     message = settling.told(saying, name, rows)
-    this.note(LayerReport("settle", findings=(Finding("settled", message, is_note=True),)))
-    return this.report(Outcome.OK, ExitCode.OK)
+    journal.note(LayerReport("settle", findings=(Finding("settled", message, is_note=True),)))
+    return journal.report(Outcome.OK, ExitCode.OK)
 
 
-def _run_layers(this: Journal, place: Workplace) -> Report:
-    this.settlement = ""  # a run whose connection was lost begins anew
-    snapshot = Snapshot(this.server_version)
-    sight = _sight(this, place)
+def _run_layers(journal: Journal, context: RunContext) -> Report:
+    journal.settlement = ""  # a run whose connection was lost begins anew
+    snapshot = Snapshot(journal.server_version)
+    reader = _reader(journal, context)
     for layer in PIPELINE:
-        snapshot = _run_layer(this, place, sight, layer)
-        came = this.layers[layer.name]
-        if _is_rescued(this, layer, came):
+        snapshot = _run_layer(journal, context, reader, layer)
+        came = journal.layers[layer.name]
+        if _is_rescued(journal, layer, came):
             log.warning(f"{layer.name} failed; going on, because PREDEPLOY_ON_FAILURE is rescue")
         elif came.exit_code not in _GOES_ON:
-            return this.report(Outcome.FAILED, came.exit_code)
-        this.is_degraded |= bool(came.failure or (layer.degrades and came.steps))
-    if this.verdict is not ExitCode.OK:
-        return this.report(Outcome.FAILED, this.verdict)
-    return _verified(this, place, snapshot)
+            return journal.report(Outcome.FAILED, came.exit_code)
+        journal.is_degraded |= bool(came.failure or (layer.degrades and came.steps))
+    if journal.verdict is not ExitCode.OK:
+        return journal.report(Outcome.FAILED, journal.verdict)
+    return _verified(journal, context, snapshot)
 
 
-def _verified(this: Journal, place: Workplace, snapshot: Snapshot) -> Report:
+def _verified(journal: Journal, context: RunContext, snapshot: Snapshot) -> Report:
     """End a run that came through, and write down what the next one may rely on."""
-    if this.is_degraded:
-        return this.report(Outcome.DEGRADED, ExitCode.OK)
+    if journal.is_degraded:
+        return journal.report(Outcome.DEGRADED, ExitCode.OK)
     if snapshot.is_adopting and snapshot.schema and not snapshot.has_synced:
-        drifts = sync.drifts(snapshot, place.settings)
-        notes.accept(place.work, place.settings.ledger_schema, drifts)
-    if snapshot.is_adopting and this.sources.migrations:
-        notes.end_adoption(place.work, place.settings.ledger_schema)
-    if _situation(this, place, snapshot).comparison.is_ahead:
-        return this.report(Outcome.AHEAD, ExitCode.OK)
-    if _is_let_through(this):
-        return this.report(Outcome.OK, ExitCode.OK)
-    key = settled.settled_key(place.settings, this.sources, this.server_version)
-    standing = sync.repeated(snapshot, place.settings)
-    this.settlement = settled.store_sql(place.settings, key, snapshot, this.id, standing)
-    return this.report(Outcome.OK, ExitCode.OK)
+        drifts = sync.drifts(snapshot, context.settings)
+        notes.accept(context.work, context.settings.ledger_schema, drifts)
+    if snapshot.is_adopting and journal.sources.migrations:
+        notes.end_adoption(context.work, context.settings.ledger_schema)
+    if _situation(journal, context, snapshot).comparison.is_ahead:
+        return journal.report(Outcome.AHEAD, ExitCode.OK)
+    if _is_let_through(journal):
+        return journal.report(Outcome.OK, ExitCode.OK)
+    key = settled.settled_key(context.settings, journal.sources, journal.server_version)
+    standing = sync.repeated(snapshot, context.settings)
+    journal.settlement = settled.store_sql(context.settings, key, snapshot, journal.id, standing)
+    return journal.report(Outcome.OK, ExitCode.OK)
 
 
-def _is_let_through(this: Journal) -> bool:
+def _is_let_through(journal: Journal) -> bool:
     """Whether a policy has let something pass: such a run does not settle, the next one looks."""
-    losses = any(step.losses for layer in this.layers.values() for step in layer.steps)
-    drifts = any(f.code == DRIFT for f in this.layers[verify.LAYER.name].findings)
-    return drifts or (losses and this.settings.destructive is Destructive.ALLOW)
+    losses = any(step.losses for layer in journal.layers.values() for step in layer.steps)
+    drifts = any(f.code == DRIFT for f in journal.layers[verify.LAYER.name].findings)
+    return drifts or (losses and journal.settings.destructive is Destructive.ALLOW)
 
 
-def _is_rescued(this: Journal, layer: Layer, came: LayerReport) -> bool:
+def _is_rescued(journal: Journal, layer: Layer, came: LayerReport) -> bool:
     """Whether the run goes on behind a failed step. What the plan refused is never rescued.
 
     Nor what is to be tried again, which an exit 0 would keep everybody from, or the wrong server.
     """
-    wants = this.settings.on_failure is OnFailure.RESCUE
+    wants = journal.settings.on_failure is OnFailure.RESCUE
     if not wants or not layer.may_be_rescued or came.failure is None:
         return False
     return not (came.exit_code.is_retryable or came.exit_code is ExitCode.WRONG_ENDPOINT)
 
 
-def _run_layer(this: Journal, place: Workplace, sight: Sight, layer: Layer) -> Snapshot:
+def _run_layer(
+    journal: Journal, context: RunContext, reader: SnapshotReader, layer: Layer
+) -> Snapshot:
     """Look, plan, gate, execute; once more when another run was faster or something violated."""
     while True:
-        snapshot, plan = _look_and_plan(this, place, sight, layer)
+        snapshot, plan = _look_and_plan(journal, context, reader, layer)
         if plan.refusal:
             return snapshot
-        _begin(this, place, sight)
+        _begin(journal, context, reader)
         if plan.steps:
-            sight.forget()
-        if not _is_overtaken(this, place, layer, plan):
+            reader.invalidate()
+        if not _is_overtaken(journal, context, layer, plan):
             if layer is migrate.LAYER and plan.steps:
-                _tell_asks(this, _situation(this, place, snapshot), plan)
+                _tell_asks(journal, _situation(journal, context, snapshot), plan)
             return snapshot
         log.info("the plan does not fit any more; looking again")
 
 
-def _tell_asks(this: Journal, situation: Situation, plan: Plan) -> None:
+def _tell_asks(journal: Journal, situation: Situation, plan: Plan) -> None:
     """Say what the files have to declare where there are rows: on this database, or on another.
 
     Of those that were not asked, what they did is known; of those behind a refusal, only the text.
     """
-    came = this.layers[migrate.LAYER.name]
+    came = journal.layers[migrate.LAYER.name]
     lacking = came.failure.asks if came.failure else ()
-    if not lacking and not this.is_blank:
+    if not lacking and not journal.is_blank:
         return
     is_done = {step.label for step in came.steps}
-    behind = [step for step in plan.steps if this.is_blank or step.label not in is_done]
+    behind = [step for step in plan.steps if journal.is_blank or step.label not in is_done]
     told = asking.expected(situation, behind)
     known = (*(ask for step in came.steps for ask in step.asks), *lacking)
     asks = asking.with_expected(known, told, situation.snapshot.search_path.schemas)
-    this.note(LayerReport(migrate.LAYER.name, asks=asks))
+    journal.note(LayerReport(migrate.LAYER.name, asks=asks))
     for ask in asks:
         where = "" if lacking else " where tables hold rows"
         many = f"{len(ask.lines)} declaration(s) before line {ask.line}"
         log.info(f"{ask.path} needs {many}{where}", code="to-declare", lines=ask.lines)
 
 
-def _sight(this: Journal, place: Workplace) -> Sight:
-    return Sight(place.work, place.settings, this.sources, place.deadline, place.premises)
+def _reader(journal: Journal, context: RunContext) -> SnapshotReader:
+    return SnapshotReader(
+        context.work, context.settings, journal.sources, context.deadline, context.initial
+    )
 
 
-def _situation(this: Journal, place: Workplace, snapshot: Snapshot) -> Situation:
-    migrated = this.layers.get(migrate.LAYER.name)
+def _situation(journal: Journal, context: RunContext, snapshot: Snapshot) -> Situation:
+    migrated = journal.layers.get(migrate.LAYER.name)
     return Situation(
-        place.settings,
-        this.sources,
+        context.settings,
+        journal.sources,
         snapshot,
-        frozenset(this.violated),
+        frozenset(journal.violated),
         has_migrated=migrated is not None and bool(migrated.steps),
     )
 
 
 def _look_and_plan(
-    this: Journal, place: Workplace, sight: Sight, layer: Layer
+    journal: Journal, context: RunContext, reader: SnapshotReader, layer: Layer
 ) -> tuple[Snapshot, Plan]:
-    snapshot = sight.see(layer.sees, _BEHIND[layer.name])
+    snapshot = reader.read(layer.sees, _BEHIND[layer.name])
     if layer is sync.LAYER and snapshot.schema is not None and snapshot.schema.is_new:
-        schema = place.settings.ledger_schema
-        this.remembered = remember_sql(schema, this.sources, snapshot.schema)
-    situation = _situation(this, place, snapshot)
+        schema = context.settings.ledger_schema
+        journal.remembered = remember_sql(schema, journal.sources, snapshot.schema)
+    situation = _situation(journal, context, snapshot)
     plan = layer.plan(situation)
-    known = this.layers.get(layer.name)
+    known = journal.layers.get(layer.name)
     for finding in plan.findings:
         if known is None or finding not in known.findings:  # it is planned anew
             _log_finding(finding)
-    this.note(LayerReport(layer.name, findings=plan.findings))
+    journal.note(LayerReport(layer.name, findings=plan.findings))
     # They stop the run at the gate only: before it they explain why it ended.
-    this.left[layer.name] = tuple(replace(finding, exit_code=None) for finding in plan.left)
+    journal.left[layer.name] = tuple(replace(finding, exit_code=None) for finding in plan.left)
     if layer is verify.LAYER:
-        this.left.clear()  # it has just said all that
-        this.compared = verify.compared(situation)
+        journal.left.clear()  # it has just said all that
+        journal.compared = verify.compared(situation)
     return snapshot, plan
 
 
-def _begin(this: Journal, place: Workplace, sight: Sight) -> None:
+def _begin(journal: Journal, context: RunContext, reader: SnapshotReader) -> None:
     """Make the ledger, unless it is there, and begin the run in it, once."""
-    if not this.has_begun:
-        ledger_setup.ensure(place, is_adopting=sight.has_tables)
-        this.is_blank = begins_without_rows(place, this.sources, sight.search_path)
-        this.has_begun = True
-        sight.forget()
+    if not journal.has_begun:
+        ledger_setup.ensure(context, is_adopting=reader.has_tables)
+        journal.is_blank = begins_without_rows(context, journal.sources, reader.search_path)
+        journal.has_begun = True
+        reader.invalidate()
 
 
-def _is_overtaken(this: Journal, place: Workplace, layer: Layer, plan: Plan) -> bool:
+def _is_overtaken(journal: Journal, context: RunContext, layer: Layer, plan: Plan) -> bool:
     """Execute the plan; say whether it has to be planned anew.
 
     Somebody else may have applied a step of it, or something stood in the way of one.
     """
     is_overtaken = False
-    place = replace(place, is_blank=this.is_blank)
-    with closing(execute(place, plan, layer.failed, this.works_on)) as outcomes:
+    context = replace(context, is_blank=journal.is_blank)
+    with closing(execute(context, plan, layer.failed, journal.works_on)) as outcomes:
         for outcome in outcomes:
             is_overtaken = outcome is None
-            came = None if outcome is None else _came_of(this, layer, plan, outcome)
+            came = None if outcome is None else _came_of(journal, layer, plan, outcome)
             if came is not None:
-                this.note(came)
+                journal.note(came)
                 if came.failure is not None:
                     break
-    this.current = None
+    journal.current = None
     return is_overtaken
 
 
-def _came_of(this: Journal, layer: Layer, plan: Plan, outcome: StepResult | Failure) -> LayerReport:
+def _came_of(
+    journal: Journal, layer: Layer, plan: Plan, outcome: StepResult | Failure
+) -> LayerReport:
     if isinstance(outcome, StepResult):
-        findings = tuple(_told(outcome, this.settings))
+        findings = tuple(_told(outcome, journal.settings))
         for finding in findings:
             _log_finding(finding)
         return LayerReport(layer.name, steps=(outcome,), findings=findings)
-    if outcome.is_violation and outcome.about not in this.violated:
+    if outcome.is_violation and outcome.about not in journal.violated:
         violated = _violated(outcome)
         _log_finding(violated)
-        this.violated.add(outcome.about)
+        journal.violated.add(outcome.about)
         return LayerReport(layer.name, findings=(violated,))
     # Two steps may be called the same, where their statements are too long for a label.
-    behind = dropwhile(lambda step: step is not this.current, plan.steps)
+    behind = dropwhile(lambda step: step is not journal.current, plan.steps)
     not_run = tuple(step.label for step in islice(behind, 1, None))
     return LayerReport(layer.name, failure=outcome, not_run=not_run)
 

@@ -39,7 +39,7 @@ from predeploy.settings.endpoint import Endpoint
 from predeploy.sources import Sources
 
 if TYPE_CHECKING:
-    from predeploy.database.session.run_context import Workplace
+    from predeploy.database.session.run_context import RunContext
     from predeploy.layers.migrating.settling import Saying
 
 log = structlog.get_logger()
@@ -64,13 +64,13 @@ def adopt(settings: Settings, sources: Sources) -> Report:
     Reports and reconnects as `run` does. Ends with 65 where there is nothing to adopt.
     """
 
-    def act(this: Journal, place: "Workplace") -> Report:
+    def act(journal: Journal, context: "RunContext") -> Report:
         from predeploy.pipeline import adopt_locked  # noqa: PLC0415 - not when settled
 
-        return adopt_locked(this, place)
+        return adopt_locked(journal, context)
 
-    this = Journal(settings, sources, Deadline.after(settings.deadline_s), command="adopt")
-    return _report(this, partial(_connect_and_act, act))
+    journal = Journal(settings, sources, Deadline.after(settings.deadline_s), command="adopt")
+    return _report(journal, partial(_connect_and_act, act))
 
 
 def settle(settings: Settings, sources: Sources, saying: "Saying", name: str) -> Report:
@@ -79,21 +79,21 @@ def settle(settings: Settings, sources: Sources, saying: "Saying", name: str) ->
     Reports and reconnects as `run` does. Ends with 65 where there is nothing to correct.
     """
 
-    def act(this: Journal, place: "Workplace") -> Report:
+    def act(journal: Journal, context: "RunContext") -> Report:
         from predeploy.pipeline import settle_locked  # noqa: PLC0415 - not when settled
 
-        return settle_locked(this, place, saying, name)
+        return settle_locked(journal, context, saying, name)
 
-    this = Journal(settings, sources, Deadline.after(settings.deadline_s), command="settle")
-    return _report(this, partial(_connect_and_act, act))
+    journal = Journal(settings, sources, Deadline.after(settings.deadline_s), command="settle")
+    return _report(journal, partial(_connect_and_act, act))
 
 
-def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
+def _report(journal: Journal, attempt: Callable[[Journal], Report]) -> Report:
     def tell(state: tenacity.RetryCallState) -> None:
         lost = state.outcome.exception() if state.outcome else None
-        this.lost = lost if isinstance(lost, ConnectionLostError) else None
-        log.warning(f"the connection was lost{this.where}; connecting again")
-        this.works_on(None)
+        journal.lost = lost if isinstance(lost, ConnectionLostError) else None
+        log.warning(f"the connection was lost{journal.where}; connecting again")
+        journal.works_on(None)
 
     reconnecting = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_lost),
@@ -103,12 +103,12 @@ def _report(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
         reraise=True,
     )
     try:
-        return reconnecting(_with_transactions, this, attempt)
+        return reconnecting(_with_transactions, journal, attempt)
     except (Interrupted, Exception) as error:
         if stop := interruption_behind(error):
-            return this.stopped(stop)
+            return journal.stopped(stop)
         if isinstance(error, JobError):
-            return this.stopped(error)
+            return journal.stopped(error)
         raise
 
 
@@ -117,44 +117,44 @@ def _is_lost(error: BaseException) -> bool:
     return isinstance(error, ConnectionLostError) and interruption_behind(error) is None
 
 
-def _with_transactions(this: Journal, attempt: Callable[[Journal], Report]) -> Report:
+def _with_transactions(journal: Journal, attempt: Callable[[Journal], Report]) -> Report:
     """Attempt it; where a pooler lets only single statements pass, those find the way round it."""
     try:
-        return attempt(this)
+        return attempt(journal)
     except NoTransactionsError:
-        with _connected(this) as work:
-            direct = pooler.way_round(work, this.settings, None)
+        with _connected(journal) as work:
+            direct = pooler.way_round(work, journal.settings, None)
         if direct is None:
             raise
-    _move(this, direct)
-    return attempt(this)
+    _move(journal, direct)
+    return attempt(journal)
 
 
-def _connect_and_run(this: Journal) -> Report:
-    with _connected(this) as work:
-        reading = settled.read(work, this.settings, this.sources)
-        this.server_since = reading.server_since
+def _connect_and_run(journal: Journal) -> Report:
+    with _connected(journal) as work:
+        reading = settled.read(work, journal.settings, journal.sources)
+        journal.server_since = reading.server_since
 
         def is_settled() -> bool:
             nonlocal reading
-            reading = settled.read(work, this.settings, this.sources)
+            reading = settled.read(work, journal.settings, journal.sources)
             return reading.is_settled
 
         if reading.is_settled:
-            return _settled(this, reading)
-        direct = pooler.way_round(work, this.settings, reading.backend_pid)
+            return _settled(journal, reading)
+        direct = pooler.way_round(work, journal.settings, reading.backend_pid)
         if direct is None:
-            with _placed(this, work, reading.backend_pid, is_settled) as place:
-                if place is None:
-                    return _settled(this, reading)
+            with _placed(journal, work, reading.backend_pid, is_settled) as context:
+                if context is None:
+                    return _settled(journal, reading)
                 from predeploy.pipeline import run_locked  # noqa: PLC0415 - not when settled
 
-                return run_locked(this, place)
-    _move(this, direct)
-    return _connect_and_run(this)
+                return run_locked(journal, context)
+    _move(journal, direct)
+    return _connect_and_run(journal)
 
 
-def _settled(this: Journal, reading: settled.Reading) -> Report:
+def _settled(journal: Journal, reading: settled.Reading) -> Report:
     """Report it, and repeat what is so still."""
     for finding in reading.standing:
         say = log.info if finding.is_note else log.warning
@@ -164,38 +164,38 @@ def _settled(this: Journal, reading: settled.Reading) -> Report:
             **({"next": finding.remedy} if finding.remedy else {}),
         )
     if reading.standing:
-        this.note(LayerReport("verify", findings=reading.standing))
-    return this.report(Outcome.SETTLED, ExitCode.OK)
+        journal.note(LayerReport("verify", findings=reading.standing))
+    return journal.report(Outcome.SETTLED, ExitCode.OK)
 
 
-def _connect_and_act(act: "Callable[[Journal, Workplace], Report]", this: Journal) -> Report:
+def _connect_and_act(act: "Callable[[Journal, RunContext], Report]", journal: Journal) -> Report:
     """Do under the lock what a run does that is not settled."""
-    with _connected(this) as work:
-        direct = pooler.way_round(work, this.settings, None)
+    with _connected(journal) as work:
+        direct = pooler.way_round(work, journal.settings, None)
         if direct is None:
-            with _placed(this, work, None, lambda: False) as place:
-                assert place is not None  # noqa: S101 - only a settled database gives up the lock
-                return act(this, place)
-    _move(this, direct)
-    return _connect_and_act(act, this)
+            with _placed(journal, work, None, lambda: False) as context:
+                assert context is not None  # noqa: S101 - only a settled database gives up the lock
+                return act(journal, context)
+    _move(journal, direct)
+    return _connect_and_act(act, journal)
 
 
 @contextmanager
-def _connected(this: Journal) -> Iterator[Connection]:
-    endpoint = this.settings.endpoint
-    budget = this.deadline.part(this.settings.connect_budget_s)
+def _connected(journal: Journal) -> Iterator[Connection]:
+    endpoint = journal.settings.endpoint
+    budget = journal.deadline.part(journal.settings.connect_budget_s)
     with wire.closing(connect(endpoint, budget)) as work:
-        this.server_version = work.info.server_version
+        journal.server_version = work.info.server_version
         log.info(f"connected to {endpoint.target}", by=endpoint.variable)
-        with _advised(work, this.settings):
-            _require_another_server(this, work)
+        with _advised(work, journal.settings):
+            _require_another_server(journal, work)
             yield work
 
 
-def _require_another_server(this: Journal, work: Connection) -> None:
+def _require_another_server(journal: Journal, work: Connection) -> None:
     """Raise EndedError where the last connection was ended, and not because of a restart."""
-    lost, this.lost = this.lost, None
-    if lost and lost.was_ended and settled.server_since(work) == this.server_since:
+    lost, journal.lost = journal.lost, None
+    if lost and lost.was_ended and settled.server_since(work) == journal.server_since:
         raise EndedError(lost)
 
 
@@ -213,19 +213,19 @@ def _advised(work: Connection, settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _placed(
-    this: Journal, work: Connection, backend_pid: int | None, is_settled: Callable[[], bool]
-) -> Iterator["Workplace | None"]:
+    journal: Journal, work: Connection, backend_pid: int | None, is_settled: Callable[[], bool]
+) -> Iterator["RunContext | None"]:
     """Hold the lock on a connection of its own; None where no work is left."""
     # The parser is slow to import: it is, while the second connection and the lock are waited for.
     Thread(target=import_module, args=("predeploy.pipeline",), daemon=True).start()
     # Neither the ledger nor the locks of other tools are known where all is settled.
     from predeploy.database.ledger import initial_state  # noqa: PLC0415 - not when settled
     from predeploy.database.session import other_tools  # noqa: PLC0415 - not when settled
-    from predeploy.database.session.run_context import Workplace  # noqa: PLC0415 - as above
+    from predeploy.database.session.run_context import RunContext  # noqa: PLC0415 - as above
 
-    settings, endpoint = this.settings, this.settings.endpoint
+    settings, endpoint = journal.settings, journal.settings.endpoint
     with wire.closing(connect_beside(endpoint)) as guard:
-        budget = this.deadline.part(settings.lock_budget_s)
+        budget = journal.deadline.part(settings.lock_budget_s)
         pooling = pooler.pooling_of(work, guard, endpoint, backend_pid, budget)
         questions = (
             other_tools.SAVEPOINT,
@@ -242,16 +242,16 @@ def _placed(
         other_tools.exclude_others(guard, budget, histories)
         there = initial_state.parse(found)
         initial_state.require_trusted(guard, settings.ledger_schema, there)
-        yield Workplace(work, guard, settings, this.deadline, this.id, there, pooling)
+        yield RunContext(work, guard, settings, journal.deadline, journal.id, there, pooling)
 
 
-def _move(this: Journal, direct: Endpoint) -> None:
+def _move(journal: Journal, direct: Endpoint) -> None:
     """Go on with the address that leads round the pooler, from the start."""
-    was = this.settings.endpoint
+    was = journal.settings.endpoint
     log.warning(
         f"{was.variable} leads through a pooler; going on with {direct.variable}, which leads to "
         "the same database directly",
         target=direct.target,
     )
-    others = (was, *this.settings.alternatives)  # no text may hold their secrets either
-    this.settings = replace(this.settings, endpoint=direct, alternatives=others)
+    others = (was, *journal.settings.alternatives)  # no text may hold their secrets either
+    journal.settings = replace(journal.settings, endpoint=direct, alternatives=others)

@@ -14,21 +14,21 @@ from predeploy.contract.plan import Failure, Plan, StepResult
 from predeploy.database.ledger import ledger
 from predeploy.database.sentinel.holdings import read_again, read_holdings
 from predeploy.database.server.wire import Connection, ask
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.run_context import RunContext
 from predeploy.losses.loss import Holdings
 
-Run = Callable[[Workplace, Plan], list[StepResult | Failure | None]]
+Run = Callable[[RunContext, Plan], list[StepResult | Failure | None]]
 
 
 def test_a_second_runner_is_stopped_by_the_ledger_row(
-    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
+    context: RunContext, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
     """The fence: with the row there already, nothing of the step is run, and that is no failure."""
     database.execute("create table log (entry text)")
     plan = plan_of(**{"1_a": "insert into log values ('once')"})
-    first = run(place, plan)
+    first = run(context, plan)
 
-    second = run(place, plan)
+    second = run(context, plan)
 
     assert [type(outcome) for outcome in first] == [StepResult]
     assert second == [None]
@@ -36,7 +36,7 @@ def test_a_second_runner_is_stopped_by_the_ledger_row(
 
 
 def test_a_rival_who_is_still_at_it_is_waited_for(
-    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
+    context: RunContext, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
     """While the other runner's row is not committed, ours waits; when it rolls back, we apply."""
     plan = plan_of(**{"1_a": "create table made ()"})
@@ -47,7 +47,7 @@ def test_a_rival_who_is_still_at_it_is_waited_for(
         rival.execute("begin")
         rival.execute(ledger.insert_sql("predeploy", step.entry, "rival"))
 
-        ours = pool.submit(run, place, plan)
+        ours = pool.submit(run, context, plan)
         end = time.monotonic() + 30
         while not observer.execute(waiting).fetchall() and time.monotonic() < end:
             time.sleep(0.01)
@@ -58,21 +58,21 @@ def test_a_rival_who_is_still_at_it_is_waited_for(
 
 
 def test_a_lost_connection_leaves_nothing_of_the_step(
-    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
+    context: RunContext, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
     """The step is rolled back by the server, and the error says to look at the ledger."""
-    pid = place.work.info.backend_pid
+    pid = context.work.info.backend_pid
     plan = plan_of(**{"1_a": f"create table made (); select pg_terminate_backend({pid})"})
 
     with pytest.raises(ConnectionLostError, match="what was committed is in the ledger"):
-        run(place, plan)
+        run(context, plan)
 
     assert database.rows("select * from predeploy.migration") == []
     assert database.value("select to_regclass('made') is null")
 
 
 def test_a_file_s_settings_do_not_bound_the_second_look(
-    place: Workplace,
+    context: RunContext,
     plan_of: Callable[..., Plan],
     run: Run,
     database: Database,
@@ -94,7 +94,7 @@ def test_a_file_s_settings_do_not_bound_the_second_look(
     # What a look is bounded by shows only while it goes on: it is asked, and then done as ever.
     for read in (read_holdings, read_again):
         monkeypatch.setattr(f"predeploy.database.sentinel.holdings.{read.__name__}", asking(read))
-    (outcome,) = run(place, plan)
+    (outcome,) = run(context, plan)
 
     assert isinstance(outcome, Failure)
     assert outcome.message == (
@@ -105,31 +105,31 @@ def test_a_file_s_settings_do_not_bound_the_second_look(
 
 
 def test_a_statement_that_reaches_no_other_server_has_its_place(
-    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
+    context: RunContext, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
     """As dblink and foreign tables say it; our own connection is as good as before."""
     text = "create table made ();\ndo $$ begin raise 'no route' using errcode = '08001'; end $$"
     plan = plan_of(**{"1_a": text})
 
-    (outcome,) = run(place, plan)
+    (outcome,) = run(context, plan)
 
     assert isinstance(outcome, Failure)
     assert (outcome.exit_code, outcome.line, outcome.sqlstate) == (ExitCode.TEMPFAIL, 2, "08001")
-    assert ask(place.work, "select to_regclass('made') is null") == [("t",)]
+    assert ask(context.work, "select to_regclass('made') is null") == [("t",)]
     assert database.rows("select * from predeploy.migration") == []
 
 
 def test_the_step_knows_whom_it_waits_for(
-    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
+    context: RunContext, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
     """When a table's lock is not obtained within the budget, the failure names the session."""
     database.execute("create table busy ()")
-    impatient = replace(place.settings, ddl_lock_timeout_s=0.6, ddl_budget_s=1.5)
+    impatient = replace(context.settings, ddl_lock_timeout_s=0.6, ddl_budget_s=1.5)
     plan = plan_of(**{"1_a": "alter table busy add column a int"})
     with database.connect() as reader:
         reader.execute("begin; select from busy")
 
-        (failure,) = run(replace(place, settings=impatient), plan)
+        (failure,) = run(replace(context, settings=impatient), plan)
 
         assert isinstance(failure, Failure)
         assert failure.exit_code is ExitCode.TEMPFAIL

@@ -16,9 +16,9 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure, Plan, StepResult
 from predeploy.database.ledger import ledger
 from predeploy.database.server import wire
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.run_context import RunContext
 
-Run = Callable[[Workplace, Plan], list[StepResult | Failure | None]]
+Run = Callable[[RunContext, Plan], list[StepResult | Failure | None]]
 APPLIED = "select file, run_id from predeploy.migration where is_done order by applied_at"
 TABLES = """
     select lpad(substr(relname, 2), 3, '0') from pg_class
@@ -42,10 +42,10 @@ def is_there(database: Database, *tables: str) -> list[bool]:
 
 
 def test_they_are_told_one_by_one(
-    place: Workplace, around: Callable[[str], Plan], run: Run, database: Database
+    context: RunContext, around: Callable[[str], Plan], run: Run, database: Database
 ) -> None:
     """Each with its statements, its rows, and what PostgreSQL has skipped in it."""
-    results = run(place, around("create schema if not exists public; update a set n = n + 10"))
+    results = run(context, around("create schema if not exists public; update a set n = n + 10"))
 
     assert [(r.label, r.statements, r.rows) for r in results] == [
         ("migrations/1_a.sql", 1, 0),
@@ -60,10 +60,10 @@ def test_they_are_told_one_by_one(
 
 
 def test_each_is_a_transaction_of_its_own(
-    place: Workplace, around: Callable[[str], Plan], run: Run, database: Database
+    context: RunContext, around: Callable[[str], Plan], run: Run, database: Database
 ) -> None:
     """And no setting of one is there in the next."""
-    run(place, around("set statement_timeout = 77; create table c as select 1 as n"))
+    run(context, around("set statement_timeout = 77; create table c as select 1 as n"))
 
     ids = database.rows("select distinct xmin::text from predeploy.migration")
     assert len(ids) == 5
@@ -78,38 +78,38 @@ def test_each_is_a_transaction_of_its_own(
     ],
 )
 def test_the_one_that_fails_stops_those_behind_it(
-    text: str, sqlstate: str, place: Workplace, around: Callable[[str], Plan], run: Run
+    text: str, sqlstate: str, context: RunContext, around: Callable[[str], Plan], run: Run
 ) -> None:
     """What went before is done, nothing of it is left, and nothing behind it was run."""
-    *done, failure = run(place, around(text))
+    *done, failure = run(context, around(text))
 
     assert [type(result) for result in done] == [StepResult, StepResult]
     assert isinstance(failure, Failure)
     assert (failure.path, failure.line, failure.sqlstate) == ("migrations/3_c.sql", 2, sqlstate)
-    assert [row[0] for row in wire.ask(place.work, APPLIED)] == ["1_a.sql", "2_b.sql"]
-    assert wire.ask(place.work, "select to_regclass('c'), to_regclass('d')") == [(None, None)]
+    assert [row[0] for row in wire.ask(context.work, APPLIED)] == ["1_a.sql", "2_b.sql"]
+    assert wire.ask(context.work, "select to_regclass('c'), to_regclass('d')") == [(None, None)]
 
 
 def test_a_mended_one_goes_on(
-    place: Workplace,
+    context: RunContext,
     around: Callable[[str], Plan],
     plan_of: Callable[..., Plan],
     run: Run,
     database: Database,
 ) -> None:
     """The rest is run by the next, and what was done is not done again."""
-    run(place, around("select no_such_column from a"))
+    run(context, around("select no_such_column from a"))
 
-    run(place, plan_of(**{"3_c": "create table c ()"}, **BEHIND))
+    run(context, plan_of(**{"3_c": "create table c ()"}, **BEHIND))
 
     assert applied(database) == ["1_a.sql", "2_b.sql", "3_c.sql", "4_d.sql", "5_e.sql"]
 
 
 def test_a_loss_among_them_is_refused(
-    place: Workplace, around: Callable[[str], Plan], run: Run, database: Database
+    context: RunContext, around: Callable[[str], Plan], run: Run, database: Database
 ) -> None:
     """84, though no text tells it: a DO block deletes."""
-    *_, failure = run(place, around("do $$ begin delete from a where n = 1; end $$"))
+    *_, failure = run(context, around("do $$ begin delete from a where n = 1; end $$"))
 
     assert isinstance(failure, Failure)
     assert failure.exit_code is ExitCode.REFUSED
@@ -119,10 +119,10 @@ def test_a_loss_among_them_is_refused(
 
 
 def test_what_is_there_already_is_skipped_and_those_behind_it_run(
-    place: Workplace, around: Callable[[str], Plan], run: Run, database: Database
+    context: RunContext, around: Callable[[str], Plan], run: Run, database: Database
 ) -> None:
     """The one goes in pieces, by itself."""
-    results = run(place, around("create table a (n int unique); create table c ()"))
+    results = run(context, around("create table a (n int unique); create table c ()"))
 
     assert [type(result) for result in results] == [StepResult] * 5
     assert "table a is there" in results[2].duplicates[0]
@@ -130,13 +130,13 @@ def test_what_is_there_already_is_skipped_and_those_behind_it_run(
 
 
 def test_one_that_another_runner_has_applied_stops_them(
-    place: Workplace, around: Callable[[str], Plan], run: Run, database: Database
+    context: RunContext, around: Callable[[str], Plan], run: Run, database: Database
 ) -> None:
     """The fence: None says that the ledger has to be read anew."""
     plan = around("create table c ()")
     database.execute(ledger.insert_sql("predeploy", plan.steps[2].entry, "rival"))
 
-    *done, overtaken = run(place, plan)
+    *done, overtaken = run(context, plan)
 
     assert [type(result) for result in done] == [StepResult, StepResult]
     assert overtaken is None
@@ -145,16 +145,16 @@ def test_one_that_another_runner_has_applied_stops_them(
 
 @pytest.mark.dear
 def test_one_that_waits_for_a_lock_names_who_holds_it(
-    place: Workplace, around: Callable[[str], Plan], run: Run, database: Database
+    context: RunContext, around: Callable[[str], Plan], run: Run, database: Database
 ) -> None:
     """75 at its budget; what went before is done."""
     database.execute("create table busy ()")
-    impatient = replace(place.settings, ddl_lock_timeout_s=0.6, ddl_budget_s=1.5)
+    impatient = replace(context.settings, ddl_lock_timeout_s=0.6, ddl_budget_s=1.5)
     with database.connect() as reader:
         reader.execute("begin; select from busy")
 
         *done, failure = run(
-            replace(place, settings=impatient), around("alter table busy add column n int")
+            replace(context, settings=impatient), around("alter table busy add column n int")
         )
 
         assert isinstance(failure, Failure)
@@ -165,16 +165,16 @@ def test_one_that_waits_for_a_lock_names_who_holds_it(
 
 
 def test_a_lost_connection_leaves_what_the_ledger_says(
-    place: Workplace, around: Callable[[str], Plan], run: Run, database: Database
+    context: RunContext, around: Callable[[str], Plan], run: Run, database: Database
 ) -> None:
     """Killed in the middle of the third: two are there, with their rows in the ledger."""
-    pid = place.work.info.backend_pid
+    pid = context.work.info.backend_pid
     plan = around("create table c (); select pg_sleep(30)")
     killer = threading.Thread(target=_kill_asleep, args=(database, pid))
     killer.start()
 
     with pytest.raises(ConnectionLostError, match="run again"):
-        run(place, plan)
+        run(context, plan)
 
     killer.join()
     assert applied(database) == ["1_a.sql", "2_b.sql"]
@@ -196,12 +196,12 @@ def _wait_for_sleep(conn: psycopg.Connection) -> None:
 
 
 def test_more_than_may_travel_at_once_all_arrive(
-    place: Workplace, plan_of: Callable[..., Plan], run: Run, database: Database
+    context: RunContext, plan_of: Callable[..., Plan], run: Run, database: Database
 ) -> None:
     """In their order."""
     files = {f"{n:04}_f": f"create table t{n} as select {n} as n" for n in range(1, 451)}
 
-    results = run(place, plan_of(**files))
+    results = run(context, plan_of(**files))
 
     assert [r.label for r in results] == [f"migrations/{name}.sql" for name in files]
     assert len(applied(database)) == 450

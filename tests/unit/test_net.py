@@ -2,8 +2,7 @@
 
 import pytest
 
-from predeploy.sql import net_result
-from predeploy.sql.outcome import homes
+from predeploy.sql import homes, net_result
 
 TABLE = "create table a (id int, b text);"
 FUNCTION = "create function f() returns int language sql as 'select 1';"

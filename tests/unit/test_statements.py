@@ -11,13 +11,13 @@ from predeploy.sql import (
     Reading,
     UnreadableError,
     abouts,
+    composed,
+    digest,
     holds_ddl,
     read,
     tolerates,
     without,
 )
-from predeploy.sql.parser import digest
-from predeploy.sql.script import composed
 
 bounded = settings(max_examples=40, deadline=None)
 

@@ -193,11 +193,11 @@ class Declaration:
 class Part:
     """What a statement of ours is for, such as `constraint public.users.users_age_check`.
 
-    `offenders` is a query of the rows that stand in its way when they violate a constraint.
+    `violating_rows` is a query of the rows that stand in its way when they violate a constraint.
     """
 
     about: str
-    offenders: str = ""
+    violating_rows: str = ""
 
 
 @dataclass(frozen=True, slots=True)

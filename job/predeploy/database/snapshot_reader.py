@@ -18,7 +18,7 @@ from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.catalog.names import names_sql, parse_names
 from predeploy.database.catalog.naming_drift import named
 from predeploy.database.ledger import ledger, notes
-from predeploy.database.ledger.initial_state import Premises
+from predeploy.database.ledger.initial_state import InitialState
 from predeploy.database.ledger.questions import (
     Question,
     check_questions,
@@ -51,7 +51,7 @@ _LOCKS_AND_ROLE = """select pg_catalog.current_setting('max_locks_per_transactio
        + pg_catalog.current_setting('max_prepared_transactions')::int), current_user"""
 
 
-class Sight:
+class SnapshotReader:
     """What a run sees of its database. It looks anew where something may have changed."""
 
     def __init__(
@@ -60,13 +60,13 @@ class Sight:
         settings: Settings,
         sources: Sources,
         deadline: Deadline,
-        premises: Premises,
+        initial: InitialState,
     ) -> None:
-        """Look through an idle connection; `premises` is what there is to begin with."""
-        self._premises = premises
+        """Look through an idle connection; `initial` is what there is to begin with."""
+        self._initial = initial
         self._conn, self._settings, self._sources = conn, settings, sources
         self._deadline = deadline
-        self._has_ledger = premises.has_ledger
+        self._has_ledger = initial.has_ledger
         self._declared: SchemaView | None = None
         self._views: frozenset[View] = frozenset()
         self._last = Snapshot(conn.info.server_version)
@@ -83,7 +83,7 @@ class Sight:
         """The schemas of the operator's search_path, at the last look."""
         return self._last.search_path.schemas
 
-    def see(self, views: frozenset[View], beside: frozenset[View] = frozenset()) -> Snapshot:
+    def read(self, views: frozenset[View], beside: frozenset[View] = frozenset()) -> Snapshot:
         """Return a snapshot with `views`: the last one, or a new one, with those `beside` then.
 
         No query outlives the deadline. Raises DatabaseRefusedError (77) without a privilege.
@@ -93,7 +93,7 @@ class Sight:
             self._last = self._look(self._views)
         return self._last
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Look anew the next time: something is about to be done. The ledger is there by now."""
         self._has_ledger = True
         self._views = frozenset()
@@ -139,8 +139,8 @@ class Sight:
         Those are the schemas of the search_path, and those in which its files make something.
         """
         if self._in_use is None:
-            here = self._premises.inhabited & {*search_path}
-            others = self._premises.inhabited - here
+            here = self._initial.inhabited & {*search_path}
+            others = self._initial.inhabited - here
             self._in_use = bool(here or sql.homes(_made_by(self._sources), others))
         return self._in_use
 
@@ -159,7 +159,7 @@ class Sight:
             self._sources,
             self._deadline,
             self._path.names,
-            has_ledger=self._premises.has_ledger,
+            has_ledger=self._initial.has_ledger,
         )
         self._declared = replace(read, is_new=False)
         return read

@@ -20,7 +20,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class CatalogState:
     """A moment of all that is older than the ledger.
 
     `rows` maps (catalog, identity) of catalog rows to their xmin, or to what of them may not
@@ -32,7 +32,7 @@ class Marks:
     touched: Mapping[str, int]
 
 
-def meddling(before: Marks, after: Marks) -> tuple[str, ...]:
+def meddling(before: CatalogState, after: CatalogState) -> tuple[str, ...]:
     """Say what of the old was changed, dropped or written to; nothing means: only added."""
     rows = [
         f"touched {amount - before.touched.get(table, 0)} row(s) of {table}"

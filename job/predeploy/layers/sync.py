@@ -20,8 +20,8 @@ from predeploy.schema.comparison.retired import without_retired
 from predeploy.schema.comparison.waiting import WAITS, Unmet
 from predeploy.schema.ddl import Change, Phase, Report, Verdict
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Side
-from predeploy.schema.violating_rows import offenders
+from predeploy.schema.schema_pair import SchemaIndex
+from predeploy.schema.violating_rows import violating_rows
 from predeploy.settings import OnDrift, Settings
 from predeploy.snapshot import SchemaView, Snapshot, View
 from predeploy.sources import filtered
@@ -185,7 +185,7 @@ def told(report: Report) -> Finding:
 
 def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:
     """Cut the changes into steps, phase by phase; what may fail for the rows comes last."""
-    live = Side(schema.live)
+    live = SchemaIndex(schema.live)
     for phase, group in groupby(changes, key=lambda change: change.phase):
         if phase in _TOGETHER:
             yield from _transactions(tuple(group), schema, live)
@@ -205,18 +205,20 @@ def _at_validation(change: Change) -> int:
     return next((i for i, text in enumerate(texts) if _VALIDATE in text), len(texts))
 
 
-def _alone(change: Change, texts: Sequence[str], live: Side) -> Iterator[Step]:
+def _alone(change: Change, texts: Sequence[str], live: SchemaIndex) -> Iterator[Step]:
     parts = (_part(change, live),)
     for text in texts:
         step = _step(_shortened(f"sync: {text}"), text)
         yield replace(step, parts=parts, is_brief=text.endswith(_NOT_VALID))
 
 
-def _part(change: Change, live: Side) -> Part:
-    return Part(change.fact.label, offenders(change.fact, live))
+def _part(change: Change, live: SchemaIndex) -> Part:
+    return Part(change.fact.label, violating_rows(change.fact, live))
 
 
-def _transactions(changes: tuple[Change, ...], schema: SchemaView, live: Side) -> Iterator[Step]:
+def _transactions(
+    changes: tuple[Change, ...], schema: SchemaView, live: SchemaIndex
+) -> Iterator[Step]:
     """Put changes together in their order, but never two tables that others may be using."""
     together: list[Change] = []
     used: set[str] = set()
@@ -245,7 +247,9 @@ def _in_use(change: Change, schema: SchemaView) -> set[str]:
     return names & schema.sizes.keys()
 
 
-def _texts(changes: Sequence[Change], schema: SchemaView, live: Side) -> Iterator[tuple[str, Part]]:
+def _texts(
+    changes: Sequence[Change], schema: SchemaView, live: SchemaIndex
+) -> Iterator[tuple[str, Part]]:
     """Yield the statements, and what lets a new table's key be validated behind forced policies.
 
     Each with what it is for.
@@ -266,7 +270,7 @@ def _texts(changes: Sequence[Change], schema: SchemaView, live: Side) -> Iterato
         yield from ((text, part) for text in texts)
 
 
-def _together(changes: Sequence[Change], schema: SchemaView, live: Side) -> Step:
+def _together(changes: Sequence[Change], schema: SchemaView, live: SchemaIndex) -> Step:
     texts, parts = zip(*_texts(changes, schema, live), strict=True)
     more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
     step = Step(

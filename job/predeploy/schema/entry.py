@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from predeploy.schema.ddl import Change, Report
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 FOREIGN = "foreign table"  # a table's `kind`
 
 Outcome = Iterator[Change | Report]
 
 
-def nothing(live: Fact, sides: Sides) -> Outcome:  # noqa: ARG001 - an entry's default
+def nothing(live: Fact, pair: SchemaPair) -> Outcome:  # noqa: ARG001 - an entry's default
     """Say nothing about what only the live side has: extra objects are invisible."""
     yield from ()
 
@@ -43,8 +43,8 @@ class Entry:
 
     kind: Kind
     query: str
-    plan: Callable[[Fact, Fact | None, Sides], Outcome]
-    undeclared: Callable[[Fact, Sides], Outcome] = nothing
+    plan: Callable[[Fact, Fact | None, SchemaPair], Outcome]
+    undeclared: Callable[[Fact, SchemaPair], Outcome] = nothing
     is_twin: Callable[[Fact, Fact], bool] = no_twin
     near: Callable[[Fact], tuple[str, ...]] = on_the_same_relation
 

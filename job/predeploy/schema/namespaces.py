@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from predeploy.schema.ddl import Report, identifier, not_addable
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Side
+from predeploy.schema.schema_pair import SchemaIndex
 
 Name = tuple[str, str, str]
 
@@ -34,7 +34,7 @@ def names_of(fact: Fact) -> tuple[Name, ...]:
     return (("type", fact.schema, fact.name),) if kind in _TYPES else ()
 
 
-def takers(live: Side, missing: Iterable[Fact]) -> dict[Name, Fact]:
+def takers(live: SchemaIndex, missing: Iterable[Fact]) -> dict[Name, Fact]:
     """Return who has which name, of those that what is missing would take."""
     wanted = {name for fact in missing for name in names_of(fact)}
     if not wanted:
@@ -43,7 +43,7 @@ def takers(live: Side, missing: Iterable[Fact]) -> dict[Name, Fact]:
     return {name: fact for fact in facts for name in names_of(fact) if name in wanted}
 
 
-def refusal(missing: Fact, taken: dict[Name, Fact], desired: Side) -> Report | None:
+def refusal(missing: Fact, taken: dict[Name, Fact], desired: SchemaIndex) -> Report | None:
     """Report a missing object whose name another one has, or None."""
     others = [taken[name] for name in names_of(missing) if name in taken]
     # A unique index of its name on its table is what a constraint takes over.
@@ -62,7 +62,7 @@ def refusal(missing: Fact, taken: dict[Name, Fact], desired: Side) -> Report | N
     )
 
 
-def _part_of_another(missing: Fact, part: Fact, desired: Side) -> Report:
+def _part_of_another(missing: Fact, part: Fact, desired: SchemaIndex) -> Report:
     schema, table, index = part.listed("of")
     is_declared = desired.get(Kind.INDEX, schema, table, index) is not None
     so = "; take this one out of the files" if is_declared else ", which is not declared"

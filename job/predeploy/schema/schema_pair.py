@@ -17,7 +17,7 @@ ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came wi
 Columns = tuple[tuple[str, str], ...]
 
 
-class Side:
+class SchemaIndex:
     """One schema's facts, and the ways in which they are looked up.
 
     Each way is prepared when it is first asked for: most changes need few of them, and there may be
@@ -168,7 +168,7 @@ def parents(table: Fact) -> tuple[tuple[str, str], ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class SchemaPair:
     """The desired schema and the live one, and what each has that the other has not.
 
     `sizes` are the bytes of live tables, by identity (`public.users`); one that it does not know
@@ -178,11 +178,11 @@ class Sides:
     `written` is what the files say that no catalog keeps, and `role` who creates what is missing.
     """
 
-    desired: Side
-    live: Side
-    missing: Side
-    undeclared: Side
-    renamed: Side
+    desired: SchemaIndex
+    live: SchemaIndex
+    missing: SchemaIndex
+    undeclared: SchemaIndex
+    renamed: SchemaIndex
     sizes: Mapping[str, int]
     server_version: int
     users: Mapping[str, str]

@@ -7,7 +7,7 @@ from predeploy.schema.ddl import identifier, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.keys import elements
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Side
+from predeploy.schema.schema_pair import SchemaIndex
 
 _NAME = r'(?:[^\W\d][\w$]*|"(?:[^"]|"")+")'
 _NAMES = rf"\(({_NAME}(?:, (?:PERIOD )?{_NAME})*)\)"
@@ -20,7 +20,7 @@ _WITH = " WITH "
 _NULLS_ALIKE = "NULLS NOT DISTINCT"
 
 
-def offenders(fact: Fact, live: Side) -> str:
+def violating_rows(fact: Fact, live: SchemaIndex) -> str:
     """Return the query; empty where the fact asks nothing of rows.
 
     What is `live` tells in which columns the values of a domain are; each has a query of its own.
@@ -46,7 +46,7 @@ def _alike(key: Fact, table: str, definition: str) -> str:
     return ""
 
 
-def _nulls(column: Fact, live: Side) -> str:
+def _nulls(column: Fact, live: SchemaIndex) -> str:
     if column.key in live.facts:
         return f"select * from {relation(column)} where {identifier(column.name)} is null"
     if column.get("generated") and column.get("not null"):
@@ -91,7 +91,7 @@ def _clashes(table: str, definition: str) -> str:
     return f"select a.*, b.* from {rows} a join {rows} b on {' and '.join([*pairs, order])}"
 
 
-def _values(constraint: Fact, definition: str, live: Side) -> Iterator[str]:
+def _values(constraint: Fact, definition: str, live: SchemaIndex) -> Iterator[str]:
     """Yield what finds a domain's values: a check calls each of them VALUE."""
     check, domain = _CHECK.match(definition), f"{constraint.schema}.{constraint.relation}"
     for column in live.all(Kind.COLUMN):

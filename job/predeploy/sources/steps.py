@@ -250,7 +250,7 @@ def _unnamed_builds(script: Script, reading: sql.Reading) -> Iterator[Finding]:
     """Refuse a concurrent build without a name: what a failed one left could not be found."""
     for statement in reading.statements:
         if statement.mode is Mode.AUTOCOMMIT and statement.node == "index_stmt":
-            build = sql.concern(statement.text)
+            build = sql.autocommit_target(statement.text)
             if isinstance(build, sql.IndexBuild) and not build.name:
                 why = "an index that is built concurrently needs a name"
                 yield _refusal(script, "unnamed-index", statement.line, why)

@@ -20,13 +20,13 @@ from predeploy.sql.script.reading import Reading, read
 from predeploy.sql.statement.acting import acting_call
 from predeploy.sql.statement.alteration import alters
 from predeploy.sql.statement.autocommit_target import (
-    Concern,
+    AutocommitTarget,
     Detach,
     IndexBuild,
     IndexDrop,
     Rebuild,
     Repeatable,
-    concern,
+    autocommit_target,
 )
 from predeploy.sql.statement.classify import (
     holds_ddl,
@@ -35,7 +35,7 @@ from predeploy.sql.statement.classify import (
     resets,
     sets_session,
 )
-from predeploy.sql.statement.creation import Creation, Departure, abouts, tolerates, without
+from predeploy.sql.statement.creation import ColumnRemoval, Creation, abouts, tolerates, without
 from predeploy.sql.statement.effects import (
     Destruction,
     destruction,
@@ -50,10 +50,10 @@ from predeploy.sql.statement.targets import schema_made
 
 __all__ = [
     "SEPARATOR",
-    "Concern",
+    "AutocommitTarget",
+    "ColumnRemoval",
     "Conversion",
     "Creation",
-    "Departure",
     "Destruction",
     "Detach",
     "Directive",
@@ -70,8 +70,8 @@ __all__ = [
     "abouts",
     "acting_call",
     "alters",
+    "autocommit_target",
     "composed",
-    "concern",
     "conversions",
     "destruction",
     "digest",

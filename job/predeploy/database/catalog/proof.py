@@ -12,7 +12,7 @@ from predeploy.database.server.path import OUR_PATH
 from predeploy.database.server.wire import Connection, Row, literal
 from predeploy.sql.statement.autocommit_target import (
     PROBE_INDEX,
-    Concern,
+    AutocommitTarget,
     Detach,
     IndexBuild,
     IndexDrop,
@@ -33,23 +33,23 @@ class Proof(Enum):
     NOTHING = auto()
 
 
-def prove(conn: Connection, concern: Concern | None) -> Proof:
+def prove(conn: Connection, target: AutocommitTarget | None) -> Proof:
     """Judge the traces of a statement."""
     proof = Proof.TO_DO  # what may simply be run again
-    match concern:
+    match target:
         case IndexBuild():
-            proof = _prove_build(conn, concern)
+            proof = _prove_build(conn, target)
         case IndexDrop(indexes):
             is_there = any(operator_names.oid_of(conn, name) for name in indexes)
             proof = Proof.TO_DO if is_there else Proof.DONE
         case Detach():
-            proof = _prove_detach(conn, concern)
+            proof = _prove_detach(conn, target)
         case Making():
-            proof = _prove_making(conn, concern)
+            proof = _prove_making(conn, target)
         case Removal(kind, name):
             proof = Proof.TO_DO if _owners(conn, kind, name) else Proof.DONE
         case Publications():
-            proof = _prove_publications(conn, concern)
+            proof = _prove_publications(conn, target)
         case None:
             proof = Proof.NOTHING
     return proof
@@ -154,17 +154,17 @@ def _prove_making(conn: Connection, making: Making) -> Proof:
     return Proof.DONE if is_it else Proof.NOTHING
 
 
-def _prove_publications(conn: Connection, concern: Publications) -> Proof:
+def _prove_publications(conn: Connection, target: Publications) -> Proof:
     rows = wire.ask(
         conn,
         f"""select p.name from pg_catalog.pg_subscription s
         cross join unnest(s.subpublications) p(name)
-        where s.subname = {literal(concern.subscription)}
+        where s.subname = {literal(target.subscription)}
           and s.subdbid = (select oid from pg_catalog.pg_database
                            where datname = pg_catalog.current_database())""",
     )
-    there = {name for (name,) in rows} & {*concern.publications}
-    is_done = there == {*concern.publications} if concern.are_added else not there
+    there = {name for (name,) in rows} & {*target.publications}
+    is_done = there == {*target.publications} if target.are_added else not there
     return Proof.DONE if is_done else Proof.TO_DO
 
 

@@ -18,7 +18,7 @@ from predeploy.database.server.path import OUR_PATH
 from predeploy.database.server.transaction import RESET_ROLE, row_security_sql
 from predeploy.database.server.wire import Connection, identifier, literal
 from predeploy.judgment.drift import satisfies
-from predeploy.sql import Creation, Departure
+from predeploy.sql import ColumnRemoval, Creation
 from predeploy.sql.statement.creation import PROBE, PROBE_PART
 
 _SAVEPOINT = "predeploy_probe"
@@ -175,7 +175,7 @@ def _compare_parents(
     return () if live == declared else named(conn, [drift])
 
 
-def left_from(conn: Connection, departure: Departure) -> str | None:
+def left_from(conn: Connection, departure: ColumnRemoval) -> str | None:
     """Name the table, if it is there, the column is not, and its successor, if any, is."""
     there = """exists (select from pg_catalog.pg_attribute
         where attrelid = c.oid and not attisdropped and attname = """

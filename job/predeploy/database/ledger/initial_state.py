@@ -10,7 +10,7 @@ from predeploy.database.server.wire import Connection, identifier, literal
 
 
 @dataclass(frozen=True, slots=True)
-class Premises:
+class InitialState:
     """Whether the ledger is there, or at least its schema, whose it is, and where tables are.
 
     `inhabited` are the schemas that hold tables, other than those of extensions and of ledgers.
@@ -25,15 +25,15 @@ class Premises:
     is_harmless: bool = True
 
 
-def find(conn: Connection, schema: str) -> Premises:
+def find(conn: Connection, schema: str) -> InitialState:
     """Ask what is there."""
     return parse(wire.ask(conn, question_sql(schema)))
 
 
-def parse(rows: list[wire.Row]) -> Premises:
-    """Turn what `question_sql` returned into premises."""
+def parse(rows: list[wire.Row]) -> InitialState:
+    """Turn what `question_sql` returned into values."""
     ((has_ledger, has_schema, inhabited, stranger, is_harmless),) = rows
-    return Premises(
+    return InitialState(
         has_ledger == "t",
         has_schema == "t",
         frozenset(json.loads(inhabited or "[]")),
@@ -42,13 +42,13 @@ def parse(rows: list[wire.Row]) -> Premises:
     )
 
 
-def require_trusted(conn: Connection, schema: str, found: Premises) -> None:
+def require_trusted(conn: Connection, schema: str, found: InitialState) -> None:
     """Raise DatabaseRefusedError (77) where a role that is not trusted owns part of the ledger."""
     if found.stranger:
         raise trust.refused(schema, found.stranger, conn.info.user)
 
 
-def require_readable(conn: Connection, schema: str, found: Premises) -> None:
+def require_readable(conn: Connection, schema: str, found: InitialState) -> None:
     """Raise the same, but only where we may write to the ledger, or reading it could run code.
 
     A role that only reads is seldom a member of the deploying role. It would believe the ledger of

@@ -3,10 +3,10 @@
 from predeploy.database.catalog import fingerprint
 from predeploy.database.server import wire
 from predeploy.database.server.wire import Connection, identifier, literal
-from predeploy.judgment.replay_check import Marks
+from predeploy.judgment.replay_check import CatalogState
 
 
-def read_marks(conn: Connection, schema: str) -> Marks:
+def read_marks(conn: Connection, schema: str) -> CatalogState:
     """Look at the catalog rows, and count what this transaction has written, table by table.
 
     A table's own row in pg_class changes with every column and index that it gains. So of that only
@@ -44,7 +44,7 @@ def read_marks(conn: Connection, schema: str) -> Marks:
             where c.relkind in ('r', 'm') and n.nspname !~ '^(pg_|information_schema$)'
               and n.nspname <> {literal(schema)} and age(t.xmin) > age({born})""",
     )
-    return Marks(
+    return CatalogState(
         {(kind or "", identity or ""): mark or "" for kind, identity, mark in rows},
         {name or "": int(amount or 0) for name, amount in touched},
     )

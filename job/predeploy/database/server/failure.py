@@ -193,8 +193,8 @@ def failure_of(
 
 def _way_out(part: Part, sqlstate: str, statement: str) -> str:
     """Say what to do where something is in the way of a statement of ours."""
-    if part.offenders and sqlstate.startswith(_VIOLATION):
-        return f"fix the rows that this finds: {part.offenders}"
+    if part.violating_rows and sqlstate.startswith(_VIOLATION):
+        return f"fix the rows that this finds: {part.violating_rows}"
     if sqlstate.startswith(_VIOLATION) and (partition := _PARTITION.match(statement)):
         from predeploy.schema.ddl import way_to_leave  # noqa: PLC0415 - a settled run plans no DDL
 

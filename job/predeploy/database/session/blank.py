@@ -11,7 +11,7 @@ from predeploy.database.sentinel import made
 from predeploy.database.server import wire
 from predeploy.database.server.transaction import settings_sql
 from predeploy.database.server.wire import Connection, identifier
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.run_context import RunContext
 from predeploy.sources import Sources
 
 log = structlog.get_logger()
@@ -20,16 +20,16 @@ _PATIENCE = {"lock_timeout": "500ms", "statement_timeout": "30s"}
 _WORD = re.compile(r"[\w$]+")
 
 
-def begins_without_rows(place: Workplace, sources: Sources, path: Collection[str]) -> bool:
+def begins_without_rows(context: RunContext, sources: Sources, path: Collection[str]) -> bool:
     """Say, before the run's first step, whether it asks for nothing that its ledger has made.
 
     That is where the tables of the folder's schemas hold no row, but those that noted steps have
     written. What could not be read may hold rows. Notes that do not count are deleted. `path` holds
     the schemas of the search_path.
     """
-    if not (place.premises.has_ledger or place.premises.inhabited):
+    if not (context.initial.has_ledger or context.initial.inhabited):
         return True
-    conn, schema = place.work, place.settings.ledger_schema
+    conn, schema = context.work, context.settings.ledger_schema
     answers = _read(conn, _question_sql(schema))
     if answers is None:
         return False

@@ -4,20 +4,20 @@ from predeploy.contract.plan import Step
 from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.ledger import ledger
 from predeploy.database.server.wire import literal
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.run_context import RunContext
 
 STOPPED = ("23505", "22012")
 """SQLSTATEs of a fence that lets nobody pass: the row is there, or the catalog has changed."""
 
 
-def fence_sql(place: Workplace, step: Step) -> str:
+def fence_sql(context: RunContext, step: Step) -> str:
     """Return the INSERT of the step's row; without one, a look at the catalog it was planned for.
 
     A step that keeps no row and is planned for any catalog has a fence that everybody passes.
     """
-    schema = place.settings.ledger_schema
+    schema = context.settings.ledger_schema
     if step.entry is not None:
-        return ledger.insert_sql(schema, step.entry, place.run_id)
+        return ledger.insert_sql(schema, step.entry, context.run_id)
     if not step.fingerprint:
         return "select"
     current = fingerprint_sql(schema)

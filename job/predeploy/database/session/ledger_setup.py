@@ -20,13 +20,13 @@ from predeploy.contract.errors import (
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.database.catalog import advice
 from predeploy.database.ledger import initial_state, ledger, runs
-from predeploy.database.ledger.initial_state import Premises
+from predeploy.database.ledger.initial_state import InitialState
 from predeploy.database.sentinel import sentinel
 from predeploy.database.server import wire
 from predeploy.database.server.transaction import settings_sql, step_application
 from predeploy.database.server.wire import identifier, literal
-from predeploy.database.session.lock_monitor import Watch, watch_over
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.lock_monitor import LockMonitor, watch_over
+from predeploy.database.session.run_context import RunContext
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ _FORBIDDEN = "of the database says so; ask its owner, and run again"
 _MADE_MEANWHILE = ("42P06", "42P07", "42723")
 
 
-def ensure(place: Workplace, *, is_adopting: bool) -> None:
+def ensure(context: RunContext, *, is_adopting: bool) -> None:
     """Make the ledger unless it is there, and begin this run in it. Under the lock.
 
     `is_adopting` says that the database is older than the ledger.
@@ -44,9 +44,9 @@ def ensure(place: Workplace, *, is_adopting: bool) -> None:
     from it, JobError (78) when the schema's tables are somebody else's, and (80) when an event
     trigger forbids DDL.
     """
-    budget = place.deadline.part(place.settings.ddl_budget_s)
-    watch = watch_over(place, "the ledger")
-    found = place.premises
+    budget = context.deadline.part(context.settings.ddl_budget_s)
+    monitor = watch_over(context, "the ledger")
+    found = context.initial
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
         jitter = tenacity.wait_random_exponential(multiplier=0.25, min=0.1, max=2)
@@ -55,9 +55,9 @@ def ensure(place: Workplace, *, is_adopting: bool) -> None:
     def make() -> None:
         nonlocal found
         try:
-            _make(place, found, watch, is_adopting=is_adopting)
+            _make(context, found, monitor, is_adopting=is_adopting)
         except ServerError:
-            found = initial_state.find(place.work, place.settings.ledger_schema)
+            found = initial_state.find(context.work, context.settings.ledger_schema)
             raise
 
     patiently = tenacity.Retrying(
@@ -72,7 +72,7 @@ def ensure(place: Workplace, *, is_adopting: bool) -> None:
     except ServerError as error:
         if error.sqlstate != LockNotAvailable.sqlstate:
             raise
-        raise NotObtainedError(f"the ledger cannot be made: {error}; {watch.blockers}") from None
+        raise NotObtainedError(f"the ledger cannot be made: {error}; {monitor.blockers}") from None
 
 
 def _may_pass_again(error: BaseException) -> bool:
@@ -81,33 +81,35 @@ def _may_pass_again(error: BaseException) -> bool:
     return isinstance(error, ServerError) and error.sqlstate == LockNotAvailable.sqlstate
 
 
-def _make(place: Workplace, found: Premises, watch: Watch, *, is_adopting: bool) -> None:
-    schema = place.settings.ledger_schema
-    initial_state.require_trusted(place.work, schema, found)
+def _make(
+    context: RunContext, found: InitialState, monitor: LockMonitor, *, is_adopting: bool
+) -> None:
+    schema = context.settings.ledger_schema
+    initial_state.require_trusted(context.work, schema, found)
     if not found.has_ledger:
-        _make_all(place, found, watch, is_adopting=is_adopting)
-    elif not runs.begin(place.work, schema, place.run_id, is_adopting=is_adopting):
-        answer = _send(place, sentinel.create_sql(schema), watch)
+        _make_all(context, found, monitor, is_adopting=is_adopting)
+    elif not runs.begin(context.work, schema, context.run_id, is_adopting=is_adopting):
+        answer = _send(context, sentinel.create_sql(schema), monitor)
         if answer.error is not None:
             _require_no_race(answer.error.sqlstate)
-            with wire.translated(place.work):
+            with wire.translated(context.work):
                 raise answer.error
 
 
-def _has_ledger(place: Workplace) -> bool:
-    return initial_state.find(place.work, place.settings.ledger_schema).has_ledger
+def _has_ledger(context: RunContext) -> bool:
+    return initial_state.find(context.work, context.settings.ledger_schema).has_ledger
 
 
-def _send(place: Workplace, sql: str, watch: Watch) -> wire.Answer:
+def _send(context: RunContext, sql: str, monitor: LockMonitor) -> wire.Answer:
     """Send statements as one transaction, which bears a step's name and waits as briefly."""
     settings = settings_sql(
         {
-            "application_name": step_application(place.settings.ledger_schema),
-            "lock_timeout": f"{math.ceil(place.settings.ddl_lock_timeout_s * 1000)}",
+            "application_name": step_application(context.settings.ledger_schema),
+            "lock_timeout": f"{math.ceil(context.settings.ddl_lock_timeout_s * 1000)}",
         }
     )
-    answer = wire.send(place.work, f"begin; {settings}; {sql}; commit", on_tick=watch.tick)
-    wire.roll_back(place.work)
+    answer = wire.send(context.work, f"begin; {settings}; {sql}; commit", on_tick=monitor.tick)
+    wire.roll_back(context.work)
     return answer
 
 
@@ -117,17 +119,19 @@ def _require_no_race(sqlstate: str | None) -> None:
         raise RacedError(why, exit_code=ExitCode.TEMPFAIL, sqlstate=sqlstate)
 
 
-def _make_all(place: Workplace, found: Premises, watch: Watch, *, is_adopting: bool) -> None:
+def _make_all(
+    context: RunContext, found: InitialState, monitor: LockMonitor, *, is_adopting: bool
+) -> None:
     """Make schema, tables and functions, and begin the run, in one transaction and message."""
-    work, schema = place.work, place.settings.ledger_schema
+    work, schema = context.work, context.settings.ledger_schema
     name = identifier(schema)
-    if found.has_schema and (tables := _tables(work, schema)) and not _has_ledger(place):
+    if found.has_schema and (tables := _tables(work, schema)) and not _has_ledger(context):
         ledger.require_strangers(schema, tables)
         raise _taken(schema)
     # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
     create_schema = "" if found.has_schema else f"create schema {name};"
     answer = _send(
-        place,
+        context,
         f"""{create_schema}
         create table {name}.meta (key text primary key, value text not null);
         create table {name}.migration (
@@ -173,8 +177,8 @@ def _make_all(place: Workplace, found: Premises, watch: Watch, *, is_adopting: b
         {_without_row_security(schema)};
         {sentinel.create_sql(schema)};
         {ledger.about_sql(schema, is_adopting=is_adopting)};
-        {runs.begin_sql(schema, place.run_id)}""",
-        watch,
+        {runs.begin_sql(schema, context.run_id)}""",
+        monitor,
     )
     if answer.error is None:
         return
@@ -192,7 +196,7 @@ def _make_all(place: Workplace, found: Premises, watch: Watch, *, is_adopting: b
             f"to {identifier(work.info.user)}",
             exit_code=ExitCode.DENIED,
         )
-    if answer.error.sqlstate == DuplicateTable.sqlstate and not _has_ledger(place):
+    if answer.error.sqlstate == DuplicateTable.sqlstate and not _has_ledger(context):
         raise _taken(schema)
     _require_no_race(answer.error.sqlstate)
     with wire.translated(work):

@@ -9,9 +9,9 @@ from predeploy.database.server import wire
 from predeploy.database.server.pooler import Pooling
 from predeploy.database.server.transaction import step_application
 from predeploy.database.server.wire import Connection
-from predeploy.database.session.lock_wait_budget import Hold
+from predeploy.database.session.lock_wait_budget import LockWaitBudget
 from predeploy.database.session.other_tools import let_go
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.run_context import RunContext
 
 log = structlog.get_logger()
 
@@ -28,27 +28,29 @@ _NAME = """case when b.pid = 0 then 'a prepared transaction, see pg_prepared_xac
     else a.application_name end"""
 
 
-def watch_over(place: Workplace, label: str, hold: Hold | None = None) -> "Watch":
-    """Watch the backend that does the work of `place`.
+def watch_over(
+    context: RunContext, label: str, hold: LockWaitBudget | None = None
+) -> "LockMonitor":
+    """Watch the backend that does the work of `context`.
 
     Behind a pooler it is known by the name that every step bears, which only we run under the lock.
     """
-    worker = f"select {place.work.info.backend_pid}"
-    if place.pooling is not Pooling.NONE:
-        name = wire.literal(step_application(place.settings.ledger_schema))
+    worker = f"select {context.work.info.backend_pid}"
+    if context.pooling is not Pooling.NONE:
+        name = wire.literal(step_application(context.settings.ledger_schema))
         worker = f"""select pid from pg_catalog.pg_stat_activity
             where datname = current_database() and application_name = {name}"""
-    return Watch(place.guard, worker, label, hold)
+    return LockMonitor(context.guard, worker, label, hold)
 
 
-class Watch:
+class LockMonitor:
     """Looks over the shoulder of a backend, through another connection.
 
     `blockers` tells who was last seen in its way, for a log line.
     """
 
     def __init__(
-        self, guard: Connection, watched: str, label: str, hold: Hold | None = None
+        self, guard: Connection, watched: str, label: str, hold: LockWaitBudget | None = None
     ) -> None:
         """Watch through `guard`, whose transaction stays open and idle.
 
@@ -64,17 +66,19 @@ class Watch:
         self._ticks = 0
         self._told = ""
 
-    def follow(self, pid: int, place: Workplace) -> None:
+    def follow(self, pid: int, context: RunContext) -> None:
         """Watch the backend that runs a step outside a transaction, through the idle work.
 
         CONCURRENTLY waits for whoever it has seen with a snapshot until their transaction ends. So
         it would wait for the guard, for ever, when it came by while that looks.
         """
         self._watched = f"select {pid}"
-        self._looker = place.work
-        self._guard_pid = str(place.guard.info.backend_pid)
-        if place.pooling is not Pooling.NONE:
-            self._guard_pid = str(wire.ask(place.guard, "select pg_catalog.pg_backend_pid()")[0][0])
+        self._looker = context.work
+        self._guard_pid = str(context.guard.info.backend_pid)
+        if context.pooling is not Pooling.NONE:
+            self._guard_pid = str(
+                wire.ask(context.guard, "select pg_catalog.pg_backend_pid()")[0][0]
+            )
 
     def tick(self) -> None:
         """Look, when it is time to; end a wait that others have stood behind for long enough."""

@@ -18,7 +18,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _STRONG = "'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'"
 
 
-class Hold:
+class LockWaitBudget:
     """Counts what a backend's transaction has waited with others behind it; cancels it in time."""
 
     def __init__(self, guard: Connection, allowance_s: float) -> None:

@@ -10,7 +10,7 @@ from predeploy import sql
 from predeploy.contract.plan import Statement, Step
 from predeploy.database.server.path import our_path, their_path
 from predeploy.database.server.transaction import row_security_sql
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.run_context import RunContext
 
 # No parenthesis and no constant: no expression, so that nothing is looked up for the text itself.
 _VALIDATES = re.compile(r"ALTER (?:TABLE|DOMAIN) [^()']* VALIDATE CONSTRAINT [^()']*\Z")
@@ -24,35 +24,35 @@ _TRANSACTION_TIMEOUT_SINCE = 170000
 _NOTHING = "select"
 
 
-def text_of(place: Workplace, text: str) -> str:
+def text_of(context: RunContext, text: str) -> str:
     """Return a statement as it is sent: `SET transaction_timeout = 0` is nothing before 17."""
-    is_known = place.work.info.server_version >= _TRANSACTION_TIMEOUT_SINCE
+    is_known = context.work.info.server_version >= _TRANSACTION_TIMEOUT_SINCE
     return text if is_known or not _NO_TRANSACTION_TIMEOUT.match(text) else _NOTHING
 
 
-def before(place: Workplace, step: Step, scope: str = "local") -> list[str]:
+def before(context: RunContext, step: Step, scope: str = "local") -> list[str]:
     """Return what stands before a step's own statements, with the SETs of the file's earlier steps.
 
     In its transaction, or for its `session`. A step of our own names every schema, and runs under
     our path. But one that only validates a constraint calls the functions of that constraint, which
     need the app's path.
     """
-    theirs = their_path(place.settings.endpoint, scope)
+    theirs = their_path(context.settings.endpoint, scope)
     is_ours = step.is_ours and not _VALIDATES.match(step.text)
     found = [our_path(scope) if is_ours else theirs]
     for text in step.preamble:
-        found += [text_of(place, text), *_again(place, text, scope)]
+        found += [text_of(context, text), *_again(context, text, scope)]
     return found
 
 
-def behind(place: Workplace, statement: Statement) -> list[str]:
+def behind(context: RunContext, statement: Statement) -> list[str]:
     """Return what follows a RESET in a file, which takes back what `before` has set."""
-    return _again(place, statement.text) if statement.node == "variable_set_stmt" else []
+    return _again(context, statement.text) if statement.node == "variable_set_stmt" else []
 
 
-def _again(place: Workplace, text: str, scope: str = "local") -> list[str]:
+def _again(context: RunContext, text: str, scope: str = "local") -> list[str]:
     settings = {
-        "search_path": their_path(place.settings.endpoint, scope),
+        "search_path": their_path(context.settings.endpoint, scope),
         "row_security": row_security_sql(scope),
     }
     return [settings[name] for name in sql.resets(text)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from predeploy.contract.deadline import Deadline
 from predeploy.contract.plan import Step
-from predeploy.database.ledger.initial_state import Premises
+from predeploy.database.ledger.initial_state import InitialState
 from predeploy.database.server.pooler import Pooling
 from predeploy.database.server.transaction import settings_sql, step_application
 from predeploy.database.server.wire import Connection
@@ -13,10 +13,10 @@ from predeploy.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class RunContext:
     """Two connections (`guard` holds the advisory lock, `work` does the work), limits, the run.
 
-    `premises` is what was there when the lock was obtained, and `pooling` what stands between them
+    `initial` is what was there when the lock was obtained, and `pooling` what stands between them
     and the server. `is_blank` says that the run began on a database without rows, but for those
     that earlier runs of a first deploy had written: then each step notes what it makes.
     """
@@ -26,16 +26,16 @@ class Workplace:
     settings: Settings
     deadline: Deadline
     run_id: str
-    premises: Premises
+    initial: InitialState
     pooling: Pooling = Pooling.NONE
     is_blank: bool = False
 
 
-def step_settings(place: Workplace, step: Step, **more: str) -> str:
+def step_settings(context: RunContext, step: Step, **more: str) -> str:
     """Return a step's settings: locks are waited for briefly where readers could feel it."""
-    limits = place.settings
+    limits = context.settings
     lock_wait_s = limits.ddl_lock_timeout_s if step.holds_ddl else limits.ddl_budget_s
-    limit_s = lock_wait_s if step.is_brief else place.deadline.left_s
+    limit_s = lock_wait_s if step.is_brief else context.deadline.left_s
     return settings_sql(
         {
             "application_name": step_application(limits.ledger_schema),

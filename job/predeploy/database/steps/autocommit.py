@@ -32,11 +32,11 @@ from predeploy.database.server.transaction import row_security_sql, session_sql,
 from predeploy.database.server.wire import Connection
 from predeploy.database.session import operator_settings
 from predeploy.database.session.fence import STOPPED, fence_sql
-from predeploy.database.session.lock_monitor import Watch
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.lock_monitor import LockMonitor
+from predeploy.database.session.run_context import RunContext
 from predeploy.judgment.verdict import judge_drifts
 from predeploy.sql import Creation
-from predeploy.sql.statement.autocommit_target import Concern, Detach, IndexBuild, Rebuild
+from predeploy.sql.statement.autocommit_target import AutocommitTarget, Detach, IndexBuild, Rebuild
 
 log = structlog.get_logger()
 
@@ -46,56 +46,58 @@ _STARTED = "its row in the ledger says that it was started"
 _BY_THEN = "it ran outside a transaction, so what it had done by then remains"
 
 
-def run_autocommit(place: Workplace, step: Step, watch: Watch) -> StepResult | Failure | None:
+def run_autocommit(
+    context: RunContext, step: Step, monitor: LockMonitor
+) -> StepResult | Failure | None:
     """Run the step, or prove that it is done: a result, a failure, or None when overtaken.
 
     Failures end with 81, or with 75 when a lock or the time ran out; the ledger then lacks
     the step, so that a rerun tries it again.
     """
     started = time.monotonic()
-    schema = place.settings.ledger_schema
-    budget = place.deadline.part(place.settings.concurrent_budget_s)
-    concern = sql.concern(step.text)
-    with _session(place) as conn:
+    schema = context.settings.ledger_schema
+    budget = context.deadline.part(context.settings.concurrent_budget_s)
+    target = sql.autocommit_target(step.text)
+    with _session(context) as conn:
         limits = {
             "application_name": step_application(schema),
             "statement_timeout": f"{math.ceil(budget.left_s * 1000) + 1}",
         }
-        theirs = operator_settings.before(place, step, "session")
+        theirs = operator_settings.before(context, step, "session")
         settings = [row_security_sql("session"), *theirs, session_sql(limits)]
-        watch.follow(_make_ready(place, conn, settings, budget), place)
+        monitor.follow(_make_ready(context, conn, settings, budget), context)
         # Not before all is ready: a row that says "started" must mean that it may have run.
-        if not step.is_resumed and not _begin(place, step):
+        if not step.is_resumed and not _begin(context, step):
             return None
-        outcome = _do(conn, step, concern, budget, watch, drop_wait=_drop_wait(place))
-        if not isinstance(outcome, Failure) and _may_be_another(step, concern):
-            outcome = _judged(conn, place, step, watch)
-        told = () if isinstance(outcome, Failure) else _told(conn, concern)
+        outcome = _do(conn, step, target, budget, monitor, drop_wait=_drop_wait(context))
+        if not isinstance(outcome, Failure) and _may_be_another(step, target):
+            outcome = _judged(conn, context, step, monitor)
+        told = () if isinstance(outcome, Failure) else _told(conn, target)
     if isinstance(outcome, Failure):
         if outcome.remains != _STARTED and step.entry is not None:
-            wire.ask(place.work, ledger.forget_sql(schema, step.entry))
+            wire.ask(context.work, ledger.forget_sql(schema, step.entry))
         return outcome
     if step.entry is not None:
         found = [drift.kept for drift in outcome]
-        wire.ask(place.work, ledger.done_sql(schema, step.entry, told, found))
+        wire.ask(context.work, ledger.done_sql(schema, step.entry, told, found))
     return StepResult(step.label, time.monotonic() - started, 1, 0, losses=told, drifts=outcome)
 
 
 @contextmanager
-def _session(place: Workplace) -> Iterator[Connection]:
+def _session(context: RunContext) -> Iterator[Connection]:
     """Open a session for one step, and leave nothing of it to who gets it next from a pooler."""
-    with wire.closing(connect_beside(place.settings.endpoint)) as conn:
+    with wire.closing(connect_beside(context.settings.endpoint)) as conn:
         yield conn
-        if place.pooling is not Pooling.NONE:
+        if context.pooling is not Pooling.NONE:
             wire.roll_back(conn)
             wire.send(conn, "discard all")
 
 
-def _told(conn: Connection, concern: Concern | None) -> tuple[str, ...]:
+def _told(conn: Connection, target: AutocommitTarget | None) -> tuple[str, ...]:
     """Return what the report says of a partition that is a table of its own now."""
-    if not isinstance(concern, Detach):
+    if not isinstance(target, Detach):
         return ()
-    oid = operator_names.oid_of(conn, concern.child)
+    oid = operator_names.oid_of(conn, target.child)
     wire.ask(conn, f"begin; {OUR_PATH}")
     told = tuple(str(loss) for loss in values.tell_detached(conn, [oid] if oid else []))
     wire.roll_back(conn)
@@ -103,84 +105,84 @@ def _told(conn: Connection, concern: Concern | None) -> tuple[str, ...]:
 
 
 def _make_ready(
-    place: Workplace, conn: Connection, settings: Sequence[str], budget: Deadline
+    context: RunContext, conn: Connection, settings: Sequence[str], budget: Deadline
 ) -> int:
     """Make the session's settings; return the pid of its backend, which a pooler may not have."""
-    if place.pooling is Pooling.NONE:
+    if context.pooling is Pooling.NONE:
         wire.ask(conn, "; ".join(settings))
         return conn.info.backend_pid
     opening = "; ".join([*settings, "select pg_catalog.pg_backend_pid()"])
-    return served_by(conn, place.settings.endpoint, budget, opening)
+    return served_by(conn, context.settings.endpoint, budget, opening)
 
 
-def _begin(place: Workplace, step: Step) -> bool:
+def _begin(context: RunContext, step: Step) -> bool:
     """Commit the step's row, if it keeps one; False when somebody else was faster."""
     if step.entry is None and not step.fingerprint:
         return True  # everybody passes
-    answer = wire.send(place.work, f"{OUR_PATH};\n{fence_sql(place, step)}")
+    answer = wire.send(context.work, f"{OUR_PATH};\n{fence_sql(context, step)}")
     if answer.error is not None and answer.error.sqlstate not in STOPPED:
-        with wire.translated(place.work):
+        with wire.translated(context.work):
             raise answer.error
     return answer.error is None
 
 
-def _drop_wait(place: Workplace) -> str:
+def _drop_wait(context: RunContext) -> str:
     """Return how long one try to drop an invalid index may keep others from its table."""
-    return f"{math.ceil(place.settings.ddl_lock_timeout_s * 1000)}"
+    return f"{math.ceil(context.settings.ddl_lock_timeout_s * 1000)}"
 
 
 def _do(
     conn: Connection,
     step: Step,
-    concern: Concern | None,
+    target: AutocommitTarget | None,
     budget: Deadline,
-    watch: Watch,
+    monitor: LockMonitor,
     *,
     drop_wait: str,
 ) -> Failure | tuple[Drift, ...]:
     """Do what is left of the statement; one that cannot tell leaves its row as it is."""
-    proof = _proof(conn, step, concern)
+    proof = _proof(conn, step, target)
     if proof is Proof.DONE:
         log.info(f"{step.label} was done by a run that did not live to say so")
         return ()
     if proof is Proof.NOTHING:
         return _unproved(step)
-    if isinstance(concern, IndexBuild) and not _clear(conn, concern, budget, drop_wait):
-        return _busy(step, concern)
-    if isinstance(concern, Rebuild):
-        _drop_left(conn, concern, drop_wait)
+    if isinstance(target, IndexBuild) and not _clear(conn, target, budget, drop_wait):
+        return _busy(step, target)
+    if isinstance(target, Rebuild):
+        _drop_left(conn, target, drop_wait)
     sql = step.text
-    if isinstance(concern, Detach) and proof is Proof.HALF_DONE:
-        sql = f"alter table {concern.parent} detach partition {concern.child} finalize"
-    answer = wire.send(conn, sql, on_tick=watch.tick)
+    if isinstance(target, Detach) and proof is Proof.HALF_DONE:
+        sql = f"alter table {target.parent} detach partition {target.child} finalize"
+    answer = wire.send(conn, sql, on_tick=monitor.tick)
     if answer.error is None:
         return ()
     position = answer.error.diag.statement_position
     offset = int(position) - 1 if position and sql is step.text else None
     failure = failure_of(step, answer.error, index=0, offset=offset, failed=ExitCode.PARTIAL)
-    failure = replace(failure, remains=_what_remains(conn, concern, drop_wait))
-    return watch.explain(failure) if failure.sqlstate == QueryCanceled.sqlstate else failure
+    failure = replace(failure, remains=_what_remains(conn, target, drop_wait))
+    return monitor.explain(failure) if failure.sqlstate == QueryCanceled.sqlstate else failure
 
 
-def _proof(conn: Connection, step: Step, concern: Concern | None) -> Proof:
+def _proof(conn: Connection, step: Step, target: AutocommitTarget | None) -> Proof:
     """Return how far the statement has come: nothing is done before it was started.
 
     But a detach that was cancelled, and whose row is gone with that, can only be finalized.
     """
     if step.is_resumed:
-        return prove(conn, concern)
-    is_half_done = isinstance(concern, Detach) and prove(conn, concern) is Proof.HALF_DONE
+        return prove(conn, target)
+    is_half_done = isinstance(target, Detach) and prove(conn, target) is Proof.HALF_DONE
     return Proof.HALF_DONE if is_half_done else Proof.TO_DO
 
 
-def _what_remains(conn: Connection, concern: Concern | None, drop_wait: str) -> str:
+def _what_remains(conn: Connection, target: AutocommitTarget | None, drop_wait: str) -> str:
     """Clean up after a failure and say what is left."""
-    if not isinstance(concern, IndexBuild | Rebuild):
+    if not isinstance(target, IndexBuild | Rebuild):
         return _BY_THEN
-    left = ", ".join(_drop_left(conn, concern, drop_wait))
+    left = ", ".join(_drop_left(conn, target, drop_wait))
     if left:
         return f"the invalid index {left} remains, the next run drops it"
-    return _BY_THEN if isinstance(concern, Rebuild) else "nothing remains"
+    return _BY_THEN if isinstance(target, Rebuild) else "nothing remains"
 
 
 def _clear(conn: Connection, build: IndexBuild, budget: Deadline, drop_wait: str) -> bool:
@@ -212,26 +214,26 @@ def _drop_left(conn: Connection, work: IndexBuild | Rebuild, drop_wait: str) -> 
     return left_behind(conn, work)
 
 
-def _may_be_another(step: Step, concern: Concern | None) -> bool:
+def _may_be_another(step: Step, target: AutocommitTarget | None) -> bool:
     """Whether the index may be one that was there: what was not guarded has built its own."""
     guarded = any(address.is_guarded for address in step.statements[0].creates)
-    return isinstance(concern, IndexBuild) and (guarded or step.is_resumed)
+    return isinstance(target, IndexBuild) and (guarded or step.is_resumed)
 
 
 def _judged(
-    conn: Connection, place: Workplace, step: Step, watch: Watch
+    conn: Connection, context: RunContext, step: Step, monitor: LockMonitor
 ) -> Failure | tuple[Drift, ...]:
     """Look behind IF NOT EXISTS: what it has skipped may not be what the file declares."""
     statement = step.statements[0]
-    (about,) = sql.abouts(statement, place.settings.ledger_schema)
+    (about,) = sql.abouts(statement, context.settings.ledger_schema)
     assert isinstance(about, Creation)  # noqa: S101 - every build that has a name is one
     wire.ask_plainly(conn, "begin")
-    found = compare(conn, about, place.settings.ledger_schema, watch.tick)
+    found = compare(conn, about, context.settings.ledger_schema, monitor.tick)
     wire.roll_back(conn)
     if isinstance(found, Unproved):
         return _other_shape(step, about.address.name)
     drifts = tuple(replace(drift, is_adopted=step.is_replay) for drift in found)
-    return judge_drifts(step, statement, drifts, place.settings) or drifts
+    return judge_drifts(step, statement, drifts, context.settings) or drifts
 
 
 def _other_shape(step: Step, name: str) -> Failure:

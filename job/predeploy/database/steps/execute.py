@@ -32,12 +32,12 @@ from predeploy.database.server.path import OUR_PATH
 from predeploy.database.server.pooler import Pooling, no_session
 from predeploy.database.server.wire import Connection
 from predeploy.database.session.lock_monitor import watch_over
-from predeploy.database.session.lock_wait_budget import Hold
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.lock_wait_budget import LockWaitBudget
+from predeploy.database.session.run_context import RunContext
 from predeploy.database.steps.autocommit import run_autocommit
 from predeploy.database.steps.bound import run_bound
 from predeploy.database.steps.frame import relying
-from predeploy.database.steps.message import Context
+from predeploy.database.steps.message import Attempt
 from predeploy.database.steps.presence import FirstLook, look
 from predeploy.database.steps.script import Tried, run_script
 from predeploy.database.steps.together import convoy_of, run_together
@@ -51,7 +51,7 @@ _SAID_BY_SOMEBODY = (InsufficientPrivilege.sqlstate, RaiseException.sqlstate)
 
 
 def execute(
-    place: Workplace, plan: Plan, failed: ExitCode, works_on: Callable[[Step | None], None]
+    context: RunContext, plan: Plan, failed: ExitCode, works_on: Callable[[Step | None], None]
 ) -> Generator[StepResult | Failure | None, None, None]:
     """Run the plan's steps in order, yielding what came of each, up to the first that is not done.
 
@@ -64,21 +64,21 @@ def execute(
     dies: the ledger then knows what was committed; and DatabaseRefusedError (76), before any step,
     when a pooler cannot serve one of them.
     """
-    _require_sessions(place, plan)
+    _require_sessions(context, plan)
     draws = drawn(plan.steps)
-    look = _look(place, plan.steps, draws)
+    look = _look(context, plan.steps, draws)
     gaps = dict(look.gaps)
-    todo = deque(_contexts(place, plan.steps, failed, draws, look))
+    todo = deque(_contexts(context, plan.steps, failed, draws, look))
     while todo:
-        require_alive(place.guard)
+        require_alive(context.guard)
         known = yield from _run_convoy(todo, gaps, works_on)
         if not todo:
             return
-        context = todo.popleft()
-        step = context.step
+        attempt = todo.popleft()
+        step = attempt.step
         works_on(step)
         refused = _counts_on_a_gap(step, gaps)
-        tried = Tried(refused, context.delivery) if refused else _with_patience(context, known)
+        tried = Tried(refused, attempt.delivery) if refused else _with_patience(attempt, known)
         outcome = tried.outcome
         if isinstance(outcome, StepResult):
             works_on(None)
@@ -88,26 +88,26 @@ def execute(
         if not isinstance(outcome, StepResult):
             return
         _tell(outcome)
-        gaps |= {(e.file, e.raw_hash): str(gap) for e, gap in relying(context, tried.gaps)}
+        gaps |= {(e.file, e.raw_hash): str(gap) for e, gap in relying(attempt, tried.gaps)}
 
 
-def _look(place: Workplace, steps: Sequence[Step], draws: Sequence[Drawing]) -> FirstLook:
+def _look(context: RunContext, steps: Sequence[Step], draws: Sequence[Drawing]) -> FirstLook:
     """Look once for all steps; not where none of them asks for it."""
     if not asks_for_a_look(steps, draws):
         return FirstLook()
-    return look(place.work, place.settings, sought(steps, draws))
+    return look(context.work, context.settings, sought(steps, draws))
 
 
 def _contexts(
-    place: Workplace,
+    context: RunContext,
     steps: Sequence[Step],
     failed: ExitCode,
     draws: Sequence[Drawing],
     found: FirstLook,
-) -> Iterator[Context]:
+) -> Iterator[Attempt]:
     for step, delivery in zip(steps, deliveries(steps, draws, found.there), strict=True):
-        watch = watch_over(place, step.label, _hold_of(place, step))
-        yield Context(place, step, failed, watch, delivery, steps, found.newest, found.path)
+        monitor = watch_over(context, step.label, _hold_of(context, step))
+        yield Attempt(context, step, failed, monitor, delivery, steps, found.newest, found.path)
 
 
 def _counts_on_a_gap(step: Step, gaps: Mapping[tuple[str, str], str]) -> Failure | None:
@@ -118,7 +118,7 @@ def _counts_on_a_gap(step: Step, gaps: Mapping[tuple[str, str], str]) -> Failure
 
 
 def _run_convoy(
-    todo: deque[Context],
+    todo: deque[Attempt],
     gaps: Mapping[tuple[str, str], str],
     works_on: Callable[[Step | None], None],
 ) -> Generator[StepResult, None, Tried | None]:
@@ -131,10 +131,10 @@ def _run_convoy(
         for tried in going:
             if not isinstance(tried.outcome, StepResult):
                 return tried
-            place = todo.popleft().place
+            context = todo.popleft().context
             yield tried.outcome
             _tell(tried.outcome)
-            require_alive(place.guard)
+            require_alive(context.guard)
     return None
 
 
@@ -147,41 +147,41 @@ def _tell(result: StepResult) -> None:
     )
 
 
-def _require_sessions(place: Workplace, plan: Plan) -> None:
+def _require_sessions(context: RunContext, plan: Plan) -> None:
     """Refuse a plan that needs a session of its own where a pooler gives only transactions."""
     outside = next((step for step in plan.steps if step.mode is Mode.AUTOCOMMIT), None)
-    if outside is not None and place.pooling is Pooling.TRANSACTION:
+    if outside is not None and context.pooling is Pooling.TRANSACTION:
         raise DatabaseRefusedError(
-            f"{no_session(outside.label, place.settings.endpoint)}; of the steps that are planned "
-            "with it none was run",
+            f"{no_session(outside.label, context.settings.endpoint)}; of the steps that are "
+            "planned with it none was run",
             exit_code=ExitCode.WRONG_ENDPOINT,
         )
 
 
-def _with_patience(context: Context, known: Tried | None) -> Tried:
+def _with_patience(attempt: Attempt, known: Tried | None) -> Tried:
     """Try a step again as long as only others stand in the way, within the DDL budget.
 
     Where it was tried with others, that counts as the first time, if it says what there is to say
     of it: that it lacked locks, or that rows violate it, which takes as long to find out again.
     """
-    place, step, watch = context.place, context.step, context.watch
-    budget = place.deadline.part(place.settings.ddl_budget_s)
-    last = known or Tried(None, context.delivery)
+    context, step, monitor = attempt.context, attempt.step, attempt.monitor
+    budget = context.deadline.part(context.settings.ddl_budget_s)
+    last = known or Tried(None, attempt.delivery)
     counts = isinstance(last.outcome, Failure) and (
         last.outcome.is_violation or _may_pass_again(step, last)
     )
 
-    def attempt() -> Tried:
+    def once_more() -> Tried:
         nonlocal last, counts
         if counts:
             counts = False
         else:
-            last = _try_step(replace(context, delivery=last.delivery), last.standing)
+            last = _try_step(replace(attempt, delivery=last.delivery), last.standing)
         return last
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
         # As long as others have stood behind the last try, they go on now.
-        least = place.settings.ddl_lock_timeout_s if _has_held_up(state) else 0.1
+        least = context.settings.ddl_lock_timeout_s if _has_held_up(state) else 0.1
         jitter = tenacity.wait_random_exponential(multiplier=0.5, min=least, max=least + 5)
         return min(jitter(state), budget.left_s)
 
@@ -191,7 +191,7 @@ def _with_patience(context: Context, known: Tried | None) -> Tried:
         why = (
             f"another session has changed the same ({raced})"
             if raced
-            else f"a lock was not obtained, {watch.blockers}"
+            else f"a lock was not obtained, {monitor.blockers}"
         )
         log.warning(
             f"{step.label}: {why}; trying again",
@@ -206,19 +206,19 @@ def _with_patience(context: Context, known: Tried | None) -> Tried:
         before_sleep=tell,
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
-    tried: Tried = retrying(attempt)
-    return replace(tried, outcome=_explained(context, tried.outcome))
+    tried: Tried = retrying(once_more)
+    return replace(tried, outcome=_explained(attempt, tried.outcome))
 
 
 def _explained(
-    context: Context, outcome: StepResult | Failure | None
+    attempt: Attempt, outcome: StepResult | Failure | None
 ) -> StepResult | Failure | None:
     """Add to a failure who was in the way, or what to grant."""
     if not isinstance(outcome, Failure):
         return outcome
-    step, work = context.step, context.place.work
+    step, work = attempt.step, attempt.context.work
     if has_lacked_locks(step, outcome):
-        return context.watch.explain(outcome)
+        return attempt.monitor.explain(outcome)
     if outcome.is_filtered:
         path = "" if step.is_ours else step.path
         return replace(outcome, remedy=row_security.way_out(work, outcome.message, path))
@@ -236,14 +236,14 @@ def _who_lets_it_pass(work: Connection, refused: Failure) -> str:
     return refused.remedy
 
 
-def _hold_of(place: Workplace, step: Step) -> Hold | None:
+def _hold_of(context: RunContext, step: Step) -> LockWaitBudget | None:
     """Return what bounds how long the step's waits may stall others; DML alone stalls no reader.
 
     CONCURRENTLY is let alone: it keeps nobody out, and an index that it leaves would be invalid.
     """
     if step.mode is not Mode.TRANSACTION or not step.holds_ddl:
         return None
-    return Hold(place.guard, place.settings.ddl_lock_timeout_s)
+    return LockWaitBudget(context.guard, context.settings.ddl_lock_timeout_s)
 
 
 def _has_held_up(state: tenacity.RetryCallState) -> bool:
@@ -262,35 +262,36 @@ def _may_pass_again(step: Step, tried: Tried) -> bool:
     return may_pass_again(tried.outcome) or has_lacked_locks(step, tried.outcome)
 
 
-def _try_step(context: Context, standing: Standing | None) -> Tried:
+def _try_step(attempt: Attempt, standing: Standing | None) -> Tried:
     """Try once; `standing` is where sequences stood before the tries that came before."""
-    place, step, watch = context.place, context.step, context.watch
+    context, step, monitor = attempt.context, attempt.step, attempt.monitor
     if step.binds:
-        return _judged(context, run_bound(context, standing))
+        return _judged(attempt, run_bound(attempt, standing))
     if step.mode is Mode.AUTOCOMMIT:
-        return Tried(run_autocommit(place, step, watch), context.delivery)
+        return Tried(run_autocommit(context, step, monitor), attempt.delivery)
     if step.mode is Mode.RECORD and step.entry is not None:
-        return Tried(_record(place, step, step.entry), context.delivery)
-    return _judged(context, run_script(context, standing))
+        return Tried(_record(context, step, step.entry), attempt.delivery)
+    return _judged(attempt, run_script(attempt, standing))
 
 
-def _judged(context: Context, tried: Tried) -> Tried:
+def _judged(attempt: Attempt, tried: Tried) -> Tried:
     if isinstance(tried.outcome, Failure):
-        return replace(tried, outcome=context.watch.judge(tried.outcome))
+        return replace(tried, outcome=attempt.monitor.judge(tried.outcome))
     return tried
 
 
-def _record(place: Workplace, step: Step, entry: LedgerEntry) -> StepResult | None:
+def _record(context: RunContext, step: Step, entry: LedgerEntry) -> StepResult | None:
     """Write a step down as done, because a baseline says so; None when somebody else just has."""
-    schema = place.settings.ledger_schema
-    begun = [] if step.is_resumed else [ledger.insert_sql(schema, entry, place.run_id)]
+    schema = context.settings.ledger_schema
+    begun = [] if step.is_resumed else [ledger.insert_sql(schema, entry, context.run_id)]
     answer = wire.send(
-        place.work, "; ".join(["begin", OUR_PATH, *begun, ledger.done_sql(schema, entry), "commit"])
+        context.work,
+        "; ".join(["begin", OUR_PATH, *begun, ledger.done_sql(schema, entry), "commit"]),
     )
-    wire.roll_back(place.work)
+    wire.roll_back(context.work)
     if answer.error is not None:
         if answer.error.sqlstate == UniqueViolation.sqlstate:
             return None
-        with wire.translated(place.work):
+        with wire.translated(context.work):
             raise answer.error
     return StepResult(f"{step.label} (recorded, not run)", 0.0, 0, 0)

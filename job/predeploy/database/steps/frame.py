@@ -15,12 +15,12 @@ from predeploy.database.server.transaction import END_OF_STATEMENTS, RESET, begi
 from predeploy.database.session import operator_settings
 from predeploy.database.session.fence import fence_sql
 from predeploy.database.session.run_context import step_settings
-from predeploy.database.steps.message import Context, Part, Role, ours
+from predeploy.database.steps.message import Attempt, Part, Role, ours
 from predeploy.judgment.gap import Gap, relies_on
 
 
 def opening(
-    context: Context,
+    attempt: Attempt,
     *,
     isolation: str = "",
     is_again: bool = False,
@@ -31,66 +31,66 @@ def opening(
     Where the step may draw from sequences, it asks where they stand, and on another try, from which
     of them the earlier tries have drawn.
     """
-    place, step, delivery = context.place, context.step, context.delivery
+    context, step, delivery = attempt.context, attempt.step, attempt.delivery
     parts = [
         Part(begin_sql(step, isolation)),
-        Part(step_settings(place, step, **dict(settings))),
-        Part(fence_sql(place, step), Role.FENCE),
-        Part(sentinel.begin_sql(context.schema, step.text)),
+        Part(step_settings(context, step, **dict(settings))),
+        Part(fence_sql(context, step), Role.FENCE),
+        Part(sentinel.begin_sql(attempt.schema, step.text)),
     ]
     if delivery.moves_sequences:
-        parts.append(Part(question_of_standing(context, is_again=is_again), Role.STANDING))
+        parts.append(Part(question_of_standing(attempt, is_again=is_again), Role.STANDING))
     return parts
 
 
 def closing(
-    context: Context, drifts: tuple[Drift, ...] = (), gaps: Sequence[Gap] = ()
+    attempt: Attempt, drifts: tuple[Drift, ...] = (), gaps: Sequence[Gap] = ()
 ) -> list[Part]:
     """Return what a step ends with; the guard in it fails where something may be lost."""
     texts = [
         *END_OF_STATEMENTS,
-        sentinel.guard_sql(context.schema),
-        *keep(context, (), drifts, gaps),
+        sentinel.guard_sql(attempt.schema),
+        *keep(attempt, (), drifts, gaps),
     ]
     return [Part(text, Role.CLOSING) for text in texts]
 
 
-def preamble(context: Context) -> list[Part]:
+def preamble(attempt: Attempt) -> list[Part]:
     """Return what stands before the step's own statements, such as the operator's search_path."""
-    return ours(operator_settings.before(context.place, context.step))
+    return ours(operator_settings.before(attempt.context, attempt.step))
 
 
-def end(context: Context, texts: Sequence[str]) -> None:
+def end(attempt: Attempt, texts: Sequence[str]) -> None:
     """Send what ends the step."""
-    wire.ask(context.place.work, "; ".join(texts))
+    wire.ask(attempt.context.work, "; ".join(texts))
 
 
 def keep(
-    context: Context, told: Sequence[str], drifts: tuple[Drift, ...], gaps: Sequence[Gap]
+    attempt: Attempt, told: Sequence[str], drifts: tuple[Drift, ...], gaps: Sequence[Gap]
 ) -> list[str]:
     """Return what ends a step that is kept: its note, the reset, its ledger row, COMMIT."""
     found = [drift.kept for drift in drifts]
-    entry = context.step.entry
-    done = [ledger.done_sql(context.schema, entry, told, found)] if entry else []
-    is_shared = context.place.pooling is Pooling.TRANSACTION
-    left = clean_up(context.step) if is_shared else []
+    entry = attempt.step.entry
+    done = [ledger.done_sql(attempt.schema, entry, told, found)] if entry else []
+    is_shared = attempt.context.pooling is Pooling.TRANSACTION
+    left = clean_up(attempt.step) if is_shared else []
     noted = [
-        notes.note_gap_sql(context.schema, later, str(gap)) for later, gap in relying(context, gaps)
+        notes.note_gap_sql(attempt.schema, later, str(gap)) for later, gap in relying(attempt, gaps)
     ]
-    return [*what_is_made(context), *RESET, *left, OUR_PATH, *noted, *done, "commit"]
+    return [*what_is_made(attempt), *RESET, *left, OUR_PATH, *noted, *done, "commit"]
 
 
-def what_is_made(context: Context) -> list[str]:
+def what_is_made(attempt: Attempt) -> list[str]:
     """Return what notes the ids of a step, where nobody is asked about what it has made."""
-    noting = made.note_sql(sentinel.functions(context.schema).made)
-    return [noting] if context.place.is_blank else []
+    noting = made.note_sql(sentinel.functions(attempt.schema).made)
+    return [noting] if attempt.context.is_blank else []
 
 
-def relying(context: Context, gaps: Sequence[Gap]) -> list[tuple[LedgerEntry, Gap]]:
+def relying(attempt: Attempt, gaps: Sequence[Gap]) -> list[tuple[LedgerEntry, Gap]]:
     """Return the later files with ids written out that a sequence has skipped."""
     if not gaps:
         return []
-    from_here = dropwhile(lambda step: step is not context.step, context.steps)
+    from_here = dropwhile(lambda step: step is not attempt.step, attempt.steps)
     return [
         (later.entry, gap)
         for later in islice(from_here, 1, None)
@@ -99,8 +99,8 @@ def relying(context: Context, gaps: Sequence[Gap]) -> list[tuple[LedgerEntry, Ga
     ]
 
 
-def question_of_standing(context: Context, *, is_again: bool = False) -> str:
+def question_of_standing(attempt: Attempt, *, is_again: bool = False) -> str:
     """Return the query of where the sequences stand that the step may draw from."""
-    function = sentinel.functions(context.schema).sequences
-    pid = context.place.guard.info.backend_pid
-    return standing_sql(function, pid, context.delivery.reached, is_again=is_again)
+    function = sentinel.functions(attempt.schema).sequences
+    pid = attempt.context.guard.info.backend_pid
+    return standing_sql(function, pid, attempt.delivery.reached, is_again=is_again)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from predeploy.contract.plan import Failure
 from predeploy.database.server import wire
 from predeploy.database.server.wire import Connection, identifier
-from predeploy.database.steps.message import Context
+from predeploy.database.steps.message import Attempt
 from predeploy.judgment.verdict import judge_uncounted
 from predeploy.losses import values
 from predeploy.losses.allowlist import Names
@@ -28,41 +28,41 @@ class _Found:
     size: int
 
 
-def count_in_doubt(context: Context) -> frozenset[int] | Failure:
+def count_in_doubt(attempt: Attempt) -> frozenset[int] | Failure:
     """Lock the tables of a step whose rows have to be counted; return those, or a refusal.
 
     Where they are too large for that, somebody has to declare what the step deletes. Without it
     nothing is locked where the policy allows everything: its loss is reported as it seems.
     """
-    place, step, doubtful = context.place, context.step, context.delivery.doubtful
-    found = _find(place.work, doubtful)
+    context, step, doubtful = attempt.context, attempt.step, attempt.delivery.doubtful
+    found = _find(context.work, doubtful)
     if sum(table.size for table in found) > values.COUNTED_UP_TO:
-        if place.settings.destructive is Destructive.ALLOW:
+        if context.settings.destructive is Destructive.ALLOW:
             return frozenset()
         sizes = (
             Loss(Verb.DELETE, t.name, detail=f"a table of {t.size // 1024**2} MB") for t in found
         )
-        refusal = judge_uncounted(step, sizes, place.settings, Names())
+        refusal = judge_uncounted(step, sizes, context.settings, Names())
         if refusal is not None:
             return refusal
-    lock(context, doubtful, WRITERS)
+    lock(attempt, doubtful, WRITERS)
     return doubtful
 
 
-def lock(context: Context, tables: Collection[int], mode: str) -> None:
+def lock(attempt: Attempt, tables: Collection[int], mode: str) -> None:
     """Lock tables in the step's transaction, with their partitions.
 
     No wait of this transaction is longer than the lock timeout from then on: others stand behind
     it. Raises ServerError, of which one with SQLSTATE 55P03 may pass on another try.
     """
-    place = context.place
-    found = _find(place.work, tables)
+    context = attempt.context
+    found = _find(context.work, tables)
     if not found:
         return
-    timeout = f"{round(place.settings.ddl_lock_timeout_s * 1000)}"
+    timeout = f"{round(context.settings.ddl_lock_timeout_s * 1000)}"
     names = ", ".join(table.sql for table in found)
     wire.ask(
-        place.work,
+        context.work,
         f"select pg_catalog.set_config('lock_timeout', {wire.literal(timeout)}, true); "
         f"lock table {names} in {mode} mode",
     )

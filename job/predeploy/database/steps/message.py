@@ -25,8 +25,8 @@ from predeploy.database.server.transaction import rows_written
 from predeploy.database.server.wire import Answer
 from predeploy.database.session import operator_settings
 from predeploy.database.session.fence import STOPPED
-from predeploy.database.session.lock_monitor import Watch
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.lock_monitor import LockMonitor
+from predeploy.database.session.run_context import RunContext
 from predeploy.judgment.delivery import PLAIN, Delivery
 from predeploy.judgment.gap import Gap
 from predeploy.losses.loss import Loss
@@ -38,17 +38,17 @@ _SEPARATOR = "\n;\n"  # a statement may end with a comment
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class Attempt:
     """A step, where and how it runs, how it ends when a statement fails, and who watches.
 
     `steps` are all of its plan, in order. From before the first of them are `newest`, the largest
     OID of a relation, and `path`, the schemas of the session's search_path.
     """
 
-    place: Workplace
+    context: RunContext
     step: Step
     failed: ExitCode
-    watch: Watch
+    monitor: LockMonitor
     delivery: Delivery = PLAIN
     steps: Sequence[Step] = ()
     newest: int = 1 << 32
@@ -57,7 +57,7 @@ class Context:
     @property
     def schema(self) -> str:
         """The ledger's schema."""
-        return self.place.settings.ledger_schema
+        return self.context.settings.ledger_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Part:
 Closing = Callable[[tuple[Drift, ...]], list[Part]]
 """What ends a step, given what is there in another shape."""
 
-Deliver = Callable[[Context, list[Part], Closing], Outcome]
+Deliver = Callable[[Attempt, list[Part], Closing], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,63 +175,63 @@ def ours(texts: Iterable[str]) -> list[Part]:
     return [Part(text) for text in texts]
 
 
-def own(context: Context) -> Iterator[Part]:
+def own(attempt: Attempt) -> Iterator[Part]:
     """Yield the step's own statements as parts.
 
     Before each with IF NOT EXISTS stands the question whether it would skip anything: the file
     itself may have made it by then, or moved the search_path.
     """
-    for number, statement in enumerate(context.step.statements):
+    for number, statement in enumerate(attempt.step.statements):
         guarded = [address for address in statement.creates if address.is_guarded]
         if guarded:
             yield Part(absent_sql(guarded), Role.QUESTION, number)
-        text = operator_settings.text_of(context.place, statement.text)
+        text = operator_settings.text_of(attempt.context, statement.text)
         yield Part(text, Role.OWN, number, statement.data)
-        yield from ours(operator_settings.behind(context.place, statement))
+        yield from ours(operator_settings.behind(attempt.context, statement))
 
 
-def at_once(context: Context, opening: list[Part], closing: Closing) -> Outcome:
+def at_once(attempt: Attempt, opening: list[Part], closing: Closing) -> Outcome:
     """Send opening, statements and closing in one message; more only where COPY brings data."""
-    outcome, _ = at_once_from_the_start(context, opening, closing)
+    outcome, _ = at_once_from_the_start(attempt, opening, closing)
     return outcome
 
 
 def at_once_from_the_start(
-    context: Context, opening: list[Part], closing: Closing
+    attempt: Attempt, opening: list[Part], closing: Closing
 ) -> tuple[Outcome, Standing | None]:
     """Do the same, and return where sequences stood, which the opening has asked."""
     rows = 0
     notices: tuple[str, ...] = ()
     suspected = UNSUSPECTED
     standing: Standing | None = None
-    for parts in _messages(chain(opening, own(context), closing(()))):
-        reply = send(context, parts)
+    for parts in _messages(chain(opening, own(attempt), closing(()))):
+        reply = send(attempt, parts)
         standing = standing or reply.standing
         notices += reply.answer.skipped
         if reply.answer.error is not None:
-            return _refused(context, reply), standing
+            return _refused(attempt, reply), standing
         rows += reply.rows
         suspected |= reply.suspected
     return Sent(rows, notices=notices, suspected=suspected), standing
 
 
-def begin(context: Context, opening: list[Part]) -> tuple[Outcome, Standing | None]:
+def begin(attempt: Attempt, opening: list[Part]) -> tuple[Outcome, Standing | None]:
     """Send a step's opening by itself; None when its fence does not let it pass."""
-    reply = send(context, opening)
-    return (Sent() if reply.answer.error is None else _refused(context, reply)), reply.standing
+    reply = send(attempt, opening)
+    return (Sent() if reply.answer.error is None else _refused(attempt, reply)), reply.standing
 
 
-def end(context: Context, closing: list[Part]) -> Outcome:
+def end(attempt: Attempt, closing: list[Part]) -> Outcome:
     """Send a step's closing by itself."""
-    reply = send(context, closing)
+    reply = send(attempt, closing)
     if reply.answer.error is None:
         return Sent(suspected=reply.suspected)
-    return meaning(context, reply.failed_part, reply.answer.error, None)
+    return meaning(attempt, reply.failed_part, reply.answer.error, None)
 
 
-def send(context: Context, parts: Sequence[Part]) -> Reply:
+def send(attempt: Attempt, parts: Sequence[Part]) -> Reply:
     """Send parts as one message; one with data has to stand alone."""
-    work, tick = context.place.work, context.watch.tick
+    work, tick = attempt.context.work, attempt.monitor.tick
     text = _SEPARATOR.join(part.text for part in parts)
     if (data := parts[0].data) is not None:
         return Reply(parts, wire.send_copy(work, text, data, on_tick=tick))
@@ -244,15 +244,15 @@ def suspects(error: psycopg.Error) -> Suspects:
     return Suspects(suspected.oids, suspected.is_doubtful)
 
 
-def meaning(context: Context, part: Part, error: psycopg.Error, offset: int | None) -> Outcome:
+def meaning(attempt: Attempt, part: Part, error: psycopg.Error, offset: int | None) -> Outcome:
     """Say what the failure of one part means for its step; `offset` is a place in its text."""
-    step, sqlstate = context.step, error.sqlstate or ""
+    step, sqlstate = attempt.step, error.sqlstate or ""
     match part.role:
         case Role.FENCE if sqlstate in STOPPED:
             return None
         case Role.QUESTION if sqlstate == _DIVISION_BY_ZERO:
             return AlreadyThere()
-        case Role.CLOSING if sentinel.has_spoken(context.schema, error):
+        case Role.CLOSING if sentinel.has_spoken(attempt.schema, error):
             return suspects(error)
         case Role.OWN if sql.tolerates(step.statements[part.number], sqlstate):
             return AlreadyThere()
@@ -262,10 +262,10 @@ def meaning(context: Context, part: Part, error: psycopg.Error, offset: int | No
         offset += step.statements[number].start - step.statements[0].start
     else:
         offset = None
-    return failure_of(step, error, index=number, offset=offset, failed=context.failed)
+    return failure_of(step, error, index=number, offset=offset, failed=attempt.failed)
 
 
-def _refused(context: Context, reply: Reply) -> Outcome:
+def _refused(attempt: Attempt, reply: Reply) -> Outcome:
     """Say what a message's error means for the step. A position is one in the whole message."""
     error = reply.answer.error
     assert error is not None  # noqa: S101 - only called with one
@@ -275,7 +275,7 @@ def _refused(context: Context, reply: Reply) -> Outcome:
         starts = list(accumulate(lengths, initial=0))
         index = max(i for i in range(len(reply.parts)) if starts[i] < int(position))
         part, offset = reply.parts[index], int(position) - 1 - starts[index]
-    return meaning(context, part, error, offset)
+    return meaning(attempt, part, error, offset)
 
 
 def _messages(parts: Iterable[Part]) -> Iterator[tuple[Part, ...]]:

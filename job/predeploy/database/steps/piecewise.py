@@ -16,10 +16,10 @@ from predeploy.database.server.failure import failure_of, may_pass_again, was_ca
 from predeploy.database.server.transaction import rows_written
 from predeploy.database.server.wire import Answer
 from predeploy.database.session import operator_settings
-from predeploy.database.steps.message import Closing, Context, Outcome, Part, Sent, begin, end
+from predeploy.database.steps.message import Attempt, Closing, Outcome, Part, Sent, begin, end
 from predeploy.judgment.verdict import judge_drifts
 from predeploy.losses.loss import Loss, Verb
-from predeploy.sql import Creation, Departure
+from predeploy.sql import ColumnRemoval, Creation
 
 _SAVEPOINT = "predeploy_statement"
 _PROVED = {
@@ -28,17 +28,17 @@ _PROVED = {
 }
 
 
-def piecewise(context: Context, opening: list[Part], closing: Closing) -> Outcome:
+def piecewise(attempt: Attempt, opening: list[Part], closing: Closing) -> Outcome:
     """Send opening, statements and closing one after the other."""
-    begun, _ = begin(context, opening) if opening else (Sent(), None)
+    begun, _ = begin(attempt, opening) if opening else (Sent(), None)
     if not isinstance(begun, Sent):
         return begun
-    run = _Run(context)
-    for index, statement in enumerate(context.step.statements):
+    run = _Run(attempt)
+    for index, statement in enumerate(attempt.step.statements):
         failure = run.statement(index, statement)
         if failure is not None:
             return failure
-    ended = end(context, closing(tuple(run.drifts)))
+    ended = end(attempt, closing(tuple(run.drifts)))
     return replace(run.sent, suspected=ended.suspected) if isinstance(ended, Sent) else ended
 
 
@@ -46,7 +46,7 @@ def piecewise(context: Context, opening: list[Part], closing: Closing) -> Outcom
 class _Run:
     """Runs the statements, and keeps what came of them so far."""
 
-    context: Context
+    attempt: Attempt
     rows: int = 0
     duplicates: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -65,15 +65,15 @@ class _Run:
         )
 
     def statement(self, index: int, statement: Statement) -> Failure | None:
-        match sql.abouts(statement, self.context.schema):
+        match sql.abouts(statement, self.attempt.schema):
             case (Creation() as creation,) if creation.address.is_guarded:
                 return self._guarded(index, statement, creation)
-            case (Creation() | Departure() as about,):
+            case (Creation() | ColumnRemoval() as about,):
                 return self._tolerantly(index, statement, about)
             case (None,):
-                place = self.context.place
-                behind = operator_settings.behind(place, statement)
-                own = operator_settings.text_of(place, statement.text)
+                context = self.attempt.context
+                behind = operator_settings.behind(context, statement)
+                own = operator_settings.text_of(context, statement.text)
                 text = "\n;\n".join((own, *behind))
                 return self._failure(index, statement, self._send(statement, text))
             case several:
@@ -81,7 +81,7 @@ class _Run:
 
     def _guarded(self, index: int, statement: Statement, creation: Creation) -> Failure | None:
         """Let IF NOT EXISTS skip what is there, and look whether it is what the file declares."""
-        conn = self.context.place.work
+        conn = self.attempt.context.work
         was_there = is_taken(conn, creation.address)
         answer = self._send(statement, statement.text)
         if answer.error is not None or not was_there:
@@ -95,10 +95,10 @@ class _Run:
         return self._judge(statement, found)
 
     def _tolerantly(
-        self, index: int, statement: Statement, about: Creation | Departure
+        self, index: int, statement: Statement, about: Creation | ColumnRemoval
     ) -> Failure | None:
         """Skip the statement where it is proved that what it does is done."""
-        conn = self.context.place.work
+        conn = self.attempt.context.work
         prefix = f"savepoint {_SAVEPOINT};\n"
         answer = self._send(statement, f"{prefix}{statement.text}\n;\nrelease {_SAVEPOINT}")
         if answer.error is None:
@@ -107,7 +107,7 @@ class _Run:
         if answer.error.sqlstate not in about.tolerated:
             return original
         wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
-        if isinstance(about, Departure):
+        if isinstance(about, ColumnRemoval):
             table = left_from(conn, about)
             if table is None:
                 return original
@@ -121,13 +121,13 @@ class _Run:
         return self._judge(statement, found, about)
 
     def _rest(
-        self, index: int, statement: Statement, parts: tuple[Creation | Departure | None, ...]
+        self, index: int, statement: Statement, parts: tuple[Creation | ColumnRemoval | None, ...]
     ) -> Failure | None:
         """Run an ALTER TABLE that only adds without what is there already.
 
         What is left stays one statement: PostgreSQL adds columns before it looks at constraints.
         """
-        conn = self.context.place.work
+        conn = self.attempt.context.work
         done = set()
         for number, part in enumerate(parts):
             if not isinstance(part, Creation) or not is_taken(conn, part.address):
@@ -149,8 +149,8 @@ class _Run:
         return self._failure(index, statement, self._send(statement, rest), None)
 
     def _compare(self, creation: Creation) -> tuple[Drift, ...] | Unproved:
-        context = self.context
-        return compare(context.place.work, creation, context.schema, context.watch.tick)
+        attempt = self.attempt
+        return compare(attempt.context.work, creation, attempt.schema, attempt.monitor.tick)
 
     def _judge(
         self, statement: Statement, found: tuple[Drift, ...], skipped: Creation | None = None
@@ -160,27 +160,27 @@ class _Run:
             address = skipped.address
             what = _PROVED.get(address.kind, "is there, as declared")
             self._skipped(statement, f"{address.kind.value} {address.name} {what}")
-        is_adopted = self.context.step.is_replay
+        is_adopted = self.attempt.step.is_replay
         self.drifts |= dict.fromkeys(replace(drift, is_adopted=is_adopted) for drift in found)
-        return judge_drifts(self.context.step, statement, found, self.context.place.settings)
+        return judge_drifts(self.attempt.step, statement, found, self.attempt.context.settings)
 
     def _skipped(self, statement: Statement, why: str) -> None:
-        self.duplicates.append(f"{self.context.step.path}:{statement.line}: {why}")
+        self.duplicates.append(f"{self.attempt.step.path}:{statement.line}: {why}")
 
     def _unproved(self, index: int, why: Unproved) -> Failure | None:
         """Return what a proof failed of, where another try may do better: locks, time."""
         if why.error is None:
             return None
-        step, failed = self.context.step, self.context.failed
+        step, failed = self.attempt.step, self.attempt.failed
         failure = failure_of(step, why.error, index=index, offset=None, failed=failed)
         return failure if may_pass_again(failure) or was_cancelled(failure) else None
 
     def _send(self, statement: Statement, text: str) -> Answer:
-        conn, watch = self.context.place.work, self.context.watch
+        conn, monitor = self.attempt.context.work, self.attempt.monitor
         if statement.data is not None:
-            answer = wire.send_copy(conn, text, statement.data, on_tick=watch.tick)
+            answer = wire.send_copy(conn, text, statement.data, on_tick=monitor.tick)
         else:
-            answer = wire.send(conn, text, on_tick=watch.tick)
+            answer = wire.send(conn, text, on_tick=monitor.tick)
         self.notices += answer.skipped
         if answer.error is None:
             self.rows += rows_written(answer, 0, len(answer.results))
@@ -192,11 +192,11 @@ class _Run:
         """Tell an error; `shift` is how much of ours stood in front, None where all was ours."""
         if answer.error is None:
             return None
-        step = self.context.step
+        step = self.attempt.step
         position = answer.error.diag.statement_position
         offset = None
         if position and shift is not None:
             offset = statement.start - step.statements[0].start + int(position) - 1 - shift
         return failure_of(
-            step, answer.error, index=index, offset=offset, failed=self.context.failed
+            step, answer.error, index=index, offset=offset, failed=self.attempt.failed
         )

@@ -10,7 +10,7 @@ from predeploy.database.sentinel.sequences import Standing, parse_standing
 from predeploy.database.server import wire
 from predeploy.database.server.pooler import Pooling
 from predeploy.database.server.wire import literal
-from predeploy.database.session.run_context import Workplace
+from predeploy.database.session.run_context import RunContext
 from predeploy.judgment.gap import Column, Gap
 
 _SAVEPOINT = "predeploy_sequences"
@@ -25,7 +25,7 @@ class Made:
 
 
 def put_back(
-    place: Workplace, asked: str, first: Standing, now: Standing, made: Made
+    context: RunContext, asked: str, first: Standing, now: Standing, made: Made
 ) -> tuple[Gap, ...]:
     """Restart sequences from where the first try found them; return the gaps that stay.
 
@@ -39,26 +39,26 @@ def put_back(
         for oid, position in first.positions.items()
         if now.positions.get(oid, position) != position
         # What other sessions have drawn meanwhile is no gap of ours.
-        and (was_alone or oid in now.drawn or place.pooling is Pooling.TRANSACTION)
+        and (was_alone or oid in now.drawn or context.pooling is Pooling.TRANSACTION)
     ]
     if not moved:
         return ()
-    found = _look(place, moved)
+    found = _look(context, moved)
     own = [s for s in found if s.is_ours_to_alter]
     of_run = [s for s in own if s.oid > made.newest and made.names & s.names]
     wanted = own if was_alone else of_run
-    after = _restart(place, asked, first, wanted)
+    after = _restart(context, asked, first, wanted)
     if after is not None and wanted is own and not _was_alone(first, after):
-        wire.ask(place.work, f"rollback to savepoint {_SAVEPOINT}")
+        wire.ask(context.work, f"rollback to savepoint {_SAVEPOINT}")
         wanted = of_run
-        after = _restart(place, asked, first, wanted)
+        after = _restart(context, asked, first, wanted)
     done = {s.oid for s in wanted} if after is not None else set()
     return tuple(
         Gap(
             s.label,
             first.positions[s.oid].next(s.increment),
             now.positions[s.oid].next(s.increment),
-            _columns(place, s.oid),
+            _columns(context, s.oid),
         )
         for s in found
         if s.oid not in done
@@ -79,9 +79,9 @@ def _was_alone(first: Standing, then: Standing) -> bool:
     return first.others == then.others == 0 and first.ever == then.ever
 
 
-def _look(place: Workplace, oids: Collection[int]) -> list[_Sequence]:
+def _look(context: RunContext, oids: Collection[int]) -> list[_Sequence]:
     rows = wire.ask(
-        place.work,
+        context.work,
         f"""select c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
                pg_catalog.concat_ws('.', n.nspname, c.relname), s.seqincrement,
                pg_catalog.pg_has_role(c.relowner, 'usage'), c.relname, (
@@ -109,7 +109,7 @@ def _look(place: Workplace, oids: Collection[int]) -> list[_Sequence]:
 
 
 def _restart(
-    place: Workplace, asked: str, first: Standing, wanted: Collection[_Sequence]
+    context: RunContext, asked: str, first: Standing, wanted: Collection[_Sequence]
 ) -> Standing | None:
     """Restart the sequences after a savepoint, and look again; None where that cannot be done."""
     parts = [f"savepoint {_SAVEPOINT}"]
@@ -120,17 +120,17 @@ def _restart(
             f"alter sequence {sequence.name} restart",
             f"select pg_catalog.setval({literal(sequence.name)}, {at.last}, {at.is_called})",
         ]
-    answer = wire.send(place.work, ";\n".join([*parts, asked]))
+    answer = wire.send(context.work, ";\n".join([*parts, asked]))
     if answer.error is not None:
-        wire.ask(place.work, f"rollback to savepoint {_SAVEPOINT}")
+        wire.ask(context.work, f"rollback to savepoint {_SAVEPOINT}")
         return None
     return parse_standing(answer.rows(-1)[0][0])
 
 
-def _columns(place: Workplace, oid: int) -> tuple[Column, ...]:
+def _columns(context: RunContext, oid: int) -> tuple[Column, ...]:
     """Name the columns with the sequence's numbers: by default, or by a foreign key to those."""
     rows = wire.ask(
-        place.work,
+        context.work,
         f"""with source(relid, attnum) as (
             select d.refobjid, d.refobjsubid from pg_catalog.pg_depend d
             where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = {oid}

@@ -27,7 +27,7 @@ from predeploy.database.session.run_context import step_settings
 from predeploy.database.steps.frame import closing, opening, preamble, question_of_standing
 from predeploy.database.steps.message import (
     AlreadyThere,
-    Context,
+    Attempt,
     Deliver,
     Outcome,
     Part,
@@ -61,35 +61,35 @@ class Tried:
     gaps: tuple[Gap, ...] = ()
 
 
-Attempt = Callable[[Context, Standing | None], tuple[Outcome, Standing | None]]
+Try = Callable[[Attempt, Standing | None], tuple[Outcome, Standing | None]]
 """One try, given where sequences stood before the first; and where they stand at its own start."""
 
 
-def run_script(context: Context, standing: Standing | None = None) -> Tried:
+def run_script(attempt: Attempt, standing: Standing | None = None) -> Tried:
     """Run the step; `standing` is where sequences stood before the first of its earlier tries."""
-    return until_kept(context, standing, _try)
+    return until_kept(attempt, standing, _try)
 
 
-def until_kept(context: Context, standing: Standing | None, attempt: Attempt) -> Tried:
+def until_kept(attempt: Attempt, standing: Standing | None, go: Try) -> Tried:
     """Try until the step is kept or fails, each time in the way that the last try asks for."""
     started = time.monotonic()
     while True:
-        outcome, now = attempt(context, standing)
+        outcome, now = go(attempt, standing)
         standing = standing or now
         if isinstance(outcome, Sent):
-            result = result_of(context.step, outcome, time.monotonic() - started)
-            return Tried(result, context.delivery, standing, outcome.gaps)
-        _roll_back(context)
+            result = result_of(attempt.step, outcome, time.monotonic() - started)
+            return Tried(result, attempt.delivery, standing, outcome.gaps)
+        _roll_back(attempt)
         if not isinstance(outcome, Suspects | AlreadyThere):
             if isinstance(outcome, Failure) and outcome.exit_code is ExitCode.REFUSED:
-                _take_back_numbers(context, standing)
-            return Tried(outcome, context.delivery, standing)
-        context = replace(context, delivery=learned(context, outcome))
+                _take_back_numbers(attempt, standing)
+            return Tried(outcome, attempt.delivery, standing)
+        attempt = replace(attempt, delivery=learned(attempt, outcome))
 
 
-def learned(context: Context, outcome: Suspects | AlreadyThere) -> Delivery:
+def learned(attempt: Attempt, outcome: Suspects | AlreadyThere) -> Delivery:
     """Return how to deliver the step after a try that had to be rolled back."""
-    delivery = context.delivery
+    delivery = attempt.delivery
     match outcome:
         case Suspects(oids, is_doubtful=True):
             again = delivery.counting(oids)
@@ -98,7 +98,7 @@ def learned(context: Context, outcome: Suspects | AlreadyThere) -> Delivery:
         case AlreadyThere():
             again = delivery.in_pieces()
     if again == delivery:
-        raise InternalError(f"{context.step.label}: a guard failed that was not sent")
+        raise InternalError(f"{attempt.step.label}: a guard failed that was not sent")
     return again
 
 
@@ -124,86 +124,86 @@ def _asks(step: Step, sent: Sent) -> tuple[Ask, ...]:
     return (Ask(step.path, step.statements[0].line, declarations),) if declarations else ()
 
 
-def _try(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
+def _try(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | None]:
     """Try once; our own queries in between may fail as the step's statements do."""
     try:
-        if context.delivery.is_plain and first is None:
-            parts = [*opening(context), *preamble(context)]
-            return at_once_from_the_start(context, parts, lambda drifts: closing(context, drifts))
-        return _try_in_parts(context, first)
+        if attempt.delivery.is_plain and first is None:
+            parts = [*opening(attempt), *preamble(attempt)]
+            return at_once_from_the_start(attempt, parts, lambda drifts: closing(attempt, drifts))
+        return _try_in_parts(attempt, first)
     except ServerError as error:
         if not isinstance(error.__cause__, psycopg.Error):
             raise
-        failed = context.failed
-        failure = failure_of(context.step, error.__cause__, index=0, offset=None, failed=failed)
+        failed = attempt.failed
+        failure = failure_of(attempt.step, error.__cause__, index=0, offset=None, failed=failed)
         return failure, None
 
 
-def _try_in_parts(context: Context, first: Standing | None) -> tuple[Outcome, Standing | None]:
+def _try_in_parts(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | None]:
     """Open the transaction and put sequences back before the step's own statements."""
-    begun, now, gaps = begin_again(context, first)
+    begun, now, gaps = begin_again(attempt, first)
     if not isinstance(begun, Sent):
         return begun, now
-    deliver: Deliver = piecewise if context.delivery.is_piecewise else at_once
-    if context.step.is_replay:
-        outcome = replay(context, deliver, gaps)
-    elif context.delivery.is_watched:
-        outcome = watch(context, deliver, gaps)
+    deliver: Deliver = piecewise if attempt.delivery.is_piecewise else at_once
+    if attempt.step.is_replay:
+        outcome = replay(attempt, deliver, gaps)
+    elif attempt.delivery.is_watched:
+        outcome = watch(attempt, deliver, gaps)
     else:
-        own = preamble(context)
-        outcome = deliver(context, own, lambda drifts: closing(context, drifts, gaps))
+        own = preamble(attempt)
+        outcome = deliver(attempt, own, lambda drifts: closing(attempt, drifts, gaps))
     return (replace(outcome, gaps=gaps) if isinstance(outcome, Sent) else outcome), now
 
 
 def begin_again(
-    context: Context, first: Standing | None
+    attempt: Attempt, first: Standing | None
 ) -> tuple[Outcome, Standing | None, tuple[Gap, ...]]:
     """Open the step's transaction by itself, and put back what earlier tries have drawn.
 
     Returns what came of it, where sequences stood, and the gaps that stay. A replayed step, which
     may only add, is REPEATABLE READ: what others change meanwhile is not its doing.
     """
-    isolation = "isolation level repeatable read" if context.step.is_replay else ""
-    parts = opening(context, isolation=isolation, is_again=first is not None)
-    begun, now = begin(context, parts)
-    gaps = _put_back(context, first, now) if isinstance(begun, Sent) else ()
+    isolation = "isolation level repeatable read" if attempt.step.is_replay else ""
+    parts = opening(attempt, isolation=isolation, is_again=first is not None)
+    begun, now = begin(attempt, parts)
+    gaps = _put_back(attempt, first, now) if isinstance(begun, Sent) else ()
     return begun, now, gaps
 
 
-def _take_back_numbers(context: Context, first: Standing | None) -> None:
+def _take_back_numbers(attempt: Attempt, first: Standing | None) -> None:
     """Put back what a step has drawn that we have refused: its file will be run again, declared.
 
     Where that cannot be done now, the numbers are skipped, as with any step that fails.
     """
     if first is None:
         return
-    settings = step_settings(context.place, context.step)
-    question = Part(question_of_standing(context, is_again=True), Role.STANDING)
+    settings = step_settings(attempt.context, attempt.step)
+    question = Part(question_of_standing(attempt, is_again=True), Role.STANDING)
     try:
-        begun, now = begin(context, [Part("begin"), Part(settings), question])
+        begun, now = begin(attempt, [Part("begin"), Part(settings), question])
         if isinstance(begun, Sent):
-            _put_back(context, first, now)
-            wire.ask(context.place.work, "commit")
+            _put_back(attempt, first, now)
+            wire.ask(attempt.context.work, "commit")
     except ServerError as error:
         log.info("sequences were not put back, and skip numbers", why=str(error))
-    wire.roll_back(context.place.work)
+    wire.roll_back(attempt.context.work)
 
 
-def _put_back(context: Context, first: Standing | None, now: Standing | None) -> tuple[Gap, ...]:
+def _put_back(attempt: Attempt, first: Standing | None, now: Standing | None) -> tuple[Gap, ...]:
     if first is None or now is None:
         return ()
-    earlier = takewhile(lambda step: step is not context.step, context.steps)
+    earlier = takewhile(lambda step: step is not attempt.step, attempt.steps)
     names = (a.relation for step in earlier for s in step.statements for a in s.creates)
-    made = Made(context.newest, frozenset(names))
-    return put_back(context.place, question_of_standing(context), first, now, made)
+    made = Made(attempt.newest, frozenset(names))
+    return put_back(attempt.context, question_of_standing(attempt), first, now, made)
 
 
-def _roll_back(context: Context) -> None:
+def _roll_back(attempt: Attempt) -> None:
     """Roll back the step, and clean up what outlives a rollback in its session.
 
     In one message: behind a pooler the session goes to another client after it.
     """
-    left = clean_up(context.step)
+    left = clean_up(attempt.step)
     if left:
-        wire.ask(context.place.work, "; ".join(["rollback", *left]))
-    wire.roll_back(context.place.work)
+        wire.ask(attempt.context.work, "; ".join(["rollback", *left]))
+    wire.roll_back(attempt.context.work)

@@ -17,7 +17,7 @@ from predeploy.database.server.transaction import clean_up
 from predeploy.database.steps import frame, script
 from predeploy.database.steps.message import (
     AlreadyThere,
-    Context,
+    Attempt,
     Part,
     Reply,
     Sent,
@@ -31,23 +31,23 @@ _MOST_STEPS = 200
 _MOST_CHARACTERS = 1 << 20
 
 
-def convoy_of(contexts: Iterable[Context]) -> tuple[Context, ...]:
+def convoy_of(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
     """Return the first steps that may travel together: none, or at least two.
 
     Only what one message delivers may, and leaves nothing in the session when it fails.
     """
     room = _MOST_CHARACTERS
-    found: list[Context] = []
-    for context in takewhile(_may_travel, contexts):
-        room -= len(context.step.text)
+    found: list[Attempt] = []
+    for attempt in takewhile(_may_travel, attempts):
+        room -= len(attempt.step.text)
         if room < 0 or len(found) == _MOST_STEPS:
             break
-        found.append(context)
+        found.append(attempt)
     return tuple(found) if len(found) > 1 else ()
 
 
 def run_together(
-    contexts: Sequence[Context], works_on: Callable[[Step | None], None]
+    attempts: Sequence[Attempt], works_on: Callable[[Step | None], None]
 ) -> Generator[Tried, None, None]:
     """Run the steps; yield what came of each that is done, as soon as it is known.
 
@@ -57,60 +57,62 @@ def run_together(
     Only the last waits for the disk: the server writes commits in their order, and a crash takes
     a step and its row in the ledger together.
     """
-    if not contexts:
+    if not attempts:
         return
-    place = contexts[0].place
+    context = attempts[0].context
     last: Tried | None = None
-    sent = [_parts(context, is_last=context is contexts[-1]) for context in contexts]
-    current = contexts[0]
+    sent = [_parts(attempt, is_last=attempt is attempts[-1]) for attempt in attempts]
+    current = attempts[0]
 
     def tick() -> None:
-        current.watch.tick()
+        current.monitor.tick()
 
     started = time.monotonic()
     works_on(current.step)
-    with closing(stream(place.work, [[(p.text, ()) for p in ps] for ps in sent], tick)) as answers:
-        for number, (current, parts) in enumerate(zip(contexts, sent, strict=True), start=1):
+    with closing(
+        stream(context.work, [[(p.text, ()) for p in ps] for ps in sent], tick)
+    ) as answers:
+        for number, (current, parts) in enumerate(zip(attempts, sent, strict=True), start=1):
             reply = Reply(parts, next(answers))
             if reply.answer.error is not None:
                 last = _failed(current, reply)
                 break
-            works_on(contexts[number].step if number < len(contexts) else None)
+            works_on(attempts[number].step if number < len(attempts) else None)
             came = Sent(reply.rows, notices=reply.answer.skipped)
             result = script.result_of(current.step, came, time.monotonic() - started)
             yield Tried(result, current.delivery)
             started = time.monotonic()
-    wire.roll_back(place.work)
+    wire.roll_back(context.work)
     if last is not None:
         yield last
 
 
-def _failed(context: Context, reply: Reply) -> Tried | None:
+def _failed(attempt: Attempt, reply: Reply) -> Tried | None:
     assert reply.answer.error is not None  # noqa: S101 - only called with one
-    found = meaning(context, reply.failed_part, reply.answer.error, None)
+    found = meaning(attempt, reply.failed_part, reply.answer.error, None)
     match found:
         case Failure():
-            return Tried(context.watch.judge(found), context.delivery, reply.standing)
+            return Tried(attempt.monitor.judge(found), attempt.delivery, reply.standing)
         case Suspects() | AlreadyThere():
-            return Tried(None, script.learned(context, found), reply.standing)
+            return Tried(None, script.learned(attempt, found), reply.standing)
     return None
 
 
-def _parts(context: Context, *, is_last: bool) -> tuple[Part, ...]:
+def _parts(attempt: Attempt, *, is_last: bool) -> tuple[Part, ...]:
     durability = {} if is_last else {"synchronous_commit": "off"}
     return (
-        *frame.opening(context, settings=durability),
-        *frame.preamble(context),
-        *own(context),
-        *frame.closing(context),
+        *frame.opening(attempt, settings=durability),
+        *frame.preamble(attempt),
+        *own(attempt),
+        *frame.closing(attempt),
     )
 
 
-def _may_travel(context: Context) -> bool:
-    step = context.step
+def _may_travel(attempt: Attempt) -> bool:
+    step = attempt.step
     return (
-        context.place.pooling is Pooling.NONE
-        and context.delivery.is_plain
+        attempt.context.pooling is Pooling.NONE
+        and attempt.delivery.is_plain
         and step.mode is Mode.TRANSACTION
         and not step.binds
         and all(s.data is None for s in step.statements)

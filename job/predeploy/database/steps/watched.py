@@ -11,8 +11,8 @@ from predeploy.database.server.transaction import END_OF_STATEMENTS
 from predeploy.database.session.run_context import step_settings
 from predeploy.database.steps import frame, lockout
 from predeploy.database.steps.message import (
+    Attempt,
     Closing,
-    Context,
     Deliver,
     Outcome,
     Part,
@@ -63,7 +63,7 @@ class _Before:
     counted: frozenset[int]
 
 
-def watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
+def watch(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
     """Run the step between two full looks, and keep only what is declared.
 
     What it has deleted, the transaction's own counters tell, whatever others write meanwhile. Only
@@ -71,55 +71,55 @@ def watch(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
     so are the values of columns that get a type which may not hold them. Where something is found
     out that should have been looked at before, the step has to be run again.
     """
-    work, step, schema = context.place.work, context.step, context.schema
-    before = _look_before(context)
+    work, step, schema = attempt.context.work, attempt.step, attempt.schema
+    before = _look_before(attempt)
     if isinstance(before, Failure):
         return before
     started = ours([sentinel.begin_sql(schema, step.text)])
-    sent = deliver(context, [*started, *frame.preamble(context)], _to_be_judged(context))
+    sent = deliver(attempt, [*started, *frame.preamble(attempt)], _to_be_judged(attempt))
     if not isinstance(sent, Sent):
         return sent
-    changed = _judge(context, before, sent)
+    changed = _judge(attempt, before, sent)
     if not isinstance(changed, tuple):
         return changed
     ungranted = granted.gone_since(work, schema, before.grants)
     told = [str(loss) for loss in changed]
     let_pass = asked_elsewhere(step, changed, before.names)
-    frame.end(context, [sentinel.forget_sql(), *frame.keep(context, told, sent.drifts, gaps)])
+    frame.end(attempt, [sentinel.forget_sql(), *frame.keep(attempt, told, sent.drifts, gaps)])
     shown = tuple(loss for loss in changed if loss not in let_pass)
     asked = to_declare(let_pass, before.names)
     return replace(sent, losses=shown, asked=asked, ungranted=ungranted)
 
 
-def _look_before(context: Context) -> _Before | Failure:
+def _look_before(attempt: Attempt) -> _Before | Failure:
     """Look at what the step may take away; refuse what is too much to count and not declared."""
-    work, step, schema = context.place.work, context.step, context.schema
-    delivery = context.delivery
-    counted = lockout.count_in_doubt(context)
+    work, step, schema = attempt.context.work, attempt.step, attempt.schema
+    delivery = attempt.delivery
+    counted = lockout.count_in_doubt(attempt)
     if isinstance(counted, Failure):
         return counted
-    path = None if delivery.has_own_path else context.path
+    path = None if delivery.has_own_path else attempt.path
     held = holdings.read_holdings(
         work, schema, delivery.suspects, delivery.counted, path, exactly=counted
     )
-    names = _names(context, held)
+    names = _names(attempt, held)
     columns = values.find_columns(work, schema, sql.conversions(step.statements), path)
     in_danger = [column for column in columns if column.may_lose]
     too_large = (column.loss for column in in_danger if column.is_too_large)
-    if refusal := judge_uncounted(step, too_large, context.place.settings, names):
+    if refusal := judge_uncounted(step, too_large, attempt.context.settings, names):
         return refusal
-    _lock_undeclared(context, in_danger, names)
+    _lock_undeclared(attempt, in_danger, names)
     stake = values.at_stake(work, columns, held)
     return _Before(held, names, stake, granted.read_before(work, schema, step.text), counted)
 
 
-def _judge(context: Context, before: _Before, sent: Sent) -> tuple[Loss, ...] | Suspects | Failure:
+def _judge(attempt: Attempt, before: _Before, sent: Sent) -> tuple[Loss, ...] | Suspects | Failure:
     """Return what the step has taken away or changed, if that may be kept."""
-    work, step, settings = context.place.work, context.step, context.place.settings
+    work, step, settings = attempt.context.work, attempt.step, attempt.context.settings
     after = holdings.read_again(
-        work, context.schema, before.held, before.held.family(before.counted)
+        work, attempt.schema, before.held, before.held.family(before.counted)
     )
-    held = holdings.without_others_doing(context.place.guard, before.held, after)
+    held = holdings.without_others_doing(attempt.context.guard, before.held, after)
     if unknown := sent.suspected.oids & set(rewritten(held, after)):
         return Suspects(unknown)
     in_doubt = _in_doubt(sent, held, after)
@@ -151,13 +151,13 @@ def _told_once(gone: tuple[Loss, ...], in_doubt: Mapping[int, Loss]) -> tuple[Lo
     return (*sure, *dict.fromkeys(in_doubt.values()))
 
 
-def _lock_undeclared(context: Context, in_danger: list[Column], names: Names) -> None:
+def _lock_undeclared(attempt: Attempt, in_danger: list[Column], names: Names) -> None:
     """Lock others out of the tables whose values are counted for a decision.
 
     Nobody is locked out while statements before the conversion run that may take long; what
     begins by taking a table for itself gets it at once.
     """
-    step = context.step
+    step = attempt.step
     asked = [
         column.key[0]
         for column in in_danger
@@ -167,7 +167,7 @@ def _lock_undeclared(context: Context, in_danger: list[Column], names: Names) ->
     is_brief = not any(
         sql.outlives_rollback(s) for s in step.statements if s.node != "alter_table_stmt"
     )
-    lockout.lock(context, asked, lockout.EVERYBODY if is_brief else lockout.WRITERS)
+    lockout.lock(attempt, asked, lockout.EVERYBODY if is_brief else lockout.WRITERS)
 
 
 def _told_by_text(step: Step) -> tuple[Loss, ...]:
@@ -178,17 +178,17 @@ def _told_by_text(step: Step) -> tuple[Loss, ...]:
     return (*dropped, *(Loss(Verb.REWRITE, name) for name in names))
 
 
-def replay(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
+def replay(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
     """Run a step on a database from before its ledger, and keep only what it added.
 
     A table that was rewritten may have been emptied, which no counter shows: then the step is run
     once more, with the table's rows counted. So it is where counters cannot be trusted.
     """
-    work, step, schema = context.place.work, context.step, context.schema
-    counted = context.delivery.doubtful
+    work, step, schema = attempt.context.work, attempt.step, attempt.schema
+    counted = attempt.delivery.doubtful
     before = catalog_state.read_marks(work, schema)
-    held = holdings.read_holdings(work, schema, context.delivery.suspects, exactly=counted)
-    sent = deliver(context, frame.preamble(context), _to_be_judged(context))
+    held = holdings.read_holdings(work, schema, attempt.delivery.suspects, exactly=counted)
+    sent = deliver(attempt, frame.preamble(attempt), _to_be_judged(attempt))
     if not isinstance(sent, Sent):
         return sent
     meddled = meddling(before, catalog_state.read_marks(work, schema))
@@ -202,16 +202,18 @@ def replay(context: Context, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
     lost = tuple(f"would take away: {loss}" for loss in losses(held, left))
     if refusal := judge_meddling(step, lost):
         return refusal
-    frame.end(context, frame.keep(context, (), sent.drifts, gaps))
+    frame.end(attempt, frame.keep(attempt, (), sent.drifts, gaps))
     return sent
 
 
-def _names(context: Context, before: Holdings) -> Names:
+def _names(attempt: Attempt, before: Holdings) -> Names:
     """Return what a declaration without schema means, as of before the step, and what we made."""
-    place = context.place
-    schemas = path_view.read_schemas(place.work, place.settings.endpoint)
+    context = attempt.context
+    schemas = path_view.read_schemas(context.work, context.settings.endpoint)
     tables = frozenset(table.name for table in before.tables.values())
-    ours = made.read(place.work, context.schema) if place.is_blank else (frozenset(), frozenset())
+    ours = (
+        made.read(context.work, attempt.schema) if context.is_blank else (frozenset(), frozenset())
+    )
     return Names(
         schemas,
         tables,
@@ -222,9 +224,9 @@ def _names(context: Context, before: Holdings) -> Names:
     )
 
 
-def _to_be_judged(context: Context) -> Closing:
+def _to_be_judged(attempt: Attempt) -> Closing:
     """Return what stands before the second look: our settings in place of those of the file."""
-    texts = (*END_OF_STATEMENTS, step_settings(context.place, context.step))
+    texts = (*END_OF_STATEMENTS, step_settings(attempt.context, attempt.step))
     parts = [Part(text, Role.CLOSING) for text in texts]
-    parts.append(Part(sentinel.suspects_sql(context.schema), Role.SUSPECTS))
+    parts.append(Part(sentinel.suspects_sql(attempt.schema), Role.SUSPECTS))
     return lambda _: parts

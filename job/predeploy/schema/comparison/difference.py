@@ -13,7 +13,7 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.kinds import KINDS, Entry
 from predeploy.schema.kinds.columns.retyped import is_only_printed_otherwise
 from predeploy.schema.namespaces import refusal, takers
-from predeploy.schema.schema_pair import Side, Sides
+from predeploy.schema.schema_pair import SchemaIndex, SchemaPair
 from predeploy.schema.written import NOTHING_WRITTEN, Written
 
 _NOTHING_KNOWN = Unmet()
@@ -67,14 +67,14 @@ def difference(
     compared = compare(desired - live, live - desired)
     if not compared:
         return Difference((), (), (), ())
-    wanted, found = Side(desired), Side(live)
+    wanted, found = SchemaIndex(desired), SchemaIndex(live)
     twins = dict(_twins(compared.missing, compared.extra))
-    sides = Sides(
+    pair = SchemaPair(
         wanted,
         found,
-        Side(compared.missing),
-        Side(compared.extra),
-        Side(twins),
+        SchemaIndex(compared.missing),
+        SchemaIndex(compared.extra),
+        SchemaIndex(twins),
         sizes,
         server_version,
         users,
@@ -94,33 +94,33 @@ def difference(
     outcomes: list[tuple[Fact, Change | Report]] = []
     for fact in missing:
         refused = refusal(fact, taken, wanted)
-        planned = [refused] if refused else _entry(fact).plan(fact, None, sides)
-        outcomes += ((fact, outcome) for outcome in _closed(tuple(planned), fact, sides))
+        planned = [refused] if refused else _entry(fact).plan(fact, None, pair)
+        outcomes += ((fact, outcome) for outcome in _closed(tuple(planned), fact, pair))
     for fact, other in changed:
-        if not is_only_printed_otherwise(fact, other, sides):
-            outcomes += ((fact, outcome) for outcome in _entry(fact).plan(fact, other, sides))
+        if not is_only_printed_otherwise(fact, other, pair):
+            outcomes += ((fact, outcome) for outcome in _entry(fact).plan(fact, other, pair))
     known = set(twins.values())
     for fact in compared.extra:
         if fact not in known:
-            outcomes += ((fact, outcome) for outcome in _entry(fact).undeclared(fact, sides))
+            outcomes += ((fact, outcome) for outcome in _entry(fact).undeclared(fact, pair))
     changes, reports = hold_back(
         Planned(
             tuple((fact, o) for fact, o in outcomes if isinstance(o, Change)),
             tuple((fact, o) for fact, o in outcomes if isinstance(o, Report)),
             tuple(fact for fact, _ in changed),
         ),
-        sides,
+        pair,
         unmet,
     )
     # Nothing waits for what something is called, nor for who may do what.
     told = (
         *reports,
-        *naming.misnamed(twins, sides),
-        *rights.excess(compared.changed, sides),
-        *rights.given((fact for fact, _ in changes), sides),
+        *naming.misnamed(twins, pair),
+        *rights.excess(compared.changed, pair),
+        *rights.given((fact for fact, _ in changes), pair),
     )
     return Difference(
-        tuple(sorted(put_off(changes, sides), key=_place)),
+        tuple(sorted(put_off(changes, pair), key=_place)),
         tuple(sorted(told, key=lambda r: (r.verdict.value, r.object, r.code))),
         missing,
         changed,
@@ -128,7 +128,7 @@ def difference(
 
 
 def _with_moved(
-    missing: Sequence[Fact], twins: Mapping[Fact, Fact], found: Side
+    missing: Sequence[Fact], twins: Mapping[Fact, Fact], found: SchemaIndex
 ) -> tuple[tuple[Fact, ...], tuple[tuple[Fact, Fact], ...]]:
     """Let comments on what is there under another name be on that.
 
@@ -148,10 +148,10 @@ def _with_moved(
 
 
 def _closed(
-    planned: Sequence[Change | Report], made: Fact, sides: Sides
+    planned: Sequence[Change | Report], made: Fact, pair: SchemaPair
 ) -> Iterator[Change | Report]:
     """Let what makes an object take back what that gives to whom the files do not give it."""
-    revoked = tuple(rights.closed(made, sides))
+    revoked = tuple(rights.closed(made, pair))
     first = next((outcome for outcome in planned if isinstance(outcome, Change)), None)
     for outcome in planned:
         if outcome is first and first is not None and revoked:

@@ -12,18 +12,18 @@ from predeploy.schema.ddl import Report, Verdict, identifier, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.namespaces import Name, names_of, takers
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 _USED_BY_NAME = ("primary key", "unique", "exclude")
 _INDEXES = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
 _HANGS_ON_TABLE = (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value)
 
 
-def misnamed(twins: Mapping[Fact, Fact], sides: Sides) -> Iterator[Report]:
+def misnamed(twins: Mapping[Fact, Fact], pair: SchemaPair) -> Iterator[Report]:
     """Tell of the twins of things whose names are written out, each with the RENAME."""
-    taken = takers(sides.live, twins)
+    taken = takers(pair.live, twins)
     for desired, live in twins.items():
-        is_written = desired.key in sides.written.names
+        is_written = desired.key in pair.written.names
         if (
             not is_written and desired.kind != Kind.PARTITION_INDEX.value
         ):  # those are, if they are facts

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from predeploy.schema.ddl import Report, Verdict
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Side, parents
+from predeploy.schema.schema_pair import SchemaIndex, parents
 
 Relation = tuple[str, str]
 
@@ -18,7 +18,7 @@ def without_retired(
     `is_left` says of a table (schema, name) whether its partitions are. Those of a table that is
     itself not there yet are made with it: that is the first deploy.
     """
-    declared, there = frozenset(desired), Side(live)
+    declared, there = frozenset(desired), SchemaIndex(live)
     tables = {(f.schema, f.relation): f for f in declared if f.kind == Kind.TABLE.value}
     gone = {
         name: table
@@ -32,7 +32,10 @@ def without_retired(
 
 
 def _is_below(
-    table: Fact, tables: dict[Relation, Fact], there: Side, is_left: Callable[[Relation], bool]
+    table: Fact,
+    tables: dict[Relation, Fact],
+    there: SchemaIndex,
+    is_left: Callable[[Relation], bool],
 ) -> bool:
     """Whether a table is a partition, at any depth, of one that is there and is left alone."""
     while table.get("partition of"):

@@ -14,7 +14,7 @@ from predeploy.schema.ddl import Report, Verdict, identifier, qualified, relatio
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.columns import inlined
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 from predeploy.schema.written import (
     CURRENT_USER,
     PUBLIC,
@@ -46,14 +46,14 @@ Object = tuple[Target, str]  # and what SQL calls it
 Held = dict[str, dict[str, bool]]  # by grantee: a privilege, and whether it can be passed on
 
 
-def closed(made: Fact, sides: Sides) -> Iterator[str]:
+def closed(made: Fact, pair: SchemaPair) -> Iterator[str]:
     """Yield what takes from those that the files name what a new object would give them."""
-    for target, name in _made_by(made, sides):
-        declared = sides.desired.rights_on(target)
+    for target, name in _made_by(made, pair):
+        declared = pair.desired.rights_on(target)
         if any(fact.get("revoked") for fact in declared):
             yield f"REVOKE ALL ON {name} FROM {PUBLIC}"
-        by_default, wanted = _by_default(target, sides), _held(declared)
-        for grantee in sorted(by_default.keys() & sides.written.grantees(target, sides.role)):
+        by_default, wanted = _by_default(target, pair), _held(declared)
+        for grantee in sorted(by_default.keys() & pair.written.grantees(target, pair.role)):
             given, kept = by_default[grantee], wanted.get(grantee, {})
             surplus = sorted(given.keys() - kept.keys())
             options = sorted(p for p in given.keys() & kept.keys() if given[p] > kept[p])
@@ -65,35 +65,35 @@ def closed(made: Fact, sides: Sides) -> Iterator[str]:
                 yield f"REVOKE GRANT OPTION FOR {', '.join(options)} ON {name} FROM {who}"
 
 
-def excess(changed: Iterable[tuple[Fact, Fact]], sides: Sides) -> Iterator[Report]:
+def excess(changed: Iterable[tuple[Fact, Fact]], pair: SchemaPair) -> Iterator[Report]:
     """Tell who has more rights on what is there than the files give, where they speak of it."""
-    if not sides.written.rights:
+    if not pair.written.rights:
         return
-    more = [live for live in sides.undeclared.all(Kind.GRANT) if _is_more(live, sides)]
+    more = [live for live in pair.undeclared.all(Kind.GRANT) if _is_more(live, pair)]
     passed_on = [
         live
         for desired, live in changed
-        if live.get("grantable") and not desired.get("grantable") and _is_more(live, sides)
+        if live.get("grantable") and not desired.get("grantable") and _is_more(live, pair)
     ]
     held: dict[tuple[str, str], list[tuple[Fact, str]]] = defaultdict(list)
     for live, option in (*((f, "") for f in more), *((f, _OPTION) for f in passed_on)):
         held[live.get("on"), live.get("grantee")].append((live, option))
     for (name, grantee), rights in sorted(held.items(), key=lambda item: item[0]):
-        yield _more(name, grantee, rights, sides)
-    for live in sides.undeclared.all(Kind.GRANT):
+        yield _more(name, grantee, rights, pair)
+    for live in pair.undeclared.all(Kind.GRANT):
         target = target_of(live) if live.get("revoked") else None
-        if target is not None and sides.written.grantees(target, sides.role):
+        if target is not None and pair.written.grantees(target, pair.role):
             yield _less_for_public(live)
-    yield from _more_by_default(sides)
+    yield from _more_by_default(pair)
 
 
-def given(made: Iterable[Fact], sides: Sides) -> Iterator[Report]:
+def given(made: Iterable[Fact], pair: SchemaPair) -> Iterator[Report]:
     """Mention once what default privileges grant on new objects, where no file speaks of those."""
     told: dict[str, list[str]] = defaultdict(list)
     for fact in made:
-        for target, _ in _made_by(fact, sides):
-            spoken_of = sides.written.grantees(target, sides.role)
-            for grantee, rights in sorted(_by_default(target, sides).items()):
+        for target, _ in _made_by(fact, pair):
+            spoken_of = pair.written.grantees(target, pair.role)
+            for grantee, rights in sorted(_by_default(target, pair).items()):
                 if grantee not in spoken_of:
                     what = f"{', '.join(sorted(rights))} to {_quoted(grantee)}"
                     told[f"{target.schema}.{target.name}".lstrip(".")].append(what)
@@ -106,7 +106,7 @@ def given(made: Iterable[Fact], sides: Sides) -> Iterator[Report]:
     yield Report(
         Verdict.NOTE,
         "default-privileges",
-        f"default privileges of {sides.role}",
+        f"default privileges of {pair.role}",
         f"default privileges of this database grant on what is made: {', and '.join(parts)}",
         "nothing, if that is meant; else declare a REVOKE, which is then run with the CREATE",
     )
@@ -117,7 +117,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + rest
 
 
-def _made_by(fact: Fact, sides: Sides) -> Iterator[Object]:
+def _made_by(fact: Fact, pair: SchemaPair) -> Iterator[Object]:
     """Yield what comes with a desired fact that is not there: itself, and its own sequences."""
     sort = _SORTS.get(fact.kind)
     if sort in (Sort.RELATION, Sort.SEQUENCE):
@@ -131,7 +131,7 @@ def _made_by(fact: Fact, sides: Sides) -> Iterator[Object]:
         yield Target(sort, "", fact.schema), f"SCHEMA {identifier(fact.schema)}"
     columns: tuple[Fact, ...] = (fact,) if fact.kind == Kind.COLUMN.value else ()
     if fact.kind == Kind.TABLE.value:
-        columns = inlined(fact, sides)
+        columns = inlined(fact, pair)
     for place in (column.listed("sequence name") for column in columns):
         if place:
             name = ".".join(map(identifier, place))
@@ -147,35 +147,35 @@ def _held(rights: Iterable[Fact]) -> Held:
     return held
 
 
-def _by_default(target: Target, sides: Sides) -> Held:
+def _by_default(target: Target, pair: SchemaPair) -> Held:
     """Return what default privileges of the live database give on what our role makes."""
-    given = sides.live.defaults_of(sides.role, target.sort.value)
+    given = pair.live.defaults_of(pair.role, target.sort.value)
     return _held(fact for fact in given if fact.schema in ("", target.schema))
 
 
-def _is_more(live: Fact, sides: Sides) -> bool:
+def _is_more(live: Fact, pair: SchemaPair) -> bool:
     """Whether the files speak of a live grant's object and grantee, and it is not in another."""
     target = target_of(live) if live.get("grantee") else None
     if target is None:
         return False
     grantee = unquoted(live.get("grantee"))
-    if grantee not in sides.written.grantees(target, sides.role):
+    if grantee not in pair.written.grantees(target, pair.role):
         return False
     if target.sort is Sort.SCHEMA and grantee == PUBLIC:
         # What everybody may do in `public` comes with the database, and not from a file.
-        named = (n for n in sides.written.namings(target, sides.role) if PUBLIC in n.grantees)
+        named = (n for n in pair.written.namings(target, pair.role) if PUBLIC in n.grantees)
         return any(live.get("privilege") in n.privileges or not n.privileges for n in named)
     if live.get("columns"):
-        whole = _held(sides.desired.rights_on(target)).get(grantee, {})
+        whole = _held(pair.desired.rights_on(target)).get(grantee, {})
         return live.get("privilege") not in whole
     return True
 
 
-def _more(name: str, grantee: str, rights: Sequence[tuple[Fact, str]], sides: Sides) -> Report:
+def _more(name: str, grantee: str, rights: Sequence[tuple[Fact, str]], pair: SchemaPair) -> Report:
     first, _ = rights[0]
     told = sorted(f"{f.get('privilege')}{f.get('columns')}{option}" for f, option in rights)
     target = target_of(first)
-    declared = _held(sides.desired.rights_on(target)) if target is not None else {}
+    declared = _held(pair.desired.rights_on(target)) if target is not None else {}
     wanted = ", ".join(sorted(declared.get(unquoted(grantee), {}))) or "nothing"
     return Report(
         Verdict.DRIFT,
@@ -205,11 +205,11 @@ def _less_for_public(live: Fact) -> Report:
     )
 
 
-def _more_by_default(sides: Sides) -> Iterator[Report]:
+def _more_by_default(pair: SchemaPair) -> Iterator[Report]:
     """Tell what default privileges give beyond those that the files declare."""
     held: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for live in sides.undeclared.all(Kind.DEFAULT_PRIVILEGE):
-        if live.get("grantee") and _is_spoken_of(live, sides.written, sides.role):
+    for live in pair.undeclared.all(Kind.DEFAULT_PRIVILEGE):
+        if live.get("grantee") and _is_spoken_of(live, pair.written, pair.role):
             of = tuple(live.get(name) for name in ("role", "in", "on", "grantee"))
             held[of].append(live.get("privilege"))
     for (role, schema, objects, grantee), privileges in sorted(held.items()):

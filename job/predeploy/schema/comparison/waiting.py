@@ -14,7 +14,7 @@ from enum import Enum
 from predeploy.schema.ddl import Change, Phase, Report, Verdict, not_addable
 from predeploy.schema.facts import Fact, Key
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Side, Sides, parents
+from predeploy.schema.schema_pair import SchemaIndex, SchemaPair, parents
 
 WAITS = "waits"
 _RELATIONS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.SEQUENCE)
@@ -87,7 +87,7 @@ class Planned:
 
 
 def hold_back(
-    planned: Planned, sides: Sides, unmet: Unmet
+    planned: Planned, pair: SchemaPair, unmet: Unmet
 ) -> tuple[tuple[Made, ...], tuple[Report, ...]]:
     """Turn the changes that need what is not as declared into reports that say so.
 
@@ -95,21 +95,21 @@ def hold_back(
     """
     changes = [(fact, c) for fact, c in planned.changes if c.fact.label not in unmet.violated]
     reports = [report for _, report in planned.reports]
-    states = _first_states(planned, sides, unmet)
+    states = _first_states(planned, pair, unmet)
     if not states:
         return tuple(changes), tuple(reports)
     making = {fact.key for fact, _ in changes}
     # What nobody makes by itself (a column of a view) comes, lacks and differs with another.
-    of_views = (f for f in planned.changed if f.kind == Kind.COLUMN.value and _is_of_view(f, sides))
-    known = {f.key: f for f in (*_missing(sides).values(), *of_views, *(f for f, _ in changes))}
-    waiting = _Graph(known.values(), making, sides).reach(states)
+    of_views = (f for f in planned.changed if f.kind == Kind.COLUMN.value and _is_of_view(f, pair))
+    known = {f.key: f for f in (*_missing(pair).values(), *of_views, *(f for f, _ in changes))}
+    waiting = _Graph(known.values(), making, pair).reach(states)
     held = sorted((w for w in waiting if w.fact.key in making), key=_by_key)
     reports += [_waits(one) for one in held if not _is_told_already(one)]
     held_keys = {one.fact.key for one in waiting}
     return tuple(made for made in changes if made[0].key not in held_keys), tuple(reports)
 
 
-def put_off(changes: Sequence[Made], sides: Sides) -> tuple[Change, ...]:
+def put_off(changes: Sequence[Made], pair: SchemaPair) -> tuple[Change, ...]:
     """Put off what needs a key or an index that is built online, until that is there.
 
     A view that groups by a primary key does, and what is made of that view.
@@ -122,7 +122,7 @@ def put_off(changes: Sequence[Made], sides: Sides) -> tuple[Change, ...]:
     at_once = {fact.key: fact for fact, c in changes if c.phase is Phase.TOGETHER}
     if not online or not at_once:
         return tuple(change for _, change in changes)
-    late = {w.fact.key for w in _Graph(at_once.values(), at_once, sides).reach(online)}
+    late = {w.fact.key for w in _Graph(at_once.values(), at_once, pair).reach(online)}
     return tuple(replace(c, phase=Phase.AFTER) if fact.key in late else c for fact, c in changes)
 
 
@@ -139,11 +139,11 @@ class _Waiting:
 class _Graph:
     """Who needs whom, of those that may have to wait."""
 
-    def __init__(self, facts: Iterable[Fact], making: Container[Key], sides: Sides) -> None:
-        self._sides = sides
+    def __init__(self, facts: Iterable[Fact], making: Container[Key], pair: SchemaPair) -> None:
+        self._sides = pair
         self._making = making
-        self._missing = _missing(sides)
-        self._named = _Names(sides.desired)
+        self._missing = _missing(pair)
+        self._named = _Names(pair.desired)
         self._above: dict[Key, list[tuple[Fact, bool]]] = defaultdict(list)
         for fact in facts:
             for key, is_made_of in self._needs(fact):
@@ -205,7 +205,7 @@ class _Graph:
 class _Names:
     """Finds what comments and grants are about, which know it by its name."""
 
-    def __init__(self, desired: Side) -> None:
+    def __init__(self, desired: SchemaIndex) -> None:
         self._desired = desired
         self._by_name: dict[tuple[str, str], list[Fact]] = defaultdict(list)
         for fact in desired.facts.values():
@@ -242,19 +242,19 @@ def _bare(name: str) -> str:
     return name.replace('"', "")
 
 
-def _is_of_view(column: Fact, sides: Sides) -> bool:
-    return sides.desired.get(Kind.TABLE, column.schema, column.relation) is None
+def _is_of_view(column: Fact, pair: SchemaPair) -> bool:
+    return pair.desired.get(Kind.TABLE, column.schema, column.relation) is None
 
 
-def _missing(sides: Sides) -> Mapping[Key, Fact]:
+def _missing(pair: SchemaPair) -> Mapping[Key, Fact]:
     """Return what is not there under another name either."""
-    renamed = sides.renamed.facts
-    return {key: fact for key, fact in sides.missing.facts.items() if key not in renamed}
+    renamed = pair.renamed.facts
+    return {key: fact for key, fact in pair.missing.facts.items() if key not in renamed}
 
 
-def _first_states(planned: Planned, sides: Sides, unmet: Unmet) -> dict[Key, State]:
+def _first_states(planned: Planned, pair: SchemaPair, unmet: Unmet) -> dict[Key, State]:
     """Return what is not as declared, for reasons of its own."""
-    missing = _missing(sides)
+    missing = _missing(pair)
     refused = [fact for fact, report in planned.reports if unmet.holds_back(report)]
     # Rows that are null hinder nothing but the NOT NULL of a column that is there.
     violated = [

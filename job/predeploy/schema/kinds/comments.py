@@ -10,7 +10,7 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.identities import is_sequence_renamed
 from predeploy.schema.kinds.programs.routines import SIGNATURE
 from predeploy.schema.kinds.types.casts import PUT_ASIDE
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 _IN_SCHEMA = (
     ("pg_collation", "collnamespace", "x.collname"),
@@ -30,13 +30,13 @@ _OF_THE_DATABASE = ("pg_cast", "pg_transform")
 def plan(
     desired: Fact,
     live: Fact | None,  # noqa: ARG001 - every kind is asked the same way
-    sides: Sides,
+    pair: SchemaPair,
 ) -> Iterator[Change | Report]:
     """Set it, in place of another if need be; a live one that is not declared stays."""
     what, _, name = desired.name.partition(" ")
-    if what == "sequence" and is_sequence_renamed(desired.schema, desired.relation, sides):
+    if what == "sequence" and is_sequence_renamed(desired.schema, desired.relation, pair):
         return  # that of a column which takes its numbers from one of another name
-    if what == "column" and _is_of_another_shape(desired, name, sides):
+    if what == "column" and _is_of_another_shape(desired, name, pair):
         yield not_addable(
             desired,
             "waits",
@@ -48,10 +48,10 @@ def plan(
     yield change(desired, Phase.AFTER, f"COMMENT ON {desired.get('on')} IS {text}")
 
 
-def _is_of_another_shape(comment: Fact, attribute: str, sides: Sides) -> bool:
+def _is_of_another_shape(comment: Fact, attribute: str, pair: SchemaPair) -> bool:
     """Whether it is on an attribute that a live type lacks, and that is not added to it."""
     place = (Kind.COMPOSITE, comment.schema, "", comment.relation)
-    live, desired = sides.live.get(*place), sides.desired.get(*place)
+    live, desired = pair.live.get(*place), pair.desired.get(*place)
     if live is None or desired is None:
         return False
     found, wanted = (json.loads(fact.get("attributes") or "[]") for fact in (live, desired))

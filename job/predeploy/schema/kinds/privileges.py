@@ -14,7 +14,7 @@ from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.identities import is_sequence_renamed
 from predeploy.schema.kinds.programs.routines import SIGNATURE
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 _ROWS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW)
 _NAMED = (
@@ -25,12 +25,12 @@ _NAMED = (
 def plan_grant(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,
+    pair: SchemaPair,
 ) -> Iterator[Change | Report]:
     """Grant it, or tell that it is to be taken away."""
     if desired.get("owned"):
         return
-    if is_sequence_renamed(desired.schema, desired.relation, sides):
+    if is_sequence_renamed(desired.schema, desired.relation, pair):
         yield not_addable(
             desired,
             "sequence-renamed",
@@ -39,17 +39,17 @@ def plan_grant(
         )
         return
     if desired.get("withheld"):
-        yield from _withheld(desired, sides)
+        yield from _withheld(desired, pair)
     elif desired.get("revoked"):
-        yield from _revoked(desired, sides)
+        yield from _revoked(desired, pair)
     else:
-        yield from _granted(desired, live, sides)
+        yield from _granted(desired, live, pair)
 
 
 def plan_default_privilege(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Grant it to what its role will create, or let that be closed to PUBLIC."""
     if desired.get("revoked"):
@@ -72,10 +72,10 @@ def plan_default_privilege(
     )
 
 
-def _revoked(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+def _revoked(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     """Tell that PUBLIC has what it has of every new object; what makes one takes that back."""
     statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM PUBLIC"
-    if _is_there(desired, sides):
+    if _is_there(desired, pair):
         yield Report(
             Verdict.DRIFT,
             "granted-to-public",
@@ -90,11 +90,11 @@ def _revoked(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         yield change(desired, Phase.TOGETHER, statement)
 
 
-def _withheld(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+def _withheld(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     """Take from the owner of a new object what it is not to have; of a live one only tell."""
-    owner = _owner(desired, sides)
+    owner = _owner(desired, pair)
     statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM {owner}"
-    if not _is_there(desired, sides):
+    if not _is_there(desired, pair):
         yield change(desired, Phase.AFTER, statement)
         return
     yield Report(
@@ -109,32 +109,32 @@ def _withheld(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     )
 
 
-def _owner(desired: Fact, sides: Sides) -> str:
+def _owner(desired: Fact, pair: SchemaPair) -> str:
     """Return who owns the object, or would: that is us where nothing else is said."""
-    facts = sides.live.on((desired.schema, desired.relation), Kind.GRANT)
+    facts = pair.live.on((desired.schema, desired.relation), Kind.GRANT)
     begins, ends = "owned by ", f": {desired.get('on')}"
     owners = (f.name for f in facts if f.get("owned") and f.name.endswith(ends))
     return next((o.removeprefix(begins).removesuffix(ends) for o in owners), "CURRENT_USER")
 
 
-def _is_there(desired: Fact, sides: Sides) -> bool:
+def _is_there(desired: Fact, pair: SchemaPair) -> bool:
     """Whether the object is, whose rights a fact withholds."""
     if desired.get("extension"):
-        return sides.live.get(Kind.EXTENSION, "", "", desired.get("extension")) is not None
+        return pair.live.get(Kind.EXTENSION, "", "", desired.get("extension")) is not None
     place = (desired.schema, desired.relation)
     if desired.relation:
-        identities = (sides.live.get(kind, *place) for kind in (*_ROWS, Kind.SEQUENCE))
-        return any(identities) or sides.live.numbered_by(*place) is not None
+        identities = (pair.live.get(kind, *place) for kind in (*_ROWS, Kind.SEQUENCE))
+        return any(identities) or pair.live.numbered_by(*place) is not None
     if not desired.get("of"):
-        return sides.live.get(Kind.SCHEMA, desired.schema, "") is not None
-    return any(sides.live.get(kind, desired.schema, "", desired.get("of")) for kind in _NAMED)
+        return pair.live.get(Kind.SCHEMA, desired.schema, "") is not None
+    return any(pair.live.get(kind, desired.schema, "", desired.get("of")) for kind in _NAMED)
 
 
-def _granted(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def _granted(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     if live is not None and not desired.get("grantable"):
         return  # with the grant option it has more than is declared
     owned = f"owned by {desired.get('grantee')}: {desired.get('on')}"
-    if sides.live.get(Kind.GRANT, desired.schema, desired.relation, owned) is not None:
+    if pair.live.get(Kind.GRANT, desired.schema, desired.relation, owned) is not None:
         return  # the owner may do everything, and a grant to it leaves no trace
     option = " WITH GRANT OPTION" if desired.get("grantable") else ""
     yield change(

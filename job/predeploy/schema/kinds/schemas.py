@@ -7,13 +7,13 @@ from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifie
 from predeploy.schema.entry import Entry, attributes, order
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 
 def plan_schema(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it. It has no attributes that could differ."""
     if live is None:
@@ -25,12 +25,12 @@ def plan_schema(
 def plan_extension(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,
+    pair: SchemaPair,
 ) -> Iterator[Change | Report]:
     """Create it, before anything uses it; another schema is drift, another version only told."""
     schema, name = identifier(desired.get("schema")), identifier(desired.name)
     if live is None:
-        is_there = sides.live.get(Kind.SCHEMA, desired.get("schema"), "")
+        is_there = pair.live.get(Kind.SCHEMA, desired.get("schema"), "")
         # An extension's own script may need what only superusers have: the error then says so.
         yield change(
             desired,

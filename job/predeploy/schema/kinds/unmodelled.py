@@ -7,7 +7,7 @@ from predeploy.schema.ddl import Change, Report, not_addable
 from predeploy.schema.entry import Entry, alone, attributes, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 # Catalogs of objects that live in a schema, and the column that says in which.
 _IN_SCHEMA = (
@@ -28,7 +28,7 @@ _FIRST_USER_OID = 16384
 def plan(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Name what is missing."""
     if live is None:

@@ -56,7 +56,7 @@ class _Step:
         return (schema, relation) if relation not in self.old else ("", self.old[relation])
 
     def may_have_parts(self, name: Name) -> bool:
-        """Whether a table has partitions or heirs, here, or where it is, if it is not here."""
+        """Whether a table has partitions or children, here, or where it is, if it is not here."""
         return not _is_among(name, self.tables) or _is_among(name, self.parents)
 
 
@@ -68,7 +68,7 @@ def may_use(
 ) -> bool:
     """Say whether one of the statements could do what is declared.
 
-    `tables` are those that are there, and `parents` those of them with partitions or heirs.
+    `tables` are those that are there, and `parents` those of them with partitions or children.
     """
     step = _Step(tables, parents)
     for statement in statements:

@@ -43,7 +43,7 @@ def lock_count(pieces: Iterable[Piece]) -> int:
     Of what is a partition or takes over columns, indexes are counted for those of its parent.
     """
     indexes: defaultdict[Name, int] = defaultdict(int)
-    heirs: defaultdict[Name, int] = defaultdict(int)
+    children: defaultdict[Name, int] = defaultdict(int)
     count = 0
     for piece in pieces:
         node, stmt = piece.statement.node, piece.stmt
@@ -57,7 +57,7 @@ def lock_count(pieces: Iterable[Piece]) -> int:
                     if n.WhichOneof("node") == "table_like_clause"
                 ]
                 for parent in parents:
-                    heirs[parent] += 1
+                    children[parent] += 1
                     count += _KEY * indexes[parent]
                 constraints = list(_constraints(stmt.table_elts))
                 indexes[table] += _count_of(constraints, _KEYS)
@@ -66,10 +66,10 @@ def lock_count(pieces: Iterable[Piece]) -> int:
             case "alter_table_stmt":
                 elements = [getattr(n.alter_table_cmd, "def") for n in stmt.cmds]
                 keys = _count_of(_constraints(elements), _KEYS)
-                count += _parts(elements) + keys * _KEY * heirs[table]
+                count += _parts(elements) + keys * _KEY * children[table]
                 indexes[table] += keys
             case "index_stmt":
-                count += _OF_OTHERS[node] * (1 + heirs[table])
+                count += _OF_OTHERS[node] * (1 + children[table])
                 indexes[table] += 1
             case _:
                 count += _OF_OTHERS.get(node, 1)

@@ -93,12 +93,14 @@ class Publications:
     are_added: bool
 
 
-Concern = IndexBuild | IndexDrop | Detach | Rebuild | Repeatable | Making | Removal | Publications
+AutocommitTarget = (
+    IndexBuild | IndexDrop | Detach | Rebuild | Repeatable | Making | Removal | Publications
+)
 PROBE_TABLE = "pg_temp.predeploy_probe"
 PROBE_INDEX = "predeploy_probe_index"
 
 
-def concern(text: str) -> Concern | None:
+def autocommit_target(text: str) -> AutocommitTarget | None:
     """Say what a statement outside a transaction is about; None where its traces prove nothing."""
     try:
         parsed = parse(text)
@@ -109,7 +111,7 @@ def concern(text: str) -> Concern | None:
     return _about(parsed, node, getattr(raw, node))
 
 
-def _about(parsed: Any, node: str, stmt: Any) -> Concern | None:
+def _about(parsed: Any, node: str, stmt: Any) -> AutocommitTarget | None:
     match node:
         case "index_stmt":
             return _index_build(parsed, stmt)
@@ -126,8 +128,8 @@ def _about(parsed: Any, node: str, stmt: Any) -> Concern | None:
     return _about_shared(node, stmt)
 
 
-def _about_shared(node: str, stmt: Any) -> Concern | None:
-    about: Concern | None = None
+def _about_shared(node: str, stmt: Any) -> AutocommitTarget | None:
+    about: AutocommitTarget | None = None
     match node:
         case "createdb_stmt":
             given = [o.def_elem for o in stmt.options if o.def_elem.defname == "owner"]
@@ -150,7 +152,7 @@ def _about_shared(node: str, stmt: Any) -> Concern | None:
     return about
 
 
-def _publications(stmt: Any) -> Concern:
+def _publications(stmt: Any) -> AutocommitTarget:
     named = tuple(node.string.sval for node in stmt.publication)
     is_added = stmt.kind == pb.ALTER_SUBSCRIPTION_ADD_PUBLICATION
     if is_added or stmt.kind == pb.ALTER_SUBSCRIPTION_DROP_PUBLICATION:

@@ -63,7 +63,7 @@ class Creation:
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class ColumnRemoval:
     """A column that is to go: dropped, or renamed to `successor`."""
 
     home: str
@@ -114,7 +114,7 @@ def removes(node: str, stmt: Any) -> tuple[Address, ...]:
     )
 
 
-def abouts(statement: Statement, probe_schema: str) -> tuple[Creation | Departure | None, ...]:
+def abouts(statement: Statement, probe_schema: str) -> tuple[Creation | ColumnRemoval | None, ...]:
     """Say what a statement is about: one thing, or None where we cannot judge it.
 
     An ALTER TABLE that only adds columns and constraints is about each of them. No other is taken
@@ -157,8 +157,8 @@ def _parsed(statement: Statement) -> tuple[str, Any]:
     return node, getattr(raw, node)
 
 
-def _about(node: str, stmt: Any, probe_schema: str) -> Creation | Departure | None:
-    found: Creation | Departure | None = None
+def _about(node: str, stmt: Any, probe_schema: str) -> Creation | ColumnRemoval | None:
+    found: Creation | ColumnRemoval | None = None
     match node:
         case "create_stmt":
             found = _table(stmt, probe_schema)
@@ -171,11 +171,11 @@ def _about(node: str, stmt: Any, probe_schema: str) -> Creation | Departure | No
         case "create_enum_stmt" | "create_range_stmt" | "composite_type_stmt":
             found = _type(node, stmt, probe_schema)
         case "rename_stmt" if stmt.rename_type == pb.OBJECT_COLUMN:
-            found = Departure(relation_sql(stmt.relation), stmt.subname, stmt.newname)
+            found = ColumnRemoval(relation_sql(stmt.relation), stmt.subname, stmt.newname)
     return found
 
 
-def _about_command(stmt: Any, command: Any, probe_schema: str) -> Creation | Departure | None:
+def _about_command(stmt: Any, command: Any, probe_schema: str) -> Creation | ColumnRemoval | None:
     if stmt.objtype != pb.OBJECT_TABLE:
         return None
     match command.subtype:
@@ -184,7 +184,7 @@ def _about_command(stmt: Any, command: Any, probe_schema: str) -> Creation | Dep
         case pb.AT_AddConstraint:
             return _constraint(stmt, command, probe_schema)
         case pb.AT_DropColumn:
-            return Departure(relation_sql(stmt.relation), command.name)
+            return ColumnRemoval(relation_sql(stmt.relation), command.name)
     return None
 
 

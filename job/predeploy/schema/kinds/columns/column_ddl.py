@@ -8,7 +8,7 @@ from predeploy.schema.ddl import Change, Phase, Report, change, identifier, rela
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.names import derived
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 _BEFORE_INSERT = re.compile(r"\bBEFORE (?:\w+ OR )*INSERT\b")
 NOT_NULL = "not null"  # a constraint's `type`
@@ -57,12 +57,12 @@ def _not_null(column: Fact) -> str:
     return f"CONSTRAINT {identifier(name)} NOT NULL" if name else "NOT NULL"
 
 
-def with_not_null_name(column: Fact, sides: Sides) -> Fact:
+def with_not_null_name(column: Fact, pair: SchemaPair) -> Fact:
     """Let a desired column know the name of its NOT NULL, where that is one of its own.
 
     Since PostgreSQL 18 it has one: https://www.postgresql.org/docs/current/catalog-pg-constraint.html
     """
-    there = sides.desired.on((column.schema, column.relation), Kind.CONSTRAINT)
+    there = pair.desired.on((column.schema, column.relation), Kind.CONSTRAINT)
     names = (f.name for f in there if f.get("column") == column.name and f.get("type") == NOT_NULL)
     name = next(names, "")
     if not name:
@@ -70,9 +70,9 @@ def with_not_null_name(column: Fact, sides: Sides) -> Fact:
     return replace(column, attributes=(*column.attributes, ("not null name", name)))
 
 
-def add_not_null(column: Fact, sides: Sides, how: str = "") -> str:
+def add_not_null(column: Fact, pair: SchemaPair, how: str = "") -> str:
     """Return what makes a column NOT NULL under its name, if it has one of its own."""
-    named = with_not_null_name(column, sides)
+    named = with_not_null_name(column, pair)
     if how or named is not column:
         name = identifier(column.name)
         return f"ALTER TABLE {relation(column)} ADD {_not_null(named)} {name}{how}"
@@ -132,9 +132,9 @@ def extra_default(live: Fact) -> Report:
     )
 
 
-def extra_not_null(live: Fact, sides: Sides) -> Report:
+def extra_not_null(live: Fact, pair: SchemaPair) -> Report:
     """Tell of a NOT NULL that is not declared, and of which inserts fail."""
-    is_filled = _is_filled(live, sides)
+    is_filled = _is_filled(live, pair)
     what = "a NULL that is written there fails" if is_filled else "inserts without it fail"
     return warning(
         live,
@@ -144,11 +144,11 @@ def extra_not_null(live: Fact, sides: Sides) -> Report:
     )
 
 
-def _is_filled(live: Fact, sides: Sides) -> bool:
+def _is_filled(live: Fact, pair: SchemaPair) -> bool:
     """Whether an insert that leaves the column out may have a value there all the same."""
-    domains = {fact.identity: fact for fact in sides.live.all(Kind.DOMAIN)}
+    domains = {fact.identity: fact for fact in pair.live.all(Kind.DOMAIN)}
     domain = domains.get(live.get("type").replace('"', ""))
-    triggers = sides.live.on((live.schema, live.relation), Kind.TRIGGER)
+    triggers = pair.live.on((live.schema, live.relation), Kind.TRIGGER)
     return (
         any(live.get(name) for name in ("default", "generated", "identity"))
         or (domain is not None and bool(domain.get("default")))
@@ -156,16 +156,16 @@ def _is_filled(live: Fact, sides: Sides) -> bool:
     )
 
 
-def set_not_null(desired: Fact, live: Fact, sides: Sides) -> Change:
+def set_not_null(desired: Fact, live: Fact, pair: SchemaPair) -> Change:
     """Prove it by a CHECK first: SET NOT NULL then need not read the table under its lock."""
     alter, column = f"ALTER TABLE {relation(desired)}", identifier(desired.name)
-    set_not_null = add_not_null(desired, sides)
+    set_not_null = add_not_null(desired, pair)
     name = not_null_helper(desired)
     helper = identifier(name)
     drop = f"{alter} DROP CONSTRAINT {helper}"
     # An earlier run may have left it, when it died or when rows stood in its way.
-    left = sides.live.get(Kind.CONSTRAINT, desired.schema, desired.relation, name)
-    if sides.is_plain(live):
+    left = pair.live.get(Kind.CONSTRAINT, desired.schema, desired.relation, name)
+    if pair.is_plain(live):
         return change(desired, Phase.TOGETHER, set_not_null, *((drop,) if left else ()))
     add = f"{alter} ADD CONSTRAINT {helper} CHECK ({column} IS NOT NULL) NOT VALID"
     return change(

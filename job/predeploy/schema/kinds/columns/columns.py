@@ -31,7 +31,7 @@ from predeploy.schema.kinds.columns.column_ddl import (
     settings_sql,
     with_not_null_name,
 )
-from predeploy.schema.schema_pair import ORDERS_OF_A_TABLE, Side, Sides, parents
+from predeploy.schema.schema_pair import ORDERS_OF_A_TABLE, SchemaIndex, SchemaPair, parents
 
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
@@ -48,30 +48,30 @@ _SILENT = ("DISABLE", "ENABLE REPLICA")
 _CALL = re.compile(r"[\w\"]+\(")
 
 
-def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Add it, or give a live one its default and its NOT NULL; another type is only told."""
-    table = sides.desired.get(Kind.TABLE, desired.schema, desired.relation)
+    table = pair.desired.get(Kind.TABLE, desired.schema, desired.relation)
     if desired.get("inherited"):
-        yield from inherited_columns.plan(desired, live, sides)
+        yield from inherited_columns.plan(desired, live, pair)
     elif table is None:
-        yield from view_columns.plan(desired, live, sides)
-    elif live is None and table.get("of") and not sides.is_new(desired):
+        yield from view_columns.plan(desired, live, pair)
+    elif live is None and table.get("of") and not pair.is_new(desired):
         return  # it comes with the type's attribute
     elif live is None:
-        if sides.is_new(desired):
-            yield from _deferred(desired, table, sides)
+        if pair.is_new(desired):
+            yield from _deferred(desired, table, pair)
         else:
-            yield from _add(desired, sides)
+            yield from _add(desired, pair)
     else:
-        yield from _alter(desired, live, sides)
+        yield from _alter(desired, live, pair)
 
 
-def undeclared(live: Fact, sides: Sides) -> Iterator[Report]:
+def undeclared(live: Fact, pair: SchemaPair) -> Iterator[Report]:
     """Tell of a column that the app's inserts do not know and cannot leave out.
 
     A trigger before them may give it a value.
     """
-    if not _is_in_the_way(live, sides):
+    if not _is_in_the_way(live, pair):
         return
     message = (
         f"{live.label} is not declared, and takes no NULL and has no default: inserts of an app "
@@ -79,7 +79,7 @@ def undeclared(live: Fact, sides: Sides) -> Iterator[Report]:
     )
     remedy = "give it a default, or let it take NULL, by a migration; or declare it"
     table = (live.schema, live.relation)
-    if any(_BEFORE_INSERT.search(t.get("definition")) for t in _fired(table, sides)):
+    if any(_BEFORE_INSERT.search(t.get("definition")) for t in _fired(table, pair)):
         unless = f"{message}, unless a trigger gives it a value"
         yield warning(live, "extra-column-not-null", unless, remedy)
     else:
@@ -87,37 +87,37 @@ def undeclared(live: Fact, sides: Sides) -> Iterator[Report]:
         yield breaking(live, "extra-column-not-null", message, remedy, told)
 
 
-def _is_in_the_way(live: Fact, sides: Sides) -> bool:
+def _is_in_the_way(live: Fact, pair: SchemaPair) -> bool:
     """Whether inserts into a declared table fail that do not mention a live column of it."""
     place = (Kind.TABLE, live.schema, live.relation)
-    declared, table = sides.desired.get(*place), sides.live.get(*place)
+    declared, table = pair.desired.get(*place), pair.live.get(*place)
     if declared is None or table is None or table.get("kind") == FOREIGN:
         return False
-    domains = [*_domains(live, sides.live)]
+    domains = [*_domains(live, pair.live)]
     is_filled = any(live.get(name) for name in ("default", "generated", "identity"))
     takes_null = not any(fact.get("not null") for fact in (live, *domains))
     if takes_null or is_filled or any(domain.get("default") for domain in domains[:1]):
         return False
-    above = (sides.live.get(Kind.COLUMN, *parent, live.name) for parent in parents(table))
-    return not any(column is not None and _is_in_the_way(column, sides) for column in above)
+    above = (pair.live.get(Kind.COLUMN, *parent, live.name) for parent in parents(table))
+    return not any(column is not None and _is_in_the_way(column, pair) for column in above)
 
 
-def _fired(table: tuple[str, str], sides: Sides) -> Iterator[Fact]:
+def _fired(table: tuple[str, str], pair: SchemaPair) -> Iterator[Fact]:
     """Yield the triggers of a live table, and those that it has from what it is a partition of."""
-    yield from (t for t in sides.live.on(table, Kind.TRIGGER) if t.get("enabled") not in _SILENT)
-    there = sides.live.get(Kind.TABLE, *table)
+    yield from (t for t in pair.live.on(table, Kind.TRIGGER) if t.get("enabled") not in _SILENT)
+    there = pair.live.get(Kind.TABLE, *table)
     if there is not None and there.get("partition of"):
-        yield from _fired(parents(there)[0], sides)
+        yield from _fired(parents(there)[0], pair)
 
 
-def inlined(table: Fact, sides: Sides) -> tuple[Fact, ...]:
+def inlined(table: Fact, pair: SchemaPair) -> tuple[Fact, ...]:
     """Return a new table's columns that CREATE TABLE can hold, as it can hold them, in order."""
-    columns = sides.desired.on((table.schema, table.relation), Kind.COLUMN)
+    columns = pair.desired.on((table.schema, table.relation), Kind.COLUMN)
     own_columns = (column for column in columns if not column.get("inherited"))
     return tuple(
-        with_not_null_name(_without_default(c) if _default_waits(c, table, sides) else c, sides)
+        with_not_null_name(_without_default(c) if _default_waits(c, table, pair) else c, pair)
         for c in sorted(own_columns, key=lambda column: column.order % ORDERS_OF_A_TABLE)
-        if not _type_waits(c, table, sides)
+        if not _type_waits(c, table, pair)
     )
 
 
@@ -126,44 +126,44 @@ def _without_default(column: Fact) -> Fact:
     return Fact(column.kind, column.schema, column.relation, column.name, kept, column.order)
 
 
-def _made_between(table: Fact, column: Fact, sides: Sides, *kinds: Kind) -> Iterator[Fact]:
+def _made_between(table: Fact, column: Fact, pair: SchemaPair, *kinds: Kind) -> Iterator[Fact]:
     if column.order - table.order >= ORDERS_OF_A_TABLE:  # else it came with its table
-        yield from sides.missing.made_between(table.order, column.order, *kinds)
+        yield from pair.missing.made_between(table.order, column.order, *kinds)
 
 
-def _type_waits(column: Fact, table: Fact, sides: Sides) -> bool:
+def _type_waits(column: Fact, table: Fact, pair: SchemaPair) -> bool:
     """Whether the column was added after its table, when its type had been made."""
     types = (Kind.COLLATION, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
-    made = _made_between(table, column, sides, *types)
-    if column.get("generated") and any(_made_between(table, column, sides, Kind.ROUTINE)):
+    made = _made_between(table, column, pair, *types)
+    if column.get("generated") and any(_made_between(table, column, pair, Kind.ROUTINE)):
         return True
     named = f"{column.get('type')} {column.get('collation')}"
     return any(fact.name in named for fact in made)
 
 
-def _default_waits(column: Fact, table: Fact, sides: Sides) -> bool:
+def _default_waits(column: Fact, table: Fact, pair: SchemaPair) -> bool:
     """Whether the default may need something that was made after the table."""
     makers = (Kind.ROUTINE, Kind.SEQUENCE, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
-    return bool(column.get("default")) and any(_made_between(table, column, sides, *makers))
+    return bool(column.get("default")) and any(_made_between(table, column, pair, *makers))
 
 
-def _deferred(desired: Fact, table: Fact, sides: Sides) -> Iterator[Change | Report]:
+def _deferred(desired: Fact, table: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     """Yield what CREATE TABLE had to leave out."""
-    if _type_waits(desired, table, sides):
+    if _type_waits(desired, table, pair):
         yield change(
             desired,
             Phase.TOGETHER,
-            _add_sql(desired, sides),
+            _add_sql(desired, pair),
             *settings_sql(desired),
         )
-    elif _default_waits(desired, table, sides):
+    elif _default_waits(desired, table, pair):
         yield change(desired, Phase.TOGETHER, set_default(desired))
 
 
-def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
-    is_filled = any((desired.get("generated"), desired.get("identity"), _default(desired, sides)))
-    takes_no_null = any(f.get("not null") for f in (desired, *_domains(desired, sides.desired)))
-    if takes_no_null and not is_filled and not sides.is_plain(desired):
+def _add(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+    is_filled = any((desired.get("generated"), desired.get("identity"), _default(desired, pair)))
+    takes_no_null = any(f.get("not null") for f in (desired, *_domains(desired, pair.desired)))
+    if takes_no_null and not is_filled and not pair.is_plain(desired):
         yield not_addable(
             desired,
             "not-null-without-default",
@@ -171,20 +171,20 @@ def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
             "declare a default; or add it nullable, fill it by a migration, then declare NOT NULL",
         )
         return
-    if sides.size(desired) > _REWRITE_LIMIT_BYTES and (why := _rewrites(desired, sides)):
+    if pair.size(desired) > _REWRITE_LIMIT_BYTES and (why := _rewrites(desired, pair)):
         yield not_addable(
             desired,
             "rewrite",
-            f"{why}, so all {sides.size(desired) // 2**20} MB of the table would be written anew "
+            f"{why}, so all {pair.size(desired) // 2**20} MB of the table would be written anew "
             "while nobody can read it",
             f"by migrations: add {desired.identity} without default and nullable, fill it in "
             "batches, then set its default and NOT NULL; declared in schema.sql it then counts as "
             "there",
         )
         return
-    added = change(desired, Phase.TOGETHER, _add_sql(desired, sides), *settings_sql(desired))
-    yield replace(added, is_brief=not _rewrites(desired, sides))
-    others = sides.undeclared.on((desired.schema, desired.relation), Kind.COLUMN)
+    added = change(desired, Phase.TOGETHER, _add_sql(desired, pair), *settings_sql(desired))
+    yield replace(added, is_brief=not _rewrites(desired, pair))
+    others = pair.undeclared.on((desired.schema, desired.relation), Kind.COLUMN)
     for other in (other for other in others if other.get("type") == desired.get("type")):
         yield warning(
             other,
@@ -196,33 +196,33 @@ def _add(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         return
 
 
-def _add_sql(column: Fact, sides: Sides) -> str:
-    named = with_not_null_name(column, sides)
+def _add_sql(column: Fact, pair: SchemaPair) -> str:
+    named = with_not_null_name(column, pair)
     return f"ALTER TABLE {relation(column)} ADD COLUMN {column_sql(named)}"
 
 
-def _rewrites(column: Fact, sides: Sides) -> str:
+def _rewrites(column: Fact, pair: SchemaPair) -> str:
     """Say why adding the column writes every row again; empty where the catalog alone changes."""
     if column.get("generated") == "STORED":
         return "it is generated and stored"
     if column.get("identity"):
         return "each row takes a number from its sequence"
-    default = _default(column, sides)
+    default = _default(column, pair)
     if _CALL.search(_STABLE.sub("", _LITERAL.sub("", default))):
         return f"its default {default} may differ from row to row"
-    constrained = {f"{f.schema}.{f.relation}" for f in sides.desired.all(Kind.DOMAIN_CONSTRAINT)}
-    if any(f.get("not null") or f.identity in constrained for f in _domains(column, sides.desired)):
+    constrained = {f"{f.schema}.{f.relation}" for f in pair.desired.all(Kind.DOMAIN_CONSTRAINT)}
+    if any(f.get("not null") or f.identity in constrained for f in _domains(column, pair.desired)):
         return "its domain has constraints"
     return ""
 
 
-def _default(column: Fact, sides: Sides) -> str:
+def _default(column: Fact, pair: SchemaPair) -> str:
     """Return the default that rows are given: its own, or that of its domain."""
-    domain = next(_domains(column, sides.desired), None)
+    domain = next(_domains(column, pair.desired), None)
     return column.get("default") or (domain.get("default") if domain is not None else "")
 
 
-def _domains(column: Fact, side: Side) -> Iterator[Fact]:
+def _domains(column: Fact, side: SchemaIndex) -> Iterator[Fact]:
     """Yield the domain that is its type, and those that this one is over."""
     known = {fact.identity: fact for fact in side.all(Kind.DOMAIN)}
     domain = known.get(column.get("type").replace('"', ""))
@@ -231,23 +231,23 @@ def _domains(column: Fact, side: Side) -> Iterator[Fact]:
         domain = known.get(domain.get("type").replace('"', ""))
 
 
-def _alter(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
+def _alter(desired: Fact, live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     differing = [name for name in _SHAPE if desired.get(name) != live.get(name)]
-    outcome = _otherwise(desired, live, differing, sides) if differing else None
+    outcome = _otherwise(desired, live, differing, pair) if differing else None
     if isinstance(outcome, Report):
         yield outcome
         if not _BASIC.isdisjoint(differing):
             return
     elif outcome is not None and differing == ["type"]:
         yield outcome
-    if desired.get("default") != live.get("default") and not _counts_alike(desired, live, sides):
-        yield from _other_default(desired, live, sides)
+    if desired.get("default") != live.get("default") and not _counts_alike(desired, live, pair):
+        yield from _other_default(desired, live, pair)
     if desired.get("not null") == FLAG != live.get("not null"):
-        yield set_not_null(desired, live, sides)
+        yield set_not_null(desired, live, pair)
     elif desired.get("not null") and not live.get("not null"):
-        yield change(desired, Phase.TOGETHER, add_not_null(desired, sides, " NOT VALID"))
+        yield change(desired, Phase.TOGETHER, add_not_null(desired, pair, " NOT VALID"))
     elif live.get("not null") and not desired.get("not null"):
-        yield extra_not_null(live, sides)
+        yield extra_not_null(live, pair)
     if isinstance(outcome, Change) and differing != ["type"]:
         yield outcome  # an identity is NOT NULL first
     yield from _stored(desired, live)
@@ -260,13 +260,15 @@ def _stored(desired: Fact, live: Fact) -> Iterator[Change]:
             yield change(desired, Phase.TOGETHER, how)
 
 
-def _otherwise(desired: Fact, live: Fact, differing: list[str], sides: Sides) -> Change | Report:
+def _otherwise(
+    desired: Fact, live: Fact, differing: list[str], pair: SchemaPair
+) -> Change | Report:
     """Alter what differs in a live column's shape, if that is safe; else report it."""
     made, why = None, ""
     if differing == ["type"]:
-        made, why = retyped.retype(desired), retyped.obstacle(desired, live, sides)
+        made, why = retyped.retype(desired), retyped.obstacle(desired, live, pair)
     elif identities.ATTRIBUTES.issuperset(differing):
-        made, why = identities.become(desired, live), identities.obstacle(desired, live, sides)
+        made, why = identities.become(desired, live), identities.obstacle(desired, live, pair)
     what = instead(desired, live, differing)
     told = drift(
         desired,
@@ -276,20 +278,20 @@ def _otherwise(desired: Fact, live: Fact, differing: list[str], sides: Sides) ->
         "change it by a migration, or declare it as it is",
         names=differing,
     )
-    return told if made is None or why else sides.altered(told, made)
+    return told if made is None or why else pair.altered(told, made)
 
 
-def _counts_alike(desired: Fact, live: Fact, sides: Sides) -> bool:
+def _counts_alike(desired: Fact, live: Fact, pair: SchemaPair) -> bool:
     """Whether both take the next number of the sequence that the column owns, by whatever name."""
     owner = (desired.schema, desired.relation, desired.name)
-    is_renamed = any(s.listed("owned by") == owner for s in sides.renamed.all(Kind.SEQUENCE))
+    is_renamed = any(s.listed("owned by") == owner for s in pair.renamed.all(Kind.SEQUENCE))
     return is_renamed and all(f.get("default").startswith("nextval(") for f in (desired, live))
 
 
-def _other_default(desired: Fact, live: Fact, sides: Sides) -> Iterator[Change | Report]:
+def _other_default(desired: Fact, live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     if desired.get("default"):
         yield change(desired, Phase.TOGETHER, set_default(desired))
-        yield from inherited_columns.restored(desired, sides)
+        yield from inherited_columns.restored(desired, pair)
     else:
         yield extra_default(live)
 

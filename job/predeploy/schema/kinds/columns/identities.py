@@ -7,13 +7,13 @@ from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import alter_column, identity_sql, printed
 from predeploy.schema.kinds.columns.numbering import Numbering, clauses, is_safe, read_numbering
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 ATTRIBUTES = frozenset(("identity", "sequence", "sequence name"))
 _BIG_BYTES = 64 * 1024 * 1024
 
 
-def obstacle(desired: Fact, live: Fact, sides: Sides) -> str:
+def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
     """Say why a live column is not made the declared identity; empty where it is."""
     if not desired.get("identity"):
         return "its sequence would be lost"
@@ -24,33 +24,33 @@ def obstacle(desired: Fact, live: Fact, sides: Sides) -> str:
         return "" if is_wide else "numbers that it may have given out would be out of its range"
     if live.get("default"):
         return f"it takes its values from {live.get('default')}"
-    return _obstacle_of_table(live, sides)
+    return _obstacle_of_table(live, pair)
 
 
-def is_sequence_renamed(schema: str, name: str, sides: Sides) -> bool:
+def is_sequence_renamed(schema: str, name: str, pair: SchemaPair) -> bool:
     """Whether the column of a desired sequence keeps one of another name, or gets none."""
-    if not sides.is_sequence_renamed(schema, name):
+    if not pair.is_sequence_renamed(schema, name):
         return False
-    column = sides.desired.numbered_by(schema, name)
-    live = sides.live.facts.get(column.key) if column is not None else None
+    column = pair.desired.numbered_by(schema, name)
+    live = pair.live.facts.get(column.key) if column is not None else None
     if column is None or live is None or live.get("identity"):
         return True
     differing = {n for n in ATTRIBUTES if column.get(n) != live.get(n)}
     is_else_alike = column.get("type") == live.get("type")
-    becomes_one = sides.may_alter and differing and is_else_alike
-    return not becomes_one or bool(obstacle(column, live, sides))
+    becomes_one = pair.may_alter and differing and is_else_alike
+    return not becomes_one or bool(obstacle(column, live, pair))
 
 
-def _obstacle_of_table(live: Fact, sides: Sides) -> str:
+def _obstacle_of_table(live: Fact, pair: SchemaPair) -> str:
     place = (live.schema, live.relation)
-    table = sides.live.get(Kind.TABLE, *place)
+    table = pair.live.get(Kind.TABLE, *place)
     if table is None or table.get("kind") != "table" or table.get("inherits"):
         return "its table is no plain one"
-    if sides.live.below(place):
+    if pair.live.below(place):
         return "other tables inherit it"
     if table.get("forced row security"):
         return "policies may hide the largest value, which its numbers have to follow"
-    if sides.size(live) > _BIG_BYTES and not _is_indexed(live, sides):
+    if pair.size(live) > _BIG_BYTES and not _is_indexed(live, pair):
         return "no index tells its largest value, so the table would be read under a lock"
     return ""
 
@@ -90,8 +90,8 @@ def _numbering(column: Fact) -> Numbering:
     return read_numbering(column.get("type"), column.get("sequence"))
 
 
-def _is_indexed(column: Fact, sides: Sides) -> bool:
+def _is_indexed(column: Fact, pair: SchemaPair) -> bool:
     first = re.compile(rf"USING btree \({re.escape(printed(column.name))}[,)]")
-    facts = sides.live.on((column.schema, column.relation), Kind.INDEX, Kind.CONSTRAINT)
+    facts = pair.live.on((column.schema, column.relation), Kind.INDEX, Kind.CONSTRAINT)
     definitions = (fact.get("index") or fact.get("definition") for fact in facts)
     return any(first.search(text) and "WHERE" not in text for text in definitions)

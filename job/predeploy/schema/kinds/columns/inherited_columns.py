@@ -17,77 +17,77 @@ from predeploy.schema.kinds.columns.column_ddl import (
     set_default,
     set_not_null,
 )
-from predeploy.schema.schema_pair import Sides, parents
+from predeploy.schema.schema_pair import SchemaPair, parents
 
 
-def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Give it the default and the NOT NULL that are its own, after what its parents get."""
-    ancestors = tuple(_ancestors(desired, sides))
+    ancestors = tuple(_ancestors(desired, pair))
     if not ancestors:
         return
     parent = ancestors[0]
-    comes = _is_below(desired, sides) and any(_gets_default(a, sides) for a in ancestors)
+    comes = _is_below(desired, pair) and any(_gets_default(a, pair) for a in ancestors)
     if desired.get("default") != (parent if comes or live is None else live).get("default"):
-        yield from _default(desired, live, sides)
+        yield from _default(desired, live, pair)
     if desired.get("not null") == FLAG != parent.get("not null"):
         if live is None:
-            set_it = add_not_null(desired, sides)
-            yield change(desired, Phase.TOGETHER, set_it, order=_behind(desired, sides))
+            set_it = add_not_null(desired, pair)
+            yield change(desired, Phase.TOGETHER, set_it, order=_behind(desired, pair))
         elif live.get("not null") != FLAG:
-            yield set_not_null(desired, live, sides)
+            yield set_not_null(desired, live, pair)
     elif live is not None and live.get("not null") and not desired.get("not null"):
-        yield extra_not_null(live, sides)
+        yield extra_not_null(live, pair)
 
 
-def restored(parent: Fact, sides: Sides) -> Iterator[Change]:
+def restored(parent: Fact, pair: SchemaPair) -> Iterator[Change]:
     """Give those below back what they have by themselves, when the parent gets a default."""
-    for table in sides.desired.below((parent.schema, parent.relation)):
-        heir = sides.desired.get(Kind.COLUMN, table.schema, table.relation, parent.name)
+    for table in pair.desired.below((parent.schema, parent.relation)):
+        heir = pair.desired.get(Kind.COLUMN, table.schema, table.relation, parent.name)
         if heir is None or not heir.get("inherited"):
             continue
-        is_as_declared = sides.live.facts.get(heir.key) == heir
+        is_as_declared = pair.live.facts.get(heir.key) == heir
         if is_as_declared and heir.get("default") != parent.get("default"):
-            yield _own_default(heir, sides)
-        yield from restored(heir, sides)
+            yield _own_default(heir, pair)
+        yield from restored(heir, pair)
 
 
-def _is_below(column: Fact, sides: Sides) -> bool:
+def _is_below(column: Fact, pair: SchemaPair) -> bool:
     """Whether a live column's table is its parent's, and not one that was detached."""
     place = (Kind.TABLE, column.schema, column.relation)
-    live, desired = sides.live.get(*place), sides.desired.get(*place)
+    live, desired = pair.live.get(*place), pair.desired.get(*place)
     return live is not None and desired is not None and parents(live) == parents(desired)
 
 
-def _gets_default(column: Fact, sides: Sides) -> bool:
-    there, default = sides.live.facts.get(column.key), column.get("default")
+def _gets_default(column: Fact, pair: SchemaPair) -> bool:
+    there, default = pair.live.facts.get(column.key), column.get("default")
     return there is None or (bool(default) and default != there.get("default"))
 
 
-def _default(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def _default(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     if live is not None and live.get("default") and not desired.get("default"):
         yield extra_default(live)
     else:
-        yield _own_default(desired, sides)
+        yield _own_default(desired, pair)
 
 
-def _own_default(column: Fact, sides: Sides) -> Change:
+def _own_default(column: Fact, pair: SchemaPair) -> Change:
     drop = f"{alter_column(column)} DROP DEFAULT"
     statement = set_default(column) if column.get("default") else drop
-    return change(column, Phase.TOGETHER, statement, order=_behind(column, sides))
+    return change(column, Phase.TOGETHER, statement, order=_behind(column, pair))
 
 
-def _behind(column: Fact, sides: Sides) -> int:
+def _behind(column: Fact, pair: SchemaPair) -> int:
     """Return a place behind what those above get, and so before what those below do."""
-    ancestors = tuple(_ancestors(column, sides))
+    ancestors = tuple(_ancestors(column, pair))
     return max(column.order, *(fact.order for fact in ancestors)) + len(ancestors)
 
 
-def _ancestors(column: Fact, sides: Sides) -> Iterator[Fact]:
+def _ancestors(column: Fact, pair: SchemaPair) -> Iterator[Fact]:
     """Yield the desired columns that it comes from, the nearest first."""
-    table = sides.desired.get(Kind.TABLE, column.schema, column.relation)
+    table = pair.desired.get(Kind.TABLE, column.schema, column.relation)
     for parent in parents(table) if table is not None else ():
-        above = sides.desired.get(Kind.COLUMN, *parent, column.name)
+        above = pair.desired.get(Kind.COLUMN, *parent, column.name)
         if above is not None:
             yield above
-            yield from _ancestors(above, sides)
+            yield from _ancestors(above, pair)
             return

@@ -10,7 +10,7 @@ from predeploy.schema.ddl import Change, Phase, change
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import alter_column, printed
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 _BIG_BYTES = 64 * 1024 * 1024
 _LIMITED = re.compile(r"(character varying|bit varying|numeric|interval|timestamp|time)"
@@ -33,18 +33,18 @@ def is_wider(desired: str, live: str) -> bool:
     return is_as_long and wanted[3] == there[3]
 
 
-def obstacle(desired: Fact, live: Fact, sides: Sides) -> str:
+def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
     """Say what stands in the way of another type for a live column; empty where nothing does."""
     if not is_wider(desired.get("type"), live.get("type")):
         return "its rows would be written anew, or might not fit"
-    table_of = sides.table_of(live)
+    table_of = pair.table_of(live)
     if table_of is not None and table_of.get("of"):
         return f"it comes with the type {table_of.get('of')}"
-    for table in _family(live, sides):
-        users = sides.users.get(f"{table}.{live.name}")
+    for table in _family(live, pair):
+        users = pair.users.get(f"{table}.{live.name}")
         if users:
             return f"{users} would have to be made anew"
-    if sides.size(live) > _BIG_BYTES and (reread := _rereads(live, sides)):
+    if pair.size(live) > _BIG_BYTES and (reread := _rereads(live, pair)):
         return f"{reread.label} would be checked or built anew while nobody can use the table"
     return ""
 
@@ -55,20 +55,20 @@ def retype(desired: Fact) -> Change:
     return change(desired, Phase.TOGETHER, statement)
 
 
-def is_only_printed_otherwise(desired: Fact, live: Fact, sides: Sides) -> bool:
+def is_only_printed_otherwise(desired: Fact, live: Fact, pair: SchemaPair) -> bool:
     """Whether what is on a table differs only in casts, of a column that has another type there.
 
     With the type it is printed as declared.
     """
     table = (desired.schema, desired.relation)
-    if not any(_is_retyped(c, sides) for c in sides.desired.on(table, Kind.COLUMN)):
+    if not any(_is_retyped(c, pair) for c in pair.desired.on(table, Kind.COLUMN)):
         return False
     names = live.differing(desired)
     return all(_bare(desired.get(name)) == _bare(live.get(name)) for name in names)
 
 
-def _is_retyped(column: Fact, sides: Sides) -> bool:
-    live = sides.live.facts.get(column.key)
+def _is_retyped(column: Fact, pair: SchemaPair) -> bool:
+    live = pair.live.facts.get(column.key)
     return live is not None and live.get("type") != column.get("type")
 
 
@@ -76,20 +76,20 @@ def _bare(definition: str) -> str:
     return " ".join(_CASTS.sub(" ", definition).split())
 
 
-def _family(column: Fact, sides: Sides) -> list[str]:
+def _family(column: Fact, pair: SchemaPair) -> list[str]:
     """Return the table, and those below it, whose columns change with its own."""
     found, todo = [], [(column.schema, column.relation)]
     while todo:
         table = todo.pop()
         found.append(".".join(table))
-        todo += [(below.schema, below.relation) for below in sides.live.below(table)]
+        todo += [(below.schema, below.relation) for below in pair.live.below(table)]
     return found
 
 
-def _rereads(column: Fact, sides: Sides) -> Fact | None:
+def _rereads(column: Fact, pair: SchemaPair) -> Fact | None:
     """Return a CHECK, or an index with an expression, that is checked or built anew with it."""
     name = re.compile(rf"(?<![\w\"]){re.escape(printed(column.name))}(?![\w\"])")
-    for fact in sides.live.on((column.schema, column.relation), Kind.CONSTRAINT, Kind.INDEX):
+    for fact in pair.live.on((column.schema, column.relation), Kind.CONSTRAINT, Kind.INDEX):
         definition = fact.get("definition")
         is_index = fact.kind == Kind.INDEX.value
         if is_index and not _EXPRESSION.search(definition):

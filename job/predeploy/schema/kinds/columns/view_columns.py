@@ -7,16 +7,16 @@ from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import extra_default, instead, set_default
 from predeploy.schema.kinds.programs.views import is_replaceable
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 _OF_A_VIEW = ("type", "collation")
 
 
-def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Leave it to the view's own fact, but for its default, and where only the column differs."""
     view = (desired.schema, desired.relation)
     is_same = all(
-        sides.desired.get(kind, *view) == sides.live.get(kind, *view)
+        pair.desired.get(kind, *view) == pair.live.get(kind, *view)
         for kind in (Kind.VIEW, Kind.MATERIALIZED_VIEW)
     )
     differing = [name for name in _OF_A_VIEW if live and desired.get(name) != live.get(name)]
@@ -33,15 +33,15 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
         if live is not None and live.get("default") and is_same:
             yield extra_default(live)
     elif (live is None or desired.get("default") != live.get("default")) and _will_be(
-        desired, live, sides
+        desired, live, pair
     ):
         yield change(desired, Phase.TOGETHER, set_default(desired))
 
 
-def _will_be(column: Fact, live: Fact | None, sides: Sides) -> bool:
+def _will_be(column: Fact, live: Fact | None, pair: SchemaPair) -> bool:
     """Whether a view's column is there when the view has been made or replaced."""
     view = (Kind.VIEW, column.schema, column.relation)
-    wanted, there = sides.desired.get(*view), sides.live.get(*view)
+    wanted, there = pair.desired.get(*view), pair.live.get(*view)
     if there is None or wanted is None:
-        return sides.is_new(column)
+        return pair.is_new(column)
     return live is not None or is_replaceable(wanted, there)

@@ -13,7 +13,7 @@ from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import printed
 from predeploy.schema.kinds.indexes.leaves import leaf, name_on, twin
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 ATTRIBUTES = frozenset(("partition of", "bound"))
 _ALIKE = ("type", "collation", "generated", "expression", "not null")
@@ -29,7 +29,7 @@ _KEY = re.compile(rf"(RANGE|LIST) \({_NAME}\)")
 Clause = tuple[str, str, str]
 
 
-def attach(desired: Fact, sides: Sides) -> Change:
+def attach(desired: Fact, pair: SchemaPair) -> Change:
     """Return what makes a live table the partition that it is declared to be.
 
     What it lacks of its parent's indexes and keys is built before, beside the running app.
@@ -39,16 +39,16 @@ def attach(desired: Fact, sides: Sides) -> Change:
     statement = f"ALTER TABLE {parent} ATTACH PARTITION {relation(desired)} {desired.get('bound')}"
     built = [
         text
-        for thing in sides.live.on((schema, name), Kind.INDEX, Kind.CONSTRAINT)
-        if sides.size(desired) and _has_index(thing)
-        for text in leaf(_on(thing, desired, sides), desired, sides)
+        for thing in pair.live.on((schema, name), Kind.INDEX, Kind.CONSTRAINT)
+        if pair.size(desired) and _has_index(thing)
+        for text in leaf(_on(thing, desired, pair), desired, pair)
     ]
     phase = Phase.ONLINE if built else Phase.TOGETHER
     return change(desired, phase, *built, statement)
 
 
-def _on(thing: Fact, table: Fact, sides: Sides) -> Fact:
-    name = name_on(thing, table, sides)
+def _on(thing: Fact, table: Fact, pair: SchemaPair) -> Fact:
+    name = name_on(thing, table, pair)
     return replace(thing, schema=table.schema, relation=table.relation, name=name)
 
 
@@ -56,29 +56,29 @@ def _has_index(thing: Fact) -> bool:
     return thing.kind == Kind.INDEX.value or thing.get("type") in ("primary key", "unique")
 
 
-def obstacle(desired: Fact, live: Fact, sides: Sides) -> str:
+def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
     """Say why a live table is not attached; empty where it is."""
     schema, name = desired.listed("partition of") or ("", "")
     place = (schema, name)
-    parent = sides.live.get(Kind.TABLE, *place)
+    parent = pair.live.get(Kind.TABLE, *place)
     if parent is None or live.get("partition of") or live.get("inherits"):
         return "it is, or will be, part of something else"
-    if why := _columns_differ(desired, sides):
+    if why := _columns_differ(desired, pair):
         return why
-    lacking = [*_lacking(parent, live, sides)]
+    lacking = [*_lacking(parent, live, pair)]
     if lacking:
         return f"it has nothing like {lacking[0].label}"
-    if not sides.size(live):
+    if not pair.size(live):
         return ""
-    if any(sides.size(d) for d in sides.live.below(place) if d.get("bound") == "DEFAULT"):
+    if any(pair.size(d) for d in pair.live.below(place) if d.get("bound") == "DEFAULT"):
         return "the default partition would be read under a lock"
-    return "" if _is_proved(desired, parent, live, sides) else "no CHECK of it proves its bounds"
+    return "" if _is_proved(desired, parent, live, pair) else "no CHECK of it proves its bounds"
 
 
-def _columns_differ(desired: Fact, sides: Sides) -> str:
+def _columns_differ(desired: Fact, pair: SchemaPair) -> str:
     place = (desired.schema, desired.relation)
-    wanted = {c.name: c for c in sides.desired.on(place, Kind.COLUMN)}
-    there = {c.name: c for c in sides.live.on(place, Kind.COLUMN)}
+    wanted = {c.name: c for c in pair.desired.on(place, Kind.COLUMN)}
+    there = {c.name: c for c in pair.live.on(place, Kind.COLUMN)}
     if wanted.keys() != there.keys() or any(c.get("identity") for c in there.values()):
         return "its columns are others"
     differing = (n for n, c in wanted.items() if any(c.get(a) != there[n].get(a) for a in _ALIKE))
@@ -86,11 +86,11 @@ def _columns_differ(desired: Fact, sides: Sides) -> str:
     return f"its column {name} has another shape" if name else ""
 
 
-def _lacking(parent: Fact, live: Fact, sides: Sides) -> Iterator[Fact]:
+def _lacking(parent: Fact, live: Fact, pair: SchemaPair) -> Iterator[Fact]:
     """Yield what the parent has, and cannot be given to its partition without reading that."""
-    has_rows, is_plain = sides.size(live), live.get("kind") == "table"
-    for fact in sides.live.on((parent.schema, parent.relation), Kind.INDEX, Kind.CONSTRAINT):
-        there = twin(fact, live, sides)
+    has_rows, is_plain = pair.size(live), live.get("kind") == "table"
+    for fact in pair.live.on((parent.schema, parent.relation), Kind.INDEX, Kind.CONSTRAINT):
+        there = twin(fact, live, pair)
         is_there = there is not None and not there.get("invalid") and not there.get("not valid")
         if fact.get("type") == "check":
             is_own = "NO INHERIT" in fact.get("definition")
@@ -100,18 +100,18 @@ def _lacking(parent: Fact, live: Fact, sides: Sides) -> Iterator[Fact]:
             yield fact
 
 
-def _is_proved(desired: Fact, parent: Fact, live: Fact, sides: Sides) -> bool:
+def _is_proved(desired: Fact, parent: Fact, live: Fact, pair: SchemaPair) -> bool:
     needed = _bounds(parent.get("partition key"), desired.get("bound"))
     if not needed:
         return False
     column = needed[0][0]
     place = (live.schema, live.relation)
-    columns = sides.live.on(place, Kind.COLUMN)
+    columns = pair.live.on(place, Kind.COLUMN)
     if not any(printed(c.name) == column and c.get("not null") == FLAG for c in columns):
         return False
     known = {
         clause
-        for check in sides.live.on(place, Kind.CONSTRAINT)
+        for check in pair.live.on(place, Kind.CONSTRAINT)
         if check.get("type") == "check" and not check.get("not valid")
         for clause in _clauses(check.get("definition"))
     }

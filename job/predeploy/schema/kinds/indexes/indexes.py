@@ -19,10 +19,10 @@ from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import partitions
 from predeploy.schema.kinds.indexes.index_ddl import create_sql, is_twin
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 
-def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Build it; build an invalid one anew; only tell of one with another definition."""
     if live is not None and not is_twin(desired, live):
         yield drift(
@@ -34,8 +34,8 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
         )
         return
     if live is None or live.get("invalid"):
-        needs_lock = partitions.has_foreign(desired, sides) and not sides.is_plain(desired)
-        yield _locking(desired) if needs_lock else build(desired, live, sides)
+        needs_lock = partitions.has_foreign(desired, pair) and not pair.is_plain(desired)
+        yield _locking(desired) if needs_lock else build(desired, live, pair)
         if needs_lock:
             return
     yield from identifying(desired, live)
@@ -59,34 +59,34 @@ def _locking(desired: Fact) -> Report:
     )
 
 
-def build(desired: Fact, live: Fact | None, sides: Sides) -> Change:
+def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
     """Return the change that builds an index; of a live one only an invalid rest may be there."""
-    table = sides.table_of(desired)
-    is_plain = live is None and sides.is_plain(desired)
+    table = pair.table_of(desired)
+    is_plain = live is None and pair.is_plain(desired)
     if table is not None and table.get("kind") == partitions.PARTITIONED and not is_plain:
         named = replace(desired, name=live.name) if live is not None else desired
-        built = partitions.built(named, live, table, sides)
+        built = partitions.built(named, live, table, pair)
         return change(desired, Phase.ONLINE, *built)
     if is_plain:
         made = create_sql(desired, desired.name)
-        return change(desired, Phase.TOGETHER, made, order=behind_parts(desired, sides))
+        return change(desired, Phase.TOGETHER, made, order=behind_parts(desired, pair))
     if live is None:
         return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
     # What a failed build has left is cleared away by who builds, if nobody else is building it; it
     # may have become valid by then, since what writes a table anew builds its indexes, too.
     create = create_sql(desired, live.name, "CONCURRENTLY IF NOT EXISTS ")
-    return change(desired, Phase.ONLINE, create, *_commented(live, sides))
+    return change(desired, Phase.ONLINE, create, *_commented(live, pair))
 
 
-def behind_parts(index: Fact, sides: Sides) -> int:
+def behind_parts(index: Fact, pair: SchemaPair) -> int:
     """Return a place behind what is to be a part of it."""
-    parts = sides.desired.parts_of((index.schema, index.relation, index.name))
-    return max((index.order, *(behind_parts(part, sides) + 1 for part in parts)))
+    parts = pair.desired.parts_of((index.schema, index.relation, index.name))
+    return max((index.order, *(behind_parts(part, pair) + 1 for part in parts)))
 
 
-def _commented(live: Fact, sides: Sides) -> tuple[str, ...]:
+def _commented(live: Fact, pair: SchemaPair) -> tuple[str, ...]:
     """Return what gives an index that is built anew the comment that goes with the old one."""
-    comment = sides.live.get(Kind.COMMENT, live.schema, live.name, "index")
+    comment = pair.live.get(Kind.COMMENT, live.schema, live.name, "index")
     if comment is None:
         return ()
     return (f"COMMENT ON {comment.get('on')} IS {literal(comment.get('text')).strip()}",)

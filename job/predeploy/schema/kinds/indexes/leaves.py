@@ -12,44 +12,44 @@ from predeploy.schema.kinds.indexes.index_ddl import (
     take_over,
 )
 from predeploy.schema.names import derived
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 
-def leaf(own: Fact, table: Fact, sides: Sides) -> Iterator[str]:
+def leaf(own: Fact, table: Fact, pair: SchemaPair) -> Iterator[str]:
     """Yield what gives a table an index or a key of its own online, as far as it has none."""
-    there = twin(own, table, sides)
+    there = twin(own, table, pair)
     is_built = there is not None and not there.get("invalid")
     if own.kind == Kind.INDEX.value:
         if not is_built:
             yield create_sql(own, own.name, "CONCURRENTLY IF NOT EXISTS ")
     elif there is None:
-        yield from _key(own, table, sides)
+        yield from _key(own, table, pair)
     elif not is_built:
         yield f"REINDEX INDEX CONCURRENTLY {index_name(own)}"
 
 
-def name_on(thing: Fact, table: Fact, sides: Sides) -> str:
+def name_on(thing: Fact, table: Fact, pair: SchemaPair) -> str:
     """Return the name of what a table has like an index or a key of its parent, or will have.
 
     That is the one that the files give to it, or else one of ours.
     """
-    there = twin(thing, table, sides)
+    there = twin(thing, table, pair)
     if there is not None:
         return there.name
-    parts = sides.desired.parts_of((thing.schema, thing.relation, thing.name))
+    parts = pair.desired.parts_of((thing.schema, thing.relation, thing.name))
     place = (table.schema, table.relation)
     written = (part.name for part in parts if (part.schema, part.relation) == place)
     return next(written, derived(table.relation, thing.name))
 
 
-def twin(thing: Fact, table: Fact, sides: Sides) -> Fact | None:
+def twin(thing: Fact, table: Fact, pair: SchemaPair) -> Fact | None:
     """Return what a live table has of its own that is the same but for the name."""
-    found = sides.live.on((table.schema, table.relation), Kind(thing.kind))
+    found = pair.live.on((table.schema, table.relation), Kind(thing.kind))
     return next((fact for fact in found if is_twin(thing, fact)), None)
 
 
-def _key(own: Fact, table: Fact, sides: Sides) -> Iterator[str]:
-    index = twin(index_of(own), table, sides)
+def _key(own: Fact, table: Fact, pair: SchemaPair) -> Iterator[str]:
+    index = twin(index_of(own), table, pair)
     name = own.name if index is None else index.name
     if index is None or index.get("invalid"):
         yield create_sql(index_of(own), name, "CONCURRENTLY IF NOT EXISTS ")

@@ -13,10 +13,10 @@ from predeploy.schema.facts import Fact, Key
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import indexes
 from predeploy.schema.kinds.indexes.index_ddl import create_sql
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 
-def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Create it before its parent's where that is created at once; else that one brings it."""
     if live is not None:
         if not is_twin(desired, live):
@@ -28,19 +28,19 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
                 "build the new one under another name and drop this one, by a migration",
             )
         return
-    if _is_made_at_once(desired, sides):
+    if _is_made_at_once(desired, pair):
         made = create_sql(desired, desired.name)
-        place = indexes.behind_parts(desired, sides)
+        place = indexes.behind_parts(desired, pair)
         yield change(desired, Phase.TOGETHER, made, order=place)
 
 
-def _is_made_at_once(part: Fact, sides: Sides) -> bool:
+def _is_made_at_once(part: Fact, pair: SchemaPair) -> bool:
     schema, table, name = part.listed("of")
     above = (schema, table, name)
-    if sides.missing.get(Kind.PARTITION_INDEX, *above):
-        return _is_made_at_once(sides.missing.facts[Kind.PARTITION_INDEX.value, *above], sides)
-    parent = sides.missing.get(Kind.INDEX, *above)
-    return parent is not None and parent.key not in sides.renamed.facts and sides.is_plain(parent)
+    if pair.missing.get(Kind.PARTITION_INDEX, *above):
+        return _is_made_at_once(pair.missing.facts[Kind.PARTITION_INDEX.value, *above], pair)
+    parent = pair.missing.get(Kind.INDEX, *above)
+    return parent is not None and parent.key not in pair.renamed.facts and pair.is_plain(parent)
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:

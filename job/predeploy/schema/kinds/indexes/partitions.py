@@ -15,7 +15,7 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import attaching
 from predeploy.schema.kinds.indexes.index_ddl import create_sql, index_name, named
 from predeploy.schema.kinds.indexes.leaves import leaf, name_on, twin
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 PARTITIONED = "partitioned table"
 
@@ -30,7 +30,7 @@ def built(
     thing: Fact,
     live: Fact | None,
     table: Fact,
-    sides: Sides,
+    pair: SchemaPair,
     attached: Mapping[str, _Attached] | None = None,
 ) -> Iterator[str]:
     """Yield what builds an index or a key of a partitioned table, or what is missing of it.
@@ -40,25 +40,25 @@ def built(
     if live is None:
         yield _shell(thing)
     known = _attached_to(live) if attached is None else attached
-    for child in _partitions(table, sides):
+    for child in _partitions(table, pair):
         there = known.get(child.identity)
-        if (there and there.is_valid) or (live is not None and sides.is_new(child)):
+        if (there and there.is_valid) or (live is not None and pair.is_new(child)):
             continue  # it has its own, or gets it with the shell that is there
-        name = there.name if there else name_on(thing, child, sides)
+        name = there.name if there else name_on(thing, child, pair)
         own = replace(thing, schema=child.schema, relation=child.relation, name=name)
         if there and child.get("kind") == PARTITIONED:
-            yield from built(own, own, child, sides, known)
+            yield from built(own, own, child, pair, known)
         elif there:
             yield f"REINDEX INDEX CONCURRENTLY {index_name(own)}"
         else:
-            yield from _own(own, child, sides)
+            yield from _own(own, child, pair)
         yield f"ALTER INDEX {index_name(thing)} ATTACH PARTITION {index_name(own)}"
 
 
-def has_foreign(table: Fact, sides: Sides) -> bool:
+def has_foreign(table: Fact, pair: SchemaPair) -> bool:
     """Whether a partition is a foreign table, which has no index of its own."""
-    found = _partitions(table, sides)
-    return any(p.get("kind") == FOREIGN or has_foreign(p, sides) for p in found)
+    found = _partitions(table, pair)
+    return any(p.get("kind") == FOREIGN or has_foreign(p, pair) for p in found)
 
 
 def _shell(thing: Fact) -> str:
@@ -68,15 +68,15 @@ def _shell(thing: Fact) -> str:
     return f"ALTER TABLE {only} ADD {named(thing)}"
 
 
-def _own(own: Fact, child: Fact, sides: Sides) -> Iterator[str]:
+def _own(own: Fact, child: Fact, pair: SchemaPair) -> Iterator[str]:
     """Yield what gives a partition an index or a key of its own, as far as it has none."""
-    there = twin(own, child, sides)
+    there = twin(own, child, pair)
     is_built = there is not None and not there.get("invalid")
     if child.get("kind") == PARTITIONED:
         if not is_built:
-            yield from built(own, there, child, sides)
+            yield from built(own, there, child, pair)
     else:
-        yield from leaf(own, child, sides)
+        yield from leaf(own, child, pair)
 
 
 def _attached_to(live: Fact | None) -> Mapping[str, _Attached]:
@@ -84,19 +84,19 @@ def _attached_to(live: Fact | None) -> Mapping[str, _Attached]:
     return {table: _Attached(name, is_valid) for table, name, is_valid in found}
 
 
-def _partitions(table: Fact, sides: Sides) -> tuple[Fact, ...]:
+def _partitions(table: Fact, pair: SchemaPair) -> tuple[Fact, ...]:
     """Return the partitions that it has when the run comes to its indexes, sorted."""
     parent = (table.schema, table.relation)
-    found = {fact.key: fact for fact in sides.live.below(parent)}
-    for fact in sides.desired.below(parent):
-        live = sides.live.facts.get(fact.key)
-        if live is None or (sides.may_alter and not attaching.obstacle(fact, live, sides)):
+    found = {fact.key: fact for fact in pair.live.below(parent)}
+    for fact in pair.desired.below(parent):
+        live = pair.live.facts.get(fact.key)
+        if live is None or (pair.may_alter and not attaching.obstacle(fact, live, pair)):
             found.setdefault(fact.key, live or fact)
-    return tuple(fact for _, fact in sorted(found.items()) if _is_partition(fact, sides))
+    return tuple(fact for _, fact in sorted(found.items()) if _is_partition(fact, pair))
 
 
-def _is_partition(table: Fact, sides: Sides) -> bool:
-    desired = sides.desired.facts.get(table.key, table)
+def _is_partition(table: Fact, pair: SchemaPair) -> bool:
+    desired = pair.desired.facts.get(table.key, table)
     return bool(table.get("partition of") or desired.get("partition of"))
 
 

@@ -7,7 +7,7 @@ from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifie
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Sides, parents
+from predeploy.schema.schema_pair import SchemaPair, parents
 
 _ON = "ENABLE"
 _BY_MIGRATION = "change it by a migration, or declare it as it is"
@@ -16,16 +16,16 @@ _BY_MIGRATION = "change it by a migration, or declare it as it is"
 def plan_trigger(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,
+    pair: SchemaPair,
 ) -> Iterator[Change | Report]:
     """Create it, replace it, or switch it off or on, and that of one partition, too."""
     definition = desired.get("definition")
     if desired.get("inherited"):
-        yield from _of_partition(desired, live, sides)
+        yield from _of_partition(desired, live, pair)
     elif live is None:
         yield change(desired, Phase.TOGETHER, definition, *_switched(desired))
     elif definition == live.get("definition"):
-        yield _otherwise_switched(desired, live, sides)
+        yield _otherwise_switched(desired, live, pair)
     elif desired.get("constraint") or live.get("constraint"):
         yield drift(desired, live, "trigger-differs", live.get("definition"), _BY_MIGRATION)
     else:
@@ -34,24 +34,24 @@ def plan_trigger(
         yield change(desired, Phase.TOGETHER, anew, *_switched(desired))
 
 
-def _of_partition(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def _of_partition(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Switch what comes with the parent's trigger, but stands otherwise than that."""
-    if live is None and sides.is_new(desired):
+    if live is None and pair.is_new(desired):
         yield change(desired, Phase.AFTER, _switch(desired))
     else:
-        yield _otherwise_switched(desired, live or _with(desired, desired.get("inherited")), sides)
+        yield _otherwise_switched(desired, live or _with(desired, desired.get("inherited")), pair)
 
 
-def undeclared_trigger(live: Fact, sides: Sides) -> Iterator[Change | Report]:
+def undeclared_trigger(live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     """Switch a partition's trigger as its parent's is, where nothing else is declared."""
-    table = sides.desired.get(Kind.TABLE, live.schema, live.relation)
+    table = pair.desired.get(Kind.TABLE, live.schema, live.relation)
     if not live.get("inherited") or table is None:
         return
     for schema, name in parents(table):
-        above = sides.desired.get(Kind.TRIGGER, schema, name, live.name)
+        above = pair.desired.get(Kind.TRIGGER, schema, name, live.name)
         switched = (above.get("enabled") or _ON) if above is not None else live.get("enabled")
         if switched != live.get("enabled"):
-            yield _otherwise_switched(_with(live, switched), live, sides)
+            yield _otherwise_switched(_with(live, switched), live, pair)
 
 
 def _with(trigger: Fact, switched: str) -> Fact:
@@ -62,11 +62,11 @@ def _with(trigger: Fact, switched: str) -> Fact:
 def plan_rule(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,
+    pair: SchemaPair,
 ) -> Iterator[Change | Report]:
     """Create it, replace it, or switch it off or on."""
     if live is not None and desired.get("enabled") != live.get("enabled"):
-        yield _otherwise_switched(desired, live, sides)
+        yield _otherwise_switched(desired, live, pair)
     if live is not None and desired.get("definition") == live.get("definition"):
         return
     statement = desired.get("definition").rstrip(";")
@@ -85,7 +85,7 @@ def _switch(desired: Fact) -> str:
     return f"ALTER TABLE {relation(desired)} {how} {what} {identifier(desired.name)}"
 
 
-def _otherwise_switched(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+def _otherwise_switched(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     told = drift(
         desired,
         live,
@@ -95,13 +95,13 @@ def _otherwise_switched(desired: Fact, live: Fact, sides: Sides) -> Change | Rep
         names=("enabled",),
     )
     # Behind a parent's, which switches those of its partitions, too.
-    return sides.altered(told, change(desired, Phase.AFTER, _switch(desired)))
+    return pair.altered(told, change(desired, Phase.AFTER, _switch(desired)))
 
 
 def plan_policy(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,
+    pair: SchemaPair,
 ) -> Iterator[Change | Report]:
     """Create it, or give it other roles and conditions; its command and its sort stay."""
     named = f"POLICY {identifier(desired.name)} ON {relation(desired)}"
@@ -120,13 +120,13 @@ def plan_policy(
     if is_fixed or loses_one:
         yield told
     else:
-        yield sides.altered(told, change(desired, Phase.TOGETHER, f"ALTER {named} {to}"))
+        yield pair.altered(told, change(desired, Phase.TOGETHER, f"ALTER {named} {to}"))
 
 
 def plan_statistics(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create them; ANALYZE fills them when it next comes by."""
     if live is not None:

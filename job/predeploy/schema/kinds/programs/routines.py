@@ -6,7 +6,7 @@ from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifie
 from predeploy.schema.entry import Entry, alone, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 _FIXED = ("kind", "result")
 _OTHER_MODES = ("OUT ", "INOUT ", "VARIADIC ")
@@ -25,7 +25,7 @@ _FUNCTIONS = (
 def plan_routine(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it, or replace it where its callers cannot tell from its signature."""
     replaceable = live is None or (
@@ -60,7 +60,7 @@ def _calls_alike(desired: str, live: str) -> bool:
 def plan_aggregate(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; only tell of one with another shape."""
     if live is not None:

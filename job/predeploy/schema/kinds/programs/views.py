@@ -8,10 +8,10 @@ from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifie
 from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 
-def plan_view(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def plan_view(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Create it, or replace it where it keeps the columns that it has.
 
     A dump makes a view of nothing first, where it needs what comes later: it has its place by that.
@@ -26,14 +26,14 @@ def plan_view(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change
         )
         return
     begun = desired.order
-    made = max([begun, *(need.order + 1 for need in _missing_needs(desired, sides))])
+    made = max([begun, *(need.order + 1 for need in _missing_needs(desired, pair))])
     yield change(desired, Phase.TOGETHER, _create(desired, desired.get("definition")), order=made)
-    if any(begun < other.order < made for other in sides.missing.needing(desired)):
-        yield change(desired, Phase.TOGETHER, _create(desired, _of_nothing(desired, sides)))
+    if any(begun < other.order < made for other in pair.missing.needing(desired)):
+        yield change(desired, Phase.TOGETHER, _create(desired, _of_nothing(desired, pair)))
 
 
-def _missing_needs(view: Fact, sides: Sides) -> Iterator[Fact]:
-    missing = sides.missing.facts
+def _missing_needs(view: Fact, pair: SchemaPair) -> Iterator[Fact]:
+    missing = pair.missing.facts
     return (missing[key] for key in view.needs if key in missing)
 
 
@@ -41,9 +41,9 @@ def _create(view: Fact, query: str) -> str:
     return f"CREATE OR REPLACE VIEW {relation(view)}{_options(view)} AS\n{query}"
 
 
-def _of_nothing(view: Fact, sides: Sides) -> str:
+def _of_nothing(view: Fact, pair: SchemaPair) -> str:
     """Return a query of no table with a view's columns, which lets their types be used."""
-    columns = sides.desired.on((view.schema, view.relation), Kind.COLUMN)
+    columns = pair.desired.on((view.schema, view.relation), Kind.COLUMN)
     texts = (
         f"NULL::{column.get('type')}{' COLLATE ' * bool(column.get('collation'))}"
         f"{column.get('collation')} AS {identifier(column.name)}"
@@ -61,7 +61,7 @@ def is_replaceable(desired: Fact, live: Fact) -> bool:
 def plan_materialized_view(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it empty and fill it afterwards; only tell of one with another definition."""
     refresh = f"REFRESH MATERIALIZED VIEW {relation(desired)}"

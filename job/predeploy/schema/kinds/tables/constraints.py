@@ -26,31 +26,31 @@ from predeploy.schema.kinds.columns.column_ddl import NOT_NULL, not_null_helper
 from predeploy.schema.kinds.indexes import index_ddl, indexes, partitions
 from predeploy.schema.kinds.indexes.index_ddl import index_of, named, take_over, timing
 from predeploy.schema.names import LONGEST, derived
-from predeploy.schema.schema_pair import Sides
-from predeploy.schema.violating_rows import offenders
+from predeploy.schema.schema_pair import SchemaPair
+from predeploy.schema.violating_rows import violating_rows
 
 _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED = 180000
 _NOT_NULL_SUFFIX = "not_null"
 _UNIQUE = ("primary key", "unique")
 
 
-def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Add it, or validate a live one; only tell of one with another definition."""
     if desired.get("type") == NOT_NULL and (live is None or is_twin(desired, live)):
-        yield from _named_otherwise(desired, live, sides)
+        yield from _named_otherwise(desired, live, pair)
         return
-    outcomes = tuple(_added_or_told(desired, live, sides))
+    outcomes = tuple(_added_or_told(desired, live, pair))
     yield from outcomes
     if not any(isinstance(outcome, Report) for outcome in outcomes):
         yield from indexes.identifying(desired, live)
 
 
-def _named_otherwise(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Report]:
+def _named_otherwise(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Report]:
     """Tell of a NOT NULL that is there under the name that PostgreSQL has made up.
 
     Where it is not there, it comes with its column, or is what that column lacks.
     """
-    column = sides.live.get(Kind.COLUMN, desired.schema, desired.relation, desired.get("column"))
+    column = pair.live.get(Kind.COLUMN, desired.schema, desired.relation, desired.get("column"))
     if live is not None or column is None or not column.get("not null"):
         return
     usual = f"{desired.relation}_{column.name}_{_NOT_NULL_SUFFIX}"
@@ -64,33 +64,33 @@ def _named_otherwise(desired: Fact, live: Fact | None, sides: Sides) -> Iterator
     )
 
 
-def _added_or_told(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     if live is not None and not is_twin(desired, live):
-        yield _otherwise(desired, live, sides)
+        yield _otherwise(desired, live, pair)
     elif live is not None:
         if live.get("not valid") and not desired.get("not valid"):
             yield change(desired, Phase.ONLINE, _validate(live))
         if live.get("invalid") and not desired.get("invalid"):
-            yield _completed(desired, live, sides)
-    elif _other_primary_key(desired, sides):
+            yield _completed(desired, live, pair)
+    elif _other_primary_key(desired, pair):
         yield not_addable(
             desired,
             "other-primary-key",
             "the table has another primary key",
             "swap the two by a migration",
         )
-    elif sides.is_plain(desired) and not _has_index(desired, sides):
-        phase = Phase.ONLINE if _waits_for_unique(desired, sides) else Phase.TOGETHER
+    elif pair.is_plain(desired) and not _has_index(desired, pair):
+        phase = Phase.ONLINE if _waits_for_unique(desired, pair) else Phase.TOGETHER
         yield change(desired, phase, _add(desired))
     elif desired.get("type") in _UNIQUE:
-        yield from _unique(desired, sides)
+        yield from _unique(desired, pair)
     elif desired.get("type") == "exclude":
-        yield _needs_lock(desired, "an exclusion constraint has no online form", sides)
+        yield _needs_lock(desired, "an exclusion constraint has no online form", pair)
     else:
-        yield from _checked_later(desired, sides)
+        yield from _checked_later(desired, pair)
 
 
-def _otherwise(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+def _otherwise(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     """Check a foreign key at another time, if that is all that differs; else report it."""
     told = drift(
         desired,
@@ -104,20 +104,20 @@ def _otherwise(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
         return told
     when = timing(desired) or " NOT DEFERRABLE"
     statement = f"{_alter(desired)} ALTER CONSTRAINT {identifier(live.name)}{when}"
-    return sides.altered(told, change(desired, Phase.TOGETHER, statement))
+    return pair.altered(told, change(desired, Phase.TOGETHER, statement))
 
 
-def undeclared(live: Fact, sides: Sides) -> Iterator[Change | Report]:
+def undeclared(live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     """Clear away a helper of ours, left over by a run that died, when nothing needs it any more."""
-    columns = sides.live.on((live.schema, live.relation), Kind.COLUMN)
-    idle = {not_null_helper(column) for column in columns if not _needs_proof(column, sides)}
+    columns = pair.live.on((live.schema, live.relation), Kind.COLUMN)
+    idle = {not_null_helper(column) for column in columns if not _needs_proof(column, pair)}
     if live.name in idle and live.get("definition").endswith("IS NOT NULL))"):
         drop = f"{_alter(live)} DROP CONSTRAINT IF EXISTS {identifier(live.name)}"
         yield change(live, Phase.ONLINE, drop)
 
 
-def _needs_proof(column: Fact, sides: Sides) -> bool:
-    desired = sides.desired.facts.get(column.key)
+def _needs_proof(column: Fact, pair: SchemaPair) -> bool:
+    desired = pair.desired.facts.get(column.key)
     return desired is not None and desired.get("not null") == FLAG != column.get("not null")
 
 
@@ -140,22 +140,22 @@ def _validate(constraint: Fact) -> str:
     return f"{_alter(constraint)} VALIDATE CONSTRAINT {identifier(constraint.name)}"
 
 
-def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+def _unique(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     """Build the index first, without a lock; then the constraint takes it over in no time."""
     if "WITHOUT OVERLAPS" in desired.get("definition"):
-        yield _needs_lock(desired, "with WITHOUT OVERLAPS it cannot take over an index", sides)
+        yield _needs_lock(desired, "with WITHOUT OVERLAPS it cannot take over an index", pair)
         return
-    table = sides.table_of(desired)
+    table = pair.table_of(desired)
     if table is not None and table.get("kind") == partitions.PARTITIONED:
-        made = _over_partitions(desired, None, table, sides)
-        if isinstance(made, Change) and _has_index(desired, sides):
+        made = _over_partitions(desired, None, table, pair)
+        if isinstance(made, Change) and _has_index(desired, pair):
             yield _behind_rename(made, desired)
             yield _doubled(desired)
         else:
             yield made
         return
     index = index_of(desired)
-    there = sides.live.facts.get(index.key)
+    there = pair.live.facts.get(index.key)
     if there is not None and not index_ddl.is_twin(index, there):
         yield not_addable(
             desired,
@@ -165,7 +165,7 @@ def _unique(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
         )
         return
     is_built = there is not None and not there.get("invalid")
-    built = () if is_built else indexes.build(index, there, sides).statements
+    built = () if is_built else indexes.build(index, there, pair).statements
     yield change(desired, Phase.ONLINE, *built, take_over(desired, desired.name))
 
 
@@ -193,18 +193,18 @@ def _other_name(desired: Fact) -> str:
 
 
 def _over_partitions(
-    desired: Fact, live: Fact | None, table: Fact, sides: Sides
+    desired: Fact, live: Fact | None, table: Fact, pair: SchemaPair
 ) -> Change | Report:
-    if partitions.has_foreign(table, sides):
+    if partitions.has_foreign(table, pair):
         why = "a partition is a foreign table, over which PostgreSQL has no keys"
         return not_addable(desired, "key-over-foreign-table", why, "declare it on the others")
-    return change(desired, Phase.ONLINE, *partitions.built(desired, live, table, sides))
+    return change(desired, Phase.ONLINE, *partitions.built(desired, live, table, pair))
 
 
-def _completed(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     """Build what a key's index lacks: it is invalid, so it holds for new rows at most."""
     named_so = replace(desired, name=live.name)
-    table = sides.table_of(desired)
+    table = pair.table_of(desired)
     if desired.get("type") not in _UNIQUE or "WITHOUT OVERLAPS" in desired.get("definition"):
         drop = f"{_alter(live)} DROP CONSTRAINT {identifier(live.name)}"
         why = "its index is invalid: it was built for a part of the rows only"
@@ -212,22 +212,22 @@ def _completed(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
             desired, "half-built", why, f"in a quiet hour, by a migration: {drop}; {_add(named_so)}"
         )
     if table is not None and table.get("kind") == partitions.PARTITIONED:
-        return _over_partitions(named_so, live, table, sides)
+        return _over_partitions(named_so, live, table, pair)
     index = f"{identifier(live.schema)}.{identifier(live.name)}"
     return change(desired, Phase.ONLINE, f"REINDEX INDEX CONCURRENTLY {index}")
 
 
-def _checked_later(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+def _checked_later(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     """Add it for new rows in no time; then read the old ones under a lock that hinders nobody."""
-    table = sides.table_of(desired)
+    table = pair.table_of(desired)
     is_partitioned = table is not None and table.get("kind") == "partitioned table"
     if (
         desired.get("type") == "foreign key"
         and is_partitioned
-        and sides.server_version < _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED
+        and pair.server_version < _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED
     ):
         why = "before PostgreSQL 18 a partitioned table takes no NOT VALID"
-        yield _needs_lock(desired, why, sides)
+        yield _needs_lock(desired, why, pair)
         return
     if "NOT ENFORCED" in desired.get("definition"):
         yield change(desired, Phase.ONLINE, _add(desired))
@@ -237,8 +237,8 @@ def _checked_later(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
     yield change(desired, Phase.ONLINE, added, *validated)
 
 
-def _needs_lock(desired: Fact, because: str, sides: Sides) -> Report:
-    query = offenders(desired, sides.live)
+def _needs_lock(desired: Fact, because: str, pair: SchemaPair) -> Report:
+    query = violating_rows(desired, pair.live)
     first = f"fix the rows that this finds, if any: {query}; then, " if query else ""
     return not_addable(
         desired,
@@ -248,26 +248,26 @@ def _needs_lock(desired: Fact, because: str, sides: Sides) -> Report:
     )
 
 
-def _has_index(desired: Fact, sides: Sides) -> bool:
+def _has_index(desired: Fact, pair: SchemaPair) -> bool:
     """Whether an index of its name is there on its table, which it can take over."""
-    return (Kind.INDEX.value, *desired.key[1:]) in sides.live.facts
+    return (Kind.INDEX.value, *desired.key[1:]) in pair.live.facts
 
 
-def _other_primary_key(desired: Fact, sides: Sides) -> bool:
-    there = sides.live.on((desired.schema, desired.relation), Kind.CONSTRAINT)
+def _other_primary_key(desired: Fact, pair: SchemaPair) -> bool:
+    there = pair.live.on((desired.schema, desired.relation), Kind.CONSTRAINT)
     return desired.get("type") == "primary key" and any(
         fact.get("type") == "primary key" for fact in there
     )
 
 
-def _waits_for_unique(desired: Fact, sides: Sides) -> bool:
+def _waits_for_unique(desired: Fact, pair: SchemaPair) -> bool:
     """Whether a foreign key refers to a table that gets a unique index only in phase ONLINE."""
     if desired.get("type") != "foreign key":
         return False
     schema, referred = desired.listed("references")
     return any(
-        (fact.get("type") in _UNIQUE or fact.get("unique")) and not sides.is_plain(fact)
-        for fact in sides.missing.on((schema, referred), Kind.CONSTRAINT, Kind.INDEX)
+        (fact.get("type") in _UNIQUE or fact.get("unique")) and not pair.is_plain(fact)
+        for fact in pair.missing.on((schema, referred), Kind.CONSTRAINT, Kind.INDEX)
     )
 
 

@@ -21,20 +21,20 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import column_sql, settings_sql, with_options
 from predeploy.schema.kinds.columns.columns import inlined
 from predeploy.schema.kinds.indexes import attaching
-from predeploy.schema.schema_pair import Sides, parents
+from predeploy.schema.schema_pair import SchemaPair, parents
 
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
 _ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
 
 
-def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Create it with its columns, or give a live one its options and its row security."""
     if live is None:
-        yield from _create(desired, sides)
+        yield from _create(desired, pair)
         return
     differing = [name for name in live.differing(desired) if name not in _ADDED]
     if differing:
-        yield _otherwise(desired, live, differing, sides)
+        yield _otherwise(desired, live, differing, pair)
         return
     if desired.get("options") != live.get("options"):
         yield from _options(desired, live)
@@ -52,22 +52,24 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
             )
 
 
-def _otherwise(desired: Fact, live: Fact, differing: list[str], sides: Sides) -> Change | Report:
+def _otherwise(
+    desired: Fact, live: Fact, differing: list[str], pair: SchemaPair
+) -> Change | Report:
     """Alter what differs in a live table's shape, if that is safe; else report it."""
     if live.get("detaching"):
         return _half_detached(desired, live)
     if differing == ["of"]:
-        return _of_type(desired, live, sides)
+        return _of_type(desired, live, pair)
     what, why = ", ".join(differing), ""
     remedy = "change it by a migration; that takes a new table and a copy of the rows"
     attach = None
     is_apart = not live.get("partition of") and desired.get("bound")
     if is_apart and attaching.ATTRIBUTES.issuperset(differing):
-        attach, why = attaching.attach(desired, sides), attaching.obstacle(desired, live, sides)
+        attach, why = attaching.attach(desired, pair), attaching.obstacle(desired, live, pair)
         what = f"it is no such partition{f' ({why})' if why else ''}"
         remedy = f"by a migration: {attach.statements[-1]}"
     told = drift(desired, live, "table-differs", what, remedy)
-    return told if attach is None or why else sides.altered(told, attach)
+    return told if attach is None or why else pair.altered(told, attach)
 
 
 def _half_detached(desired: Fact, live: Fact) -> Report:
@@ -84,18 +86,18 @@ def _half_detached(desired: Fact, live: Fact) -> Report:
     )
 
 
-def _of_type(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+def _of_type(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     """Make a table one of a type, or of none; its columns must be those of the type."""
     wanted = desired.get("of")
     statement = f"ALTER TABLE {relation(desired)} {f'OF {wanted}' if wanted else 'NOT OF'}"
     what = f"it is {'OF ' + live.get('of') if live.get('of') else 'of no type'}"
     told = drift(desired, live, "table-of-type", what, f"by a migration: {statement}")
-    columns = (sides.live.columns_in_order(live), sides.desired.columns_in_order(desired))
+    columns = (pair.live.columns_in_order(live), pair.desired.columns_in_order(desired))
     if wanted and columns[0] != columns[1]:
         return told
     # What is of no type any more is so before the type changes, which changes its tables.
     order = desired.order if wanted else 0
-    return sides.altered(told, change(desired, Phase.TOGETHER, statement, order=order))
+    return pair.altered(told, change(desired, Phase.TOGETHER, statement, order=order))
 
 
 def _create_sql(desired: Fact, columns: tuple[Fact, ...]) -> str:
@@ -121,29 +123,29 @@ def _create_sql(desired: Fact, columns: tuple[Fact, ...]) -> str:
     return text
 
 
-def _create(desired: Fact, sides: Sides) -> Iterator[Change | Report]:
+def _create(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     if desired.get("kind") == FOREIGN:
         yield not_addable(
             desired, "foreign-table", "sync does not make foreign tables", "make it by a migration"
         )
         return
-    columns = inlined(desired, sides)
+    columns = inlined(desired, pair)
     set_apart = (statement for column in columns for statement in settings_sql(column))
     # A table is never there without its row security, not even between two phases.
     secured = (_secure(desired, verb) for name, verb in _ROW_SECURITY if desired.get(name))
     altered = (*set_apart, *_replicated(desired), *secured)
     yield change(desired, Phase.TOGETHER, _create_sql(desired, columns), *altered)
-    yield from _renamed(desired, sides)
-    yield from _made_again(desired, sides)
+    yield from _renamed(desired, pair)
+    yield from _made_again(desired, pair)
 
 
-def _made_again(desired: Fact, sides: Sides) -> Iterator[Report]:
+def _made_again(desired: Fact, pair: SchemaPair) -> Iterator[Report]:
     """Say how a partition that its table's maintenance may have dropped is not made again.
 
     Where rows have somewhere else to go: without a default partition, the app needs it.
     """
     for parent in parents(desired) if desired.get("partition of") else ():
-        if any(other.get("bound") == "DEFAULT" for other in sides.live.below(parent)):
+        if any(other.get("bound") == "DEFAULT" for other in pair.live.below(parent)):
             name = ".".join(parent)
             yield Report(
                 Verdict.NOTE,
@@ -156,11 +158,11 @@ def _made_again(desired: Fact, sides: Sides) -> Iterator[Report]:
             )
 
 
-def _renamed(desired: Fact, sides: Sides) -> Iterator[Report]:
-    columns = sides.desired.columns(desired)
+def _renamed(desired: Fact, pair: SchemaPair) -> Iterator[Report]:
+    columns = pair.desired.columns(desired)
     if len(columns) == 1:
         return  # many tables have an id and nothing else
-    for extra in sides.undeclared.with_columns(desired.schema, columns):
+    for extra in pair.undeclared.with_columns(desired.schema, columns):
         yield warning(
             extra,
             "looks-like-rename",

@@ -7,7 +7,7 @@ from predeploy.schema.entry import Entry, alone, attributes, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.programs.routines import SIGNATURE
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 # A type of a schema that a shadow has put aside is the live one, and so is a cast of it.
 PUT_ASIDE = "^__predeploy_[0-9a-f]{12}_"
@@ -16,7 +16,7 @@ PUT_ASIDE = "^__predeploy_[0-9a-f]{12}_"
 def plan(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; of one by another function, or in other places, only tell."""
     cast = f"CAST {desired.name} {desired.get('by')}{desired.get('where')}"

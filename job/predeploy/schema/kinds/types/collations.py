@@ -6,7 +6,7 @@ from predeploy.schema.ddl import Change, Phase, Report, change, drift, literal, 
 from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 _TEXTS = frozenset(("locale", "lc collate", "lc ctype", "rules"))
 
@@ -14,7 +14,7 @@ _TEXTS = frozenset(("locale", "lc collate", "lc ctype", "rules"))
 def plan(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; of one with other rules only tell, as indexes are in its order."""
     if live is not None:

@@ -16,18 +16,18 @@ from predeploy.schema.entry import OF_RELATION, Entry, alone, attributes, flag, 
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.numbering import clauses, is_safe, read_numbering
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 _PARAMETERS = ("type", "options", "unlogged")
 
 
-def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Create it, alter how it counts, let a column own it; never touch the value of a live one."""
     owner = desired.listed("owned by")
-    column = sides.live.get(Kind.COLUMN, *owner) if owner else None
+    column = pair.live.get(Kind.COLUMN, *owner) if owner else None
     if live is None and column is not None and column.get("identity"):
         return  # the column is told as drift; it has a sequence of its own, and takes no other
-    if live is None and column is not None and not sides.is_plain(column):
+    if live is None and column is not None and not pair.is_plain(column):
         yield not_addable(
             desired,
             "sequence-behind",
@@ -44,12 +44,12 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
             f"{desired.get('options')}",
         )
     elif any(desired.get(name) != live.get(name) for name in _PARAMETERS):
-        yield _altered(desired, live, sides)
+        yield _altered(desired, live, pair)
     if (live is None and not owner) or (live is not None and live.listed("owned by") == owner):
         return
     owned_by = ".".join(identifier(part) for part in owner) or "NONE"
     statement = f"ALTER SEQUENCE {relation(desired)} OWNED BY {owned_by}"
-    given = change(desired, Phase.TOGETHER, statement, order=_after_both(desired, sides))
+    given = change(desired, Phase.TOGETHER, statement, order=_after_both(desired, pair))
     if live is not None and live.get("owned by"):
         told = drift(
             desired,
@@ -59,12 +59,12 @@ def plan(desired: Fact, live: Fact | None, sides: Sides) -> Iterator[Change | Re
             "ALTER SEQUENCE … OWNED BY by a migration",
             names=("owned by",),
         )
-        yield sides.altered(told, given)
+        yield pair.altered(told, given)
     else:
         yield given
 
 
-def _altered(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
+def _altered(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     """Let it count otherwise, where that takes no number away."""
     told = drift(
         desired,
@@ -83,7 +83,7 @@ def _altered(desired: Fact, live: Fact, sides: Sides) -> Change | Report:
     statements = [f"{alter} {changed}"] if changed else []
     if live.get("unlogged") and not desired.get("unlogged"):
         statements.append(f"{alter} SET LOGGED")
-    return sides.altered(told, change(desired, Phase.TOGETHER, *statements))
+    return pair.altered(told, change(desired, Phase.TOGETHER, *statements))
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
@@ -96,12 +96,12 @@ def near(sequence: Fact) -> tuple[str, ...]:
     return sequence.listed("owned by") or sequence.key
 
 
-def _after_both(sequence: Fact, sides: Sides) -> int:
+def _after_both(sequence: Fact, pair: SchemaPair) -> int:
     """Return a place in the order where it and its column are there; a dependency has no OID."""
     if not sequence.get("owned by"):
         return sequence.order
     schema, table, name = sequence.listed("owned by")
-    column = sides.desired.get(Kind.COLUMN, schema, table, name)
+    column = pair.desired.get(Kind.COLUMN, schema, table, name)
     return max(sequence.order, (column or sequence).order) + 1
 
 

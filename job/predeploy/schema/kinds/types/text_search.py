@@ -7,7 +7,7 @@ from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifie
 from predeploy.schema.entry import Entry, attributes, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 _MAPPING = "mapping for "
 _BY_MIGRATION = "change it by a migration, with all that was computed by it, or declare it as it is"
@@ -16,7 +16,7 @@ _BY_MIGRATION = "change it by a migration, with all that was computed by it, or 
 def plan_dictionary(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; of one with another shape only tell, as columns and indexes are made by it."""
     if live is not None:
@@ -30,7 +30,7 @@ def plan_dictionary(
 def plan_configuration(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; of one with another shape only tell, as columns and indexes are made by it."""
     if live is not None:

@@ -19,13 +19,13 @@ from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import printed
-from predeploy.schema.schema_pair import Sides
+from predeploy.schema.schema_pair import SchemaPair
 
 
 def plan_enum(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it, or add the labels that lack, each before what it can be used by."""
     wanted = desired.listed("labels")
@@ -78,7 +78,7 @@ def _add_labels(enum: Fact, wanted: tuple[str, ...], found: tuple[str, ...]) -> 
 def plan_domain(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,
+    pair: SchemaPair,
 ) -> Iterator[Change | Report]:
     """Create it; of a live one set only the default that lacks."""
     if live is None:
@@ -104,7 +104,7 @@ def plan_domain(
         given = change(desired, Phase.TOGETHER, statement)
         what = f"default {live.get('default')}"
         told = drift(desired, live, "domain-default", what, f"by a migration: {statement}")
-        yield sides.altered(told, given) if live.get("default") else given
+        yield pair.altered(told, given) if live.get("default") else given
     else:
         yield warning(
             live,
@@ -115,13 +115,13 @@ def plan_domain(
 
 
 def plan_domain_constraint(
-    desired: Fact, live: Fact | None, sides: Sides
+    desired: Fact, live: Fact | None, pair: SchemaPair
 ) -> Iterator[Change | Report]:
     """Add it: whole for a new domain, else for new values first and then for those there."""
     alter, name = f"ALTER DOMAIN {relation(desired)}", identifier(desired.name)
     add = f"{alter} ADD CONSTRAINT {name} {desired.get('definition')}"
     if live is None:
-        if sides.live.get(Kind.DOMAIN, desired.schema, "", desired.relation) is None:
+        if pair.live.get(Kind.DOMAIN, desired.schema, "", desired.relation) is None:
             not_valid = " NOT VALID" if desired.get("not valid") else ""
             yield change(desired, Phase.TOGETHER, add + not_valid)
         else:
@@ -148,7 +148,7 @@ def is_twin(desired: Fact, live: Fact) -> bool:
 def plan_composite(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,
+    pair: SchemaPair,
 ) -> Iterator[Change | Report]:
     """Create it, or add attributes at its end; in rows that are there, they are null."""
     wanted = json.loads(desired.get("attributes") or "[]")
@@ -168,7 +168,7 @@ def plan_composite(
         return
     # A table of the type has its columns from there.
     printed_name = f"{printed(desired.schema)}.{printed(desired.name)}"
-    has_tables = any(table.get("of") == printed_name for table in sides.live.all(Kind.TABLE))
+    has_tables = any(table.get("of") == printed_name for table in pair.live.all(Kind.TABLE))
     cascade = " CASCADE" if has_tables else ""
     added = ", ".join(f"ADD ATTRIBUTE {_attribute(*a)}{cascade}" for a in wanted[len(found) :])
     yield change(desired, Phase.TOGETHER, f"ALTER TYPE {qualified(desired)} {added}")
@@ -182,7 +182,7 @@ def _attribute(name: str, type_name: str, collation: str | None) -> str:
 def plan_range(
     desired: Fact,
     live: Fact | None,
-    sides: Sides,  # noqa: ARG001 - every kind is asked the same way
+    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; only tell of one with another shape."""
     if live is None:
