@@ -1,6 +1,6 @@
 """Names that the planner makes up."""
 
-from predeploy.schema.ddl import identifier, literal
+from predeploy.contract.quoting import identifier, literal
 from predeploy.schema.names import derived
 
 
@@ -22,4 +22,4 @@ def test_names_and_values_are_quoted() -> None:
     """A backslash means itself, whatever standard_conforming_strings says."""
     assert identifier('a"b') == '"a""b"'
     assert literal("it's") == "'it''s'"
-    assert literal("a\\b") == " E'a\\\\b'"
+    assert literal("a\\b") == "E'a\\\\b'"

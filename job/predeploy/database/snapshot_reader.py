@@ -13,6 +13,7 @@ from itertools import accumulate
 from predeploy import sql
 from predeploy.contract.deadline import Deadline
 from predeploy.contract.plan import ABSENT, Drift
+from predeploy.contract.quoting import literal
 from predeploy.database.catalog import path_view, shape
 from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.catalog.names import names_sql, parse_names
@@ -30,7 +31,7 @@ from predeploy.database.ledger.questions import (
 from predeploy.database.server import wire
 from predeploy.database.server.path import KEPT, SCHEMAS, keep_sql, their_path
 from predeploy.database.server.transaction import settings_sql
-from predeploy.database.server.wire import Answer, Connection, literal
+from predeploy.database.server.wire import Answer, Connection
 from predeploy.database.shadow.declared import read_declared
 from predeploy.judgment.drift import Standing
 from predeploy.schema import kinds

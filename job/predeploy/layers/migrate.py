@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Creatable, Finding, LedgerRow, Mode, Plan, Step
+from predeploy.contract.quoting import literal
 from predeploy.layers import naming
 from predeploy.layers.migrating.adoption import adopt, is_unknown, judge_baseline
 from predeploy.layers.migrating.squashing import squash, strays, without_header
@@ -12,7 +13,6 @@ from predeploy.layers.migrating.undo import undone_again
 from predeploy.layers.situation.base import Layer, Situation
 from predeploy.layers.situation.history import FileHistory, edited_rows, former_rows, pending_steps
 from predeploy.layers.situation.lineage import Comparison, Lineage, tell
-from predeploy.schema.ddl import literal
 from predeploy.snapshot import View
 from predeploy.sources import filtered
 from predeploy.sources.native import version_of

@@ -6,8 +6,8 @@ from itertools import takewhile
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, Statement, Step
+from predeploy.contract.quoting import identifier
 from predeploy.layers.situation.base import Situation
-from predeploy.schema.ddl import identifier
 
 _USUAL = ("public",)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from predeploy.contract.plan import Drift
+from predeploy.contract.quoting import identifier
 from predeploy.schema.described import described
 from predeploy.schema.facts import Fact
 
@@ -110,22 +111,11 @@ def way_to_leave(table: str) -> str:
     return f'predeploy.toml: [sync.partitions] "{table}" = "leave"'
 
 
-def identifier(name: str) -> str:
-    """Quote a name for SQL text."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str) -> str:
-    """Quote a value for SQL text, whatever standard_conforming_strings is."""
-    quoted = "'" + value.replace("'", "''").replace("\\", "\\\\") + "'"
-    return f" E{quoted}" if "\\" in value else quoted
-
-
 def relation(fact: Fact) -> str:
     """Return the quoted, qualified name of the relation that a fact is or hangs on."""
-    return f"{identifier(fact.schema)}.{identifier(fact.relation)}"
+    return identifier(fact.schema, fact.relation)
 
 
 def qualified(fact: Fact) -> str:
     """Return the quoted, qualified name of a fact without relation, such as a type."""
-    return f"{identifier(fact.schema)}.{identifier(fact.name)}"
+    return identifier(fact.schema, fact.name)

@@ -6,7 +6,8 @@ and catalog-pg-type.html: every table, view and composite type takes a name in b
 
 from collections.abc import Iterable
 
-from predeploy.schema.ddl import Report, identifier, not_addable
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Report, not_addable
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaIndex
@@ -66,7 +67,7 @@ def _part_of_another(missing: Fact, part: Fact, desired: SchemaIndex) -> Report:
     schema, table, index = part.listed("of")
     is_declared = desired.get(Kind.INDEX, schema, table, index) is not None
     so = "; take this one out of the files" if is_declared else ", which is not declared"
-    dropped = f"DROP INDEX {identifier(schema)}.{identifier(index)}"
+    dropped = f"DROP INDEX {identifier(schema, index)}"
     return not_addable(
         missing,
         "part-of-another",

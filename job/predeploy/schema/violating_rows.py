@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from predeploy.schema.ddl import identifier, relation
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.keys import elements
 from predeploy.schema.kind import Kind

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from predeploy.contract.errors import ConnectionLostError, DeniedError
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
 from predeploy.database.server.privilege import Refused, grant_for, refused_in
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 
 _READING, _WRITING = "select", "select, insert, update, delete"
 _RELATIONS = {

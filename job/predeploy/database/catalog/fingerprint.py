@@ -5,7 +5,7 @@ and rows that come and go leave it alone; REINDEX, TRUNCATE, VACUUM FULL and REF
 which costs one full run. The ledger's own schema, temporary tables and TOAST are left out.
 """
 
-from predeploy.database.server.wire import literal
+from predeploy.contract.quoting import literal
 
 # OIDs from here on are the users' (FirstNormalObjectId in access/transam.h).
 _FIRST_USER_OID = 16384

@@ -4,8 +4,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from predeploy.contract.grants import Grant, Granted, Grants, Ungranted, dropped, ungranted
+from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, literal
+from predeploy.database.server.wire import Connection
 
 _EXISTS = {
     "table": "pg_catalog.to_regclass",

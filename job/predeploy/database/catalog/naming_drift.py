@@ -9,9 +9,10 @@ from dataclasses import replace
 from psycopg import pq
 
 from predeploy.contract.plan import ABSENT, Drift
+from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
 from predeploy.database.server.transaction import settings_sql
-from predeploy.database.server.wire import Connection, literal
+from predeploy.database.server.wire import Connection
 from predeploy.schema.described import described
 from predeploy.schema.facts import parse_facts
 from predeploy.schema.kind import Kind

@@ -1,10 +1,11 @@
 """Which roles could plant a function or an operator that the operator's own SQL may call."""
 
 from predeploy.contract.plan import Finding
+from predeploy.contract.quoting import identifier
 from predeploy.database.catalog.trust import IS_STRANGE, OURS
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH, SCHEMAS, keep_sql
-from predeploy.database.server.wire import Connection, identifier
+from predeploy.database.server.wire import Connection
 from predeploy.settings.endpoint import Endpoint
 
 

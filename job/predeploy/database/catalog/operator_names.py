@@ -1,7 +1,8 @@
 """What the operator's names mean: asked under the session's search_path, answered under ours."""
 
+from predeploy.contract.quoting import literal
 from predeploy.database.server.path import OUR_PATH
-from predeploy.database.server.wire import Connection, Row, ask_plainly, literal
+from predeploy.database.server.wire import Connection, Row, ask_plainly
 
 NAMED = "nullif(current_setting('predeploy.named'), '')"
 """In a query for `ask_about`: what the expression has given, as text, or null."""

@@ -2,9 +2,10 @@
 
 import json
 
+from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH, SCHEMAS, TEXT, keep_sql
-from predeploy.database.server.wire import Connection, Row, literal
+from predeploy.database.server.wire import Connection, Row
 from predeploy.settings.endpoint import Endpoint
 from predeploy.snapshot import PathView
 

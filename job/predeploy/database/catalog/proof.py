@@ -6,10 +6,11 @@ transaction that is rolled back, and comparing what PostgreSQL prints of the two
 
 from enum import Enum, auto
 
+from predeploy.contract.quoting import literal
 from predeploy.database.catalog import operator_names
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH
-from predeploy.database.server.wire import Connection, Row, literal
+from predeploy.database.server.wire import Connection, Row
 from predeploy.sql.statement.autocommit_target import (
     PROBE_INDEX,
     AutocommitTarget,

@@ -4,8 +4,9 @@ Everything runs with `row_security = off`: PostgreSQL then refuses what a policy
 https://www.postgresql.org/docs/current/ddl-rowsecurity.html
 """
 
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 from predeploy.sources.filtered import LET_IT_FILTER
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import psycopg
 
 from predeploy.contract.plan import ABSENT, Address, Creatable, Drift
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.catalog import operator_names
 from predeploy.database.catalog.naming_drift import named
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH
 from predeploy.database.server.transaction import RESET_ROLE, row_security_sql
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 from predeploy.judgment.drift import satisfies
 from predeploy.sql import ColumnRemoval, Creation
 from predeploy.sql.statement.creation import PROBE, PROBE_PART

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from predeploy.contract.errors import DatabaseRefusedError
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.database.server.wire import identifier, literal
+from predeploy.contract.quoting import identifier, literal
 
 TABLES = ("meta", "migration", "run", "declared", "state")
 """The tables of a ledger, the one by which it is known first."""

@@ -3,10 +3,11 @@
 import json
 from dataclasses import astuple, dataclass
 
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.catalog import trust
 from predeploy.database.sentinel import sentinel
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from predeploy import __version__
 from predeploy.contract.errors import InternalError, NotObtainedError
 from predeploy.contract.plan import LedgerEntry, LedgerRow
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.catalog import trust
 from predeploy.database.ledger import notes
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 
 VERSION = 1
 _TABLES = trust.TABLES[1:]  # without `meta`, by which a ledger is recognised

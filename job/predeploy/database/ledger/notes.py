@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from predeploy.contract.plan import Drift, LedgerEntry
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 from predeploy.sources.squash import Squash, spans_of
 
 # Before the name of an object or a file, as a key.

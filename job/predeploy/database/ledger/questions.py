@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from psycopg.errors import InsufficientPrivilege
 
+from predeploy.contract.quoting import literal
 from predeploy.database.catalog import row_security
 from predeploy.database.catalog.advice import for_refusal
 from predeploy.database.server.failure import is_filtered
 from predeploy.database.server.transaction import row_security_sql
-from predeploy.database.server.wire import Answer, Connection, literal
+from predeploy.database.server.wire import Answer, Connection
 from predeploy.settings import Settings
 from predeploy.snapshot import Response
 from predeploy.sources import Sources

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from predeploy import __version__
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.ledger import ledger
 from predeploy.database.sentinel import made, sentinel
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 
 
 def begin(conn: Connection, schema: str, run_id: str, *, is_adopting: bool) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from predeploy import __version__
 from predeploy.contract.plan import Finding
+from predeploy.contract.quoting import identifier, literal
 from predeploy.contract.secret import redact_all
 from predeploy.database.catalog import trust
 from predeploy.database.catalog.fingerprint import fingerprint_sql
@@ -21,7 +22,7 @@ from predeploy.database.server import wire
 from predeploy.database.server.allowed import where_allowed
 from predeploy.database.server.path import KEPT, TEXT, keep_sql, their_path
 from predeploy.database.server.transaction import row_security_sql, settings_sql
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 from predeploy.settings import Settings
 from predeploy.sources import Sources, filtered
 from predeploy.sources.placeholders import presence_question

@@ -1,8 +1,9 @@
 """Looks at what a replayed step must leave as it is: all that is older than the ledger."""
 
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.catalog import fingerprint
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 from predeploy.judgment.replay_check import CatalogState
 
 

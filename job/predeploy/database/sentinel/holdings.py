@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from psycopg.errors import InsufficientPrivilege
 
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 from predeploy.judgment.delivery import Name
 from predeploy.losses import values
 from predeploy.losses.loss import Holdings, Table
@@ -212,7 +213,7 @@ class _Relation:
 
     @property
     def sql(self) -> str:
-        return f"{identifier(self.schema)}.{identifier(self.relname)}"
+        return f"{identifier(self.schema, self.relname)}"
 
     @property
     def alone(self) -> str:

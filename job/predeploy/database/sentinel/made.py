@@ -7,9 +7,10 @@ and each row that is there was written by a step that is noted. A restored copy 
 under other transaction ids than its rows have, so that none of them counts there.
 """
 
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
 from predeploy.database.server.path import OURS
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 
 _KEY = "wrote "  # before the id of the transaction of a step
 NOTED = f"starts_with(m.key, {literal(_KEY)})"

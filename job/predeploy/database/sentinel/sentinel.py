@@ -17,10 +17,10 @@ from functools import cache
 
 import psycopg
 
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.sentinel import made, sequences
 from predeploy.database.server.allowed import where_allowed
 from predeploy.database.server.path import OURS
-from predeploy.database.server.wire import identifier, literal
 
 SUSPICION = "PD001"
 

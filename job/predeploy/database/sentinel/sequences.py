@@ -8,8 +8,8 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from predeploy.contract.quoting import literal
 from predeploy.database.server.path import OURS
-from predeploy.database.server.wire import literal
 
 _FEW = 50
 # All sequences where they are few, as triggers and functions draw from sequences that no text

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from psycopg.errors import UndefinedFunction
 
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 from predeploy.losses.loss import Holdings, Loss, Verb
 from predeploy.losses.values import (
     COUNTED_UP_TO,

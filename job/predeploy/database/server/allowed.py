@@ -5,7 +5,7 @@ call stands in a text of its own, which is only read where it is allowed. Of wha
 `ts_stat` is the one that every server has, and that returns what it has read.
 """
 
-from predeploy.database.server.wire import literal
+from predeploy.contract.quoting import literal
 
 
 def where_allowed(function: str, value: str = "'called'") -> str:

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from predeploy.contract.quoting import identifier
+
 _DENIED = re.compile(r"^permission denied for (?P<kind>[a-z -]+?) (?P<name>.+)$", re.DOTALL)
 _NOT_OWNER = re.compile(r"^must be (?:the )?owner of (?P<what>.+)$", re.DOTALL)
 _NOT_LET_IN = "new row violates row-level security policy"
@@ -80,4 +82,4 @@ def grant_for(message: str, role: str, *, to_read: bool = False, name: str = "")
 
 
 def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else identifier(name)

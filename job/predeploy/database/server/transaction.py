@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 
 from predeploy.contract.plan import Step
+from predeploy.contract.quoting import literal
 from predeploy.database.server.path import OURS
-from predeploy.database.server.wire import Answer, literal
+from predeploy.database.server.wire import Answer
 
 # An inherited timeout must never kill a migration or the lock; a client that has vanished from
 # the network must free the lock within half a minute.

@@ -25,6 +25,7 @@ from predeploy.contract.errors import (
     ServerError,
 )
 from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.quoting import identifier
 from predeploy.database.server.failure import exit_code_of, is_filtered, is_race, remedy_for
 from predeploy.database.server.path import OUR_PATH
 from predeploy.database.server.privilege import grant_for
@@ -88,16 +89,6 @@ class Answer:
         """Return the column names of one statement's result."""
         result = self.results[index]
         return tuple((result.fname(c) or b"?").decode() for c in range(result.nfields))
-
-
-def literal(value: str) -> str:
-    """Quote a value for SQL text; the connection has standard_conforming_strings on."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """Quote a name for SQL text."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def storable(conn: Connection, text: str) -> str:

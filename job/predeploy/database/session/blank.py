@@ -6,11 +6,12 @@ from collections.abc import Collection, Sequence
 
 import structlog
 
+from predeploy.contract.quoting import identifier
 from predeploy.database.ledger.initial_state import theirs_sql
 from predeploy.database.sentinel import made
 from predeploy.database.server import wire
 from predeploy.database.server.transaction import settings_sql
-from predeploy.database.server.wire import Connection, identifier
+from predeploy.database.server.wire import Connection
 from predeploy.database.session.run_context import RunContext
 from predeploy.sources import Sources
 
@@ -76,7 +77,7 @@ def _question_sql(schema: str) -> str:
 
 def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]]) -> bool:
     """Whether one of the tables holds a row that no noted step has written, or cannot be read."""
-    relations = (f"only {identifier(home)}.{identifier(name)}" for home, name in tables)
+    relations = (f"only {identifier(home, name)}" for home, name in tables)
     rows = " or ".join(
         f"exists (select from {relation} t, made where not made.ages @> age(t.xmin))"
         for relation in relations

@@ -1,9 +1,9 @@
 """What only one runner passes: it stands at the start of each step."""
 
 from predeploy.contract.plan import Step
+from predeploy.contract.quoting import literal
 from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.ledger import ledger
-from predeploy.database.server.wire import literal
 from predeploy.database.session.run_context import RunContext
 
 STOPPED = ("23505", "22012")

@@ -18,13 +18,13 @@ from predeploy.contract.errors import (
     ServerError,
 )
 from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.catalog import advice
 from predeploy.database.ledger import initial_state, ledger, runs
 from predeploy.database.ledger.initial_state import InitialState
 from predeploy.database.sentinel import sentinel
 from predeploy.database.server import wire
 from predeploy.database.server.transaction import settings_sql, step_application
-from predeploy.database.server.wire import identifier, literal
 from predeploy.database.session.lock_monitor import LockMonitor, watch_over
 from predeploy.database.session.run_context import RunContext
 

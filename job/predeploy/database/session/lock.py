@@ -16,9 +16,10 @@ import structlog
 
 from predeploy.contract.deadline import Deadline
 from predeploy.contract.errors import NotObtainedError
+from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
 from predeploy.database.server.transaction import STEP_NAMED, settings_sql, step_application
-from predeploy.database.server.wire import Connection, Row, literal
+from predeploy.database.server.wire import Connection, Row
 
 log = structlog.get_logger()
 

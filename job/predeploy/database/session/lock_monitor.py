@@ -5,6 +5,7 @@ from dataclasses import replace
 import structlog
 
 from predeploy.contract.plan import Failure
+from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
 from predeploy.database.server.pooler import Pooling
 from predeploy.database.server.transaction import step_application
@@ -37,7 +38,7 @@ def watch_over(
     """
     worker = f"select {context.work.info.backend_pid}"
     if context.pooling is not Pooling.NONE:
-        name = wire.literal(step_application(context.settings.ledger_schema))
+        name = literal(step_application(context.settings.ledger_schema))
         worker = f"""select pid from pg_catalog.pg_stat_activity
             where datname = current_database() and application_name = {name}"""
     return LockMonitor(context.guard, worker, label, hold)

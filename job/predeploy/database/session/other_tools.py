@@ -14,8 +14,9 @@ import structlog
 
 from predeploy.contract.deadline import Deadline
 from predeploy.contract.errors import NotObtainedError
+from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, Row, literal
+from predeploy.database.server.wire import Connection, Row
 from predeploy.database.session.lock import holder_of
 
 log = structlog.get_logger()

@@ -12,10 +12,11 @@ import tenacity
 from predeploy.contract.errors import DatabaseRefusedError, NotObtainedError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure, Finding
+from predeploy.contract.quoting import identifier
 from predeploy.database.server import wire
 from predeploy.database.server.connection import connect_beside
 from predeploy.database.server.failure import may_pass_again
-from predeploy.database.server.wire import Connection, identifier
+from predeploy.database.server.wire import Connection
 from predeploy.database.shadow.guards import hazards, rights_lacking
 from predeploy.database.shadow.limits import Elsewhere, Limits, Request, ShadowFacts
 from predeploy.database.shadow.survey import Survey, survey

@@ -14,10 +14,10 @@ import psycopg
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure
+from predeploy.contract.quoting import identifier, literal
 from predeploy.contract.secret import redact
 from predeploy.database.server.failure import exit_code_of, is_race, remedy_for, secrets_in, shown
 from predeploy.database.server.path import OURS
-from predeploy.database.server.wire import identifier, literal
 from predeploy.sql.schema_file.prepared import DesiredStatement
 from predeploy.sql.statement.targets import Name
 

@@ -15,8 +15,9 @@ from predeploy import __version__
 from predeploy.contract.deadline import Deadline
 from predeploy.contract.errors import DatabaseRefusedError
 from predeploy.contract.plan import Failure, Finding
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 from predeploy.schema.facts import as_json, from_json, parse_facts
 from predeploy.schema.kinds import declared_sql
 from predeploy.schema.kinds.indexes.partition_indexes import named

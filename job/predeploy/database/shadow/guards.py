@@ -4,7 +4,7 @@ import math
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
-from predeploy.database.server.wire import identifier
+from predeploy.contract.quoting import identifier
 from predeploy.database.shadow.survey import Survey
 from predeploy.sql.schema_file.desired import Desired
 

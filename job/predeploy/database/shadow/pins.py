@@ -1,6 +1,6 @@
 """How facts are asked for, and how values are printed in them."""
 
-from predeploy.database.server.wire import literal
+from predeploy.contract.quoting import literal
 from predeploy.schema.kinds import READ_WITH
 
 

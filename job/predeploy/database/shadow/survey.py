@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH
-from predeploy.database.server.wire import Connection, literal
+from predeploy.database.server.wire import Connection
 from predeploy.sql.statement.targets import Name
 
 # Where the members of an extension have their names: catalog, column of the name, of the schema.

@@ -14,10 +14,11 @@ from psycopg import pq
 from predeploy.contract.errors import InternalError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH
 from predeploy.database.server.transaction import settings_sql
-from predeploy.database.server.wire import Connection, Row, identifier, literal
+from predeploy.database.server.wire import Connection, Row
 from predeploy.database.shadow.block import NOTHING_CHANGED, ORDER_CODES, Block, in_rounds, straight
 from predeploy.database.shadow.limits import Limits, Request, ShadowFacts
 from predeploy.database.shadow.pins import asked_sql

@@ -14,10 +14,11 @@ from dataclasses import replace
 from predeploy.contract.errors import DatabaseRefusedError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure, Finding
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
 from predeploy.database.server.connection import connect_beside
 from predeploy.database.server.transaction import session_sql
-from predeploy.database.server.wire import Connection, identifier, literal
+from predeploy.database.server.wire import Connection
 from predeploy.database.shadow.block import NAME_CODES, ORDER_CODES, as_said, straight
 from predeploy.database.shadow.limits import Request, ShadowFacts, body_not_checked
 from predeploy.database.shadow.pins import asked_sql

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from predeploy.database.server.wire import Row, literal
+from predeploy.contract.quoting import literal
+from predeploy.database.server.wire import Row
 from predeploy.database.shadow.pins import pins_sql
 
 # Where objects that have a schema are kept, and the column of the schema.

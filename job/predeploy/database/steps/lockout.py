@@ -4,8 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from predeploy.contract.plan import Failure
+from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, identifier
+from predeploy.database.server.wire import Connection
 from predeploy.database.steps.message import Attempt
 from predeploy.judgment.verdict import judge_uncounted
 from predeploy.losses import values
@@ -63,7 +64,7 @@ def lock(attempt: Attempt, tables: Collection[int], mode: str) -> None:
     names = ", ".join(table.sql for table in found)
     wire.ask(
         context.work,
-        f"select pg_catalog.set_config('lock_timeout', {wire.literal(timeout)}, true); "
+        f"select pg_catalog.set_config('lock_timeout', {literal(timeout)}, true); "
         f"lock table {names} in {mode} mode",
     )
 

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from predeploy.contract.plan import Creatable
+from predeploy.contract.quoting import literal
 from predeploy.database.ledger import notes
 from predeploy.database.server import wire
 from predeploy.database.server.path import KEPT, OUR_PATH, SCHEMAS, keep_sql
-from predeploy.database.server.wire import Connection, literal
+from predeploy.database.server.wire import Connection
 from predeploy.judgment.delivery import Sought
 from predeploy.settings import Settings
 

@@ -6,10 +6,10 @@ Only where no other session can have used them; elsewhere the gap stays, and is 
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from predeploy.contract.quoting import literal
 from predeploy.database.sentinel.sequences import Standing, parse_standing
 from predeploy.database.server import wire
 from predeploy.database.server.pooler import Pooling
-from predeploy.database.server.wire import literal
 from predeploy.database.session.run_context import RunContext
 from predeploy.judgment.gap import Column, Gap
 

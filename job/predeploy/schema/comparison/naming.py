@@ -8,7 +8,8 @@ https://www.postgresql.org/docs/current/sql-insert.html
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from predeploy.schema.ddl import Report, Verdict, identifier, relation
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Report, Verdict, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.namespaces import Name, names_of, takers
@@ -79,7 +80,7 @@ def _described(twin: Fact, what: str) -> tuple[str, str, str]:
         on = f"CONSTRAINT {identifier(twin.name)} ON {of}{relation(twin)}"
         return twin.relation, f"constraint {twin.name}", on
     name = own_name(twin)
-    on = f"{what.upper()} {identifier(twin.schema)}.{identifier(name)}"
+    on = f"{what.upper()} {identifier(twin.schema, name)}"
     return name, what, on
 
 

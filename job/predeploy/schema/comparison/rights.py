@@ -10,7 +10,8 @@ https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from predeploy.schema.ddl import Report, Verdict, identifier, qualified, relation, warning
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Report, Verdict, qualified, relation, warning
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.columns import inlined

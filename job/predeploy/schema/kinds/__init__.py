@@ -6,7 +6,7 @@ A new kind is an entry: its query, its comparison and its DDL stand in one modul
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 
-from predeploy.schema.ddl import literal
+from predeploy.contract.quoting import literal
 from predeploy.schema.entry import Entry
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.columns import COLUMN

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator
 
-from predeploy.schema.ddl import Change, Phase, Report, change, literal, not_addable
+from predeploy.contract.quoting import literal
+from predeploy.schema.ddl import Change, Phase, Report, change, not_addable
 from predeploy.schema.entry import Entry, attributes
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -44,7 +45,7 @@ def plan(
             "it is added by the run that finds the attribute",
         )
         return
-    text = literal(desired.get("text")).strip()
+    text = literal(desired.get("text"))
     yield change(desired, Phase.AFTER, f"COMMENT ON {desired.get('on')} IS {text}")
 
 

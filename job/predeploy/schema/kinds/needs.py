@@ -6,7 +6,7 @@ quotes is not among them, nor what a cast without a function is used by.
 
 from collections.abc import Sequence
 
-from predeploy.schema.ddl import literal
+from predeploy.contract.quoting import literal
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.programs.routines import SIGNATURE
 from predeploy.schema.kinds.types.casts import CAST_NAME

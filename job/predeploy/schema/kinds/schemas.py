@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifier, warning
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, warning
 from predeploy.schema.entry import Entry, attributes, order
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind

@@ -7,8 +7,8 @@ from typing import Any
 from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.plan import Statement
+from predeploy.contract.quoting import identifier
 from predeploy.sql.outcome.story import Renamed, Thing, events
-from predeploy.sql.parser.names import quoted
 from predeploy.sql.parser.parsing import parse
 
 _TEXTS = ('"text"', '"pg_catalog"."text"', '"pg_catalog"."varchar"', '"varchar"')
@@ -55,7 +55,7 @@ def conversions(statements: Iterable[Statement]) -> tuple[Conversion, ...]:
         if statement.node in _RENAMING:
             names.follow(statement)
         elif statement.node == "create_enum_stmt":
-            enums.add(quoted(_parsed(statement).type_name[-1].string.sval))
+            enums.add(identifier(_parsed(statement).type_name[-1].string.sval))
         else:
             found += [names.before(conversion) for conversion in _in(statement)]
     return tuple(replace(c, makes_enum=_last(c.type_sql) in enums) for c in found)
@@ -147,7 +147,7 @@ def _names(node: Any, column: str) -> bool:
 
 def _type_sql(name: Any) -> str:
     is_array = bool(name.array_bounds)
-    return quoted(*(part.string.sval for part in name.names)) + ("[]" if is_array else "")
+    return identifier(*(part.string.sval for part in name.names)) + ("[]" if is_array else "")
 
 
 def _modifiers(name: Any) -> tuple[int, ...]:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
+from predeploy.contract.quoting import identifier
+
 PATH_PARAMETERS = ("schema", "search_path", "currentSchema")
 """The parameters of URLs for it: of Prisma, of Go's drivers and of JDBC."""
 
@@ -35,7 +37,7 @@ class SearchPath:
     @property
     def text(self) -> str:
         """The setting's text, every name quoted; that of no schema is an empty one."""
-        return ", ".join('"' + name.replace('"', '""') + '"' for name in self.names) or "''"
+        return ", ".join(identifier(name) for name in self.names) or "''"
 
 
 def read_names(text: str) -> tuple[str, ...]:

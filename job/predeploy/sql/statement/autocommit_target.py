@@ -11,7 +11,8 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from predeploy.sql.parser.names import quoted, relation_sql
+from predeploy.contract.quoting import identifier
+from predeploy.sql.parser.names import relation_sql
 from predeploy.sql.parser.parsing import parse
 from predeploy.sql.statement.classify import detaches_concurrently
 
@@ -117,7 +118,7 @@ def _about(parsed: Any, node: str, stmt: Any) -> AutocommitTarget | None:
             return _index_build(parsed, stmt)
         case "drop_stmt" if stmt.remove_type == pb.OBJECT_INDEX:
             names = ([item.string.sval for item in o.list.items] for o in stmt.objects)
-            return IndexDrop(tuple(quoted(*name) for name in names))
+            return IndexDrop(tuple(identifier(*name) for name in names))
         case "alter_table_stmt" if detaches_concurrently(stmt):
             child = getattr(stmt.cmds[0].alter_table_cmd, "def").partition_cmd.name
             return Detach(relation_sql(stmt.relation), relation_sql(child))

@@ -13,7 +13,8 @@ import postgast
 from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.plan import Address, Creatable, Statement
-from predeploy.sql.parser.names import quoted, relation_sql
+from predeploy.contract.quoting import identifier
+from predeploy.sql.parser.names import relation_sql
 from predeploy.sql.parser.parsing import parse
 
 PROBE = "predeploy_probe"
@@ -54,7 +55,7 @@ class Creation:
     @property
     def home(self) -> str:
         """The relation that it belongs to, or itself, as SQL would name it."""
-        return quoted(*filter(None, (self.address.schema, self.address.relation)))
+        return identifier(*filter(None, (self.address.schema, self.address.relation)))
 
     @property
     def tolerated(self) -> tuple[str, ...]:

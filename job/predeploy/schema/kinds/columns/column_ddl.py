@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from predeploy.schema.ddl import Change, Phase, Report, change, identifier, relation, warning
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Change, Phase, Report, change, relation, warning
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.names import derived

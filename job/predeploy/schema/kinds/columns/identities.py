@@ -2,7 +2,8 @@
 
 import re
 
-from predeploy.schema.ddl import Change, Phase, change, identifier, literal, relation
+from predeploy.contract.quoting import identifier, literal
+from predeploy.schema.ddl import Change, Phase, change, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import alter_column, identity_sql, printed
@@ -77,8 +78,7 @@ def _follow(column: Fact) -> str:
     last = f"pg_catalog.{'max' if rises else 'min'}({name})"
     bounds = (numbers.start, numbers.highest) if rises else (numbers.lowest, numbers.start)
     sequence = (
-        f"pg_catalog.pg_get_serial_sequence({literal(relation(column)).strip()}, "
-        f"{literal(column.name).strip()})"
+        f"pg_catalog.pg_get_serial_sequence({literal(relation(column))}, {literal(column.name)})"
     )
     return (
         f"SELECT pg_catalog.setval({sequence}, {last}) FROM {relation(column)} "

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from predeploy.schema.ddl import Change, Phase, change, identifier, relation
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Change, Phase, change, relation
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import printed
@@ -35,7 +36,7 @@ def attach(desired: Fact, pair: SchemaPair) -> Change:
     What it lacks of its parent's indexes and keys is built before, beside the running app.
     """
     schema, name = desired.listed("partition of")
-    parent = f"{identifier(schema)}.{identifier(name)}"
+    parent = f"{identifier(schema, name)}"
     statement = f"ALTER TABLE {parent} ATTACH PARTITION {relation(desired)} {desired.get('bound')}"
     built = [
         text

@@ -2,7 +2,8 @@
 
 import re
 
-from predeploy.schema.ddl import identifier, relation
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 
@@ -20,7 +21,7 @@ def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
 
 def index_name(thing: Fact) -> str:
     """Return the quoted, qualified name of an index, or of that of a key."""
-    return f"{identifier(thing.schema)}.{identifier(thing.name)}"
+    return f"{identifier(thing.schema, thing.name)}"
 
 
 def index_of(key: Fact) -> Fact:

@@ -3,17 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from predeploy.schema.ddl import (
-    Change,
-    Phase,
-    Report,
-    change,
-    drift,
-    identifier,
-    literal,
-    not_addable,
-    relation,
-)
+from predeploy.contract.quoting import identifier, literal
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, not_addable, relation
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -89,7 +80,7 @@ def _commented(live: Fact, pair: SchemaPair) -> tuple[str, ...]:
     comment = pair.live.get(Kind.COMMENT, live.schema, live.name, "index")
     if comment is None:
         return ()
-    return (f"COMMENT ON {comment.get('on')} IS {literal(comment.get('text')).strip()}",)
+    return (f"COMMENT ON {comment.get('on')} IS {literal(comment.get('text'))}",)
 
 
 def definition_sql(index: str) -> str:

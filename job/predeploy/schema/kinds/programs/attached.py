@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifier, relation
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifier
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Change, Phase, Report, change, drift
 from predeploy.schema.entry import Entry, alone, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind

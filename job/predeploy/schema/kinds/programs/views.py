@@ -4,7 +4,8 @@ import json
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifier, relation
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
 from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind

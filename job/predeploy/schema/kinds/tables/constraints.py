@@ -7,6 +7,7 @@ is one where it has a name that PostgreSQL has not made up, and then it is about
 from collections.abc import Iterator
 from dataclasses import replace
 
+from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import (
     Change,
     Phase,
@@ -14,7 +15,6 @@ from predeploy.schema.ddl import (
     Verdict,
     change,
     drift,
-    identifier,
     not_addable,
     relation,
     warning,
@@ -171,7 +171,7 @@ def _unique(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
 
 def _behind_rename(made: Change, desired: Fact) -> Change:
     """Let a partitioned table's own index, which no constraint can take over, give up its name."""
-    index = f"{identifier(desired.schema)}.{identifier(desired.name)}"
+    index = f"{identifier(desired.schema, desired.name)}"
     rename = f"ALTER INDEX {index} RENAME TO {identifier(_other_name(desired))}"
     return replace(made, statements=(rename, *made.statements))
 
@@ -213,7 +213,7 @@ def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
         )
     if table is not None and table.get("kind") == partitions.PARTITIONED:
         return _over_partitions(named_so, live, table, pair)
-    index = f"{identifier(live.schema)}.{identifier(live.name)}"
+    index = f"{identifier(live.schema, live.name)}"
     return change(desired, Phase.ONLINE, f"REINDEX INDEX CONCURRENTLY {index}")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import (
     Change,
     Phase,
@@ -9,7 +10,6 @@ from predeploy.schema.ddl import (
     Verdict,
     change,
     drift,
-    identifier,
     not_addable,
     relation,
     warning,

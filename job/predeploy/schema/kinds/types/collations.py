@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, literal, qualified
+from predeploy.contract.quoting import literal
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, qualified
 from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
@@ -33,7 +34,7 @@ def plan(
 def _option(name: str, value: str) -> str:
     if value == FLAG:
         return "deterministic = false"
-    return f"{name.replace(' ', '_')} = {literal(value).strip() if name in _TEXTS else value}"
+    return f"{name.replace(' ', '_')} = {literal(value) if name in _TEXTS else value}"
 
 
 # Where the locale stands depends on the provider and on the server's version.

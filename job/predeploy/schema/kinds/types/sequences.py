@@ -2,16 +2,8 @@
 
 from collections.abc import Iterator
 
-from predeploy.schema.ddl import (
-    Change,
-    Phase,
-    Report,
-    change,
-    drift,
-    identifier,
-    not_addable,
-    relation,
-)
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, not_addable, relation
 from predeploy.schema.entry import OF_RELATION, Entry, alone, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from itertools import groupby
 
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, identifier, qualified
+from predeploy.contract.quoting import identifier
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, qualified
 from predeploy.schema.entry import Entry, attributes, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind

@@ -3,18 +3,8 @@
 import json
 from collections.abc import Iterator
 
-from predeploy.schema.ddl import (
-    Change,
-    Phase,
-    Report,
-    change,
-    drift,
-    identifier,
-    literal,
-    qualified,
-    relation,
-    warning,
-)
+from predeploy.contract.quoting import identifier, literal
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, qualified, relation, warning
 from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -30,7 +20,7 @@ def plan_enum(
     """Create it, or add the labels that lack, each before what it can be used by."""
     wanted = desired.listed("labels")
     if live is None:
-        labels = ", ".join(literal(label).strip() for label in wanted)
+        labels = ", ".join(literal(label) for label in wanted)
         yield change(
             desired, Phase.TOGETHER, f"CREATE TYPE {qualified(desired)} AS ENUM ({labels})"
         )
@@ -66,13 +56,11 @@ def _add_labels(enum: Fact, wanted: tuple[str, ...], found: tuple[str, ...]) -> 
         following = next((other for other in wanted[i:] if other in there), None)
         place = ""
         if i:
-            place = f" AFTER {literal(wanted[i - 1]).strip()}"
+            place = f" AFTER {literal(wanted[i - 1])}"
         elif following is not None:
-            place = f" BEFORE {literal(following).strip()}"
+            place = f" BEFORE {literal(following)}"
         there.add(label)
-        yield (
-            f"ALTER TYPE {qualified(enum)} ADD VALUE IF NOT EXISTS {literal(label).strip()}{place}"
-        )
+        yield (f"ALTER TYPE {qualified(enum)} ADD VALUE IF NOT EXISTS {literal(label)}{place}")
 
 
 def plan_domain(
