@@ -170,7 +170,7 @@ def _verify_on_one_connection(
             found = Plan() if planned.refusal else verify_layer.LAYER.plan(situation)
             layers = (migrated, LayerReport("verify", findings=found.findings))
             report = _report("verify", situation, layers, conn.info.server_version, started_s)
-            report = replace(report, compared=verify_layer.compared(situation))
+            report = replace(report, compared=found.compared)
             if report.exit_code not in _MAY_COME:
                 return report
             if end.left_s <= 0:

@@ -63,11 +63,13 @@ _CORRECTIONS = {
     Saying.AGAIN: ledger.restart_file,
 }
 # What the layers behind want to see, too: one look serves all of them where nothing is to be done.
-# But migrations change everything.
+# But where files of the folder are run, they change everything.
 _BEHIND = {
     layer.name: frozenset[View]().union(*(behind.sees for behind in PIPELINE[number:]))
+    if not layer.asks
+    else frozenset[View]()
     for number, layer in enumerate(PIPELINE)
-} | {migrate.LAYER.name: frozenset()}
+}
 
 
 def run_locked(journal: Journal, context: RunContext) -> Report:
@@ -188,7 +190,8 @@ def _settle(journal: Journal, context: RunContext, saying: Saying, name: str) ->
 
 
 def _run_layers(journal: Journal, context: RunContext) -> Report:
-    journal.settlement = ""  # a run whose connection was lost begins anew
+    # A run whose connection was lost begins anew.
+    journal.settlement = journal.remembered = ""
     snapshot = Snapshot(journal.server_version)
     reader = _reader(journal, context)
     for layer in PIPELINE:
@@ -253,18 +256,18 @@ def _run_layer(
         if plan.steps:
             reader.invalidate()
         if not _is_overtaken(journal, context, layer, plan):
-            if layer is migrate.LAYER and plan.steps:
-                _tell_asks(journal, _situation(journal, context, snapshot), plan)
+            if layer.asks and plan.steps:
+                _tell_asks(journal, _situation(journal, context, snapshot), layer, plan)
             return snapshot
         log.info("the plan does not fit any more; looking again")
 
 
-def _tell_asks(journal: Journal, situation: Situation, plan: Plan) -> None:
+def _tell_asks(journal: Journal, situation: Situation, layer: Layer, plan: Plan) -> None:
     """Say what the files have to declare where there are rows: on this database, or on another.
 
     Of those that were not asked, what they did is known; of those behind a refusal, only the text.
     """
-    came = journal.layers[migrate.LAYER.name]
+    came = journal.layers[layer.name]
     lacking = came.failure.asks if came.failure else ()
     if not lacking and not journal.is_blank:
         return
@@ -273,7 +276,7 @@ def _tell_asks(journal: Journal, situation: Situation, plan: Plan) -> None:
     told = asking.expected(situation, behind)
     known = (*(ask for step in came.steps for ask in step.asks), *lacking)
     asks = asking.with_expected(known, told, situation.snapshot.search_path.schemas)
-    journal.note(LayerReport(migrate.LAYER.name, asks=asks))
+    journal.note(LayerReport(layer.name, asks=asks))
     for ask in asks:
         where = "" if lacking else " where tables hold rows"
         many = f"{len(ask.lines)} declaration(s) before line {ask.line}"
@@ -301,7 +304,7 @@ def _look_and_plan(
     journal: Journal, context: RunContext, reader: SnapshotReader, layer: Layer
 ) -> tuple[Snapshot, Plan]:
     snapshot = reader.read(layer.sees, _BEHIND[layer.name])
-    if layer is sync.LAYER and snapshot.schema is not None and snapshot.schema.is_new:
+    if snapshot.schema is not None and snapshot.schema.is_new and not journal.remembered:
         schema = context.settings.ledger_schema
         journal.remembered = remember_sql(schema, journal.sources, snapshot.schema)
     situation = _situation(journal, context, snapshot)
@@ -313,9 +316,9 @@ def _look_and_plan(
     journal.note(LayerReport(layer.name, findings=plan.findings))
     # They stop the run at the gate only: before it they explain why it ended.
     journal.left[layer.name] = tuple(replace(finding, exit_code=None) for finding in plan.left)
-    if layer is verify.LAYER:
-        journal.left.clear()  # it has just said all that
-        journal.compared = verify.compared(situation)
+    if plan.compared:
+        journal.left.clear()  # the gate has just said all that
+        journal.compared = plan.compared
     return snapshot, plan
 
 

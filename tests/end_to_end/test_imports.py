@@ -11,31 +11,25 @@ HEAVY = {
     *("predeploy.layers", "predeploy.sql", "predeploy.database.session.other_tools"),
 }
 # All that it does import of ours. Who adds to it makes every deploy slower.
+ROOMS = {
+    "": "cli contract database journal log run settings sources",
+    "contract": "deadline errors exit_codes grants plan quoting report search_path secret",
+    "database": "catalog ledger server session",
+    "database.catalog": "fingerprint trust",
+    "database.ledger": "settled",
+    "database.server": "allowed connection failure path pooler privilege refusal resolve transaction wire",
+    "database.session": "lock",
+    "settings": "declaration endpoint environment",
+    "sources": "comments filtered layout native placeholders script walk",
+}
 OURS = {
-    "job",
+    "predeploy",
     *(
-        f"job.{name}"
-        for name in (
-            "cli", "database", "deadline", "declaration", "endpoint", "errors",
-            "exit_codes", "grants", "journal", "log", "plan", "report", "run", "search_path",
-            "secret", "settings", "sources",
-        )
+        ".".join(filter(None, ("predeploy", room, name)))
+        for room, names in ROOMS.items()
+        for name in names.split()
     ),
-    *(
-        f"predeploy.database.{name}"
-        for name in (
-            "allowed", "connection", "failure", "fingerprint", "lock", "path", "pooler",
-            "privilege", "refusal", "resolve", "settled", "transaction", "trust", "wire",
-        )
-    ),
-    *(
-        f"predeploy.sources.{name}"
-        for name in (
-            "comments", "environment", "filtered", "layout", "native", "placeholders", "script",
-            "walk",
-        )
-    ),
-}  # fmt: skip
+}
 # Of others'; some only ask whether a package is there.
 OTHERS = {
     *("psycopg", "psycopg_binary", "psycopg_c", "structlog", "tenacity", "typing_extensions"),
@@ -59,6 +53,6 @@ def test_a_settled_run_imports_no_parser(database: Database) -> None:
 
     assert HEAVY - first == set()
     assert HEAVY & second == {"tomllib"}
-    assert {name for name in second if name.split(".")[0] == "job"} == OURS
-    tops = {name.split(".")[0] for name in second} - set(sys.stdlib_module_names) - {"job"}
+    assert {name for name in second if name.split(".")[0] == "predeploy"} == OURS
+    tops = {name.split(".")[0] for name in second} - set(sys.stdlib_module_names) - {"predeploy"}
     assert {top for top in tops if not NOBODYS.fullmatch(top)} <= OTHERS

@@ -2,8 +2,8 @@
 
 import pytest
 
+from predeploy.contract.search_path import read_names
 from predeploy.settings.endpoint import EndpointError, endpoint_from_environ, parse_endpoint
-from predeploy.sql.script.search_path import read_names
 
 
 def names(query: str) -> tuple[str, ...] | None:

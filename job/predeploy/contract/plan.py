@@ -291,12 +291,14 @@ class Plan:
     """What a layer wants done, in order, and what it found while looking.
 
     `left` is what it cannot do, and for which the last layer stops the run: it is said here only
-    where that one is not asked.
+    where that one is not asked. `compared` says what the last layer has compared the database with;
+    no other layer says so.
     """
 
     steps: tuple[Step, ...] = ()
     findings: tuple[Finding, ...] = ()
     left: tuple[Finding, ...] = ()
+    compared: str = ""
 
     @property
     def refusal(self) -> Finding | None:

@@ -66,7 +66,7 @@ def judge(situation: Situation, planned: Plan) -> tuple[Finding, ...]:
     return tuple(dict.fromkeys((*refusals, *(f for f in related if f.exit_code is None))))
 
 
-LAYER = Layer("migrate", frozenset({View.LEDGER}), plan, may_be_rescued=True)
+LAYER = Layer("migrate", frozenset({View.LEDGER}), plan, may_be_rescued=True, asks=True)
 
 
 def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) -> Iterator[Finding]:

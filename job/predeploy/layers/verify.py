@@ -51,13 +51,13 @@ def plan(situation: Situation) -> Plan:
             if c.count or c.sqlstate
         ),
     ]
-    return Plan(findings=tuple(findings))
+    return Plan(findings=tuple(findings), compared=_compared(situation))
 
 
 LAYER = Layer("verify", frozenset(View) - {View.SEEDED}, plan)
 
 
-def compared(situation: Situation) -> str:
+def _compared(situation: Situation) -> str:
     """Say what the layer compares; nothing else is called verified."""
     settings, sources = situation.settings, situation.sources
     critical = _count(len(settings.critical), "critical table")

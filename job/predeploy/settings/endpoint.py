@@ -12,8 +12,8 @@ from ipaddress import ip_address
 from typing import TypeAlias
 from urllib.parse import unquote
 
+from predeploy.contract.search_path import PATH_PARAMETERS, SearchPath, apart
 from predeploy.contract.secret import Secret
-from predeploy.sql.script.search_path import PATH_PARAMETERS, SearchPath, apart
 
 _Reading: TypeAlias = tuple[dict[str, str], tuple[str, ...]]  # parameters and notes
 

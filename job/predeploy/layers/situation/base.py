@@ -49,7 +49,8 @@ class Layer:
 
     `failed` is how the run ends when a step of the layer fails, unless the layer `may_be_rescued`
     and the settings say so. A run with a step of a layer that `degrades` is never better than
-    `degraded`.
+    `degraded`. Steps of a layer that `asks` run the folder's own files: they may have to declare
+    what they take away, and nobody knows beforehand what the layers behind will see.
     """
 
     name: str
@@ -58,3 +59,4 @@ class Layer:
     failed: ExitCode = ExitCode.FAILED
     may_be_rescued: bool = False
     degrades: bool = False
+    asks: bool = False
