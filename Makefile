@@ -8,7 +8,7 @@ IMAGE ?= predeploy:latest
 DIST ?= dist
 REQUIREMENTS ?= requirements.txt
 
-.PHONY: demo test full tools drift kill chaos bench lint format requirements sbom clean
+.PHONY: demo test full tools drift kill chaos bench measure lint format requirements sbom clean
 
 demo: $(VENV)/.demo
 	$(BIN)/predeploy demo
@@ -66,6 +66,10 @@ bench: $(STAMP)
 		$(if $(PEERS),--peers "$(PEERS)") $(if $(DELAYS),--delays $(DELAYS)) \
 		$(if $(SIZE),--$(SIZE)) \
 		$(if $(WRITE),--page docs/benchmarks.md)
+
+# Figures of the source beside those of a commit: make measure SINCE=bcd7acf. SUITE=yes adds the suite's CPU.
+measure: $(STAMP)
+	SUITE=$(SUITE) $(BIN)/python tests/measure.py $(or $(SINCE),HEAD)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -17,7 +17,8 @@ ROOMS = {
     "database": "catalog ledger server session",
     "database.catalog": "fingerprint trust",
     "database.ledger": "settled",
-    "database.server": "allowed connection failure path pooler privilege refusal resolve transaction wire",
+    "database.server": "allowed connection failure path pooler "
+    "privilege refusal resolve transaction wire",
     "database.session": "lock",
     "settings": "declaration endpoint environment",
     "sources": "comments filtered layout native placeholders script walk",
