@@ -30,6 +30,7 @@ from predeploy.database.ledger.questions import (
 )
 from predeploy.database.server import wire
 from predeploy.database.server.path import KEPT, SCHEMAS, keep_sql, their_path
+from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import settings_sql
 from predeploy.database.server.wire import Answer, Connection
 from predeploy.database.shadow.declared import read_declared
@@ -124,7 +125,7 @@ class SnapshotReader:
             squashes=notes.parse_squashes(found["squashes"]),
             is_adopting=("adopting",) in found["adoption"],
             has_synced=("synced",) in found["adoption"],
-            adopted=tuple((name or "", shape or "") for name, shape in found["adopted"]),
+            adopted=tuple(typed(tuple[str, str], found["adopted"])),
             facts=parse_facts(found["critical"]),
             fingerprint=(found["fingerprint"][0][0] or "") if found["fingerprint"] else "",
             drifts=_standing(conn, found["drifts"]),
@@ -229,17 +230,17 @@ def _with_parts(declared: SchemaView) -> frozenset[tuple[str, str]]:
 
 
 def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> SchemaView:
-    sizes = {name or "": int(size or 0) for name, size in found["sizes"]}
-    ((capacity, role),) = found["locks"]
+    sizes = dict(typed(tuple[str, int], found["sizes"]))
+    ((capacity, role),) = typed(tuple[int, str], found["locks"])
     live = parse_facts([*found["live"], *found["partitions"], *found["parts"]])
-    users = {name or "": told or "" for name, told in found["users"]}
+    users = dict(typed(tuple[str, str], found["users"]))
     return replace(
         declared,
         live=live,
         sizes=sizes,
         users=users,
-        lock_capacity=int(capacity or 0),
-        role=role or "",
+        lock_capacity=capacity,
+        role=role,
     )
 
 
@@ -336,12 +337,10 @@ def _failed_part(answer: Answer, parts: Sequence[str]) -> int:
 def _standing(conn: Connection, rows: Sequence[wire.Row]) -> tuple[Standing, ...]:
     """Return the drifts that the ledger holds, and how [accept] names what is there now."""
     standing = [
-        Standing(
-            file or "",
-            Drift(kind or "", name or "", declared or "", then or "", is_adopted == "t"),
-            now or ABSENT,
+        Standing(file, Drift(kind, name, declared, then, is_adopted), now or ABSENT)
+        for file, kind, name, declared, then, is_adopted, now in typed(
+            tuple[str, str, str, str, str, bool, str], rows
         )
-        for file, kind, name, declared, then, is_adopted, now in rows
     ]
     by_name = named(conn, (replace(one.drift, live=one.live) for one in standing))
     return tuple(

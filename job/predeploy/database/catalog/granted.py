@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from predeploy.contract.grants import Grant, Granted, Grants, Ungranted, dropped, ungranted
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 
 _EXISTS = {
@@ -78,10 +79,9 @@ def _read(conn: Connection, schema: str) -> Grants:
     )
     names: dict[tuple[str, int], str] = {}
     grants: defaultdict[tuple[str, int], set[Grant]] = defaultdict(set)
-    for kind, oid, name, privilege, grantee in rows:
-        key = (kind or "", int(oid or 0))
-        names[key] = name or ""
-        grants[key].add((privilege or "", grantee or ""))
+    for kind, oid, name, privilege, grantee in typed(tuple[str, int, str, str, str], rows):
+        names[kind, oid] = name
+        grants[kind, oid].add((privilege, grantee))
     return {
         (kind, oid): Granted(kind, name, frozenset(grants[kind, oid]))
         for (kind, oid), name in names.items()

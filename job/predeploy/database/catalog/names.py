@@ -1,6 +1,7 @@
 """Reads what is there by kind and name, in the words in which files make it."""
 
 from predeploy.database.server import wire
+from predeploy.database.server.rows import typed
 from predeploy.snapshot import Name
 
 _SYSTEM = "n.nspname !~ '^(pg_|information_schema$)'"
@@ -70,6 +71,4 @@ def names_sql(condition: str) -> str:
 
 def parse_names(rows: list[wire.Row]) -> frozenset[Name]:
     """Turn what `names_sql` returned into names."""
-    return frozenset(
-        (kind or "", schema or "", of or "", name or "") for kind, schema, of, name in rows
-    )
+    return frozenset(typed(tuple[str, str, str, str], rows))

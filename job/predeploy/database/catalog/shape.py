@@ -16,6 +16,7 @@ from predeploy.database.catalog import operator_names
 from predeploy.database.catalog.naming_drift import named
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import RESET_ROLE, row_security_sql
 from predeploy.database.server.wire import Connection
 from predeploy.judgment.drift import satisfies
@@ -145,7 +146,10 @@ def compare(
     wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
     if answer.error is not None:
         return Unproved(answer.error)
-    live, declared = ({(k or "", n or ""): s or "" for k, n, s in answer.rows(i)} for i in (-2, -1))
+    live, declared = (
+        {(kind, name): shape for kind, name, shape in typed(tuple[str, str, str], answer.rows(i))}
+        for i in (-2, -1)
+    )
     if not live:
         return Unproved()
     of_probe, of_home = f"on {schema}.{PROBE} ", f"on {'.'.join(home)} "
@@ -220,7 +224,7 @@ def _home(conn: Connection, address: Address) -> tuple[str, str] | None:
         )
     else:
         rows = wire.ask_plainly(conn, f"select {_schema_sql(address)}, {literal(address.relation)}")
-    return (rows[0][0] or "", rows[0][1] or "") if rows else None
+    return next(iter(typed(tuple[str, str], rows)), None)
 
 
 def _questions(creation: Creation, home: tuple[str, str], schema: str) -> Iterator[str]:

@@ -1,12 +1,12 @@
 """What there is before a run does anything: a ledger or none, its owner, and other tables."""
 
-import json
 from dataclasses import astuple, dataclass
 
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.catalog import trust
 from predeploy.database.sentinel import sentinel
 from predeploy.database.server import wire
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 
 
@@ -33,14 +33,8 @@ def find(conn: Connection, schema: str) -> InitialState:
 
 def parse(rows: list[wire.Row]) -> InitialState:
     """Turn what `question_sql` returned into values."""
-    ((has_ledger, has_schema, inhabited, stranger, is_harmless),) = rows
-    return InitialState(
-        has_ledger == "t",
-        has_schema == "t",
-        frozenset(json.loads(inhabited or "[]")),
-        stranger or "",
-        is_harmless == "t",
-    )
+    (found,) = typed(InitialState, rows)
+    return found
 
 
 def require_trusted(conn: Connection, schema: str, found: InitialState) -> None:

@@ -6,6 +6,7 @@ version that does not know them: `meta.version` tells.
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from predeploy import __version__
 from predeploy.contract.errors import InternalError, NotObtainedError
@@ -14,6 +15,7 @@ from predeploy.contract.quoting import identifier, literal
 from predeploy.database.catalog import trust
 from predeploy.database.ledger import notes
 from predeploy.database.server import wire
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 
 VERSION = 1
@@ -89,6 +91,18 @@ def _not_whole(schema: str, lacking: str) -> InternalError:
     )
 
 
+class _Row(NamedTuple):
+    file: str
+    step_hash: str
+    occurrence: int
+    position: int
+    is_final: bool
+    raw_hash: str
+    applied_at: str
+    run_id: str
+    is_done: bool
+
+
 def rows_sql(schema: str) -> str:
     """Return the query of all rows, in the order of application."""
     return f"""
@@ -101,18 +115,9 @@ def rows_sql(schema: str) -> str:
 def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:
     """Turn what `rows_sql` returned into ledger rows."""
     return tuple(
-        LedgerRow(
-            LedgerEntry(
-                file or "", step_hash or "", int(occurrence or 1), int(position or 1),
-                is_final == "t", raw_hash or "",
-            ),
-            applied_at or "",
-            run_id or "",
-            is_done == "t",
-        )
-        for file, step_hash, occurrence, position, is_final, raw_hash, applied_at, run_id, is_done
-        in rows
-    )  # fmt: skip
+        LedgerRow(LedgerEntry(*row[:6]), row.applied_at, row.run_id, row.is_done)
+        for row in typed(_Row, rows)
+    )
 
 
 def insert_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from predeploy.contract.plan import Drift, LedgerEntry
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.sources.squash import Squash, spans_of
 
@@ -51,7 +52,8 @@ def gaps_sql(schema: str) -> str:
 
 def parse_gaps(rows: list[wire.Row]) -> dict[tuple[str, str], str]:
     """Turn what `gaps_sql` returned into the gaps, by the files' names and their bytes' hashes."""
-    return {(file or "", raw_hash or ""): gap or "" for file, raw_hash, gap in rows}
+    found = typed(tuple[str, str, str], rows)
+    return {(file, raw_hash): gap for file, raw_hash, gap in found}
 
 
 def note_gap_sql(schema: str, entry: LedgerEntry, gap: str) -> str:
@@ -71,7 +73,7 @@ def squashes_sql(schema: str) -> str:
 
 def parse_squashes(rows: list[wire.Row]) -> tuple[Squash, ...]:
     """Turn what `squashes_sql` returned into squashes."""
-    read = (Squash(file or "", spans_of(spans or "")) for file, spans in rows)
+    read = (Squash(file, spans_of(spans)) for file, spans in typed(tuple[str, str], rows))
     return tuple(squash for squash in read if squash.spans)
 
 

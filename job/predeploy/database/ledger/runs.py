@@ -8,6 +8,7 @@ from predeploy.database.ledger import ledger
 from predeploy.database.sentinel import made, sentinel
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 
 
@@ -76,7 +77,4 @@ def last(conn: Connection, schema: str, limit: int = 5) -> tuple[Run, ...]:
                    outcome, exit_code
             from {identifier(schema)}.run order by started_at desc limit {limit}""",
     )
-    return tuple(
-        Run(i or "", v or "", s or "", f or "", o or "", int(e) if e else None)
-        for i, v, s, f, o, e in rows
-    )
+    return tuple(typed(Run, rows))

@@ -21,6 +21,7 @@ from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.server import wire
 from predeploy.database.server.allowed import where_allowed
 from predeploy.database.server.path import KEPT, TEXT, keep_sql, their_path
+from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import row_security_sql, settings_sql
 from predeploy.database.server.wire import Connection
 from predeploy.settings import Settings
@@ -139,15 +140,16 @@ def _asked(sql: str, *, is_filtered: bool, wants: bool) -> Iterator[_Asked]:
 
 def server_since(conn: Connection) -> str:
     """Return when the server was started, as `read` tells it."""
-    return wire.ask(conn, f"select {_SINCE}")[0][0] or ""
+    ((since,),) = typed(tuple[str], wire.ask(conn, f"select {_SINCE}"))
+    return since
 
 
 def _server(answer: wire.Answer) -> tuple[int | None, str]:
     """Return the backend's pid and since when the server runs, if the message came so far."""
     if answer.failed_index <= _PID:
         return None, ""
-    ((pid, since),) = answer.rows(_PID)
-    return int(pid or 0), since or ""
+    ((pid, since),) = typed(tuple[int, str], answer.rows(_PID))
+    return pid, since
 
 
 def store_sql(

@@ -3,6 +3,7 @@
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.catalog import fingerprint
 from predeploy.database.server import wire
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.judgment.replay_check import CatalogState
 
@@ -46,6 +47,6 @@ def read_marks(conn: Connection, schema: str) -> CatalogState:
               and n.nspname <> {literal(schema)} and age(t.xmin) > age({born})""",
     )
     return CatalogState(
-        {(kind or "", identity or ""): mark or "" for kind, identity, mark in rows},
-        {name or "": int(amount or 0) for name, amount in touched},
+        {(kind, name): mark for kind, name, mark in typed(tuple[str, str, str], rows)},
+        dict(typed(tuple[str, int], touched)),
     )

@@ -4,7 +4,6 @@ Nothing here waits for what others write: what they insert and delete meanwhile 
 ours, and where rows have to be counted before and after, the caller has locked them out.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.judgment.delivery import Name
 from predeploy.losses import values
@@ -167,7 +167,7 @@ def _look(conn: Connection, schema: str) -> _Seen:
                    case c.relkind when 'm' then (
                         select pg_catalog.json_agg(a.attname) from pg_catalog.pg_attribute a
                         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) end, (
-                       select pg_catalog.string_agg(i.inhparent::text, ' ')
+                       select pg_catalog.json_agg(i.inhparent::bigint)
                        from pg_catalog.pg_inherits i where i.inhrelid = c.oid)
             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p', 'm') and {theirs}
@@ -184,12 +184,14 @@ def _look(conn: Connection, schema: str) -> _Seen:
             join pg_catalog.pg_type t on t.oid = e.enumtypid
             join pg_catalog.pg_namespace n on n.oid = t.typnamespace where {theirs}""",
     )
+    found = typed(tuple[int, int, str, str], columns)
+    enums = typed(tuple[int, str, int], labels)
     return _Seen(
-        {relation.oid: relation for relation in map(_relation, tables)},
-        {(int(oid or 0), int(number)): name or "" for oid, number, name, _ in columns if number},
-        {int(oid or 0): name or "" for oid, name, _ in labels},
-        frozenset(int(oid or 0) for oid, *_, kind in columns if kind == "c"),
-        {int(oid or 0): int(enum or 0) for oid, _, enum in labels},
+        {relation.oid: relation for relation in typed(_Relation, tables)},
+        {(oid, number): name for oid, number, name, _ in found if number},
+        {oid: name for oid, name, _ in enums},
+        frozenset(oid for oid, *_, kind in found if kind == "c"),
+        {oid: enum for oid, _, enum in enums},
     )
 
 
@@ -204,8 +206,13 @@ class _Relation:
     deleted: int
     kind: str
     is_veiled: bool
-    view: frozenset[str] | None
+    columns: frozenset[str]
     parents: tuple[int, ...]
+
+    @property
+    def view(self) -> frozenset[str] | None:
+        """The columns of a materialized view."""
+        return self.columns if self.kind == "m" else None
 
     @property
     def name(self) -> str:
@@ -219,16 +226,6 @@ class _Relation:
     def alone(self) -> str:
         """Itself in a FROM, without what inherits from it."""
         return f"only {self.sql}"
-
-
-def _relation(row: wire.Row) -> _Relation:
-    oid, schema, name, filenode, root, inserted, deleted, kind, is_veiled, columns, parents = row
-    view = frozenset(json.loads(columns or "[]")) if kind == "m" else None
-    return _Relation(
-        int(oid or 0), schema or "", name or "", int(filenode or 0), int(root or 0),
-        int(inserted or 0), int(deleted or 0), kind or "", is_veiled == "t", view,
-        tuple(map(int, (parents or "").split())),
-    )  # fmt: skip
 
 
 def _ask_all(conn: Connection, *queries: str) -> list[list[wire.Row]]:

@@ -15,9 +15,11 @@ _FEW = 50
 # All sequences where they are few, as triggers and functions draw from sequences that no text
 # names; else those that the named relations are, own, or have in a column's default. What is read
 # stays locked to the end of the transaction, though only against DDL on the sequence. Where
-# another session's DDL has locked one, it is not waited for: then nothing is known, and nothing put
-# back. What the session has drawn from since it last discarded its sequences, currval() knows, and
-# a rollback does not make it forget.
+# another session's DDL has locked one, or dropped it, nothing is known, and nothing put back.
+# Privileges are asked of what pg_sequence lists: of a relation of another kind
+# has_sequence_privilege() fails, and which condition a plan tries first nobody knows. What the
+# session has drawn from since it last discarded its sequences, currval() knows, and a rollback does
+# not make it forget.
 _BODY = f"""
 declare
     found oid[];
@@ -47,9 +49,11 @@ begin
         for one in
             select c.oid, format('%I.%I', n.nspname, c.relname) as name,
                    pg_catalog.pg_sequence_last_value(c.oid) as last
-            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.oid = any (found) and c.relpersistence <> 't'
-              and has_schema_privilege(n.oid, 'usage') and has_sequence_privilege(c.oid, 'select')
+            from pg_catalog.pg_sequence s join pg_catalog.pg_class c on c.oid = s.seqrelid
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where s.seqrelid = any (found) and c.relpersistence <> 't'
+              and has_schema_privilege(n.oid, 'usage')
+              and has_sequence_privilege(s.seqrelid, 'select')
         loop
             last := one.last;
             if last is null then
@@ -64,7 +68,7 @@ begin
             exception when object_not_in_prerequisite_state then null;
             end;
         end loop;
-    exception when others then
+    exception when lock_not_available or undefined_table or internal_error then
         standing := '{{}}';
     end;
     perform pg_catalog.pg_stat_clear_snapshot();

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from psycopg.errors import UndefinedFunction
 
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.losses.loss import Holdings, Loss, Verb
 from predeploy.losses.values import (
@@ -106,20 +108,32 @@ def find_columns(
         join pg_catalog.pg_attribute a
           on a.attrelid = c.oid and a.attname = v.name and a.attnum > 0 and not a.attisdropped""",
     )
-    return tuple(_column(row, asked) for row in rows)
+    return tuple(_column(row, asked) for row in typed(_Row, rows))
 
 
-def _column(row: wire.Row, asked: Sequence[Conversion]) -> Column:
-    i, oid, number, table, name, old_type, modifier, new_type, are_enums, size, enum = row
-    conversion = asked[int(i or 0)]
+class _Row(NamedTuple):
+    conversion: int  # its number among those that were asked
+    oid: int
+    number: int
+    table: str
+    name: str
+    old_type: str
+    modifier: int
+    new_type: str
+    are_enums: bool
+    size: int
+    enum: str
+
+
+def _column(row: _Row, asked: Sequence[Conversion]) -> Column:
+    conversion = asked[row.conversion]
+    new_type = row.new_type
     # The types of the users' own cannot be looked up along our search_path.
-    if conversion.makes_enum or are_enums == "t":
+    if conversion.makes_enum or row.are_enums:
         new_type = ENUM + ("[]" if conversion.is_array else "")
     return Column(
-        (int(oid or 0), int(number or 0)), table or "", name or "",
-        old_type or "", int(modifier or 0), new_type or "",
-        conversion.modifiers, conversion.is_plain, int(size or 0), conversion.is_by_text,
-        enum or "",
+        (row.oid, row.number), row.table, row.name, row.old_type, row.modifier, new_type,
+        conversion.modifiers, conversion.is_plain, row.size, conversion.is_by_text, row.enum,
     )  # fmt: skip
 
 
@@ -137,10 +151,10 @@ def _read_shapes(conn: Connection, tables: Iterable[int]) -> dict[Key, Shape]:
         where c.oid in ({listed}) and a.attnum > 0 and not a.attisdropped""",
     )
     return {
-        (int(oid or 0), int(number or 0)): Shape(
-            table or "", name or "", type_name or "", int(modifier or 0)
+        (oid, number): Shape(table, name, type_name, modifier)
+        for oid, number, table, name, type_name, modifier in typed(
+            tuple[int, int, str, str, str, int], rows
         )
-        for oid, number, table, name, type_name, modifier in rows
     }
 
 
@@ -165,7 +179,7 @@ def _count_again(
 def tell_detached(conn: Connection, tables: Iterable[int]) -> Iterator[Loss]:
     """Yield what each detached table holds, in the open transaction; of a large one, about."""
     for table in tables:
-        ((name, size, estimated),) = wire.ask(
+        rows = wire.ask(
             conn,
             f"""select pg_catalog.concat_ws('.', n.nspname, c.relname),
                    coalesce((select pg_catalog.sum(pg_catalog.pg_table_size(relid))
@@ -175,12 +189,13 @@ def tell_detached(conn: Connection, tables: Iterable[int]) -> Iterator[Loss]:
             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.oid = {table}""",
         )
-        if int(size or 0) <= COUNTED_UP_TO:
-            (rows,) = _ask_unveiled(conn, table, "pg_catalog.count(*)")
-            told = "1 row" if rows == 1 else f"{rows} rows"
+        ((name, size, estimated),) = typed(tuple[str, int, int], rows)
+        if size <= COUNTED_UP_TO:
+            (count,) = _ask_unveiled(conn, table, "pg_catalog.count(*)")
+            told = "1 row" if count == 1 else f"{count} rows"
         else:
             told = f"about {estimated} rows"
-        yield Loss(Verb.DETACH, name or "", detail=told)
+        yield Loss(Verb.DETACH, name, detail=told)
 
 
 def _own(type_sql: str) -> str:
@@ -206,8 +221,8 @@ def _count(conn: Connection, column: Column, *, as_text: bool = False) -> Values
     )
     if not there:
         return None
-    ((name, now),) = there
-    value = identifier(name or "")
+    ((name, now),) = typed(tuple[str, str], there)
+    value = identifier(name)
     if now == "json" and column.new_type == "jsonb":
         value += "::pg_catalog.jsonb"  # what tells two of these apart is all that is to be kept
     counted = f"{value}::pg_catalog.text" if as_text else value

@@ -18,6 +18,7 @@ from predeploy.contract.deadline import Deadline
 from predeploy.contract.errors import NotObtainedError
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
+from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import STEP_NAMED, settings_sql, step_application
 from predeploy.database.server.wire import Connection, Row
 
@@ -142,8 +143,7 @@ def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
     )
     if not rows:
         return None
-    pid, application, address, age, step = rows[0]
-    return Holder(int(pid or 0), application or "", address or "", int(age or 0), step or "")
+    return typed(Holder, rows)[0]
 
 
 def _try(

@@ -12,6 +12,7 @@ from dataclasses import replace
 from predeploy.contract.plan import Failure
 from predeploy.database.server import wire
 from predeploy.database.server.failure import was_cancelled
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -41,11 +42,11 @@ class LockWaitBudget:
         looked_s = time.monotonic()
         rows = wire.ask(self._guard, _waiting_sql(watched))
         if rows:
-            ((transaction, seconds),) = rows
+            ((transaction, seconds),) = typed(tuple[str, float], rows)
             if transaction == self._transaction:
                 self._waited_s += looked_s - self._looked_s
             else:
-                self._transaction, self._waited_s = transaction or "", float(seconds or 0)
+                self._transaction, self._waited_s = transaction, seconds
         self._looked_s = looked_s
         return bool(rows) and self._waited_s >= self._allowance_s
 

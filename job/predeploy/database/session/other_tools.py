@@ -16,6 +16,7 @@ from predeploy.contract.deadline import Deadline
 from predeploy.contract.errors import NotObtainedError
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection, Row
 from predeploy.database.session.lock import holder_of
 
@@ -146,9 +147,9 @@ def keys_of(tool: Tool, history: History) -> tuple[int, ...]:
 def _locks(found: Sequence[Row]) -> tuple[Lock, ...]:
     return tuple(
         Lock(tool.name, history, key)
-        for database, schema, table, mark in found
-        for tool in [_BY_TABLE[(table or "", mark or "")]]
-        for history in [History(database or "", schema or "", table or "")]
+        for database, schema, table, mark in typed(tuple[str, str, str, str], found)
+        for tool in [_BY_TABLE[table, mark]]
+        for history in [History(database, schema, table)]
         for key in keys_of(tool, history)
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.sql.statement.targets import Name
 
@@ -77,19 +78,18 @@ def survey(conn: Connection, schemas: Sequence[str]) -> Survey:
         with wire.translated(conn):
             raise answer.error
     live, rights, extensions, members, triggers, sizes, usual = map(answer.rows, range(1, 8))
+    ((may_create_schemas, may_create_databases),) = typed(tuple[bool, bool], rights)
+    ((locks_each, lock_slots),) = typed(tuple[int, int], sizes)
     return Survey(
-        schemas=tuple(
-            LiveSchema(name or "", int(oid or 0), owner or "", is_ours == "t")
-            for name, oid, owner, is_ours in live
-        ),
-        usual_rights=tuple(sql or "" for (sql,) in usual),
-        may_create_schemas=rights[0][0] == "t",
-        may_create_databases=rights[0][1] == "t",
-        extensions=tuple((name or "", schema or "") for name, schema in extensions),
-        members=frozenset((schema or "", name or "") for schema, name in members),
-        event_triggers=tuple(text or "" for (text,) in triggers),
-        locks_each=int(sizes[0][0] or 0),
-        lock_slots=int(sizes[0][1] or 0),
+        schemas=tuple(typed(LiveSchema, live)),
+        usual_rights=tuple(sql for (sql,) in typed(tuple[str], usual)),
+        may_create_schemas=may_create_schemas,
+        may_create_databases=may_create_databases,
+        extensions=tuple(typed(tuple[str, str], extensions)),
+        members=frozenset(typed(tuple[str, str], members)),
+        event_triggers=tuple(text for (text,) in typed(tuple[str], triggers)),
+        locks_each=locks_each,
+        lock_slots=lock_slots,
     )
 
 

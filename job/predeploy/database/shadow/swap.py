@@ -17,6 +17,7 @@ from predeploy.contract.plan import Failure
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import settings_sql
 from predeploy.database.server.wire import Connection, Row
 from predeploy.database.shadow.block import NOTHING_CHANGED, ORDER_CODES, Block, in_rounds, straight
@@ -215,9 +216,9 @@ def _end(seen: Survey, mark: str) -> tuple[str, ...]:
 
 def _require_unchanged(seen: Survey, mark: str, rows: Sequence[Row]) -> None:
     """Raise InternalError unless every schema is what it was."""
-    expected = {(str(s.oid), s.name) for s in seen.schemas}
-    if {(oid or "", name or "") for oid, name in rows} != expected:
-        names = ", ".join(sorted(name or "" for _, name in rows)) or "none"
+    found = typed(tuple[int, str], rows)
+    if {*found} != {(schema.oid, schema.name) for schema in seen.schemas}:
+        names = ", ".join(sorted(name for _, name in found)) or "none"
         raise InternalError(
             f"the managed schemas are not what they were before schema.sql was read; they are now: "
             f"{names}; rename those that begin with {mark} back by hand"

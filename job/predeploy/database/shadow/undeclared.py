@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from predeploy.contract.quoting import literal
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Row
 from predeploy.database.shadow.pins import pins_sql
 
@@ -24,7 +25,7 @@ class Undeclared(tuple[str, ...]):
 
 def told_in(rows: Iterable[Row]) -> Undeclared:
     """Return what the query tells."""
-    return Undeclared(text or "" for (text,) in rows)
+    return Undeclared(text for (text,) in typed(tuple[str], rows))
 
 
 def undeclared_sql(schemas: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from predeploy.contract.quoting import literal
 from predeploy.database.ledger import notes
 from predeploy.database.server import wire
 from predeploy.database.server.path import KEPT, OUR_PATH, SCHEMAS, keep_sql
+from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.judgment.delivery import Sought
 from predeploy.settings import Settings
@@ -64,11 +65,12 @@ def look(conn: Connection, settings: Settings, names: Collection[Sought]) -> Fir
         with wire.translated(conn):
             raise answer.error
     found = {name: answer.rows(number) for number, name in enumerate(questions, start=KEPT + 1)}
+    ((newest,),) = typed(tuple[int], found["newest"])
     return FirstLook(
-        frozenset(wanted[int(number or 0)] for (number,) in found["there"]),
-        int(found["newest"][0][0] or 0),
+        frozenset(wanted[number] for (number,) in typed(tuple[int], found["there"])),
+        newest,
         notes.parse_gaps(found["gaps"]),
-        tuple(schema or "" for (schema,) in found["path"]),
+        tuple(schema for (schema,) in typed(tuple[str], found["path"])),
     )
 
 

@@ -10,6 +10,7 @@ from predeploy.contract.quoting import literal
 from predeploy.database.sentinel.sequences import Standing, parse_standing
 from predeploy.database.server import wire
 from predeploy.database.server.pooler import Pooling
+from predeploy.database.server.rows import typed
 from predeploy.database.session.run_context import RunContext
 from predeploy.judgment.gap import Column, Gap
 
@@ -96,15 +97,10 @@ def _look(context: RunContext, oids: Collection[int]) -> list[_Sequence]:
         where c.oid in ({", ".join(map(str, oids))}) order by 3""",
     )
     return [
-        _Sequence(
-            int(oid or 0),
-            name or "",
-            label or "",
-            int(increment or 1),
-            is_ours == "t",
-            frozenset(filter(None, (relation, owner))),
+        _Sequence(oid, name, label, increment, is_ours, frozenset(filter(None, (relation, owner))))
+        for oid, name, label, increment, is_ours, relation, owner in typed(
+            tuple[int, str, str, int, bool, str, str], rows
         )
-        for oid, name, label, increment, is_ours, relation, owner in rows
     ]
 
 
@@ -151,4 +147,4 @@ def _columns(context: RunContext, oid: int) -> tuple[Column, ...]:
         join pg_catalog.pg_class c on c.oid = e.relid
         join pg_catalog.pg_attribute a on a.attrelid = e.relid and a.attnum = e.attnum""",
     )
-    return tuple(Column(table or "", name or "") for table, name in rows)
+    return tuple(typed(Column, rows))
