@@ -3,11 +3,18 @@
 import re
 from pathlib import Path
 
+import pytest
+from test_laws import ORDER, PREDEPLOY
+
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.settings import ADMIN_VARIABLES, SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+# `place.py` `name`, `Class.name`: at the start of a row, a place in the code and what is there.
+_PLACE = re.compile(r"^\| `([\w/]+\.py)` ((?:`[\w.]+`(?:, )?)+) \|", re.MULTILINE)
 
 
 def rows(header: str) -> list[list[str]]:
@@ -48,7 +55,7 @@ def test_every_test_that_the_docs_name_is_there() -> None:
     """A test that is renamed or dropped takes its promise with it."""
     named = {
         (page.name, name)
-        for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for page in PAGES
         for name in re.findall(r"`(test_\w+)`", page.read_text())
     }
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
@@ -72,13 +79,61 @@ def test_every_fear_has_a_test() -> None:
 
 def test_links_lead_somewhere() -> None:
     """Every relative link in the documentation names a file that is there."""
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
-
     dead = [
         f"{page.name}: {target}"
-        for page in pages
+        for page in PAGES
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
         if not (page.parent / target).exists()
     ]
 
     assert dead == []
+
+
+def test_every_python_file_that_the_docs_name_is_there() -> None:
+    """By its path from the top, from the package, or, in the architecture, by its name alone."""
+    names = {path.name for path in PREDEPLOY.rglob("*.py")}
+    named = {
+        (page.name, name)
+        for page in PAGES
+        if page.parent.name != "benchmarks"
+        for name in re.findall(r"`([\w./-]+\.py)`", page.read_text())
+    }
+    lost = {
+        (page, name)
+        for page, name in named
+        if not ((ROOT / name).exists() or (PREDEPLOY / name).exists() or name in names)
+    }
+
+    assert lost == set()
+    assert len(named) > 80
+
+
+def test_what_the_walks_name_is_where_they_say() -> None:
+    """A function that is renamed or moved takes its row along."""
+    places = [
+        (path, name)
+        for path, names in _PLACE.findall(ARCHITECTURE)
+        for name in re.findall(r"`([\w.]+)`", names)
+    ]
+    lost = [
+        (path, name)
+        for path, name in places
+        for part in name.split(".")
+        if not re.search(
+            rf"^ *(?:def|class) {part}\b|^{part}(?::| =)",
+            (PREDEPLOY / path).read_text(),
+            re.MULTILINE,
+        )
+    ]
+
+    assert lost == []
+    assert len(places) > 45
+
+
+@pytest.mark.parametrize("within", ORDER)
+def test_the_architecture_lists_the_rooms_in_their_order(within: str) -> None:
+    """Its tables are the order of imports, which is the law."""
+    heading = f"### `{within}`" if within else "### The package"
+    table = ARCHITECTURE.partition(f"{heading}\n")[2].partition("\n#")[0]
+
+    assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == ORDER[within]
