@@ -469,14 +469,17 @@ def test_a_second_connection_that_is_cut_off_is_tried_again(
 ) -> None:
     """It is lost while it is opened: the run goes on with the first, which is open still."""
     port = int(conninfo_to_dict(database.url)["port"])
-    with proxied(port, Harm(Direction.TO_SERVER, 3, Fault.CUT)) as proxy:
+    # Its start, the question whether all is settled, and the start that was cut off. Before
+    # PostgreSQL 16 the question is rolled back by a message of its own.
+    with database.connect() as conn:
+        sent = b"\0Q\0\0" if conn.info.server_version >= 160000 else b"\0QQ\0\0"
+    with proxied(port, Harm(Direction.TO_SERVER, len(sent) - 1, Fault.CUT)) as proxy:
         url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{database.name}?sslmode=disable"
         outcome = run_job(
             environ={"DATABASE_URL": url, "PREDEPLOY_SQL_DIR": str(folder(ONE_MIGRATION))}, check=0
         )
 
-    # Its start, the question whether all is settled, and the start that was cut off.
-    assert bytes(proxy.kinds[Direction.TO_SERVER])[:4] == b"\0Q\0\0"
+    assert bytes(proxy.kinds[Direction.TO_SERVER]).startswith(sent)
     assert "connecting again" not in outcome.stdout
     assert database.rows(LEDGER) == [("0001_notes.sql", 1)]
 
