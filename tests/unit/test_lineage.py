@@ -3,9 +3,9 @@
 import pytest
 
 from predeploy.contract.plan import LedgerEntry, LedgerRow
+from predeploy.contract.versions import version_of
 from predeploy.layers.situation.lineage import Comparison, Lineage, compare, tell
 from predeploy.sources import Sources
-from predeploy.sources.native import version_of
 from predeploy.sources.script import Script
 from predeploy.sources.squash import Squash, spans_of
 

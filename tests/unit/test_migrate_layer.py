@@ -7,13 +7,13 @@ import pytest
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, LedgerEntry, LedgerRow, Plan
+from predeploy.contract.versions import version_of
 from predeploy.layers.migrate import LAYER, plan
 from predeploy.layers.situation.base import Situation
 from predeploy.settings import Settings
 from predeploy.settings.endpoint import Endpoint
 from predeploy.snapshot import Snapshot, View
 from predeploy.sources import Sources
-from predeploy.sources.native import version_of
 from predeploy.sources.script import Script
 from predeploy.sources.steps import steps_of
 

@@ -42,7 +42,7 @@ HOT_STANDBY_OFF = (
     "the database system is not accepting connections\nDETAIL:  Hot standby mode is disabled."
 )
 
-# platforms.md 6.3, row by row: the text as libpq or psycopg gives it.
+# Row by row: the text as libpq or psycopg gives it.
 WAIT = (
     "failed to resolve host 'db.railway.internal': [Errno -2] Name or service not known",
     "failed to resolve host 'db': [Errno -3] Temporary failure in name resolution",

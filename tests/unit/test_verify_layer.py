@@ -6,6 +6,7 @@ import pytest
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, LedgerEntry, LedgerRow, Plan
+from predeploy.contract.versions import version_of
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.verify import LAYER, plan
 from predeploy.schema.facts import Fact
@@ -13,7 +14,6 @@ from predeploy.settings import CriticalTable, Settings
 from predeploy.settings.endpoint import Endpoint
 from predeploy.snapshot import Response, Snapshot, View
 from predeploy.sources import Sources
-from predeploy.sources.native import version_of
 from predeploy.sources.script import Script
 
 USERS = CriticalTable("public", "users", ("id", "email"))

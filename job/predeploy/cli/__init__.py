@@ -24,6 +24,7 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Outcome
 from predeploy.contract.report import Report, as_json, as_markdown, as_text
 from predeploy.contract.secret import Secret, redact, redact_all
+from predeploy.contract.versions import version_of
 from predeploy.settings import (
     FILE_VARIABLES,
     LogFormat,
@@ -35,7 +36,6 @@ from predeploy.settings import (
 )
 from predeploy.settings.environment import with_files
 from predeploy.sources import Sources, declaration_of, read_folder, sources_of
-from predeploy.sources.native import version_of
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 _MOUNTED_SQL = Path("/sql")

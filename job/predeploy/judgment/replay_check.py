@@ -32,7 +32,7 @@ class CatalogState:
     touched: Mapping[str, int]
 
 
-def meddling(before: CatalogState, after: CatalogState) -> tuple[str, ...]:
+def changes_of_the_old(before: CatalogState, after: CatalogState) -> tuple[str, ...]:
     """Say what of the old was changed, dropped or written to; nothing means: only added."""
     rows = [
         f"touched {amount - before.touched.get(table, 0)} row(s) of {table}"

@@ -58,16 +58,16 @@ def judge_uncounted(
     return None
 
 
-def judge_meddling(step: Step, meddled: tuple[str, ...]) -> Failure | None:
+def judge_replay(step: Step, changed: tuple[str, ...]) -> Failure | None:
     """Refuse a replayed step that changed what was there before the ledger (65)."""
-    if not meddled:
+    if not changed:
         return None
     return _refusal(
         step,
         step.statements[0].line,
         ExitCode.BAD_SOURCES,
         "replayed on a database that was there before its ledger, it "
-        f"{'; '.join(meddled[:_SHOWN])}",
+        f"{'; '.join(changed[:_SHOWN])}",
         'if the file was run here before, say so: baseline = "VERSION" in predeploy.toml',
     )
 

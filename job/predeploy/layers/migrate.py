@@ -6,6 +6,7 @@ from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Creatable, Finding, LedgerRow, Mode, Plan, Step
 from predeploy.contract.quoting import literal
+from predeploy.contract.versions import version_of
 from predeploy.layers import naming
 from predeploy.layers.migrating.adoption import adopt, is_unknown, judge_baseline
 from predeploy.layers.migrating.squashing import squash, strays, without_header
@@ -15,7 +16,6 @@ from predeploy.layers.situation.history import FileHistory, edited_rows, former_
 from predeploy.layers.situation.lineage import Comparison, Lineage, tell
 from predeploy.snapshot import View
 from predeploy.sources import filtered
-from predeploy.sources.native import version_of
 from predeploy.sources.steps import ScriptSteps, steps_of
 
 _RENAMED = "renamed"

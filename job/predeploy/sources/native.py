@@ -8,12 +8,11 @@ import re
 from collections.abc import Iterable
 
 from predeploy.contract.errors import SourcesError
+from predeploy.contract.versions import version_of
 from predeploy.sources.layout import shown
 from predeploy.sources.script import Script, script_of
 from predeploy.sources.walk import File
 
-_DATE = re.compile(r"(\d{4})[-_](0[1-9]|1[0-2])[-_](0[1-9]|[12]\d|3[01])(?!\d)")
-_DIGITS = re.compile(r"\d+")
 _DOWN_NAME = re.compile(r"\.(down|undo|rollback)\.sql$", re.IGNORECASE)
 # The directives by which dbmate, sql-migrate, goose, micrate, rambler, Play, MyBatis, Liquibase,
 # node-pg-migrate and tern mark what undoes a file. Run forward, such a section would drop what the
@@ -25,14 +24,6 @@ _DOWN_SECTION = re.compile(
     r"|--\s*down\s+migration\b|--rollback\b|----\s*create above / drop below)",
     re.IGNORECASE | re.MULTILINE,
 )
-
-
-def version_of(name: str) -> int | None:
-    """Return the version that a file name starts with; None without one."""
-    if date := _DATE.match(name):
-        return int("".join(date.groups()))
-    digits = _DIGITS.match(name)
-    return int(digits[0]) if digits else None
 
 
 def read_migrations(files: Iterable[File], problems: list[str]) -> tuple[Script, ...]:

@@ -8,7 +8,7 @@ from predeploy.database.server.wire import Connection
 from predeploy.judgment.replay_check import CatalogState
 
 
-def read_marks(conn: Connection, schema: str) -> CatalogState:
+def read_state(conn: Connection, schema: str) -> CatalogState:
     """Look at the catalog rows, and count what this transaction has written, table by table.
 
     A table's own row in pg_class changes with every column and index that it gains. So of that only

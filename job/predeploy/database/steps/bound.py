@@ -1,6 +1,6 @@
-"""Runs a seed's step: its statements one by one, their values bound, in one transaction.
+"""Runs a step of a seed or a fallback: one statement at a time, values bound, one transaction.
 
-A fallback's too. Neither is meant to take anything away, and the sentinel sees to that.
+Neither is meant to take anything away, and the sentinel sees to that.
 """
 
 from collections.abc import Sequence

@@ -22,11 +22,11 @@ from predeploy.database.steps.message import (
     ours,
 )
 from predeploy.judgment.gap import Gap
-from predeploy.judgment.replay_check import meddling
+from predeploy.judgment.replay_check import changes_of_the_old
 from predeploy.judgment.verdict import (
     asked_elsewhere,
     judge_losses,
-    judge_meddling,
+    judge_replay,
     judge_uncounted,
 )
 from predeploy.losses.allowlist import Names, to_ask, to_declare, undeclared
@@ -186,13 +186,13 @@ def replay(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
     """
     work, step, schema = attempt.context.work, attempt.step, attempt.schema
     counted = attempt.delivery.doubtful
-    before = catalog_state.read_marks(work, schema)
+    before = catalog_state.read_state(work, schema)
     held = holdings.read_holdings(work, schema, attempt.delivery.suspects, exactly=counted)
     sent = deliver(attempt, frame.preamble(attempt), _to_be_judged(attempt))
     if not isinstance(sent, Sent):
         return sent
-    meddled = meddling(before, catalog_state.read_marks(work, schema))
-    if refusal := judge_meddling(step, meddled):
+    changed = changes_of_the_old(before, catalog_state.read_state(work, schema))
+    if refusal := judge_replay(step, changed):
         return refusal
     left = holdings.read_again(work, schema, held, held.family(counted))
     if unknown := _in_doubt(sent, held, left):
@@ -200,7 +200,7 @@ def replay(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
     if fresh := rewritten(held, left):
         return Suspects(frozenset(fresh))
     lost = tuple(f"would take away: {loss}" for loss in losses(held, left))
-    if refusal := judge_meddling(step, lost):
+    if refusal := judge_replay(step, lost):
         return refusal
     frame.end(attempt, frame.keep(attempt, (), sent.drifts, gaps))
     return sent

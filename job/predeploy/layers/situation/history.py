@@ -6,8 +6,8 @@ from itertools import groupby
 
 from predeploy import sql
 from predeploy.contract.plan import LedgerRow, Step
+from predeploy.contract.versions import version_of
 from predeploy.sources import Sources
-from predeploy.sources.native import version_of
 from predeploy.sources.script import Script
 from predeploy.sources.squash import Squash
 from predeploy.sources.steps import ScriptSteps

@@ -7,9 +7,9 @@ from enum import Enum
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, LedgerRow
+from predeploy.contract.versions import version_of
 from predeploy.layers.situation.history import FileHistory, histories, is_whole
 from predeploy.sources import Sources
-from predeploy.sources.native import version_of
 from predeploy.sources.squash import Squash, header_for, squash_of
 
 _SHOWN_NAMES = 20

@@ -1,4 +1,4 @@
-"""Finds the comment lines `-- predeploy: …` of a script; job/sources knows what they say."""
+"""Finds the comment lines `-- predeploy: …` of a script; `sources` knows what they say."""
 
 import re
 from dataclasses import dataclass, replace
