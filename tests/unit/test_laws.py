@@ -12,7 +12,7 @@ PREDEPLOY = Path(__file__).resolve().parents[2] / "job" / "predeploy"
 # before its own. So imports never lead back, at any level.
 ORDER = {
     "": (
-        "contract", "losses", "schema", "sql", "sources", "settings", "judgment", "snapshot",
+        "contract", "settings", "losses", "schema", "sql", "sources", "judgment", "snapshot",
         "layers", "database", "journal", "pipeline", "inspection", "run",
         "log", "embedded", "cli", "__main__",
     ),
