@@ -102,17 +102,18 @@ def without_others_doing(conn: Connection, before: Holdings, after: Holdings) ->
     if not (tables or labels or columns):
         return before
     pairs = ", ".join(f"({oid}, {number})" for oid, number in columns) or "(0, 0)"
-    answers = _ask_all(
+    relations, enums, attributes = wire.ask_all(
         conn,
-        f"select oid from pg_catalog.pg_class where oid in ({_listed({0, *tables})})",
-        f"select oid from pg_catalog.pg_enum where oid in ({_listed({0, *labels})})",
-        f"""select attrelid, attnum from pg_catalog.pg_attribute
-        where (attrelid, attnum) in ({pairs}) and not attisdropped""",
+        (
+            f"select oid from pg_catalog.pg_class where oid in ({_listed({0, *tables})})",
+            f"select oid from pg_catalog.pg_enum where oid in ({_listed({0, *labels})})",
+            f"""select attrelid, attnum from pg_catalog.pg_attribute
+            where (attrelid, attnum) in ({pairs}) and not attisdropped""",
+        ),
     )
-    theirs = [{tuple(int(value or 0) for value in row) for row in rows} for rows in answers]
-    gone = {oid for oid in tables if (oid,) not in theirs[0]}
-    faded = {oid for oid in labels if (oid,) not in theirs[1]}
-    lost = {key for key in columns if key not in theirs[2]}
+    gone = tables - {oid for (oid,) in typed(tuple[int], relations)}
+    faded = labels - {oid for (oid,) in typed(tuple[int], enums)}
+    lost = {*columns} - {*typed(tuple[int, int], attributes)}
     return replace(
         before,
         tables={oid: table for oid, table in before.tables.items() if oid not in gone},
@@ -156,9 +157,10 @@ class _Seen:
 
 def _look(conn: Connection, schema: str) -> _Seen:
     theirs = f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}"""
-    tables, columns, labels = _ask_all(
+    tables, columns, labels = wire.ask_all(
         conn,
-        f"""select c.oid, n.nspname, c.relname, c.relfilenode,
+        (
+            f"""select c.oid, n.nspname, c.relname, c.relfilenode,
                    case when c.relispartition then pg_catalog.pg_partition_root(c.oid)::oid
                    else 0 end,
                    pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
@@ -172,17 +174,18 @@ def _look(conn: Connection, schema: str) -> _Seen:
             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.relkind in ('r', 'p', 'm') and {theirs}
                or c.oid = 'pg_catalog.pg_largeobject_metadata'::pg_catalog.regclass""",
-        f"""select c.oid, a.attnum, concat_ws('.', n.nspname, c.relname, a.attname), c.relkind
+            f"""select c.oid, a.attnum, concat_ws('.', n.nspname, c.relname, a.attname), c.relkind
             from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             left join pg_catalog.pg_attribute a
               on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
             where (c.relkind in ('r', 'p') or c.relkind = 'c' and c.oid in ({_COMPOSITES}))
               and {theirs}""",
-        f"""select e.oid, concat_ws('.', n.nspname, t.typname, e.enumlabel), t.oid
+            f"""select e.oid, concat_ws('.', n.nspname, t.typname, e.enumlabel), t.oid
             from pg_catalog.pg_enum e
             join pg_catalog.pg_type t on t.oid = e.enumtypid
             join pg_catalog.pg_namespace n on n.oid = t.typnamespace where {theirs}""",
+        ),
     )
     found = typed(tuple[int, int, str, str], columns)
     enums = typed(tuple[int, str, int], labels)
@@ -226,14 +229,6 @@ class _Relation:
     def alone(self) -> str:
         """Itself in a FROM, without what inherits from it."""
         return f"only {self.sql}"
-
-
-def _ask_all(conn: Connection, *queries: str) -> list[list[wire.Row]]:
-    answer = wire.send(conn, ";\n".join(queries))
-    if answer.error is not None:
-        with wire.translated(conn):
-            raise answer.error
-    return [answer.rows(index) for index in range(len(queries))]
 
 
 def _named(

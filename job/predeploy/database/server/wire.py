@@ -181,6 +181,18 @@ def ask(conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: Non
     return ask_plainly(conn, f"{OUR_PATH};\n{sql}" if is_idle else sql, on_tick=on_tick)
 
 
+def ask_all(
+    conn: Connection, questions: Sequence[str], *, after: Sequence[str] = ()
+) -> list[list[Row]]:
+    """Ask several questions of one statement each in one message; return the rows of each.
+
+    What `after` holds is sent before them, one statement or several to a text. An error is raised.
+    """
+    answer = send(conn, ";\n".join([*after, *questions]))
+    _require_no_error(conn, answer)
+    return [answer.rows(index) for index in range(-len(questions), 0)]
+
+
 def ask_plainly(
     conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: None
 ) -> list[Row]:

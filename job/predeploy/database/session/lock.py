@@ -27,7 +27,6 @@ log = structlog.get_logger()
 _POLL_S = (0.2, 0.5)
 _REPEAT_S = 10
 _STEP_SHOWN = 80  # characters
-_TRIED = 2  # behind BEGIN and the settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,21 +149,13 @@ def _try(
     conn: Connection, key: int, ledger_schema: str, questions: Sequence[str]
 ) -> list[list[Row]] | None:
     """Try once. A step that still runs for a job that died counts as holder, too."""
-    parts = (
-        "begin isolation level read committed",
-        settings_sql({}),
-        f"""select pg_catalog.pg_try_advisory_xact_lock({key}) and not exists (
+    is_ours = f"""select pg_catalog.pg_try_advisory_xact_lock({key}) and not exists (
             select from pg_catalog.pg_stat_activity a
             where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()
-              and {_stray_sql(ledger_schema)})""",
-        *questions,
-    )
-    answer = wire.send(conn, ";\n".join(parts))
-    if answer.error is not None:
-        with wire.translated(conn):
-            raise answer.error
-    found = [answer.rows(index) for index in range(_TRIED, len(parts))]
-    if found[0] == [("t",)]:
-        return found[1:]
+              and {_stray_sql(ledger_schema)})"""
+    opening = ("begin isolation level read committed", settings_sql({}))
+    tried, *answers = wire.ask_all(conn, (is_ours, *questions), after=opening)
+    if tried == [("t",)]:
+        return answers
     wire.roll_back(conn)
     return None

@@ -73,11 +73,9 @@ class Survey:
 
 def survey(conn: Connection, schemas: Sequence[str]) -> Survey:
     """Look at the live database. It is read only, outside a transaction of ours."""
-    answer = wire.send(conn, ";\n".join((OUR_PATH, *_questions(schemas))))
-    if answer.error is not None:
-        with wire.translated(conn):
-            raise answer.error
-    live, rights, extensions, members, triggers, sizes, usual = map(answer.rows, range(1, 8))
+    live, rights, extensions, members, triggers, sizes, usual = wire.ask_all(
+        conn, _questions(schemas), after=(OUR_PATH,)
+    )
     ((may_create_schemas, may_create_databases),) = typed(tuple[bool, bool], rights)
     ((locks_each, lock_slots),) = typed(tuple[int, int], sizes)
     return Survey(

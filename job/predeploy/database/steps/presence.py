@@ -7,7 +7,7 @@ from predeploy.contract.plan import Creatable
 from predeploy.contract.quoting import literal
 from predeploy.database.ledger import notes
 from predeploy.database.server import wire
-from predeploy.database.server.path import KEPT, OUR_PATH, SCHEMAS, keep_sql
+from predeploy.database.server.path import OUR_PATH, SCHEMAS, keep_sql
 from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.judgment.delivery import Sought
@@ -53,24 +53,22 @@ class FirstLook:
 def look(conn: Connection, settings: Settings, names: Collection[Sought]) -> FirstLook:
     """Look for all these names, in one round trip."""
     wanted = tuple(names)
-    questions = {
-        "newest": "select max(oid)::bigint from pg_catalog.pg_class",
-        "path": f"select unnest({SCHEMAS})",
-        "gaps": notes.gaps_sql(settings.ledger_schema),
-        "there": _there_sql(wanted) if wanted else "select 0 where false",
-    }
-    opening = (keep_sql(settings.endpoint), OUR_PATH)
-    answer = wire.send(conn, ";\n".join([*opening, *questions.values()]))
-    if answer.error is not None:
-        with wire.translated(conn):
-            raise answer.error
-    found = {name: answer.rows(number) for number, name in enumerate(questions, start=KEPT + 1)}
-    ((newest,),) = typed(tuple[int], found["newest"])
+    newest, path, gaps, there = wire.ask_all(
+        conn,
+        (
+            "select max(oid)::bigint from pg_catalog.pg_class",
+            f"select unnest({SCHEMAS})",
+            notes.gaps_sql(settings.ledger_schema),
+            _there_sql(wanted) if wanted else "select 0 where false",
+        ),
+        after=(keep_sql(settings.endpoint), OUR_PATH),
+    )
+    ((newest_oid,),) = typed(tuple[int], newest)
     return FirstLook(
-        frozenset(wanted[number] for (number,) in typed(tuple[int], found["there"])),
-        newest,
-        notes.parse_gaps(found["gaps"]),
-        tuple(schema for (schema,) in typed(tuple[str], found["path"])),
+        frozenset(wanted[number] for (number,) in typed(tuple[int], there)),
+        newest_oid,
+        notes.parse_gaps(gaps),
+        tuple(schema for (schema,) in typed(tuple[str], path)),
     )
 
 
