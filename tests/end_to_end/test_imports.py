@@ -13,12 +13,12 @@ HEAVY = {
 # All that it does import of ours. Who adds to it makes every deploy slower.
 ROOMS = {
     "": "cli contract database journal log run settings sources",
-    "contract": "deadline errors exit_codes grants plan quoting report search_path secret",
+    "contract": "deadline errors exit_codes grants plan quoting report search_path secret versions",
     "database": "catalog ledger server session",
     "database.catalog": "fingerprint trust",
     "database.ledger": "settled",
     "database.server": "allowed connection failure path pooler "
-    "privilege refusal resolve transaction wire",
+    "privilege refusal resolve rows transaction wire",
     "database.session": "lock",
     "settings": "declaration endpoint environment",
     "sources": "comments filtered layout native placeholders script walk",
