@@ -104,10 +104,8 @@ def _places(node: ast.AST, function: str) -> Iterator[tuple[str, Any, Any, Any]]
     for field, value in ast.iter_fields(node):
         if field in _TYPES or (field == "args" and isinstance(value, ast.arguments)):
             continue
-        holder, keys = (
-            (value, range(len(value))) if isinstance(value, list) else (vars(node), [field])
-        )
-        for key in keys:
+        holder: Any = value if isinstance(value, list) else vars(node)
+        for key in range(len(value)) if isinstance(value, list) else [field]:
             child = holder[key]
             if not isinstance(child, ast.AST) or _is_said(node, child):
                 continue
@@ -132,6 +130,21 @@ def _is_said(parent: ast.AST, node: ast.AST) -> bool:
 
 def _others(node: Any, enums: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Any]]:
     """Yield the operators that fit a node, each with what it makes of it."""
+    yield from _other_conditions(node)
+    yield from _other_statements(node)
+    match node:
+        case ast.Attribute(value=ast.Name(id=name), attr=attr) if attr in enums.get(name, ()):
+            known = enums[name]
+            yield "other member", _like(node, attr=known[(known.index(attr) + 1) % len(known)])
+        case ast.Call():
+            yield from _other_calls(node)
+        case ast.GeneratorExp() | ast.ListComp() | ast.SetComp() | ast.DictComp():
+            yield from _without_filters(node)
+        case ast.Constant(value=value):
+            yield from _other_values(value)
+
+
+def _other_conditions(node: Any) -> Iterator[tuple[str, Any]]:
     match node:
         case ast.If() | ast.IfExp() if not isinstance(node.test, ast.Compare):
             yield "negated condition", _like(node, test=ast.UnaryOp(ast.Not(), node.test))
@@ -140,22 +153,16 @@ def _others(node: Any, enums: Mapping[str, Sequence[str]]) -> Iterator[tuple[str
         case ast.BoolOp(values=values):
             for kept in (values[:n] + values[n + 1 :] for n in range(len(values))):
                 yield "dropped operand", kept[0] if len(kept) == 1 else _like(node, values=kept)
-        case ast.Expr(value=ast.Yield() | ast.YieldFrom()):
+
+
+def _other_statements(node: Any) -> Iterator[tuple[str, Any]]:
+    match node:
+        case ast.Expr(value=ast.Yield() | ast.YieldFrom()):  # it must stay a generator
             yield "dropped statement", ast.Expr(ast.YieldFrom(ast.Tuple([], ast.Load())))
         case ast.Expr() | ast.AugAssign():
             yield "dropped statement", ast.Pass()
         case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
             yield "empty result", ast.Return(_empty(value))
-        case ast.Attribute(value=ast.Name(id=name), attr=attr) if attr in enums.get(name, ()):
-            known = enums[name]
-            other = known[(known.index(attr) + 1) % len(known)]
-            yield "other member", _like(node, attr=other)
-        case ast.Call():
-            yield from _other_calls(node)
-        case ast.GeneratorExp() | ast.ListComp() | ast.SetComp() | ast.DictComp():
-            yield from _without_filters(node)
-        case ast.Constant(value=value):
-            yield from _other_values(value)
 
 
 def _other_calls(node: ast.Call) -> Iterator[tuple[str, Any]]:
@@ -191,6 +198,8 @@ def _empty(value: ast.expr) -> ast.expr:
             return ast.Tuple([], ast.Load())
         case ast.List() | ast.ListComp():
             return ast.List([], ast.Load())
+        case ast.Call(func=ast.Name(id="tuple" | "list" | "dict" | "set" | "frozenset") as made):
+            return ast.Call(made, [], [])
         case ast.JoinedStr():
             return ast.Constant("")
         case ast.Compare() | ast.BoolOp() | ast.UnaryOp():

@@ -7,142 +7,39 @@ it is named, with what was tried, and the exit status is 1.
 
 import ast
 import contextlib
-import importlib.abc
-import importlib.machinery
-import io
 import multiprocessing
 import os
 import random
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from multiprocessing.pool import Pool
 from pathlib import Path
-from types import CodeType, FrameType, ModuleType
-from typing import Any
 
 import mutants
-import pytest
+from mutated import CODE, ROOT, Lines, Watch, guarded, run
 
 from predeploy.embedded import server, wheel_binaries
 
-ROOT = Path(__file__).resolve().parent.parent
-_CODE = ROOT / "job" / "predeploy"
-_GUARDED = ("schema", "sql", "database/shadow", "database/catalog", "layers")
-_TEST = "tests/integration/test_cases.py"
 _TRIES = 12
-_BACKGROUND = 24  # cases that tell what is common, beside those that are asked for
+_BACKGROUND = 12  # cases that tell what is common, beside those that are asked for
 _TRACED_AT_ONCE = 12
 _PATIENCE_S = 600
 _WORKERS = int(os.environ.get("WORKERS") or os.cpu_count() or 1)
 _WARM = multiprocessing.get_context("forkserver")
 _PRELOADED = ["pytest", "hypothesis", "psycopg", "psycopg.sql", "postgast", "structlog", "bcrypt"]
 
-Lines = dict[str, set[int]]
-"""Lines by file."""
-
-
-@dataclass
-class Watch:
-    """A plugin of pytest: which cases pass, which an assertion fails, and what they run."""
-
-    is_tracing: bool
-    passed: dict[str, Lines] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)
-    skipped: set[str] = field(default_factory=set)
-
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_call(self, item: Any) -> Iterator[None]:
-        """Trace a test's call, and note how it ended; an error is no failure."""
-        lines: Lines = defaultdict(set)
-        tracer = _tracer(lines) if self.is_tracing else None
-        threading.settrace(tracer)  # type: ignore[arg-type]
-        sys.settrace(tracer)
-        outcome = yield
-        sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
-        name = item.callspec.id
-        if outcome.excinfo is None:
-            self.passed[name] = dict(lines)
-        elif issubclass(outcome.excinfo[0], AssertionError):
-            self.failed.add(name)
-        elif issubclass(outcome.excinfo[0], pytest.skip.Exception):
-            self.skipped.add(name)
-
-
-def _tracer(lines: Lines) -> Any:
-    """Return a trace function that notes the lines of what is guarded, until it has seen them."""
-    files = {str(_CODE / name): name for name in guarded()}
-    left: dict[CodeType, set[int]] = {}
-
-    def begin(frame: FrameType, _: str, __: object) -> Any:
-        code = frame.f_code
-        if code.co_filename not in files:
-            return None
-        unseen = left.setdefault(code, {line for _, _, line in code.co_lines() if line})
-        return note if unseen else None
-
-    def note(frame: FrameType, event: str, _: object) -> Any:
-        if event == "line":
-            lines[files[frame.f_code.co_filename]].add(frame.f_lineno)
-            left[frame.f_code].discard(frame.f_lineno)
-        return note
-
-    return begin
-
-
-class Changed(importlib.abc.MetaPathFinder):
-    """Imports one module from another text."""
-
-    def __init__(self, file: str, text: str) -> None:
-        """Take a module's file below job/predeploy, and its text."""
-        parts = Path("predeploy", file).with_suffix("").parts
-        self._name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        self._text = text
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, _: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        """Find the module where it is, and have its loader read the other text."""
-        if name != self._name:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-        assert spec
-        spec.loader.get_code = lambda _: compile(self._text, spec.origin, "exec")  # type: ignore[union-attr]
-        return spec
-
-
-def _run(url: str, cases: Sequence[str], changed: tuple[str, str] | None) -> Watch:
-    """Run cases in this process, which has imported nothing of ours, and say how they ended."""
-    os.environ["TEST_DATABASE_URL"] = url
-    os.environ.pop("UPDATE_CASES", None)
-    os.chdir(ROOT)
-    if changed:
-        sys.meta_path.insert(0, Changed(*changed))
-    watch = Watch(is_tracing=not changed)
-    names = [f"{_TEST}::test_a_case[{case}]" for case in cases]
-    options = ["--assert=plain", "--timeout=60", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        pytest.main([*options, *names], plugins=[watch])
-    return watch
-
-
-def guarded() -> list[str]:
-    """Return the files that cases guard, as below job/predeploy."""
-    found = (path for part in _GUARDED for path in (_CODE / part).rglob("*.py"))
-    return sorted(str(path.relative_to(_CODE)) for path in found)
-
 
 class Ground:
     """The code and what each case runs of it, and servers to try changes on."""
 
-    def __init__(self, pool: Any, urls: Sequence[str]) -> None:
+    def __init__(self, pool: Pool, urls: Sequence[str]) -> None:
         """Read the code; nothing is traced yet."""
         self._pool, self._urls = pool, list(urls)
-        self._trees = {name: ast.parse((_CODE / name).read_text()) for name in guarded()}
+        self._trees = {name: ast.parse((CODE / name).read_text()) for name in guarded()}
         enums = {k: v for tree in self._trees.values() for k, v in mutants.members(tree).items()}
         self._changes = {name: mutants.changes(tree, enums) for name, tree in self._trees.items()}
         self._runs: dict[str, Lines] = {}
@@ -162,9 +59,9 @@ class Ground:
         if broken := [case for case in cases if case not in skipped | self._runs.keys()]:
             raise RuntimeError(f"without any change these do not pass: {', '.join(broken)}")
         for lines in self._runs.values():
-            for name, seen in lines.items():
-                seen |= mutants.lines_outside(self._trees[name])
-                self._shares[name].update(seen)
+            for name in lines:
+                lines[name] |= mutants.lines_outside(self._trees[name])
+                self._shares[name].update(lines[name])
 
     def verdicts(self, cases: Sequence[str]) -> Iterator["Verdict"]:
         """Try to fail each case that was traced."""
@@ -194,7 +91,7 @@ class Ground:
     def _ran(self, cases: Sequence[str], changed: tuple[str, str] | None) -> Watch:
         url = self._urls.pop()  # one for each thread
         try:
-            return self._pool.apply_async(_run, (url, cases, changed)).get(_PATIENCE_S)
+            return self._pool.apply_async(run, (url, cases, changed)).get(_PATIENCE_S)
         finally:
             self._urls.append(url)
 
@@ -233,7 +130,8 @@ def main(words: Sequence[str]) -> int:
     )
     asked = [case for case in known if not words or _is_asked(case, words, known)]
     others = [case for case in known if case not in asked]
-    common = random.Random(0).sample(others, min(_BACKGROUND, len(others)))
+    chance = random.Random(0)  # noqa: S311 - the same ones each time
+    common = chance.sample(others, min(_BACKGROUND, len(others)))
     with grounds() as ground:
         ground.trace([*asked, *common])
         found = []
