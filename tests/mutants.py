@@ -5,7 +5,8 @@ Nothing is quoted: a change is known by its function and its operator, and made 
 
 import ast
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +53,6 @@ class Change:
     holder: Any
     key: Any
     other: Any
-
-    @property
-    def rank(self) -> int:
-        """How much it says about a case, the least first."""
-        return OPERATORS.index(self.operator)
 
 
 def changes(tree: ast.Module, enums: Mapping[str, Sequence[str]]) -> list[Change]:
@@ -211,17 +207,20 @@ def _like(node: Any, **fields: object) -> Any:
     return type(node)(**{**dict(ast.iter_fields(node)), **fields})
 
 
-def ranked(
-    found: Sequence[Change], lines: Container[int], shares: Mapping[int, int]
-) -> list[tuple[int, int, Change]]:
-    """Return the changes at these lines, each with its line's share and its turn.
+def ranked(found: Sequence[Change], shares: Mapping[int, int]) -> Iterator[tuple[int, int, Change]]:
+    """Yield the changes at lines that have a share: turn, share and change.
 
-    The turn is its number among those of its function with the same share, by what they say.
+    The turn is a change's number in its function: lines of the smallest share first, and of these
+    one change by each operator before a second by any.
     """
-    turns: dict[tuple[str, int], int] = {}
-    result = []
-    for change in sorted((c for c in found if c.line in lines), key=lambda c: (c.rank, c.line)):
+    seconds: Counter[tuple[str, int, str]] = Counter()
+    order = []
+    for change in (change for change in found if change.line in shares):
         share = shares[change.line]
-        turn = turns[change.function, share] = turns.get((change.function, share), 0) + 1
-        result.append((share, turn, change))
-    return result
+        key = (change.function, share, change.operator)
+        order.append((share, seconds[key], OPERATORS.index(change.operator), change))
+        seconds[key] += 1
+    turns: Counter[str] = Counter()
+    for share, _, _, change in sorted(order, key=lambda entry: entry[:3]):
+        yield turns[change.function], share, change
+        turns[change.function] += 1

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ROOT / "job" / "predeploy"
-_GUARDED = ("schema", "sql", "database/shadow", "database/catalog", "layers")
+_GUARDED = ("schema", "sql", "database/shadow", "database/catalog", "judgment", "layers")
 _TEST = "tests/integration/test_cases.py"
 
 Lines = dict[str, set[int]]

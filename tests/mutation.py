@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.pool import Pool
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from mutated import CODE, ROOT, Lines, Watch, guarded, run
 
 from predeploy.embedded import server, wheel_binaries
 
-_TRIES = 12
+_TRIES = 16
+_AT_A_TURN = 2  # changes of one function before another has its turn
 _BACKGROUND = 12  # cases that tell what is common, beside those that are asked for
 _TRACED_AT_ONCE = 12
 _PATIENCE_S = 600
@@ -70,23 +72,22 @@ class Ground:
 
     def _verdict(self, case: str) -> "Verdict":
         began, tried = time.monotonic(), []
-        for share, name, change in self._order(case)[:_TRIES]:
+        for share, name, change in islice(self._order(case), _TRIES):
             tried.append(f"{name}:{change.function}, {change.operator} (run by {share})")
             text = mutants.text_with(self._trees[name], change)
             if case in self._ran([case], (name, text)).failed:
                 return Verdict(case, tried, time.monotonic() - began, has_failed=True)
         return Verdict(case, tried, time.monotonic() - began, has_failed=False)
 
-    def _order(self, case: str) -> list[tuple[int, str, mutants.Change]]:
-        found = [
-            (share, turn, name, change)
-            for name, lines in self._runs[case].items()
-            for share, turn, change in mutants.ranked(
-                self._changes[name], lines, self._shares[name]
-            )
-        ]
-        found.sort(key=lambda entry: (*entry[:2], entry[3].rank))
-        return [(share, name, change) for share, _, name, change in found]
+    def _order(self, case: str) -> Iterator[tuple[int, str, mutants.Change]]:
+        """Yield share, file and change: a few of each function in turn, the rarest first."""
+        found = []
+        for name, lines in self._runs[case].items():
+            shares = {line: self._shares[name][line] for line in lines}
+            for turn, share, change in mutants.ranked(self._changes[name], shares):
+                found.append((turn // _AT_A_TURN, share, turn, name, change))
+        for _, share, _, name, change in sorted(found, key=lambda entry: entry[:4]):
+            yield share, name, change
 
     def _ran(self, cases: Sequence[str], changed: tuple[str, str] | None) -> Watch:
         url = self._urls.pop()  # one for each thread

@@ -2,7 +2,6 @@
 
 import ast
 import textwrap
-from collections import Counter
 
 import pytest
 from mutants import OPERATORS, changes, lines_outside, members, ranked, text_with
@@ -108,15 +107,28 @@ def test_lines_outside_are_those_of_an_import() -> None:
     assert lines_outside(ast.parse(SOURCE)) == {1, 6}
 
 
-def test_only_lines_that_ran_are_changed_and_functions_take_turns() -> None:
-    """Of a function's lines with the same share, what decides has the first turn."""
-    shares = Counter({3: 2, 4: 2, 5: 1})
-    order = [
-        (share, turn, change.line)
-        for share, turn, change in ranked(changes(ast.parse(SOURCE), ENUMS), {3, 4, 5}, shares)
+def order(source: str, shares: dict[int, int]) -> list[tuple[int, int, int, str]]:
+    found = ranked(changes(ast.parse(source), ENUMS), shares)
+    return [(turn, share, change.line, change.operator) for turn, share, change in found]
+
+
+def test_only_lines_that_ran_are_changed_and_the_rarest_have_the_first_turn() -> None:
+    assert order(SOURCE, {3: 2, 5: 1, 8: 3}) == [
+        (0, 1, 5, "empty result"),
+        (1, 2, 3, "negated condition"),
+        (0, 3, 8, "unwrapped call"),
+        (1, 3, 8, "empty result"),
     ]
 
-    assert order == [(2, 1, 3), (2, 2, 4), (1, 1, 5)]
+
+def test_each_operator_has_a_turn_before_any_has_a_second() -> None:
+    source = "def f():\n    x = a == b\n    y = a == b\n    z = 1\n"
+
+    assert order(source, {2: 1, 3: 1, 4: 1}) == [
+        (0, 1, 2, "swapped comparison"),
+        (1, 1, 4, "changed number"),
+        (2, 1, 3, "swapped comparison"),
+    ]
 
 
 def test_members_are_those_of_enums() -> None:
