@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import random
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,7 @@ class Ground:
     def __init__(self, pool: Pool, urls: Sequence[str]) -> None:
         """Read the code; nothing is traced yet."""
         self._pool, self._urls = pool, list(urls)
+        self._one_at_a_time = threading.Lock()  # a tree is changed for a moment
         self._trees = {name: ast.parse((CODE / name).read_text()) for name in guarded()}
         enums = {k: v for tree in self._trees.values() for k, v in mutants.members(tree).items()}
         self._changes = {name: mutants.changes(tree, enums) for name, tree in self._trees.items()}
@@ -74,7 +76,8 @@ class Ground:
         began, tried = time.monotonic(), []
         for share, name, change in islice(self._order(case), _TRIES):
             tried.append(f"{name}:{change.function}, {change.operator} (run by {share})")
-            text = mutants.text_with(self._trees[name], change)
+            with self._one_at_a_time:
+                text = mutants.text_with(self._trees[name], change)
             if case in self._ran([case], (name, text)).failed:
                 return Verdict(case, tried, time.monotonic() - began, has_failed=True)
         return Verdict(case, tried, time.monotonic() - began, has_failed=False)
@@ -140,7 +143,7 @@ def main(words: Sequence[str]) -> int:
             print(verdict, flush=True)
             found.append(verdict)
     _print_sum(asked, found)
-    return 1 if not found or not all(verdict.has_failed for verdict in found) else 0
+    return 0 if asked and all(verdict.has_failed for verdict in found) else 1
 
 
 def _is_asked(case: str, words: Sequence[str], known: Sequence[str]) -> bool:
@@ -150,13 +153,13 @@ def _is_asked(case: str, words: Sequence[str], known: Sequence[str]) -> bool:
 
 def _print_sum(asked: Sequence[str], found: Sequence[Verdict]) -> None:
     killed = [verdict for verdict in found if verdict.has_failed]
-    tries = sum(len(verdict.tried) for verdict in found) / max(1, len(found))
-    seconds = sum(verdict.seconds for verdict in found) / max(1, len(found))
-    skipped = len(asked) - len(found)
-    print(
-        f"{len(killed)} of {len(found)} cases guard something, {skipped} do not run here; ", end=""
-    )
-    print(f"{tries:.1f} changes and {seconds:.1f} s a case")
+    print(f"{len(killed)} of {len(found)} cases guard something;", end=" ")
+    print(f"{len(asked) - len(found)} are for other servers;", end=" ")
+    if found:
+        tries = sum(len(verdict.tried) for verdict in found) / len(found)
+        seconds = sum(verdict.seconds for verdict in found) / len(found)
+        print(f"{tries:.1f} changes and {seconds:.1f} s a case", end="")
+    print()
 
 
 if __name__ == "__main__":
