@@ -2,7 +2,7 @@
 
 `python tests/mutation.py [WORD …]` tries the cases with a WORD in their name, or all. What a case
 alone runs is changed first (see `mutants`). A case that no change fails guards nothing of its own:
-it is named, with what was tried, and the exit status is 1.
+it is named, with what was tried, and the exit status is 1, unless it is known to be such a one.
 """
 
 import ast
@@ -26,11 +26,13 @@ from mutated import CODE, ROOT, Lines, Watch, guarded, run
 
 from predeploy.embedded import server, wheel_binaries
 
-_TRIES = 16
+_TRIES = 24
 _AT_A_TURN = 2  # changes of one function before another has its turn
 _BACKGROUND = 12  # cases that tell what is common, beside those that are asked for
 _TRACED_AT_ONCE = 12
 _PATIENCE_S = 600
+# They hold that no more is compared than is now, which no change of what is there brings about.
+_AGAINST_MORE = frozenset({"normal-form/views"})
 _WORKERS = int(os.environ.get("WORKERS") or os.cpu_count() or 1)
 _WARM = multiprocessing.get_context("forkserver")
 _PRELOADED = ["pytest", "hypothesis", "psycopg", "psycopg.sql", "postgast", "structlog", "bcrypt"]
@@ -143,7 +145,8 @@ def main(words: Sequence[str]) -> int:
             print(verdict, flush=True)
             found.append(verdict)
     _print_sum(asked, found)
-    return 0 if asked and all(verdict.has_failed for verdict in found) else 1
+    is_fine = all(verdict.has_failed or verdict.case in _AGAINST_MORE for verdict in found)
+    return 0 if asked and is_fine else 1
 
 
 def _is_asked(case: str, words: Sequence[str], known: Sequence[str]) -> bool:
