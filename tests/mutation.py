@@ -1,87 +1,169 @@
-"""Breaks each line that a case guards, in a copy, and sees that the case fails.
+"""Finds for each case of the desired state a change of the code that makes it fail.
 
-`python tests/mutation.py [WORD …]` tries all of tests/cases/guards.toml, or those with a WORD in a
-case's name. Its exit status is 1 when a case still passes.
+`python tests/mutation.py [WORD …]` tries the cases with a WORD in their name, or all. What a case
+alone runs is changed first (see `mutants`). A case that no change fails guards nothing of its own:
+it is named, with what was tried, and the exit status is 1, unless it is known to be such a one.
 """
 
+import ast
+import contextlib
+import multiprocessing
 import os
-import shutil
-import subprocess
+import random
 import sys
-import tempfile
-import tomllib
-from collections.abc import Iterator
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.pool import Pool
 from pathlib import Path
+
+import mutants
+from mutated import CODE, ROOT, Lines, Watch, guarded, run
 
 from predeploy.embedded import server, wheel_binaries
 
-ROOT = Path(__file__).resolve().parent.parent
-GUARDS = ROOT / "tests" / "cases" / "guards.toml"
-_TEST = "tests/integration/test_cases.py"
-_PARTS = ("job", "sql", "tests")
-_WORKERS = 2
-_SOME_FAILED = 1  # pytest's exit status; 2 and more mean that it could not even begin
+_TRIES = 24
+_AT_A_TURN = 2  # changes of one function before another has its turn
+_BACKGROUND = 12  # cases that tell what is common, beside those that are asked for
+_TRACED_AT_ONCE = 12
+_PATIENCE_S = 600
+# They hold that no more is compared than is now, which no change of what is there brings about.
+_AGAINST_MORE = frozenset({"normal-form/views"})
+_WORKERS = int(os.environ.get("WORKERS") or os.cpu_count() or 1)
+_WARM = multiprocessing.get_context("forkserver")
+_PRELOADED = ["pytest", "hypothesis", "psycopg", "psycopg.sql", "postgast", "structlog", "bcrypt"]
+
+
+class Ground:
+    """The code and what each case runs of it, and servers to try changes on."""
+
+    def __init__(self, pool: Pool, urls: Sequence[str]) -> None:
+        """Read the code; nothing is traced yet."""
+        self._pool, self._urls = pool, list(urls)
+        self._one_at_a_time = threading.Lock()  # a tree is changed for a moment
+        self._trees = {name: ast.parse((CODE / name).read_text()) for name in guarded()}
+        enums = {k: v for tree in self._trees.values() for k, v in mutants.members(tree).items()}
+        self._changes = {name: mutants.changes(tree, enums) for name, tree in self._trees.items()}
+        self._runs: dict[str, Lines] = {}
+        self._shares: dict[str, Counter[int]] = defaultdict(Counter)
+
+    def trace(self, cases: Sequence[str]) -> None:
+        """Find out what cases run, but for those that are for other servers.
+
+        Raises RuntimeError when a case does not even pass unchanged.
+        """
+        skipped: set[str] = set()
+        parts = [cases[n : n + _TRACED_AT_ONCE] for n in range(0, len(cases), _TRACED_AT_ONCE)]
+        with ThreadPoolExecutor(len(self._urls)) as threads:
+            for watch in threads.map(lambda part: self._ran(part, None), parts):
+                self._runs |= watch.passed
+                skipped |= watch.skipped
+        if broken := [case for case in cases if case not in skipped | self._runs.keys()]:
+            raise RuntimeError(f"without any change these do not pass: {', '.join(broken)}")
+        for lines in self._runs.values():
+            for name in lines:
+                lines[name] |= mutants.lines_outside(self._trees[name])
+                self._shares[name].update(lines[name])
+
+    def verdicts(self, cases: Sequence[str]) -> Iterator["Verdict"]:
+        """Try to fail each case that was traced."""
+        with ThreadPoolExecutor(len(self._urls)) as threads:
+            yield from threads.map(self._verdict, [c for c in cases if c in self._runs])
+
+    def _verdict(self, case: str) -> "Verdict":
+        began, tried = time.monotonic(), []
+        for share, name, change in islice(self._order(case), _TRIES):
+            tried.append(f"{name}:{change.function}, {change.operator} (run by {share})")
+            with self._one_at_a_time:
+                text = mutants.text_with(self._trees[name], change)
+            if case in self._ran([case], (name, text)).failed:
+                return Verdict(case, tried, time.monotonic() - began, has_failed=True)
+        return Verdict(case, tried, time.monotonic() - began, has_failed=False)
+
+    def _order(self, case: str) -> Iterator[tuple[int, str, mutants.Change]]:
+        """Yield share, file and change: a few of each function in turn, the rarest first."""
+        found = []
+        for name, lines in self._runs[case].items():
+            shares = {line: self._shares[name][line] for line in lines}
+            for turn, share, change in mutants.ranked(self._changes[name], shares):
+                found.append((turn // _AT_A_TURN, share, turn, name, change))
+        for _, share, _, name, change in sorted(found, key=lambda entry: entry[:4]):
+            yield share, name, change
+
+    def _ran(self, cases: Sequence[str], changed: tuple[str, str] | None) -> Watch:
+        url = self._urls.pop()  # one for each thread
+        try:
+            return self._pool.apply_async(run, (url, cases, changed)).get(_PATIENCE_S)
+        finally:
+            self._urls.append(url)
 
 
 @dataclass(frozen=True)
-class Guard:
-    """With `old` replaced by `new` in `file`, each of the `cases` must fail."""
+class Verdict:
+    """What was tried to fail a case; when it failed, the last of it did that."""
 
-    file: str
-    old: str
-    new: str
-    cases: tuple[str, ...]
+    case: str
+    tried: list[str]
+    seconds: float
+    has_failed: bool
+
+    def __str__(self) -> str:
+        """Return a line, or one for each that was tried in vain."""
+        if self.has_failed:
+            return f"{self.case}  {self.tried[-1]}  [{len(self.tried)}, {self.seconds:.1f} s]"
+        return "\n    ".join([f"{self.case}  guards nothing of its own; tried:", *self.tried])
 
 
-def read_guards() -> tuple[Guard, ...]:
-    """Return what guards.toml says."""
-    found = tomllib.loads(GUARDS.read_text())["guard"]
-    return tuple(Guard(g["file"], g["old"], g["new"], tuple(g["cases"])) for g in found)
-
-
-def survivors(guards: tuple[Guard, ...]) -> Iterator[str]:
-    """Yield what went unnoticed, on one server and one copy for all of these guards."""
+@contextlib.contextmanager
+def grounds() -> Iterator[Ground]:
+    """Start a server for each worker: what cases stand on is made anew for each run."""
     binaries = Path(os.environ.get("TEST_POSTGRES_BIN") or wheel_binaries())
-    with tempfile.TemporaryDirectory() as copy, server(binaries) as started:
-        for part in _PARTS:
-            shutil.copytree(ROOT / part, Path(copy) / part)
-        shutil.copy(ROOT / "pyproject.toml", copy)
-        for guard in guards:
-            yield from _tried(guard, Path(copy), started.url())
+    _WARM.set_forkserver_preload(_PRELOADED)
+    with contextlib.ExitStack() as stack:
+        urls = [stack.enter_context(server(binaries)).url() for _ in range(_WORKERS)]
+        yield Ground(stack.enter_context(_WARM.Pool(_WORKERS, maxtasksperchild=1)), urls)
 
 
-def _tried(guard: Guard, copy: Path, url: str) -> Iterator[str]:
-    target = copy / guard.file
-    whole = target.read_text()
-    target.write_text(whole.replace(guard.old, guard.new))
-    names = [f"{_TEST}::test_a_case[{case}]" for case in guard.cases]
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", *names]
-    environ = {**os.environ, "TEST_DATABASE_URL": url, "PYTHONDONTWRITEBYTECODE": "1"}
-    environ["PYTHONPATH"] = str(copy / "job")  # before the checkout that is installed
-    environ.pop("UPDATE_CASES", None)
-    done = subprocess.run(
-        command, cwd=copy, env=environ, capture_output=True, text=True, check=False
+def main(words: Sequence[str]) -> int:
+    """Try the cases with one of the words, or all; return the exit status."""
+    known = sorted(
+        f"{path.parent.parent.name}/{path.parent.name}"
+        for path in (ROOT / "tests" / "cases").glob("*/*/current.sql")
     )
-    target.write_text(whole)
-    for case, name in zip(guard.cases, names, strict=True):
-        has_failed = done.returncode == _SOME_FAILED and f"FAILED {name}" in done.stdout
-        print("." if has_failed else f"\n{case} passes without: {guard.old}", end="", flush=True)
-        if not has_failed:
-            yield case
+    asked = [case for case in known if not words or _is_asked(case, words, known)]
+    others = [case for case in known if case not in asked]
+    chance = random.Random(0)  # noqa: S311 - the same ones each time
+    common = chance.sample(others, min(_BACKGROUND, len(others)))
+    with grounds() as ground:
+        ground.trace([*asked, *common])
+        found = []
+        for verdict in ground.verdicts(asked):
+            print(verdict, flush=True)
+            found.append(verdict)
+    _print_sum(asked, found)
+    is_fine = all(verdict.has_failed or verdict.case in _AGAINST_MORE for verdict in found)
+    return 0 if asked and is_fine else 1
 
 
-def main() -> int:
-    """Try the guards; return the exit status."""
-    words = sys.argv[1:] or [""]
-    guards = tuple(g for g in read_guards() if any(w in c for w in words for c in g.cases))
-    shares = [guards[start::_WORKERS] for start in range(_WORKERS)]
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        found = [case for cases in pool.map(lambda s: [*survivors(s)], shares) for case in cases]
-    print(f"\n{len(guards)} line(s) broken, {len(found)} case(s) did not notice")
-    return 1 if found else 0
+def _is_asked(case: str, words: Sequence[str], known: Sequence[str]) -> bool:
+    """A whole name stands for itself alone."""
+    return any(word == case or (word in case and word not in known) for word in words)
+
+
+def _print_sum(asked: Sequence[str], found: Sequence[Verdict]) -> None:
+    killed = [verdict for verdict in found if verdict.has_failed]
+    print(f"{len(killed)} of {len(found)} cases guard something;", end=" ")
+    print(f"{len(asked) - len(found)} are for other servers;", end=" ")
+    if found:
+        tries = sum(len(verdict.tried) for verdict in found) / len(found)
+        seconds = sum(verdict.seconds for verdict in found) / len(found)
+        print(f"{tries:.1f} changes and {seconds:.1f} s a case", end="")
+    print()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

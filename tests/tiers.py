@@ -25,11 +25,16 @@ FULL = os.environ.get("FULL") == "1"
 def sampled(cases: Iterable[Any], count: int) -> list[Any]:
     """Return all cases as parameters; all but `count`, drawn by CHAOS_SEED, are slow."""
     known = list(cases)
-    drawn = set(_chance().sample(range(len(known)), min(count, len(known))))
+    taken = set(drawn(range(len(known)), count))
     return [
-        case if number in drawn else pytest.param(case, marks=pytest.mark.slow)
+        case if number in taken else pytest.param(case, marks=pytest.mark.slow)
         for number, case in enumerate(known)
     ]
+
+
+def drawn(cases: Sequence[Any], count: int) -> list[Any]:
+    """Return so many of the cases, or all where there are fewer, drawn by CHAOS_SEED."""
+    return _chance().sample(cases, min(count, len(cases)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,7 +69,7 @@ def short(items: Sequence[pytest.Item], one_in: int) -> list[pytest.Item]:
         if not item.get_closest_marker("dear"):
             cases[item.nodeid.partition("[")[0]].append(item)
     chance = _chance()
-    drawn = {
+    taken = {
         item
         for name, known in cases.items()
         for item in (
@@ -73,7 +78,7 @@ def short(items: Sequence[pytest.Item], one_in: int) -> list[pytest.Item]:
             else chance.sample(known, math.ceil(len(known) / one_in))
         )
     }
-    return [item for item in items if item in drawn]
+    return [item for item in items if item in taken]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -52,10 +52,10 @@ def ground(superuser_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with psycopg.connect(superuser_url, autocommit=True) as conn:
         for name in names:
             conn.execute(f"create database {name} strategy file_copy")
-        conn.execute(psycopg.sql.SQL("create role {}").format(role))
     template, beside = (Database(name, url_of(superuser_url, name)) for name in names)
     prepare(environ(template, folder))
     with beside.connect() as conn:
+        conn.execute(psycopg.sql.SQL("create role {}").format(role))
         yield Ground(template.name, conn, conn.info.server_version // 10000)
     with psycopg.connect(superuser_url, autocommit=True) as conn:
         for name in names:
