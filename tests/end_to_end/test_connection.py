@@ -206,12 +206,14 @@ def test_a_session_that_somebody_ends_ends_the_run(
 
     The next run goes on where it was, and no step is applied twice.
     """
-    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(STEPS))}
+    longer = {name: text.replace("pg_sleep(1)", "pg_sleep(2)") for name, text in STEPS.items()}
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(longer))}
 
     with start_job(environ=environ) as job:
         until(lambda: database.rows(A_STEP_SLEEPS, "%second%"))
         work = database.value(A_STEP_SLEEPS, "%second%")
         pid = work if session == "work" else database.value(LOCK_HOLDER)
+        assert pid is not None  # or the run was over before it could be ended
         database.rows("select pg_terminate_backend(%s)", pid)
         output, _ = job.communicate(timeout=60)
 
