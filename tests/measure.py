@@ -121,11 +121,15 @@ def _noqas(tree: Tree) -> str:
 
 
 def _duplicates(tree: Tree) -> str:
-    """Count the pairs of modules that share lines: imports and docstrings apart."""
+    """Count the pairs of modules that share lines, imports apart."""
     where = defaultdict(set)
     for path, text in tree.texts.items():
-        lines = [line.strip() for line in text.splitlines()]
-        kept = [line for line in lines if line and not line.startswith(("import ", "from ", "#"))]
+        imports = (n for n in tree.trees[path].body if isinstance(n, (ast.Import, ast.ImportFrom)))
+        skipped = {at for n in imports for at in range(n.lineno, (n.end_lineno or n.lineno) + 1)}
+        lines = [
+            line.strip() for at, line in enumerate(text.splitlines(), start=1) if at not in skipped
+        ]
+        kept = [line for line in lines if line and not line.startswith("#")]
         for at in range(len(kept) - _ALIKE_LINES + 1):
             where["\n".join(kept[at : at + _ALIKE_LINES])].add(path)
     return str(len({pair for paths in where.values() for pair in combinations(sorted(paths), 2)}))

@@ -223,7 +223,7 @@ class _Relation:
 
     @property
     def sql(self) -> str:
-        return f"{identifier(self.schema, self.relname)}"
+        return identifier(self.schema, self.relname)
 
     @property
     def alone(self) -> str:

@@ -36,7 +36,7 @@ def attach(desired: Fact, pair: SchemaPair) -> Change:
     What it lacks of its parent's indexes and keys is built before, beside the running app.
     """
     schema, name = desired.listed("partition of")
-    parent = f"{identifier(schema, name)}"
+    parent = identifier(schema, name)
     statement = f"ALTER TABLE {parent} ATTACH PARTITION {relation(desired)} {desired.get('bound')}"
     built = [
         text

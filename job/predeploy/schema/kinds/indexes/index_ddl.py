@@ -3,7 +3,7 @@
 import re
 
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import relation
+from predeploy.schema.ddl import Report, drift, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 
@@ -21,7 +21,7 @@ def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
 
 def index_name(thing: Fact) -> str:
     """Return the quoted, qualified name of an index, or of that of a key."""
-    return f"{identifier(thing.schema, thing.name)}"
+    return identifier(thing.schema, thing.name)
 
 
 def index_of(key: Fact) -> Fact:
@@ -62,4 +62,15 @@ def take_over(key: Fact, index_name: str) -> str:
     return (
         f"ALTER TABLE {relation(key)} ADD CONSTRAINT {identifier(key.name)} "
         f"{key.get('type').upper()} USING INDEX {identifier(index_name)}{timing(key)}"
+    )
+
+
+def otherwise_defined(desired: Fact, live: Fact) -> Report:
+    """Return the drift of a live index whose definition is not the declared one."""
+    return drift(
+        desired,
+        live,
+        "index-definition",
+        live.get("definition"),
+        "build the new one under another name and drop this one, by a migration",
     )

@@ -4,25 +4,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from predeploy.contract.quoting import identifier, literal
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, not_addable, relation
+from predeploy.schema.ddl import Change, Phase, Report, change, not_addable, relation
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import partitions
-from predeploy.schema.kinds.indexes.index_ddl import create_sql, is_twin
+from predeploy.schema.kinds.indexes.index_ddl import create_sql, is_twin, otherwise_defined
 from predeploy.schema.schema_pair import SchemaPair
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Build it; build an invalid one anew; only tell of one with another definition."""
     if live is not None and not is_twin(desired, live):
-        yield drift(
-            desired,
-            live,
-            "index-definition",
-            live.get("definition"),
-            "build the new one under another name and drop this one, by a migration",
-        )
+        yield otherwise_defined(desired, live)
         return
     if live is None or live.get("invalid"):
         needs_lock = partitions.has_foreign(desired, pair) and not pair.is_plain(desired)

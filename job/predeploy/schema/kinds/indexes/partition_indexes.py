@@ -7,12 +7,12 @@ https://www.postgresql.org/docs/current/ddl-partitioning.html
 
 from collections.abc import Iterable, Iterator
 
-from predeploy.schema.ddl import Change, Phase, Report, change, drift
+from predeploy.schema.ddl import Change, Phase, Report, change
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact, Key
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import indexes
-from predeploy.schema.kinds.indexes.index_ddl import create_sql
+from predeploy.schema.kinds.indexes.index_ddl import create_sql, otherwise_defined
 from predeploy.schema.schema_pair import SchemaPair
 
 
@@ -20,13 +20,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
     """Create it before its parent's where that is created at once; else that one brings it."""
     if live is not None:
         if not is_twin(desired, live):
-            yield drift(
-                desired,
-                live,
-                "index-definition",
-                live.get("definition"),
-                "build the new one under another name and drop this one, by a migration",
-            )
+            yield otherwise_defined(desired, live)
         return
     if _is_made_at_once(desired, pair):
         made = create_sql(desired, desired.name)

@@ -171,7 +171,7 @@ def _unique(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
 
 def _behind_rename(made: Change, desired: Fact) -> Change:
     """Let a partitioned table's own index, which no constraint can take over, give up its name."""
-    index = f"{identifier(desired.schema, desired.name)}"
+    index = identifier(desired.schema, desired.name)
     rename = f"ALTER INDEX {index} RENAME TO {identifier(_other_name(desired))}"
     return replace(made, statements=(rename, *made.statements))
 
@@ -213,7 +213,7 @@ def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
         )
     if table is not None and table.get("kind") == partitions.PARTITIONED:
         return _over_partitions(named_so, live, table, pair)
-    index = f"{identifier(live.schema, live.name)}"
+    index = identifier(live.schema, live.name)
     return change(desired, Phase.ONLINE, f"REINDEX INDEX CONCURRENTLY {index}")
 
 
