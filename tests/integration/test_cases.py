@@ -30,6 +30,9 @@ _PSQL_LINE = re.compile(r"^\\.*$", re.MULTILINE)
 _CONCURRENTLY = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 _WITHOUT_ROWS = "-- a folder that declares nothing"
 _NEWEST = 18
+_SHOWN = re.compile(
+    "fix the rows that this finds(, if any)?: (.*?)(?:; then, in a quiet hour, .*)?$", re.DOTALL
+)
 _ROLE = 'the "odd" role\'s name'
 
 
@@ -83,6 +86,8 @@ def test_a_case(
     report = run_here(settings)
 
     assert _kept(before, contents(live)) == before
+    for is_sure, query in _offered(report):
+        assert _finds(live, query) or not (is_sure or case.parent.name == "violating"), query
     is_declared = report.exit_code is not ExitCode.BAD_SOURCES
     desired = _alone(case, ground.beside, schemas) if is_declared else frozenset()
     left = _left(desired, _facts(live, schemas))
@@ -117,6 +122,21 @@ def _told(steps: list[dict], report: Report, left: list[str]) -> str:
     for title, texts in (("findings", [*failure, *findings]), ("not as declared", left)):
         lines += ["", f"{title}:", *(" ".join(text.split()) for text in texts)] if texts else []
     return "\n".join(lines) + "\n"
+
+
+def _offered(report: Report) -> list[tuple[bool, str]]:
+    """Return the queries of findings that show violating rows, and whether there must be some."""
+    found = (_SHOWN.match(finding.remedy) for finding in report.findings)
+    return [(not match[1], match[2]) for match in found if match]
+
+
+def _finds(database: Database, queries: str) -> bool:
+    with database.connect() as conn:
+        cursor = conn.execute(queries.encode())
+        found = cursor.fetchall()
+        while cursor.nextset():
+            found += cursor.fetchall()
+    return bool(found)
 
 
 def _next(finding: Finding) -> str:

@@ -32,6 +32,9 @@ from predeploy.schema.violating_rows import violating_rows
 _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED = 180000
 _NOT_NULL_SUFFIX = "not_null"
 _UNIQUE = ("primary key", "unique")
+# Seen on 18.6: of a key with PERIOD, VALIDATE CONSTRAINT passes rows whose range is covered only
+# in part. ADD without NOT VALID refuses them.
+_NOT_VALIDATED = "PostgreSQL does not validate a foreign key with PERIOD that was added NOT VALID"
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
@@ -69,7 +72,10 @@ def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterat
         yield _otherwise(desired, live, pair)
     elif live is not None:
         if live.get("not valid") and not desired.get("not valid"):
-            yield change(desired, Phase.ONLINE, _validate(live))
+            if _is_temporal(live):
+                yield _needs_lock(desired, _NOT_VALIDATED, pair, instead=live)
+            else:
+                yield change(desired, Phase.ONLINE, _validate(live))
         if live.get("invalid") and not desired.get("invalid"):
             yield _completed(desired, live, pair)
     elif _other_primary_key(desired, pair):
@@ -232,19 +238,29 @@ def _checked_later(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]
     if "NOT ENFORCED" in desired.get("definition"):
         yield change(desired, Phase.ONLINE, _add(desired))
         return
+    if _is_temporal(desired) and not desired.get("not valid"):
+        yield _needs_lock(desired, _NOT_VALIDATED, pair)
+        return
     added = _add(replace(desired, attributes=(*desired.attributes, ("not valid", "true"))))
     validated = () if desired.get("not valid") else (_validate(desired),)
     yield change(desired, Phase.ONLINE, added, *validated)
 
 
-def _needs_lock(desired: Fact, because: str, pair: SchemaPair) -> Report:
+def _is_temporal(constraint: Fact) -> bool:
+    return constraint.get("type") == "foreign key" and ", PERIOD " in constraint.get("definition")
+
+
+def _needs_lock(
+    desired: Fact, because: str, pair: SchemaPair, *, instead: Fact | None = None
+) -> Report:
     query = violating_rows(desired, pair.live)
     first = f"fix the rows that this finds, if any: {query}; then, " if query else ""
+    drop = f"{_alter(instead)} DROP CONSTRAINT {identifier(instead.name)}; " if instead else ""
     return not_addable(
         desired,
         "constraint-needs-lock",
         f"the table has rows, and {because}",
-        f"{first}in a quiet hour, by a migration: {_add(desired)}",
+        f"{first}in a quiet hour, by a migration: {drop}{_add(desired)}",
     )
 
 
