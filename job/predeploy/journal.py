@@ -15,8 +15,8 @@ from predeploy.sources import Sources
 
 _IDLE = "no step was under way, and nothing is left half done"
 _UNHEARD = (
-    "the server did not answer when it was told to stop; it rolls back by itself within 30 s of "
-    "missing us, unless the step's end had reached it: the ledger knows"
+    "the server did not answer the cancel request; it rolls back within 30 s of losing the "
+    "connection, unless the step's COMMIT had reached it: the ledger tells"
 )
 
 

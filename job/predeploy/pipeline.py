@@ -259,7 +259,7 @@ def _run_layer(
             if layer.asks and plan.steps:
                 _tell_asks(journal, _situation(journal, context, snapshot), layer, plan)
             return snapshot
-        log.info("the plan does not fit any more; looking again")
+        log.info("the plan no longer fits; looking again")
 
 
 def _tell_asks(journal: Journal, situation: Situation, layer: Layer, plan: Plan) -> None:
@@ -375,7 +375,9 @@ def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
         code = _CHANGES.get(loss.partition(" ")[0], "taken-away")
         yield Finding(code, f"{result.label}: {loss}", is_note=True)
     for duplicate in result.duplicates:
-        yield Finding("duplicate", f"{duplicate}; skipped", "guard it, or take it out")
+        yield Finding(
+            "duplicate", f"{duplicate}; skipped", "guard it with IF NOT EXISTS, or remove it"
+        )
     if result.notices:
         yield Finding("already-there", _notices(result), is_note=True)
     for gap in result.gaps:
@@ -387,7 +389,7 @@ def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
     # What we do not accept as it was before us, verify tells.
     for drift in unaccepted(result.drifts, dict(settings.accepted)):
         if drift.is_adopted and drift.live != ABSENT:
-            what = f"{result.label}: {tell(drift)}; it was there before us, and is accepted"
+            what = f"{result.label}: {tell(drift)}; it was there before predeploy, and is accepted"
             yield Finding("adopted-drift", what)
 
 

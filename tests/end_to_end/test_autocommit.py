@@ -210,7 +210,7 @@ def test_a_drop_that_nobody_recorded_is_settled_by_proof(
 
     done = run_job("run", environ=settings, check=0)
 
-    assert "was done by a run that did not live to say so" in done.stdout
+    assert "was done by a run that died before it could record it" in done.stdout
     assert database.rows(STEPS)[-1] == ("3_c.sql", 1, True)
 
 
@@ -634,6 +634,6 @@ def test_who_cancels_a_statement_is_not_looked_for_in_its_way(
 
     told = report(output)
     assert (job.returncode, told["failure"]["sqlstate"]) == (75, "57014")
-    assert "no session was seen in its way" in told["message"]
+    assert "no blocking session was seen" in told["message"]
     assert "end that session" not in told["message"]
     assert "find out who cancelled it" in told["failure"]["next"]

@@ -191,7 +191,7 @@ def test_waits_for_a_server_that_starts_late(own_binaries: Path, folder: Folder)
     assert messages[:connected] == [line["message"] for line in tries]
     assert [line["attempt"] for line in tries] == list(range(1, connected + 1))
     assert {line["message"] for line in tries} <= {
-        "cannot connect: nothing listens there (yet)",
+        "cannot connect: nothing is listening there (yet)",
         "cannot connect: the server is starting or stopping",
     }
     assert "Connection refused" not in output

@@ -227,7 +227,7 @@ def test_a_signal_ends_the_waiting_for_a_server(
     }
 
     with start_job(environ=settings) as job:
-        until_said(job, "nothing listens there (yet)")
+        until_said(job, "nothing is listening there (yet)")
         ended = end(job, number)
 
     assert (ended.exit_code, ended.report["exit_code"]) == (exit_code, exit_code)

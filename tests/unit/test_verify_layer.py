@@ -44,7 +44,7 @@ def judged(
     return plan(Situation(settings, Sources(scripts, (), checks, digest=""), snapshot))
 
 
-def missing(what: str, remedy: str = "add it by a migration") -> Finding:
+def missing(what: str, remedy: str = "add it in a migration") -> Finding:
     return Finding(
         "missing",
         f"{what} is missing",
@@ -178,7 +178,7 @@ def test_on_a_database_that_is_ahead_checks_only_warn() -> None:
         missing(
             "table public.works",
             "a newer version has taken it away: deploy a version that does without it, or bring it "
-            "back by a migration",
+            "back in a migration",
         ),
         failed("verify/a.sql returned 1 offending row(s): id=1", None),
         Finding(

@@ -265,7 +265,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DURATION",
         help="keep looking until it is verified (5m unless said)",
     )
-    command = add("settle", "say about a file in the ledger what no run can know")
+    command = add("settle", "correct what the ledger says about a file")
     command.add_argument("file", metavar="FILE", help="its name, as `predeploy status` shows it")
     saying = command.add_mutually_exclusive_group(required=True)
     for word, summary in (
@@ -280,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     add("explain", "explain an exit code").add_argument(
         "code", nargs="?", choices=names, metavar="CODE"
     )
-    add("demo", "start a PostgreSQL of our own, run the job on it twice, and stop it")
+    add("demo", "start a temporary PostgreSQL, run predeploy on it twice, and stop it")
     return parser
 
 

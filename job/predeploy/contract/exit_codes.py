@@ -61,7 +61,7 @@ EXPLANATIONS = MappingProxyType(
         ExitCode.USAGE: "The arguments are wrong; see `predeploy --help`.",
         ExitCode.BAD_SOURCES: (
             "The SQL folder cannot be run as it is: something cannot be read or is not run, an "
-            "applied step was edited, a name stands twice, a statement cannot be run here, or a "
+            "applied step was edited, a name is used twice, a statement cannot be run here, or a "
             "baseline is needed. Fix the folder."
         ),
         ExitCode.NO_INPUT: (

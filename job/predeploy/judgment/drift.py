@@ -73,9 +73,9 @@ def judge_standing(
         if not unaccepted([now], accepted):
             continue
         if now.live == ABSENT:
-            remedy = f"add it by a migration, or accept that {way_to_accept([now])}"
+            remedy = f"add it in a migration, or accept that {way_to_accept([now])}"
             yield Finding("missing", f"{one.file}: {tell(now)}", remedy, ExitCode.NOT_VERIFIED)
         else:
             code = ExitCode.REFUSED if policy is OnDrift.BLOCK else None
-            remedy = f"fix it by a migration, or accept it {way_to_accept([now])}"
+            remedy = f"fix it in a migration, or accept it {way_to_accept([now])}"
             yield Finding(DRIFT, f"{one.file}: {tell(now)}", remedy, code)

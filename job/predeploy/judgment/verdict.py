@@ -153,7 +153,7 @@ def _idle_declaration(step: Step, idle: Declaration, surprising: tuple[Loss, ...
         idle.line,
         ExitCode.BAD_SOURCES,
         f"allow {idle.verb} {idle.target} declares what the step does not do{does}",
-        "fix the name (as the catalog has it), or take the line out",
+        "correct the name (as in the catalog), or remove the line",
     )
 
 

@@ -19,8 +19,8 @@ def plan(situation: Situation) -> Plan:
     plans = [_plan_script(script) for script in sources.fallbacks]
     warning = Finding(
         "fallback",
-        f"{', '.join(missing)} missing after the migrations; making the minimal schema instead",
-        "fix the migrations: a database that was made so is degraded, and never settled",
+        f"{', '.join(missing)} missing after the migrations; using the fallback schema instead",
+        "fix the migrations: until then the database is degraded, and never settled",
     )
     return Plan(
         tuple(step for p in plans for step in p.steps),

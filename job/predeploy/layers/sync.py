@@ -140,7 +140,7 @@ def _drift(situation: Situation, report: Report) -> Iterator[Finding]:
     if any(drift.is_accepted_by(dict(known)) for known in (snapshot.adopted, settings.accepted)):
         return
     if snapshot.is_adopting and not snapshot.has_synced:
-        what = f"{report.message}; it was there before us, and is accepted"
+        what = f"{report.message}; it was there before predeploy, and is accepted"
         yield Finding("adopted-drift", what)
         return
     remedy = f"{report.remedy}; or accept it {way_to_accept([drift])}"
@@ -172,7 +172,7 @@ def _refused(rename: Finding, comparison: Comparison) -> Finding:
         rename,
         message=f"{rename.message}, and {named(comparison.missing)}, not in this folder, may have "
         "renamed it",
-        remedy=f"{rename.remedy}; if it was not renamed, add it by a migration",
+        remedy=f"{rename.remedy}; if it was not renamed, add it in a migration",
         exit_code=ExitCode.REFUSED,
     )
 

@@ -125,7 +125,7 @@ def _missing(situation: Situation) -> Iterator[Finding]:
     snapshot = situation.snapshot
     there = _relations(snapshot.facts)
     columns = {f.identity for f in snapshot.facts if f.kind == Kind.COLUMN.value}
-    remedy = _FOR_AN_OLDER_APP if situation.comparison.is_ahead else "add it by a migration"
+    remedy = _FOR_AN_OLDER_APP if situation.comparison.is_ahead else "add it in a migration"
     for critical in _meant(situation.settings.critical, snapshot):
         if critical.name not in there:
             yield _absent(f"table {critical.name}", remedy)

@@ -59,7 +59,7 @@ def refusal(missing: Fact, taken: dict[Name, Fact], desired: SchemaIndex) -> Rep
         missing,
         "name-taken",
         f"{others[0].label} has that name",
-        "rename or drop that one by a migration, or declare another name",
+        "rename or drop that one in a migration, or declare another name",
     )
 
 
@@ -72,6 +72,6 @@ def _part_of_another(missing: Fact, part: Fact, desired: SchemaIndex) -> Report:
         missing,
         "part-of-another",
         f"the index of that name is attached to {index} of {schema}.{table}{so}",
-        f"declare {index}, or by a migration: {dropped}; that drops its parts, too, and the next "
+        f"declare {index}, or in a migration: {dropped}; that drops its parts, too, and the next "
         "run builds this one",
     )

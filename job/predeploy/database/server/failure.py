@@ -41,8 +41,8 @@ _LOCK_FAILURES = {
 _LOCKED = "wait for who holds the lock, or end that session; run again"
 _TRY_AGAIN = "run again when no other session changes the same objects"
 _MEMORY = (
-    "give the server more memory; where it names max_locks_per_transaction raise that, or cut the "
-    "file with BEGIN and COMMIT, as a step locks all that it touches; run again"
+    "give the server more memory; if it names max_locks_per_transaction, raise that, or split the "
+    "file with BEGIN and COMMIT, since a step locks everything that it touches; run again"
 )
 READ_ONLY = (
     "point MIGRATION_DATABASE_URL at the primary, or take default_transaction_read_only off the "
@@ -59,7 +59,10 @@ _EXIT_CODES = (
     ("42501", ExitCode.DENIED),
 )
 _REMEDIES = (
-    ("08", "make the server to be reached that the statement connects to, then run again"),
+    (
+        "08",
+        "make sure that the server that the statement connects to can be reached, then run again",
+    ),
     ("55P03", _LOCKED),
     ("40", _LOCKED),
     ("57014", "give it more time (PREDEPLOY_DEADLINE), or find out who cancelled it; run again"),
@@ -200,12 +203,12 @@ def _way_out(part: Part, sqlstate: str, statement: str) -> str:
 
         parent = ".".join(name.replace('""', '"') for name in partition.groups())
         return (
-            "its rows are in the default partition of its table: move them by a migration; or, "
+            "its rows are in the default partition of its table: move them in a migration; or, "
             f"where maintenance has dropped it, leave the partitions to that in "
             f"{way_to_leave(parent)}"
         )
     return (
-        "take away by a migration what stands in its way, or declare it otherwise; what was tried: "
+        "remove what blocks it in a migration, or declare it differently; the statement was: "
         f"{shown(statement)}"
     )
 

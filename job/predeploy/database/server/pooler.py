@@ -67,8 +67,8 @@ def served_by(conn: Connection, endpoint: Endpoint, budget: Deadline, sql: str =
     def give_up() -> None:
         if end.left_s <= 0:
             raise NotObtainedError(
-                f"{endpoint.variable} leads through a pooler that had not one more server "
-                "connection for us: its pool size is too small, or others use them all; predeploy "
+                f"{endpoint.variable} leads through a pooler that could not open another server "
+                "connection: its pool is too small, or others use all of it; predeploy "
                 "needs two at once, and a third for what runs outside a transaction; raise the "
                 f"pool size (default_pool_size in PgBouncer), or {wire.DIRECTLY}"
             )
@@ -167,5 +167,5 @@ def _leads_there(other: Endpoint, ours: str) -> bool:
             )
             return is_there == "t" and conn.info.backend_pid == int(pid or 0)
     except DatabaseRefusedError as refused:
-        log.info(f"it does not lead round the pooler: {refused}", variable=other.variable)
+        log.info(f"it does not bypass the pooler: {refused}", variable=other.variable)
         return False

@@ -63,16 +63,16 @@ REFUSALS = (
     Refusal("unsupported startup parameter|unrecognized configuration parameter|invalid value for parameter|requires a value|permission denied to set parameter|SSL error|sslmode|invalid .*option|weak sslmode", "a connection parameter is not accepted", ExitCode.CONFIG, "check the parameters behind the ? of the URL, and the PG variables beside it", 1, 0),
     Refusal("no name server has answered", "no name server answers (yet)", ExitCode.UNAVAILABLE, "check the network and its name servers"),
     Refusal("failed to resolve host|could not translate host name", "the host name is not known (yet)", ExitCode.UNAVAILABLE, _HOST),
-    Refusal("Connection refused", "nothing listens there (yet)", ExitCode.UNAVAILABLE, _OPEN),
+    Refusal("Connection refused", "nothing is listening there (yet)", ExitCode.UNAVAILABLE, _OPEN),
     Refusal("connection timeout expired|timed out|timeout expired", "no answer in time", ExitCode.UNAVAILABLE, _OPEN),
-    Refusal("No route to host|Network is unreachable|No such file or directory", "there is no way to it (yet)", ExitCode.UNAVAILABLE, _OPEN),
+    Refusal("No route to host|Network is unreachable|No such file or directory", "it cannot be reached (yet)", ExitCode.UNAVAILABLE, _OPEN),
 )  # fmt: skip
 
 _BY_PING = {
-    pq.Ping.OK: Refusal("", "it answers, but not to us", ExitCode.UNAVAILABLE, "look at the server's log", 5, 60),
-    pq.Ping.REJECT: Refusal("", "it takes no connections right now", ExitCode.UNAVAILABLE, "look at the server's log"),
+    pq.Ping.OK: Refusal("", "it refuses this connection", ExitCode.UNAVAILABLE, "look at the server's log", 5, 60),
+    pq.Ping.REJECT: Refusal("", "it is not accepting connections right now", ExitCode.UNAVAILABLE, "look at the server's log"),
     pq.Ping.NO_RESPONSE: Refusal("", "it does not answer", ExitCode.UNAVAILABLE, _OPEN),
-    pq.Ping.NO_ATTEMPT: Refusal("", "the connection parameters make no sense", ExitCode.CONFIG, "check the URL", 1, 0),
+    pq.Ping.NO_ATTEMPT: Refusal("", "the connection parameters are not valid", ExitCode.CONFIG, "check the URL", 1, 0),
 }  # fmt: skip
 
 

@@ -56,8 +56,8 @@ _IN_STATEMENT_MODE = (
     f"the address leads through a pooler in statement mode, which knows no transactions; {DIRECTLY}"
 )
 _POOL_FULL = (
-    "the pooler had no server connection for us for as long as it lets anybody wait "
-    f"(query_wait_timeout); raise its pool size, or {DIRECTLY}"
+    "the pooler had no free server connection within its query_wait_timeout; raise its pool size, "
+    f"or {DIRECTLY}"
 )
 
 

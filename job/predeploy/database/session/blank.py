@@ -95,5 +95,8 @@ def _read(conn: Connection, query: str) -> list[wire.Row] | None:
     wire.roll_back(conn)
     if answer.error is None:
         return answer.rows(2)
-    log.info("whether the tables hold rows could not be read, so they may", why=str(answer.error))
+    log.info(
+        "could not read whether the tables hold rows, so it is assumed that they do",
+        why=str(answer.error),
+    )
     return None

@@ -72,7 +72,9 @@ def ensure(context: RunContext, *, is_adopting: bool) -> None:
     except ServerError as error:
         if error.sqlstate != LockNotAvailable.sqlstate:
             raise
-        raise NotObtainedError(f"the ledger cannot be made: {error}; {monitor.blockers}") from None
+        raise NotObtainedError(
+            f"the ledger cannot be created: {error}; {monitor.blockers}"
+        ) from None
 
 
 def _may_pass_again(error: BaseException) -> bool:
@@ -115,7 +117,7 @@ def _send(context: RunContext, sql: str, monitor: LockMonitor) -> wire.Answer:
 
 def _require_no_race(sqlstate: str | None) -> None:
     if sqlstate in _MADE_MEANWHILE:
-        why = f"another session has made a part of the ledger meanwhile ({sqlstate}); run again"
+        why = f"another session created part of the ledger meanwhile ({sqlstate}); run again"
         raise RacedError(why, exit_code=ExitCode.TEMPFAIL, sqlstate=sqlstate)
 
 
@@ -184,7 +186,7 @@ def _make_all(
         return
     if trigger := advice.event_trigger_behind(work, answer.error.diag.context or ""):
         why = f"{answer.error.diag.message_primary} ({answer.error.sqlstate})"
-        message = f"the ledger cannot be made: {why}; {trigger} {_FORBIDDEN}"
+        message = f"the ledger cannot be created: {why}; {trigger} {_FORBIDDEN}"
         raise JobError(message, exit_code=ExitCode.FAILED)
     if answer.error.sqlstate == InsufficientPrivilege.sqlstate:
         is_there = found.has_schema
@@ -233,7 +235,7 @@ def _tables(conn: wire.Connection, schema: str) -> set[str | None]:
 
 def _taken(schema: str) -> JobError:
     return JobError(
-        f"schema {schema} holds tables that are not a ledger of ours; name another one in "
+        f"schema {schema} holds tables that are not predeploy's ledger; choose another schema with "
         "PREDEPLOY_LEDGER_SCHEMA",
         exit_code=ExitCode.CONFIG,
     )

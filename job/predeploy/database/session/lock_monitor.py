@@ -20,7 +20,7 @@ log = structlog.get_logger()
 _FIRST_LOOKS = (1, 4)
 _LOOK_EVERY = 8
 _TELL_EVERY = 120
-_NOBODY = "no session was seen in its way"
+_NOBODY = "no blocking session was seen"
 # An autovacuum worker has no name, and says what it does; what a client runs may hold a secret and
 # is not asked. Of a prepared transaction only the pid 0 is known.
 _NAME = """case when b.pid = 0 then 'a prepared transaction, see pg_prepared_xacts'

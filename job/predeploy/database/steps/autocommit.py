@@ -143,7 +143,7 @@ def _do(
     """Do what is left of the statement; one that cannot tell leaves its row as it is."""
     proof = _proof(conn, step, target)
     if proof is Proof.DONE:
-        log.info(f"{step.label} was done by a run that did not live to say so")
+        log.info(f"{step.label} was done by a run that died before it could record it")
         return ()
     if proof is Proof.NOTHING:
         return _unproved(step)

@@ -185,7 +185,7 @@ def _take_back_numbers(attempt: Attempt, first: Standing | None) -> None:
             _put_back(attempt, first, now)
             wire.ask(attempt.context.work, "commit")
     except ServerError as error:
-        log.info("sequences were not put back, and skip numbers", why=str(error))
+        log.info("sequences could not be reset, so they skip numbers", why=str(error))
     wire.roll_back(attempt.context.work)
 
 

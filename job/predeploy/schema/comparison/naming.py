@@ -36,7 +36,7 @@ def misnamed(twins: Mapping[Fact, Fact], pair: SchemaPair) -> Iterator[Report]:
             "other-name",
             desired.label,
             f"{desired.label} is there under another name, {own_name(live)}{fails}",
-            f"by a migration: {_freed(desired, taken)}{_rename(desired, live)}",
+            f"in a migration: {_freed(desired, taken)}{_rename(desired, live)}",
             live=f"named {own_name(live)}",
         )
 

@@ -184,7 +184,7 @@ def _more(name: str, grantee: str, rights: Sequence[tuple[Fact, str]], pair: Sch
         f"grant {name.partition(' ')[2]} to {grantee}",
         f"{grantee} has {', '.join(told)} on {name}, where schema.sql leaves it "
         f"{wanted}; that stays",
-        f"by a migration: {'; '.join(_revoked(name, grantee, rights))}",
+        f"in a migration: {'; '.join(_revoked(name, grantee, rights))}",
         wanted,
         ", ".join(told),
     )
@@ -202,7 +202,7 @@ def _less_for_public(live: Fact) -> Report:
         live,
         "less-for-public",
         f"PUBLIC has no {live.get('privilege')} on {live.get('on')}, which schema.sql leaves to it",
-        f"declare it: REVOKE ALL ON {live.get('on')} FROM PUBLIC; or grant it by a migration",
+        f"declare it: REVOKE ALL ON {live.get('on')} FROM PUBLIC; or grant it in a migration",
     )
 
 
@@ -223,7 +223,7 @@ def _more_by_default(pair: SchemaPair) -> Iterator[Report]:
             f"default privilege {schema or 'everywhere'}.{objects} to {grantee} for {role}",
             f"default privileges of {whose} give {grantee} {told} on {objects}, and "
             "schema.sql does not; they stay as they are",
-            f"by a migration: ALTER DEFAULT PRIVILEGES FOR ROLE {role}{where} REVOKE {told} "
+            f"in a migration: ALTER DEFAULT PRIVILEGES FOR ROLE {role}{where} REVOKE {told} "
             f"ON {objects} FROM {grantee}",
             "none",
             told,

@@ -35,7 +35,7 @@ def plan_grant(
             desired,
             "sequence-renamed",
             "its column takes its numbers from no sequence of that name",
-            f"rename the column's sequence to {desired.relation} by a migration",
+            f"rename the column's sequence to {desired.relation} in a migration",
         )
         return
     if desired.get("withheld"):
@@ -82,7 +82,7 @@ def _revoked(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
             desired.label,
             f"PUBLIC has {desired.get('privilege')} on {desired.get('on')}, which is declared to "
             "be revoked; it stays as it is",
-            f"by a migration: {statement}",
+            f"in a migration: {statement}",
             desired.definition,
             "granted to PUBLIC",
         )
@@ -103,7 +103,7 @@ def _withheld(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
         desired.label,
         f"its owner has {desired.get('privilege')} on {desired.get('on')}, which is declared to be "
         "revoked; it stays as it is",
-        f"by a migration: {statement}",
+        f"in a migration: {statement}",
         desired.definition,
         "held by its owner",
     )

@@ -46,7 +46,7 @@ def plan_extension(
             live,
             "extension-elsewhere",
             f"it is in schema {live.get('schema')}, and declared in {desired.get('schema')}",
-            f"by a migration: ALTER EXTENSION {name} SET SCHEMA {schema}",
+            f"in a migration: ALTER EXTENSION {name} SET SCHEMA {schema}",
             names=("schema",),
         )
     if desired.get("version") != live.get("version"):
@@ -55,7 +55,7 @@ def plan_extension(
             "extension-differs",
             f"extension {live.name} has version {live.get('version')}, declared "
             f"{desired.get('version')}",
-            "ALTER EXTENSION … UPDATE by a migration when the app needs it",
+            "ALTER EXTENSION … UPDATE in a migration when the app needs it",
         )
 
 

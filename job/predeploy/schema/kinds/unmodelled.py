@@ -33,7 +33,7 @@ def plan(
     """Name what is missing."""
     if live is None:
         why = "sync makes no objects of this kind"
-        report = not_addable(desired, "unmodelled", why, "make it by a migration")
+        report = not_addable(desired, "unmodelled", why, "make it in a migration")
         yield replace(report, message=f"{desired.name} is missing and is not added: {why}")
 
 

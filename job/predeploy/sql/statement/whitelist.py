@@ -59,7 +59,7 @@ _TRANSACTION = "a schema file cannot begin, end or divide transactions"
 _ROWS = "a schema file declares objects; rows belong in migrations/ or seed/"
 _RUNS_CODE = "a schema file declares objects and runs no code; put it into migrations/"
 _TAKES_AWAY = "a schema file says what is there; what is to go, leave out"
-_MOVES = "a schema file says where things are; declare it there, and move it by a migration"
+_MOVES = "a schema file says where things are; declare it there, and move it in a migration"
 _BEYOND = "it reaches beyond the schemas of this database; set it up apart from the schema"
 _REASONS = {
     "transaction_stmt": _TRANSACTION,

@@ -129,7 +129,7 @@ def extra_default(live: Fact) -> Report:
         live,
         "live-default",
         f"{live.label} has the default {live.get('default')}, and none is declared",
-        "declare it, or drop it by a migration",
+        "declare it, or drop it in a migration",
     )
 
 
@@ -141,7 +141,7 @@ def extra_not_null(live: Fact, pair: SchemaPair) -> Report:
         live,
         "live-not-null",
         f"{live.label} is NOT NULL and declared nullable: {what}",
-        "declare NOT NULL, or drop it by a migration",
+        "declare NOT NULL, or drop it in a migration",
     )
 
 

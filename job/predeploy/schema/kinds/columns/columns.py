@@ -77,7 +77,7 @@ def undeclared(live: Fact, pair: SchemaPair) -> Iterator[Report]:
         f"{live.label} is not declared, and takes no NULL and has no default: inserts of an app "
         "that does not know it fail"
     )
-    remedy = "give it a default, or let it take NULL, by a migration; or declare it"
+    remedy = "give it a default, or let it take NULL, in a migration; or declare it"
     table = (live.schema, live.relation)
     if any(_BEFORE_INSERT.search(t.get("definition")) for t in _fired(table, pair)):
         unless = f"{message}, unless a trigger gives it a value"
@@ -167,15 +167,15 @@ def _add(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
         yield not_addable(
             desired,
             "not-null-without-default",
-            "it is NOT NULL and the rows that are there would have no value",
-            "declare a default; or add it nullable, fill it by a migration, then declare NOT NULL",
+            "it is NOT NULL and existing rows would have no value",
+            "declare a default; or add it nullable, fill it in a migration, then declare NOT NULL",
         )
         return
     if pair.size(desired) > _REWRITE_LIMIT_BYTES and (why := _rewrites(desired, pair)):
         yield not_addable(
             desired,
             "rewrite",
-            f"{why}, so all {pair.size(desired) // 2**20} MB of the table would be written anew "
+            f"{why}, so all {pair.size(desired) // 2**20} MB of the table would be rewritten "
             "while nobody can read it",
             f"by migrations: add {desired.identity} without default and nullable, fill it in "
             "batches, then set its default and NOT NULL; declared in schema.sql it then counts as "
@@ -191,7 +191,7 @@ def _add(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
             "looks-like-rename",
             f"{desired.label} is added, while {other.label}, which is not declared, has the same "
             "type",
-            "if it was renamed, rename it by a migration, before sync comes to it",
+            "if it was renamed, rename it in a migration, before sync adds it",
         )
         return
 
@@ -275,7 +275,7 @@ def _otherwise(
         live,
         f"column-{differing[0].replace(' ', '-')}",
         f"{what} ({why})" if why else what,
-        "change it by a migration, or declare it as it is",
+        "change it in a migration, or declare it as it is",
         names=differing,
     )
     return told if made is None or why else pair.altered(told, made)

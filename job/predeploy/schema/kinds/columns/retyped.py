@@ -36,16 +36,16 @@ def is_wider(desired: str, live: str) -> bool:
 def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
     """Say what stands in the way of another type for a live column; empty where nothing does."""
     if not is_wider(desired.get("type"), live.get("type")):
-        return "its rows would be written anew, or might not fit"
+        return "its rows would be rewritten, or might not fit"
     table_of = pair.table_of(live)
     if table_of is not None and table_of.get("of"):
         return f"it comes with the type {table_of.get('of')}"
     for table in _family(live, pair):
         users = pair.users.get(f"{table}.{live.name}")
         if users:
-            return f"{users} would have to be made anew"
+            return f"{users} would have to be recreated"
     if pair.size(live) > _BIG_BYTES and (reread := _rereads(live, pair)):
-        return f"{reread.label} would be checked or built anew while nobody can use the table"
+        return f"{reread.label} would be checked or rebuilt while nobody can use the table"
     return ""
 
 

@@ -26,7 +26,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
             live,
             f"view-column-{differing[0]}",
             instead(desired, live, differing),
-            "change what the view selects from by a migration",
+            "change what the view selects from in a migration",
             names=differing,
         )
     if not desired.get("default"):

@@ -72,5 +72,5 @@ def otherwise_defined(desired: Fact, live: Fact) -> Report:
         live,
         "index-definition",
         live.get("definition"),
-        "build the new one under another name and drop this one, by a migration",
+        "build the new one under another name and drop this one, in a migration",
     )

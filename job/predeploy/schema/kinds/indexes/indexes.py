@@ -40,7 +40,7 @@ def _locking(desired: Fact) -> Report:
         "index-needs-lock",
         "the table has rows, and a partition that is a foreign table, which takes no index of its "
         "own",
-        f"in a quiet hour, by a migration: {create_sql(desired, desired.name)}",
+        f"in a quiet hour, in a migration: {create_sql(desired, desired.name)}",
     )
 
 

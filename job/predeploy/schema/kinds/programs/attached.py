@@ -11,7 +11,7 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaPair, parents
 
 _ON = "ENABLE"
-_BY_MIGRATION = "change it by a migration, or declare it as it is"
+_BY_MIGRATION = "change it in a migration, or declare it as it is"
 
 
 def plan_trigger(
@@ -92,7 +92,7 @@ def _otherwise_switched(desired: Fact, live: Fact, pair: SchemaPair) -> Change |
         live,
         f"{desired.kind}-enabled",
         f"it is {live.get('enabled') or _ON}",
-        f"by a migration: {_switch(desired)}",
+        f"in a migration: {_switch(desired)}",
         names=("enabled",),
     )
     # Behind a parent's, which switches those of its partitions, too.

@@ -42,7 +42,7 @@ def plan_routine(
             live,
             "routine-signature",
             f"({live.get('arguments')}) returning {live.get('result') or 'nothing'}",
-            "PostgreSQL cannot replace it: drop it and create it anew, by a migration",
+            "PostgreSQL cannot replace it: drop it and create it anew, in a migration",
         )
 
 
@@ -70,7 +70,7 @@ def plan_aggregate(
             live,
             "aggregate-differs",
             live.definition,
-            "replace it by a migration, or declare it as it is",
+            "replace it in a migration, or declare it as it is",
         )
     else:
         parts = ", ".join(

@@ -23,7 +23,7 @@ def plan_view(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Ch
             live,
             "view-columns",
             "a replaced view has to keep its columns, their order and their types",
-            "drop it and create it anew, by a migration",
+            "drop it and create it anew, in a migration",
         )
         return
     begun = desired.order
@@ -79,7 +79,7 @@ def plan_materialized_view(
             live,
             "materialized-view-differs",
             live.get("definition"),
-            "drop it and create it anew, by a migration; nothing replaces it",
+            "drop it and create it anew, in a migration; nothing replaces it",
         )
         return
     if desired.get("populated") and (live is None or not live.get("populated")):

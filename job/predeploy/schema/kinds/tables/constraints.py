@@ -63,7 +63,7 @@ def _named_otherwise(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iter
         column,
         "other-name",
         f"{column.label} is NOT NULL under another name than {desired.name}, which is declared",
-        f"by a migration: {_alter(desired)} RENAME CONSTRAINT {old} TO {identifier(desired.name)}",
+        f"in a migration: {_alter(desired)} RENAME CONSTRAINT {old} TO {identifier(desired.name)}",
     )
 
 
@@ -83,7 +83,7 @@ def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterat
             desired,
             "other-primary-key",
             "the table has another primary key",
-            "swap the two by a migration",
+            "swap the two in a migration",
         )
     elif pair.is_plain(desired) and not _has_index(desired, pair):
         phase = Phase.ONLINE if _waits_for_unique(desired, pair) else Phase.TOGETHER
@@ -103,7 +103,7 @@ def _otherwise(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
         live,
         "constraint-definition",
         live.get("definition"),
-        "add the new one under another name and drop this one, by a migration",
+        "add the new one under another name and drop this one, in a migration",
     )
     shapes = {f.get("definition").removesuffix(timing(f)) for f in (desired, live)}
     if desired.get("type") != "foreign key" or len(shapes) > 1:
@@ -167,7 +167,7 @@ def _unique(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
             desired,
             "name-taken",
             f"{there.label} has that name and another definition",
-            "rename or drop that index by a migration",
+            "rename or drop that index in a migration",
         )
         return
     is_built = there is not None and not there.get("invalid")
@@ -189,7 +189,7 @@ def _doubled(desired: Fact) -> Report:
         "index-set-aside",
         f"{index.label} is renamed to {_other_name(desired)}: on a partitioned table a constraint "
         "cannot take it over, and builds its own",
-        "drop it by a migration when the constraint is there",
+        "drop it in a migration when the constraint is there",
     )
     return replace(report, verdict=Verdict.NOTE)  # said when it happens, and not again
 
@@ -215,7 +215,7 @@ def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
         drop = f"{_alter(live)} DROP CONSTRAINT {identifier(live.name)}"
         why = "its index is invalid: it was built for a part of the rows only"
         return not_addable(
-            desired, "half-built", why, f"in a quiet hour, by a migration: {drop}; {_add(named_so)}"
+            desired, "half-built", why, f"in a quiet hour, in a migration: {drop}; {_add(named_so)}"
         )
     if table is not None and table.get("kind") == partitions.PARTITIONED:
         return _over_partitions(named_so, live, table, pair)
@@ -260,7 +260,7 @@ def _needs_lock(
         desired,
         "constraint-needs-lock",
         f"the table has rows, and {because}",
-        f"{first}in a quiet hour, by a migration: {drop}{_add(desired)}",
+        f"{first}in a quiet hour, in a migration: {drop}{_add(desired)}",
     )
 
 

@@ -48,7 +48,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
                 live,
                 "row-security-extra",
                 f"{live.label} has {name}, which is not declared: rows may be hidden from the app",
-                "declare it, or switch it off by a migration",
+                "declare it, or switch it off in a migration",
             )
 
 
@@ -61,13 +61,13 @@ def _otherwise(
     if differing == ["of"]:
         return _of_type(desired, live, pair)
     what, why = ", ".join(differing), ""
-    remedy = "change it by a migration; that takes a new table and a copy of the rows"
+    remedy = "change it in a migration; that takes a new table and a copy of the rows"
     attach = None
     is_apart = not live.get("partition of") and desired.get("bound")
     if is_apart and attaching.ATTRIBUTES.issuperset(differing):
         attach, why = attaching.attach(desired, pair), attaching.obstacle(desired, live, pair)
         what = f"it is no such partition{f' ({why})' if why else ''}"
-        remedy = f"by a migration: {attach.statements[-1]}"
+        remedy = f"in a migration: {attach.statements[-1]}"
     told = drift(desired, live, "table-differs", what, remedy)
     return told if attach is None or why else pair.altered(told, attach)
 
@@ -82,7 +82,7 @@ def _half_detached(desired: Fact, live: Fact) -> Report:
         live,
         "half-detached",
         "DETACH PARTITION CONCURRENTLY has begun and not ended, so queries do not see its rows",
-        f"by a migration: {finish}; then, to have it back: {attach}",
+        f"in a migration: {finish}; then, to have it back: {attach}",
     )
 
 
@@ -91,7 +91,7 @@ def _of_type(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     wanted = desired.get("of")
     statement = f"ALTER TABLE {relation(desired)} {f'OF {wanted}' if wanted else 'NOT OF'}"
     what = f"it is {'OF ' + live.get('of') if live.get('of') else 'of no type'}"
-    told = drift(desired, live, "table-of-type", what, f"by a migration: {statement}")
+    told = drift(desired, live, "table-of-type", what, f"in a migration: {statement}")
     columns = (pair.live.columns_in_order(live), pair.desired.columns_in_order(desired))
     if wanted and columns[0] != columns[1]:
         return told
@@ -126,7 +126,7 @@ def _create_sql(desired: Fact, columns: tuple[Fact, ...]) -> str:
 def _create(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     if desired.get("kind") == FOREIGN:
         yield not_addable(
-            desired, "foreign-table", "sync does not make foreign tables", "make it by a migration"
+            desired, "foreign-table", "sync does not make foreign tables", "make it in a migration"
         )
         return
     columns = inlined(desired, pair)
@@ -168,7 +168,7 @@ def _renamed(desired: Fact, pair: SchemaPair) -> Iterator[Report]:
             "looks-like-rename",
             f"{desired.label} is added empty, while {extra.label}, which is not declared, has the "
             "same columns",
-            "if it was renamed, rename it by a migration, before sync comes to it",
+            "if it was renamed, rename it in a migration, before sync adds it",
         )
         return
 

@@ -28,7 +28,7 @@ def plan(
         live,
         "cast-differs",
         f"{live.get('by')}{live.get('where')}",
-        f"by a migration: DROP CAST {live.name}; CREATE {cast}",
+        f"in a migration: DROP CAST {live.name}; CREATE {cast}",
     )
 
 

@@ -24,7 +24,7 @@ def plan(
             live,
             "collation-differs",
             live.definition,
-            "PostgreSQL cannot change a collation; make another by a migration",
+            "PostgreSQL cannot change a collation; make another in a migration",
         )
         return
     options = ", ".join(_option(name, value) for name, value in desired.attributes)

@@ -24,7 +24,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
             desired,
             "sequence-behind",
             f"the rows have values in {column.label}, and it would begin before them",
-            "by a migration: create it, setval it to the largest value, let the column own it",
+            "in a migration: create it, setval it to the largest value, let the column own it",
         )
         return
     if live is None:
@@ -48,7 +48,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
             live,
             "sequence-owner",
             f"owned by {'.'.join(live.listed('owned by'))}",
-            "ALTER SEQUENCE … OWNED BY by a migration",
+            "ALTER SEQUENCE … OWNED BY in a migration",
             names=("owned by",),
         )
         yield pair.altered(told, given)
@@ -63,7 +63,7 @@ def _altered(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
         live,
         "sequence-parameters",
         f"{live.get('type')} {live.get('options')}",
-        "ALTER SEQUENCE by a migration, or declare it as it is",
+        "ALTER SEQUENCE in a migration, or declare it as it is",
         names=_PARAMETERS,
     )
     wanted, there = (read_numbering(f.get("type"), f.get("options")) for f in (desired, live))

@@ -11,7 +11,7 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaPair
 
 _MAPPING = "mapping for "
-_BY_MIGRATION = "change it by a migration, with all that was computed by it, or declare it as it is"
+_BY_MIGRATION = "change it in a migration, with all that was computed by it, or declare it as it is"
 
 
 def plan_dictionary(

@@ -85,20 +85,20 @@ def plan_domain(
             live,
             "domain-differs",
             ", ".join(f"{name} {live.get(name) or 'none'}" for name in differing),
-            "change it by a migration, or declare it as it is",
+            "change it in a migration, or declare it as it is",
         )
     elif desired.get("default"):
         statement = f"ALTER DOMAIN {qualified(desired)} SET DEFAULT {desired.get('default')}"
         given = change(desired, Phase.TOGETHER, statement)
         what = f"default {live.get('default')}"
-        told = drift(desired, live, "domain-default", what, f"by a migration: {statement}")
+        told = drift(desired, live, "domain-default", what, f"in a migration: {statement}")
         yield pair.altered(told, given) if live.get("default") else given
     else:
         yield warning(
             live,
             "live-default",
             f"{live.label} has the default {live.get('default')}, and none is declared",
-            "declare it, or drop it by a migration",
+            "declare it, or drop it in a migration",
         )
 
 
@@ -122,7 +122,7 @@ def plan_domain_constraint(
             live,
             "constraint-definition",
             live.get("definition"),
-            "change it by a migration, or declare it as it is",
+            "change it in a migration, or declare it as it is",
         )
     elif live.get("not valid") and not desired.get("not valid"):
         yield change(desired, Phase.ONLINE, f"{alter} VALIDATE CONSTRAINT {identifier(live.name)}")
@@ -151,7 +151,7 @@ def plan_composite(
             live,
             "composite-attributes",
             live.get("attributes"),
-            "change it by a migration, together with what uses it",
+            "change it in a migration, together with what uses it",
         )
         return
     # A table of the type has its columns from there.
@@ -186,7 +186,7 @@ def plan_range(
             live,
             "range-differs",
             live.definition,
-            "PostgreSQL cannot change a range type; make another by a migration",
+            "PostgreSQL cannot change a range type; make another in a migration",
         )
 
 
