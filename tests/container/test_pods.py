@@ -207,7 +207,7 @@ def test_an_app_waits_for_a_late_database_and_for_its_migration(
     port = free_port()
     pod = make_pod(app, f"postgresql://postgres@127.0.0.1:{port}/postgres")
     playing = pod.play()
-    until(lambda: "nothing listens there" in pod.logs("verify"), "a try to connect")
+    until(lambda: "nothing is listening there" in pod.logs("verify"), "a try to connect")
 
     with server(binaries, port=port) as late:
         until(lambda: "not verified yet" in pod.logs("verify"), "a look at the database")

@@ -213,7 +213,7 @@ def test_a_materialized_view_that_is_not_there_again_is_lost(text: str, migrate:
 UNGRANTED = {
     "a materialized view": (
         "drop materialized view seen; create materialized view seen as select id, total from inv",
-        "public.seen was made anew, and its grants are gone: SELECT to anew_reader",
+        "public.seen was recreated, and its grants are gone: SELECT to anew_reader",
         "GRANT SELECT ON TABLE public.seen TO anew_reader;",
     ),
     "a view": (
@@ -221,7 +221,7 @@ UNGRANTED = {
             "drop view totals; create view totals as select id, total from inv;"
             " grant select on totals to anew_reader"
         ),
-        "public.totals was made anew, and its grants are gone: SELECT (id) to PUBLIC",
+        "public.totals was recreated, and its grants are gone: SELECT (id) to PUBLIC",
         "GRANT SELECT (id) ON TABLE public.totals TO PUBLIC;",
     ),
     "a function": (
@@ -230,7 +230,7 @@ UNGRANTED = {
             " create function twice(n int) returns int language sql as 'select n + n'"
         ),
         (
-            "public.twice(integer) was made anew, and its grants are gone: EXECUTE to anew_reader,"
+            "public.twice(integer) was recreated, and its grants are gone: EXECUTE to anew_reader,"
             " and EXECUTE is granted to PUBLIC again"
         ),
         (
@@ -240,7 +240,7 @@ UNGRANTED = {
     ),
     "a type": (
         TOOLS["Alembic"].format("'sad', 'ok'"),
-        'public."Mood" was made anew, and its grants are gone: USAGE to anew_reader',
+        'public."Mood" was recreated, and its grants are gone: USAGE to anew_reader',
         'GRANT USAGE ON TYPE public."Mood" TO anew_reader;',
     ),
 }

@@ -103,7 +103,7 @@ def test_a_table_in_the_ledger_schema_that_somebody_makes_meanwhile_is_told(
     )
 
     assert report["exit_code"] == 78, report
-    assert "not a ledger of ours" in report["message"]
+    assert "are not predeploy's ledger" in report["message"]
     assert contents(database) == {}
 
 
@@ -115,7 +115,7 @@ def test_a_ledger_shares_its_schema_with_nobody(database: Database, folder: Fold
     report = report_here({**settings, "PREDEPLOY_LEDGER_SCHEMA": "app"})
 
     assert report["exit_code"] == 78, report
-    assert "not a ledger of ours" in report["message"]
+    assert "are not predeploy's ledger" in report["message"]
     assert contents(database) == {"app.items": [{"id": 1}]}
 
 

@@ -1,4 +1,4 @@
-"""Whose grants are gone with what was made anew under its own name. Pure.
+"""Whose grants are gone with what was recreated under its own name. Pure.
 
 A view or a function that is dropped and created again is another object: its grants are those of a
 new one, and who could read it may not any more.
@@ -28,7 +28,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Ungranted:
-    """An object that was made anew, the grants that it had, and those that PUBLIC has by default.
+    """An object that was recreated, the grants that it had, and those that PUBLIC has by default.
 
     Who had taken these back has to do so again.
     """
@@ -45,7 +45,7 @@ class Ungranted:
             had = "; ".join(f"{what} to {grantee}" for grantee, what in _by_grantee(self.grants))
             told.append(f"its grants are gone: {had}")
         told += [f"{what} is granted to PUBLIC again" for _, what in _by_grantee(self.opened)]
-        return f"{self.name} was made anew, and {', and '.join(told)}"
+        return f"{self.name} was recreated, and {', and '.join(told)}"
 
     @property
     def remedy(self) -> str:
