@@ -177,8 +177,8 @@ def test_every_module_of_ours_can_be_imported(engine: Engine, image: str) -> Non
     script = """
 import importlib, pkgutil, sys
 sys.path.insert(0, "/opt/predeploy/lib/predeploy")
-import job, psycopg, psycopg_binary, google.protobuf.json_format
-for module in pkgutil.walk_packages(job.__path__, "job."):
+import predeploy, psycopg, psycopg_binary, google.protobuf.json_format
+for module in pkgutil.walk_packages(predeploy.__path__, "predeploy."):
     if module.name not in ("predeploy.__main__", "predeploy.embedded", "predeploy.cli.demo"):
         importlib.import_module(module.name)
 print(psycopg_binary._psycopg, predeploy.sql.read("select 1").statements)
