@@ -13,8 +13,8 @@ from typing import NoReturn
 from predeploy.contract.errors import Interrupted
 from predeploy.contract.exit_codes import ExitCode
 
-# Facts are plain values, and there may be a hundred thousand: to look for cycles among them after
-# every 700 objects takes a tenth of our time, and finds none.
+# Facts are plain values, and there may be a hundred thousand: looking for cycles among them after
+# every 700 objects takes a tenth of the run's time, and finds none.
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 _BY_SIGNAL = {
     signal.SIGTERM: (ExitCode.TERMINATED, "SIGTERM"),
@@ -24,32 +24,32 @@ _BY_SIGNAL = {
 
 
 class Output(TextIOWrapper):
-    """Stdout, whose reader may have gone and whose disk may be full: that undoes no deploy.
+    """Stdout that ignores a closed reader or a full disk, so that neither fails a deploy.
 
-    Always UTF-8, whatever the locale says; a file name that is no text is written with escapes.
+    Always UTF-8, whatever the locale; a file name that is not valid text is written with escapes.
     """
 
     @classmethod
     def of_process(cls) -> "Output":
-        """Take stdout over; where it is closed, write nowhere."""
+        """Take over stdout; if it is closed, discard the output."""
         stdout = sys.stdout if isinstance(sys.stdout, TextIOWrapper) else None
         raw = stdout.detach() if stdout else FileIO(os.devnull, "wb")
         return cls(raw, encoding="utf-8", errors="backslashreplace")
 
     def write(self, text: str) -> int:
-        """Write what can be written."""
+        """Write the text; ignore failures."""
         with suppress(OSError):
             super().write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what can be handed on."""
+        """Flush the stream; ignore failures."""
         with suppress(OSError):
             super().flush()
 
 
 class Signals:
-    """Turns the first signal into Interrupted, and the second into an end at once."""
+    """Turns the first signal into Interrupted; the second ends the process at once."""
 
     def __init__(self) -> None:
         """Catch SIGTERM, SIGINT and the deadline's alarm. As PID 1 an uncaught one is ignored."""
@@ -59,12 +59,12 @@ class Signals:
             signal.signal(number, self._on_signal)
 
     def set_deadline(self, seconds: float) -> None:
-        """Begin a command: interrupt it `seconds` from now, or when a signal comes."""
+        """Begin a command: interrupt it after `seconds`, or when a signal arrives."""
         self._is_quiet = False
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def quiet(self) -> None:
-        """Let the report be written: the work is over, there is nothing to interrupt."""
+        """Stop interrupting, so that the report can be written after the work is over."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._is_quiet = True
 

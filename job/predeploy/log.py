@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line on stdout, or short lines for a person at a terminal.
+"""Logs: one JSON object per line on stdout, or short lines for a person at a terminal.
 
-Platforms read `message` and `level` (debug, info, warn, error). Whatever is logged passes the
-redaction, so that a secret that got into a text by mistake does not get out.
+Platforms read `message` and `level` (debug, info, warn, error). Everything that is logged is
+redacted, so that a secret that got into a text by mistake is not printed.
 """
 
 import sys
@@ -20,7 +20,7 @@ Event = MutableMapping[str, Any]
 
 
 def is_pretty(log_format: LogFormat, stream: TextIO) -> bool:
-    """Whether lines are for a person."""
+    """Whether lines are formatted for a person."""
     return log_format is LogFormat.PRETTY or (log_format is LogFormat.AUTO and stream.isatty())
 
 
@@ -30,7 +30,7 @@ def configure(
     secrets: tuple[Secret, ...] = (),
     stream: TextIO | None = None,
 ) -> None:
-    """Set structlog up. May be called again once the settings are known."""
+    """Configure structlog. May be called again once the settings are known."""
     out = stream or sys.stdout
 
     def hide(_logger: object, _method: str, event: Event) -> Event:

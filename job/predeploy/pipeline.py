@@ -1,4 +1,4 @@
-"""The one loop: layer by layer look, plan, gate, execute. Under the lock."""
+"""The main loop, under the lock: for each layer look, plan, gate, execute."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -51,11 +51,11 @@ log = structlog.get_logger()
 
 _SHOWN_NOTICES = 5
 _VIOLATION = "23"  # the class integrity_constraint_violation
-# Nothing is lost by these.
+# Changes that lose nothing.
 _CHANGES = {"rename": "renamed", "rewrite": "rewritten", "detach": "detached"}
 _UNHURRIED_S = 10
 _LAST_WORD_S = 0.2  # an interrupted run has a second to end
-# What rows stand in the way of is for the gate to stop, which then says all else that it finds.
+# If existing rows block a statement, the gate stops the run, and reports its other findings too.
 _GOES_ON = (ExitCode.OK, ExitCode.NOT_VERIFIED)
 _CORRECTIONS = {
     Saying.FORGET: ledger.forget_file,
@@ -75,8 +75,8 @@ _BEHIND = {
 def run_locked(journal: Journal, context: RunContext) -> Report:
     """Run the layers; the guard's transaction ends with the run's row, which frees the lock.
 
-    Raises ConnectionLostError: the caller connects again and starts over. But a session of ours
-    that was ended by hand ends the run.
+    Raises ConnectionLostError, after which the caller reconnects and starts over, and EndedError
+    if one of the run's sessions was terminated by hand, which ends the run.
     """
     return _finished(journal, context, _run_layers)
 
@@ -87,7 +87,7 @@ def adopt_locked(journal: Journal, context: RunContext) -> Report:
 
 
 def settle_locked(journal: Journal, context: RunContext, saying: Saying, name: str) -> Report:
-    """Correct what the ledger holds of a file, and end as `run_locked` does."""
+    """Correct the ledger's rows of a file, and end as `run_locked` does."""
     return _finished(journal, context, partial(_settle, saying=saying, name=name))
 
 
@@ -117,7 +117,7 @@ def _finished(
 
 @contextmanager
 def _judging_loss(guard: Connection) -> Iterator[None]:
-    """Raise EndedError for a session that was ended while the lock's lives on: no restart."""
+    """Raise EndedError if a session was terminated while the lock's is alive: no restart."""
     try:
         yield
     except ConnectionLostError as lost:
@@ -190,7 +190,7 @@ def _settle(journal: Journal, context: RunContext, saying: Saying, name: str) ->
 
 
 def _run_layers(journal: Journal, context: RunContext) -> Report:
-    # A run whose connection was lost begins anew.
+    # A run whose connection was lost starts over.
     journal.settlement = journal.remembered = ""
     snapshot = Snapshot(journal.server_version)
     reader = _reader(journal, context)
@@ -208,7 +208,7 @@ def _run_layers(journal: Journal, context: RunContext) -> Report:
 
 
 def _verified(journal: Journal, context: RunContext, snapshot: Snapshot) -> Report:
-    """End a run that came through, and write down what the next one may rely on."""
+    """End a run that succeeded, and record what the next one may rely on."""
     if journal.is_degraded:
         return journal.report(Outcome.DEGRADED, ExitCode.OK)
     if snapshot.is_adopting and snapshot.schema and not snapshot.has_synced:
@@ -227,16 +227,17 @@ def _verified(journal: Journal, context: RunContext, snapshot: Snapshot) -> Repo
 
 
 def _is_let_through(journal: Journal) -> bool:
-    """Whether a policy has let something pass: such a run does not settle, the next one looks."""
+    """Whether a policy allowed something: the run does not settle, so the next one looks again."""
     losses = any(step.losses for layer in journal.layers.values() for step in layer.steps)
     drifts = any(f.code == DRIFT for f in journal.layers[verify.LAYER.name].findings)
     return drifts or (losses and journal.settings.destructive is Destructive.ALLOW)
 
 
 def _is_rescued(journal: Journal, layer: Layer, came: LayerReport) -> bool:
-    """Whether the run goes on behind a failed step. What the plan refused is never rescued.
+    """Whether the run continues after a failed step. What the plan refused is never rescued.
 
-    Nor what is to be tried again, which an exit 0 would keep everybody from, or the wrong server.
+    Neither is a failure that should be retried, which an exit code of 0 would prevent, or a wrong
+    server.
     """
     wants = journal.settings.on_failure is OnFailure.RESCUE
     if not wants or not layer.may_be_rescued or came.failure is None:
@@ -247,7 +248,7 @@ def _is_rescued(journal: Journal, layer: Layer, came: LayerReport) -> bool:
 def _run_layer(
     journal: Journal, context: RunContext, reader: SnapshotReader, layer: Layer
 ) -> Snapshot:
-    """Look, plan, gate, execute; once more when another run was faster or something violated."""
+    """Look, plan, gate, execute; repeat if another run was faster or rows violated a constraint."""
     while True:
         snapshot, plan = _look_and_plan(journal, context, reader, layer)
         if plan.refusal:
@@ -263,9 +264,9 @@ def _run_layer(
 
 
 def _tell_asks(journal: Journal, situation: Situation, layer: Layer, plan: Plan) -> None:
-    """Say what the files have to declare where there are rows: on this database, or on another.
+    """Log what the files have to declare if tables hold rows, here or on another database.
 
-    Of those that were not asked, what they did is known; of those behind a refusal, only the text.
+    For files that ran, what they did is known; for files after a refusal, only their text.
     """
     came = journal.layers[layer.name]
     lacking = came.failure.asks if came.failure else ()
@@ -314,7 +315,7 @@ def _look_and_plan(
         if known is None or finding not in known.findings:  # it is planned anew
             _log_finding(finding)
     journal.note(LayerReport(layer.name, findings=plan.findings))
-    # They stop the run at the gate only: before it they explain why it ended.
+    # Only the gate stops the run for these; before it they explain why the run ended.
     journal.left[layer.name] = tuple(replace(finding, exit_code=None) for finding in plan.left)
     if plan.compared:
         journal.left.clear()  # the gate has just said all that
@@ -323,7 +324,7 @@ def _look_and_plan(
 
 
 def _begin(journal: Journal, context: RunContext, reader: SnapshotReader) -> None:
-    """Make the ledger, unless it is there, and begin the run in it, once."""
+    """Create the ledger unless it exists, and record the start of the run in it, once."""
     if not journal.has_begun:
         ledger_setup.ensure(context, is_adopting=reader.has_tables)
         journal.is_blank = begins_without_rows(context, journal.sources, reader.search_path)
@@ -332,9 +333,9 @@ def _begin(journal: Journal, context: RunContext, reader: SnapshotReader) -> Non
 
 
 def _is_overtaken(journal: Journal, context: RunContext, layer: Layer, plan: Plan) -> bool:
-    """Execute the plan; say whether it has to be planned anew.
+    """Execute the plan; return whether the layer has to be planned again.
 
-    Somebody else may have applied a step of it, or something stood in the way of one.
+    Another run may have applied one of its steps, or something may have blocked one.
     """
     is_overtaken = False
     context = replace(context, is_blank=journal.is_blank)
@@ -363,14 +364,14 @@ def _came_of(
         _log_finding(violated)
         journal.violated.add(outcome.about)
         return LayerReport(layer.name, findings=(violated,))
-    # Two steps may be called the same, where their statements are too long for a label.
+    # Compared by identity: two steps have the same label if their statements are too long for it.
     behind = dropwhile(lambda step: step is not journal.current, plan.steps)
     not_run = tuple(step.label for step in islice(behind, 1, None))
     return LayerReport(layer.name, failure=outcome, not_run=not_run)
 
 
 def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
-    """Say what came of a step beside its rows."""
+    """Yield the findings about a completed step."""
     for loss in result.losses:
         code = _CHANGES.get(loss.partition(" ")[0], "taken-away")
         yield Finding(code, f"{result.label}: {loss}", is_note=True)
@@ -386,7 +387,7 @@ def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
     for ungranted in result.ungranted:
         remedy = f"where they are still meant, write a migration: {ungranted.remedy}"
         yield Finding("lost-grants", f"{result.label}: {ungranted}", remedy)
-    # What we do not accept as it was before us, verify tells.
+    # Drift from before the ledger that is not accepted is reported by verify.
     for drift in unaccepted(result.drifts, dict(settings.accepted)):
         if drift.is_adopted and drift.live != ABSENT:
             what = f"{result.label}: {tell(drift)}; it was there before predeploy, and is accepted"

@@ -1,6 +1,6 @@
 """One run, from the first connection to the report: connect, settled?, lock, and the loop.
 
-What a settled run does not need is imported when it is known that this is none.
+Imports that a settled run does not need are deferred until the database is known not to be settled.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_CONNECTIONS = 3  # a server that dies under the same statement each time is not tried for ever
+_CONNECTIONS = 3  # a statement that crashes the server each time must not be retried forever
 
 
 def run(settings: Settings, sources: Sources) -> Report:
     """Make the database ready. Always returns a report; what was committed stays committed.
 
-    A lost connection is opened again, and the ledger tells what has still to be done. Only a bug
-    of ours is raised.
+    A lost connection is reopened, and the ledger says what remains to be done. Raises only on a bug
+    in predeploy.
     """
     return _report(
         Journal(settings, sources, Deadline.after(settings.deadline_s)), _connect_and_run
@@ -59,9 +59,9 @@ def run(settings: Settings, sources: Sources) -> Report:
 
 
 def adopt(settings: Settings, sources: Sources) -> Report:
-    """Write down what the baseline says is done in a database from before its ledger; run nothing.
+    """Record what the baseline says is done in a database older than its ledger; run nothing.
 
-    Reports and reconnects as `run` does. Ends with 65 where there is nothing to adopt.
+    Reports and reconnects as `run` does. Ends with 65 if there is nothing to adopt.
     """
 
     def act(journal: Journal, context: "RunContext") -> Report:
@@ -74,9 +74,9 @@ def adopt(settings: Settings, sources: Sources) -> Report:
 
 
 def settle(settings: Settings, sources: Sources, saying: "Saying", name: str) -> Report:
-    """Correct what the ledger holds of the file `name`; run nothing.
+    """Correct the ledger's rows of the file `name`; run nothing.
 
-    Reports and reconnects as `run` does. Ends with 65 where there is nothing to correct.
+    Reports and reconnects as `run` does. Ends with 65 if there is nothing to correct.
     """
 
     def act(journal: Journal, context: "RunContext") -> Report:
@@ -113,12 +113,12 @@ def _report(journal: Journal, attempt: Callable[[Journal], Report]) -> Report:
 
 
 def _is_lost(error: BaseException) -> bool:
-    """Whether to connect again: not behind a signal, whose end a connection may not survive."""
+    """Whether to reconnect: not after a signal, which may itself have cost the connection."""
     return isinstance(error, ConnectionLostError) and interruption_behind(error) is None
 
 
 def _with_transactions(journal: Journal, attempt: Callable[[Journal], Report]) -> Report:
-    """Attempt it; where a pooler lets only single statements pass, those find the way round it."""
+    """Attempt the run; if a pooler passes only single statements, use them to find a way round."""
     try:
         return attempt(journal)
     except NoTransactionsError:
@@ -155,7 +155,7 @@ def _connect_and_run(journal: Journal) -> Report:
 
 
 def _settled(journal: Journal, reading: settled.Reading) -> Report:
-    """Report it, and repeat what is so still."""
+    """Report a settled run, and repeat the findings that still hold."""
     for finding in reading.standing:
         say = log.info if finding.is_note else log.warning
         say(
@@ -169,7 +169,7 @@ def _settled(journal: Journal, reading: settled.Reading) -> Report:
 
 
 def _connect_and_act(act: "Callable[[Journal, RunContext], Report]", journal: Journal) -> Report:
-    """Do under the lock what a run does that is not settled."""
+    """Run `act` under the lock, unless the database is settled."""
     with _connected(journal) as work:
         direct = pooler.way_round(work, journal.settings, None)
         if direct is None:
@@ -193,7 +193,7 @@ def _connected(journal: Journal) -> Iterator[Connection]:
 
 
 def _require_another_server(journal: Journal, work: Connection) -> None:
-    """Raise EndedError where the last connection was ended, and not because of a restart."""
+    """Raise EndedError if the last connection was terminated, but not by a server restart."""
     lost, journal.lost = journal.lost, None
     if lost and lost.was_ended and settled.server_since(work) == journal.server_since:
         raise EndedError(lost)
@@ -201,7 +201,7 @@ def _require_another_server(journal: Journal, work: Connection) -> None:
 
 @contextmanager
 def _advised(work: Connection, settings: Settings) -> Iterator[None]:
-    """Let a refusal say what to grant; that is only looked up when it comes."""
+    """Add to a refusal what to grant, which is looked up only when a refusal occurs."""
     try:
         yield
     except DeniedError:
@@ -215,10 +215,10 @@ def _advised(work: Connection, settings: Settings) -> Iterator[None]:
 def _placed(
     journal: Journal, work: Connection, backend_pid: int | None, is_settled: Callable[[], bool]
 ) -> Iterator["RunContext | None"]:
-    """Hold the lock on a connection of its own; None where no work is left."""
-    # The parser is slow to import: it is, while the second connection and the lock are waited for.
+    """Hold the lock on a separate connection; yield None if no work is left."""
+    # The parser is slow to import, so import it while waiting for the second connection and lock.
     Thread(target=import_module, args=("predeploy.pipeline",), daemon=True).start()
-    # Neither the ledger nor the locks of other tools are known where all is settled.
+    # A settled run has looked at neither the ledger nor the locks of other tools.
     from predeploy.database.ledger import initial_state  # noqa: PLC0415 - not when settled
     from predeploy.database.session import other_tools  # noqa: PLC0415 - not when settled
     from predeploy.database.session.run_context import RunContext  # noqa: PLC0415 - as above
@@ -246,7 +246,7 @@ def _placed(
 
 
 def _move(journal: Journal, direct: Endpoint) -> None:
-    """Go on with the address that leads round the pooler, from the start."""
+    """Start over with the address that bypasses the pooler."""
     was = journal.settings.endpoint
     log.warning(
         f"{was.variable} leads through a pooler; going on with {direct.variable}, which leads to "

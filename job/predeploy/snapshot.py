@@ -1,4 +1,4 @@
-"""Everything that a planner may know of the database: one immutable look at it."""
+"""Everything that a planner may know about the database: one immutable snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Name = tuple[str, str, str, str]
 
 
 class View(Enum):
-    """A part of the database that a layer asks to see; looking costs, so none sees all."""
+    """A part of the database that a layer asks to see; reading costs time, so none sees all."""
 
     LEDGER = auto()
     CRITICAL = auto()
@@ -28,10 +28,10 @@ class View(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a query of the operator's returned: rows, or why it could not be asked.
+    """The result of one of the operator's queries: rows, or why it could not be run.
 
-    `rows` holds the first few, `count` all; `sqlstate` and `message` are empty unless it failed,
-    and `remedy`, which says what to do, unless it lacked a right.
+    `rows` holds the first few rows, `count` counts all; `sqlstate` and `message` are empty unless
+    it failed. `remedy`, which says what to do, is empty unless the role lacked a privilege.
     """
 
     path: str
@@ -45,13 +45,13 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class PathView:
-    """Where the server looks for an unqualified name of the operator's, and makes it.
+    """The schemas in which the server resolves and creates unqualified names of the operator's SQL.
 
-    `schemas` are those of the search_path that are there and may be used, in their order: the first
-    is where things are made. `text` is the server's own text of them. `said_by` says what has set
-    the search_path (`search_path of the role`). Of the names that the connection string gives,
-    `absent` are no schemas, and `closed` those without USAGE for this role. `names` are `schemas`
-    with the absent ones in their places: the schema files may make these.
+    `schemas` are the schemas of the search_path that exist and may be used, in order: objects are
+    created in the first. `text` is the server's text of them. `said_by` says what has set the
+    search_path (`search_path of the role`). Of the names in the connection string, `absent` do not
+    exist, and `closed` are those without USAGE for this role. `names` are `schemas` with the absent
+    ones in their places: the schema files may create these.
     """
 
     schemas: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class PathView:
 
 @dataclass(frozen=True, slots=True)
 class SchemaView:
-    """What the schema files declare beside what is there, both in the `schemas` that they manage.
+    """The declared and the live objects, both in the `schemas` that the schema files manage.
 
     `live` also holds the partitions that managed tables have elsewhere, with their indexes.
     `is_new` says that the declared side comes from a shadow, and not from the ledger; the files
@@ -72,9 +72,9 @@ class SchemaView:
     the bytes of the live tables by identity (`public.users`), with those of its partitions
     and of the tables that inherit from it. `users` are what keeps the type of a live column from
     being changed (views, say, for people), by the column's identity. `lock_capacity` is how many
-    locks the server has room for, of all sessions together; 0: not known. `role` is who makes what
-    lacks, and `written` what the files say that no catalog keeps. A finding with an exit code says
-    why the files could not be read; both sides are then empty.
+    locks the server has room for, of all sessions together; 0: unknown. `role` is the role that
+    creates missing objects, and `written` what the files say that no catalog keeps. A finding with
+    an exit code says why the files could not be read; both sides are then empty.
     """
 
     schemas: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class SchemaView:
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """What the files say of themselves, however often they are read."""
+        """The warnings about the files themselves, which every reading repeats."""
         return tuple(f for f in self.findings if f.exit_code is None and not f.is_note)
 
     @property
@@ -102,9 +102,9 @@ class SchemaView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One look, taken in one transaction. Parts that nobody asked for are empty.
+    """What was read in one transaction. Parts that no layer asked for are empty.
 
-    `ledger` is in the order of application, and `squashes` say what its files take the place of.
+    `ledger` is in the order of application, and `squashes` say which files its files replace.
     `has_ledger` is False on a database that we never touched, and where our ledger was restored
     without a row; `has_tables` says whether there are tables in the schemas that the folder uses.
     `is_adopting` says that the ledger is there and the adoption of what was there before it has not

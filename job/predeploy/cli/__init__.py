@@ -1,4 +1,4 @@
-"""The commands: parse, call, print. Whatever happens, the last line is a report."""
+"""The commands: parse, call, print. The last line is always a report."""
 
 import argparse
 import json
@@ -43,18 +43,18 @@ _WAIT_S = 300.0
 
 
 class Edge(Protocol):
-    """What the process edge does for a command: an alarm at the deadline, and quiet at the end."""
+    """What the process edge provides to a command: a deadline alarm, and a way to turn it off."""
 
     def set_deadline(self, seconds: float) -> None:
         """Interrupt the command `seconds` from now."""
 
     def quiet(self) -> None:
-        """Interrupt nothing any more."""
+        """Stop interrupting the command."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """Where the report goes, how it looks, and what may not be in it."""
+    """The report's destination and format, and the secrets to redact from it."""
 
     log_format: LogFormat
     report_path: Path | None
@@ -63,7 +63,7 @@ class _Output:
 
 
 def _output_of(environ: Mapping[str, str]) -> _Output:
-    """Return the output for a report that settings stand in the way of."""
+    """Return the output for a report that is written without valid settings."""
     known = {log_format.value: log_format for log_format in LogFormat}
     report, summary = (
         Path(path) if (path := environ.get(name, "").strip()) and "://" not in path else None
@@ -79,7 +79,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str], edge: Edge) -> ExitCode:
-    """Run one command; return how it ended. Its last line on stdout is the report."""
+    """Run one command; return its exit code. Its last line on stdout is the report."""
     log.configure()
     try:
         arguments = _parser().parse_args(argv)
@@ -159,9 +159,9 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
 
 
 def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
-    """Read settings and folder; what is wrong with the settings is told first, all of it."""
+    """Read settings and folder; all problems of the settings are reported first."""
     complete, problems = with_files(environ, FILE_VARIABLES)
-    # lexists: a mount that leads nowhere is not passed over for another folder
+    # lexists: a dangling mount must not fall back to another folder
     default = _MOUNTED_SQL if os.path.lexists(_MOUNTED_SQL) else Path("sql")
     folder = read_folder(sql_dir(complete, default), max_file_bytes(complete))
     settings = parse_settings(
@@ -179,13 +179,13 @@ def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
 
 
 def _early(command: str, error: JobError) -> Report:
-    """Report what stopped a command before, or beside, its layers."""
+    """Return the report of a command that was stopped before or outside its layers."""
     problems = error.problems if isinstance(error, ProblemsError) else (str(error),)
     return Report(command, __version__, Outcome.FAILED, error.exit_code, problems=problems)
 
 
 def _end(report: Report, output: _Output, edge: Edge) -> ExitCode:
-    """Write the report wherever it is wanted, stdout last."""
+    """Write the report to every destination, stdout last; return the exit code."""
     edge.quiet()
     line = as_json(report, output.secrets)
     if _TERMINATION_LOG.exists():

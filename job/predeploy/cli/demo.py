@@ -1,4 +1,4 @@
-"""`predeploy demo`: a PostgreSQL of our own, the job on it, the job once more, and nothing left."""
+"""`predeploy demo`: starts a private PostgreSQL, runs the job on it twice, and cleans up."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ _ADMIN = {"ADMIN_USERNAME": "admin", "ADMIN_EMAIL": "admin@example.com"}
 def demo(environ: Mapping[str, str], run: Callable[[Mapping[str, str]], ExitCode]) -> ExitCode:
     """Run the job twice on an empty database; the second run finds nothing to do.
 
-    The folder is the shipped one unless PREDEPLOY_SQL_DIR says another; of `environ` only our own
-    settings count. Returns the first exit code that is not OK. Raises NoServerError when there is
-    no server to start.
+    The folder is the shipped one unless PREDEPLOY_SQL_DIR names another; of `environ` only
+    predeploy's settings count. Returns the first exit code that is not OK. Raises NoServerError if
+    no server can be started.
     """
     kept = {key: value for key, value in environ.items() if key.startswith("PREDEPLOY_")}
     with server() as started:

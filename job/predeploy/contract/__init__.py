@@ -1,4 +1,4 @@
-"""The words that every room shares: exit codes, errors, plans and what came of them, the report.
+"""The vocabulary that every room shares: exit codes, errors, plans, results and the report.
 
-Plain values without behaviour of their own. Nothing here reads, asks or decides.
+Plain values without behaviour. Nothing here does I/O or makes a decision.
 """

@@ -1,4 +1,4 @@
-"""How long something may still take."""
+"""Time budgets."""
 
 import time
 from dataclasses import dataclass
@@ -21,5 +21,5 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """Seconds that are left, never below 0."""
+        """The seconds that remain; never negative."""
         return max(0.0, self.at_s - time.monotonic())

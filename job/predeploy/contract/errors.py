@@ -7,7 +7,7 @@ from predeploy.contract.exit_codes import ExitCode
 
 
 class JobError(Exception):
-    """A run that cannot go on. `exit_code` says how it ends; the message says what to do next.
+    """A run that cannot continue. `exit_code` says how it ends; the message says what to do next.
 
     No message ever holds a connection string, a password or a driver's text about one.
     """
@@ -15,14 +15,14 @@ class JobError(Exception):
     exit_code = ExitCode.UNEXPECTED
 
     def __init__(self, message: str, *, exit_code: ExitCode | None = None) -> None:
-        """Make the error; `exit_code` replaces the class's own."""
+        """Create the error; `exit_code` overrides the default of the class."""
         super().__init__(message)
         if exit_code is not None:
             self.exit_code = exit_code
 
 
 class ProblemsError(JobError):
-    """Everything that is wrong with one input, all at once."""
+    """All problems of one input, reported together."""
 
     def __init__(self, problems: tuple[str, ...], *, exit_code: ExitCode | None = None) -> None:
         """Keep `problems`: one sentence each, in the order in which a reader would fix them."""
@@ -43,15 +43,15 @@ class SourcesError(ProblemsError):
 
 
 class DatabaseRefusedError(JobError):
-    """The endpoint does not let us work: unreachable, denied, a standby, something else."""
+    """The endpoint cannot be used: unreachable, access denied, a standby, or another reason."""
 
     exit_code = ExitCode.UNAVAILABLE
 
 
 class DeniedError(DatabaseRefusedError):
-    """Our role lacks a privilege. `why` is the server's word, `is_filtered` row-level security's.
+    """The role lacks a privilege, or row-level security would filter its rows (`is_filtered`).
 
-    What to do is `remedy`, as far as the one who raises it knows.
+    `why` is the server's message; `remedy` says what to do, as far as the caller knows.
     """
 
     exit_code = ExitCode.DENIED
@@ -64,15 +64,15 @@ class DeniedError(DatabaseRefusedError):
 
 
 class NoTransactionsError(DatabaseRefusedError):
-    """A pooler in statement mode: nothing of ours can be done through it."""
+    """A pooler in statement mode, through which predeploy cannot run anything."""
 
     exit_code = ExitCode.WRONG_ENDPOINT
 
 
 class ConnectionLostError(JobError):
-    """The connection died. What was committed is in the ledger; the rest is undone.
+    """The connection was lost. What was committed is in the ledger; the rest is rolled back.
 
-    `was_ended` says that an administrator has ended it: this session, or all of the server's.
+    `was_ended` says that an administrator terminated it: this session, or all of the server's.
     """
 
     exit_code = ExitCode.TEMPFAIL
@@ -84,12 +84,12 @@ class ConnectionLostError(JobError):
 
 
 class EndedError(JobError):
-    """An administrator has ended a session of ours, on a server that runs on: the run is over."""
+    """An administrator terminated one of predeploy's sessions while the server kept running."""
 
     exit_code = ExitCode.TEMPFAIL
 
     def __init__(self, lost: ConnectionLostError) -> None:
-        """Make the error from the one of the session."""
+        """Create the error from the one that the session raised."""
         why = str(lost).partition(";")[0]
         super().__init__(
             f"{why}; somebody has ended this session (pg_terminate_backend), so this run starts "
@@ -104,9 +104,9 @@ class NotObtainedError(JobError):
 
 
 class ServerError(JobError):
-    """The server has failed a query of ours for want of something: room, time, a lock, a right.
+    """A query of predeploy's failed for lack of a resource: space, time, a lock or a privilege.
 
-    `sqlstate` says of what; the driver's error is its cause.
+    `sqlstate` says which; the driver's error is the cause (`__cause__`).
     """
 
     def __init__(self, message: str, *, exit_code: ExitCode, sqlstate: str) -> None:
@@ -116,19 +116,19 @@ class ServerError(JobError):
 
 
 class RacedError(ServerError):
-    """Another session has changed the same row of the catalog meanwhile: the same may pass now."""
+    """Another session changed the same catalog row concurrently; a retry may succeed."""
 
 
 class InternalError(JobError):
-    """An invariant of ours does not hold."""
+    """An invariant of predeploy does not hold."""
 
     exit_code = ExitCode.INTERNAL
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGTERM, SIGINT or the deadline. No JobError, so that no `except Exception` swallows it.
+    """SIGTERM, SIGINT or the deadline. Not a JobError, so that no `except Exception` swallows it.
 
-    `is_heard` says whether the server has confirmed that it stopped what it was doing for us.
+    `is_heard` says whether the server has confirmed that it cancelled predeploy's statement.
     """
 
     is_heard = True
@@ -140,9 +140,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 def interruption_behind(error: BaseException) -> Interrupted | None:
-    """Return the interruption that came in a place where Python turns it into another error.
+    """Return the interruption that Python has wrapped in another error.
 
-    Up to 3.11 that is where a class is made (`__set_name__`), which imports do by the hundred.
+    Up to Python 3.11 this happens during class creation (`__set_name__`), which imports do by the
+    hundred.
     """
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, Interrupted):

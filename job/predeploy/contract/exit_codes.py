@@ -1,7 +1,7 @@
 """The contract with platforms: one number per way a run can end.
 
 The numbers are a stable interface (Kubernetes' podFailurePolicy, CI rules and people rely on them);
-one is never given another meaning.
+the meaning of a number never changes.
 """
 
 from enum import IntEnum
@@ -38,12 +38,12 @@ class ExitCode(IntEnum):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same run may pass later with nothing fixed."""
+        """Whether the same run may succeed later without any fix."""
         return self in _RETRYABLE
 
     @property
     def explanation(self) -> str:
-        """One sentence: when a run ends so, and what to do next."""
+        """One sentence: when a run ends with this code, and what to do next."""
         return EXPLANATIONS[self]
 
 

@@ -1,7 +1,7 @@
-"""Whose grants are gone with what was recreated under its own name. Pure.
+"""Grants that were lost because an object was dropped and recreated under the same name. Pure.
 
-A view or a function that is dropped and created again is another object: its grants are those of a
-new one, and who could read it may not any more.
+A recreated view or function is a new object with the default grants, so roles that could use the
+old one may have lost access.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ _BY_DEFAULT = {
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """An object and its grants beside its owner's: `kind` and `name` as GRANT is written."""
+    """An object and its grants other than the owner's; `kind` and `name` as GRANT spells them."""
 
     kind: str
     name: str
@@ -28,9 +28,9 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Ungranted:
-    """An object that was recreated, the grants that it had, and those that PUBLIC has by default.
+    """A recreated object, the grants that it had, and those that PUBLIC has by default.
 
-    Who had taken these back has to do so again.
+    If PUBLIC's default grants had been revoked, they have to be revoked again.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Ungranted:
     opened: tuple[Grant, ...] = ()
 
     def __str__(self) -> str:
-        """For a message."""
+        """Return the text for a message."""
         told = []
         if self.grants:
             had = "; ".join(f"{what} to {grantee}" for grantee, what in _by_grantee(self.grants))
@@ -49,7 +49,7 @@ class Ungranted:
 
     @property
     def remedy(self) -> str:
-        """Statements that make the grants what they were."""
+        """The statements that restore the grants."""
         on = f"ON {self.kind.upper()} {self.name}"
         return " ".join(
             (
@@ -71,14 +71,14 @@ Grants = Mapping[tuple[str, int], Granted]
 
 
 def dropped(before: Grants, after: Grants) -> tuple[Granted, ...]:
-    """Return the objects that had grants and are not there by their OID."""
+    """Return the objects that had grants and whose OID no longer exists."""
     return tuple(granted for key, granted in before.items() if key not in after)
 
 
 def ungranted(
     gone: Iterable[Granted], there: Container[tuple[str, str]], after: Grants
 ) -> tuple[Ungranted, ...]:
-    """Return those of `gone` that are there again by kind and name, with other grants."""
+    """Return the objects of `gone` that exist again by kind and name, with different grants."""
     now = {(g.kind, g.name): g.grants for g in after.values()}
     found = []
     for old in gone:

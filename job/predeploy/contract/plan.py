@@ -1,6 +1,6 @@
-"""The vocabulary: what a script holds, what a layer plans, what came of it.
+"""The vocabulary: what a script contains, what a layer plans, and the results.
 
-Values only. Nothing here reads, decides or touches anything.
+Values only. Nothing here does I/O or makes a decision.
 """
 
 from collections.abc import Mapping
@@ -37,11 +37,12 @@ class Creatable(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a statement would create something; names as the catalog has them, not quoted.
+    """The object that a statement would create; names as in the catalog, not quoted.
 
-    `relation` is the table that a column, a constraint or an index belongs to, and the thing itself
-    where it belongs to none (`name` is then the same). `schema` is empty where the statement leaves
-    it to the search_path. `is_guarded` says that IF NOT EXISTS skips what is there.
+    `relation` is the table that a column, a constraint or an index belongs to; for an object that
+    belongs to no table it is the object itself, and equals `name`. `schema` is empty if the
+    statement leaves it to the search_path. `is_guarded` says that IF NOT EXISTS skips an existing
+    object.
     """
 
     kind: Creatable
@@ -53,11 +54,11 @@ class Address:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Drift:
-    """Something that is there in another shape than a file declares, as PostgreSQL prints both.
+    """An object whose shape differs from what a file declares, both as PostgreSQL prints them.
 
-    `name` is `public.users.credits`; `live` is ABSENT where the thing itself is there and a part of
-    it is not. `is_adopted` says that it was there before the ledger, and counts as accepted. `key`
-    and `shape` are how `[accept]` names what is there, where that is not by `object` and `live`.
+    `name` is, for example, `public.users.credits`; `live` is ABSENT if the object exists but a part
+    of it does not. `is_adopted` says that it existed before the ledger and counts as accepted.
+    `key` and `shape` are how `[accept]` names the live object if not by `object` and `live`.
     """
 
     kind: str
@@ -70,12 +71,12 @@ class Drift:
 
     @property
     def object(self) -> str:
-        """How messages name it."""
+        """The name for messages."""
         return f"{self.kind} {self.name}"
 
     @property
     def kept(self) -> dict[str, str | bool]:
-        """What the ledger keeps of it."""
+        """What the ledger records of it."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -90,7 +91,7 @@ class Drift:
         return (self.key, self.shape) if self.key else (self.object, self.live)
 
     def is_accepted_by(self, accepted: Mapping[str, str]) -> bool:
-        """Whether a line accepts it: as it is offered, or by `object` and `live`."""
+        """Whether a line of `[accept]` covers it: as `line` gives it, or by `object` and `live`."""
         ways = (self.line, (self.object, self.live))
         return any(accepted.get(key) == shape for key, shape in ways)
 
@@ -141,10 +142,10 @@ class Statement:
 class LedgerEntry:
     """What the ledger keeps of a step: (`file`, `step_hash`, `occurrence`) is its identity.
 
-    `occurrence` counts from 1 and is more only where a file repeats a step's text. `position` is
-    the step's place in its file, from 1. `is_final` says that the file is whole with this row.
-    `raw_hash` is the SHA-256 of the file's bytes, comments and all. `replaces` says which versions
-    the file takes the place of, such as `1..50`; what is read from the ledger tells that elsewhere.
+    `occurrence` counts from 1 and exceeds 1 only if a file repeats a step's text. `position` is
+    the step's place in its file, from 1. `is_final` says that this row completes the file.
+    `raw_hash` is the SHA-256 of the file's bytes, including comments. `replaces` says which
+    versions the file replaces, such as `1..50`; entries read from the ledger do not set it.
     """
 
     file: str
@@ -157,7 +158,7 @@ class LedgerEntry:
 
     @property
     def identity(self) -> tuple[str, int]:
-        """What tells it from the file's other steps."""
+        """What distinguishes it from the file's other steps."""
         return (self.step_hash, self.occurrence)
 
 
@@ -165,8 +166,8 @@ class LedgerEntry:
 class LedgerRow:
     """A step that the ledger holds: the entry, when it was applied (ISO 8601) and by which run.
 
-    `is_done` is False for a step outside a transaction that was started and whose end nobody has
-    recorded: the job was killed, or its connection died.
+    `is_done` is False for a step outside a transaction that was started but whose end was never
+    recorded: the job was killed, or its connection was lost.
     """
 
     entry: LedgerEntry
@@ -191,9 +192,9 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a statement of ours is for, such as `constraint public.users.users_age_check`.
+    """The purpose of a generated statement, such as `constraint public.users.users_age_check`.
 
-    `violating_rows` is a query of the rows that stand in its way when they violate a constraint.
+    `violating_rows` is a query for the rows that violate the constraint.
     """
 
     about: str
@@ -247,7 +248,7 @@ class Step:
 
     @property
     def how(self) -> str:
-        """How it will be run, in a word for a plan."""
+        """How it will be run, in one word for a plan."""
         if self.is_replay:
             return "replayed"
         words = {Mode.RECORD: "recorded, not run", Mode.AUTOCOMMIT: "outside a transaction"}
@@ -255,7 +256,7 @@ class Step:
 
     @property
     def lines(self) -> str:
-        """The lines of the file that it covers, such as `lines 3-17`; empty where none does."""
+        """The lines of the file that it covers, such as `lines 3-17`; empty if there are none."""
         if not self.statements:
             return "no statement"
         if not self.statements[0].line:
@@ -266,10 +267,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that a reader has to know: the consequence, then the remedy.
+    """Something that the reader has to know: the consequence, then the remedy.
 
-    `code` is stable and kebab-case. `exit_code` is set when the finding stops the run; without
-    one it is a warning, or, with `is_note`, a mere note.
+    `code` is stable and kebab-case. `exit_code` is set if the finding stops the run; without
+    one the finding is a warning, or a note if `is_note` is set.
     """
 
     code: str
@@ -288,11 +289,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a layer wants done, in order, and what it found while looking.
+    """The steps that a layer wants to run, in order, and its findings.
 
-    `left` is what it cannot do, and for which the last layer stops the run: it is said here only
-    where that one is not asked. `compared` says what the last layer has compared the database with;
-    no other layer says so.
+    `left` is what it cannot do and for which the last layer stops the run; it is reported from here
+    only if that layer does not run. `compared` says what the last layer compared the database with;
+    no other layer sets it.
     """
 
     steps: tuple[Step, ...] = ()
@@ -308,9 +309,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a step of the file at `path` has to declare where its tables hold rows.
+    """The declarations that a step of the file at `path` needs if its tables hold rows.
 
-    The declarations may stand anywhere before the step's first statement, on line `line`.
+    They may be placed anywhere before the step's first statement, which is on line `line`.
     """
 
     path: str
@@ -351,32 +352,32 @@ class Failure:
 
     @property
     def is_violation(self) -> bool:
-        """Whether it is rows, or what is there already, that stand in the way of what is ours.
+        """Whether existing rows or objects block a generated statement.
 
-        All that does not need it can go on.
+        Everything that does not depend on the statement can continue.
         """
         return self.exit_code is ExitCode.NOT_VERIFIED
 
     @property
     def place(self) -> str:
-        """`migrations/0003_tags.sql:12:5`; the path alone where no line is known."""
+        """`migrations/0003_tags.sql:12:5`; only the path if the line is unknown."""
         return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
 
     @property
     def said(self) -> str:
-        """Place, SQLSTATE and message, on one line; what we refuse ourselves has no SQLSTATE."""
+        """Place, SQLSTATE and message on one line; predeploy's own refusals have no SQLSTATE."""
         return " ".join(filter(None, (self.place, self.sqlstate, self.message)))
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """A step that is done. `rows` counts what its statements inserted, updated or deleted.
+    """A completed step. `rows` counts the rows that its statements inserted, updated or deleted.
 
-    `losses` tells what it took away, `duplicates` what was proved to be there already, `notices`
-    what PostgreSQL said it skips, `drifts` what is there in another shape, `gaps` which sequences
-    have skipped numbers because a try of the step was rolled back, `ungranted` which grants went
-    with what was made anew. `asks` are the declarations of what was let pass here and will not be
-    elsewhere.
+    `losses` lists what it removed, `duplicates` what was proved to exist already, `notices` what
+    PostgreSQL reported as skipped, `drifts` the objects of another shape, `gaps` the sequences that
+    skipped numbers because an attempt of the step was rolled back, `ungranted` the grants that were
+    lost when objects were recreated. `asks` are the declarations for what was allowed on this
+    database but will not be on others.
     """
 
     label: str

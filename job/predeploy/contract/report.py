@@ -1,6 +1,6 @@
-"""What a run has to say at its end: as data, as one line of JSON, as Markdown, as a headline.
+"""The report at the end of a run: as data, as one line of JSON, as Markdown, as a headline.
 
-Pure: writing it anywhere is the edge's work.
+Pure: the process edge writes it.
 """
 
 import json
@@ -25,10 +25,10 @@ _GOOD = (ExitCode.OK, ExitCode.PENDING)
 class Report:
     """The result of one command.
 
-    `problems` says what prevented it before any layer was asked, one sentence each. `target` is
-    safe to print. `server_version` is libpq's number, such as 150018; 0 when never connected.
-    `pending` counts what `plan` (steps) and `status` (files) found still to do. `compared` says
-    what the database was compared with; empty where it was not.
+    `problems` says what stopped it before any layer was planned, one sentence each. `target` is
+    safe to print. `server_version` is libpq's number, such as 150018; 0 without a connection.
+    `pending` counts what remains to do: steps for `plan`, files for `status`. `compared` says
+    what the database was compared with; empty if it was not compared.
     """
 
     command: str
@@ -51,23 +51,23 @@ class Report:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What all layers found, what stops the run first."""
+        """The findings of all layers; those that stop the run come first."""
         found = (finding for layer in self.layers for finding in layer.findings)
         return tuple(sorted(found, key=lambda f: ("error", "warn", "info").index(f.level)))
 
     @property
     def asks(self) -> tuple[Ask, ...]:
-        """The declarations that files lack, or will lack where there are rows."""
+        """The declarations missing from files, here or on a database that holds rows."""
         return tuple(ask for layer in self.layers for ask in layer.asks)
 
     @property
     def applied(self) -> int:
-        """How many steps are done."""
+        """The number of completed steps."""
         return sum(len(layer.steps) for layer in self.layers)
 
 
 def headline(report: Report) -> str:
-    """Return the sentence that the person on call reads last: what, where, and what to do next."""
+    """Return the final sentence for the person on call: what, where, and what to do next."""
     if report.exit_code in _GOOD:
         return _good_news(report)
     return f"{report.exit_code.label} ({int(report.exit_code)}): {_bad_news(report)}"
@@ -102,7 +102,7 @@ def _good_run(report: Report) -> str:
 
 
 def _to_declare(report: Report) -> str:
-    """Say how much a database with rows would ask for."""
+    """Return how many declarations a database with rows would require."""
     lines = sum(len(ask.lines) for ask in report.asks)
     if not lines:
         return ""
@@ -120,14 +120,14 @@ def _verified(report: Report) -> str:
 
 
 def _what_is_ahead(report: Report) -> str:
-    """Say what was compared, which files make the database ahead, and what to do about them."""
+    """Return what was compared, which files make the database ahead, and what to do about them."""
     notes = [finding for finding in report.findings if finding.code == "ahead"]
     why = f"{notes[0].message}; next: {notes[0].remedy}" if notes else "see the findings"
     return f"{report.compared}; {why}"
 
 
 def _what_failed(report: Report) -> str:
-    """Say what a degraded database lacks, and that every deploy will try again."""
+    """Return what is missing in a degraded database, and that every deploy will try again."""
     if failure := report.failure:
         return f"{failure.said}; next: {failure.remedy}"
     warnings = [finding for finding in report.findings if finding.code == "fallback"]
@@ -194,7 +194,7 @@ def asks_data(asks: Sequence[Ask]) -> list[dict[str, Any]]:
 
 
 def asks_text(asks: Sequence[Ask]) -> list[str]:
-    """Return it as lines for a person, all of them, ready to be pasted."""
+    """Return all the lines that files have to declare, ready to be pasted."""
     return [
         line
         for ask in asks
@@ -210,8 +210,9 @@ def as_json(
 ) -> str:
     """Return one line, by default of at most 4096 bytes, without the secrets.
 
-    Nothing is cut before they are out: half of one would not be found. Texts are cut first, between
-    two words; then findings are left out, and then declarations, whole lines from the end.
+    Secrets are removed before anything is cut, because half of one would not be found. Texts are
+    cut first, between two words; then findings are dropped, and then declarations, in whole lines
+    from the end.
     """
     data: dict[str, Any] = redact_all(as_data(report), secrets)
     if failure := data.get("failure"):
@@ -248,7 +249,7 @@ def as_text(report: Report, secrets: Sequence[Secret] = ()) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """Return a summary for a CI's page: the headline, a table of the layers, the findings."""
+    """Return a summary for a CI page: the headline, a table of the layers, the findings."""
     rows = [
         f"| {layer.name} | {len(layer.steps)} | {sum(s.rows for s in layer.steps)} "
         f"| {layer.exit_code.label} |"
@@ -320,7 +321,7 @@ def _cut(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON
 
 
 def _cut_text(text: str, limit: int) -> str:
-    """Cut between two words, so that no name is cut in two; what is longer than one is none."""
+    """Cut between two words, so that no name is split; a word longer than any name is not one."""
     blank = text[: limit - 1].rfind(" ")
     if blank > 0 and limit - blank <= _LONGEST_NAME:
         return text[:blank] + " …"
@@ -331,7 +332,7 @@ def _cut_text(text: str, limit: int) -> str:
 
 
 def _with_fewer_asks(data: dict[str, Any], files: int) -> dict[str, Any]:
-    """Leave out declarations from the end until what is left takes half of the room at most."""
+    """Drop declarations from the end until the rest takes at most half of the space."""
     asks = list(data.get("asks", []))
     while asks and len(_dump({"asks": asks}).encode()) > LIMIT_BYTES // 2:
         lines = asks[-1]["lines"]
@@ -344,5 +345,5 @@ def _with_fewer_asks(data: dict[str, Any], files: int) -> dict[str, Any]:
 
 def _dump(data: Mapping[str, Any]) -> str:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    # A file name that is no text holds surrogates, which no encoding takes.
+    # A file name that is not valid text has surrogates, which cannot be encoded.
     return text.encode(errors="backslashreplace").decode()

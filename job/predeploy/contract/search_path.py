@@ -25,10 +25,10 @@ _NAMED = "the name of a schema, such as app"
 
 @dataclass(frozen=True, slots=True)
 class SearchPath:
-    """The schemas in which an unqualified name is looked for, as the catalog has their names.
+    """The schemas in which an unqualified name is looked up, named as in the catalog.
 
-    `"$user"` stands for the role. `given_by` is what gave them, for people: `PGOPTIONS`, or `the
-    parameter schema in DATABASE_URL`.
+    `"$user"` means the role. `given_by` says where they come from, for messages: `PGOPTIONS`, or
+    `the parameter schema in DATABASE_URL`.
     """
 
     names: tuple[str, ...]
@@ -43,7 +43,8 @@ class SearchPath:
 def read_names(text: str) -> tuple[str, ...]:
     """Return the names in the text of a search_path, folded and unquoted as the server does.
 
-    Blank holds none, and an empty name is none. Raises ValueError for what the server would refuse.
+    A blank text has no names; empty names are ignored. Raises ValueError for a text that the server
+    would refuse.
     """
     if not text.strip(_SPACE):
         return ()
@@ -57,11 +58,11 @@ def read_names(text: str) -> tuple[str, ...]:
 def apart(
     parameters: Mapping[str, str], filled: Collection[str], variable: str
 ) -> tuple[dict[str, str], SearchPath | None]:
-    """Take the search_path out of libpq's parameters and PATH_PARAMETERS; None: they give none.
+    """Take the search_path out of libpq's parameters and PATH_PARAMETERS; None if they set none.
 
-    It is set in each transaction, since poolers refuse `options` when a session starts. What the
-    address says itself comes before PGOPTIONS, which has `filled` in. Raises ValueError, whose
-    message names the parameter.
+    It is set in each transaction, because poolers refuse `options` at the start of a session. What
+    the address says takes precedence over PGOPTIONS, whose parameters are in `filled`. Raises
+    ValueError, whose message names the parameter.
     """
     given = [(key, parameters[key]) for key in PATH_PARAMETERS if key in parameters]
     found = {key: _read_parameter(key, value) for key, value in given}
@@ -100,9 +101,9 @@ def _refuse(what: str, demand: str) -> NoReturn:
 
 
 def _without_path(options: str) -> tuple[str, str | None]:
-    """Return libpq's `options` without what sets the search_path, and the last text that does.
+    """Return libpq's `options` without its search_path settings, and the last one's text.
 
-    None where nothing does. What remains is as it was, but for the white space between.
+    The text is None if there is none. The rest is unchanged except for white space.
     """
     kept: list[str] = []
     found: str | None = None

@@ -1,4 +1,4 @@
-"""Texts that must not be printed: a password, a hash, a statement that may hold one."""
+"""Texts that must not be printed: a password, a hash, a statement that may contain one."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,13 +6,13 @@ from itertools import groupby
 from typing import Any
 
 _HIDDEN = "***"
-# Shorter secrets would blank out ordinary words; none is ever put into a text on purpose.
+# Redacting shorter secrets would blank out ordinary words; no text contains one on purpose.
 _SHORTEST = 6
 _PART = 12
 
 
 class Secret:
-    """A text that prints as `***`; not a dataclass, since asdict() would lay the text open."""
+    """A text that prints as `***`; not a dataclass, because asdict() would expose the text."""
 
     __slots__ = ("_text",)
 
@@ -46,9 +46,9 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
 
 
 def redact_parts(text: str, secrets: Iterable[Secret]) -> str:
-    """Redact what is left of a secret, too, where somebody else has cut it: a trigger, a function.
+    """Redact fragments of a secret, too, which a trigger or a function may have cut.
 
-    Parts of twelve characters and more; a shorter one may be an ordinary word.
+    Only fragments of at least twelve characters; a shorter one may be an ordinary word.
     """
     known = tuple(secrets)
     wholes = [secret.reveal() for secret in known]
@@ -61,9 +61,9 @@ def redact_parts(text: str, secrets: Iterable[Secret]) -> str:
 
 
 def redact_all(value: Any, secrets: Iterable[Secret]) -> Any:  # noqa: ANN401 - JSON
-    """Redact every text in a value of JSON's kinds; what is of no such kind becomes its repr.
+    """Redact every text in a JSON-like value; a value of any other type becomes its repr.
 
-    Before it becomes JSON, where quoting would hide a secret from the search.
+    Call this before serializing: JSON's quoting would hide a secret from the search.
     """
     match value:
         case None | bool() | int() | float():
@@ -99,17 +99,17 @@ _WORD = re.compile(r"[^\s'\"=:,;()]+")
 
 
 def may_hold_secret(text: str) -> bool:
-    """Whether a statement, or what the server says of one, is of those that hold passwords."""
+    """Whether a statement, or a server message about one, may contain a password."""
     plain = " ".join(_COMMENT.sub(" ", text).split())
     return any(_TELLING.search(form) is not None for form in (plain, text))
 
 
 def without_constants(text: str) -> str:
-    """Return a statement without the texts in it, which may be of somebody's rows."""
+    """Return a statement without its string constants, which may come from users' rows."""
     return _CONSTANT.sub("'…'", text)
 
 
 def constants_of(text: str) -> tuple[Secret, ...]:
-    """Return the words in the constants of a statement: the server may quote them in an error."""
+    """Return the words in a statement's constants, which the server may quote in an error."""
     constants = (match[1] or match[3] or "" for match in _CONSTANT.finditer(text))
     return tuple(Secret(word) for constant in constants for word in _WORD.findall(constant))

@@ -1,4 +1,4 @@
-"""What is decided of a step before it runs and after it has run. Pure.
+"""Decisions about a step before and after it runs. Pure.
 
-How it is delivered, and whether it may be kept. What a layer plans is decided in `layers`.
+Before: how it is delivered. After: whether it may be kept. `layers` decides what a layer plans.
 """

@@ -1,8 +1,7 @@
 """How each step of a migration is delivered, decided before any of them runs. Pure.
 
-What a rollback does not undo (a sequence's numbers, a mail that was sent) happens once only where
-a step runs once. So what its text and one look at the catalog show beforehand is not found out by
-trying.
+Effects that a rollback does not undo (a sequence's numbers, an email) happen only once if the step
+runs only once. So whatever the text and one look at the catalog can show is not found by trying.
 """
 
 import re
@@ -33,7 +32,7 @@ _IN_A_NEW_FILE = ("truncate", "rewrite")
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """A name to look for; in all schemas, where the file sets a search_path of its own."""
+    """A name to look for; in all schemas if the file sets the search_path."""
 
     address: Address
     is_anywhere: bool
@@ -67,20 +66,20 @@ class Delivery:
 
     @property
     def is_plain(self) -> bool:
-        """Whether one message is all that it takes."""
+        """Whether one message is enough."""
         return not self.is_piecewise and not self.is_watched
 
     def in_pieces(self) -> "Delivery":
-        """Return how to deliver it once something turned out to be there."""
+        """Return the delivery to use after an object turned out to exist already."""
         moves = self.moves_sequences or self.moves_in_pieces
         return replace(self, is_piecewise=True, moves_sequences=moves)
 
     def watching(self, suspects: Iterable[int]) -> "Delivery":
-        """Return how to deliver it once rows of these tables are suspected to be lost."""
+        """Return the delivery to use after rows of these tables are suspected to be lost."""
         return replace(self, is_watched=True, suspects=self.suspects | set(suspects))
 
     def counting(self, doubtful: Iterable[int]) -> "Delivery":
-        """Return how to deliver it once only counting tells what these tables have lost."""
+        """Return the delivery to use if only counting can show what these tables have lost."""
         return replace(self, is_watched=True, doubtful=self.doubtful | set(doubtful))
 
 
@@ -88,13 +87,13 @@ PLAIN = Delivery()
 
 
 def drawn(steps: Sequence[Step]) -> tuple[Drawing, ...]:
-    """Say what each step draws from; nothing of what is not judged by its text."""
+    """Return what each step draws from; nothing for a step that is not judged by its text."""
     found = zip(steps, drawings(steps), strict=True)
     return tuple(drawing if _is_judged(step) else NOTHING for step, drawing in found)
 
 
 def asks_for_a_look(steps: Sequence[Step], drawn: Sequence[Drawing]) -> bool:
-    """Whether what is there decides how one of the steps is delivered."""
+    """Whether existing objects decide how any of the steps is delivered."""
     return any(
         drawing.may_draw
         or drawing.rests_on

@@ -1,4 +1,4 @@
-"""Drift: what is there in another shape than a file declares, and what becomes of it. Pure."""
+"""Drift: objects whose shape differs from what a file declares, and how it is judged. Pure."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ _ENUM, _NOT_VALID = "enum ", " NOT VALID"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A drift that the ledger holds, by which file, and the shape that is there now."""
+    """A drift that the ledger holds, the file that found it, and the shape of the live object."""
 
     file: str
     drift: Drift
@@ -22,9 +22,9 @@ class Standing:
 
 
 def satisfies(declared: str, live: str) -> bool:
-    """Whether a thing of shape `live` is at least what is declared.
+    """Whether an object of shape `live` has at least what is declared.
 
-    More labels of an enum are fine, and so is a constraint that has been validated since.
+    Additional enum labels are allowed, and so is a constraint that has been validated since.
     """
     if declared.startswith(_ENUM) and live.startswith(_ENUM):
         there = iter(json.loads(live.removeprefix(_ENUM)))
@@ -33,19 +33,19 @@ def satisfies(declared: str, live: str) -> bool:
 
 
 def unaccepted(drifts: Iterable[Drift], accepted: Mapping[str, str]) -> tuple[Drift, ...]:
-    """Return the drifts that predeploy.toml does not list with the shape that is there."""
+    """Return the drifts that predeploy.toml does not list with the live object's shape."""
     return tuple(drift for drift in drifts if not drift.is_accepted_by(accepted))
 
 
 def tell(drift: Drift) -> str:
-    """Say what is wrong."""
+    """Return a sentence that says what differs."""
     if drift.live == ABSENT:
         return f"{drift.object} is missing, and {drift.declared} is declared"
     return f"{drift.object} is there as {drift.live}, and {drift.declared} is declared"
 
 
 def way_to_accept(drifts: Iterable[Drift]) -> str:
-    """Return the lines to paste into predeploy.toml: one for each thing, as TOML wants them."""
+    """Return the lines to paste into predeploy.toml, one for each object, in TOML syntax."""
     lines = dict.fromkeys(drift.line for drift in drifts)
     return "under [accept] in predeploy.toml: " + "\n".join(
         f"{_toml(key)} = {_toml(shape)}" for key, shape in lines
@@ -59,10 +59,10 @@ def _toml(text: str) -> str:
 def judge_standing(
     standing: Iterable[Standing], accepted: Mapping[str, str], policy: OnDrift
 ) -> Iterator[Finding]:
-    """Repeat what the ledger holds and nobody has accepted, as long as it has not been fixed.
+    """Repeat the drifts in the ledger that are neither accepted nor fixed.
 
-    What is still missing stops the run (82) whatever the policy. What has another shape stops it
-    (84) when the policy is to block. What drifted and is gone altogether is no drift any more.
+    A part that is still missing stops the run (82) whatever the policy. A different shape stops it
+    (84) if the policy is to block. An object that no longer exists is no longer drift.
     """
     for one in standing:
         now = replace(one.drift, live=one.live)

@@ -1,4 +1,4 @@
-"""Numbers that a sequence has skipped, and the files that count on them. Pure."""
+"""Numbers that a sequence has skipped, and the files that depend on them. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A sequence that goes on with `actual` where psql would go on with `expected`."""
+    """A sequence that continues with `actual`; under psql it would continue with `expected`."""
 
     sequence: str
     expected: int
@@ -33,7 +33,7 @@ class Gap:
     columns: tuple[Column, ...] = ()
 
     def __str__(self) -> str:
-        """For a message."""
+        """Return the text for a message."""
         return (
             f"sequence {self.sequence} went on with {self.actual} and not with {self.expected}, "
             "because a try that was rolled back had drawn from it"
@@ -43,8 +43,8 @@ class Gap:
 def relies_on(step: Step, gap: Gap) -> bool:
     """Whether the step has numbers written out where those of the sequence belong.
 
-    By its words: a statement with a number that names a table and a column of the sequence, or an
-    INSERT without a list of columns. Where it errs, it asks once too often, and no row is wrong.
+    Judged by words: a statement with a number that names a table and a column of the sequence, or
+    an INSERT without a column list. It errs towards asking once too often; no row becomes wrong.
     """
     return any(
         _may_have_ids(statement, gap.columns)

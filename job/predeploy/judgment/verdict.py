@@ -1,4 +1,4 @@
-"""Whether a step that has run may be kept: by what it took away, changed, or found. Pure."""
+"""Whether a step that has run may be kept: by what it removed, changed or found. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ def judge_losses(
 
 
 def asked_elsewhere(step: Step, found: Iterable[Loss], names: Names) -> tuple[Loss, ...]:
-    """Return the losses that were let pass only because this ledger has made what is lost."""
+    """Return the losses that were allowed only because this ledger created what was lost."""
     made = (loss for loss in found if loss.is_asked_about and names.is_made(loss))
     return undeclared(made, step.declarations, names)
 
@@ -49,7 +49,7 @@ def asked_elsewhere(step: Step, found: Iterable[Loss], names: Names) -> tuple[Lo
 def judge_uncounted(
     step: Step, at_stake: Iterable[Loss], settings: Settings, names: Names
 ) -> Failure | None:
-    """Refuse what may be lost and is too much to count (84), unless it is declared."""
+    """Refuse a possible loss that is too large to count (84), unless it is declared."""
     surprising = undeclared(to_ask(at_stake, names), step.declarations, names)
     if surprising and settings.destructive is Destructive.REFUSE:
         failure = _loss(step, surprising, names)
@@ -59,7 +59,7 @@ def judge_uncounted(
 
 
 def judge_replay(step: Step, changed: tuple[str, ...]) -> Failure | None:
-    """Refuse a replayed step that changed what was there before the ledger (65)."""
+    """Refuse a replayed step that changed something older than the ledger (65)."""
     if not changed:
         return None
     return _refusal(
@@ -75,10 +75,10 @@ def judge_replay(step: Step, changed: tuple[str, ...]) -> Failure | None:
 def judge_drifts(
     step: Step, statement: Statement, drifts: tuple[Drift, ...], settings: Settings
 ) -> Failure | None:
-    """Refuse what is there in another shape (84), unless it is accepted, or the policy is to warn.
+    """Refuse existing objects of another shape (84), unless accepted or the policy is to warn.
 
-    On a database that is being adopted, it was there before us. What IF NOT EXISTS skips and is not
-    whole may be completed by a later file: verify asks for it.
+    On a database that is being adopted, they are older than the ledger. An incomplete object that
+    IF NOT EXISTS skips may be completed by a later file, so that is left to verify.
     """
     if step.is_replay or settings.on_drift is OnDrift.WARN:
         return None
@@ -98,7 +98,7 @@ def judge_drifts(
 
 
 def refuse_gap(step: Step, gap: str) -> Failure:
-    """Refuse a step that counts on numbers which a sequence has skipped (84)."""
+    """Refuse a step that depends on numbers that a sequence has skipped (84)."""
     return _refusal(
         step,
         step.statements[0].line,
@@ -112,7 +112,7 @@ def refuse_gap(step: Step, gap: str) -> Failure:
 def _loss(
     step: Step, surprising: Sequence[Loss], names: Names, idle: Sequence[Declaration] = ()
 ) -> Failure:
-    """Name what would be lost, and the lines that declare it: all, as `asks`; a few in words."""
+    """Name what would be lost and the lines that declare it: all in `asks`, a few in the text."""
     asked = to_declare(surprising, names)
     line = step.statements[0].line
     ask = Ask(step.path, line, tuple(loss.declaration for loss in asked))
@@ -135,7 +135,7 @@ def _listed(found: Sequence[Loss]) -> str:
 
 
 def _pattern(asked: Sequence[Loss]) -> str:
-    """Offer one line for what the schemas of several tenants lose alike."""
+    """Return one line that covers the same loss in the schemas of several tenants."""
     alike = Counter((loss.verb, loss.target.partition(".")[2]) for loss in asked)
     (verb, rest), schemas = alike.most_common(1)[0]
     if schemas == 1:

@@ -1,4 +1,4 @@
-"""The minimal schema: what lets the app start when its migrations did not make what it needs."""
+"""The minimal schema that lets the app start if its migrations did not create what it needs."""
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
@@ -11,7 +11,7 @@ from predeploy.sources.steps import steps_of
 
 
 def plan(situation: Situation) -> Plan:
-    """Plan every file of `fallback/`, but only while a critical table is missing."""
+    """Plan every file of `fallback/` if a critical table is missing; otherwise nothing."""
     sources, snapshot = situation.sources, situation.snapshot
     missing = missing_tables(situation.settings.critical, snapshot)
     if not missing or not sources.fallbacks or situation.comparison.is_ahead:
@@ -32,7 +32,7 @@ LAYER = Layer("fallback", frozenset({View.LEDGER, View.CRITICAL}), plan, degrade
 
 
 def _plan_script(script: Script) -> Plan:
-    """Plan one file as one step without a ledger row; refuse (65) what does not only add."""
+    """Plan one file as one step without a ledger row; refuse (65) what is not purely additive."""
     cut = steps_of(script)
     found = tuple(statement for step in cut.steps for statement in step.statements)
     unfit = [s for s in found if s.mode is not Mode.TRANSACTION or not sql.is_additive(s)]

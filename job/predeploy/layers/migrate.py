@@ -1,4 +1,4 @@
-"""Versioned SQL, once each. The ledger decides what runs; nothing else does."""
+"""Versioned SQL files, each run once. Only the ledger decides what runs."""
 
 from collections.abc import Iterable, Iterator
 
@@ -60,7 +60,7 @@ def plan(situation: Situation) -> Plan:
 
 
 def judge(situation: Situation, planned: Plan) -> tuple[Finding, ...]:
-    """Return what a run finds about the folder, given its plan: what stops it, what is missing."""
+    """Return the findings about the folder, given the plan: what stops the run, what is missing."""
     related = tell(situation.comparison, situation.settings.ledger_schema)
     refusals = (f for f in planned.findings if f.exit_code is not None)
     return tuple(dict.fromkeys((*refusals, *(f for f in related if f.exit_code is None))))
@@ -70,7 +70,7 @@ LAYER = Layer("migrate", frozenset({View.LEDGER}), plan, may_be_rescued=True, as
 
 
 def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) -> Iterator[Finding]:
-    """Say which applied steps the file no longer holds; a whole file may not grow either."""
+    """Report applied steps that the file no longer holds; a complete file may not grow either."""
     path = history.script.path
     yield from (_changed_side(step) for step in pending if _has_changed_side(step))
     for row in edited_rows(history, cut):
@@ -124,7 +124,7 @@ def _unsettled(history: FileHistory, row: LedgerRow) -> Finding:
 def _related(
     situation: Situation, comparison: Comparison, findings: Iterable[Finding]
 ) -> Iterator[Finding]:
-    """Tell how folder and ledger are related; a file that was renamed says better what is wrong."""
+    """Report how folder and ledger are related, unless a renamed file explains the problem."""
     is_renamed = any(finding.code == _RENAMED for finding in findings)
     if not is_renamed and comparison.lineage is not Lineage.UNRELATED:
         yield from without_header(situation)
@@ -135,7 +135,7 @@ def _related(
 def _renamed(
     situation: Situation, comparison: Comparison, history: FileHistory, cut: ScriptSteps
 ) -> Iterator[Finding]:
-    """Refuse to run again what was applied under another name."""
+    """Refuse to run a file again that was applied under another name."""
     former = former_rows(comparison.missing, situation.snapshot.ledger, cut)
     if former:
         name = former[0].entry.file
@@ -171,7 +171,7 @@ def _filtered(steps: Iterable[Step]) -> Iterator[str]:
 
 
 def _stalls(steps: Iterable[Step]) -> Iterator[Finding]:
-    """Warn where a step locks a table that is in use, and then does what may take its time."""
+    """Warn if a step locks a table that is in use and then does something that may take long."""
     made: set[str] = set()
     for step in steps:
         creates = (address for s in step.statements for address in s.creates)

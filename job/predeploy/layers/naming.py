@@ -1,4 +1,4 @@
-"""What an unqualified name means here, and whether the schemas of the address exist."""
+"""How unqualified names resolve, and whether the schemas in the connection string exist."""
 
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
@@ -13,10 +13,10 @@ _USUAL = ("public",)
 
 
 def findings(situation: Situation, steps: Sequence[Step]) -> Iterator[Finding]:
-    """Say which schema comes first, and refuse (78, 77) an address whose schemas cannot be used.
+    """Report the first schema, and refuse (78, 77) an address whose schemas cannot be used.
 
-    A schema that is not there yet may be made by the first pending file, or by the schema files
-    where no migration is pending.
+    A schema that does not exist yet may be created by the first pending file, or by the schema
+    files if no migration is pending.
     """
     path = situation.snapshot.search_path
     if path.said_by and path.schemas != _USUAL:
@@ -30,7 +30,7 @@ def findings(situation: Situation, steps: Sequence[Step]) -> Iterator[Finding]:
 
 
 def absent(situation: Situation, schema: str, exit_code: ExitCode) -> Finding:
-    """Return the finding of a schema that the address names and that is not there."""
+    """Return the finding for a schema that the address names but that does not exist."""
     return Finding(
         "no-schema",
         f"schema {schema} is not there, which {situation.snapshot.search_path.said_by} names: "
@@ -42,7 +42,7 @@ def absent(situation: Situation, schema: str, exit_code: ExitCode) -> Finding:
 
 
 def closed(situation: Situation, schema: str) -> Finding:
-    """Return the finding of a schema that is there, and that the role may not use."""
+    """Return the finding for a schema that exists but that the role may not use."""
     said_by = situation.snapshot.search_path.said_by
     return Finding(
         "closed-schema",
@@ -61,7 +61,7 @@ def _meaning(schemas: Sequence[str]) -> str:
 
 
 def _made(situation: Situation, steps: Sequence[Step]) -> frozenset[str]:
-    """Return the schemas that are made before anything can be made in another by mistake."""
+    """Return the schemas that are created before an object can end up in a wrong one."""
     if steps:
         first = takewhile(lambda step: step.path == steps[0].path, steps)
         found: Sequence[Statement] = [s for step in first for s in step.statements]

@@ -14,7 +14,7 @@ from predeploy.sources.seeds import Seed, read_seed
 
 _BCRYPT_COST = 12
 _UNDEFINED_TABLE = (
-    "42P01"  # nobody can be present in a table that is not there: the INSERT will say
+    "42P01"  # undefined_table means not present: the INSERT will report the missing table
 )
 _HOW_TO_SET = "set ADMIN_USERNAME, ADMIN_EMAIL and ADMIN_PASSWORD (or ADMIN_PASSWORD_HASH)"
 
@@ -67,7 +67,7 @@ def _notes(seed: Seed) -> Iterator[Finding]:
 
 
 def _values(admin: Admin | None, names: frozenset[str]) -> Mapping[str, str | Secret]:
-    """Return the value behind each name. Hashing takes a quarter of a second: only where needed."""
+    """Return the value of each name. Hashes only if needed: it takes a quarter of a second."""
     if admin is None:
         return {}
     values: dict[str, str | Secret] = dict(admin.identity)
@@ -93,7 +93,7 @@ def _broken(answer: Response) -> Finding:
 
 
 def _half_matches(answer: Response, admin: Admin | None) -> Iterator[Finding]:
-    """Warn where somebody holds one of the two names, but nobody holds both."""
+    """Warn if one of the administrator's two names is taken, but no row has both."""
     if admin is None:
         return
     present = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]

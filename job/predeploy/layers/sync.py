@@ -1,7 +1,7 @@
-"""The desired state: what `schema.sql` declares and the database lacks is added, online.
+"""The desired state: adds, online, what `schema.sql` declares and the database does not have.
 
-Only what adds is ever planned. What would change or remove something is said in words, and what
-would write a big table anew is left to a migration.
+Only additive changes are planned. Changes and removals are only reported, and what would rewrite a
+big table is left to a migration.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,15 +35,15 @@ _LONGEST_LABEL = 120  # characters
 _VALIDATE = " VALIDATE CONSTRAINT "
 _NOT_VALID = " NOT VALID"
 _RENAME = "looks-like-rename"
-# Bodies were checked in the shadow, and may need what a later statement makes.
+# Function bodies were checked in the shadow, and may need what a later statement creates.
 _BODIES_AS_THEY_ARE = ("SET LOCAL check_function_bodies = off",)
 
-# What is there, and is reported until it is accepted or gone.
+# Verdicts on live objects that are reported until they are accepted or gone.
 _STANDING = frozenset({Verdict.DRIFT, Verdict.BREAKING})
 
 
 def plan(situation: Situation) -> Plan:
-    """Plan what makes the database at least what the files declare; nothing where it is ahead."""
+    """Plan what adds everything that the files declare; nothing if the database is ahead."""
     snapshot = situation.snapshot
     schema = snapshot.schema
     if schema is None:
@@ -58,7 +58,7 @@ def plan(situation: Situation) -> Plan:
     if comparison.has_diverged:
         coming = [_refused(f, comparison) if f.code == _RENAME else f for f in coming]
     steps = tuple(_steps(found.changes, schema))
-    # What comes after the first step has been planned for what that step makes.
+    # The first step changes the fingerprint, so only that step can require it.
     bound = (replace(steps[0], fingerprint=snapshot.fingerprint), *steps[1:]) if steps else ()
     left = (*judged(situation, found), *standing(found))
     return Plan(bound, (*schema.findings, *coming), left)
@@ -68,7 +68,7 @@ LAYER = Layer("sync", frozenset({View.LEDGER, View.SCHEMA, View.DRIFTS}), plan, 
 
 
 def differences(situation: Situation, schema: SchemaView) -> Difference:
-    """Compare both sides, knowing which tables are empty, and which are big."""
+    """Compare both sides, taking into account which tables are empty and which are big."""
     unmet = Unmet(situation.violated, _accepted(situation))
     return _difference(situation.snapshot, schema, situation.settings, unmet)
 
@@ -97,7 +97,7 @@ def _difference(
 
 
 def _accepted(situation: Situation) -> frozenset[tuple[str, str]] | None:
-    """Return the drifts that are lived with, as (object, live shape); None: all of them."""
+    """Return the accepted drifts as (object, live shape); None: all drifts are accepted."""
     settings, snapshot = situation.settings, situation.snapshot
     is_adopted_now = is_unknown(snapshot) and not snapshot.has_synced
     if is_adopted_now or settings.on_drift is OnDrift.WARN:
@@ -106,7 +106,7 @@ def _accepted(situation: Situation) -> frozenset[tuple[str, str]] | None:
 
 
 def drifts(snapshot: Snapshot, settings: Settings) -> tuple[Drift, ...]:
-    """Return what is there in another shape than the files declare, or in the app's way."""
+    """Return the live objects whose shape differs from the files, or that break the app."""
     schema = snapshot.schema
     if schema is None or schema.is_unread:
         return ()
@@ -115,9 +115,9 @@ def drifts(snapshot: Snapshot, settings: Settings) -> tuple[Drift, ...]:
 
 
 def judged(situation: Situation, found: Difference) -> Iterator[Finding]:
-    """Say what is not as declared and stays so: what is missing, drift, and what waits for either.
+    """Report differences that remain: missing objects, drift, and changes that wait for either.
 
-    In this order, since the first finding decides how the run ends.
+    In this order, because the first finding decides how the run ends.
     """
     missing = [r for r in found.reports if r.verdict is Verdict.NOT_ADDABLE]
     yield from (_missing(report) for report in missing if report.code != WAITS)
@@ -126,7 +126,7 @@ def judged(situation: Situation, found: Difference) -> Iterator[Finding]:
 
 
 def unlike(situation: Situation, found: Difference) -> Iterator[Finding]:
-    """Say what is there and not as the app expects it, unless that is accepted."""
+    """Report live objects that are not as the app expects them, unless accepted."""
     for report in (r for r in found.reports if r.verdict in _STANDING):
         yield from _drift(situation, report)
 
@@ -152,13 +152,13 @@ def _drift(situation: Situation, report: Report) -> Iterator[Finding]:
 
 
 def standing(found: Difference) -> Iterator[Finding]:
-    """Warn of what is there and may hurt, for as long as it is so."""
+    """Warn about live objects that may cause harm, for as long as they exist."""
     warnings = (r for r in found.reports if r.verdict is Verdict.WARNING)
     return (told(report) for report in warnings if report.code != _RENAME)
 
 
 def repeated(snapshot: Snapshot, settings: Settings) -> tuple[Finding, ...]:
-    """Return what settled runs repeat, since it goes on being so until something is changed."""
+    """Return the findings that settled runs repeat, because they hold until something changes."""
     schema = snapshot.schema
     if schema is None:
         return ()
@@ -167,7 +167,7 @@ def repeated(snapshot: Snapshot, settings: Settings) -> tuple[Finding, ...]:
 
 
 def _refused(rename: Finding, comparison: Comparison) -> Finding:
-    """Refuse what may add back, empty, a column that a file of another history has renamed."""
+    """Refuse to add back, empty, a column that a file of another history may have renamed."""
     return replace(
         rename,
         message=f"{rename.message}, and {named(comparison.missing)}, not in this folder, may have "
@@ -178,13 +178,13 @@ def _refused(rename: Finding, comparison: Comparison) -> Finding:
 
 
 def told(report: Report) -> Finding:
-    """Return what a report says, as a finding that stops nothing."""
+    """Return a report as a finding that does not stop the run."""
     is_note = report.verdict is Verdict.NOTE
     return Finding(report.code, report.message, report.remedy, is_note=is_note)
 
 
 def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:
-    """Cut the changes into steps, phase by phase; what may fail for the rows comes last."""
+    """Split the changes into steps, phase by phase; those that rows may make fail come last."""
     live = SchemaIndex(schema.live)
     for phase, group in groupby(changes, key=lambda change: change.phase):
         if phase in _TOGETHER:
@@ -219,7 +219,7 @@ def _part(change: Change, live: SchemaIndex) -> Part:
 def _transactions(
     changes: tuple[Change, ...], schema: SchemaView, live: SchemaIndex
 ) -> Iterator[Step]:
-    """Put changes together in their order, but never two tables that others may be using."""
+    """Group changes in order, but never two tables that other sessions may be using."""
     together: list[Change] = []
     used: set[str] = set()
     most = _most_together(schema)
@@ -241,7 +241,7 @@ def _most_together(schema: SchemaView) -> int:
 
 
 def _in_use(change: Change, schema: SchemaView) -> set[str]:
-    """Return the live tables that a change locks. An empty one, a queue, may be as busy as any."""
+    """Return the live tables that a change locks. Empty ones count: a queue may be busy."""
     fact = change.fact
     names = {f"{fact.schema}.{fact.relation}", ".".join(fact.listed("references"))}
     return names & schema.sizes.keys()
@@ -291,7 +291,7 @@ def _shortened(text: str) -> str:
 
 
 def _step(path: str, text: str) -> Step:
-    """Make a step of one statement that stands in no file: it has no line."""
+    """Return a step of one statement that is in no file and so has no line."""
     read = sql.read(text).statements
     found = tuple(replace(statement, line=0, column=0) for statement in read)
     alone = any(statement.mode is Mode.AUTOCOMMIT for statement in found)

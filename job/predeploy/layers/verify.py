@@ -1,4 +1,4 @@
-"""The gate: whether the database holds what the app declared. Looks, and runs nothing."""
+"""The gate: whether the database has what the app declares. Changes nothing."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -21,14 +21,14 @@ from predeploy.sources.checks import read_check
 
 _SHOWN_ROWS = 3
 _FOR_AN_OLDER_APP = (
-    "a newer version has taken it away: deploy a version that does without it, or bring it back by "
+    "a newer version has taken it away: deploy a version that does without it, or bring it back in "
     "a migration"
 )
 _RELATIONS = frozenset(kind.value for kind in (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW))
 
 
 def plan(situation: Situation) -> Plan:
-    """Find what is missing.
+    """Return a plan without steps whose findings say what is missing.
 
     On a database that is ahead, only missing tables, views and columns stop the run; every other
     difference, and what the checks find, is a warning.
@@ -58,7 +58,7 @@ LAYER = Layer("verify", frozenset(View) - {View.SEEDED}, plan)
 
 
 def _compared(situation: Situation) -> str:
-    """Say what the layer compares; nothing else is called verified."""
+    """Return what the layer compares; nothing else is called verified."""
     settings, sources = situation.settings, situation.sources
     critical = _count(len(settings.critical), "critical table")
     schema = "schema.sql" if sources.schema else ""
@@ -78,16 +78,16 @@ def _compared(situation: Situation) -> str:
 
 
 def missing_tables(critical: Iterable[CriticalTable], snapshot: Snapshot) -> tuple[str, ...]:
-    """Name the critical tables that are not there."""
+    """Return the names of the critical tables that do not exist."""
     there = _relations(snapshot.facts)
     return tuple(table.name for table in _meant(critical, snapshot) if table.name not in there)
 
 
 def _meant(critical: Iterable[CriticalTable], snapshot: Snapshot) -> tuple[CriticalTable, ...]:
-    """Give each the schema that its name means, as PostgreSQL would.
+    """Resolve the schema of each table as PostgreSQL would.
 
-    That is the first of the search_path that holds it; where none does, the one in which it would
-    be made.
+    That is the first schema of the search_path that has the table; if none has it, the schema in
+    which it would be created.
     """
     schemas, there = snapshot.search_path.schemas, _relations(snapshot.facts)
 
@@ -103,7 +103,7 @@ def _relations(facts: Iterable[Fact]) -> frozenset[str]:
 
 
 def _pending(situation: Situation, exit_code: ExitCode | None) -> Iterator[Finding]:
-    """Name each file that the ledger does not hold whole: nothing is skipped silently."""
+    """Report each file that is not complete in the ledger: nothing is skipped silently."""
     for history in situation.files:
         if not history.is_whole:
             yield Finding(
@@ -136,7 +136,7 @@ def _missing(situation: Situation) -> Iterator[Finding]:
 
 
 def _drifted(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
-    """Repeat what drifted when its file was applied; a newer version may have meant it."""
+    """Repeat the drift found when a file was applied; a newer version may have intended it."""
     settings = situation.settings
     standing = (one for one in situation.snapshot.drifts if not _is_superseded(situation, one))
     found = judge_standing(standing, dict(settings.accepted), settings.on_drift)
@@ -145,7 +145,7 @@ def _drifted(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
 
 
 def _unlike(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
-    """Say what schema.sql declares and the database has not, or has in another shape."""
+    """Report what schema.sql declares and the database does not have, or has in another shape."""
     schema = situation.snapshot.schema
     if schema is None:
         return
@@ -167,9 +167,9 @@ def _unlike(situation: Situation, *, is_ahead: bool) -> Iterator[Finding]:
 
 
 def _lacking(found: Difference) -> Iterator[Finding]:
-    """Report what an older app needs; only what its queries name stops the run.
+    """Report missing objects that an older app needs; only what its queries name stops the run.
 
-    The parts of a table that is missing are not reported one by one.
+    The parts of a missing table are not reported one by one.
     """
     gone = {(f.schema, f.relation) for f in found.missing if f.kind in _RELATIONS}
     for fact in found.missing:
@@ -184,7 +184,7 @@ def _lacking(found: Difference) -> Iterator[Finding]:
 
 
 def _is_superseded(situation: Situation, one: Standing) -> bool:
-    """Whether a file behind the one that found it has altered the thing, or taken it away."""
+    """Whether a later file than the one that found the drift altered or removed the object."""
     known = situation.files
     later = dropwhile(lambda history: history.script.name != one.file, known)
     _, *parts = one.drift.name.split(".")

@@ -1,4 +1,4 @@
-"""What a step can take away, and what a declaration allows it. Pure.
+"""What a step can remove, and what a declaration allows it to remove. Pure.
 
-Values that are compared and judged by name; who looks at a database is `database/sentinel`.
+Values are compared and judged by name; `database/sentinel` reads them from the database.
 """

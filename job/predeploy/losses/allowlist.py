@@ -13,9 +13,9 @@ class Names:
     """What names mean before a step: `schemas` are the search_path, `tables` those there are.
 
     `above` holds, by a table's name, those of the tables from which it has its columns, at any
-    height; `partitions` are the tables that are a part of these, and `partitioned` those that
-    have such parts, or may. `made` are the tables and types that nobody is asked about: this ledger
-    has made them on a database without rows.
+    height; `partitions` are the tables that are partitions, and `partitioned` those that have
+    partitions, or may have. `made` are the tables and types that need no declaration: this ledger
+    created them on a database without rows.
     """
 
     schemas: tuple[str, ...] = ()
@@ -32,11 +32,11 @@ class Names:
         return self.partitioned | frozenset(with_heirs)
 
     def cover(self, declaration: Declaration, loss: Loss) -> bool:
-        """Say whether the declaration means the loss.
+        """Return whether the declaration covers the loss.
 
-        What is declared of a table is so of its partitions, too, and of the rows and columns of
-        tables that inherit from it. The text of a loss that only the file tells (IF EXISTS) may
-        have no schema either.
+        A declaration for a table also covers its partitions, and the rows and columns of tables
+        that inherit from it. A loss known only from the file's text (IF EXISTS) may have no schema
+        either.
         """
         if declaration.verb != loss.verb.value:
             return False
@@ -44,7 +44,7 @@ class Names:
         return any(self._mean(wanted, target) for target in (loss.target, *self._above(loss)))
 
     def is_made(self, loss: Loss) -> bool:
-        """Say whether the loss is of something that nobody is asked about."""
+        """Return whether the lost object is one that needs no declaration."""
         whole, of_a_part = loss.target, loss.target.rpartition(".")[0]
         return (of_a_part if loss.verb in _OF_PARTS else whole) in self.made
 
@@ -81,19 +81,19 @@ _OF_PARTS = (Verb.DROP_COLUMN, Verb.DROP_LABEL, Verb.REWRITE)
 
 
 def pattern_of(target: str) -> re.Pattern[str]:
-    """Return what the names look like that a declaration with wildcards means."""
+    """Return the regular expression for the names that a declaration with wildcards matches."""
     return re.compile("[^.]*".join(map(re.escape, target.split(WILD))))
 
 
 def names_all(target: str) -> bool:
-    """Say whether a declaration's target holds nothing but wildcards."""
+    """Return whether a declaration's target consists of wildcards only."""
     return WILD in target and not target.replace(WILD, "").replace(".", "").strip()
 
 
 def undeclared(
     found: Iterable[Loss], declarations: Iterable[Declaration], names: Names
 ) -> tuple[Loss, ...]:
-    """Return the losses that nobody has declared."""
+    """Return the losses that no declaration covers."""
     said = tuple(declarations)
 
     def is_declared(loss: Loss) -> bool:
@@ -119,20 +119,20 @@ def to_declare(found: Iterable[Loss], names: Names) -> tuple[Loss, ...]:
 
 
 def _height(loss: Loss, names: Names) -> int:
-    """Return how many tables stand above the one that the loss is of."""
+    """Return how many tables are above the one that has the loss."""
     table = loss.target if loss.target in names.tables else loss.target.rpartition(".")[0]
     return len(names.above.get(table, ()))
 
 
 def to_ask(found: Iterable[Loss], names: Names) -> tuple[Loss, ...]:
-    """Leave out the losses that nobody is asked about, because we have made what is lost."""
+    """Return the losses without those that need no declaration: predeploy made the objects."""
     return tuple(loss for loss in found if not names.is_made(loss))
 
 
 def unused(
     found: Iterable[Loss], declarations: Iterable[Declaration], names: Names
 ) -> tuple[Declaration, ...]:
-    """Return the declarations of what did not happen: a misspelt object, or a forgotten line."""
+    """Return the declarations that no loss matches: a misspelt object, or a stale line."""
     happened = tuple(found)
     unseen = (d for d in declarations if not d.is_seen)
     return tuple(d for d in unseen if not any(names.cover(d, loss) for loss in happened))

@@ -1,8 +1,7 @@
-"""What a step took away: tables, columns, labels and rows that were there before it.
+"""What a step removed: tables, columns, enum labels and rows that existed before it.
 
-Pure: two looks at the same transaction go in, losses come out. Identity is PostgreSQL's own (OIDs
-and column numbers), never a name, so a rename is no loss, and a column that was dropped and added
-again is one.
+Pure: compares two views of the same transaction. Identity is PostgreSQL's (OIDs and column
+numbers), never a name: a rename is not a loss, but dropping a column and adding it again is.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -28,10 +27,10 @@ class Verb(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table at one moment: its name, its file on disk, and, where asked for, its rows.
+    """A table at one moment: its name, its file on disk, and, if requested, its rows.
 
-    `rows` is an estimate where `is_about` says so. `inserted` and `deleted` count the rows that the
-    transaction has put into it and taken out so far. `root` is the table that it is a partition of,
+    `rows` is an estimate if `is_about` is set. `inserted` and `deleted` count the rows that the
+    transaction has inserted and deleted so far. `root` is the table that it is a partition of,
     at the top, or 0: rows may move from one partition to another, so they are the root's to lose,
     unless the partition was emptied. `was_kept` says of a new file whether it took over the rows
     of the old one. `view` names the columns of a materialized view, whose rows can be made again,
@@ -53,7 +52,7 @@ class Table:
 
     @property
     def is_counted(self) -> bool:
-        """Whether the number of its rows is known, and no estimate."""
+        """Whether the number of its rows is known exactly."""
         return self.rows is not None and not self.is_about
 
 
@@ -77,9 +76,9 @@ class Holdings:
         return tuple(oid for oid, table in self.tables.items() if table.rows)
 
     def family(self, tables: Collection[int]) -> frozenset[int]:
-        """Return those of `tables` that are here, each with all partitions of the same table.
+        """Return the tables of `tables` found here, each with all partitions of the same table.
 
-        They belong together, as rows may have moved.
+        They belong together because rows may have moved between them.
         """
         tops = {self.tables[oid].root or oid for oid in tables if oid in self.tables}
         return frozenset(oid for oid, table in self.tables.items() if (table.root or oid) in tops)
@@ -122,11 +121,11 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Something that is no more. `target` is its name before the step; `rows` how many went.
+    """Something that was lost. `target` is its name before the step; `rows` how many rows it had.
 
-    `detail` says more where rows do not. Of REWRITE, it says which values of a column went.
-    `is_about`: their number is an estimate. `parts` are the partitions that hold fewer rows than
-    before, where rows went from a table of them.
+    `detail` explains what `rows` does not; for REWRITE, which values of a column were lost.
+    `is_about` says that the number is an estimate. `parts` are the partitions that hold fewer rows
+    than before, if a partitioned table lost rows.
     """
 
     verb: Verb
@@ -138,17 +137,17 @@ class Loss:
 
     @property
     def is_asked_about(self) -> bool:
-        """Whether it has to be declared, and is no mere note."""
+        """Whether it has to be declared, rather than only reported."""
         is_note = self.verb in (Verb.RENAME, Verb.DETACH, Verb.UNDO)
         return not is_note and bool(self.verb is not Verb.REWRITE or self.detail)
 
     @property
     def declaration(self) -> Declaration:
-        """What declares it, from no line."""
+        """The declaration for it, without a line number."""
         return Declaration(self.verb.value, self.target, 0)
 
     def __str__(self) -> str:
-        """For a message: `delete public.users (3 rows)`."""
+        """Return the text for a message: `delete public.users (3 rows)`."""
         rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
         rows = f"about {rows}" if self.is_about else rows
         amount = self.detail or (rows if self.rows else "")
@@ -158,9 +157,9 @@ class Loss:
 
 
 def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
-    """Compare; columns of a table that is gone are not told one by one.
+    """Return what was lost; the columns of a lost table are not reported one by one.
 
-    What can be made anew is no loss where it is there again under its name.
+    An object that can be recreated is not a loss if it exists again under its name.
     """
     anew = set(made_anew(before, after))
     gone = [
@@ -183,10 +182,11 @@ def losses(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
 
 
 def made_anew(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
-    """Return what looks lost, but is there again under its name, so that nothing of it is.
+    """Return what looks lost but exists again under its name, so that nothing is lost.
 
-    A materialized view with the columns that it had, whose rows PostgreSQL can make again; an
-    enum's label, whose type the tools that change enums drop and make. Declaring it is no error.
+    A materialized view with the same columns, whose rows PostgreSQL can compute again; an enum
+    label whose type was dropped and recreated, as tools that change enums do. Declaring it is not
+    an error.
     """
     views = {table.name: table.view for table in after.tables.values() if table.view is not None}
     labels = frozenset(after.labels.values())
@@ -206,7 +206,7 @@ def made_anew(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
 
 
 def rewrites(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
-    """Return what has been written anew, row by row: no loss, but it takes as long as that does."""
+    """Return the tables that were rewritten row by row: not a loss, but it takes its time."""
     emptied = {loss.target for loss in losses(before, after) if loss.verb is Verb.TRUNCATE}
     return tuple(
         Loss(Verb.REWRITE, table.name, table.rows, is_about=table.is_about)
@@ -217,7 +217,7 @@ def rewrites(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
 
 
 def rewritten(before: Holdings, after: Holdings) -> tuple[int, ...]:
-    """Return the tables whose file is another one now, and that nobody has looked into before."""
+    """Return the tables that have a new file on disk and whose rows were not counted before."""
     return tuple(
         oid
         for oid, table in before.tables.items()
@@ -227,9 +227,9 @@ def rewritten(before: Holdings, after: Holdings) -> tuple[int, ...]:
 
 
 def doubtful(before: Holdings, after: Holdings, suspects: Collection[int]) -> Mapping[int, Loss]:
-    """Return, of `suspects` whose counters cannot be trusted, what they may have lost.
+    """Return what the `suspects` whose counters cannot be trusted may have lost.
 
-    That is so until their rows are counted both times.
+    They stay in doubt until their rows have been counted both before and after.
     """
     found: dict[int, Loss] = {}
     for oid in suspects:
@@ -248,7 +248,7 @@ def doubtful(before: Holdings, after: Holdings, suspects: Collection[int]) -> Ma
 
 
 def detached(before: Holdings, after: Holdings) -> tuple[int, ...]:
-    """Return the tables that were detached: no loss, but few expect it."""
+    """Return the tables that were detached: not a loss, but often unexpected."""
     return tuple(
         oid
         for oid, table in before.tables.items()
@@ -257,7 +257,7 @@ def detached(before: Holdings, after: Holdings) -> tuple[int, ...]:
 
 
 def renames(before: Holdings, after: Holdings) -> tuple[Loss, ...]:
-    """Return what has another name now: no loss, but an app that is running may not like it."""
+    """Return what was renamed: not a loss, but it may break a running app."""
     tables = {oid: table.name for oid, table in before.tables.items()}
     now = {oid: table.name for oid, table in after.tables.items()}
     return (
@@ -301,7 +301,7 @@ def _fewer_rows(before: Holdings, after: Holdings) -> Iterable[Loss]:
 def _fewer_rows_in_all(root: int, before: Holdings, after: Holdings) -> Iterable[Loss]:
     """Compare what a table's partitions held with what they hold now, wherever they are.
 
-    New ones count, as rows may have moved there; those that others have filled before do not.
+    New partitions count, because rows may have moved there; tables filled before do not.
     """
     if root not in after.tables:
         return
@@ -324,13 +324,13 @@ def _fewer_rows_in_all(root: int, before: Holdings, after: Holdings) -> Iterable
 
 
 def _is_told(oid: int, before: Holdings, after: Holdings) -> bool:
-    """Whether a partition is gone, or was emptied: that is told by its own name."""
+    """Whether a partition is gone or was emptied, which is reported under its own name."""
     now = after.tables.get(oid)
     return now is None or _is_emptied(before.tables[oid], now)
 
 
 def _is_emptied(table: Table, now: Table) -> bool:
-    """Whether rows went with a table's file: what is only written anew holds old ones."""
+    """Whether rows were lost with a table's file; a rewritten table still holds old rows."""
     if now.filenode == table.filenode or table.rows == 0:
         return False
     if table.is_counted and now.is_counted:
@@ -339,10 +339,10 @@ def _is_emptied(table: Table, now: Table) -> bool:
 
 
 def _lost(table: Table, now: Table) -> int:
-    """Return how many rows are missing: counted both times, or what the transaction took out."""
+    """Return how many rows are missing: by both counts, or by what the transaction deleted."""
     if not (table.is_counted and now.is_counted):
         return max(_removed(table, now), 0)
-    # A file that was emptied and filled again holds no old row, however many new ones.
+    # A file that was truncated and refilled holds no old row, however many new ones it has.
     is_new_file = now.filenode != table.filenode
     more = now.inserted - table.inserted if is_new_file else 0
     was = table.rows or 0
@@ -350,7 +350,7 @@ def _lost(table: Table, now: Table) -> int:
 
 
 def _removed(table: Table, now: Table) -> int:
-    """Return how many rows the transaction has taken out of a table beyond those it has put in."""
+    """Return how many more rows the transaction has deleted from a table than inserted."""
     return (now.deleted - table.deleted) - (now.inserted - table.inserted)
 
 

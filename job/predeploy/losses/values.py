@@ -1,7 +1,7 @@
-"""Which values a change of type took away: fewer that are not null, or fewer different ones.
+"""Values lost in a change of type: fewer that are not null, or fewer distinct ones.
 
-Pure. A cast that keeps every value is known as such, and nothing is counted for it. What UPDATE
-does to values is not judged: it says itself what it writes.
+Pure. A cast that is known to keep every value needs no count. What UPDATE does to values is not
+judged, because its text says what it writes.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ ENUM = "enum"
 Key = tuple[int, int]
 """A column: its table's OID, and its number."""
 
-# What PostgreSQL's own types turn into without a loss, where the new one has no modifier.
+# Lossless casts between built-in types, if the new type has no modifier.
 _KEPT = {
     "int2": {"int4", "int8", "numeric", "float4", "float8"},
     "int4": {"int8", "numeric", "float8"},
@@ -40,7 +40,7 @@ _ALL_DIGITS = 6  # of a second
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that is to get another type, and the size of its table, which has its schema.
+    """A column whose type is to change, and the size of its table (schema-qualified).
 
     Types are the names in pg_catalog, with `[]` behind an array's, ENUM for any enum, and empty
     where the type is no other of PostgreSQL's own. `modifier` is the old one as the catalog has it,
@@ -61,12 +61,12 @@ class Column:
 
     @property
     def name(self) -> str:
-        """How people name it."""
+        """The name for messages."""
         return f"{self.table}.{self.column}"
 
     @property
     def may_lose(self) -> bool:
-        """Whether some value may be gone afterwards, or the same as another one."""
+        """Whether a value may be lost, or become equal to another one."""
         if self.new_type.removesuffix("[]") == ENUM:  # each text is another label, or an error
             return not (self.is_plain or self.is_by_text)
         return not self.is_plain or not _keeps(self)
@@ -78,7 +78,7 @@ class Column:
 
     @property
     def loss(self) -> Loss:
-        """What may be lost of it, and the size of its table, for who has to declare it."""
+        """What may be lost, with the size of the table, for the message that asks to declare it."""
         return Loss(Verb.REWRITE, self.name, detail=f"a table of {self.size // 1024**2} MB")
 
 
@@ -94,7 +94,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """How many values of a column are not null, and how many different ones there are."""
+    """How many values of a column are not null, and how many are distinct."""
 
     filled: int
     distinct: int
@@ -130,10 +130,10 @@ def lost_values(
 def hidden_conversions(
     before: Mapping[Key, Shape], after: Mapping[Key, Shape], told: Iterable[Column]
 ) -> tuple[Loss, ...]:
-    """Return the columns that got a type which may lose values, although no text shows it.
+    """Return the columns whose new type may lose values, although no statement's text shows it.
 
-    A DO or a function did, so nothing was counted. A partition's column is reported with its
-    table's, which has the same name.
+    A DO block or a function changed them, so nothing was counted. A partition's column is reported
+    with its table's, which has the same name.
     """
     names = {column.column for column in told}
     changed = ((key, was, after[key]) for key, was in before.items() if after.get(key, was) != was)

@@ -1,4 +1,4 @@
-"""Settings: from the environment and `predeploy.toml` to one value, or to every problem at once.
+"""Settings: turns the environment and `predeploy.toml` into one value, or reports all problems.
 
 Pure: both are passed in. No problem shows the value of a connection string, a password or a hash.
 """
@@ -57,28 +57,28 @@ _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
 class OnFailure(Enum):
-    """What becomes of a run whose migrations failed: RESCUE goes on, and passes if it verifies."""
+    """The policy for failed migrations: RESCUE continues, and succeeds if the gate verifies."""
 
     STOP = "stop"
     RESCUE = "rescue"
 
 
 class Destructive(Enum):
-    """What becomes of a step that takes something away which its file does not declare."""
+    """The policy for a step that removes something that its file does not declare."""
 
     REFUSE = "refuse"
     ALLOW = "allow"
 
 
 class OnDrift(Enum):
-    """What becomes of a step that finds something of another shape where it would create it."""
+    """The policy for a step that would create an object that exists in another shape."""
 
     BLOCK = "block"
     WARN = "warn"
 
 
 class LogFormat(Enum):
-    """How log lines look; AUTO is PRETTY on a terminal and JSON elsewhere."""
+    """The format of log lines; AUTO is PRETTY on a terminal and JSON elsewhere."""
 
     AUTO = "auto"
     JSON = "json"
@@ -86,7 +86,7 @@ class LogFormat(Enum):
 
 
 class LogLevel(Enum):
-    """The least that is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -96,7 +96,7 @@ class LogLevel(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The seed's parameters. Exactly one of `password` and `password_hash` (bcrypt) is there."""
+    """The seed's parameters. Exactly one of `password` and `password_hash` (bcrypt) is set."""
 
     username: str
     email: str
@@ -111,7 +111,7 @@ class Admin:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that a run may be told. Names that end in `_s` are seconds."""
+    """All settings of a run. Names that end in `_s` are in seconds."""
 
     endpoint: Endpoint
     sql_dir: Path
@@ -142,7 +142,7 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """Return every secret that the run knows of, so that no text holds one."""
+        """Return every secret that the run knows, so that each can be redacted."""
         endpoints = (self.endpoint, *self.alternatives, *([self.shadow] if self.shadow else []))
         values = [value for endpoint in endpoints for _, value in endpoint.parameters]
         if self.admin:
@@ -188,7 +188,7 @@ class Setting:
 
 
 def parse_duration(text: str) -> float:
-    """Return seconds. Raises ValueError for what is no duration from 1 ms to 24 h."""
+    """Return seconds. Raises ValueError unless the text is a duration from 1 ms to 24 h."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?(ms|s|m|h)?", text, re.IGNORECASE)
     seconds = float(match[1]) * _UNITS_S[(match[2] or "s").lower()] if match else 0.0
     if _MIN_DURATION_S <= seconds <= _MAX_DURATION_S:
@@ -197,7 +197,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_size(text: str) -> int:
-    """Return bytes. Raises ValueError for what is no size from 1 kB to 16 GB."""
+    """Return bytes. Raises ValueError unless the text is a size from 1 kB to 16 GB."""
     match = re.fullmatch(r"([0-9]{1,9}) ?([kmg])i?b?", text, re.IGNORECASE)
     size = int(match[1]) << _SHIFTS[match[2].lower()] if match else 0
     if 0 < size <= 16 << 30:
@@ -338,7 +338,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
 def _nearest(name: str, known: list[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake pays for it
 
-    # the prefix is alike in all names and would make every one of them near
+    # All names share the prefix, which would make each of them a close match.
     by_rest = {candidate.removeprefix(_PREFIX): candidate for candidate in known}
     matches = get_close_matches(name.removeprefix(_PREFIX), by_rest, n=1)
     return f"; did you mean {by_rest[matches[0]]}?" if matches else ""

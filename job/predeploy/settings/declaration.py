@@ -1,4 +1,4 @@
-"""predeploy.toml: what the app cannot live without. Text in, values and problems out."""
+"""predeploy.toml: what the app cannot run without. Text in, values and problems out."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ _ALTER = {"safe": True, "never": False}
 class CriticalTable:
     """A table without which the app cannot run, and the columns that it must have.
 
-    `schema` is empty where the file leaves it to the search_path.
+    `schema` is empty if the file leaves it to the search_path.
     """
 
     schema: str

@@ -93,7 +93,7 @@ _UNREADABLE = {
 
 
 class EndpointError(ValueError):
-    """A connection string that cannot be meant as it stands. The message holds nothing of it."""
+    """A connection string that is invalid or ambiguous. The message shows no part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def endpoint_from_environ(environ: Mapping[str, str]) -> Endpoint | None:
 
 
 def _elsewhere(endpoint: Endpoint, environ: Mapping[str, str]) -> Iterator[str]:
-    """Say which address looks in other schemas than the one that is taken: perhaps the app's."""
+    """Yield a note on each unused address with other schemas, which may be the app's."""
     for other in other_endpoints(environ):
         if other.search_path and other.search_path.names != (
             endpoint.search_path and endpoint.search_path.names
@@ -155,9 +155,9 @@ def _elsewhere(endpoint: Endpoint, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def other_endpoints(environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
-    """Return what the variables behind the first name, in their order: perhaps a way round it.
+    """Return the endpoints of the variables after the first, in order: one may bypass a pooler.
 
-    What is the same again, or invalid, is left out: nobody has asked for it.
+    Those that equal the first, and invalid ones, are left out; an unused one is not an error.
     """
     first, *others = _set_variables(environ)
     found: list[Endpoint] = []
@@ -216,7 +216,7 @@ def _read_url(text: str) -> _Reading:
     if re.search(r"[\s\x00-\x1f\x7f-\x9f]", text):
         raise EndpointError(f"it holds white space or a control character; {_ADVICE}, a space %20")
     credentials, _, rest = text.rpartition("@")
-    # libpq ends a password at the first @, others at the last; and a query may stand before the @
+    # libpq ends a password at the first @, others at the last; a query may also precede the @
     if re.match(r".*[@/]|[^:]*\?|.*\?\w*=", credentials):
         raise EndpointError(f"it cannot be split into its parts with certainty; {_ADVICE}")
     place, _, query = rest.partition("?")

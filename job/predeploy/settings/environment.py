@@ -1,6 +1,6 @@
-"""Environment variables whose value stands in a file, as secrets are mounted by most platforms.
+"""Environment variables whose value is in a file, which is how most platforms mount secrets.
 
-The environment itself is passed in; no message holds anything of a file's content.
+The environment is passed in; no message contains any part of a file's content.
 """
 
 import re
@@ -45,7 +45,7 @@ def with_files(
 
 
 def _shown(path: str) -> str:
-    """Return a mounted file's path; what is none may be the secret itself, put there by mistake."""
+    """Return a mounted file's path; any other text may be the secret, given by mistake."""
     return path if path.startswith("/") else "the file that it shall name (a path, not a value)"
 
 

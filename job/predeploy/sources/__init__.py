@@ -1,7 +1,7 @@
-"""What the operator wrote: the SQL folder as values. The only package that reads files.
+"""The operator's SQL folder as values. The only package that reads files.
 
-`read_folder` reads; all that is made of what it has read is pure. Nothing here is parsed as SQL; a
-file is its name, its text and its hash.
+`read_folder` reads; everything made from its result is pure. Nothing here is parsed as SQL; a file
+is its name, its text and its hash.
 """
 
 import hashlib
@@ -53,15 +53,15 @@ def declaration_of(folder: Folder) -> str | None:
 
 
 def sources_of(folder: Folder) -> Sources:
-    """Make sources of what was read.
+    """Return the sources in the folder.
 
-    Raises SourcesError with every problem: 66 where nothing is there to run or `migrations/` is
-    empty, else 65.
+    Raises SourcesError with every problem: 66 if there is nothing to run or `migrations/` is empty,
+    otherwise 65.
     """
     problems = [*folder.problems, *misplaced(folder.names, folder.folders)]
     if not folder.is_there:
         raise SourcesError(folder.problems, exit_code=ExitCode.NO_INPUT)
-    # whether a folder is empty that could not be listed is not known
+    # A folder that could not be listed is not known to be empty.
     empty = () if folder.problems else tuple(_empty(folder))
     _scripts(folder, Role.DECLARATION, problems)  # `declaration_of` leaves its problem to us
     sources = Sources(
@@ -90,7 +90,7 @@ def _scripts(folder: Folder, role: Role, problems: list[str]) -> tuple[Script, .
 
 
 def _schema(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
-    """Read the desired state; two of them would leave open which one is meant."""
+    """Read the desired state; two of them would be ambiguous."""
     names = {file.name for file in folder.having(Role.SCHEMA)}
     if SCHEMA_FILE in names and len(names) > 1:
         problems.append(f"{SCHEMA_FILE} and {Role.SCHEMA.value}/ are both there; keep one of them")

@@ -1,6 +1,6 @@
-"""How a file of `sql/verify/` is read: one query, whose rows are what is wrong.
+"""Reads a file of `sql/verify/`: one query, each of whose rows is a problem.
 
-`SET LOCAL row_security = on;` may stand before it.
+`SET LOCAL row_security = on;` may precede it.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from predeploy.sources.script import Script
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check: its query, or why it is none; and whether row-level security may filter it."""
+    """A check: its query, or why it has none, and whether row-level security may filter it."""
 
     script: Script
     sql: str
@@ -23,7 +23,7 @@ class Check:
 
 
 def read_check(script: Script) -> Check:
-    """Read a check; a finding (65) says what is there instead of one query."""
+    """Read a check; a finding (65) says what the file has instead of one query."""
     is_filtered, text = filtered.apart(script.text)
     try:
         reading = sql.read(text)

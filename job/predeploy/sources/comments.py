@@ -1,6 +1,6 @@
 """SQL comments as a regular expression, for what needs no parser."""
 
-# Comments nest in PostgreSQL and not in a regular expression: so deep is deep enough.
+# PostgreSQL's comments nest without limit, which a regular expression cannot match: four levels do.
 _DEPTH = 4
 
 

@@ -1,4 +1,4 @@
-"""The `-- predeploy:` lines of a file: what they declare, and which of them mean nothing."""
+"""The `-- predeploy:` lines of a file: what they declare, and which of them are invalid."""
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Declaration, Finding
@@ -13,7 +13,7 @@ _KNOWN = ", ".join(f"allow {verb.value} OBJECT" for verb in Verb)
 
 
 def allows_commit_inside(directives: tuple[Directive, ...]) -> bool:
-    """Whether the file says that what it calls may commit by itself."""
+    """Whether the file declares that the routines it calls may commit."""
     return any(" ".join(d.text.lower().split()) == _COMMIT_INSIDE for d in directives)
 
 

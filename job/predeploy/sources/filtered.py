@@ -1,7 +1,7 @@
-"""`SET LOCAL row_security = on;` in a file: policies may filter it. Needs no parser.
+"""`SET LOCAL row_security = on;` in a file: policies may filter its rows. Needs no parser.
 
-Everything else runs with `row_security = off`, where PostgreSQL refuses what a policy would filter:
-a backfill, a check or a seed that sees a part of its table is an error then, and no empty answer.
+Everything else runs with `row_security = off`, so that PostgreSQL refuses what a policy would
+filter: a backfill, a check or a seed that sees only part of its table fails with an error.
 https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-ROW-SECURITY
 """
 

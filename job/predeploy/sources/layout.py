@@ -33,7 +33,7 @@ _PARTS = {
 FOLDERS = tuple(_PARTS)
 _FILES = {DECLARATION: Role.DECLARATION, SCHEMA_FILE: Role.SCHEMA}
 _ALL = frozenset({*FOLDERS, *_FILES})
-# SQL that the app or its tests run by themselves, as sqlc, PgTyped and pgTAP have it.
+# SQL that the app or its tests run, as with sqlc, PgTyped and pgTAP.
 _OF_OTHERS = frozenset({"queries", "query", "tests", "test", "docs"})
 _SQL = re.compile(r"\.(sql|ddl|dml|psql|pgsql|plpgsql)(\.txt)?$", re.IGNORECASE)
 _PROSE = re.compile(
@@ -41,7 +41,7 @@ _PROSE = re.compile(
     r"|bak|orig|rej|swp|swo)|~)$",
     re.IGNORECASE,
 )
-# What stands next to migrations and is none: documents, and the locks, journals, settings and
+# Files next to migrations that are not migrations: documents, and the locks, journals, settings and
 # loaders of Atlas, Prisma, Drizzle, Sqitch, Flyway, tern, Alembic, Go, Rust and Node.js.
 _COMPANION = re.compile(
     r"(^|/)(readme[^/]*|licen[cs]e[^/]*|copying|notice|changelog|authors|contributing|codeowners"
@@ -79,7 +79,7 @@ def is_sql(name: str) -> bool:
 
 
 def misplaced(names: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
-    """Say where every file and folder belongs that nothing reads, in the order of names.
+    """Yield where each file or folder that nothing reads belongs, in the order of names.
 
     `names` are all files, `folders` all folders, both as paths below the SQL folder.
     """
@@ -110,7 +110,7 @@ def _misplaced(names: tuple[str, ...], folders: frozenset[str]) -> Iterator[str]
 
 
 def _near_misses(names: tuple[str, ...], folders: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Find what is called almost as a part of its kind that is absent: (name, part)."""
+    """Yield names that resemble an absent part of the same kind: (name, part)."""
     absent = _ALL.difference(names, folders)
     if len(absent & {SCHEMA_FILE, Role.SCHEMA.value}) == 1:
         absent -= {SCHEMA_FILE, Role.SCHEMA.value}  # either will do
@@ -127,7 +127,7 @@ def _looks_like_sql(name: str) -> bool:
 
 
 def _where(name: str) -> str:
-    """Say where a file of SQL belongs that is in no part."""
+    """Return where a SQL file that is in no part belongs."""
     stem = name.rsplit("/", 1)[-1].split(".", maxsplit=1)[0].lower()
     if stem[:1].isdigit():
         return "put it into migrations/"

@@ -1,7 +1,7 @@
-"""Our own folder format: `migrations/**/<version>_<name>.sql`, one way, forward only.
+"""predeploy's folder format: `migrations/**/<version>_<name>.sql`, forward only.
 
 The version is the leading digits or the leading date and is compared as a number; names break
-ties. What cannot be run here must stop the job, because a later file may depend on it.
+ties. A file that cannot be run must stop the job, because a later file may depend on it.
 """
 
 import re
@@ -59,7 +59,7 @@ def _read(file: File) -> Script:
 
 
 def _same_names(scripts: list[Script]) -> list[str]:
-    """Find names that stand twice: the ledger knows a file by its name, in whatever folder."""
+    """Find duplicate names: the ledger identifies a file by its name, whatever its folder."""
     seen: dict[str, Script] = {}
     problems = []
     for script in scripts:

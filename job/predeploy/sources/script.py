@@ -23,10 +23,10 @@ class Script:
 
 
 def script_of(file: File, *, version: int = 0) -> Script:
-    """Take a file's bytes as UTF-8, without a byte order mark.
+    """Decode a file's bytes as UTF-8, without a byte order mark.
 
-    Raises SourcesError when its name or its text is not UTF-8, or when it holds a NUL byte: psycopg
-    and libpg_query would cut the text there without a word.
+    Raises SourcesError if its name or its text is not UTF-8, or if it contains a NUL byte: psycopg
+    and libpg_query would silently cut the text there.
     """
     label = file.name
     if shown(label) != label:

@@ -1,7 +1,7 @@
-"""How a seed file is read: an optional question, then what to insert when nobody is there.
+"""Reads a seed file: an optional presence question, then what to insert if it returns no row.
 
-A leading SELECT is the presence question: one row of it means present, and nothing is written.
-`SET LOCAL row_security = on;` may stand before all of it.
+A leading SELECT is the presence question: if it returns a row, nothing is written.
+`SET LOCAL row_security = on;` may precede everything.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A seed file: who is there already (None: it does not ask), and what to insert.
+    """A seed file: its presence question (None if it has none), and what to insert.
 
     `is_filtered` says that row-level security may filter both.
     """
@@ -47,7 +47,7 @@ class Seed:
 
 
 def read_seed(script: Script) -> Seed:
-    """Read a seed. Findings with an exit code (65) name every statement that is no plain INSERT."""
+    """Read a seed. A finding (65) names each statement that is not a plain INSERT."""
     is_filtered, text = filtered.apart(script.text)
     neutral, _ = bind(text)
     try:

@@ -30,18 +30,18 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Squash:
-    """A file, by name, and the versions of the files that it takes the place of."""
+    """A file, by name, and the versions of the files that it replaces."""
 
     file: str
     spans: tuple[Span, ...]
 
     @property
     def reach(self) -> int:
-        """The newest version that it takes the place of."""
+        """The newest version that it replaces."""
         return max(span.last for span in self.spans)
 
     def replaces(self, version: int) -> bool:
-        """Whether it takes the place of files of this version."""
+        """Whether it replaces files of this version."""
         return any(version in span for span in self.spans)
 
     def __str__(self) -> str:
@@ -50,14 +50,14 @@ class Squash:
 
 
 def squash_of(script: Script) -> Squash | None:
-    """Return what a file's header says that it replaces; None without one that can be read."""
+    """Return what a file's header says it replaces; None without a valid header."""
     header = _HEADER.match(script.text)
     spans = spans_of(header[1]) if header else ()
     return Squash(script.name, spans) if spans else None
 
 
 def spans_of(text: str) -> tuple[Span, ...]:
-    """Read `0001..0050, 0052`; nothing where that is no list of versions."""
+    """Read `0001..0050, 0052`; return an empty tuple if the text is not a list of versions."""
     spans = []
     for part in text.split(","):
         written = [end.strip() for end in part.split("..")]

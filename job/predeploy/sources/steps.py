@@ -1,6 +1,6 @@
-"""How a file becomes steps: its own BEGIN and COMMIT bound them, and so does what needs its own.
+"""Splits a file into steps, at its BEGIN and COMMIT and at statements that need their own step.
 
-Most files are one step. Pure: the script's text is all that this looks at.
+Most files are one step. Pure: looks only at the script's text.
 """
 
 from collections import Counter
@@ -20,9 +20,9 @@ from predeploy.sources.squash import squash_of
 
 @dataclass(frozen=True, slots=True)
 class ScriptSteps:
-    """A script's steps in order, and what a reader has to know about them.
+    """A script's steps in order, and the findings about them.
 
-    `undone` is what the script makes and takes away again without declaring that it means it.
+    `undone` is what the script creates and removes again without declaring that this is intended.
     """
 
     steps: tuple[Step, ...]
@@ -31,11 +31,11 @@ class ScriptSteps:
 
 
 def steps_of(script: Script) -> ScriptSteps:
-    """Cut a script into steps.
+    """Split a script into steps.
 
-    Findings with an exit code (65) say that it cannot be run; one without, that the parser could
-    not read it and the server will judge. A script without statements is one empty step, so that
-    the ledger holds it too.
+    A finding with an exit code (65) says that it cannot be run; one without says that the parser
+    could not read it and the server will judge. A script without statements is one empty step, so
+    that it is recorded in the ledger too.
     """
     try:
         reading = sql.read(script.text)
@@ -76,13 +76,13 @@ def _means(said: Declaration, undone: sql.Undone) -> bool:
 
 
 def _complaint(reading: sql.Reading) -> str:
-    """Return the parser's complaint, which quotes what it stops at, without what may be secret."""
+    """Return the parser's error, which quotes the place where it stops, without any secret."""
     hidden = (constants_of(s.text) for s in reading.statements if may_hold_secret(s.text))
     return redact(reading.complaint, chain.from_iterable(hidden))
 
 
 class _Groups:
-    """Collects statements into steps, and what stands in the way into findings."""
+    """Collects statements into steps, and obstacles into findings."""
 
     def __init__(self, script: Script, findings: list[Finding]) -> None:
         self._script = script
@@ -247,7 +247,7 @@ def _idle_squash(script: Script, reading: sql.Reading) -> Iterator[Finding]:
 
 
 def _unnamed_builds(script: Script, reading: sql.Reading) -> Iterator[Finding]:
-    """Refuse a concurrent build without a name: what a failed one left could not be found."""
+    """Refuse a concurrent index build without a name: a failed one's index could not be found."""
     for statement in reading.statements:
         if statement.mode is Mode.AUTOCOMMIT and statement.node == "index_stmt":
             build = sql.autocommit_target(statement.text)
@@ -257,7 +257,7 @@ def _unnamed_builds(script: Script, reading: sql.Reading) -> Iterator[Finding]:
 
 
 def _commits_inside(script: Script, reading: sql.Reading) -> Iterator[Finding]:
-    """Refuse what commits unseen unless the file says that it may: nobody can undo that."""
+    """Refuse hidden commits, which cannot be undone, unless the file allows them."""
     if allows_commit_inside(reading.directives):
         return
     for statement in filter(sql.is_unwatched, reading.statements):

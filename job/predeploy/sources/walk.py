@@ -1,4 +1,4 @@
-"""Reads the SQL folder into bytes, of which scripts, declaration and digest are made."""
+"""Reads the SQL folder into bytes, from which scripts, declaration and digest are made."""
 
 import errno
 import hashlib
@@ -13,7 +13,7 @@ from predeploy.sources.layout import Role, role_of, shown
 
 # A mounted ConfigMap is swapped about once a minute: the next reading sees one state of it.
 _READINGS = 5
-# At the root of a volume, for the file system itself; nobody but root may list it.
+# At the root of a volume, for the file system itself; only root may list it.
 _OF_THE_FILE_SYSTEM = "lost+found"
 _MOST_CIRCLES = 10  # among n folders with links to each other there are more than n! of them
 _CHUNK = 1 << 20  # bytes that are read at once
@@ -38,8 +38,8 @@ class Folder:
     """The SQL folder at one moment; everything in the order of the paths.
 
     `files` are those that were read, `names` the paths of all files, `folders` those of the folders
-    below it. `problems` say what could not be read: path and reason. `is_there` is false where no
-    folder is.
+    below it. `problems` say what could not be read: path and reason. `is_there` is False if the
+    folder does not exist.
     """
 
     path: Path
@@ -76,13 +76,13 @@ _Identity = tuple[int, int]
 def read_folder(path: Path, max_file_bytes: int = 256 << 20) -> Folder:
     """Read every file below `path`. Raises nothing: what cannot be read is among the problems.
 
-    So is a file of more than `max_file_bytes`, of which no more is read, and a link that leads in a
-    circle; behind some of those nothing more is looked for.
+    Problems include a file of more than `max_file_bytes`, of which no more is read, and circular
+    links; after some of those, the search stops.
 
-    Links are followed, because a mounted ConfigMap is made of them. Hidden entries don't count: a
-    ConfigMap has one that is renamed with each mount. The folder is read until two readings in a
-    row are equal: files of two states of it, of which one was swapped for the other in the middle
-    of a reading, are never taken together.
+    Links are followed, because a mounted ConfigMap is made of them. Hidden entries are ignored: a
+    ConfigMap has one that is renamed with each mount. The folder is read until two consecutive
+    readings are equal, so that files of two states are never mixed if one replaces the other during
+    a reading.
     """
     for _ in range(_READINGS):
         entries = tuple(_entries(path, max_file_bytes))
@@ -115,7 +115,7 @@ def _problem(path: Path, entry: _Unreadable) -> str:
 
 
 def _entries(root: Path, most: int) -> Iterator[_Entry]:
-    """Yield all that is below `root`, each file read when its turn comes."""
+    """Yield every entry below `root`; each file is read when it is reached."""
     found: list[tuple[str, str | _Entry]] = []
     waiting: list[tuple[str, str, frozenset[_Identity]]] = [("", os.fspath(root), frozenset())]
     circles = 0
@@ -149,7 +149,7 @@ def _entries(root: Path, most: int) -> Iterator[_Entry]:
 
 
 def _identity(folder: str, above: frozenset[_Identity]) -> _Identity:
-    """Return what tells a folder from others. Raises OSError where it is one of those above it."""
+    """Return the identity of a folder. Raises OSError if it is also one of those above it."""
     status = os.stat(folder)  # noqa: PTH116 - a Path would be parsed anew for each folder
     identity = (status.st_dev, status.st_ino)
     if identity in above:
@@ -165,7 +165,7 @@ def _read(name: str, path: str, most: int) -> File | _Unreadable:
     role, sha, kept = role_of(name), hashlib.sha256(), bytearray()
     left = most
     try:
-        # without waiting: nobody may ever write into a pipe
+        # O_NONBLOCK: opening a named pipe would otherwise wait for a writer
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
             _demand_regular(file.fileno(), most)
             while chunk := file.read(_CHUNK):

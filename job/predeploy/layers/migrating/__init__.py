@@ -1,4 +1,4 @@
-"""Cases of `migrate` beside pending files: adoption, squashes, corrections by hand, undone files.
+"""Cases of `migrate` besides pending files: adoption, squashes, manual corrections, undone files.
 
-Each is a question that `migrate` asks; none plans a step by itself.
+Each answers a question of `migrate`.
 """

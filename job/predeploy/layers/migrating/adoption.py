@@ -1,7 +1,7 @@
-"""A database from before its ledger: what may be replayed on it, and what counts as done.
+"""A database that is older than its ledger: what may be replayed, and what counts as done.
 
-Replaying history can undo what came after it. So a file is replayed only when all that it says is
-additive, and kept only when it changed nothing that was there; with a baseline it is written down.
+Replaying history can undo later changes. So a file is replayed only if every statement in it is
+additive, and kept only if it changed no existing object; with a baseline it is only recorded.
 """
 
 import json
@@ -28,14 +28,14 @@ WAYS_OUT = (
 
 
 def is_unknown(snapshot: Snapshot) -> bool:
-    """Whether the database has a history that its ledger does not tell, or not all of it yet."""
+    """Whether the database has a history that is not, or not yet fully, in its ledger."""
     return snapshot.is_adopting or (snapshot.has_tables and not snapshot.has_ledger)
 
 
 def judge_baseline(situation: Situation, recorded: Sequence[Step]) -> Iterator[Finding]:
     """Judge what a baseline says is done: `recorded` are the steps that would not be run.
 
-    It must be the version of a file, and what the files up to it leave behind must be there (65).
+    It must be the version of a file, and the net result of the files up to it must exist (65).
     """
     baseline, files = situation.settings.baseline, situation.sources.migrations
     if baseline is None or not files or not is_unknown(situation.snapshot):
@@ -93,9 +93,9 @@ def not_there(
 
 
 def _absent(things: Iterable[Thing], snapshot: Snapshot) -> Iterator[Thing]:
-    """Yield what is not there, but for the parts of what is not there either.
+    """Yield the missing objects, but not the parts of missing objects.
 
-    What has no schema is looked for where the search_path leads: a part in its table's, the first
+    Unqualified names are looked up in the search_path: a part in the schema of its table, the first
     that has one, anything else in any of them. Another schema's `users` is not the folder's.
     """
     exact = {(kind, schema, _of(kind, of), name) for kind, schema, of, name in snapshot.names}
@@ -119,7 +119,7 @@ def _absent(things: Iterable[Thing], snapshot: Snapshot) -> Iterator[Thing]:
 
 
 def _of(kind: str, table: str) -> str:
-    """Return the table by which a part is known; an index has a name of its own in its schema."""
+    """Return the table that qualifies a part's name; an index is named within its schema."""
     return "" if kind == "index" else table
 
 
@@ -132,8 +132,8 @@ def _label(thing: Thing, home: str) -> str:
 def adopt(script: Script, pending: tuple[Step, ...], baseline: int | None) -> Plan:
     """Plan a file's pending steps on a database whose history is not known.
 
-    With a baseline, files up to it are recorded and later ones run as ever. Without one they are
-    replayed, or the plan is refused (65) at the first statement that cannot be.
+    With a baseline, files up to it are recorded and later ones run as usual. Without one they are
+    replayed, or the plan is refused (65) at the first statement that cannot be replayed.
     """
     if baseline is not None:
         if script.version > baseline:

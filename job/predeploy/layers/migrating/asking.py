@@ -1,7 +1,7 @@
-"""What pending files have to declare where their tables hold rows: all of them at once.
+"""The declarations that pending files need if their tables hold rows, all reported at once.
 
 A run stops at the first step that it refuses, and on a database without rows it refuses none. So
-what the text of the others tells is said with it.
+what the text of the other steps shows is reported with it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from predeploy.sources.steps import steps_of
 
 
 def expected(situation: Situation, steps: Sequence[Step]) -> tuple[Ask, ...]:
-    """Return what these pending steps lack, as far as the text of the folder's files tells."""
+    """Return the declarations missing from these pending steps, as far as the files' text shows."""
     asked = {(s.path, s.lines) for s in steps if s.mode is Mode.TRANSACTION and s.statements}
     if not any(sql.may_lose(step.statements) for step in steps):
         return ()
@@ -30,7 +30,7 @@ def expected(situation: Situation, steps: Sequence[Step]) -> tuple[Ask, ...]:
 def with_expected(
     known: Iterable[Ask], text: Iterable[Ask], search_path: tuple[str, ...]
 ) -> tuple[Ask, ...]:
-    """Add to what is known of steps what their text tells besides, in the order of the steps."""
+    """Merge what is known about steps with what else their text shows, in the order of steps."""
     names = Names(search_path)
     found = {(ask.path, ask.line): ask for ask in known}
     for ask in text:

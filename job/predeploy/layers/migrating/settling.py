@@ -20,9 +20,9 @@ class Saying(Enum):
 def settle(
     saying: Saying, name: str, sources: Sources, snapshot: Snapshot
 ) -> tuple[LedgerRow, ...]:
-    """Return the rows of the file that this is about.
+    """Return the ledger rows of the file to correct.
 
-    Raises JobError (65) where it says nothing about the ledger, or would have a file run twice.
+    Raises JobError (65) if the ledger has nothing to correct, or if a file would run twice.
     """
     rows = tuple(row for row in snapshot.ledger if row.entry.file == name)
     unfinished = tuple(row for row in rows if not row.is_done)

@@ -1,4 +1,4 @@
-"""Whether a squash is recorded, run or refused, by what the ledger holds. Pure."""
+"""Whether a squash is recorded, run or refused, depending on the ledger. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -23,10 +23,10 @@ class _Recorded(Enum):
 
 
 def squash(history: FileHistory, pending: tuple[Step, ...], situation: Situation) -> Plan | None:
-    """Plan a file that replaces others: record it where the ledger holds them all.
+    """Plan a file that replaces others: record it if the ledger holds all of them.
 
-    None where it holds none, or the file replaces nothing: it is run as any other. Refused (65)
-    where the ledger holds only some of them, or where the file makes what is not there.
+    Returns None if the ledger holds none, or the file replaces nothing: it runs like any other.
+    Refused (65) if the ledger holds only some of them, or the file creates what does not exist.
     """
     said = squash_of(history.script)
     if said is None or not pending:
@@ -65,7 +65,7 @@ def _unlike(history: FileHistory, situation: Situation, said: Squash) -> Iterato
 
 
 def strays(situation: Situation) -> Iterator[Finding]:
-    """Refuse files of the folder that a squash in it replaces: they would run after it."""
+    """Refuse files that a squash in the same folder replaces: they would run after it."""
     scripts = situation.sources.migrations
     for said in filter(None, map(squash_of, scripts)):
         for script in scripts:
@@ -79,9 +79,9 @@ def strays(situation: Situation) -> Iterator[Finding]:
 
 
 def without_header(situation: Situation) -> Iterator[Finding]:
-    """Refuse a new file at the folder's start, in place of files that were applied and are gone.
+    """Refuse a new file at the start of the folder in place of applied files that are gone.
 
-    It would do what they did once more.
+    It would repeat what they did.
     """
     comparison = situation.comparison
     absent = (*comparison.pruned, *comparison.missing)
@@ -105,7 +105,7 @@ def without_header(situation: Situation) -> Iterator[Finding]:
 
 
 def _makes_what_is_there(text: str, situation: Situation) -> bool:
-    """Whether the file makes a table that is there."""
+    """Whether the file creates a table that already exists."""
     there = {
         (schema, name) for kind, schema, _, name in situation.snapshot.names if kind == "table"
     }

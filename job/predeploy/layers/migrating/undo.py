@@ -1,4 +1,4 @@
-"""Refuses a pending file that undoes what it does: nothing of it would be left."""
+"""Refuses a pending file that undoes its own changes, so that nothing of it would remain."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from predeploy.sources.steps import ScriptSteps
 def undone_again(
     cut: ScriptSteps, pending: tuple[Step, ...], destructive: Destructive
 ) -> Iterator[Finding]:
-    """Refuse (84) what no line declares; warn where `PREDEPLOY_DESTRUCTIVE` is `allow`."""
+    """Refuse (84) what no line declares; only warn if `PREDEPLOY_DESTRUCTIVE` is `allow`."""
     running = [step for step in pending if step.mode is not Mode.RECORD]
     code = ExitCode.REFUSED if destructive is Destructive.REFUSE else None
     for one in cut.undone:

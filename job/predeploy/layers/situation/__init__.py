@@ -1,4 +1,4 @@
-"""What a layer is given when it plans: files and ledger side by side, and how they are related.
+"""The input of a layer's planning: files and ledger side by side, and how they are related.
 
-Nothing is decided here about what runs.
+What runs is not decided here.
 """

@@ -1,4 +1,4 @@
-"""What a layer is: what it has to see, and how it plans."""
+"""The definition of a layer: what it has to see, and how it plans."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,10 +14,10 @@ from predeploy.sources import Sources
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that a planner may know.
+    """Everything that a planner may know.
 
-    `violated` names what rows keep from being as `schema.sql` declares it: the run has said that.
-    `has_migrated` says that the run itself has applied a file of the folder.
+    `violated` names the declared objects that existing rows block; the run has already reported
+    them. `has_migrated` says that this run has applied a file of the folder.
     """
 
     settings: Settings

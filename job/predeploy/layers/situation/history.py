@@ -17,7 +17,7 @@ from predeploy.sources.steps import ScriptSteps
 class FileHistory:
     """A file of the folder and the ledger's rows for it, in the order of their positions.
 
-    `is_replaced` says that a squash, which the ledger holds and the folder does not, was run in its
+    `is_replaced` says that a squash, which is in the ledger but not in the folder, was run in its
     place.
     """
 
@@ -27,7 +27,7 @@ class FileHistory:
 
     @property
     def is_known(self) -> bool:
-        """Whether the ledger holds anything of it, or a squash that stands for it."""
+        """Whether the ledger holds any row of it, or a squash that replaces it."""
         return bool(self.rows) or self.is_replaced
 
     @property
@@ -37,7 +37,7 @@ class FileHistory:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether it is whole and not one byte has changed since: nothing to read, then."""
+        """Whether it is complete and unchanged to the byte, so that it need not be parsed."""
         return self.is_whole and all(
             r.entry.raw_hash == self.script.raw_hash for r in self.rows if r.entry.is_final
         )
@@ -94,7 +94,7 @@ def former_rows(
 ) -> tuple[LedgerRow, ...]:
     """Return the rows of a file that is missing and whose steps are those of this one.
 
-    None for a file without statements, which is like any other.
+    Returns none for a file without statements, because all of these look alike.
     """
     hashes = [step.entry.step_hash for step in cut.steps if step.entry]
     nothing = sql.digest(())
@@ -107,11 +107,11 @@ def former_rows(
 
 
 def pending_steps(history: FileHistory, cut: ScriptSteps) -> tuple[Step, ...]:
-    """Return the steps of a file that the ledger lacks, in file order.
+    """Return the steps of a file that are not in the ledger, in file order.
 
-    A step that was started and never recorded as done is among them, marked as resumed. Where the
-    file's last step was applied as one in the middle (what came after it has been taken out since),
-    an empty step follows, so that a last row can say that the file is whole.
+    A step that was started but never recorded as done is among them, marked as resumed. If the
+    file's last step was applied when others followed it (they have been removed since), an empty
+    step follows, so that a final row can say that the file is complete.
     """
     done = {row.entry.identity for row in history.rows if row.is_done}
     started = {row.entry.identity for row in history.rows if not row.is_done}

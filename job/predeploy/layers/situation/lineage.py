@@ -43,7 +43,7 @@ class Comparison:
 
     @property
     def has_diverged(self) -> bool:
-        """Whether the ledger holds files of a history that went another way."""
+        """Whether the ledger holds files of a history that has diverged."""
         return self.lineage is Lineage.DIVERGED
 
 
@@ -113,7 +113,7 @@ def tell(comparison: Comparison, ledger_schema: str) -> Iterator[Finding]:
 
 
 def named(names: tuple[str, ...]) -> str:
-    """Return the names for a message; beyond twenty, how many more there are."""
+    """Return the names for a message: at most twenty, then how many more there are."""
     more = len(names) - _SHOWN_NAMES
     return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
