@@ -108,7 +108,7 @@ def _beside(
             f"{seconds:.1f}",
             f"{seconds / base:.1f}",
             f"{len(seen.took_s['reader']):,}",
-            milliseconds(max(seen.took_s["reader"], default=0.0)),
+            milliseconds(max(waits)) if (waits := seen.took_s["reader"]) else "none came through",
             milliseconds(seen.longest_s),
             str(len(seen.errors)),
             f"{taken / 1024**2:.0f}",

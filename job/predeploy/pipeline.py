@@ -17,7 +17,6 @@ from predeploy.contract.errors import (
 )
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import (
-    ABSENT,
     Failure,
     Finding,
     LayerReport,
@@ -38,21 +37,18 @@ from predeploy.database.shadow.declared import remember_sql
 from predeploy.database.snapshot_reader import SnapshotReader
 from predeploy.database.steps.execute import execute
 from predeploy.journal import Journal
-from predeploy.judgment.drift import DRIFT, tell, unaccepted
+from predeploy.judgment.after_a_step import findings_of, violation
+from predeploy.judgment.drift import DRIFT
 from predeploy.layers import PIPELINE, migrate, sync, verify
 from predeploy.layers.migrating import asking, settling
 from predeploy.layers.migrating.adoption import is_unknown
 from predeploy.layers.migrating.settling import Saying
 from predeploy.layers.situation.base import Layer, Situation
-from predeploy.settings import Destructive, OnFailure, Settings
+from predeploy.settings import Destructive, OnFailure
 from predeploy.snapshot import Snapshot, View
 
 log = structlog.get_logger()
 
-_SHOWN_NOTICES = 5
-_VIOLATION = "23"  # the class integrity_constraint_violation
-# Changes that lose nothing.
-_CHANGES = {"rename": "renamed", "rewrite": "rewritten", "detach": "detached"}
 _UNHURRIED_S = 10
 _LAST_WORD_S = 0.2  # an interrupted run has a second to end
 # If existing rows block a statement, the gate stops the run, and reports its other findings too.
@@ -355,12 +351,12 @@ def _came_of(
     journal: Journal, layer: Layer, plan: Plan, outcome: StepResult | Failure
 ) -> LayerReport:
     if isinstance(outcome, StepResult):
-        findings = tuple(_told(outcome, journal.settings))
+        findings = tuple(findings_of(outcome, journal.settings))
         for finding in findings:
             _log_finding(finding)
         return LayerReport(layer.name, steps=(outcome,), findings=findings)
     if outcome.is_violation and outcome.about not in journal.violated:
-        violated = _violated(outcome)
+        violated = violation(outcome)
         _log_finding(violated)
         journal.violated.add(outcome.about)
         return LayerReport(layer.name, findings=(violated,))
@@ -368,46 +364,6 @@ def _came_of(
     behind = dropwhile(lambda step: step is not journal.current, plan.steps)
     not_run = tuple(step.label for step in islice(behind, 1, None))
     return LayerReport(layer.name, failure=outcome, not_run=not_run)
-
-
-def _told(result: StepResult, settings: Settings) -> Iterator[Finding]:
-    """Yield the findings about a completed step."""
-    for loss in result.losses:
-        code = _CHANGES.get(loss.partition(" ")[0], "taken-away")
-        yield Finding(code, f"{result.label}: {loss}", is_note=True)
-    for duplicate in result.duplicates:
-        yield Finding(
-            "duplicate", f"{duplicate}; skipped", "guard it with IF NOT EXISTS, or remove it"
-        )
-    if result.notices:
-        yield Finding("already-there", _notices(result), is_note=True)
-    for gap in result.gaps:
-        remedy = "nothing, unless something counts on its numbers without a gap"
-        yield Finding("sequence-gap", f"{result.label}: {gap}", remedy)
-    for ungranted in result.ungranted:
-        remedy = f"where they are still meant, write a migration: {ungranted.remedy}"
-        yield Finding("lost-grants", f"{result.label}: {ungranted}", remedy)
-    # Drift from before the ledger that is not accepted is reported by verify.
-    for drift in unaccepted(result.drifts, dict(settings.accepted)):
-        if drift.is_adopted and drift.live != ABSENT:
-            what = f"{result.label}: {tell(drift)}; it was there before predeploy, and is accepted"
-            yield Finding("adopted-drift", what)
-
-
-def _violated(failure: Failure) -> Finding:
-    is_rows = failure.sqlstate.startswith(_VIOLATION)
-    who = "rows violate it" if is_rows else "PostgreSQL refuses it"
-    why = " ".join(filter(None, (failure.sqlstate, failure.message)))
-    detail = f" ({failure.detail})" if failure.detail and not is_rows else ""
-    what = f"{failure.about} is not there as schema.sql declares it, because {who}: {why}{detail}"
-    code = "violated" if is_rows else "refused-by-server"
-    return Finding(code, what, failure.remedy, failure.exit_code)
-
-
-def _notices(result: StepResult) -> str:
-    shown = "; ".join(result.notices[:_SHOWN_NOTICES])
-    more = len(result.notices) - _SHOWN_NOTICES
-    return f"{result.label}: {shown}{f' (and {more} more)' if more > 0 else ''}"
 
 
 def _log_finding(finding: Finding) -> None:
