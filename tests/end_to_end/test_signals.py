@@ -132,7 +132,7 @@ def test_a_signal_while_the_step_before_is_told_names_the_one_that_runs(
         raise Interrupted(ExitCode.TERMINATED, "SIGTERM")
 
     # Of a millisecond that a signal from outside would hit by luck.
-    monkeypatch.setattr(pipeline, "_told", interrupted)
+    monkeypatch.setattr(pipeline, "findings_of", interrupted)
     report = report_here(environ(database, folder(migrations(60))))
 
     assert report["exit_code"] == 143
