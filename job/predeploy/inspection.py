@@ -13,8 +13,9 @@ from predeploy import __version__
 from predeploy.contract.deadline import Deadline
 from predeploy.contract.errors import JobError
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Ask, Finding, LayerReport, LedgerRow, Mode, Outcome, Plan, Step
+from predeploy.contract.plan import Ask, Finding, LayerReport, Outcome, Plan
 from predeploy.contract.report import Report, asks_data, asks_text
+from predeploy.contract.step import LedgerRow, Online, Step
 from predeploy.database.catalog.advice import advised
 from predeploy.database.catalog.open_schemas import open_schemas
 from predeploy.database.ledger import initial_state, ledger, runs
@@ -211,7 +212,7 @@ def _sessionless(
     conn: Connection, settings: Settings, steps: Iterable[Step]
 ) -> tuple[Finding, ...]:
     """Warn that a run will end with 76 if a pooler cannot serve one of its steps."""
-    outside = next((step for step in steps if step.mode is Mode.AUTOCOMMIT), None)
+    outside = next((step for step in steps if isinstance(step, Online)), None)
     if outside is None:
         return ()
     try:

@@ -8,8 +8,9 @@ from predeploy import __version__
 from predeploy.contract.deadline import Deadline
 from predeploy.contract.errors import ConnectionLostError, Interrupted, JobError, ProblemsError
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, LayerReport, Outcome, Step
+from predeploy.contract.plan import Finding, LayerReport, Outcome
 from predeploy.contract.report import Report
+from predeploy.contract.step import Step
 from predeploy.settings import Settings
 from predeploy.sources import Sources
 

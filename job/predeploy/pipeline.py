@@ -16,16 +16,9 @@ from predeploy.contract.errors import (
     NotObtainedError,
 )
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import (
-    Failure,
-    Finding,
-    LayerReport,
-    Mode,
-    Outcome,
-    Plan,
-    StepResult,
-)
+from predeploy.contract.plan import Failure, Finding, LayerReport, Outcome, Plan, StepResult
 from predeploy.contract.report import Report, as_json
+from predeploy.contract.step import Record
 from predeploy.database.catalog.advice import advised
 from predeploy.database.ledger import ledger, notes, runs, settled
 from predeploy.database.server import wire
@@ -165,7 +158,7 @@ def _record_baseline(journal: Journal, context: RunContext) -> Report:
         )
     if plan.refusal is None:
         _begin(journal, context, reader)
-        recorded = tuple(step for step in plan.steps if step.mode is Mode.RECORD)
+        recorded = tuple(step for step in plan.steps if isinstance(step, Record))
         if _is_overtaken(journal, context, migrate.LAYER, Plan(recorded)):
             raise NotObtainedError("another run records at the same time; run again")
         notes.end_adoption(context.work, context.settings.ledger_schema)

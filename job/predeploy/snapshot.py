@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from predeploy.contract.plan import Finding, LedgerRow
+from predeploy.contract.plan import Finding
+from predeploy.contract.step import LedgerRow
 from predeploy.judgment.drift import Standing
 from predeploy.schema.facts import Fact
 from predeploy.schema.written import NOTHING_WRITTEN, Written

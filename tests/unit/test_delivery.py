@@ -2,7 +2,8 @@
 
 import pytest
 
-from predeploy.contract.plan import Address, Creatable, Step
+from predeploy.contract.statement import Address, Creatable
+from predeploy.contract.step import Step
 from predeploy.judgment.delivery import Delivery, Sought, deliveries, drawn, sought
 from predeploy.sources.script import Script
 from predeploy.sources.steps import steps_of

@@ -7,7 +7,7 @@ import postgast
 import pytest
 from postgast import pg_query_pb2 as pb
 
-from predeploy.contract.plan import Mode, Statement
+from predeploy.contract.statement import Mode, Statement
 from predeploy.sql.parser.constants import abridged
 from predeploy.sql.parser.digest import digest
 from predeploy.sql.parser.parsing import parse, tokens

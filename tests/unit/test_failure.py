@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from psycopg.pq import DiagnosticField
 
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Failure, Step
+from predeploy.contract.plan import Failure
 from predeploy.contract.secret import Secret
+from predeploy.contract.step import Addition, Step
 from predeploy.database.server.failure import READ_ONLY, failure_of, may_pass_again
 from predeploy.sources.script import Script
 from predeploy.sources.steps import steps_of
@@ -278,7 +279,7 @@ def test_an_error_without_fields_is_told_by_its_text() -> None:
 # what is not told
 
 HASH = "$2b$12$abcdefghijklmnopqrstuv"
-SEED = Step(
+SEED = Addition(
     "seed/admin.sql",
     "insert into t values (%(admin_password_hash)s)",
     step("insert into t values ($1)").statements,

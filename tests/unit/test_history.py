@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from predeploy.contract.plan import LedgerEntry, LedgerRow
+from predeploy.contract.step import LedgerEntry, LedgerRow
 from predeploy.contract.versions import version_of
 from predeploy.layers.situation.history import FileHistory, edited_rows, histories, pending_steps
 from predeploy.sources import Sources

@@ -2,7 +2,7 @@
 
 import pytest
 
-from predeploy.contract.plan import LedgerEntry, LedgerRow
+from predeploy.contract.step import LedgerEntry, LedgerRow
 from predeploy.contract.versions import version_of
 from predeploy.layers.situation.lineage import Comparison, Lineage, compare, tell
 from predeploy.sources import Sources

@@ -2,7 +2,7 @@
 
 import pytest
 
-from predeploy.contract.plan import Declaration
+from predeploy.contract.step import Declaration
 from predeploy.losses.allowlist import Names, undeclared, unused
 from predeploy.losses.loss import Loss, Verb
 

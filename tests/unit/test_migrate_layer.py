@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, LedgerEntry, LedgerRow, Plan
+from predeploy.contract.plan import Finding, Plan
+from predeploy.contract.step import LedgerEntry, LedgerRow
 from predeploy.contract.versions import version_of
 from predeploy.layers.migrate import LAYER, plan
 from predeploy.layers.situation.base import Situation

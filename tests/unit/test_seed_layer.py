@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, LedgerEntry, LedgerRow, Plan, Step
+from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.secret import Secret
+from predeploy.contract.step import Addition, LedgerEntry, LedgerRow
 from predeploy.layers.seed import LAYER, plan
 from predeploy.layers.situation.base import Situation
 from predeploy.settings import Admin, Settings
@@ -75,13 +76,11 @@ def test_the_seed_is_written_where_nobody_is(answers: tuple[Response, ...]) -> N
     (bound,) = read_seed(Script(PATH, PATH, text, "")).inserts
     (step,) = found.steps
     assert found.findings == ()
-    assert step == Step(
+    assert step == Addition(
         PATH,
         INSERTING.removesuffix(";"),
         step.statements,
-        None,
-        (("ann", "ann@example.org", HASH),),
-        holds_ddl=False,
+        binds=(("ann", "ann@example.org", HASH),),
     )
     assert [(s.text, s.line, s.column) for s in step.statements] == [(bound.sql, 2, 1)]
 

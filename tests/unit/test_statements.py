@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predeploy.contract.plan import Mode, Statement
+from predeploy.contract.statement import Mode, Statement
 from predeploy.sql import (
     SEPARATOR,
     Directive,

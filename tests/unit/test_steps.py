@@ -7,7 +7,8 @@ import pytest
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Declaration, Finding, LedgerEntry, Mode, Step
+from predeploy.contract.plan import Finding
+from predeploy.contract.step import Declaration, LedgerEntry, Migration, OnlineMigration
 from predeploy.sources.script import Script
 from predeploy.sources.steps import ScriptSteps, steps_of
 
@@ -41,7 +42,7 @@ def test_a_file_is_one_step() -> None:
     held = sql.read(text).statements
     entry = LedgerEntry("0001_a.sql", sql.digest(held), 1, 1, is_final=True, raw_hash="f" * 64)
     body = "create table t (a int);\n\ninsert into t values ('é')"
-    assert found == ScriptSteps((Step(PATH, body, held, entry, (), holds_ddl=True),), ())
+    assert found == ScriptSteps((Migration(PATH, body, held, entry),), ())
     assert (found.steps[0].label, found.steps[0].lines) == (PATH, "lines 2-4")
 
 
@@ -54,7 +55,7 @@ def test_a_file_without_statements_is_one_empty_step(text: str) -> None:
 
     found = cut(text)
 
-    assert found == ScriptSteps((Step(PATH, "", (), empty, (), holds_ddl=False),), ())
+    assert found == ScriptSteps((Migration(PATH, "", (), empty),), ())
     assert found.steps[0].lines == "no statement"
 
 
@@ -135,7 +136,7 @@ def test_a_step_knows_whether_it_holds_ddl() -> None:
     """Each step is judged by its own statements."""
     steps = cut("begin; insert into t values (1); commit; alter table t add a int").steps
 
-    assert [step.holds_ddl for step in steps] == [False, True]
+    assert [sql.holds_ddl(step.statements) for step in steps] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +282,7 @@ def test_what_needs_autocommit_is_never_run_in_a_transaction(text: str) -> None:
     """It is a step of its own, between the transactions before and after it."""
     steps = cut(f"select 0;\n{text};\nselect 2").steps
 
-    assert [step.mode for step in steps] == [Mode.TRANSACTION, Mode.AUTOCOMMIT, Mode.TRANSACTION]
+    assert [type(step) for step in steps] == [Migration, OnlineMigration, Migration]
 
 
 def test_settings_count_to_the_end_of_the_file() -> None:

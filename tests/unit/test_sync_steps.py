@@ -5,7 +5,7 @@ from pathlib import Path
 import postgast
 import pytest
 
-from predeploy.contract.plan import Step
+from predeploy.contract.step import Step
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.sync import plan
 from predeploy.schema.facts import Fact

@@ -7,7 +7,8 @@ import pytest
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, LedgerRow, Plan
+from predeploy.contract.plan import Finding, Plan
+from predeploy.contract.step import LedgerRow
 from predeploy.layers.migrate import plan
 from predeploy.layers.situation.base import Situation
 from predeploy.settings import Destructive, Settings

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from predeploy import sql
-from predeploy.contract.plan import Address, Mode, Statement, Step
+from predeploy.contract.statement import Address, Statement
+from predeploy.contract.step import Addition, Migration, Step
 from predeploy.judgment.drawing import NOTHING, Drawing, drawings
 
 Name = tuple[str, str]
@@ -89,7 +90,7 @@ PLAIN = Delivery()
 def drawn(steps: Sequence[Step]) -> tuple[Drawing, ...]:
     """Return what each step draws from; nothing for a step that is not judged by its text."""
     found = zip(steps, drawings(steps), strict=True)
-    return tuple(drawing if _is_judged(step) else NOTHING for step, drawing in found)
+    return tuple(drawing if isinstance(step, Migration) else NOTHING for step, drawing in found)
 
 
 def asks_for_a_look(steps: Sequence[Step], drawn: Sequence[Drawing]) -> bool:
@@ -97,7 +98,7 @@ def asks_for_a_look(steps: Sequence[Step], drawn: Sequence[Drawing]) -> bool:
     return any(
         drawing.may_draw
         or drawing.rests_on
-        or (_is_judged(step) and (step.declarations or _writes_anew(step)))
+        or (isinstance(step, Migration) and (step.declarations or _writes_anew(step)))
         for step, drawing in zip(steps, drawn, strict=True)
     )
 
@@ -136,9 +137,9 @@ def _rested_on(address: Address) -> Sought:
 
 
 def _delivery(step: Step, drawing: Drawing, *, clashes: bool) -> Delivery:
-    if step.binds:
+    if isinstance(step, Addition):
         return Delivery(moves_sequences=True, reached=_reached(step))
-    if not _is_judged(step):
+    if not isinstance(step, Migration):
         return PLAIN
     destroyed = tuple(_destroyed(step.statements))
     emptied = [name for destruction in destroyed for name in destruction.emptied]
@@ -156,10 +157,6 @@ def _delivery(step: Step, drawing: Drawing, *, clashes: bool) -> Delivery:
 
 def _reached(step: Step) -> frozenset[str]:
     return frozenset(name for s in step.statements for name in sql.relations_reached(s))
-
-
-def _is_judged(step: Step) -> bool:
-    return step.mode is Mode.TRANSACTION and not step.is_ours and not step.binds
 
 
 def _has_names(step: Step) -> bool:

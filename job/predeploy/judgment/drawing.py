@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from predeploy import sql
-from predeploy.contract.plan import Address, Creatable, Rows, Statement, Step
+from predeploy.contract.statement import Address, Creatable, Rows, Statement
+from predeploy.contract.step import Step
 
 Name = tuple[str, str]
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from predeploy.contract.plan import Statement, Step
+from predeploy.contract.statement import Statement
+from predeploy.contract.step import Step
 
 _NUMBER = re.compile(r"(?<![\w.$\"])\d+(?![\w.\"])")
 _WORD = re.compile(r"\w+")

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import ABSENT, Ask, Declaration, Drift, Failure, Statement, Step
+from predeploy.contract.plan import ABSENT, Ask, Drift, Failure
+from predeploy.contract.statement import Statement
+from predeploy.contract.step import Declaration, Step
 from predeploy.judgment.drift import tell, unaccepted, way_to_accept
 from predeploy.losses.allowlist import Names, to_ask, to_declare, undeclared, unused
 from predeploy.losses.loss import Loss

@@ -2,7 +2,9 @@
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, Mode, Plan, Step
+from predeploy.contract.plan import Finding, Plan
+from predeploy.contract.statement import Mode
+from predeploy.contract.step import Addition
 from predeploy.layers.situation.base import Layer, Situation
 from predeploy.layers.verify import missing_tables
 from predeploy.snapshot import View
@@ -55,5 +57,5 @@ def _plan_script(script: Script) -> Plan:
     if not found:
         return Plan(findings=cut.findings)
     text = script.text[found[0].start : found[-1].end]
-    step = Step(script.path, text, found, binds=tuple(() for _ in found))
+    step = Addition(script.path, text, found, binds=tuple(() for _ in found))
     return Plan((step,), (*cut.findings, *refusals))

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Creatable, Finding, LedgerRow, Mode, Plan, Step
+from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.quoting import literal
+from predeploy.contract.statement import Creatable
+from predeploy.contract.step import FileStep, LedgerRow, Migration, OnlineMigration, Record, Step
 from predeploy.contract.versions import version_of
 from predeploy.layers import naming
 from predeploy.layers.migrating.adoption import adopt, is_unknown, judge_baseline
@@ -40,17 +42,18 @@ def plan(situation: Situation) -> Plan:
         if not history.rows and squashed is None:
             findings.extend(_out_of_order(history, newest))
             findings.extend(_renamed(situation, comparison, history, cut))
+        planned: tuple[Step, ...] = pending
         if squashed is not None:
-            pending = squashed.steps
+            planned = squashed.steps
             findings.extend(squashed.findings)
         elif is_unknown(snapshot):
             adopted = adopt(history.script, pending, situation.settings.baseline)
-            pending = adopted.steps
+            planned = adopted.steps
             findings.extend(adopted.findings)
-        findings.extend(undone_again(cut, pending, situation.settings.destructive))
-        steps.extend(pending)
+        findings.extend(undone_again(cut, planned, situation.settings.destructive))
+        steps.extend(planned)
     findings.extend(strays(situation))
-    recorded = [step for step in steps if step.mode is Mode.RECORD]
+    recorded = [step for step in steps if isinstance(step, Record)]
     findings.extend(judge_baseline(situation, recorded))
     findings.extend(_stalls(steps))
     findings = [*_related(situation, comparison, findings), *findings]
@@ -69,7 +72,9 @@ def judge(situation: Situation, planned: Plan) -> tuple[Finding, ...]:
 LAYER = Layer("migrate", frozenset({View.LEDGER}), plan, may_be_rescued=True, asks=True)
 
 
-def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) -> Iterator[Finding]:
+def _edits(
+    history: FileHistory, cut: ScriptSteps, pending: tuple[FileStep, ...]
+) -> Iterator[Finding]:
     """Report applied steps that the file no longer holds; a complete file may not grow either."""
     path = history.script.path
     yield from (_changed_side(step) for step in pending if _has_changed_side(step))
@@ -95,11 +100,11 @@ def _edits(history: FileHistory, cut: ScriptSteps, pending: tuple[Step, ...]) ->
         )
 
 
-def _has_changed_side(step: Step) -> bool:
-    return step.is_resumed and step.mode is not Mode.AUTOCOMMIT
+def _has_changed_side(step: FileStep) -> bool:
+    return step.is_resumed and not isinstance(step, OnlineMigration)
 
 
-def _changed_side(step: Step) -> Finding:
+def _changed_side(step: FileStep) -> Finding:
     return Finding(
         "unsettled",
         f"{step.label} was started outside a transaction, its end was not recorded, and the "
@@ -176,7 +181,7 @@ def _stalls(steps: Iterable[Step]) -> Iterator[Finding]:
     for step in steps:
         creates = (address for s in step.statements for address in s.creates)
         made.update(a.name for a in creates if a.kind is Creatable.TABLE)
-        found = sql.stall(step.statements, made) if step.mode is Mode.TRANSACTION else None
+        found = sql.stall(step.statements, made) if isinstance(step, Migration) else None
         if found and found.locking is found.slow:
             yield _writes_anew(step, found)
         elif found:

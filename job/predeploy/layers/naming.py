@@ -5,8 +5,9 @@ from itertools import takewhile
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, Statement, Step
+from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import identifier
+from predeploy.contract.step import Step
 from predeploy.layers.situation.base import Situation
 
 _USUAL = ("public",)
@@ -64,7 +65,7 @@ def _made(situation: Situation, steps: Sequence[Step]) -> frozenset[str]:
     """Return the schemas that are created before an object can end up in a wrong one."""
     if steps:
         first = takewhile(lambda step: step.path == steps[0].path, steps)
-        found: Sequence[Statement] = [s for step in first for s in step.statements]
+        found = [s for step in first for s in step.statements]
     else:
         files = (sql.read(script.text) for script in situation.sources.schema)
         found = [statement for reading in files for statement in reading.statements]

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, Plan, Step
+from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.secret import Secret
+from predeploy.contract.step import Addition
 from predeploy.layers.situation.base import Layer, Situation
 from predeploy.settings import Admin
 from predeploy.snapshot import Response, View
@@ -50,12 +51,11 @@ def _plan_seed(seed: Seed, situation: Situation) -> Plan:
         return Plan()
     values = _values(admin, seed.names)
     first, last = seed.inserts[0].statement, seed.inserts[-1].statement
-    step = Step(
+    step = Addition(
         path,
         seed.script.text[first.start : last.end],
         tuple(replace(bound.statement, text=bound.sql) for bound in seed.inserts),
         binds=tuple(tuple(values[name] for name in bound.names) for bound in seed.inserts),
-        holds_ddl=False,
         preamble=(filtered.LET_IT_FILTER,) if seed.is_filtered else (),
     )
     return Plan(steps=(step,), findings=tuple(_notes(seed)))

@@ -10,7 +10,9 @@ from itertools import groupby
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Drift, Finding, Mode, Part, Plan, Step
+from predeploy.contract.plan import Drift, Finding, Plan
+from predeploy.contract.statement import Mode
+from predeploy.contract.step import OnlineSchemaChange, Purpose, SchemaChange, SyncStep
 from predeploy.judgment.drift import DRIFT, way_to_accept
 from predeploy.layers.migrating.adoption import is_unknown
 from predeploy.layers.situation.base import Layer, Situation
@@ -183,7 +185,7 @@ def told(report: Report) -> Finding:
     return Finding(report.code, report.message, report.remedy, is_note=is_note)
 
 
-def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[Step]:
+def _steps(changes: Iterable[Change], schema: SchemaView) -> Iterator[SyncStep]:
     """Split the changes into steps, phase by phase; those that rows may make fail come last."""
     live = SchemaIndex(schema.live)
     for phase, group in groupby(changes, key=lambda change: change.phase):
@@ -205,20 +207,27 @@ def _at_validation(change: Change) -> int:
     return next((i for i, text in enumerate(texts) if _VALIDATE in text), len(texts))
 
 
-def _alone(change: Change, texts: Sequence[str], live: SchemaIndex) -> Iterator[Step]:
-    parts = (_part(change, live),)
+def _alone(change: Change, texts: Sequence[str], live: SchemaIndex) -> Iterator[SyncStep]:
+    purposes = (_purpose(change, live),)
     for text in texts:
-        step = _step(_shortened(f"sync: {text}"), text)
-        yield replace(step, parts=parts, is_brief=text.endswith(_NOT_VALID))
+        # In no file, and so without a line.
+        read = sql.read(text).statements
+        found = tuple(replace(statement, line=0, column=0) for statement in read)
+        own = (_shortened(f"sync: {text}"), text, found)
+        if any(statement.mode is Mode.AUTOCOMMIT for statement in found):
+            yield OnlineSchemaChange(*own, purposes=purposes)
+        else:
+            is_brief = text.endswith(_NOT_VALID)
+            yield SchemaChange(*own, purposes=purposes, is_brief=is_brief)
 
 
-def _part(change: Change, live: SchemaIndex) -> Part:
-    return Part(change.fact.label, violating_rows(change.fact, live))
+def _purpose(change: Change, live: SchemaIndex) -> Purpose:
+    return Purpose(change.fact.label, violating_rows(change.fact, live))
 
 
 def _transactions(
     changes: tuple[Change, ...], schema: SchemaView, live: SchemaIndex
-) -> Iterator[Step]:
+) -> Iterator[SyncStep]:
     """Group changes in order, but never two tables that other sessions may be using."""
     together: list[Change] = []
     used: set[str] = set()
@@ -249,7 +258,7 @@ def _in_use(change: Change, schema: SchemaView) -> set[str]:
 
 def _texts(
     changes: Sequence[Change], schema: SchemaView, live: SchemaIndex
-) -> Iterator[tuple[str, Part]]:
+) -> Iterator[tuple[str, Purpose]]:
     """Yield the statements, and what lets a new table's key be validated behind forced policies.
 
     Each with what it is for.
@@ -266,40 +275,24 @@ def _texts(
             texts = (filtered.LET_IT_FILTER, *change.statements, filtered.DO_NOT)
         else:
             texts = change.statements
-        part = _part(change, live)
-        yield from ((text, part) for text in texts)
+        purpose = _purpose(change, live)
+        yield from ((text, purpose) for text in texts)
 
 
-def _together(changes: Sequence[Change], schema: SchemaView, live: SchemaIndex) -> Step:
-    texts, parts = zip(*_texts(changes, schema, live), strict=True)
+def _together(changes: Sequence[Change], schema: SchemaView, live: SchemaIndex) -> SchemaChange:
+    texts, purposes = zip(*_texts(changes, schema, live), strict=True)
     more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-    step = Step(
+    makes_routines = any(change.fact.kind == Kind.ROUTINE.value for change in changes)
+    return SchemaChange(
         f"sync: {changes[0].fact.label}{more}",
         sql.SEPARATOR.join(texts),
         sql.composed(texts),
-        parts=parts,
+        preamble=_BODIES_AS_THEY_ARE if makes_routines else (),
+        purposes=purposes,
         is_brief=all(change.is_brief for change in changes),
-        is_ours=True,
     )
-    makes_routines = any(change.fact.kind == Kind.ROUTINE.value for change in changes)
-    return replace(step, preamble=_BODIES_AS_THEY_ARE) if makes_routines else step
 
 
 def _shortened(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…"
-
-
-def _step(path: str, text: str) -> Step:
-    """Return a step of one statement that is in no file and so has no line."""
-    read = sql.read(text).statements
-    found = tuple(replace(statement, line=0, column=0) for statement in read)
-    alone = any(statement.mode is Mode.AUTOCOMMIT for statement in found)
-    return Step(
-        path,
-        text,
-        found,
-        holds_ddl=sql.holds_ddl(found),
-        mode=Mode.AUTOCOMMIT if alone else Mode.TRANSACTION,
-        is_ours=True,
-    )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from predeploy.contract.plan import Declaration
+from predeploy.contract.step import Declaration
 from predeploy.losses.loss import Loss, Verb
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from predeploy.contract.plan import Declaration
+from predeploy.contract.step import Declaration
 
 
 class Verb(Enum):

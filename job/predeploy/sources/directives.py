@@ -1,7 +1,8 @@
 """The `-- predeploy:` lines of a file: what they declare, and which of them are invalid."""
 
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Declaration, Finding
+from predeploy.contract.plan import Finding
+from predeploy.contract.step import Declaration
 from predeploy.losses.allowlist import names_all
 from predeploy.losses.loss import Verb
 from predeploy.sources.squash import REPLACES

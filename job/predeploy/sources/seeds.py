@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, Statement
+from predeploy.contract.plan import Finding
+from predeploy.contract.statement import Statement
 from predeploy.sources import filtered
 from predeploy.sources.placeholders import SECRET, bind, leading_select
 from predeploy.sources.script import Script

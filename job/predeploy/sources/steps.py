@@ -10,8 +10,10 @@ from itertools import chain
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Declaration, Finding, LedgerEntry, Mode, Statement, Step
+from predeploy.contract.plan import Finding
 from predeploy.contract.secret import constants_of, may_hold_secret, redact
+from predeploy.contract.statement import Mode, Statement
+from predeploy.contract.step import Declaration, FileStep, LedgerEntry, Migration, OnlineMigration
 from predeploy.losses.loss import Verb
 from predeploy.sources.directives import allows_commit_inside, is_replacing, read_declarations
 from predeploy.sources.script import Script
@@ -25,7 +27,7 @@ class ScriptSteps:
     `undone` is what the script creates and removes again without declaring that this is intended.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[FileStep, ...]
     findings: tuple[Finding, ...]
     undone: tuple[sql.Undone, ...] = ()
 
@@ -140,13 +142,13 @@ def _entries(
     whole: str,
     groups: list[tuple[list[Statement], str]],
     declared: tuple[tuple[int, Declaration], ...],
-) -> tuple[Step, ...]:
+) -> tuple[FileStep, ...]:
     """Make the steps; a declaration belongs to the step that its line stands in or before.
 
     To a step in a transaction, that is: nobody counts what another one takes away.
     """
     seen: Counter[str] = Counter()
-    steps: list[Step] = []
+    steps: list[FileStep] = []
     preamble: tuple[str, ...] = ()
     bound = 0
     last = max(
@@ -163,22 +165,16 @@ def _entries(
         )  # fmt: skip
         text = whole[group[0].start : group[-1].end] if group else ""
         alone = _is_alone(group)
-        step = Step(
-            script.path,
-            text,
-            tuple(group),
-            entry,
-            holds_ddl=sql.holds_ddl(group),
-            mode=Mode.AUTOCOMMIT if alone else Mode.TRANSACTION,
-            preamble=preamble,
-            declarations=tuple(
+        own = (script.path, text, tuple(group), entry, preamble)
+        if alone:
+            steps.append(OnlineMigration(*own))
+        else:
+            said = tuple(
                 declaration
                 for at, declaration in declared
-                if not alone and at > bound and (position == last or at <= group[-1].end)
-            ),
-            isolation=isolation,
-        )
-        steps.append(step)
+                if at > bound and (position == last or at <= group[-1].end)
+            )
+            steps.append(Migration(*own, declarations=said, isolation=isolation))
         preamble += tuple(s.text for s in group if sql.sets_session(s))
         bound = bound if alone or not group else group[-1].end
     return tuple(steps)
@@ -189,13 +185,13 @@ def _is_alone(group: list[Statement]) -> bool:
 
 
 def _idle_declarations(
-    script: Script, steps: tuple[Step, ...], declared: tuple[tuple[int, Declaration], ...]
+    script: Script, steps: tuple[FileStep, ...], declared: tuple[tuple[int, Declaration], ...]
 ) -> Iterator[Finding]:
     """Refuse the declarations of what the file does not do, as far as its text tells.
 
     So it does of what is undone, and of a file in which no step runs in a transaction.
     """
-    is_unwatched = all(step.mode is Mode.AUTOCOMMIT for step in steps)
+    is_unwatched = all(isinstance(step, OnlineMigration) for step in steps)
     for _, said in declared:
         what = f"allow {said.verb} {said.target} declares what"
         if said.verb == Verb.UNDO.value and not said.is_seen:

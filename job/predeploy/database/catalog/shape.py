@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from predeploy.contract.plan import ABSENT, Address, Creatable, Drift
+from predeploy.contract.plan import ABSENT, Drift
 from predeploy.contract.quoting import identifier, literal
+from predeploy.contract.statement import Address, Creatable
 from predeploy.database.catalog import operator_names
 from predeploy.database.catalog.naming_drift import named
 from predeploy.database.server import wire

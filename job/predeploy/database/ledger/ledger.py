@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from predeploy import __version__
 from predeploy.contract.errors import InternalError, NotObtainedError
-from predeploy.contract.plan import LedgerEntry, LedgerRow
 from predeploy.contract.quoting import identifier, literal
+from predeploy.contract.step import LedgerEntry, LedgerRow
 from predeploy.database.catalog import trust
 from predeploy.database.ledger import notes
 from predeploy.database.server import wire

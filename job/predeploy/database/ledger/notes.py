@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from predeploy.contract.plan import Drift, LedgerEntry
+from predeploy.contract.plan import Drift
 from predeploy.contract.quoting import identifier, literal
+from predeploy.contract.step import LedgerEntry
 from predeploy.database.server import wire
 from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection

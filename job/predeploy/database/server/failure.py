@@ -13,7 +13,7 @@ from psycopg.errors import (
 )
 
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Failure, Mode, Part, Step
+from predeploy.contract.plan import Failure
 from predeploy.contract.secret import (
     Secret,
     constants_of,
@@ -22,6 +22,7 @@ from predeploy.contract.secret import (
     redact_parts,
     without_constants,
 )
+from predeploy.contract.step import Addition, Online, Purpose, SchemaChange, Step, SyncStep
 
 _T = TypeVar("_T")
 
@@ -133,7 +134,9 @@ def was_cancelled(failure: Failure) -> bool:
 
 def has_lacked_locks(step: Step, failure: Failure) -> bool:
     """Whether a step has failed because its locks, each or all, were not obtained in time."""
-    return (step.is_brief and was_cancelled(failure)) or is_lock_failure(failure)
+    return (
+        isinstance(step, SchemaChange) and step.is_brief and was_cancelled(failure)
+    ) or is_lock_failure(failure)
 
 
 def exit_code_of(error: psycopg.Error, otherwise: ExitCode) -> ExitCode:
@@ -169,10 +172,11 @@ def failure_of(
     at_end = offset is None and index >= len(step.statements)
     code, raced = exit_code_of(error, failed), is_race(error)
     remedy = _by_the_text(step, sqlstate, statement) or remedy_for(error)
-    part = step.parts[number] if number < len(step.parts) else None
-    if step.is_ours and part is not None and code is failed and not raced:
-        code, remedy = ExitCode.NOT_VERIFIED, _way_out(part, sqlstate, statement)
-    bound = [value for values in step.binds for value in values if isinstance(value, Secret)]
+    purpose = _purpose_of(step, number)
+    if purpose is not None and code is failed and not raced:
+        code, remedy = ExitCode.NOT_VERIFIED, _way_out(purpose, sqlstate, statement)
+    binds = step.binds if isinstance(step, Addition) else ()
+    bound = [value for values in binds for value in values if isinstance(value, Secret)]
     hidden = [*bound, *secrets_in(statement)]
     message = redact(error.diag.message_primary or str(error), hidden)
     message = redact_parts(message, bound)
@@ -185,19 +189,24 @@ def failure_of(
         message=f"{message} (a deferred constraint, checked at the end of the step)"
         if at_end
         else message,
-        detail="" if bound or step.binds else detail_of(error, statement),
+        detail="" if binds else detail_of(error, statement),
         remedy=redact(remedy, hidden),
         statement=shown(statement),
-        about=part.about if part is not None else "",
+        about=purpose.about if purpose is not None else "",
         is_race=raced,
         is_filtered=is_filtered(error),
     )
 
 
-def _way_out(part: Part, sqlstate: str, statement: str) -> str:
+def _purpose_of(step: Step, number: int) -> Purpose | None:
+    purposes = step.purposes if isinstance(step, SyncStep) else ()
+    return purposes[number] if number < len(purposes) else None
+
+
+def _way_out(purpose: Purpose, sqlstate: str, statement: str) -> str:
     """Say what to do where something is in the way of a statement of ours."""
-    if part.violating_rows and sqlstate.startswith(_VIOLATION):
-        return f"fix the rows that this finds: {part.violating_rows}"
+    if purpose.violating_rows and sqlstate.startswith(_VIOLATION):
+        return f"fix the rows that this finds: {purpose.violating_rows}"
     if sqlstate.startswith(_VIOLATION) and (partition := _PARTITION.match(statement)):
         from predeploy.schema.ddl import way_to_leave  # noqa: PLC0415 - a settled run plans no DDL
 
@@ -216,7 +225,7 @@ def _way_out(part: Part, sqlstate: str, statement: str) -> str:
 def _by_the_text(step: Step, sqlstate: str, text: str) -> str:
     """Say what to do where the step's own text shows it; empty where it does not."""
     if sqlstate == InvalidTransactionTermination.sqlstate:
-        if step.mode is Mode.AUTOCOMMIT:
+        if isinstance(step, Online):
             return _COMMITS_DEEP
         return _COMMITS_INSIDE if step.entry is not None else _COMMITS_ELSEWHERE
     if sqlstate == ActiveSqlTransaction.sqlstate and step.entry is not None:

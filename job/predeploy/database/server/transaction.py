@@ -8,8 +8,8 @@ would tell, too, and takes as long as a small step, since it puts all of them to
 import re
 from collections.abc import Mapping
 
-from predeploy.contract.plan import Step
 from predeploy.contract.quoting import literal
+from predeploy.contract.step import Migration, Step
 from predeploy.database.server.path import OURS
 from predeploy.database.server.wire import Answer
 
@@ -89,8 +89,8 @@ def begin_sql(step: Step, isolation: str = "") -> str:
     What its file says of its isolation comes before ours.
     """
     name = step.label.replace("*/", "* /").replace("/*", "/ *")
-    said = step.isolation if "level" in step.isolation.lower() else ""
-    words = said or ", ".join(filter(None, (isolation, step.isolation)))
+    own = step.isolation if isinstance(step, Migration) else ""
+    words = own if "level" in own.lower() else ", ".join(filter(None, (isolation, own)))
     return f"/* predeploy {name} */ begin {words}".rstrip()
 
 

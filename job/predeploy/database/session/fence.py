@@ -1,7 +1,7 @@
 """What only one runner passes: it stands at the start of each step."""
 
-from predeploy.contract.plan import Step
 from predeploy.contract.quoting import literal
+from predeploy.contract.step import Step, SyncStep
 from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.ledger import ledger
 from predeploy.database.session.run_context import RunContext
@@ -18,7 +18,7 @@ def fence_sql(context: RunContext, step: Step) -> str:
     schema = context.settings.ledger_schema
     if step.entry is not None:
         return ledger.insert_sql(schema, step.entry, context.run_id)
-    if not step.fingerprint:
+    if not (isinstance(step, SyncStep) and step.fingerprint):
         return "select"
     current = fingerprint_sql(schema)
     return f"select 1 / ({current} = {literal(step.fingerprint)})::int"

@@ -7,7 +7,8 @@ of the connection string, which is not the session's default, and `row_security 
 import re
 
 from predeploy import sql
-from predeploy.contract.plan import Statement, Step
+from predeploy.contract.statement import Statement
+from predeploy.contract.step import Step, SyncStep
 from predeploy.database.server.path import our_path, their_path
 from predeploy.database.server.transaction import row_security_sql
 from predeploy.database.session.run_context import RunContext
@@ -38,7 +39,7 @@ def before(context: RunContext, step: Step, scope: str = "local") -> list[str]:
     need the app's path.
     """
     theirs = their_path(context.settings.endpoint, scope)
-    is_ours = step.is_ours and not _VALIDATES.match(step.text)
+    is_ours = isinstance(step, SyncStep) and not _VALIDATES.match(step.text)
     found = [our_path(scope) if is_ours else theirs]
     for text in step.preamble:
         found += [text_of(context, text), *_again(context, text, scope)]

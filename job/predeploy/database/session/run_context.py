@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from predeploy import sql
 from predeploy.contract.deadline import Deadline
-from predeploy.contract.plan import Step
+from predeploy.contract.step import SchemaChange, Step
 from predeploy.database.ledger.initial_state import InitialState
 from predeploy.database.server.pooler import Pooling
 from predeploy.database.server.transaction import settings_sql, step_application
@@ -34,8 +35,10 @@ class RunContext:
 def step_settings(context: RunContext, step: Step, **more: str) -> str:
     """Return a step's settings: locks are waited for briefly where readers could feel it."""
     limits = context.settings
-    lock_wait_s = limits.ddl_lock_timeout_s if step.holds_ddl else limits.ddl_budget_s
-    limit_s = lock_wait_s if step.is_brief else context.deadline.left_s
+    holds_ddl = sql.holds_ddl(step.statements)
+    lock_wait_s = limits.ddl_lock_timeout_s if holds_ddl else limits.ddl_budget_s
+    is_brief = isinstance(step, SchemaChange) and step.is_brief
+    limit_s = lock_wait_s if is_brief else context.deadline.left_s
     return settings_sql(
         {
             "application_name": step_application(limits.ledger_schema),

@@ -17,7 +17,8 @@ from psycopg.errors import QueryCanceled
 from predeploy import sql
 from predeploy.contract.deadline import Deadline
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Drift, Failure, Step, StepResult
+from predeploy.contract.plan import Drift, Failure, StepResult
+from predeploy.contract.step import Online, OnlineMigration, Step, SyncStep
 from predeploy.database.catalog import operator_names
 from predeploy.database.catalog.proof import Proof, is_being_built, left_behind, prove
 from predeploy.database.catalog.shape import Unproved, compare
@@ -47,7 +48,7 @@ _BY_THEN = "it ran outside a transaction, so what it had done by then remains"
 
 
 def run_autocommit(
-    context: RunContext, step: Step, monitor: LockMonitor
+    context: RunContext, step: Online, monitor: LockMonitor
 ) -> StepResult | Failure | None:
     """Run the step, or prove that it is done: a result, a failure, or None when overtaken.
 
@@ -67,7 +68,7 @@ def run_autocommit(
         settings = [row_security_sql("session"), *theirs, session_sql(limits)]
         monitor.follow(_make_ready(context, conn, settings, budget), context)
         # Not before all is ready: a row that says "started" must mean that it may have run.
-        if not step.is_resumed and not _begin(context, step):
+        if not _is_resumed(step) and not _begin(context, step):
             return None
         outcome = _do(conn, step, target, budget, monitor, drop_wait=_drop_wait(context))
         if not isinstance(outcome, Failure) and _may_be_another(step, target):
@@ -115,9 +116,13 @@ def _make_ready(
     return served_by(conn, context.settings.endpoint, budget, opening)
 
 
-def _begin(context: RunContext, step: Step) -> bool:
+def _is_resumed(step: Online) -> bool:
+    return isinstance(step, OnlineMigration) and step.is_resumed
+
+
+def _begin(context: RunContext, step: Online) -> bool:
     """Commit the step's row, if it keeps one; False when somebody else was faster."""
-    if step.entry is None and not step.fingerprint:
+    if step.entry is None and not (isinstance(step, SyncStep) and step.fingerprint):
         return True  # everybody passes
     answer = wire.send(context.work, f"{OUR_PATH};\n{fence_sql(context, step)}")
     if answer.error is not None and answer.error.sqlstate not in STOPPED:
@@ -133,7 +138,7 @@ def _drop_wait(context: RunContext) -> str:
 
 def _do(
     conn: Connection,
-    step: Step,
+    step: Online,
     target: AutocommitTarget | None,
     budget: Deadline,
     monitor: LockMonitor,
@@ -164,12 +169,12 @@ def _do(
     return monitor.explain(failure) if failure.sqlstate == QueryCanceled.sqlstate else failure
 
 
-def _proof(conn: Connection, step: Step, target: AutocommitTarget | None) -> Proof:
+def _proof(conn: Connection, step: Online, target: AutocommitTarget | None) -> Proof:
     """Return how far the statement has come: nothing is done before it was started.
 
     But a detach that was cancelled, and whose row is gone with that, can only be finalized.
     """
-    if step.is_resumed:
+    if _is_resumed(step):
         return prove(conn, target)
     is_half_done = isinstance(target, Detach) and prove(conn, target) is Proof.HALF_DONE
     return Proof.HALF_DONE if is_half_done else Proof.TO_DO
@@ -214,14 +219,14 @@ def _drop_left(conn: Connection, work: IndexBuild | Rebuild, drop_wait: str) -> 
     return left_behind(conn, work)
 
 
-def _may_be_another(step: Step, target: AutocommitTarget | None) -> bool:
+def _may_be_another(step: Online, target: AutocommitTarget | None) -> bool:
     """Whether the index may be one that was there: what was not guarded has built its own."""
     guarded = any(address.is_guarded for address in step.statements[0].creates)
-    return isinstance(target, IndexBuild) and (guarded or step.is_resumed)
+    return isinstance(target, IndexBuild) and (guarded or _is_resumed(step))
 
 
 def _judged(
-    conn: Connection, context: RunContext, step: Step, monitor: LockMonitor
+    conn: Connection, context: RunContext, step: Online, monitor: LockMonitor
 ) -> Failure | tuple[Drift, ...]:
     """Look behind IF NOT EXISTS: what it has skipped may not be what the file declares."""
     statement = step.statements[0]

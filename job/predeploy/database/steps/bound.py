@@ -6,11 +6,13 @@ Neither is meant to take anything away, and the sentinel sees to that.
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import psycopg
 
 from predeploy.contract.plan import Failure
 from predeploy.contract.secret import Secret
+from predeploy.contract.step import Addition
 from predeploy.database.sentinel import holdings, sentinel
 from predeploy.database.sentinel.sequences import Standing
 from predeploy.database.server import wire
@@ -33,29 +35,32 @@ from predeploy.database.steps.script import Tried
 from predeploy.judgment.verdict import judge_losses
 from predeploy.losses.loss import doubtful, losses, rewritten
 
+Binds = tuple[tuple[str | Secret, ...], ...]
+"""The values of each statement's parameters."""
 
-def run_bound(attempt: Attempt, standing: Standing | None = None) -> Tried:
+
+def run_bound(attempt: Attempt, step: Addition, standing: Standing | None = None) -> Tried:
     """Run the step; a failure has left nothing of it, and does not quote its values."""
-    return script.until_kept(attempt, standing, _try)
+    return script.until_kept(attempt, standing, partial(_try, step.binds))
 
 
-def _try(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | None]:
+def _try(binds: Binds, attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | None]:
     """Send the step behind the guard, COMMIT included; in more messages where it is tried again."""
     preamble = frame.preamble(attempt)
     guarded = (*END_OF_STATEMENTS, sentinel.guard_sql(attempt.schema), *_keep(attempt))
     if first is None and not attempt.delivery.is_watched:
-        return _stream(attempt, [*frame.opening(attempt), *preamble], guarded)
+        return _stream(binds, attempt, [*frame.opening(attempt), *preamble], guarded)
     begun, now, gaps = script.begin_again(attempt, first)
     if not isinstance(begun, Sent):
         return begun, now
     if attempt.delivery.is_watched:
-        outcome = _watch(attempt)
+        outcome = _watch(binds, attempt)
     else:
-        outcome, _ = _stream(attempt, preamble, guarded)
+        outcome, _ = _stream(binds, attempt, preamble, guarded)
     return (replace(outcome, gaps=gaps) if isinstance(outcome, Sent) else outcome), now
 
 
-def _watch(attempt: Attempt) -> Outcome:
+def _watch(binds: Binds, attempt: Attempt) -> Outcome:
     """Send the step between two full looks, and commit only what has lost nothing."""
     context, step, schema = attempt.context, attempt.step, attempt.schema
     counted = lockout.count_in_doubt(attempt)
@@ -66,7 +71,7 @@ def _watch(attempt: Attempt) -> Outcome:
     )
     again = Part(sentinel.begin_sql(schema, step.text))
     texts = (*END_OF_STATEMENTS, step_settings(context, step))
-    sent, _ = _stream(attempt, [again, *frame.preamble(attempt)], texts)
+    sent, _ = _stream(binds, attempt, [again, *frame.preamble(attempt)], texts)
     if not isinstance(sent, Sent):
         return sent
     ((told,),) = wire.ask(context.work, sentinel.suspects_sql(schema))
@@ -88,7 +93,7 @@ def _keep(attempt: Attempt) -> tuple[str, ...]:
 
 
 def _stream(
-    attempt: Attempt, opening: Sequence[Part], ending: Sequence[str]
+    binds: Binds, attempt: Attempt, opening: Sequence[Part], ending: Sequence[str]
 ) -> tuple[Outcome, Standing | None]:
     """Send the step's statements between ours in one round trip."""
     step = attempt.step
@@ -96,7 +101,7 @@ def _stream(
     parts = [*opening, *own, *(Part(text, Role.CLOSING) for text in ending)]
     values = {
         number: [v.reveal() if isinstance(v, Secret) else v for v in bound]
-        for number, bound in enumerate(step.binds)
+        for number, bound in enumerate(binds)
     }
     sent = [(p.text, values[p.number] if p.role is Role.OWN else ()) for p in parts]
     with closing(stream(attempt.context.work, [sent], attempt.monitor.tick)) as answers:

@@ -19,9 +19,19 @@ from psycopg.errors import (
     UniqueViolation,
 )
 
+from predeploy import sql
 from predeploy.contract.errors import DatabaseRefusedError
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Failure, LedgerEntry, Mode, Plan, Step, StepResult
+from predeploy.contract.plan import Failure, Plan, StepResult
+from predeploy.contract.step import (
+    Addition,
+    Online,
+    OnlineMigration,
+    OnlineSchemaChange,
+    Record,
+    Step,
+    SyncStep,
+)
 from predeploy.database.catalog import advice, row_security
 from predeploy.database.ledger import ledger
 from predeploy.database.sentinel.sequences import Standing
@@ -113,7 +123,7 @@ def _contexts(
 def _counts_on_a_gap(step: Step, gaps: Mapping[tuple[str, str], str]) -> Failure | None:
     """Refuse a file with ids written out that a sequence of this database has skipped."""
     entry = step.entry
-    gap = gaps.get((entry.file, entry.raw_hash)) if entry and step.mode is not Mode.RECORD else None
+    gap = gaps.get((entry.file, entry.raw_hash)) if entry and not isinstance(step, Record) else None
     return refuse_gap(step, gap) if gap else None
 
 
@@ -149,7 +159,7 @@ def _tell(result: StepResult) -> None:
 
 def _require_sessions(context: RunContext, plan: Plan) -> None:
     """Refuse a plan that needs a session of its own where a pooler gives only transactions."""
-    outside = next((step for step in plan.steps if step.mode is Mode.AUTOCOMMIT), None)
+    outside = next((step for step in plan.steps if isinstance(step, Online)), None)
     if outside is not None and context.pooling is Pooling.TRANSACTION:
         raise DatabaseRefusedError(
             f"{no_session(outside.label, context.settings.endpoint)}; of the steps that are "
@@ -220,7 +230,7 @@ def _explained(
     if has_lacked_locks(step, outcome):
         return attempt.monitor.explain(outcome)
     if outcome.is_filtered:
-        path = "" if step.is_ours else step.path
+        path = "" if isinstance(step, SyncStep) else step.path
         return replace(outcome, remedy=row_security.way_out(work, outcome.message, path))
     if outcome.sqlstate in _SAID_BY_SOMEBODY and not work.closed:
         wire.roll_back(work)
@@ -241,7 +251,7 @@ def _hold_of(context: RunContext, step: Step) -> LockWaitBudget | None:
 
     CONCURRENTLY is let alone: it keeps nobody out, and an index that it leaves would be invalid.
     """
-    if step.mode is not Mode.TRANSACTION or not step.holds_ddl:
+    if isinstance(step, Online | Record) or not sql.holds_ddl(step.statements):
         return None
     return LockWaitBudget(context.guard, context.settings.ddl_lock_timeout_s)
 
@@ -256,7 +266,7 @@ def _may_pass_again(step: Step, tried: Tried) -> bool:
 
     A failed index build leaves none, because they are dropped.
     """
-    is_clean = step.mode is not Mode.AUTOCOMMIT or step.statements[0].node == "index_stmt"
+    is_clean = not isinstance(step, Online) or step.statements[0].node == "index_stmt"
     if not is_clean or not isinstance(tried.outcome, Failure):
         return False
     return may_pass_again(tried.outcome) or has_lacked_locks(step, tried.outcome)
@@ -265,12 +275,13 @@ def _may_pass_again(step: Step, tried: Tried) -> bool:
 def _try_step(attempt: Attempt, standing: Standing | None) -> Tried:
     """Try once; `standing` is where sequences stood before the tries that came before."""
     context, step, monitor = attempt.context, attempt.step, attempt.monitor
-    if step.binds:
-        return _judged(attempt, run_bound(attempt, standing))
-    if step.mode is Mode.AUTOCOMMIT:
-        return Tried(run_autocommit(context, step, monitor), attempt.delivery)
-    if step.mode is Mode.RECORD and step.entry is not None:
-        return Tried(_record(context, step, step.entry), attempt.delivery)
+    match step:
+        case Record():
+            return Tried(_record(context, step), attempt.delivery)
+        case OnlineMigration() | OnlineSchemaChange():
+            return Tried(run_autocommit(context, step, monitor), attempt.delivery)
+        case Addition():
+            return _judged(attempt, run_bound(attempt, step, standing))
     return _judged(attempt, run_script(attempt, standing))
 
 
@@ -280,9 +291,10 @@ def _judged(attempt: Attempt, tried: Tried) -> Tried:
     return tried
 
 
-def _record(context: RunContext, step: Step, entry: LedgerEntry) -> StepResult | None:
+def _record(context: RunContext, step: Record) -> StepResult | None:
     """Write a step down as done, because a baseline says so; None when somebody else just has."""
-    schema = context.settings.ledger_schema
+    schema, entry = context.settings.ledger_schema, step.entry
+    assert entry is not None  # noqa: S101 - every step of a file has one
     begun = [] if step.is_resumed else [ledger.insert_sql(schema, entry, context.run_id)]
     answer = wire.send(
         context.work,

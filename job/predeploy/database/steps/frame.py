@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import dropwhile, islice
 from types import MappingProxyType
 
-from predeploy.contract.plan import Drift, LedgerEntry
+from predeploy.contract.plan import Drift
+from predeploy.contract.step import LedgerEntry
 from predeploy.database.ledger import ledger, notes
 from predeploy.database.sentinel import made, sentinel
 from predeploy.database.sentinel.sequences import standing_sql

@@ -14,7 +14,8 @@ import psycopg
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.grants import Ungranted
-from predeploy.contract.plan import Drift, Failure, Step
+from predeploy.contract.plan import Drift, Failure
+from predeploy.contract.step import Step
 from predeploy.database.catalog.shape import absent_sql
 from predeploy.database.sentinel import sentinel
 from predeploy.database.sentinel.sentinel import UNSUSPECTED, Suspicion

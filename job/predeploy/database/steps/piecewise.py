@@ -9,7 +9,8 @@ anyway.
 from dataclasses import dataclass, field, replace
 
 from predeploy import sql
-from predeploy.contract.plan import Creatable, Drift, Failure, Statement
+from predeploy.contract.plan import Drift, Failure
+from predeploy.contract.statement import Creatable, Statement
 from predeploy.database.catalog.shape import Unproved, compare, is_taken, left_from
 from predeploy.database.server import wire
 from predeploy.database.server.failure import failure_of, may_pass_again, was_cancelled

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from predeploy.contract.plan import Creatable
 from predeploy.contract.quoting import literal
+from predeploy.contract.statement import Creatable
 from predeploy.database.ledger import notes
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH, SCHEMAS, keep_sql

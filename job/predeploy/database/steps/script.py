@@ -18,7 +18,8 @@ import structlog
 
 from predeploy.contract.errors import InternalError, ServerError
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Ask, Failure, Step, StepResult
+from predeploy.contract.plan import Ask, Failure, StepResult
+from predeploy.contract.step import Step
 from predeploy.database.sentinel.sequences import Standing
 from predeploy.database.server import wire
 from predeploy.database.server.failure import failure_of

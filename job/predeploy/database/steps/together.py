@@ -9,7 +9,8 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from itertools import takewhile
 
-from predeploy.contract.plan import Failure, Mode, Step
+from predeploy.contract.plan import Failure
+from predeploy.contract.step import Migration, SchemaChange, Step
 from predeploy.database.server import wire
 from predeploy.database.server.pooler import Pooling
 from predeploy.database.server.stream import stream
@@ -113,8 +114,7 @@ def _may_travel(attempt: Attempt) -> bool:
     return (
         attempt.context.pooling is Pooling.NONE
         and attempt.delivery.is_plain
-        and step.mode is Mode.TRANSACTION
-        and not step.binds
+        and isinstance(step, Migration | SchemaChange)
         and all(s.data is None for s in step.statements)
         and not clean_up(step)
     )

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from predeploy import sql
-from predeploy.contract.plan import Failure, Step
+from predeploy.contract.plan import Failure
+from predeploy.contract.step import Step
 from predeploy.database.catalog import granted, path_view
 from predeploy.database.sentinel import catalog_state, holdings, made, sentinel, values
 from predeploy.database.server.transaction import END_OF_STATEMENTS

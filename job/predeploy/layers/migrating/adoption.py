@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, Mode, Plan, Step
+from predeploy.contract.plan import Finding, Plan
+from predeploy.contract.step import FileStep, Record, Step
 from predeploy.layers.situation.base import Situation
 from predeploy.snapshot import Snapshot
 from predeploy.sources.script import Script
@@ -129,7 +130,7 @@ def _label(thing: Thing, home: str) -> str:
     return f"{thing.kind}:{'.'.join(filter(None, parts))}"
 
 
-def adopt(script: Script, pending: tuple[Step, ...], baseline: int | None) -> Plan:
+def adopt(script: Script, pending: tuple[FileStep, ...], baseline: int | None) -> Plan:
     """Plan a file's pending steps on a database whose history is not known.
 
     With a baseline, files up to it are recorded and later ones run as usual. Without one they are
@@ -138,7 +139,7 @@ def adopt(script: Script, pending: tuple[Step, ...], baseline: int | None) -> Pl
     if baseline is not None:
         if script.version > baseline:
             return Plan(pending)
-        return Plan(tuple(replace(s, mode=Mode.RECORD, declarations=()) for s in pending))
+        return Plan(tuple(map(Record.of, pending)))
     unfit = next((s for step in pending for s in step.statements if not sql.is_additive(s)), None)
     if unfit is None:
         return Plan(tuple(replace(step, is_replay=True) for step in pending))

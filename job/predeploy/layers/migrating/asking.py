@@ -7,7 +7,8 @@ what the text of the other steps shows is reported with it.
 from collections.abc import Iterable, Sequence
 
 from predeploy import sql
-from predeploy.contract.plan import Ask, Mode, Step
+from predeploy.contract.plan import Ask
+from predeploy.contract.step import Migration, Step
 from predeploy.layers.situation.base import Situation
 from predeploy.losses.allowlist import Names, to_declare, undeclared
 from predeploy.losses.loss import Loss, Verb
@@ -16,7 +17,7 @@ from predeploy.sources.steps import steps_of
 
 def expected(situation: Situation, steps: Sequence[Step]) -> tuple[Ask, ...]:
     """Return the declarations missing from these pending steps, as far as the files' text shows."""
-    asked = {(s.path, s.lines) for s in steps if s.mode is Mode.TRANSACTION and s.statements}
+    asked = {(s.path, s.lines) for s in steps if isinstance(s, Migration) and s.statements}
     if not any(sql.may_lose(step.statements) for step in steps):
         return ()
     followed = [step for h in situation.files for step in steps_of(h.script).steps]

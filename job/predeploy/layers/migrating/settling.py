@@ -4,7 +4,7 @@ from enum import Enum
 
 from predeploy.contract.errors import JobError
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import LedgerRow
+from predeploy.contract.step import LedgerRow
 from predeploy.snapshot import Snapshot
 from predeploy.sources import Sources
 

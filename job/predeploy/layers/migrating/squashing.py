@@ -1,13 +1,13 @@
 """Whether a squash is recorded, run or refused, depending on the ledger. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from enum import Enum
 from itertools import groupby
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, LedgerRow, Mode, Plan, Step
+from predeploy.contract.plan import Finding, Plan
+from predeploy.contract.step import FileStep, LedgerRow, Record
 from predeploy.contract.versions import version_of
 from predeploy.layers.migrating.adoption import not_there
 from predeploy.layers.situation.base import Situation
@@ -22,7 +22,9 @@ class _Recorded(Enum):
     NONE = "none"
 
 
-def squash(history: FileHistory, pending: tuple[Step, ...], situation: Situation) -> Plan | None:
+def squash(
+    history: FileHistory, pending: tuple[FileStep, ...], situation: Situation
+) -> Plan | None:
     """Plan a file that replaces others: record it if the ledger holds all of them.
 
     Returns None if the ledger holds none, or the file replaces nothing: it runs like any other.
@@ -47,7 +49,7 @@ def squash(history: FileHistory, pending: tuple[Step, ...], situation: Situation
             )
         )
     what = f"{path} replaces {said}, which are applied; it is recorded, not run"
-    steps = tuple(replace(step, mode=Mode.RECORD, declarations=()) for step in pending)
+    steps = tuple(map(Record.of, pending))
     return Plan(steps, (Finding("squash", what, is_note=True), *_unlike(history, situation, said)))
 
 

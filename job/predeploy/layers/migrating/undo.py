@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, Mode, Step
+from predeploy.contract.plan import Finding
+from predeploy.contract.step import Record, Step
 from predeploy.settings import Destructive
 from predeploy.sources.steps import ScriptSteps
 
@@ -13,7 +14,7 @@ def undone_again(
     cut: ScriptSteps, pending: tuple[Step, ...], destructive: Destructive
 ) -> Iterator[Finding]:
     """Refuse (84) what no line declares; only warn if `PREDEPLOY_DESTRUCTIVE` is `allow`."""
-    running = [step for step in pending if step.mode is not Mode.RECORD]
+    running = [step for step in pending if not isinstance(step, Record)]
     code = ExitCode.REFUSED if destructive is Destructive.REFUSE else None
     for one in cut.undone:
         step = next((step for step in running if one.gone in step.statements), None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from predeploy import sql
-from predeploy.contract.plan import LedgerRow, Step
+from predeploy.contract.step import FileStep, LedgerRow, Migration
 from predeploy.contract.versions import version_of
 from predeploy.sources import Sources
 from predeploy.sources.script import Script
@@ -106,7 +106,7 @@ def former_rows(
     return ()
 
 
-def pending_steps(history: FileHistory, cut: ScriptSteps) -> tuple[Step, ...]:
+def pending_steps(history: FileHistory, cut: ScriptSteps) -> tuple[FileStep, ...]:
     """Return the steps of a file that are not in the ledger, in file order.
 
     A step that was started but never recorded as done is among them, marked as resumed. If the
@@ -126,7 +126,7 @@ def pending_steps(history: FileHistory, cut: ScriptSteps) -> tuple[Step, ...]:
     position = 1 + max(last.position, *(row.entry.position for row in history.rows))
     nothing = sql.digest(())
     closing = replace(last, step_hash=nothing, occurrence=1, position=position, is_final=True)
-    return (*pending, Step(history.script.path, "", (), closing))
+    return (*pending, Migration(history.script.path, "", (), closing))
 
 
 def edited_rows(history: FileHistory, cut: ScriptSteps) -> tuple[LedgerRow, ...]:

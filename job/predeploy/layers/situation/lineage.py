@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding, LedgerRow
+from predeploy.contract.plan import Finding
+from predeploy.contract.step import LedgerRow
 from predeploy.contract.versions import version_of
 from predeploy.layers.situation.history import FileHistory, histories, is_whole
 from predeploy.sources import Sources

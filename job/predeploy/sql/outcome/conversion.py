@@ -6,8 +6,8 @@ from typing import Any
 
 from postgast import pg_query_pb2 as pb
 
-from predeploy.contract.plan import Statement
 from predeploy.contract.quoting import identifier
+from predeploy.contract.statement import Statement
 from predeploy.sql.outcome.story import Renamed, Thing, events
 from predeploy.sql.parser.parsing import parse
 

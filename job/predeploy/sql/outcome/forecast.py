@@ -13,7 +13,7 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from predeploy.contract.plan import Statement
+from predeploy.contract.statement import Statement
 from predeploy.losses.loss import Loss, Verb
 from predeploy.losses.values import ENUM, Column
 from predeploy.sql.outcome.conversion import Conversion, conversions

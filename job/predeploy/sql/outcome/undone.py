@@ -12,7 +12,7 @@ from typing import Any
 
 import postgast
 
-from predeploy.contract.plan import Statement
+from predeploy.contract.statement import Statement
 from predeploy.losses.loss import Verb
 from predeploy.sql.outcome.story import (
     NODES,

@@ -13,7 +13,8 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from predeploy.contract.plan import Declaration, Statement
+from predeploy.contract.statement import Statement
+from predeploy.contract.step import Declaration
 from predeploy.losses.allowlist import pattern_of
 from predeploy.losses.loss import Verb
 from predeploy.sql.outcome.story import Made, Renamed, events

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 
-from predeploy.contract.plan import Statement
+from predeploy.contract.statement import Statement
 from predeploy.sql.parser.parsing import tokens
 
 _PART_OF_LITERAL = re.compile(rb"'(?:[^']|'')*'|[^'\s]+")

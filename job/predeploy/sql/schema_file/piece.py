@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from predeploy.contract.plan import Statement
+from predeploy.contract.statement import Statement
 from predeploy.sql.statement.targets import Name
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from predeploy.contract.plan import Mode, Statement
+from predeploy.contract.statement import Mode, Statement
 from predeploy.sql.parser.opening import opening
 
 SEPARATOR = ";\n"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from predeploy.contract.plan import Mode, Statement
+from predeploy.contract.statement import Mode, Statement
 from predeploy.sql.script.psql_lines import stands_alone
 from predeploy.sql.statement.classify import COPY_FROM_STDIN
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from predeploy.contract.plan import Mode, Statement
+from predeploy.contract.statement import Mode, Statement
 from predeploy.sql.parser.offsets import Offsets
 from predeploy.sql.parser.scanning import scanned
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from predeploy.contract.plan import Statement
+from predeploy.contract.statement import Statement
 from predeploy.sql.parser.odd_characters import odd_characters
 from predeploy.sql.parser.offsets import Offsets
 from predeploy.sql.parser.opening import opening

@@ -6,7 +6,7 @@ from typing import Any
 
 from postgast import pg_query_pb2 as pb
 
-from predeploy.contract.plan import Mode, Statement
+from predeploy.contract.statement import Mode, Statement
 from predeploy.sql.parser.parsing import parse
 from predeploy.sql.statement.isolation import why_impossible
 

@@ -12,8 +12,8 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from predeploy.contract.plan import Address, Creatable, Statement
 from predeploy.contract.quoting import identifier
+from predeploy.contract.statement import Address, Creatable, Statement
 from predeploy.sql.parser.names import relation_sql
 from predeploy.sql.parser.parsing import parse
 

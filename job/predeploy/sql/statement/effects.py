@@ -8,7 +8,7 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from predeploy.contract.plan import Statement
+from predeploy.contract.statement import Statement
 from predeploy.sql.parser.parsing import parse
 from predeploy.sql.parser.tree import below, nodes_of
 from predeploy.sql.statement.targets import Name

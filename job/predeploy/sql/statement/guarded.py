@@ -5,7 +5,7 @@ from typing import Any
 
 from postgast import pg_query_pb2 as pb
 
-from predeploy.contract.plan import Statement
+from predeploy.contract.statement import Statement
 from predeploy.losses.loss import Loss, Verb
 from predeploy.sql.parser.parsing import parse
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from predeploy.contract.plan import Statement
+from predeploy.contract.statement import Statement
 
 _BEGIN = re.compile(r"(?:begin|start)(?:\s+(?:work|transaction))?", re.IGNORECASE)
 _SET = re.compile(r"set\s+(?:local\s+)?transaction\s+(?!snapshot\b)", re.IGNORECASE)

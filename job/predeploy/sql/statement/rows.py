@@ -7,7 +7,7 @@ from typing import Any
 
 from postgast import pg_query_pb2 as pb
 
-from predeploy.contract.plan import Rows, Statement
+from predeploy.contract.statement import Rows, Statement
 from predeploy.sql.parser.parsing import parse
 from predeploy.sql.parser.tree import below
 from predeploy.sql.statement.targets import Name
