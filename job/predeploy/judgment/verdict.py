@@ -8,7 +8,7 @@ from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import ABSENT, Ask, Drift, Failure
 from predeploy.contract.statement import Statement
-from predeploy.contract.step import Declaration, Step
+from predeploy.contract.step import Addition, Declaration, Step
 from predeploy.judgment.drift import tell, unaccepted, way_to_accept
 from predeploy.losses.allowlist import Names, to_ask, to_declare, undeclared, unused
 from predeploy.losses.loss import Loss
@@ -114,18 +114,25 @@ def refuse_gap(step: Step, gap: str) -> Failure:
 def _loss(
     step: Step, surprising: Sequence[Loss], names: Names, idle: Sequence[Declaration] = ()
 ) -> Failure:
-    """Name what would be lost and the lines that declare it: all in `asks`, a few in the text."""
+    """Name what would be lost and the lines that declare it: all in `asks`, a few in the text.
+
+    A seed or a fallback cannot declare anything.
+    """
     asked = to_declare(surprising, names)
     line = step.statements[0].line
     ask = Ask(step.path, line, tuple(loss.declaration for loss in asked))
     lines = "; ".join(ask.lines[:_SHOWN])
     more = f"; and {len(asked) - _SHOWN} more, listed in the report" if asked[_SHOWN:] else ""
     beside = "".join(f"; allow {d.verb} {d.target} means none of it" for d in idle[:_SHOWN])
+    message = f"would lose what its file does not declare: {_listed(surprising)}{beside}"
+    if isinstance(step, Addition):
+        remedy = "take it out: what is made or inserted here only adds"
+        return _refusal(step, line, ExitCode.REFUSED, message, remedy)
     failure = _refusal(
         step,
         line,
         ExitCode.REFUSED,
-        f"would lose what its file does not declare: {_listed(surprising)}{beside}",
+        message,
         f"if it is meant, declare it before line {line}: {lines}{more}{_pattern(asked)}",
     )
     return replace(failure, asks=(ask,))

@@ -14,12 +14,12 @@ from psycopg import pq, waiting
 from predeploy.database.server import wire
 from predeploy.database.server.wire import Answer, Connection
 
-Sent = tuple[str, Sequence[str]]
+Query = tuple[str, Sequence[str]]
 """A statement, and the values that are bound to it as text."""
 
 
 def stream(
-    conn: Connection, transactions: Sequence[Sequence[Sent]], on_tick: Callable[[], None]
+    conn: Connection, transactions: Sequence[Sequence[Query]], on_tick: Callable[[], None]
 ) -> Generator[Answer, None, None]:
     """Send all, each with its statements; yield their answers up to the first with an error.
 

@@ -24,7 +24,6 @@ from predeploy.contract.errors import DatabaseRefusedError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure, Plan, StepResult
 from predeploy.contract.step import (
-    Addition,
     Online,
     OnlineMigration,
     OnlineSchemaChange,
@@ -45,7 +44,6 @@ from predeploy.database.session.lock_monitor import watch_over
 from predeploy.database.session.lock_wait_budget import LockWaitBudget
 from predeploy.database.session.run_context import RunContext
 from predeploy.database.steps.autocommit import run_autocommit
-from predeploy.database.steps.bound import run_bound
 from predeploy.database.steps.frame import relying
 from predeploy.database.steps.message import Attempt
 from predeploy.database.steps.presence import FirstLook, look
@@ -280,8 +278,6 @@ def _try_step(attempt: Attempt, standing: Standing | None) -> Tried:
             return Tried(_record(context, step), attempt.delivery)
         case OnlineMigration() | OnlineSchemaChange():
             return Tried(run_autocommit(context, step, monitor), attempt.delivery)
-        case Addition():
-            return _judged(attempt, run_bound(attempt, step, standing))
     return _judged(attempt, run_script(attempt, standing))
 
 

@@ -1,13 +1,15 @@
-"""What is sent of a step: the parts of its messages, by name, and what their answers mean.
+"""What is sent of a step, and what the answers mean.
 
-`at_once` sends a step's statements in one message. `piecewise` has the other way, for a step that
-finds its objects there already.
+A step is sent as parts: one statement each, with the values of its parameters and with the role
+that says what its failure or its row means. `transmit` sends the parts of one transaction or of
+several in one round trip. Only COPY data goes by itself.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import accumulate, chain
+from itertools import chain
 
 import psycopg
 
@@ -15,15 +17,17 @@ from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.grants import Ungranted
 from predeploy.contract.plan import Drift, Failure
-from predeploy.contract.step import Step
+from predeploy.contract.secret import Secret
+from predeploy.contract.step import Addition, Step
 from predeploy.database.catalog.shape import absent_sql
 from predeploy.database.sentinel import sentinel
 from predeploy.database.sentinel.sentinel import UNSUSPECTED, Suspicion
 from predeploy.database.sentinel.sequences import Standing, parse_standing
 from predeploy.database.server import wire
 from predeploy.database.server.failure import failure_of
+from predeploy.database.server.stream import Query, stream
 from predeploy.database.server.transaction import rows_written
-from predeploy.database.server.wire import Answer
+from predeploy.database.server.wire import Answer, Connection
 from predeploy.database.session import operator_settings
 from predeploy.database.session.fence import STOPPED
 from predeploy.database.session.lock_monitor import LockMonitor
@@ -35,7 +39,6 @@ from predeploy.losses.loss import Loss
 _DIVISION_BY_ZERO = "22012"
 _MOST_PARTS = 1_000  # of a message
 _LONGEST_MESSAGE = 1 << 18  # characters, unless a single statement is longer
-_SEPARATOR = "\n;\n"  # a statement may end with a comment
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +121,21 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One statement of a message; for the step's own, and its question, `number` counts from 0."""
+    """One statement; for the step's own, and its question, `number` counts from 0.
+
+    `values` are those of its parameters, `$1` first; `data` is what follows a COPY … FROM STDIN.
+    """
 
     text: str
     role: Role = Role.OURS
     number: int = 0
     data: str | None = None
+    values: tuple[str | Secret, ...] = ()
+
+    @property
+    def query(self) -> Query:
+        """The statement and its values as they go over the wire."""
+        return self.text, [v.reveal() if isinstance(v, Secret) else v for v in self.values]
 
 
 Closing = Callable[[tuple[Drift, ...]], list[Part]]
@@ -134,7 +146,7 @@ Deliver = Callable[[Attempt, list[Part], Closing], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for the parts of one message."""
+    """What came back for parts that were sent together."""
 
     parts: Sequence[Part]
     answer: Answer
@@ -180,9 +192,16 @@ def own(attempt: Attempt) -> Iterator[Part]:
     """Yield the step's own statements as parts.
 
     Before each with IF NOT EXISTS stands the question whether it would skip anything: the file
-    itself may have made it by then, or moved the search_path.
+    itself may have made it by then, or moved the search_path. What a seed or a fallback skips is
+    what it is for.
     """
-    for number, statement in enumerate(attempt.step.statements):
+    step = attempt.step
+    if isinstance(step, Addition):
+        pairs = zip(step.statements, step.binds, strict=True)
+        for number, (statement, values) in enumerate(pairs):
+            yield Part(statement.text, Role.OWN, number, values=values)
+        return
+    for number, statement in enumerate(step.statements):
         guarded = [address for address in statement.creates if address.is_guarded]
         if guarded:
             yield Part(absent_sql(guarded), Role.QUESTION, number)
@@ -192,7 +211,10 @@ def own(attempt: Attempt) -> Iterator[Part]:
 
 
 def at_once(attempt: Attempt, opening: list[Part], closing: Closing) -> Outcome:
-    """Send opening, statements and closing in one message; more only where COPY brings data."""
+    """Send opening, statements and closing in one round trip.
+
+    More are needed only where COPY brings data, and for long steps.
+    """
     outcome, _ = at_once_from_the_start(attempt, opening, closing)
     return outcome
 
@@ -227,16 +249,30 @@ def end(attempt: Attempt, closing: list[Part]) -> Outcome:
     reply = send(attempt, closing)
     if reply.answer.error is None:
         return Sent(suspected=reply.suspected)
-    return meaning(attempt, reply.failed_part, reply.answer.error, None)
+    return meaning(attempt, reply.failed_part, reply.answer.error)
 
 
 def send(attempt: Attempt, parts: Sequence[Part]) -> Reply:
-    """Send parts as one message; one with data has to stand alone."""
+    """Send parts of one transaction; one with data has to stand alone."""
     work, tick = attempt.context.work, attempt.monitor.tick
-    text = _SEPARATOR.join(part.text for part in parts)
-    if (data := parts[0].data) is not None:
-        return Reply(parts, wire.send_copy(work, text, data, on_tick=tick))
-    return Reply(parts, wire.send(work, text, on_tick=tick))
+    first = parts[0]
+    if first.data is not None:
+        return Reply(parts, wire.send_copy(work, first.text, first.data, on_tick=tick))
+    with closing(transmit(work, [parts], tick)) as replies:
+        return next(replies)
+
+
+def transmit(
+    conn: Connection, transactions: Sequence[Sequence[Part]], tick: Callable[[], None]
+) -> Generator[Reply, None, None]:
+    """Send all transactions at once; yield the reply to each, up to the first with an error.
+
+    As `stream` does, which says what state the connection is in then.
+    """
+    sent = [[part.query for part in parts] for parts in transactions]
+    with closing(stream(conn, sent, tick)) as answers:
+        for parts, answer in zip(transactions, answers, strict=False):
+            yield Reply(parts, answer)
 
 
 def suspects(error: psycopg.Error) -> Suspects:
@@ -245,8 +281,8 @@ def suspects(error: psycopg.Error) -> Suspects:
     return Suspects(suspected.oids, suspected.is_doubtful)
 
 
-def meaning(attempt: Attempt, part: Part, error: psycopg.Error, offset: int | None) -> Outcome:
-    """Say what the failure of one part means for its step; `offset` is a place in its text."""
+def meaning(attempt: Attempt, part: Part, error: psycopg.Error) -> Outcome:
+    """Say what the failure of one part means for its step."""
     step, sqlstate = attempt.step, error.sqlstate or ""
     match part.role:
         case Role.FENCE if sqlstate in STOPPED:
@@ -255,34 +291,41 @@ def meaning(attempt: Attempt, part: Part, error: psycopg.Error, offset: int | No
             return AlreadyThere()
         case Role.CLOSING if sentinel.has_spoken(attempt.schema, error):
             return suspects(error)
-        case Role.OWN if sql.tolerates(step.statements[part.number], sqlstate):
+        case Role.OWN if _may_be_there(step, part, sqlstate):
             return AlreadyThere()
     is_behind = part.role in (Role.CLOSING, Role.SUSPECTS)
     number = len(step.statements) if is_behind else part.number
-    if part.role is Role.OWN and offset is not None:
-        offset += step.statements[number].start - step.statements[0].start
-    else:
-        offset = None
+    offset = offset_in(step, part, error)
     return failure_of(step, error, index=number, offset=offset, failed=attempt.failed)
 
 
+def _may_be_there(step: Step, part: Part, sqlstate: str) -> bool:
+    """Whether the statement failed because what it creates exists, or what it drops does not."""
+    if isinstance(step, Addition):
+        return False
+    return sql.tolerates(step.statements[part.number], sqlstate)
+
+
+def offset_in(step: Step, part: Part, error: psycopg.Error) -> int | None:
+    """Return the error's place in the step's text, from 0; None if it is in no text of the file."""
+    position = error.diag.statement_position
+    if not position or part.role is not Role.OWN:
+        return None
+    start = step.statements[part.number].start - step.statements[0].start
+    return start + int(position) - 1
+
+
 def _refused(attempt: Attempt, reply: Reply) -> Outcome:
-    """Say what a message's error means for the step. A position is one in the whole message."""
+    """Say what the error in a reply means for the step."""
     error = reply.answer.error
     assert error is not None  # noqa: S101 - only called with one
-    part, offset = reply.failed_part, None
-    if position := error.diag.statement_position:
-        lengths = (len(p.text) + len(_SEPARATOR) for p in reply.parts)
-        starts = list(accumulate(lengths, initial=0))
-        index = max(i for i in range(len(reply.parts)) if starts[i] < int(position))
-        part, offset = reply.parts[index], int(position) - 1 - starts[index]
-    return meaning(attempt, part, error, offset)
+    return meaning(attempt, reply.failed_part, error)
 
 
 def _messages(parts: Iterable[Part]) -> Iterator[tuple[Part, ...]]:
-    """Cut where COPY brings data, which is a message of its own, and what is long.
+    """Cut where COPY brings data, which goes by itself, and what is long.
 
-    The results of a message are kept until its end, and the server parses all of it beforehand.
+    What is sent together, and its results, are kept in memory until the last of them is there.
     """
     waiting: list[Part] = []
     room = _LONGEST_MESSAGE

@@ -6,6 +6,7 @@ without what is there. Anything that is neither proved nor a clash of shapes fai
 anyway.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from predeploy import sql
@@ -14,10 +15,21 @@ from predeploy.contract.statement import Creatable, Statement
 from predeploy.database.catalog.shape import Unproved, compare, is_taken, left_from
 from predeploy.database.server import wire
 from predeploy.database.server.failure import failure_of, may_pass_again, was_cancelled
-from predeploy.database.server.transaction import rows_written
-from predeploy.database.server.wire import Answer
 from predeploy.database.session import operator_settings
-from predeploy.database.steps.message import Attempt, Closing, Outcome, Part, Sent, begin, end
+from predeploy.database.steps.message import (
+    Attempt,
+    Closing,
+    Outcome,
+    Part,
+    Reply,
+    Role,
+    Sent,
+    begin,
+    end,
+    offset_in,
+    ours,
+    send,
+)
 from predeploy.judgment.verdict import judge_drifts
 from predeploy.losses.loss import Loss, Verb
 from predeploy.sql import ColumnRemoval, Creation
@@ -75,8 +87,7 @@ class _Run:
                 context = self.attempt.context
                 behind = operator_settings.behind(context, statement)
                 own = operator_settings.text_of(context, statement.text)
-                text = "\n;\n".join((own, *behind))
-                return self._failure(index, statement, self._send(statement, text))
+                return self._failure(index, self._send(index, own, after=behind))
             case several:
                 return self._rest(index, statement, several)
 
@@ -84,9 +95,9 @@ class _Run:
         """Let IF NOT EXISTS skip what is there, and look whether it is what the file declares."""
         conn = self.attempt.context.work
         was_there = is_taken(conn, creation.address)
-        answer = self._send(statement, statement.text)
-        if answer.error is not None or not was_there:
-            return self._failure(index, statement, answer)
+        reply = self._send(index, statement.text)
+        if reply.answer.error is not None or not was_there:
+            return self._failure(index, reply)
         found = self._compare(creation)
         if isinstance(found, Unproved):
             if found.error is not None:
@@ -100,12 +111,13 @@ class _Run:
     ) -> Failure | None:
         """Skip the statement where it is proved that what it does is done."""
         conn = self.attempt.context.work
-        prefix = f"savepoint {_SAVEPOINT};\n"
-        answer = self._send(statement, f"{prefix}{statement.text}\n;\nrelease {_SAVEPOINT}")
-        if answer.error is None:
+        before, after = [f"savepoint {_SAVEPOINT}"], [f"release savepoint {_SAVEPOINT}"]
+        reply = self._send(index, statement.text, before, after)
+        error = reply.answer.error
+        if error is None:
             return None
-        original = self._failure(index, statement, answer, len(prefix))
-        if answer.error.sqlstate not in about.tolerated:
+        original = self._failure(index, reply)
+        if error.sqlstate not in about.tolerated:
             return original
         wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
         if isinstance(about, ColumnRemoval):
@@ -145,9 +157,9 @@ class _Run:
         if len(done) == len(parts):
             return None
         if not done:
-            return self._failure(index, statement, self._send(statement, statement.text))
+            return self._failure(index, self._send(index, statement.text))
         rest = sql.without(statement, done)
-        return self._failure(index, statement, self._send(statement, rest), None)
+        return self._failure(index, self._send(index, rest), is_verbatim=False)
 
     def _compare(self, creation: Creation) -> tuple[Drift, ...] | Unproved:
         attempt = self.attempt
@@ -176,28 +188,22 @@ class _Run:
         failure = failure_of(step, why.error, index=index, offset=None, failed=failed)
         return failure if may_pass_again(failure) or was_cancelled(failure) else None
 
-    def _send(self, statement: Statement, text: str) -> Answer:
-        conn, monitor = self.attempt.context.work, self.attempt.monitor
-        if statement.data is not None:
-            answer = wire.send_copy(conn, text, statement.data, on_tick=monitor.tick)
-        else:
-            answer = wire.send(conn, text, on_tick=monitor.tick)
-        self.notices += answer.skipped
-        if answer.error is None:
-            self.rows += rows_written(answer, 0, len(answer.results))
-        return answer
+    def _send(
+        self, index: int, text: str, before: Sequence[str] = (), after: Sequence[str] = ()
+    ) -> Reply:
+        statement = self.attempt.step.statements[index]
+        own = Part(text, Role.OWN, index, statement.data)
+        reply = send(self.attempt, [*ours(before), own, *ours(after)])
+        self.notices += reply.answer.skipped
+        if reply.answer.error is None:
+            self.rows += reply.rows
+        return reply
 
-    def _failure(
-        self, index: int, statement: Statement, answer: Answer, shift: int | None = 0
-    ) -> Failure | None:
-        """Tell an error; `shift` is how much of ours stood in front, None where all was ours."""
-        if answer.error is None:
+    def _failure(self, index: int, reply: Reply, *, is_verbatim: bool = True) -> Failure | None:
+        """Return the error of a reply; its position is one in the file if the text was verbatim."""
+        error = reply.answer.error
+        if error is None:
             return None
         step = self.attempt.step
-        position = answer.error.diag.statement_position
-        offset = None
-        if position and shift is not None:
-            offset = statement.start - step.statements[0].start + int(position) - 1 - shift
-        return failure_of(
-            step, answer.error, index=index, offset=offset, failed=self.attempt.failed
-        )
+        offset = offset_in(step, reply.failed_part, error) if is_verbatim else None
+        return failure_of(step, error, index=index, offset=offset, failed=self.attempt.failed)

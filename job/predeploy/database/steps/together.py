@@ -13,7 +13,6 @@ from predeploy.contract.plan import Failure
 from predeploy.contract.step import Migration, SchemaChange, Step
 from predeploy.database.server import wire
 from predeploy.database.server.pooler import Pooling
-from predeploy.database.server.stream import stream
 from predeploy.database.server.transaction import clean_up
 from predeploy.database.steps import frame, script
 from predeploy.database.steps.message import (
@@ -25,6 +24,7 @@ from predeploy.database.steps.message import (
     Suspects,
     meaning,
     own,
+    transmit,
 )
 from predeploy.database.steps.script import Tried
 
@@ -70,11 +70,9 @@ def run_together(
 
     started = time.monotonic()
     works_on(current.step)
-    with closing(
-        stream(context.work, [[(p.text, ()) for p in ps] for ps in sent], tick)
-    ) as answers:
-        for number, (current, parts) in enumerate(zip(attempts, sent, strict=True), start=1):
-            reply = Reply(parts, next(answers))
+    with closing(transmit(context.work, sent, tick)) as replies:
+        for number, current in enumerate(attempts, start=1):
+            reply = next(replies)
             if reply.answer.error is not None:
                 last = _failed(current, reply)
                 break
@@ -90,7 +88,7 @@ def run_together(
 
 def _failed(attempt: Attempt, reply: Reply) -> Tried | None:
     assert reply.answer.error is not None  # noqa: S101 - only called with one
-    found = meaning(attempt, reply.failed_part, reply.answer.error, None)
+    found = meaning(attempt, reply.failed_part, reply.answer.error)
     match found:
         case Failure():
             return Tried(attempt.monitor.judge(found), attempt.delivery, reply.standing)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from predeploy import sql
 from predeploy.contract.plan import Failure
-from predeploy.contract.step import Step
+from predeploy.contract.step import Addition, Step
 from predeploy.database.catalog import granted, path_view
 from predeploy.database.sentinel import catalog_state, holdings, made, sentinel, values
 from predeploy.database.server.transaction import END_OF_STATEMENTS
@@ -212,9 +212,8 @@ def _names(attempt: Attempt, before: Holdings) -> Names:
     context = attempt.context
     schemas = path_view.read_schemas(context.work, context.settings.endpoint)
     tables = frozenset(table.name for table in before.tables.values())
-    ours = (
-        made.read(context.work, attempt.schema) if context.is_blank else (frozenset(), frozenset())
-    )
+    is_asked = not context.is_blank or isinstance(attempt.step, Addition)
+    ours = (frozenset(), frozenset()) if is_asked else made.read(context.work, attempt.schema)
     return Names(
         schemas,
         tables,
