@@ -1,9 +1,9 @@
-"""What the steps of a folder will take away where its tables hold rows, as their text tells.
+"""Predicts from their text what the steps of a folder will remove from tables that hold rows.
 
-The files are followed in their order, from the first one on: which tables, columns, keys and enums
-there are by then is what they have made. Names are those from before each step, as a declaration
-has to have them. What a function does, or SQL that is put together, no text tells; of a DO block
-the statements count that stand in it as they are.
+The files are followed in order from the first, so the tables, columns, keys and enums that exist at
+each point are those that the files have made. Names are those from before each step, as a
+declaration must give them. What a function or dynamic SQL does cannot be seen in the text; in a DO
+block only statements that are written out count.
 """
 
 import re
@@ -31,15 +31,15 @@ _LITERAL = re.compile(r"\bexecute\s+'((?:[^']|'')*)'\s*$", re.IGNORECASE)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _SERIALS = {"serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8",
             "smallserial": "int2", "serial2": "int2"}  # fmt: skip
-_HEADER = 4  # of a type modifier of varchar, char and numeric
+_HEADER = 4  # VARHDRSZ, which is part of a type modifier of varchar, char and numeric
 
 
 def forecast(
     steps: Sequence[Sequence[Statement]], pending: Sequence[bool]
 ) -> tuple[tuple[Loss, ...], ...]:
-    """Return, for each step of all files in their order, what it takes away.
+    """Return what each step removes, for the steps of all files in order.
 
-    `pending` says of each step whether it is asked for; of the others nothing is said.
+    `pending` selects the steps of interest; the result for every other step is empty.
     """
     wanted = [number for number, one in enumerate(pending) if one and may_lose(steps[number])]
     found: list[tuple[Loss, ...]] = [() for _ in steps]
@@ -52,8 +52,9 @@ def forecast(
 
 
 def may_lose(statements: Iterable[Statement]) -> bool:
-    """Say whether the text of one of the statements hints at something that it takes away."""
+    """Whether the text of any statement hints at something that it removes."""
     inert = ("insert_stmt", "copy_stmt", "create_function_stmt", "comment_stmt", "create_stmt")
+    # The text of these is mostly data or a body; `what` shows a WITH … DELETE in an INSERT.
     return any(
         _TELLING.search(s.what if s.node in inert else s.text)
         for s in statements
@@ -62,7 +63,7 @@ def may_lose(statements: Iterable[Statement]) -> bool:
 
 
 class _Story:
-    """Follows the statements, and collects what each step takes away."""
+    """Follows the statements and collects what each step removes."""
 
     def __init__(self) -> None:
         self._model = Model()
@@ -93,7 +94,7 @@ class _Story:
             self._model.follow(node, stmt)
 
     def _lose(self, verb: Verb, table: Relation, column: str = "") -> None:
-        """Note a loss, unless the step has made what it is of."""
+        """Record a loss, unless the step itself has made the object."""
         if table.before is None:
             return
         if not column:
@@ -170,7 +171,7 @@ class _Story:
 
 
 def _plain(name: str, model: Model) -> str:
-    """Return a type as Column names it; nothing for one of the users' own that is no enum."""
+    """Return a type as Column names it; empty for a user-defined type that is not an enum."""
     element = name.removesuffix("[]")
     kind = ENUM if model.is_enum(element) else _SERIALS.get(element, element)
     return kind + name[len(element) :]
@@ -186,7 +187,7 @@ def _modifier(kind: str, modifiers: tuple[int, ...]) -> int:
 
 
 def _read(statement: Statement) -> Iterator[tuple[str, Any]]:
-    """Yield the nodes of a statement, and of those that stand in a DO block as they are."""
+    """Yield the node of a statement, and those of statements written out in a DO block."""
     if statement.node in ("insert_stmt", "select_stmt") and not _TELLING.search(statement.text):
         return
     if statement.node in ("copy_stmt", "create_function_stmt", "comment_stmt", "grant_stmt"):
@@ -198,6 +199,7 @@ def _read(statement: Statement) -> Iterator[tuple[str, Any]]:
 
 
 def _nodes(text: str) -> Iterator[tuple[str, Any]]:
+    # What does not parse is skipped: a fragment of a DO block need not be a statement.
     try:
         raw = [one.stmt for one in parse(text).stmts]
     except postgast.PgQueryError:
