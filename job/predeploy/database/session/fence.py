@@ -1,4 +1,4 @@
-"""What only one runner passes: it stands at the start of each step."""
+"""The fence at the start of each step, which only one runner can pass."""
 
 from predeploy.contract.plan import Step
 from predeploy.contract.quoting import literal
@@ -11,9 +11,9 @@ STOPPED = ("23505", "22012")
 
 
 def fence_sql(context: RunContext, step: Step) -> str:
-    """Return the INSERT of the step's row; without one, a look at the catalog it was planned for.
+    """Return the INSERT of the step's row; without a row, a check of the catalog's fingerprint.
 
-    A step that keeps no row and is planned for any catalog has a fence that everybody passes.
+    For a step without a row and without a fingerprint, return a statement that always succeeds.
     """
     schema = context.settings.ledger_schema
     if step.entry is not None:

@@ -1,4 +1,4 @@
-"""What steps are run with."""
+"""The context that steps run in."""
 
 import math
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from predeploy.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """Two connections (`guard` holds the advisory lock, `work` does the work), limits, the run.
+    """Two connections (`guard` holds the advisory lock, `work` runs the steps), limits, the run.
 
-    `initial` is what was there when the lock was obtained, and `pooling` what stands between them
-    and the server. `is_blank` says that the run began on a database without rows, but for those
-    that earlier runs of a first deploy had written: then each step notes what it makes.
+    `initial` is the state when the lock was obtained; `pooling` is what is between the connections
+    and the server. `is_blank` is set if the database held no rows when the run began, other than
+    those of earlier runs of a first deploy: each step then notes what it makes.
     """
 
     work: Connection
@@ -32,7 +32,7 @@ class RunContext:
 
 
 def step_settings(context: RunContext, step: Step, **more: str) -> str:
-    """Return a step's settings: locks are waited for briefly where readers could feel it."""
+    """Return a step's settings; its lock timeout is short if the step may block readers."""
     limits = context.settings
     lock_wait_s = limits.ddl_lock_timeout_s if step.holds_ddl else limits.ddl_budget_s
     limit_s = lock_wait_s if step.is_brief else context.deadline.left_s
