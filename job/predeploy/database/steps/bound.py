@@ -1,6 +1,6 @@
-"""Runs a step of a seed or a fallback: one statement at a time, values bound, one transaction.
+"""Runs a step of a seed or a fallback: one statement at a time, with bound values.
 
-Neither is meant to take anything away, and the sentinel sees to that.
+All of it is one transaction. Neither may remove anything, which the sentinel checks.
 """
 
 from collections.abc import Sequence
@@ -35,12 +35,12 @@ from predeploy.losses.loss import doubtful, losses, rewritten
 
 
 def run_bound(attempt: Attempt, standing: Standing | None = None) -> Tried:
-    """Run the step; a failure has left nothing of it, and does not quote its values."""
+    """Run the step; a failure leaves nothing of it behind, and does not quote its values."""
     return script.until_kept(attempt, standing, _try)
 
 
 def _try(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | None]:
-    """Send the step behind the guard, COMMIT included; in more messages where it is tried again."""
+    """Send the step with guard and COMMIT; in several messages if it is tried again."""
     preamble = frame.preamble(attempt)
     guarded = (*END_OF_STATEMENTS, sentinel.guard_sql(attempt.schema), *_keep(attempt))
     if first is None and not attempt.delivery.is_watched:
@@ -56,7 +56,7 @@ def _try(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | 
 
 
 def _watch(attempt: Attempt) -> Outcome:
-    """Send the step between two full looks, and commit only what has lost nothing."""
+    """Run the step between two full looks; commit it only if nothing was lost."""
     context, step, schema = attempt.context, attempt.step, attempt.schema
     counted = lockout.count_in_doubt(attempt)
     if isinstance(counted, Failure):
@@ -90,7 +90,7 @@ def _keep(attempt: Attempt) -> tuple[str, ...]:
 def _stream(
     attempt: Attempt, opening: Sequence[Part], ending: Sequence[str]
 ) -> tuple[Outcome, Standing | None]:
-    """Send the step's statements between ours in one round trip."""
+    """Send the step's statements with those before and after them, in one round trip."""
     step = attempt.step
     own = [Part(s.text, Role.OWN, number) for number, s in enumerate(step.statements)]
     parts = [*opening, *own, *(Part(text, Role.CLOSING) for text in ending)]
