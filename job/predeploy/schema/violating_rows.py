@@ -98,6 +98,7 @@ def _values(constraint: Fact, definition: str, live: SchemaIndex) -> Iterator[st
     check, domain = _CHECK.match(definition), f"{constraint.schema}.{constraint.relation}"
     for column in live.all(Kind.COLUMN):
         is_stored = live.get(Kind.TABLE, column.schema, column.relation) is not None
+        # The query of a parent's column finds the values in its children, too.
         is_own = is_stored and not column.get("inherited")
         if check and is_own and column.get("type").replace('"', "") == domain:
             name = identifier(column.name)

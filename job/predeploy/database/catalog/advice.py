@@ -40,6 +40,7 @@ def advised(conn: Connection, schema: str, *, to_read: bool = False) -> Iterator
             remedy = for_ledger(conn, schema, to_read=to_read)
             remedy = remedy or for_refusal(conn, denied.why, to_read=to_read)
         except (DeniedError, ConnectionLostError):
+            # The lookup may be denied, too; the first refusal is the one to report.
             raise denied from None
         raise DeniedError(denied.why, remedy) from None
 

@@ -42,7 +42,7 @@ def parse_view(rows: list[Row], endpoint: Endpoint) -> PathView:
     if given is None:
         said_by = f"the search_path of {setter or 'the server'}"
         return PathView(schemas, text or "", said_by, absent, closed, names=schemas)
-    own = next((name for name in schemas if name not in given.names), "")  # "$user"
+    own = next((name for name in schemas if name not in given.names), "")  # what "$user" stands for
     named = (own if name == "$user" else name for name in given.names)
     names = tuple(name for name in named if name in (*schemas, *absent))
     return PathView(schemas, text or "", given.given_by, absent, closed, names)

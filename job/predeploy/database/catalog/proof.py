@@ -122,6 +122,7 @@ def _prove_detach(conn: Connection, detach: Detach) -> Proof:
         where inhparent = {parent} and inhrelid = {child}""",
     )
     if not rows:
+        # Also if one of the tables no longer exists.
         return Proof.DONE
     return Proof.HALF_DONE if rows[0][0] == "t" else Proof.TO_DO
 

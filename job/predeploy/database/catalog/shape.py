@@ -153,8 +153,10 @@ def compare(
     )
     if not live:
         return Unproved()
+    # An index's shape names its table, which for the probe is the probe's own.
     of_probe, of_home = f"on {schema}.{PROBE} ", f"on {'.'.join(home)} "
     wanted = {key: shape.replace(of_probe, of_home) for key, shape in sorted(declared.items())}
+    # Only declared parts are compared: what the live object has in addition is no drift.
     found = tuple(
         Drift(kind, _name(creation.address, home, part), shape, live.get((kind, part), ABSENT))
         for (kind, part), shape in wanted.items()

@@ -127,6 +127,7 @@ def insert_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:
     after the step. The same statement records what the step's file replaces.
     """
     noted = f"with noted as ({notes.note_squash_sql(schema, entry)}) " if entry.replaces else ""
+    # No ON CONFLICT: a second runner has to wait at the primary key, and then to fail.
     return (
         f"{noted}insert into {identifier(schema)}.migration "
         "(file, step_hash, occurrence, position, is_final, raw_hash, is_done, run_id) values "

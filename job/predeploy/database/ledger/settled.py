@@ -101,6 +101,7 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
     answer = wire.send(conn, "\n;\n".join([*opening, *(sql for sql, _ in asked)]))
     wire.roll_back(conn)
     first = len(opening) + KEPT - 1
+    # A different number of results means that some text was not a single statement.
     if answer.error is not None or len(answer.results) != first + len(asked):
         return Reading(*_server(answer), is_settled=False)
     found = zip(answer.results[first:], asked, strict=True)

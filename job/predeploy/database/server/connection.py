@@ -146,6 +146,7 @@ def _try_once(endpoint: Endpoint, budget: Deadline) -> Connection:
         # libpq's connect_timeout does not cover name resolution.
         parameters = with_addresses(parameters, min(_TRY_S, max(budget.left_s, _MIN_LOOK_UP_S)))
         parameters = bounded(parameters, budget.left_s, has_timeout="connect_timeout" in given)
+        # Without prepared statements, which do not survive a pooler in transaction mode.
         return psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
     except psycopg.Error as error:
         refusal = classify(str(error)) or _pinged(parameters)

@@ -13,6 +13,7 @@ from psycopg import pq
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.database.server.failure import READ_ONLY
 
+# In effect no limit: the grace period and the connect budget decide.
 _PATIENT = 10_000
 
 

@@ -72,6 +72,7 @@ def _until_sync(pgconn: pq.abc.PGconn) -> Generator[Any, Any, list[pq.abc.PGresu
                 raise psycopg.OperationalError("the connection is lost")
             if result.status == pq.ExecStatus.PIPELINE_SYNC:
                 return results
+            # Statements after an error in the pipeline were skipped, and have no result.
             if result.status != pq.ExecStatus.PIPELINE_ABORTED:
                 results.append(result)
         ready = yield waiting.WAIT_RW if pgconn.flush() else waiting.WAIT_R

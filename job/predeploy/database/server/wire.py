@@ -119,6 +119,7 @@ def send(
         pgconn.send_query(sql.encode())
         results = wait(conn, ticking(generators.execute(pgconn), on_tick))
     if results and results[-1].status in _COPY:
+        # The connection is left in COPY mode, so it cannot be used for anything else.
         conn.close()
         raise JobError("a COPY from or to the client was started; it cannot be part of a step")
     return answer_of(conn, results, tuple(skipped))
@@ -166,6 +167,7 @@ def send_copy(
         try:
             ended = wait(conn, generators.copy_end(pgconn, None))
         except psycopg.Error as error:
+            # copy_end raises the server's error instead of returning its result.
             if error.sqlstate and not _is_gone(error):
                 return Answer((results[-1],), error)
             raise

@@ -20,5 +20,6 @@ def fence_sql(context: RunContext, step: Step) -> str:
         return ledger.insert_sql(schema, step.entry, context.run_id)
     if not step.fingerprint:
         return "select"
+    # Without a row there is no key to violate, so it fails by a division by zero.
     current = fingerprint_sql(schema)
     return f"select 1 / ({current} = {literal(step.fingerprint)})::int"

@@ -58,6 +58,7 @@ def ensure(context: RunContext, *, is_adopting: bool) -> None:
         try:
             _make(context, found, monitor, is_adopting=is_adopting)
         except ServerError:
+            # Another session may have created it meanwhile: the next try starts from the new state.
             found = initial_state.find(context.work, context.settings.ledger_schema)
             raise
 

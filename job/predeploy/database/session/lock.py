@@ -125,6 +125,7 @@ def _stray_sql(ledger_schema: str) -> str:
 
 
 def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
+    # pg_locks shows a bigint key as two halves, with objsubid 1.
     key = signed_key % 2**64
     rows = wire.ask(
         conn,

@@ -43,6 +43,7 @@ class LockWaitBudget:
         rows = wire.ask(self._guard, _waiting_sql(watched))
         if rows:
             ((transaction, seconds),) = typed(tuple[str, float], rows)
+            # A new transaction starts with a new allowance.
             if transaction == self._transaction:
                 self._waited_s += looked_s - self._looked_s
             else:
@@ -69,9 +70,10 @@ class LockWaitBudget:
 
 
 def _waiting_sql(watched: str) -> str:
-    """Return its transaction and how long it has waited now, if it waits and others may for it.
+    """Return a query of the transaction and of how long it has waited now.
 
-    Who else looks does not see a table that the transaction has made: nobody waits for that.
+    It returns no row unless the backend waits and other sessions may wait for it. A table that the
+    transaction has created is invisible to other sessions: none waits for that.
     """
     return f"""
         select min(l.virtualtransaction),

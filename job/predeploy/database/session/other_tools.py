@@ -136,6 +136,7 @@ def exclude_others(guard: Connection, budget: Deadline, found: Sequence[Row]) ->
 
 def let_go(guard: Connection) -> None:
     """Release the other tools' locks; predeploy's own is kept."""
+    # Rolling back to a savepoint releases the locks that were taken after it.
     wire.ask(guard, f"rollback to savepoint {_SAVEPOINT}")
 
 

@@ -36,6 +36,7 @@ def step_settings(context: RunContext, step: Step, **more: str) -> str:
     limits = context.settings
     lock_wait_s = limits.ddl_lock_timeout_s if step.holds_ddl else limits.ddl_budget_s
     limit_s = lock_wait_s if step.is_brief else context.deadline.left_s
+    # A statement_timeout of 0 would mean no limit, hence + 1; it also lets lock_timeout come first.
     return settings_sql(
         {
             "application_name": step_application(limits.ledger_schema),

@@ -9,6 +9,7 @@ from predeploy.database.shadow.survey import Survey
 from predeploy.sql.schema_file.desired import Desired
 
 _LOCKS_OF_QUESTIONS = 40  # on the catalogs queried for the shadow's contents
+# Shares of the lock table: when it is full, other sessions fail, too.
 _WARN, _REFUSE = 0.25, 0.5
 _LONGEST_NAME = 63  # bytes; the server would truncate a longer one
 

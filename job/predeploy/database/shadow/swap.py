@@ -107,6 +107,7 @@ def _answered(conn: Connection, seen: Survey, mark: str, ran: Ran) -> ShadowFact
         with wire.translated(conn):
             raise answer.error
     _require_unchanged(seen, mark, answer.rows(_SCHEMAS))
+    # Members of extensions are printed with the temporary names of the live schemas.
     rows = (tuple(v and v.replace(mark, "") for v in row) for row in answer.rows(_FACTS))
     return ShadowFacts(tuple(rows), PROVIDER, ran.findings)
 

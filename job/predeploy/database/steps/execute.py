@@ -74,6 +74,7 @@ def execute(
     gaps = dict(look.gaps)
     todo = deque(_contexts(context, plan.steps, failed, draws, look))
     while todo:
+        # Without the guard's connection the lock is lost, so no further step may start.
         require_alive(context.guard)
         known = yield from _run_convoy(todo, gaps, works_on)
         if not todo:

@@ -77,6 +77,7 @@ def keep(
     noted = [
         notes.note_gap_sql(attempt.schema, later, str(gap)) for later, gap in relying(attempt, gaps)
     ]
+    # RESET ALL also resets the search_path, so predeploy's is set again after it.
     return [*what_is_made(attempt), *RESET, *left, OUR_PATH, *noted, *done, "commit"]
 
 

@@ -137,6 +137,7 @@ class _Run:
                 failure = self._unproved(index, found)
             else:
                 failure = self._judge(statement, found, part)
+                # With IF NOT EXISTS the command skips itself, and stays in the statement.
                 if not part.address.is_guarded:
                     done.add(number)
             if failure is not None:

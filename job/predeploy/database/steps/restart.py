@@ -47,6 +47,7 @@ def put_back(
     found = _look(context, moved)
     own = [s for s in found if s.is_ours_to_alter]
     of_run = [s for s in own if s.oid > made.newest and made.names & s.names]
+    # Other sessions cannot have used a sequence that this run itself has made.
     wanted = own if was_alone else of_run
     after = _restart(context, asked, first, wanted)
     if after is not None and wanted is own and not _was_alone(first, after):

@@ -83,6 +83,7 @@ def run_together(
             result = script.result_of(current.step, came, time.monotonic() - started)
             yield Tried(result, current.delivery)
             started = time.monotonic()
+    # After an error the failed transaction is still open.
     wire.roll_back(context.work)
     if last is not None:
         yield last

@@ -100,6 +100,7 @@ def difference(
     for fact, other in changed:
         if not is_only_printed_otherwise(fact, other, pair):
             outcomes += ((fact, outcome) for outcome in _entry(fact).plan(fact, other, pair))
+    # A twin is declared, under another name.
     known = set(twins.values())
     for fact in compared.extra:
         if fact not in known:

@@ -50,6 +50,7 @@ def closed(made: Fact, pair: SchemaPair) -> Iterator[str]:
     """Yield the REVOKEs of undeclared default privileges on a new object, for named grantees."""
     for target, name in _made_by(made, pair):
         declared = pair.desired.rights_on(target)
+        # Every new routine and type is open to PUBLIC unless that is revoked.
         if any(fact.get("revoked") for fact in declared):
             yield f"REVOKE ALL ON {name} FROM {PUBLIC}"
         by_default, wanted = _by_default(target, pair), _held(declared)

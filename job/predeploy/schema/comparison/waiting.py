@@ -25,6 +25,7 @@ _NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
 # How a column is numbered does not affect what is made of it.
 _COUNTING = ("column-identity", "column-sequence")
 _INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
+# Comments name these by all words of their kind, not just by the last.
 _NAMED_LIKE_THEIR_KIND = (
     Kind.TEXT_SEARCH_DICTIONARY.value, Kind.TEXT_SEARCH_CONFIGURATION.value,
 )  # fmt: skip

@@ -27,6 +27,7 @@ def plan_grant(
     pair: SchemaPair,
 ) -> Iterator[Change | Report]:
     """Grant it, or report a privilege that should be revoked."""
+    # Facts about ownership are only looked up (`_owner`, `_granted`), never planned.
     if desired.get("owned"):
         return
     if is_sequence_renamed(desired.schema, desired.relation, pair):

@@ -72,6 +72,7 @@ class _Story:
     def follow(self, statements: Sequence[Statement]) -> tuple[Loss, ...]:
         self._found = []
         self._model.begin_step()
+        # Conversions come first: they are judged by the types from before the step.
         for conversion in conversions(statements):
             self._convert(conversion)
         for statement in statements:
@@ -140,6 +141,7 @@ class _Story:
         for node in stmt.relations:
             table = self._model.named(node.range_var)
             is_cascade = stmt.behavior == pb.DROP_CASCADE
+            # TRUNCATE … CASCADE empties every referring table, whatever its ON DELETE action.
             along = self._model.referring(table, any_action=True) if is_cascade else ()
             for one in (table, *along):
                 self._lose(Verb.TRUNCATE, one)

@@ -36,6 +36,7 @@ def _made_in(text: str) -> Iterator[str]:
         statements = read(text, nodes).statements
     except UnreadableError:
         return
+    # A file that the parser gave up on has statements, but no nodes.
     for statement, stmt in zip(statements, nodes, strict=False):
         if statement.node == "variable_set_stmt" and stmt.name.lower() == "search_path":
             yield from path_of(stmt)

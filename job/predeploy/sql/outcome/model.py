@@ -9,6 +9,7 @@ from postgast import pg_query_pb2 as pb
 from predeploy.sql.outcome.story import TEMPORARY, Renamed, Thing, events
 from predeploy.sql.statement.targets import constraints
 
+# The parser's code of ON DELETE CASCADE.
 _CASCADE = "c"
 Type = tuple[str, tuple[int, ...]]
 """A type's name without its schema, `[]` behind an array's, and its modifiers as written."""
@@ -97,6 +98,7 @@ class Model:
 
     def begin_step(self) -> None:
         """Take the current names as those from before the step."""
+        # Each step ends with DISCARD TEMP.
         self._tables = [table for table in self._tables if table.schema != TEMPORARY]
         for table in self._tables:
             table.before, table.were = table.name, {}

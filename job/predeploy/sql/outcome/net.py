@@ -53,6 +53,7 @@ def net_result(texts: Iterable[str]) -> NetResult:
         except UnreadableError:
             inventory.unseen += 1
             continue
+        # The parser gave up on this file: its statements have no nodes.
         if len(nodes) != len(statements):
             inventory.unseen += len(statements)
             continue
@@ -224,6 +225,7 @@ class _Inventory:
         elif gone.kind in _RELATIONS:
             self._forget(lambda t: bool(t.of) and (t.schema, t.of) == (gone.schema, gone.name))
             for owned in [t for t, o in self.there.items() if _owns(o.owner, gone)]:
+                # It may have gone with another one in the meantime.
                 if owned in self.there:
                     self._pop(owned)
                     self._take_parts(owned)
@@ -248,6 +250,7 @@ class _Inventory:
             self._pop(thing)
 
     def _mentions(self, thing: Thing, name: str) -> bool:
+        # A node has the names from when it was read, so earlier names count, too.
         return bool(self.there[thing].words & {name, *self._former.get(name, ())})
 
     def _rename(self, old: Thing, new: Thing) -> None:

@@ -167,6 +167,7 @@ class _Story:
             if entry.origin is None and not entry.is_used and entry.thing.schema != TEMPORARY:
                 self.pairs.append((entry, place))
         if thing.kind == "schema":
+            # If the file made the schema, reporting that is enough.
             self._take_all_in(thing.name, place, are_told=entry is None)
         elif thing.kind in _RELATIONS:
             self._there[thing.name] = [e for e in self._there[thing.name] if not _is_of(e, thing)]

@@ -25,6 +25,7 @@ _TABLES = (pb.OBJECT_TABLE, pb.OBJECT_MATVIEW, pb.OBJECT_FOREIGN_TABLE)
 _ROWS = (Verb.DELETE.value, Verb.TRUNCATE.value)
 # What a block of code calls, or executes as dynamic SQL, its text does not show.
 _HIDES = re.compile(r"\b(execute|perform|call)\b|\bselect\s+[\w.\"]+\s*\(", re.IGNORECASE)
+# Built-in functions that remove nothing.
 _KNOWN_CALLS = frozenset(("set_config", "setval", "nextval", "currval", "now", "current_setting"))
 _WRITES = (pb.DeleteStmt, pb.MergeStmt, pb.UpdateStmt, pb.InsertStmt)
 
@@ -79,6 +80,7 @@ def may_use(
         try:
             stmt = getattr(parse(statement.text).stmts[0].stmt, statement.node)
         except (postgast.PgQueryError, IndexError):
+            # What cannot be parsed could do anything.
             return True
         may = _MAY.get(statement.node, _may_write)
         if said.target.rpartition(".")[2] not in _renamed_to(step) and may(step, stmt, said):
@@ -144,6 +146,7 @@ def _may_drop(step: _Step, stmt: Any, said: Declaration) -> bool:
 
 def _is_in(schemas: Collection[str], said: Declaration) -> bool:
     """Whether the declared object may be in one of the schemas; it need not name one."""
+    # The number of names that follow the schema in a target.
     depth = {Verb.DROP_COLUMN.value: 2, Verb.DROP_LABEL.value: 2}.get(said.verb, 1)
     parts = said.target.split(".")
     named = parts[-depth - 1] if len(parts) > depth else ""

@@ -7,6 +7,7 @@ byte offsets and lines unchanged.
 import re
 
 _LONG = 20_000  # characters; a shorter INSERT is not worth the search
+# Most quantifiers are possessive (`*+`), so that a text that does not match costs no backtracking.
 _BLANK = r"[ \t\n\r\f\v]"
 _NAME = r'(?:"(?:[^"]|"")+"|[a-z_][\w$]*)'
 # A literal that may continue on another line is left to the parser.

@@ -30,6 +30,8 @@ def digest(statements: Iterable[Statement]) -> str:
     for statement in statements:
         for found in _token_texts(statement.text.replace("\r\n", "\n")):
             sha.update(found)
+        # The semicolon separates the statements, so that moving tokens between them changes the
+        # hash.
         sha.update((statement.data or "").replace("\r\n", "\n").encode() + b";")
     return sha.hexdigest()
 

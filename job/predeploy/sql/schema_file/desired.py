@@ -89,6 +89,7 @@ def read_desired(
             relations.add(name)
         if name[0]:
             reader.schemas.setdefault(name[0], piece.place)
+    # If the files name no schema, they manage the first one of the search_path.
     schemas = tuple(reader.schemas) or search_path[:1]
     _refuse_reserved(ledger_schema, reader)
     # Only now is it known what the files create: a file may refer to objects of a later one.

@@ -24,6 +24,7 @@ def qualify(text: str, names: AbstractSet[Name], prefix: str) -> str:
     words = [raw[t.start : t.end].decode() for t in tokens]
     pieces, done = [], 0
     for i in range(len(tokens) - 2):
+        # In `a.b.c` only `a` is looked at: `b` is not a schema there.
         is_first = not (i and tokens[i - 1].token == _DOT)
         if not is_first or tokens[i + 1].token != _DOT:
             continue

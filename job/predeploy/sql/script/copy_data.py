@@ -20,6 +20,7 @@ def copies_in(text: str) -> Iterator[re.Match[str]]:
     at = tried = 0
     while copy := _COPY_DATA.search(text, tried):
         tried = copy.start() + 1
+        # From the end of the last COPY on: its data is not SQL and cannot be scanned.
         if stands_alone(text[at : copy.start()]):
             at = tried = copy.end()
             yield copy

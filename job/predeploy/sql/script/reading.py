@@ -80,6 +80,7 @@ def _statements(
     for raw in parsed.stmts:
         start, line, column = offsets.place(raw.stmt_location)
         end = offsets.char(raw.stmt_location + raw.stmt_len if raw.stmt_len else size)
+        # Many statements share few names: interned, each name is stored once.
         node = sys.intern(raw.stmt.WhichOneof("node"))
         stmt = getattr(raw.stmt, node)
         if nodes is not None:

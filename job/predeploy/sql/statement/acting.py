@@ -32,6 +32,7 @@ _NAMES = frozenset((
     "gin_clean_pending_list",
 ))
 # fmt: on
+# Prefixes, so that all functions of a family are covered.
 _FAMILIES = (
     "dblink",
     "pg_stat_reset",

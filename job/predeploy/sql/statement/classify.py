@@ -46,6 +46,7 @@ def classify(node: str, stmt: Any) -> tuple[Mode, str]:
     if kind == "transaction":
         return _classify_transaction(stmt)
     if kind == "alter_enum" and stmt.new_val and not stmt.old_val:
+        # A new label cannot be used before its transaction is committed.
         return Mode.OWN_TRANSACTION, "ALTER TYPE … ADD VALUE"
     if kind == "copy" and not stmt.is_program and not stmt.filename:
         return Mode.REFUSED, COPY_FROM_STDIN if stmt.is_from else "COPY … TO STDOUT"
@@ -72,6 +73,7 @@ def is_additive(statement: Statement) -> bool:
     if sets_session(statement) or statement.node == "variable_set_stmt":
         return True
     if statement.node != "alter_table_stmt":
+        # IF NOT EXISTS makes an index build repeatable, even with CONCURRENTLY.
         guarded_build = statement.node == "index_stmt" and "not exists" in statement.text.lower()
         plain = statement.mode is Mode.TRANSACTION or guarded_build
         return plain and statement.node.removesuffix("_stmt") in _ADDITIVE

@@ -39,6 +39,7 @@ _CONSTANT = (
     r"'(?:[^']|'')*'|[\d.]+|null\b|true\b|false\b|default\b|current_(?:date|timestamp)\b"
     r"|(?:now|gen_random_uuid)\s*\(\s*\)"
 )
+# The usual data of a migration, recognized without the far slower parser.
 _ROWS_OF_CONSTANTS = re.compile(
     rf"insert\s+into\s+{_RELATION}\s*(?:\([^()]*\)\s*)?"
     rf"(?:default\s+values|values(?:[\s(),+-]|{_CONSTANT})*)(?:on\s+conflict\s+do\s+nothing)?\s*",

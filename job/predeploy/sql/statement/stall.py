@@ -9,9 +9,11 @@ from postgast import pg_query_pb2 as pb
 from predeploy.contract.plan import Statement
 from predeploy.sql.parser.parsing import parse
 
+# These take SHARE UPDATE EXCLUSIVE on the table, which blocks neither reads nor writes.
 _BRIEFLY = (
     pb.AT_ValidateConstraint, pb.AT_SetStatistics, pb.AT_AttachPartition,
 )  # fmt: skip
+# SET NOT NULL rewrites nothing, but scans the table under the same lock.
 _REWRITES = (
     pb.AT_AlterColumnType, pb.AT_SetLogged, pb.AT_SetUnLogged, pb.AT_SetTableSpace,
     pb.AT_SetAccessMethod, pb.AT_SetNotNull,

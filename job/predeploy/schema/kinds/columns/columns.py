@@ -99,6 +99,7 @@ def _is_in_the_way(live: Fact, pair: SchemaPair) -> bool:
     takes_null = not any(fact.get("not null") for fact in (live, *domains))
     if takes_null or is_filled or any(domain.get("default") for domain in domains[:1]):
         return False
+    # A parent's column that is in the way is reported instead.
     above = (pair.live.get(Kind.COLUMN, *parent, live.name) for parent in parents(table))
     return not any(column is not None and _is_in_the_way(column, pair) for column in above)
 
@@ -136,9 +137,11 @@ def _type_waits(column: Fact, table: Fact, pair: SchemaPair) -> bool:
     """Whether the column was added after its table because its type was made in between."""
     types = (Kind.COLLATION, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
     made = _made_between(table, column, pair, *types)
+    # The expression may call a function that was made in between.
     if column.get("generated") and any(_made_between(table, column, pair, Kind.ROUTINE)):
         return True
     named = f"{column.get('type')} {column.get('collation')}"
+    # A match within another name makes the column wait without need, which does no harm.
     return any(fact.name in named for fact in made)
 
 
@@ -243,6 +246,7 @@ def _alter(desired: Fact, live: Fact, pair: SchemaPair) -> Iterator[Change | Rep
         yield outcome
     if desired.get("default") != live.get("default") and not _counts_alike(desired, live, pair):
         yield from _other_default(desired, live, pair)
+    # The attribute `not null` is FLAG, `not valid` or absent.
     if desired.get("not null") == FLAG != live.get("not null"):
         yield set_not_null(desired, live, pair)
     elif desired.get("not null") and not live.get("not null"):

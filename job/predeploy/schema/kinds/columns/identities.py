@@ -81,6 +81,7 @@ def _follow(column: Fact) -> str:
     sequence = (
         f"pg_catalog.pg_get_serial_sequence({literal(relation(column))}, {literal(column.name)})"
     )
+    # HAVING: an empty table yields no row, and leaves the sequence at its start.
     return (
         f"SELECT pg_catalog.setval({sequence}, {last}) FROM {relation(column)} "
         f"HAVING {last} BETWEEN {bounds[0]} AND {bounds[1]}"

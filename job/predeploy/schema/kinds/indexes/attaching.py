@@ -94,6 +94,7 @@ def _lacking(parent: Fact, live: Fact, pair: SchemaPair) -> Iterator[Fact]:
         there = twin(fact, live, pair)
         is_there = there is not None and not there.get("invalid") and not there.get("not valid")
         if fact.get("type") == "check":
+            # A partition need not have a CHECK of its parent that is NO INHERIT.
             is_own = "NO INHERIT" in fact.get("definition")
             if not is_own and (there is None or there.name != fact.name):
                 yield fact

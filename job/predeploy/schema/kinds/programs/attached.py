@@ -10,6 +10,7 @@ from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaPair, parents
 
+# The state of a trigger or rule that has no attribute `enabled`.
 _ON = "ENABLE"
 _BY_MIGRATION = "change it in a migration, or declare it as it is"
 

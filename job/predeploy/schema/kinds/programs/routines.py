@@ -29,6 +29,7 @@ def plan_routine(
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it, or replace it if its signature stays compatible with its callers."""
+    # CREATE OR REPLACE can change neither the result type nor argument names, nor remove defaults.
     replaceable = live is None or (
         all(desired.get(name) == live.get(name) for name in _FIXED)
         and _calls_alike(desired.get("arguments"), live.get("arguments"))

@@ -30,6 +30,7 @@ def plan_view(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Ch
     begun = desired.order
     made = max([begun, *(need.order + 1 for need in _missing_needs(desired, pair))])
     yield change(desired, Phase.TOGETHER, _create(desired, desired.get("definition")), order=made)
+    # The smaller `order` puts the placeholder first.
     if any(begun < other.order < made for other in pair.missing.needing(desired)):
         yield change(desired, Phase.TOGETHER, _create(desired, _of_nothing(desired, pair)))
 

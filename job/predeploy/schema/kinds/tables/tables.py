@@ -24,6 +24,7 @@ from predeploy.schema.kinds.indexes import attaching
 from predeploy.schema.schema_pair import SchemaPair, parents
 
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
+# What can be set on a live table; any other difference is one of its shape.
 _ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
 
 

@@ -26,6 +26,7 @@ def plan_enum(
         )
         return
     found = live.listed("labels")
+    # The labels that both sides have must be in the same order.
     if [label for label in wanted if label in found] != [x for x in found if x in wanted]:
         yield drift(
             desired,
