@@ -12,6 +12,7 @@ from predeploy.schema.schema_pair import SchemaIndex
 
 _NAME = r'(?:[^\W\d][\w$]*|"(?:[^"]|"")+")'
 _NAMES = rf"\(({_NAME}(?:, (?:PERIOD )?{_NAME})*)\)"
+# As pg_get_constraintdef prints them.
 _FOREIGN_KEY = re.compile(rf"FOREIGN KEY {_NAMES} REFERENCES ({_NAME}\.{_NAME}|{_NAME}){_NAMES}")
 _CHECK = re.compile(r"CHECK (\(.*\))", re.DOTALL)
 _VALUE = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\bVALUE\b""")

@@ -18,6 +18,7 @@ PUBLIC = "PUBLIC"
 CURRENT_USER = "CURRENT_USER"
 
 _IDENTIFIER = r'(?:"(?:[^"]|"")*"|[^".( ]+)'
+# Such as `TABLE public.users` or `ROUTINE public.f(integer)`.
 _ON = re.compile(rf"(\w+) ({_IDENTIFIER})(?:\.({_IDENTIFIER}))?(?:\((.*)\))?")
 
 

@@ -108,6 +108,7 @@ def event_trigger_behind(conn: Connection, context: str) -> str:
 
 def _name(conn: Connection, refused: Refused, rights: str) -> str:
     """Return the object's qualified name if only one object can be meant; else an empty string."""
+    # Two rows at most are read: with a second one the name is ambiguous.
     name = literal(refused.name)
     if refused.kind in _RELATIONS:
         kinds = ", ".join(map(literal, _RELATIONS[refused.kind]))

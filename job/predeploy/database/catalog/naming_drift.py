@@ -58,6 +58,7 @@ def _read(conn: Connection, drifts: Iterable[Drift]) -> list[wire.Row]:
     path = "concat_ws('.', q.schema, nullif(q.relation, ''), nullif(q.name, ''))"
     condition = f"({path} in ({names}) or concat_ws('.', q.schema, q.name) in ({names}))"
     is_idle = conn.pgconn.transaction_status == pq.TransactionStatus.IDLE
+    # Rolled back, so that the settings for reading facts do not stay in effect.
     opening = "begin" if is_idle else f"savepoint {_SAVEPOINT}"
     closing = (
         "rollback"

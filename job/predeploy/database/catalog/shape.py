@@ -26,6 +26,7 @@ from predeploy.sql.statement.creation import PROBE, PROBE_PART
 _SAVEPOINT = "predeploy_probe"
 _RELATION = "relation"  # what a name refers to, whatever was declared
 _PARTITION = "partition"
+# Qualified, for queries that run with the file's search_path.
 _EQUALS = "operator(pg_catalog.=)"
 
 # By kind: schema, relation (empty if it belongs to none), name, shape. To be run with predeploy's

@@ -61,6 +61,7 @@ def _fixed(key: int) -> Callable[[History], tuple[int, ...]]:
 
 def _flyway(history: History) -> tuple[int, ...]:
     name = f'"{history.schema}"."{history.table}"'
+    # The ASCII codes of `Flyway`.
     return (0x466C79776179 + _java_hash(name),)
 
 

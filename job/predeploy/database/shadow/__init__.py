@@ -135,6 +135,7 @@ def _free_mark(desired: Desired) -> str:
     """Return a random word that occurs nowhere in the files."""
     while True:
         mark = f"__predeploy_{secrets.token_hex(6)}_"
+        # The mark is removed from the server's messages, so nothing else may contain it.
         if not any(mark.strip("_") in s.text for s in desired.statements):
             return mark
 

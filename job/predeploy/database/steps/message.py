@@ -31,6 +31,7 @@ from predeploy.judgment.delivery import PLAIN, Delivery
 from predeploy.judgment.gap import Gap
 from predeploy.losses.loss import Loss
 
+# The error of `absent_sql` if a name is taken.
 _DIVISION_BY_ZERO = "22012"
 _MOST_PARTS = 1_000  # in one message
 _LONGEST_MESSAGE = 1 << 18  # characters, unless a single statement is longer

@@ -22,11 +22,14 @@ from predeploy.sql.outcome.story import path_of
 from predeploy.sql.parser.parsing import parse
 from predeploy.sql.parser.tree import below, nodes_of
 
+# A cheap test of the text, before it is parsed.
 _TELLING = re.compile(r"\b(drop|truncate|delete|merge|type|detach)\b", re.IGNORECASE)
+# In the body of a DO block, a statement from its first keyword on.
 _IN_BLOCK = re.compile(
     r"\b(?:alter\s+table|alter\s+type|drop\s+\w+|delete\s+from|truncate|merge\s+into)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
+# EXECUTE of a literal counts as the statement written out.
 _LITERAL = re.compile(r"\bexecute\s+'((?:[^']|'')*)'\s*$", re.IGNORECASE)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _SERIALS = {"serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8",

@@ -16,12 +16,14 @@ from predeploy.sql.parser.unparsed import UnreadableError
 from predeploy.sql.script.reading import read
 from predeploy.sql.statement.whitelist import path_of_select
 
+# The catalog's names come with these kinds (`names_sql`).
 _KINDS = {"foreign table": "table", "domain": "type"}
 _JUDGED = frozenset((
     "table", "view", "materialized view", "column", "index", "constraint", "sequence", "type",
     "function", "trigger", "policy", "rule", "schema", "extension",
 ))  # fmt: skip
 _RELATIONS = ("table", "view", "materialized view", "sequence", "index")
+# Statements that run code which is not examined.
 _UNSEEN = frozenset(("do_stmt", "call_stmt", "select_stmt", "execute_stmt"))
 # Kinds that a CASCADE may drop as well. It is assumed to drop whatever mentions the dropped object.
 _MAY_GO_ALONG = frozenset((

@@ -40,6 +40,7 @@ _MAY_UNDO = frozenset((
     "drop_stmt", "drop_role_stmt", "alter_table_stmt", "rename_stmt", "alter_object_schema_stmt",
     "alter_enum_stmt",
 ))  # fmt: skip
+# A cheap test of the text, before anything is parsed.
 _UNDOES = re.compile(r"\b(drop|rename|disable|force|set\s+schema)\b", re.IGNORECASE)
 # Statements that mention a function without calling it.
 _DESCRIBES = frozenset((

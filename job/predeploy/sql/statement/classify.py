@@ -15,6 +15,7 @@ COPY_FROM_STDIN = "COPY … FROM STDIN"
 _DROP_DATABASE = "DROP DATABASE"
 _SETS_LOCALLY = re.compile(r"set\s+(local|transaction)\b", re.IGNORECASE)
 _SETS_BACK = re.compile(r"\b(?:reset|default)\b", re.IGNORECASE)
+# Settings that predeploy makes before a file's own statements.
 _SURROUNDINGS = ("search_path", "row_security")
 _SETS_SEQUENCE = re.compile(r"\bsetval\s*\(", re.IGNORECASE)
 _SET_CONFIG = re.compile(

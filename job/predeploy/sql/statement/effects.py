@@ -44,10 +44,12 @@ _LEAVES_COLUMNS_ALONE = frozenset((
     pb.AT_ResetRelOptions, pb.AT_ReplaceRelOptions, pb.AT_AlterConstraint, pb.AT_ClusterOn,
     pb.AT_DropCluster,
 ))  # fmt: skip
+# These may write the table into a new file.
 _REWRITES = frozenset((
     pb.AT_AlterColumnType, pb.AT_SetLogged, pb.AT_SetUnLogged, pb.AT_SetTableSpace,
     pb.AT_SetAccessMethod,
 ))  # fmt: skip
+# Unlike PRIMARY KEY, these do not make a column NOT NULL.
 _ADDED_AS_IT_IS = frozenset((pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE))
 _FILLED = frozenset((pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED))
 _SERIALS = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))

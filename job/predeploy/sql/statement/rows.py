@@ -52,6 +52,7 @@ _ADDS_CONSTRAINT = re.compile(
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 _CALL = re.compile(rf"({_NAME})\s*\(", re.IGNORECASE | re.ASCII)
+# Words before a parenthesis that do not call a function.
 _NO_CALLS = frozenset((
     "check", "unique", "key", "include", "in", "and", "or", "not", "where", "any", "references",
     "btree", "hash", "gin", "gist", "brin", "coalesce", "nullif",

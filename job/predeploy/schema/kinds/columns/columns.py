@@ -35,7 +35,9 @@ from predeploy.schema.schema_pair import ORDERS_OF_A_TABLE, SchemaIndex, SchemaP
 
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
+# If one of these differs, nothing else of the column is altered.
 _BASIC = frozenset(("type", "generated", "identity"))
+# Literals, and the modifiers of types, whose parentheses are not those of a call.
 _LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
 # Built-in, so without a schema in front: the same value for every row of a statement.
 _STABLE = re.compile(

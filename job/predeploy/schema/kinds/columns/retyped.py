@@ -17,7 +17,9 @@ _BIG_BYTES = 64 * 1024 * 1024
 _LIMITED = re.compile(r"(character varying|bit varying|numeric|interval|timestamp|time)"
                       r"(?:\((\d+)(?:,(-?\d+))?\))?((?: with(?:out)? time zone)?)")  # fmt: skip
 _TEXTS = ("text", "character varying")
+# Occurs only in the definition of an index with an expression or a predicate.
 _EXPRESSION = re.compile(r"\(\(|\w\(|WHERE")
+# Casts that PostgreSQL prints, or not, depending on the type of the column.
 _CASTS = re.compile(r"::(?:text|character varying(?:\(\d+\))?|numeric(?:\(\d+,\d+\))?)|[()]")
 
 

@@ -20,6 +20,7 @@ ATTRIBUTES = frozenset(("partition of", "bound"))
 _ALIKE = ("type", "collation", "generated", "expression", "not null")
 _NAME = r'("(?:[^"]|"")+"|[\w$]+)'
 _COLUMN = rf"\(\(?{_NAME}\)?(?:::text)?"
+# Comparisons with constants, as PostgreSQL prints them in a CHECK.
 _PLAIN = re.compile(rf"{_COLUMN} (>=|<|=) ([^()]+|\(-?\d+\))\)")
 _ANY = re.compile(rf"{_COLUMN} = ANY \(\(?ARRAY\[(.*?)\]")
 _VALUE = re.compile(r"\(*'?(.*?)'?\)?(?:::.*)?")

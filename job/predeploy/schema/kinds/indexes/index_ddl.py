@@ -7,6 +7,7 @@ from predeploy.schema.ddl import Report, drift, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 
+# Storage parameters, at the end of an index definition.
 _STORED = re.compile(r" WITH \([^()\"]+\)$")
 
 
