@@ -101,7 +101,7 @@ def _is_in_the_way(live: Fact, pair: SchemaPair) -> bool:
     takes_null = not any(fact.get("not null") for fact in (live, *domains))
     if takes_null or is_filled or any(domain.get("default") for domain in domains[:1]):
         return False
-    # A parent's column that is in the way is reported instead.
+    # A parent's column that makes inserts fail is reported instead.
     above = (pair.live.get(Kind.COLUMN, *parent, live.name) for parent in parents(table))
     return not any(column is not None and _is_in_the_way(column, pair) for column in above)
 
