@@ -60,7 +60,7 @@ class _Patience:
 
     def stop(self, state: tenacity.RetryCallState) -> bool:
         refusal = _refusal_of(state)
-        # Another kind of refusal is progress, such as from no answer to starting up: start over.
+        # Each kind of refusal starts with its own attempts and grace period.
         if refusal is not self._refusal:
             self._refusal, self._tries, self._since_s = refusal, 0, time.monotonic()
         self._tries += 1
