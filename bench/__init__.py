@@ -1,1 +1,1 @@
-"""How fast predeploy is and whom it keeps waiting, beside others, as ratios within one run."""
+"""Benchmarks of predeploy's speed and of how long it blocks others, as ratios within one run."""

@@ -39,7 +39,7 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    """Run what the command line names, each on a server of its own."""
+    """Run the benchmarks that the command line names, each on a separate server."""
     asked = _parser().parse_args()
     for name in (asked.name,) if asked.name else BENCHMARKS:
         with ground() as here:

@@ -1,4 +1,4 @@
-"""The shipped migrations, applied by each of the peers: to an empty database, and again."""
+"""The shipped migrations, applied by each peer: to an empty database, and once more."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from bench.table import Part
 
 
 def measure(ground: Ground, size: Size) -> Iterator[Part]:
-    """Compare runs with nothing to do, then runs with all to do."""
+    """Compare runs with nothing to do, then runs on an empty database."""
     field = entered(ground, (PREDEPLOY, MIGRATE, *named(size.peers)), shipped())
     yield field.words()
     done = settled(ground, field.entrants, size)

@@ -1,4 +1,4 @@
-"""Ten tables in use, what a release adds to them, and what their readers and writers do."""
+"""Ten tables in use, what a release adds to them, and the actions of their readers and writers."""
 
 import itertools
 import random
@@ -52,7 +52,7 @@ PLAIN = _script([text for n in TABLES for text in _by_hand(n)])
 
 
 def rows_sql(rows: int) -> str:
-    """Return what gives each table so many rows."""
+    """Return SQL that inserts this many rows into each table."""
     filled = f"i, i, repeat('b', i % 50), i from generate_series(1, {rows}) i"
     return _script([*(f"insert into w{n} select {filled}" for n in TABLES), "analyze"])
 
@@ -64,12 +64,12 @@ def sessions(rows: int) -> dict[str, Action]:
 
 
 def loiterers(count: int, seconds: float) -> dict[str, Action]:
-    """Return sessions that hold a transaction open so long, each on one table after another."""
+    """Return sessions that keep transactions open this long, on one table after another."""
     return {f"held{number}": loiterer(number, seconds) for number in range(count)}
 
 
 def loiterer(number: int, seconds: float) -> Action:
-    """Return what reads and writes a table, stays in its transaction, and takes all back."""
+    """Return an action that reads and writes a table, waits in its transaction, and rolls back."""
     tables = itertools.cycle(random.Random(number).sample(TABLES, len(TABLES)))  # noqa: S311 - order
 
     def go(conn: psycopg.Connection) -> None:
@@ -82,7 +82,7 @@ def loiterer(number: int, seconds: float) -> Action:
 
 
 def reader(n: int, rows: int) -> Action:
-    """Return what reads one row of a table."""
+    """Return an action that reads one row of a table."""
     choice = random.Random(n)  # noqa: S311 - nothing secret is drawn
     query = f"select a, b, c from w{n} where id = %s".encode()
 
@@ -93,7 +93,7 @@ def reader(n: int, rows: int) -> Action:
 
 
 def writer(n: int, rows: int) -> Action:
-    """Return what changes one row of a table and adds one, in one transaction."""
+    """Return an action that changes one row of a table and adds one, in one transaction."""
     choice = random.Random(n)  # noqa: S311 - nothing secret is drawn
     change = f"update w{n} set b = b || 'x', c = id where id = %s".encode()
     add = f"insert into w{n} (id, a, c) select max(id) + 1, 1, 1 from w{n}".encode()

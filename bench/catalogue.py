@@ -1,4 +1,4 @@
-"""A schema of any number of tables, with what the tables of an app usually have."""
+"""A schema of any number of tables, with the objects that an app's tables usually have."""
 
 _STATES = "create type state as enum ('draft', 'open', 'closed');"
 _TOUCH = """create function touch() returns trigger language plpgsql as $$
@@ -10,7 +10,7 @@ _VIEW_EVERY = 10
 
 
 def schema(tables: int) -> str:
-    """Return a schema.sql; a table refers to two that come before it, every tenth has a view."""
+    """Return a schema.sql; each table refers to two earlier ones, every tenth has a view."""
     return "\n".join([_STATES, _TOUCH, *(_table(n) for n in range(tables))])
 
 

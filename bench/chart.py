@@ -1,4 +1,4 @@
-"""Charts as SVG, written by hand: a row for each thing, a dot for each of its figures."""
+"""Charts as SVG: one row for each name, one dot for each of its figures."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ _FONT = "font-family='system-ui, sans-serif' font-size='12'"
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Seconds on a logarithmic scale: rows by name, with a figure for each of the series.
+    """Seconds on a logarithmic scale: rows by name, with one figure for each series.
 
-    Rows are shown as they come; those that begin with `ours` stand out.
+    Rows keep their order; those whose names begin with `ours` are highlighted.
     """
 
     name: str
@@ -25,11 +25,11 @@ class Chart:
     ours: str = "predeploy"
 
     def markdown(self) -> str:
-        """Return what shows the file, from the documentation."""
+        """Return the Markdown that shows the chart's file in the documentation."""
         return f"![{self.title}](benchmarks/{self.name}.svg)"
 
     def svg(self) -> str:
-        """Draw it."""
+        """Return the chart as SVG."""
         width = _LEFT + _WIDTH + _RIGHT
         height = _TOP + _ROW * len(self.rows) + _BOTTOM
         drawn = [

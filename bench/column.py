@@ -1,4 +1,4 @@
-"""One new column in a schema.sql of many tables, beside somebody who types the ALTER TABLE."""
+"""Adding one column to a schema.sql of many tables, compared with a plain ALTER TABLE."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ _PUSHED = 42
 
 @dataclass(frozen=True, slots=True)
 class _Growing:
-    """A database and its schema.sql, whose first table gets a column more in each round."""
+    """A database and its schema.sql, whose first table gets another column in each round."""
 
     ground: Ground
     folder: Path
@@ -51,7 +51,7 @@ class _Growing:
 
 
 def measure(ground: Ground, size: Size) -> Iterator[Part]:
-    """Print a table for each count of tables and delay."""
+    """Yield a table for each count of tables and each delay."""
     for tables in size.counts:
         folder = ground.folder({"schema.sql": schema(tables)})
         with ground.database() as database, ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Copies of a tool that are started at once on an empty database, as replicas of an app are."""
+"""Several copies of a tool, started at once on an empty database like replicas of an app."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ _HEADER = ("", "exit codes", "all is there", "once more", "last, s", "what the f
 
 
 def measure(ground: Ground, size: Size) -> Iterator[Part]:
-    """Print a table for each count of copies and round."""
+    """Yield a table for each count of copies and each round."""
     migrations = shipped()
     whole = wanted(ground, migrations)
     field = entered(ground, (PREDEPLOY, MIGRATE, *named(size.peers)), migrations)

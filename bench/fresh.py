@@ -1,4 +1,4 @@
-"""The shipped 42 tables on an empty database, beside psql with the same files."""
+"""The shipped 42 tables on an empty database, compared with psql and the same files."""
 
 import shutil
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _BY_PASSWORD = {**_ADMIN, "ADMIN_PASSWORD": "correct-horse-battery"}
 
 
 def measure(ground: Ground, size: Size) -> Iterator[Table]:
-    """Compare psql, migrate alone, and all layers, each on an empty database."""
+    """Compare psql, migrations alone, and all layers, each on an empty database."""
     alone = ground.folder({})
     shutil.copytree(SHIPPED / "migrations", alone / "migrations")
     samples = in_turn(size.rounds, lambda: _one_round(ground, alone))

@@ -1,4 +1,4 @@
-"""What the benchmarks stand on: a server of their own, databases, and processes that are timed."""
+"""The basis of the benchmarks: a server, databases, and processes that are timed."""
 
 import os
 import subprocess
@@ -21,22 +21,24 @@ from predeploy.embedded import Server, server, wheel_binaries
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "sql"
-# On a disk that is waited for: otherwise a commit costs nothing, and psql makes one a statement.
+# With a disk that is waited for: otherwise a commit costs nothing, and psql commits every
+# statement.
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _KEPT = ("PATH", "HOME", "LANG")
 _BARE = "import os, psycopg, structlog; psycopg.connect(os.environ['DATABASE_URL'])"
 
 
 class BenchError(Exception):
-    """What was to be timed has failed, so that its time says nothing."""
+    """What was to be timed has failed, so its time is meaningless."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: rounds of it, and what else a benchmark counts (rows, or tables).
+    """How much is measured: the number of rounds, and what else a benchmark counts (rows, tables).
 
-    For `held_s` at a time, sessions of the app stay in a transaction; 0: none does. What is set
-    beside peers is set beside these, or all, and their round trips take so many milliseconds.
+    With `held_s`, sessions of the app keep transactions open for that many seconds; 0 means none.
+    `peers` names the peers to compare with (empty: all), and `delays_ms` the round trip times in
+    milliseconds.
     """
 
     rounds: int
@@ -48,7 +50,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database of a benchmark's own."""
+    """A database that one benchmark has to itself."""
 
     name: str
     url: str
@@ -58,29 +60,29 @@ class Database:
         return psycopg.connect(self.url, autocommit=True)
 
     def execute(self, text: str) -> None:
-        """Run statements on a connection of their own."""
+        """Run statements on a separate connection."""
         with self.connect() as conn:
             conn.execute(text.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A running server, and a folder for files, for as long as a benchmark runs."""
+    """A running server, and a folder for files, for the duration of a benchmark."""
 
     server: Server
     scratch: Path
 
     @contextmanager
     def database(self, template: Database | None = None) -> Iterator[Database]:
-        """Make a database, empty or cloned. It goes with its server.
+        """Create a database, empty or cloned. It is removed with its server.
 
-        Behind many files that were deleted, ext4 takes its time to make new ones, for seconds
-        (`recently_deleted`): what is timed next would pay for that.
+        It is not dropped before: after many files are deleted, ext4 is slow to create new ones for
+        several seconds (`recently_deleted`), which would count for what is timed next.
         """
         name = f"bench_{uuid.uuid4().hex[:8]}"
         source = sql.Identifier(template.name if template else "template1")
         made = sql.Identifier(name)
-        # Cloned by copying files, which writes no WAL that a benchmark would then wait for.
+        # Cloned by copying files, which writes no WAL for which a benchmark would then wait.
         create = sql.SQL("create database {} template {} strategy file_copy").format(made, source)
         with psycopg.connect(self.server.url(), autocommit=True) as conn:
             conn.execute(create)
@@ -97,7 +99,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What is measured, how much of it unless said, and the least of it, which takes seconds."""
+    """What is measured, its usual amount, and the least amount, which takes seconds."""
 
     title: str
     counted: str
@@ -108,9 +110,9 @@ class Benchmark:
 
 @contextmanager
 def ground() -> Iterator[Ground]:
-    """Start a server for one benchmark, as users run theirs; leave nothing behind."""
+    """Start a server for one benchmark, configured as in production; leave nothing behind."""
     with tempfile.TemporaryDirectory() as scratch:
-        Path(scratch).chmod(0o711)  # the server is another user's
+        Path(scratch).chmod(0o711)  # the server runs as another user
         with server(settings=_DURABLE, parent=Path(scratch)) as started:
             yield Ground(started, Path(scratch))
 
@@ -118,7 +120,7 @@ def ground() -> Iterator[Ground]:
 def in_turn(
     rounds: int, one_round: Callable[[], Iterable[tuple[str, float]]]
 ) -> dict[str, list[float]]:
-    """Collect the seconds of each thing. Each is timed once a round, so a busy minute meets all."""
+    """Collect the seconds of each name. Each is timed once a round, so that load affects all."""
     samples: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         for name, seconds in one_round():
@@ -127,7 +129,7 @@ def in_turn(
 
 
 def predeploy(database: Database, folder: Path, *, outcome: str = "ok", **settings: str) -> float:
-    """Run the job as a process; return its seconds. Raises BenchError unless it ends like that."""
+    """Run the job as a process; return its seconds. Raises BenchError for another outcome."""
     environ = job_environ(database, folder, **settings)
     return timed(job_command(), environ, said=f'"outcome":"{outcome}"')
 
@@ -138,18 +140,18 @@ def job_command() -> list[str]:
 
 
 def bare_command() -> list[str]:
-    """Return what no job in Python can do without: this interpreter, our imports, a connection."""
+    """Return the least that any Python job needs: the interpreter, the imports, a connection."""
     return [sys.executable, "-c", _BARE]
 
 
 def job_environ(database: Database, folder: Path, **settings: str) -> dict[str, str]:
-    """Return the job's settings, and of our environment what a process needs."""
+    """Return the job's settings, and the environment variables that any process needs."""
     ours = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder)}
     return {**kept(), "PYTHONPATH": str(ROOT), **ours, **settings}
 
 
 def psql(database: Database, *files: Path, options: Sequence[str] = ()) -> float:
-    """Have one psql session run files, as they are; return its seconds."""
+    """Run files unchanged in one psql session; return its seconds."""
     command = [str(wheel_binaries() / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", *options]
     named = [part for file in files for part in ("-f", str(file))]
     return timed([*command, "-d", database.url, *named], kept())
@@ -158,7 +160,7 @@ def psql(database: Database, *files: Path, options: Sequence[str] = ()) -> float
 def timed(command: Sequence[str], environ: Mapping[str, str], *, said: str = "") -> float:
     """Run a process to its end; return its seconds.
 
-    Raises BenchError when it fails, or has not said what it must.
+    Raises BenchError if it fails, or if its output lacks `said`.
     """
     started = time.perf_counter()
     stdout = _finished(command, environ)
@@ -169,7 +171,7 @@ def timed(command: Sequence[str], environ: Mapping[str, str], *, said: str = "")
 
 
 def max_rss_mb(command: Sequence[str], environ: Mapping[str, str]) -> float:
-    """Run a process to its end; return the most memory that it held."""
+    """Run a process to its end; return its peak memory in MB."""
     used = start(command, environ).wait()
     if used.code:
         raise _failed(command, used.code, used.said)
@@ -190,5 +192,5 @@ def _failed(command: Sequence[str], code: int, said: str) -> BenchError:
 
 
 def kept() -> dict[str, str]:
-    """Return of our environment what any process needs."""
+    """Return the environment variables that any process needs."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ}

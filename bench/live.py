@@ -1,9 +1,9 @@
-"""A file that takes something away, and a sync, of a table to which the app writes meanwhile.
+"""A destructive migration and a sync, on a table to which the app writes meanwhile.
 
-The app updates twenty rows a second and reads as often as it can. What psql does with the same
-statements is the measure, in one transaction, or, for a sync, with indexes built CONCURRENTLY: how
-long it takes, how long a reader waits, and how large the table is in the end, since a step that is
-tried twice leaves its rows there twice.
+The app updates twenty rows a second and reads as often as it can. The yardstick is psql with the
+same statements, in one transaction or, for a sync, with indexes built CONCURRENTLY: how long it
+takes, how long a reader waits, and how large the table is at the end, since a step that is tried
+twice leaves its rows there twice.
 """
 
 import random
@@ -33,12 +33,12 @@ _HEADER = (
     "", "took, s", "ratio", "reads", "longest read, ms", "seen waiting, ms", "errors of the app",
     "the table in the end, MB",
 )  # fmt: skip
-_EVERY_S = 0.04  # and what an update takes; the traffic's own pause comes on top
+_EVERY_S = 0.04  # in addition to the update's own time and the traffic's pause
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A change: psql's statements, and the files of predeploy's folder beside the first."""
+    """A change: psql's statements, and the files that predeploy's folder has besides the first."""
 
     name: str
     plain: str
@@ -68,7 +68,7 @@ _CASES = (
 
 
 def measure(ground: Ground, size: Size) -> Iterator[Table]:
-    """Print one table a count of rows and round."""
+    """Yield one table for each count of rows and each round."""
     first = {"migrations/1_users.sql": _TABLE.format("")}
     for rows in size.counts:
         with ground.database() as template:

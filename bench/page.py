@@ -1,4 +1,4 @@
-"""The page of the documentation with the figures: each benchmark's own stand between two marks."""
+"""The documentation page with the figures: each benchmark's are between two markers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from bench.harness import BenchError
 
 
 def put(page: Path, name: str, paragraphs: Sequence[str]) -> None:
-    """Put a benchmark's paragraphs in the place of its former ones."""
+    """Replace a benchmark's former paragraphs on the page."""
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
     before, begun, rest = page.read_text().partition(begin)
     _, ended, after = rest.partition(end)
@@ -18,7 +18,7 @@ def put(page: Path, name: str, paragraphs: Sequence[str]) -> None:
 
 
 def draw(page: Path, chart: Chart) -> None:
-    """Put a chart beside the page, where the page looks for it."""
+    """Write a chart into the folder next to the page, to which the page links."""
     folder = page.with_suffix("")
     folder.mkdir(exist_ok=True)
     (folder / f"{chart.name}.svg").write_text(chart.svg())

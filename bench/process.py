@@ -1,4 +1,4 @@
-"""A process that is measured: its time, the processor's, its memory, how it ended, what it said."""
+"""A process that is measured: elapsed time, CPU time, memory, exit code, output."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# A process takes over the peak of the one that it was forked from, so a small one stands between.
+# A forked process inherits its parent's peak memory, so a small process runs in between.
 _BETWEEN = """
 import os, sys, time
 begun = time.perf_counter()
@@ -26,7 +26,7 @@ HUNG = -1
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process and those that it started have used, and how it ended: HUNG when by us."""
+    """The usage and the result of a process and its children; HUNG if it had to be killed."""
 
     code: int
     seconds: float
@@ -37,12 +37,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A process that has been started and is to be waited for."""
+    """A process that has been started and must be waited for."""
 
     process: "subprocess.Popen[str]"
 
     def wait(self) -> Usage:
-        """Return what it has used; end it, and all that it started, when it hangs."""
+        """Return what it used; kill it and its children if it hangs."""
         try:
             figures, said = self.process.communicate(timeout=_PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -60,7 +60,7 @@ class Running:
 
 
 def start(command: Sequence[str], environ: Mapping[str, str], cwd: Path = Path("/")) -> Running:
-    """Start a process, in a group of its own."""
+    """Start a process, in a new session and process group."""
     process = subprocess.Popen(
         [sys.executable, "-S", "-E", "-c", _BETWEEN, *command],
         env=environ,

@@ -1,6 +1,6 @@
-"""A column for a table that a long transaction reads, and how long others cannot read it.
+"""Adding a column to a table that a long transaction reads; how long others cannot read it.
 
-ALTER TABLE waits for the long one, and everybody else waits behind ALTER TABLE.
+ALTER TABLE waits for the long transaction, and everyone else queues behind ALTER TABLE.
 """
 
 import threading
@@ -17,7 +17,7 @@ from bench.peers.tool import Migration
 from bench.table import Part, Table, milliseconds
 from bench.traffic import Action, traffic
 
-# psql, which remembers nothing, runs it again before the second file.
+# psql keeps no record, so it runs this again before the second file.
 _MAKE = """create table if not exists orders (id bigint primary key, total bigint not null);
 insert into orders select i, i from generate_series(1, 1000) i on conflict do nothing;
 """
@@ -29,14 +29,14 @@ _HEADER = (
 )  # fmt: skip
 _LONG_S = 0.1
 _LOOK_S = 0.01
-# By when a tool gets there, which can take seconds, the transaction must not be over.
+# The transaction must still be open when a tool gets there, which can take seconds.
 _WAITS = """
     select 1 from pg_locks where not granted and relation = 'orders'::regclass
       and database = (select oid from pg_database where datname = current_database())"""
 
 
 def measure(ground: Ground, size: Size) -> Iterator[Part]:
-    """Print a table for each round."""
+    """Yield a table for each round."""
     field = entered(ground, (MIGRATE, *named(size.peers)), _BEFORE)
     yield field.words()
     for number in range(1, size.rounds + 1):
@@ -73,7 +73,7 @@ def _one(conn: psycopg.Connection) -> None:
 
 @contextmanager
 def _read(database: Database, seconds: float) -> Iterator[None]:
-    """Have somebody read the table, and stay for so long after the first has to wait for that."""
+    """Keep a transaction that reads the table open until `seconds` after one waits for it."""
     over = threading.Event()
 
     def stay(conn: psycopg.Connection) -> None:

@@ -1,7 +1,7 @@
-"""A relay before a server that makes the way longer, and counts how often it is gone.
+"""A relay in front of a server that adds latency and counts round trips.
 
-A round trip begins where a client sends something after the server has answered, or first of all.
-The handshake of TCP is charged in time and not counted.
+A round trip begins when a client sends something after the server has answered, or first of all.
+The TCP handshake is delayed but not counted.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 @dataclass
 class Relay:
-    """A running relay: its port on the loopback, and what has passed so far.
+    """A running relay: its port on the loopback interface, and its counts so far.
 
-    From `open_connections` something may still come.
+    `open_connections` may still have traffic.
     """
 
     server: tuple[str, int]
@@ -27,7 +27,7 @@ class Relay:
     round_trips: int = 0
 
     def reset(self) -> None:
-        """Count from zero again."""
+        """Reset the counts."""
         self.connections = self.round_trips = 0
 
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
@@ -37,7 +37,7 @@ class Relay:
         with contextlib.ExitStack() as ends:
             ends.callback(self._forget)
             ends.callback(back.close)
-            # A cancelled one is the relay's end, and would be reported as an error of ours.
+            # It is cancelled when the relay ends, and would otherwise be reported as an error.
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(self.round_trip_s)
                 server, forth = await asyncio.open_connection(*self.server)
@@ -54,7 +54,7 @@ class Relay:
 
 
 class _Turn:
-    """Whose turn it is on a connection."""
+    """Whose turn it is to send on a connection."""
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
@@ -69,13 +69,13 @@ class _Turn:
         self._answered = True
 
 
-# Nobody waits for an answer to it.
+# A client expects no answer to it.
 _TERMINATE = b"X\x00\x00\x00\x04"
 
 
 @dataclass
 class _Way:
-    """One direction: what comes is passed on as it came, so much later."""
+    """One direction: data is passed on unchanged, after a delay."""
 
     source: asyncio.StreamReader
     sink: asyncio.StreamWriter
@@ -113,7 +113,7 @@ class _Way:
 
 @contextlib.contextmanager
 def relayed(port: int, round_trip_s: float = 0.0) -> Iterator[Relay]:
-    """Run a relay before the server on this port of the loopback."""
+    """Run a relay in front of the server on this loopback port."""
     relay = Relay(("127.0.0.1", port), round_trip_s)
     started, over = threading.Event(), asyncio.Event()
 
@@ -124,7 +124,7 @@ def relayed(port: int, round_trip_s: float = 0.0) -> Iterator[Relay]:
         async with listener:
             await over.wait()
 
-    # Closed, it cancels what still relays.
+    # Closing the runner cancels connections that are still open.
     with asyncio.Runner(loop_factory=_loop) as runner:
         loop = runner.get_loop()
         thread = threading.Thread(target=runner.run, args=(run(),), daemon=True)
@@ -138,5 +138,5 @@ def relayed(port: int, round_trip_s: float = 0.0) -> Iterator[Relay]:
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    """Wait by select: epoll waits in whole milliseconds, which is more than some of the delays."""
+    """Return a loop with select: epoll waits in whole milliseconds, too coarse for some delays."""
     return asyncio.SelectorEventLoop(selectors.SelectSelector())

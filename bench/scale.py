@@ -1,4 +1,4 @@
-"""Sync of many tables beside psql with the same file, and the runs after it that change nothing."""
+"""Sync of many tables compared with psql and the same file, and later runs without changes."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _UNSETTLE = f"delete from {_LEDGER}.state where name = 'settled'"
 
 
 def measure(ground: Ground, size: Size) -> Iterator[Table]:
-    """Print a table for each count of tables."""
+    """Yield a table for each count of tables."""
     for tables in size.counts:
         folder = ground.folder({"schema.sql": schema(tables)})
         samples = in_turn(size.rounds, partial(_one_round, ground, folder))

@@ -1,4 +1,4 @@
-"""A run that finds nothing to do, beside an interpreter that imports, connects, and ends."""
+"""A run that finds nothing to do, compared with an interpreter that only imports and connects."""
 
 import statistics
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
-"""The longest that any reader or writer stands still while a release is added to big tables.
+"""The longest wait of any reader or writer while a release is applied to large tables.
 
 Ten tables get 20 indexes, 10 foreign keys, 5 NOT NULLs and 20 columns, with a reader and a writer
-on each: by predeploy, by nobody for as long, and by psql with the plain statements. A reader's time
-is that of its query, a writer's that of its transaction. In HELD, two more sessions hold their
-transactions open for seconds, which DDL has to wait for, and others behind it.
+on each: by predeploy, by a control that only waits as long, and by psql with the plain statements.
+A reader's time is that of its query, a writer's that of its transaction. In HELD, two more sessions
+keep transactions open for seconds: DDL has to wait for them, and others behind it.
 """
 
 import itertools
@@ -30,7 +30,7 @@ Way = tuple[str, float, Traffic]
 
 
 def measure(ground: Ground, size: Size) -> Iterator[Table]:
-    """Print one table a count of rows and round; the ratio is to the control of that round."""
+    """Yield one table for each count of rows and each round; ratios are to that round's control."""
     for rows in size.counts:
         app = sessions(rows) | (loiterers(_LOITERERS, size.held_s) if size.held_s else {})
         before = ground.folder({"schema.sql": BASE})

@@ -1,4 +1,4 @@
-"""What a benchmark prints: a Markdown table, of medians and their ratios or of anything else."""
+"""A benchmark's output: a Markdown table of medians and ratios, or of other figures."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Part(Protocol):
-    """A part of what a benchmark prints."""
+    """A part of a benchmark's output."""
 
     def markdown(self) -> str:
         """Return it as Markdown."""
@@ -20,13 +20,13 @@ class Words:
     text: str
 
     def markdown(self) -> str:
-        """Return it as it is."""
+        """Return it unchanged."""
         return self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A titled table; its first column is words, the others are figures."""
+    """A titled table; the first column is text, the others are figures."""
 
     title: str
     header: tuple[str, ...]
@@ -40,14 +40,14 @@ class Table:
 
 
 def compared(title: str, samples: Mapping[str, Sequence[float]]) -> Table:
-    """Set each thing's seconds beside those of the first, which is what the ratio is to."""
+    """Return a table of each name's seconds, with ratios to the first one's."""
     base = statistics.median(next(iter(samples.values())))
     header = ("", "median, ms", "least to most", "ratio")
     return Table(title, header, tuple(_compared(n, s, base) for n, s in samples.items()))
 
 
 def milliseconds(seconds: float) -> str:
-    """Say it with as many digits as mean something."""
+    """Return milliseconds with as many digits as are significant."""
     ms = seconds * 1000
     return f"{ms:.1f}" if ms < 10 else f"{ms:,.0f}"  # noqa: PLR2004 - two digits
 

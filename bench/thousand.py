@@ -1,4 +1,4 @@
-"""A thousand small migrations, by the peers that are quick enough: all pending, and none."""
+"""A thousand small migrations, by the peers that are fast enough: all pending, and none."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _TABLE = "create table item_{0:04} (id bigint primary key, name text not null);\
 
 
 def measure(ground: Ground, size: Size) -> Iterator[Part]:
-    """Compare runs with all to do, then runs with nothing to do, for each count of migrations."""
+    """Compare runs with everything pending, then with nothing to do, for each count."""
     peers = tuple(peer for peer in named(size.peers) if peer.bulk)
     for count in size.counts:
         field = entered(ground, (MIGRATE, *peers), _migrations(count))

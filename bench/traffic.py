@@ -1,4 +1,4 @@
-"""An app's sessions beside a change of the schema: how long each takes, who waits."""
+"""An app's sessions during a schema change: how long each action takes, and which ones wait."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ Action = Callable[[psycopg.Connection], None]
 
 _APP = "the app"
 _PAUSE_S = 0.01
-# The app's sessions that wait for those that change the schema, or only stand in their queue.
+# Sessions of the app that wait for those that change the schema, directly or in their queue.
 _WAITING = """
     select l.pid, extract(epoch from clock_timestamp() - l.waitstart)::float, a.query
     from pg_locks l join pg_stat_activity a on a.pid = l.pid
@@ -25,7 +25,7 @@ _WAITING = """
 
 @dataclass
 class Traffic:
-    """What the app's sessions did while the traffic went on, and how long one was seen waiting."""
+    """The app's actions while the traffic runs, and the longest wait that was observed."""
 
     took_s: dict[str, list[float]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
@@ -36,11 +36,11 @@ class Traffic:
 
     @property
     def done(self) -> dict[str, int]:
-        """How often each session has done its part."""
+        """How often each session has completed its action."""
         return {name: len(took) for name, took in self.took_s.items()}
 
     def repeat(self, url: str, name: str, go: Action) -> None:
-        """Do it again and again, in a session of its own, until the traffic is over."""
+        """Repeat an action, in a separate session, until the traffic is over."""
         took = self.took_s.setdefault(name, [])
         with psycopg.connect(url, application_name=_APP, autocommit=True) as conn:
             while not self.over.wait(_PAUSE_S):
@@ -52,7 +52,7 @@ class Traffic:
                 took.append(time.perf_counter() - started)
 
     def watch(self, url: str) -> None:
-        """Look every few milliseconds who waits, until the traffic is over."""
+        """Check every few milliseconds which sessions wait, until the traffic is over."""
         with psycopg.connect(url, application_name="the watch", autocommit=True) as conn:
             while not self.over.wait(_PAUSE_S):
                 for pid, waited_s, query in conn.execute(_WAITING, [_APP]).fetchall():
@@ -63,7 +63,7 @@ class Traffic:
 
 @contextmanager
 def traffic(url: str, sessions: Mapping[str, Action]) -> Iterator[Traffic]:
-    """Keep these sessions busy meanwhile, and watch them."""
+    """Keep these sessions busy during the block, and watch them."""
     seen = Traffic()
     threads = [threading.Thread(target=seen.watch, args=(url,))]
     threads += [

@@ -1,1 +1,1 @@
-"""Other tools that apply migrations: how each is installed, fed and run. One entry is one tool."""
+"""Other migration tools: how each is installed, laid out and run. One entry is one tool."""

@@ -1,4 +1,4 @@
-"""What a race has shown: a table, a chart, and in words where a peer wins."""
+"""The results of a race: a table, a chart, and a list of where a peer wins."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,9 +9,9 @@ from bench.table import Part, Table, Words, milliseconds
 
 
 def shown(name: str, title: str, results: Sequence[Result]) -> Iterator[Part]:
-    """Return it as a table, as a chart, and in words. The first result is ours.
+    """Yield the results as a table, as a chart, and in words; the first is predeploy's.
 
-    Raises BenchError when one of ours has failed.
+    Raises BenchError if one of predeploy's runs has failed.
     """
     for failure in (failure for each in results for failure in each.failures):
         if failure.startswith(OURS):
@@ -25,7 +25,7 @@ def shown(name: str, title: str, results: Sequence[Result]) -> Iterator[Part]:
 
 
 def wins(ours: Result, results: Sequence[Result]) -> str:
-    """Say who beats us, at which delay, in time, memory or the processor's seconds."""
+    """Return which peers win, at which delay, in time, memory or CPU seconds."""
     others = [each for each in results if not each.name.startswith(OURS)]
     beaten = {
         f"at {delay} ms, in less time (ratio)": _faster(delay, ours, others)

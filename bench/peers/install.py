@@ -1,4 +1,4 @@
-"""Installing peers from the package registries, once, each into a folder of its own."""
+"""Installs peers from the package registries, once, each into a separate folder."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.harness import ROOT, BenchError
 
-# Ignored by git, and gone with `make clean`.
+# Ignored by git, and removed by `make clean`.
 _CACHE = ROOT / ".venv" / "peers"
 _STAMP = "installed"
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -38,23 +38,23 @@ class Install:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def missing(self) -> str:
-        """Name a program that the commands need and that is not here, or nothing."""
+        """Return a program that the commands need and that is not installed, or an empty string."""
         return next((c[0] for c in self.commands if not shutil.which(c[0])), "")
 
 
 def here(what: str) -> Install:
-    """Take what this checkout has already."""
+    """Return an Install for what this checkout already has."""
     return Install(what)
 
 
 def npm(*packages: str) -> Install:
-    """Install from npm's registry."""
+    """Return an Install from npm's registry."""
     quiet = ("--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error")
     return Install(" ".join(packages), (("npm", "install", *quiet, "--prefix", ".", *packages),))
 
 
 def pip(*packages: str) -> Install:
-    """Install from PyPI into a virtual environment."""
+    """Return an Install from PyPI into a virtual environment."""
     quiet = ("--quiet", "--disable-pip-version-check")
     return Install(
         " ".join(packages),
@@ -66,17 +66,17 @@ def pip(*packages: str) -> Install:
 
 
 def go(package: str, *, tags: str = "") -> Install:
-    """Build a command from the Go module proxy."""
+    """Return an Install that builds a command from the Go module proxy."""
     return Install(
         package.removeprefix("github.com/"),
         (("go", "install", f"-tags={tags}", package),),
-        # One package at a time: this may run beside something that is being measured.
+        # One package at a time: this may run while something else is being measured.
         {"GOBIN": "{home}/bin", "CGO_ENABLED": "0", "GOFLAGS": "-p=1"},
     )
 
 
 def debian(package: str) -> Install:
-    """Unpack a package of Debian's, and what it depends on that is not here."""
+    """Return an Install that unpacks a Debian package and its missing dependencies."""
     fetch = ("apt-get", "install", "--yes", "-qq", "--download-only", "--no-install-recommends")
     archives = ("-o", "Dir::Cache::archives={home}/archives", "-o", "Debug::NoLocking=1")
     unpack = 'for each in archives/*.deb; do dpkg -x "$each" .; done'
@@ -91,7 +91,10 @@ def debian(package: str) -> Install:
 
 
 def maven(*artifacts: str, main: str = "") -> Install:
-    """Fetch `group:artifact:version` and what they depend on, as jars; compile a Main.java."""
+    """Return an Install that fetches `group:artifact:version` and dependencies as jars.
+
+    With `main`, it also compiles that as Main.java.
+    """
     wanted = "".join(_DEPENDENCY.format(*artifact.split(":")) for artifact in artifacts)
     copy = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
     fetch = ("mvn", "--quiet", "--batch-mode", copy, "-DoutputDirectory=jars")
@@ -101,7 +104,7 @@ def maven(*artifacts: str, main: str = "") -> Install:
 
 
 def installed(name: str, install: Install) -> Path:
-    """Return the folder that a tool is installed in. Raises BenchError when it cannot be had."""
+    """Return the folder of an installed tool. Raises BenchError if it cannot be installed."""
     home = _CACHE / re.sub(r"\W+", "-", name)
     stamp = home / _STAMP
     if not stamp.exists() or stamp.read_text() != repr(install):
@@ -129,5 +132,5 @@ def _install(home: Path, install: Install) -> None:
             stdout=sys.stderr,
         )
         if done.returncode:
-            # What it said is on the terminal only: it can name a registry's host.
+            # The command's output goes to the terminal only: it may name a registry's host.
             raise BenchError(f"`{' '.join(command[:2])}` failed with {done.returncode}")

@@ -1,4 +1,4 @@
-"""Folders as tools want them, where a file for each migration is not all of it."""
+"""Folder layouts of tools that need more than one file for each migration."""
 
 import hashlib
 import json
@@ -26,19 +26,19 @@ def upgrade():
 
 
 def shipped(_migrations: Sequence[Migration]) -> dict[str, str]:
-    """Return the folder sql/ as it is shipped, whatever the migrations."""
+    """Return the folder sql/ as shipped, whatever the migrations."""
     found = (path for path in SHIPPED.rglob("*") if path.is_file())
     return {str(path.relative_to(SHIPPED)): path.read_text() for path in found}
 
 
 def psql(migrations: Sequence[Migration]) -> dict[str, str]:
-    """Return the files, and one that names them all."""
+    """Return the files, and one that includes them all."""
     named = {_named(each): each.sql for each in migrations}
     return {**named, "all.sql": "\n".join(f"\\ir {name}" for name in named)}
 
 
 def sql_migrate(migrations: Sequence[Migration]) -> dict[str, str]:
-    """Mark as one statement what its splitter would cut at a semicolon in a body."""
+    """Return the files, with bodies marked that its splitter would cut at a semicolon."""
     settings = "development:\n  dialect: postgres\n  datasource: ${DATABASE_URL}\n  dir: migrations"
     return {"dbconfig.yml": settings} | {
         f"migrations/{_named(each)}": f"-- +migrate Up\n{_whole(each.sql, '+migrate')}"
@@ -47,12 +47,12 @@ def sql_migrate(migrations: Sequence[Migration]) -> dict[str, str]:
 
 
 def goose(migrations: Sequence[Migration]) -> dict[str, str]:
-    """Mark as one statement what its splitter would cut at a semicolon in a body."""
+    """Return the files, with bodies marked that its splitter would cut at a semicolon."""
     return {_named(each): f"-- +goose Up\n{_whole(each.sql, '+goose')}" for each in migrations}
 
 
 def alembic(migrations: Sequence[Migration]) -> dict[str, str]:
-    """Chain a revision in Python for each migration."""
+    """Return a chain of Python revisions, one for each migration."""
     files = {"alembic.ini": "[alembic]\nscript_location = .\n", "env.py": _ALEMBIC_ENV}
     before: str | None = None
     for each in migrations:
@@ -64,7 +64,7 @@ def alembic(migrations: Sequence[Migration]) -> dict[str, str]:
 
 
 def drizzle(migrations: Sequence[Migration]) -> dict[str, str]:
-    """List the migrations in drizzle's journal."""
+    """Return the files, listed in drizzle's journal."""
     tags = [f"{each.number:04}_{each.name}" for each in migrations]
     entries = [
         {"idx": n, "version": "7", "when": 1_700_000_000_000 + n, "tag": tag, "breakpoints": True}
@@ -82,7 +82,7 @@ def drizzle(migrations: Sequence[Migration]) -> dict[str, str]:
 
 
 def knex(migrations: Sequence[Migration]) -> dict[str, str]:
-    """Wrap each migration in a module."""
+    """Return each migration wrapped in a module."""
     up = "exports.up = (knex) => knex.raw({});\nexports.down = () => {{}};\n"
     return {
         f"{each.number:04}_{each.name}.js": up.format(json.dumps(each.sql)) for each in migrations
@@ -90,7 +90,7 @@ def knex(migrations: Sequence[Migration]) -> dict[str, str]:
 
 
 def graphile(migrations: Sequence[Migration]) -> dict[str, str]:
-    """Commit the migrations in its manner: each carries a hash of itself and of the last."""
+    """Return the migrations as committed: each has a hash of itself and its predecessor."""
     files = {".gmrc": '{"migrationsFolder": "./migrations"}', "migrations/current.sql": ""}
     previous = ""
     for each in migrations:
@@ -105,7 +105,7 @@ def graphile(migrations: Sequence[Migration]) -> dict[str, str]:
 
 
 def sqitch(migrations: Sequence[Migration]) -> dict[str, str]:
-    """Plan a change for each migration, with what reverts and what verifies it left out."""
+    """Return a plan with a change for each migration, without revert and verify scripts."""
     names = [f"m{each.number:04}_{each.name}" for each in migrations]
     who = "2026-01-01T00:00:00Z Bench <bench@example.com>"
     plan = ["%syntax-version=1.0.0", "%project=bench", "", *(f"{name} {who}" for name in names)]
@@ -120,7 +120,7 @@ def sqitch(migrations: Sequence[Migration]) -> dict[str, str]:
 
 
 def liquibase(migrations: Sequence[Migration]) -> dict[str, str]:
-    """Return its formatted SQL, and a changelog that names the files."""
+    """Return the files as formatted SQL, and a changelog that includes them."""
     head = "--liquibase formatted sql\n--changeset bench:{} splitStatements:false\n"
     named = {_named(each): head.format(each.number) + each.sql for each in migrations}
     includes = "".join(f"  - include: {{file: {name}}}\n" for name in named)

@@ -1,4 +1,4 @@
-"""drizzle-kit push: the other tool here that is told what a schema is, not how to get there."""
+"""drizzle-kit push: the one peer here that is given a schema instead of migrations."""
 
 import re
 from collections.abc import Iterator
@@ -14,22 +14,22 @@ from bench.peers.registry import PULL, PUSH
 from bench.peers.tool import Contestant
 
 _BEFORE = "body: text(),"
-# It pulls the bounds of a bigint as numbers that its own push cannot read: 22003, and exit code 0.
+# It pulls the bounds of a bigint as numbers that its own push cannot parse: 22003, and exit code 0.
 _BOUNDS = re.compile(r"AsIdentity\(\{[^}]*\}\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Pushing:
-    """A database with tables, and the same in TypeScript."""
+    """A database with tables, and the same schema in TypeScript."""
 
     contestant: Contestant
     database: Database
     numbers: Iterator[int] = field(default_factory=count)
 
     def one_more(self, port: int) -> float:
-        """Declare a column more and push; return its seconds. Raises BenchError if it is not there.
+        """Declare another column and push; return its seconds. Raises BenchError if it is missing.
 
-        Its exit code says nothing.
+        The exit code is no proof of success.
         """
         schema = self.contestant.folder / "out" / "schema.ts"
         column = f"declared{next(self.numbers)}: text(),"
@@ -45,7 +45,7 @@ class Pushing:
 
 @contextmanager
 def pushing(ground: Ground, loaded: Path) -> Iterator[Pushing]:
-    """Load an SQL file, and pull what it has made."""
+    """Load an SQL file, and pull the result."""
     folder = ground.folder(PUSH.layout(()))
     home = installed("drizzle-kit migrate", PUSH.install)
     with ground.database() as database:

@@ -1,4 +1,4 @@
-"""Contestants side by side: who can be had, and what each run of theirs takes."""
+"""Runs contestants against each other: which ones are available, and what their runs take."""
 
 import re
 import statistics
@@ -23,7 +23,7 @@ OURS = "predeploy"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How often a run goes to the server and back, and by how many connections."""
+    """The number of a run's round trips and connections."""
 
     round_trips: int
     connections: int
@@ -31,7 +31,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A contestant that has proved itself; its ways the first time, and with nothing left to do."""
+    """A contestant that has proved itself; its round trips on the first and on a further run."""
 
     contestant: Contestant
     first: Way
@@ -40,13 +40,13 @@ class Entrant:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Who runs, and who does not and why."""
+    """The contestants that run, and those that are skipped, with the reason."""
 
     entrants: tuple[Entrant, ...]
     skipped: tuple[str, ...]
 
     def words(self) -> Words:
-        """Say what runs in which version, and what does not."""
+        """Return what runs in which version, and what is skipped."""
         ran = "; ".join(
             f"{each.peer.name}: {each.peer.install.what}" for each in self._contestants()
         )
@@ -59,7 +59,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one contestant's runs took, by the delay of a round trip, until one failed."""
+    """One contestant's measured runs by round trip delay, up to its first failure."""
 
     contestant: Contestant
     way: Way
@@ -68,11 +68,11 @@ class Result:
 
     @property
     def name(self) -> str:
-        """Say who it is."""
+        """The contestant's name."""
         return self.contestant.peer.name
 
     def run(self, port: int, database: Database, delay_ms: int, *, again: bool = False) -> None:
-        """Run once more, and keep what it took."""
+        """Run once more, and record the usage or the failure."""
         try:
             used = ran(self.contestant, port, database, again=again)
         except BenchError as error:
@@ -90,12 +90,12 @@ class Result:
 
     @property
     def cpu_s(self) -> float:
-        """Return the median of the processor's seconds."""
+        """Return the median CPU seconds."""
         return statistics.median(run.cpu_s for run in self._all())
 
     @property
     def rss_mb(self) -> float:
-        """Return the median of the peaks."""
+        """Return the median peak memory in MB."""
         return statistics.median(run.rss_mb for run in self._all())
 
     def _all(self) -> list[Usage]:
@@ -103,7 +103,7 @@ class Result:
 
 
 def shipped() -> tuple[Migration, ...]:
-    """Return the migrations of sql/, which no tool's format has touched."""
+    """Return the migrations of sql/, in no tool's format."""
     files = sorted((SHIPPED / "migrations").iterdir())
     return tuple(
         Migration(n, path.stem.partition("_")[2], path.read_text())
@@ -112,9 +112,9 @@ def shipped() -> tuple[Migration, ...]:
 
 
 def entered(ground: Ground, peers: Iterable[Peer], migrations: Sequence[Migration]) -> Field:
-    """Install the peers, lay out their folders, and let each prove that it applies them.
+    """Install the peers, lay out their folders, and check that each applies the migrations.
 
-    Raises BenchError when one of ours does not.
+    Peers that fail are skipped. Raises BenchError if predeploy itself fails.
     """
     whole = wanted(ground, migrations)
     entrants: list[Entrant] = []
@@ -142,7 +142,7 @@ def fresh(ground: Ground, entrants: Sequence[Entrant], size: Size) -> tuple[Resu
 
 
 def settled(ground: Ground, entrants: Sequence[Entrant], size: Size) -> tuple[Result, ...]:
-    """Measure each on a database on which it has nothing left to do."""
+    """Measure each on a database where it has nothing left to do."""
     results = [Result(each.contestant, each.again) for each in entrants]
     with _lines(ground, size.delays_ms) as lines, ExitStack() as stack:
         databases = {result.name: _prepared(ground, result.contestant, stack) for result in results}
@@ -154,7 +154,7 @@ def settled(ground: Ground, entrants: Sequence[Entrant], size: Size) -> tuple[Re
 def started(
     contestant: Contestant, port: int, database: Database, *, again: bool = False
 ) -> Running:
-    """Start a contestant, by the server's port or that of a relay."""
+    """Start a contestant, on the server's port or a relay's."""
     return start(
         contestant.command(port, database.name, again=again),
         contestant.environ(port, database.name),
@@ -163,7 +163,7 @@ def started(
 
 
 def ran(contestant: Contestant, port: int, database: Database, *, again: bool = False) -> Usage:
-    """Run a contestant to its end. Raises BenchError when it fails."""
+    """Run a contestant to its end. Raises BenchError if it fails."""
     used = started(contestant, port, database, again=again).wait()
     if used.code:
         raise BenchError(
@@ -173,7 +173,7 @@ def ran(contestant: Contestant, port: int, database: Database, *, again: bool = 
 
 
 def complaint(contestant: Contestant, used: Usage) -> str:
-    """Return the first line that speaks of an error, or the last, without this machine's places."""
+    """Return the first line that mentions an error, or the last line, without local paths."""
     said = used.said.replace(str(contestant.home), "").replace(str(contestant.folder), "")
     lines = [line.strip() for line in _CONTROL.sub("", said).splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
@@ -181,14 +181,14 @@ def complaint(contestant: Contestant, used: Usage) -> str:
 
 
 def wanted(ground: Ground, migrations: Sequence[Migration]) -> int:
-    """Return how many columns the migrations make."""
+    """Return how many columns the migrations create."""
     with ground.database() as database:
         database.execute("\n".join(each.sql for each in migrations))
         return columns(database)
 
 
 def _proved(ground: Ground, contestant: Contestant, whole: int) -> Entrant:
-    """Run it twice and count its ways. That it exits with 0 says little: look what it has made."""
+    """Run it twice and count round trips; exit code 0 proves little, so check the columns."""
     with ground.database() as database, relayed(ground.server.port) as relay:
         ran(contestant, relay.port, database)
         if (made := columns(database)) < whole:
@@ -200,7 +200,7 @@ def _proved(ground: Ground, contestant: Contestant, whole: int) -> Entrant:
 
 
 def columns(database: Database) -> int:
-    """Return how many columns the tables of public have."""
+    """Return the number of columns of the tables in public."""
     with database.connect() as conn:
         row = conn.execute(_COLUMNS).fetchone()
     return int(row[0]) if row else 0
@@ -213,7 +213,7 @@ def _prepared(ground: Ground, contestant: Contestant, stack: ExitStack) -> Datab
 
 
 def _turns(size: Size, results: Sequence[Result]) -> Iterator[tuple[int, Result]]:
-    """Let each run once a round and delay, so that a busy minute meets all."""
+    """Yield each result once for each round and delay, so that load affects all."""
     for _ in range(size.rounds):
         for delay in size.delays_ms:
             for result in results:
@@ -223,7 +223,7 @@ def _turns(size: Size, results: Sequence[Result]) -> Iterator[tuple[int, Result]
 
 @contextmanager
 def _lines(ground: Ground, delays_ms: Sequence[int]) -> Iterator[Mapping[int, int]]:
-    """Return the port for each delay; without one it is the server's own, and no relay's work."""
+    """Yield the port for each delay; without a delay it is the server's own, with no relay."""
     with ExitStack() as stack:
         relays: dict[int, Relay] = {
             delay: stack.enter_context(relayed(ground.server.port, delay / 1000))

@@ -19,7 +19,7 @@ _ADMIN = {
     "ADMIN_EMAIL": "admin@example.com",
     "ADMIN_PASSWORD_HASH": "$2b$12$" + "a" * 53,
 }
-# Its command line is not in the registry; its library is what that runs.
+# Its command line is not in the registry; this runs the library behind it.
 _FLYWAY = """public class Main {
     public static void main(String[] given) {
         org.flywaydb.core.Flyway.configure().dataSource(given[0], given[1], "")
@@ -216,7 +216,7 @@ PEERS = (
 
 
 def named(names: tuple[str, ...]) -> tuple[Peer, ...]:
-    """Return the peers of these names, all without any. Raises BenchError for an unknown one."""
+    """Return the peers with these names, or all. Raises BenchError for an unknown name."""
     known = {peer.name: peer for peer in PEERS}
     if unknown := set(names) - set(known):
         raise BenchError(f"no such peer: {', '.join(unknown)}; there are {', '.join(known)}")

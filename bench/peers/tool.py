@@ -1,4 +1,4 @@
-"""What a peer is: a tool, how it is installed and run, and what it wants a folder to look like."""
+"""A peer: a tool, how it is installed and run, and the folder layout that it expects."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from bench.peers.install import Install
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file of SQL, in no tool's format."""
+    """One SQL file, in no tool's format."""
 
     number: int
     name: str
@@ -27,8 +27,8 @@ class Peer:
     """A tool that applies migrations.
 
     In commands and settings, `{home}` is where it is installed, `{folder}` the migrations, `{url}`
-    the database, also as `{host}`, `{port}`, `{user}`, `{database}`. It runs in the folder, and
-    finds `{url}` as DATABASE_URL.
+    the database, also available as `{host}`, `{port}`, `{user}`, `{database}`. It runs in the
+    folder, with `{url}` as DATABASE_URL.
     """
 
     name: str
@@ -45,26 +45,26 @@ class Peer:
     """Quick enough for a thousand migrations."""
 
     def does(self) -> str:
-        """Say what it does besides running files."""
+        """Return what it does besides running files."""
         named = {"lock": self.locks, "checksum": self.checksums, "verify": self.verifies}
         return ", ".join(name for name, done in named.items() if done) or "nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A peer that is installed, with a folder laid out for it."""
+    """An installed peer, with a folder laid out for it."""
 
     peer: Peer
     home: Path
     folder: Path
 
     def command(self, port: int, database: str, *, again: bool = False) -> list[str]:
-        """Return what applies the folder to a database."""
+        """Return the command that applies the folder to a database."""
         parts = (self.peer.again if again else ()) or self.peer.command
         return [part.format(**self._values(port, database)) for part in parts]
 
     def environ(self, port: int, database: str) -> dict[str, str]:
-        """Return its settings, and of our environment what a process needs."""
+        """Return its settings, and the environment variables that any process needs."""
         values = self._values(port, database)
         ours = {name: text.format(**values) for name, text in self.peer.environ.items()}
         return {**kept(), "DATABASE_URL": values["url"], **ours}
@@ -83,7 +83,7 @@ class Contestant:
 
 
 def files(pattern: str, before: str = "", after: str = "", **others: str) -> Layout:
-    """Return the layout with a file for each migration, between two texts, and others as given.
+    """Return a layout with one file for each migration, between two texts, plus `others`.
 
     `{number}` and `{name}` in the pattern and the texts are those of the migration.
     """

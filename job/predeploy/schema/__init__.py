@@ -1,1 +1,1 @@
-"""What a schema is made of, as facts that can be compared. No database: the queries are data."""
+"""The contents of a schema as facts that can be compared. No database: the queries are data."""

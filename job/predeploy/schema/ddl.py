@@ -1,4 +1,4 @@
-"""What comes of a difference: statements to run, by phase, or a report in words. Values only."""
+"""The outcome of a difference: statements to run, by phase, or a report. Values only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from predeploy.schema.facts import Fact
 
 
 class Phase(Enum):
-    """When and how a change's statements are run; the phases follow each other in this order."""
+    """When and how a change's statements run; the phases follow each other in this order."""
 
-    BEFORE = 0  # each statement alone in autocommit: what cannot be used before its commit
+    BEFORE = 0  # each statement alone in autocommit: what cannot be used before it is committed
     TOGETHER = 1  # one transaction for all changes of the phase
-    ONLINE = 2  # each statement alone in autocommit; a rerun plans what is left
+    ONLINE = 2  # each statement alone in autocommit; a rerun plans what remains
     AFTER = 3  # one transaction for all changes of the phase
 
 
@@ -23,8 +23,8 @@ class Phase(Enum):
 class Change:
     """Statements that make `fact` true, in order, without semicolons.
 
-    `order` sorts changes of a phase as their objects were created in the desired schema. With
-    `is_brief` the statements write the catalog alone, so that all of their time is waiting.
+    `order` sorts the changes of a phase by their objects' creation in the desired schema. With
+    `is_brief` the statements write only the catalog, so that all of their time is waiting.
     """
 
     fact: Fact
@@ -39,18 +39,18 @@ class Verdict(Enum):
 
     NOT_ADDABLE = "missing-and-not-addable"
     DRIFT = "drift"
-    BREAKING = "breaking"  # it makes statements of the declared app fail
+    BREAKING = "breaking"  # makes statements of the declared app fail
     WARNING = "warning"
     NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Something that is never executed: the consequence and the remedy, in words.
+    """A report of something that is never executed: the consequence and the remedy, in words.
 
     `code` is stable and kebab-case, `object` is `<kind> <identity>`. `declared` and `live` are the
-    two shapes as texts; `live` is empty for what is missing. `key` and `shape` are how `[accept]`
-    names what is there.
+    two shapes as text; `live` is empty if the object is missing. `key` and `shape` are the terms in
+    which `[accept]` names the live object.
     """
 
     verdict: Verdict
@@ -65,18 +65,18 @@ class Report:
 
     @property
     def as_drift(self) -> Drift:
-        """The same as what `[accept]` can name and the ledger can hold."""
+        """The report in the form that `[accept]` can name and the ledger can hold."""
         kind, _, name = self.object.partition(" ")
         return Drift(kind, name, self.declared, self.live, key=self.key, shape=self.shape)
 
 
 def change(fact: Fact, phase: Phase, *statements: str, order: int | None = None) -> Change:
-    """Make a Change that stands where its fact does, unless `order` says otherwise."""
+    """Return a Change with its fact's order, unless `order` is given."""
     return Change(fact, phase, statements, fact.order if order is None else order)
 
 
 def not_addable(fact: Fact, code: str, because: str, remedy: str) -> Report:
-    """Report a desired fact that is missing and that no additive statement makes."""
+    """Return a report of a desired fact that is missing and cannot be added."""
     message = f"{fact.label} is missing and is not added: {because}"
     return Report(Verdict.NOT_ADDABLE, code, fact.label, message, remedy, fact.definition)
 
@@ -84,9 +84,9 @@ def not_addable(fact: Fact, code: str, because: str, remedy: str) -> Report:
 def drift(
     desired: Fact, live: Fact, code: str, what: str, remedy: str, *, names: Sequence[str] = ()
 ) -> Report:
-    """Report a fact that exists with another shape.
+    """Return a report of a fact that exists in another shape.
 
-    The shapes told are those of the attributes that differ, or of those of them in `names`.
+    The shapes shown are those of the differing attributes, limited to `names` if given.
     """
     differing = [n for n in live.differing(desired) if not names or n in names]
     message = f"{live.label} is there with another shape: {what}; it stays as it is"
@@ -97,22 +97,22 @@ def drift(
 
 
 def breaking(live: Fact, code: str, message: str, remedy: str, told: str) -> Report:
-    """Report something live that makes statements of the declared app fail; `told` is its shape."""
+    """Return a report of a live object that makes the app fail; `told` is its shape."""
     return Report(Verdict.BREAKING, code, live.label, message, remedy, live=told)
 
 
 def warning(fact: Fact, code: str, message: str, remedy: str) -> Report:
-    """Report something about a live fact that does not lack, and may hurt."""
+    """Return a report of a live fact that is not missing but may cause harm."""
     return Report(Verdict.WARNING, code, fact.label, message, remedy, live=fact.definition)
 
 
 def way_to_leave(table: str) -> str:
-    """Return where to say that the partitions of a table are left to their maintenance."""
+    """Return the setting that leaves the partitions of a table to maintenance."""
     return f'predeploy.toml: [sync.partitions] "{table}" = "leave"'
 
 
 def relation(fact: Fact) -> str:
-    """Return the quoted, qualified name of the relation that a fact is or hangs on."""
+    """Return the quoted, qualified name of the relation that a fact is or belongs to."""
     return identifier(fact.schema, fact.relation)
 
 

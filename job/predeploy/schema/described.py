@@ -1,7 +1,7 @@
-"""How `[accept]` names what is there, in the same words whichever layer has found it. Pure.
+"""How `[accept]` names a live object, in the same terms whichever layer found it. Pure.
 
-The words are of all that can drift in a thing of its kind, and of nothing else: what one finds to
-differ does not change them, and neither does what is of no account.
+The terms cover all that can drift in an object of its kind, and nothing else: they depend neither
+on which part was found to differ, nor on parts that do not matter.
 """
 
 import hashlib
@@ -9,10 +9,10 @@ import hashlib
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 
-_LONGEST = 200  # characters of a shape; one that is longer is given by its beginning and its hash
+_LONGEST = 200  # characters; a longer shape is given by its beginning and its hash
 _BEGINNING = 80
 
-# In the order in which they are given; of other kinds, all attributes.
+# In the order in which they are given; other kinds use all attributes.
 _TOLD = {
     Kind.COLUMN: ("type", "collation", "generated", "expression", "identity", "sequence"),
     Kind.CONSTRAINT: ("definition", "index", "not valid"),
@@ -32,7 +32,7 @@ _TOLD = {
     Kind.EXTENSION: ("schema",),
 }  # fmt: skip
 _BY_KIND = {kind.value: names for kind, names in _TOLD.items()}
-# What files call a type, whichever it is.
+# `[accept]` calls all of these a type.
 _TYPES = frozenset(k.value for k in (Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE))
 
 
@@ -41,7 +41,7 @@ def described(fact: Fact) -> tuple[str, str]:
     names = _BY_KIND.get(fact.kind) or tuple(name for name, _ in fact.attributes)
     there = [(name, fact.get(name)) for name in names if fact.get(name)]
     words = [*(value for _, value in there[:1]), *(_worded(*pair) for pair in there[1:])]
-    # An index has its schema to itself, as it has a name, and stands on one of the tables there.
+    # An index name is unique within a schema, so the table is part of the shape.
     on = f"on {fact.schema}.{fact.relation} " if fact.kind == Kind.INDEX.value else ""
     return _key(fact), _short(on + ", ".join(words))
 

@@ -1,7 +1,7 @@
-"""What a kind of object has to say for itself, and the SQL that its query is put together from.
+"""What a kind of object has to provide, and helpers for the SQL of its query.
 
-A query yields (schema, relation, name, attributes as JSON, order); see `Fact`. It is read
-with an empty search_path, so that PostgreSQL prints every name with its schema
+A query yields (schema, relation, name, attributes as JSON, order); see `Fact`. It runs with an
+empty search_path, so that PostgreSQL prints every name with its schema
 (https://www.postgresql.org/docs/current/functions-info.html, pg_get_*def).
 """
 
@@ -19,7 +19,7 @@ Outcome = Iterator[Change | Report]
 
 
 def nothing(live: Fact, pair: SchemaPair) -> Outcome:  # noqa: ARG001 - an entry's default
-    """Say nothing about what only the live side has: extra objects are invisible."""
+    """Report nothing about an undeclared live object."""
     yield from ()
 
 
@@ -29,16 +29,17 @@ def no_twin(desired: Fact, live: Fact) -> bool:  # noqa: ARG001 - an entry's def
 
 
 def on_the_same_relation(fact: Fact) -> tuple[str, ...]:
-    """Return where to look for a twin: among what hangs on the relation."""
+    """Return where to look for a twin: among the parts of the same relation."""
     return fact.key[:3]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One kind: how it is read, what makes a desired one true, and what undeclared ones mean.
+    """One kind: how it is read, how a desired one is made true, what undeclared ones mean.
 
-    `plan` gets a desired fact and the live one of its name, or None. `is_twin` says whether a live
-    fact of another name is the desired one all the same, among those that are `near` the same.
+    `plan` gets a desired fact and the live one of its name, or None. `is_twin` tells whether a live
+    fact of another name is equivalent to the desired one; it is asked about facts with the same
+    `near`.
     """
 
     kind: Kind
@@ -50,23 +51,24 @@ class Entry:
 
 
 def attributes(**expressions: str) -> str:
-    """Return an expression for the JSON: attribute names (`_` for a blank) and their SQL."""
+    """Return an SQL expression for the JSON of attribute names (`_` for a blank) and their SQL."""
     pairs = ", ".join(f"'{name.replace('_', ' ')}', {sql}" for name, sql in expressions.items())
     return f"pg_catalog.json_strip_nulls(pg_catalog.json_build_object({pairs}))"
 
 
 def flag(condition: str) -> str:
-    """Return an expression for an attribute that is there or not."""
+    """Return an SQL expression for an attribute that is either present or not."""
     return f"case when {condition} then 'true' end"
 
 
 def order(*oids: str) -> str:
-    """Return an expression for the order of creation: the largest of some OIDs."""
+    """Return an SQL expression for the order of creation: the largest of several OIDs."""
+    # A table has at most 1600 columns, so that their numbers fit below 2048.
     return f"greatest({', '.join(f'{oid}::bigint' for oid in oids)}) * 2048"
 
 
 def own(catalog: str, oid: str) -> str:
-    """Return a condition: the object is no member of an extension."""
+    """Return a condition: the object is not a member of an extension."""
     return f"""not exists (
         select from pg_catalog.pg_depend member
         where member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
@@ -74,7 +76,7 @@ def own(catalog: str, oid: str) -> str:
 
 
 def alone(catalog: str, oid: str) -> str:
-    """Return a condition: the object was not made along with another, as a range's casts are."""
+    """Return a condition: the object was not created along with another, as a range's casts are."""
     return f"""not exists (
         select from pg_catalog.pg_depend part
         where part.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass
@@ -82,7 +84,7 @@ def alone(catalog: str, oid: str) -> str:
 
 
 def name_of(oid: str) -> str:
-    """Return an expression for a relation's quoted, qualified name."""
+    """Return an SQL expression for a relation's quoted, qualified name."""
     return f"""(select pg_catalog.format('%I.%I', rn.nspname, r.relname)
         from pg_catalog.pg_class r join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace
         where r.oid = {oid})"""

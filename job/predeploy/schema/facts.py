@@ -1,4 +1,4 @@
-"""A fact: one thing that a schema holds, told the way PostgreSQL itself prints it."""
+"""A fact: one object of a schema, described in the way PostgreSQL itself prints it."""
 
 import json
 import re
@@ -15,16 +15,16 @@ FLAG = "true"
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What (`kind` and where it is) and how (`attributes`: names and texts, absent ones left out).
+    """What it is (`kind` and place) and its `attributes` (names and texts, absent ones omitted).
 
-    `relation` is the table, view or sequence that it is or hangs on, and `name` what hangs there:
-    a table has no `name`, a type or a routine no `relation`, an extension no `schema`. A routine's
-    name is quoted and carries its argument types. Texts are what PostgreSQL prints with an empty
+    `relation` is the table, view or sequence that it is or belongs to, and `name` the part of it: a
+    table has no `name`, a type or a routine no `relation`, an extension no `schema`. A routine's
+    name is quoted and includes its argument types. Texts are what PostgreSQL prints with an empty
     search_path; a flag's is `true`, a list's is JSON.
 
-    `order` rises with the order of creation: 2048 times the OID of what was created last for it
-    (a column's default, say), plus the number of the column. `needs` are the keys of what it
-    depends on, known of what is declared only. Neither is a part of what a fact says.
+    `order` rises with the order of creation: 2048 times the OID of the latest object created for it
+    (a column's default, say), plus the column's number. `needs` are the keys of the facts that it
+    depends on, known only for declared facts. Neither takes part in comparisons.
     """
 
     kind: str
@@ -37,12 +37,12 @@ class Fact:
 
     @property
     def key(self) -> Key:
-        """What tells it from every other fact of a database."""
+        """What distinguishes it from every other fact of a database."""
         return (self.kind, self.schema, self.relation, self.name)
 
     @property
     def identity(self) -> str:
-        """`public.users.email`: schema, relation and name for people, without the empty ones."""
+        """`public.users.email`: schema, relation and name for people, without empty parts."""
         return ".".join(part for part in (self.schema, self.relation, self.name) if part)
 
     @property
@@ -60,32 +60,32 @@ class Fact:
         return f"{self.kind} {self.identity}"
 
     def get(self, name: str) -> str:
-        """Return the attribute's text; empty where it is absent."""
+        """Return the attribute's text; empty if it is absent."""
         for key, value in self.attributes:  # a generator takes twice the time
             if key == name:
                 return value
         return ""
 
     def differing(self, other: "Fact") -> tuple[str, ...]:
-        """Return the names of the attributes that are not the same in another fact."""
+        """Return the names of the attributes that differ in another fact."""
         names = dict.fromkeys(name for name, _ in (*self.attributes, *other.attributes))
         return tuple(name for name in names if self.get(name) != other.get(name))
 
     def told(self, names: Sequence[str]) -> str:
-        """Return some attributes as one text, `none` for those that are absent."""
+        """Return some attributes as one text, with `none` for absent ones."""
         texts = [self.get(name) or "none" for name in names]
         if len(names) == 1:
             return texts[0]
         return ", ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))
 
     def listed(self, name: str) -> tuple[str, ...]:
-        """Return the attribute's JSON list of texts; empty where it is absent."""
+        """Return the attribute's JSON list of texts; empty if it is absent."""
         return tuple(json.loads(self.get(name) or "[]"))
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How two sets of facts differ; each part sorted by key."""
+    """How two sets of facts differ; each part is sorted by key."""
 
     missing: tuple[Fact, ...]
     extra: tuple[Fact, ...]
@@ -97,7 +97,7 @@ class Comparison:
 
 
 def compare(desired: Iterable[Fact], current: Iterable[Fact]) -> Comparison:
-    """Compare key by key: what `current` lacks, has beside, and has in another shape."""
+    """Compare by key: what `current` is missing, has in addition, and has in another shape."""
     wanted = {fact.key: fact for fact in desired}
     found = {fact.key: fact for fact in current}
     return Comparison(
@@ -121,7 +121,7 @@ def as_json(facts: Iterable[Fact]) -> str:
 
 
 def from_json(text: str) -> frozenset[Fact]:
-    """Return the facts that `as_json` has written."""
+    """Return the facts that `as_json` wrote."""
     return frozenset(
         Fact(kind, schema, relation, name, tuple(attributes.items()), order, _keys(needs))
         for kind, schema, relation, name, attributes, order, needs in json.loads(text)
@@ -132,15 +132,15 @@ def _keys(needs: Iterable[Sequence[str]]) -> tuple[Key, ...]:
     return tuple((kind, schema, relation, name) for kind, schema, relation, name in needs)
 
 
-# `varchar_column IN ('a', 'b')` is printed with a cast of the array; read back, and so in the
-# output of pg_dump, it becomes an array of casts. Both are the same to the server.
+# `varchar_column IN ('a', 'b')` is printed with a cast of the array; after it is read back, as from
+# pg_dump's output, it is an array of casts. Both mean the same to the server.
 _CAST_ARRAY = re.compile(r"\(ARRAY\[((?:'(?:[^']|'')*'::character varying(?:, )?)+)\]\)::text\[\]")
 _VERBATIM = (Kind.ROUTINE.value, Kind.COMMENT.value)
 _ELEMENT = re.compile(r"'(?:[^']|'')*'::character varying")
 
 
 def _read_back(text: str) -> str:
-    """Return an expression as it is printed when its printed text has been read once more."""
+    """Return an expression as PostgreSQL prints it after reading back its own output."""
     if "::character varying" not in text:
         return text
     return _CAST_ARRAY.sub(
@@ -151,7 +151,7 @@ def _read_back(text: str) -> str:
 def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
     """Return the facts in the rows of `kinds.facts_sql` or `kinds.declared_sql`.
 
-    Each row is JSON: a list of facts, or an object of what they need of each other.
+    Each row is JSON: a list of facts, or an object with the dependencies between them.
     """
     told = [json.loads(text or "[]") for (text,) in rows]
     needs: dict[Key, list[Key]] = defaultdict(list)

@@ -1,9 +1,9 @@
-"""Reads the columns and expressions of an index or a key, as PostgreSQL prints them."""
+"""Reads the columns and expressions of an index or key from what PostgreSQL prints."""
 
 import re
 from collections.abc import Iterator
 
-# A quoted text or name counts as one character that is none of ours.
+# Each character of a quoted text or name counts as an ordinary one.
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 _NAME = r'(?:[^\W\d][\w$]*|"(?:[^"]|"")+")'
 _NAMED = re.compile(rf"{_NAME}(?:\.{_NAME})*")
@@ -11,10 +11,10 @@ _COLLATED = re.compile(rf" COLLATE {_NAME}(?:\.{_NAME})?")
 
 
 def elements(definition: str, *, whole: bool = False) -> tuple[tuple[str, ...], str]:
-    """Return what a definition such as `USING btree (lower(a), b DESC) WHERE c` is over.
+    """Return the elements of a definition such as `USING btree (lower(a), b DESC) WHERE c`.
 
-    Each column or expression as it can stand in a query, with its collation, and without the
-    rest that says how it is ordered, unless it is wanted `whole`; and what stands behind them.
+    Each column or expression is returned as a query can use it, with its collation; its ordering is
+    left out unless `whole` is set. The second value is the text after the list.
     """
     start = _opening(definition)
     end = _closing(definition, start) if start >= 0 else -1
@@ -35,7 +35,7 @@ def _blanked(text: str) -> str:
 
 
 def _closing(text: str, start: int) -> int:
-    """Return where the parenthesis that opens at `start` closes; -1: nowhere."""
+    """Return the offset of the parenthesis that closes the one at `start`; -1 if none does."""
     depth = 0
     for place, character in enumerate(_blanked(text)[start:], start):
         depth += (character == "(") - (character == ")")
@@ -45,7 +45,7 @@ def _closing(text: str, start: int) -> int:
 
 
 def _split(text: str) -> Iterator[str]:
-    """Yield what commas part that stand in no parenthesis."""
+    """Yield the parts separated by commas outside parentheses."""
     depth, begun = 0, 0
     for place, character in enumerate(_blanked(text)):
         depth += (character == "(") - (character == ")")

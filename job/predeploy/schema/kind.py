@@ -1,4 +1,4 @@
-"""The vocabulary of kinds: what a fact can be about, in an order that things are created in."""
+"""The kinds of facts, in an order in which objects can be created."""
 
 from enum import Enum
 
@@ -38,7 +38,7 @@ class Kind(Enum):
 
     @property
     def rank(self) -> int:
-        """Where it stands in the order of this list."""
+        """Its position in this list."""
         return _RANKS[self]
 
 

@@ -1,4 +1,4 @@
-"""Names that we make up: as long as PostgreSQL allows, the same on every run."""
+"""Names that predeploy generates: at most as long as PostgreSQL allows, the same on every run."""
 
 import hashlib
 
@@ -7,7 +7,7 @@ _HASH = 8
 
 
 def derived(*parts: str) -> str:
-    """Join parts to a name; one that is too long is cut and told apart by a hash of the whole."""
+    """Join parts to a name; truncate one that is too long and add a hash of the whole."""
     whole = "_".join(parts)
     if len(whole.encode()) <= LONGEST:
         return whole

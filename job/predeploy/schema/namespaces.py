@@ -1,4 +1,4 @@
-"""Names that objects of several kinds share: what is taken by one cannot be given to another.
+"""Names that objects of several kinds share: one taken by one object is not free for another.
 
 https://www.postgresql.org/docs/current/catalog-pg-class.html (relations, unique by name and schema)
 and catalog-pg-type.html: every table, view and composite type takes a name in both.
@@ -36,7 +36,7 @@ def names_of(fact: Fact) -> tuple[Name, ...]:
 
 
 def takers(live: SchemaIndex, missing: Iterable[Fact]) -> dict[Name, Fact]:
-    """Return who has which name, of those that what is missing would take."""
+    """Return the live objects that have a name which a missing object would take."""
     wanted = {name for fact in missing for name in names_of(fact)}
     if not wanted:
         return {}
@@ -45,9 +45,9 @@ def takers(live: SchemaIndex, missing: Iterable[Fact]) -> dict[Name, Fact]:
 
 
 def refusal(missing: Fact, taken: dict[Name, Fact], desired: SchemaIndex) -> Report | None:
-    """Report a missing object whose name another one has, or None."""
+    """Return a report of a missing object whose name is taken; None if it is free."""
     others = [taken[name] for name in names_of(missing) if name in taken]
-    # A unique index of its name on its table is what a constraint takes over.
+    # A constraint takes over a unique index of its name on its table.
     if not others or (
         missing.kind == Kind.CONSTRAINT.value
         and others[0].key == (Kind.INDEX.value, *missing.key[1:])

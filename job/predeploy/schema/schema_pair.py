@@ -1,4 +1,4 @@
-"""The two schemas side by side, as the kinds look at them when they plan."""
+"""The desired and the live schema together, as the kinds use them for planning."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -13,15 +13,15 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.written import NOTHING_WRITTEN, Target, Written, target_of, unquoted
 
 Group = TypeVar("Group")
-ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came with it
+ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that was created with it
 Columns = tuple[tuple[str, str], ...]
 
 
 class SchemaIndex:
-    """One schema's facts, and the ways in which they are looked up.
+    """One schema's facts, and lookups into them.
 
-    Each way is prepared when it is first asked for: most changes need few of them, and there may be
-    a quarter of a million facts.
+    Each lookup is prepared on first use: most changes need few of them, and there may be a quarter
+    of a million facts.
     """
 
     def __init__(self, facts: Iterable[Fact]) -> None:
@@ -35,7 +35,7 @@ class SchemaIndex:
         return tuple(fact for kind in kinds for fact in self._of(kind))
 
     def on(self, relation: tuple[str, str], *kinds: Kind) -> tuple[Fact, ...]:
-        """Return the facts of some kinds that hang on the relation (schema, name), sorted."""
+        """Return the facts of some kinds that belong to the relation (schema, name), sorted."""
         there = self._by_relation.get(relation)
         if there is None:
             return ()
@@ -49,7 +49,7 @@ class SchemaIndex:
         return self._by_parent.get(relation, ())
 
     def get(self, kind: Kind, schema: str, relation: str, name: str = "") -> Fact | None:
-        """Return the fact of that key, if it is there."""
+        """Return the fact with that key, if any."""
         return self.facts.get((kind.value, schema, relation, name))
 
     def made_between(self, first: int, last: int, *kinds: Kind) -> Iterator[Fact]:
@@ -60,11 +60,11 @@ class SchemaIndex:
             yield from made[start : bisect_left(made, last, key=lambda fact: fact.order)]
 
     def needing(self, thing: Fact) -> tuple[Fact, ...]:
-        """Return the facts that need a thing, or a column of it."""
+        """Return the facts that need an object, or a column of it."""
         return self._by_need.get(thing.key[1:3], ())
 
     def is_named(self, schema: str, name: str, *kinds: Kind) -> bool:
-        """Whether something of these kinds has that name."""
+        """Whether an object of these kinds has that name."""
         return any((kind.value, schema, name) in self._names for kind in kinds)
 
     def numbered_by(self, schema: str, sequence: str) -> Fact | None:
@@ -77,11 +77,11 @@ class SchemaIndex:
         return tuple((column.name, column.get("type")) for column in there)
 
     def rights_on(self, target: Target) -> tuple[Fact, ...]:
-        """Return the grants on an object, and what tells of rights that somebody has not."""
+        """Return the grants on an object, and the facts about privileges that are withheld."""
         return self._by_target.get(target, ())
 
     def parts_of(self, index: tuple[str, str, str]) -> tuple[Fact, ...]:
-        """Return what partitions have of an index (schema, table, name), where it has a name."""
+        """Return the named parts that partitions have of an index (schema, table, name)."""
         return self._by_index.get(index, ())
 
     def defaults_of(self, role: str, objects: str) -> tuple[Fact, ...]:
@@ -89,13 +89,13 @@ class SchemaIndex:
         return self._by_role.get((role, objects), ())
 
     def columns_in_order(self, table: Fact) -> Columns:
-        """Return names and types of a table's columns in the order in which they stand there."""
+        """Return names and types of a table's columns, in the table's order."""
         there = self.on((table.schema, table.relation), Kind.COLUMN)
         in_order = sorted(there, key=lambda column: column.order % ORDERS_OF_A_TABLE)
         return tuple((column.name, column.get("type")) for column in in_order)
 
     def with_columns(self, schema: str, columns: Columns) -> tuple[Fact, ...]:
-        """Return the tables of a schema that have just these columns, sorted."""
+        """Return the tables of a schema that have exactly these columns, sorted."""
         return self._by_columns.get((schema, columns), ())
 
     def _in_order(self, kind: Kind) -> tuple[Fact, ...]:
@@ -157,7 +157,7 @@ class SchemaIndex:
 
 
 def parents(table: Fact) -> tuple[tuple[str, str], ...]:
-    """Return schema and name of what a table is a partition of, or inherits from."""
+    """Return schema and name of the tables that it is a partition of or inherits from."""
     if table.get("partition of"):
         schema, name = table.listed("partition of")
         return ((schema, name),)
@@ -169,13 +169,14 @@ def parents(table: Fact) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class SchemaPair:
-    """The desired schema and the live one, and what each has that the other has not.
+    """The desired schema and the live one, and what each has that the other does not.
 
-    `sizes` are the bytes of live tables, by identity (`public.users`); one that it does not know
-    counts as one that holds rows: that is the careful guess. `renamed` holds the desired facts that
-    are there under another name. `users` are what keeps a live column's type from being changed, by
-    the column's identity. `may_alter` says whether what is there may be altered where that is safe.
-    `written` is what the files say that no catalog keeps, and `role` who creates what is missing.
+    `sizes` are the bytes of live tables, by identity (`public.users`); a table without an entry
+    counts as one that holds rows, which is the cautious guess. `renamed` holds the desired facts
+    that exist under another name. `users` are the objects that prevent a change of a live column's
+    type, by the column's identity. `may_alter` allows existing objects to be altered if that is
+    safe. `written` is what the files say that no catalog keeps; `role` is the role that creates
+    what is missing.
     """
 
     desired: SchemaIndex
@@ -191,22 +192,22 @@ class SchemaPair:
     role: str = ""
 
     def altered(self, told: Report, change: Change) -> Change | Report:
-        """Return what alters a live object, or else the drift that is reported for it.
+        """Return the change of a live object, or else the drift that is reported instead.
 
-        Only what touches no row, narrows nothing and can be taken back is altered at all.
+        An object is altered only if the change touches no row, narrows nothing and can be undone.
         """
         return replace(change, is_brief=True) if self.may_alter else told
 
     def is_new(self, fact: Fact) -> bool:
-        """Whether the relation that `fact` hangs on is not there yet."""
+        """Whether the relation that `fact` belongs to does not exist yet."""
         return not self.live.on(
             (fact.schema, fact.relation), Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW
         )
 
     def is_plain(self, fact: Fact) -> bool:
-        """Whether what hangs on the relation can be built at once: it is new, or has no rows."""
+        """Whether the relation's parts can be built directly: it is new, or has no rows."""
         place = (fact.schema, fact.relation)
-        # Tables that are there are attached to it first.
+        # Existing tables are attached to it first, with their rows.
         attached = (t for t in self.desired.below(place) if self._is_there(t))
         return self.is_new(fact) or not any(self.size(f) for f in (fact, *attached))
 
@@ -214,7 +215,7 @@ class SchemaPair:
         return self.live.get(Kind.TABLE, table.schema, table.relation) is not None
 
     def is_sequence_renamed(self, schema: str, name: str) -> bool:
-        """Whether the column of a desired sequence has one of another name, or has none."""
+        """Whether the live column has a sequence of another name, or none, in place of this one."""
         if self.renamed.is_named(schema, name, Kind.SEQUENCE):
             return True
         column = self.desired.numbered_by(schema, name)
@@ -224,11 +225,11 @@ class SchemaPair:
         return live.listed("sequence name") != (schema, name)
 
     def size(self, fact: Fact) -> int:
-        """Return the bytes of the relation that `fact` hangs on; 1 where they are not known."""
+        """Return the bytes of the relation that `fact` belongs to; 1 if unknown."""
         return self.sizes.get(f"{fact.schema}.{fact.relation}", 1)
 
     def table_of(self, fact: Fact) -> Fact | None:
-        """Return the table that `fact` hangs on, from the live side or else the desired one."""
+        """Return the table that `fact` belongs to, from the live side or else the desired one."""
         place = (Kind.TABLE, fact.schema, fact.relation)
         return self.live.get(*place) or self.desired.get(*place)
 

@@ -1,4 +1,4 @@
-"""The query that finds the rows which a constraint or a unique index cannot live with."""
+"""The query for the rows that violate a constraint or a unique index."""
 
 import re
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from predeploy.schema.schema_pair import SchemaIndex
 
 _NAME = r'(?:[^\W\d][\w$]*|"(?:[^"]|"")+")'
 _NAMES = rf"\(({_NAME}(?:, (?:PERIOD )?{_NAME})*)\)"
+# As pg_get_constraintdef prints them.
 _FOREIGN_KEY = re.compile(rf"FOREIGN KEY {_NAMES} REFERENCES ({_NAME}\.{_NAME}|{_NAME}){_NAMES}")
 _CHECK = re.compile(r"CHECK (\(.*\))", re.DOTALL)
 _VALUE = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\bVALUE\b""")
@@ -22,9 +23,9 @@ _NULLS_ALIKE = "NULLS NOT DISTINCT"
 
 
 def violating_rows(fact: Fact, live: SchemaIndex) -> str:
-    """Return the query; empty where the fact asks nothing of rows.
+    """Return the query; empty if the fact constrains no rows.
 
-    What is `live` tells in which columns the values of a domain are; each has a query of its own.
+    `live` tells which columns hold a domain's values; each column has a separate query.
     """
     table, definition = relation(fact), fact.get("definition")
     if fact.kind == Kind.DOMAIN_CONSTRAINT.value:
@@ -39,7 +40,7 @@ def violating_rows(fact: Fact, live: SchemaIndex) -> str:
 
 
 def _alike(key: Fact, table: str, definition: str) -> str:
-    """Return what finds rows that a key, a unique index or an exclusion keeps from being alike."""
+    """Return the query for duplicates that a key, a unique index or an exclusion forbids."""
     if definition.startswith("EXCLUDE ") or _OVERLAPS in definition:
         return _clashes(table, definition)
     if key.get("type") in {"unique", "primary key"} or key.get("unique"):
@@ -56,7 +57,7 @@ def _nulls(column: Fact, live: SchemaIndex) -> str:
 
 
 def _twice(key: Fact, table: str, definition: str) -> str:
-    """Return what finds values that several rows have. Nulls are not alike unless it says so."""
+    """Return the query for duplicate values; NULLs count only if the key says so."""
     found, rest = elements(definition)
     if not found:
         return ""
@@ -75,7 +76,7 @@ def _twice(key: Fact, table: str, definition: str) -> str:
 
 
 def _clashes(table: str, definition: str) -> str:
-    """Return what finds pairs of rows that an exclusion constraint or a temporal key forbids."""
+    """Return the query for pairs of rows that an exclusion constraint or temporal key forbids."""
     found, rest = elements(definition, whole=True)
     _, _, condition = rest.partition(" WHERE ")
     pairs = []
@@ -88,15 +89,17 @@ def _clashes(table: str, definition: str) -> str:
             return ""
         pairs.append(f"a.{what} {operator} b.{what}")
     rows = f"(select *, tableoid, ctid from {table}{f' where {condition}' if condition else ''})"
+    # Each pair once; tableoid, because partitions share values of ctid.
     order = "(a.tableoid, a.ctid) < (b.tableoid, b.ctid)"
     return f"select a.*, b.* from {rows} a join {rows} b on {' and '.join([*pairs, order])}"
 
 
 def _values(constraint: Fact, definition: str, live: SchemaIndex) -> Iterator[str]:
-    """Yield what finds a domain's values: a check calls each of them VALUE."""
+    """Yield queries for a domain's values, each of which its check calls VALUE."""
     check, domain = _CHECK.match(definition), f"{constraint.schema}.{constraint.relation}"
     for column in live.all(Kind.COLUMN):
         is_stored = live.get(Kind.TABLE, column.schema, column.relation) is not None
+        # The query of a parent's column finds the values in its children, too.
         is_own = is_stored and not column.get("inherited")
         if check and is_own and column.get("type").replace('"', "") == domain:
             name = identifier(column.name)

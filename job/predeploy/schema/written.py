@@ -1,7 +1,7 @@
-"""What the text of the schema files says and no catalog keeps: names written out, rights spoken of.
+"""What schema files say and no catalog keeps: explicit names, and the subjects of grants.
 
-A catalog does not tell a name that somebody chose from one that PostgreSQL made up, nor from whom
-a REVOKE took what he did not have.
+A catalog does not distinguish a chosen name from one that PostgreSQL generated, nor does it show a
+REVOKE of a privilege that the grantee did not have.
 """
 
 import json
@@ -18,11 +18,12 @@ PUBLIC = "PUBLIC"
 CURRENT_USER = "CURRENT_USER"
 
 _IDENTIFIER = r'(?:"(?:[^"]|"")*"|[^".( ]+)'
+# Such as `TABLE public.users` or `ROUTINE public.f(integer)`.
 _ON = re.compile(rf"(\w+) ({_IDENTIFIER})(?:\.({_IDENTIFIER}))?(?:\((.*)\))?")
 
 
 class Sort(Enum):
-    """What rights are on; the value is the word for it in ALTER DEFAULT PRIVILEGES."""
+    """The kinds of objects with privileges, by their keyword in ALTER DEFAULT PRIVILEGES."""
 
     RELATION = "TABLES"
     SEQUENCE = "SEQUENCES"
@@ -38,7 +39,7 @@ _SORTS = {
     "TYPE": Sort.TYPE,
     "SCHEMA": Sort.SCHEMA,
 }
-# What PostgreSQL prints for types that have another name in the catalog.
+# Types that PostgreSQL prints under another name than the catalog's.
 _NAMES = {
     "smallint": "int2",
     "integer": "int4",
@@ -58,9 +59,9 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object that rights are on; a schema is a `name` in none.
+    """One object with privileges; a schema is a `name` without a schema.
 
-    The `signature` of a routine is as facts have it, its `arguments` are the names of its types.
+    A routine's `signature` is as in facts; its `arguments` are the names of its types.
     """
 
     sort: Sort
@@ -72,12 +73,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Whose rights on what a GRANT, a REVOKE or an ALTER DEFAULT PRIVILEGES speaks of.
+    """The objects and grantees that a GRANT, REVOKE or ALTER DEFAULT PRIVILEGES covers.
 
-    Names are as catalogs have them. Without a `name` it is every object of the sort in the schema,
-    without a schema every schema. Without `arguments` it is every routine of that name, without
-    `privileges` all of them. `role` says whose objects they are, where that is given: those that it
-    will make. `is_default` says that it is about the default privileges themselves.
+    Names are as in catalogs. Without a `name` it covers every object of the sort in the schema,
+    without a schema those of every schema, without `arguments` every routine of that name, and
+    without `privileges` all of them. `role`, if given, limits it to objects that this role will
+    create. `is_default` marks the default privileges themselves.
     """
 
     sort: Sort
@@ -92,19 +93,19 @@ class Naming:
 
 @dataclass(frozen=True)
 class Written:
-    """`names` are the keys of facts whose names are written out, `rights` what is spoken of."""
+    """`names` are the keys of explicitly named facts, `rights` the privileges that are covered."""
 
     names: frozenset[Key] = frozenset()
     rights: frozenset[Naming] = frozenset()
 
     def namings(self, target: Target, role: str) -> Iterator[Naming]:
-        """Yield what speaks of rights on an object that `role` makes or would make."""
+        """Yield what covers the privileges on an object that `role` creates or would create."""
         places = [
             (target.sort, target.schema, target.name),
             (target.sort, target.schema, ""),
             (target.sort, "", ""),
         ]
-        if target.sort is Sort.SEQUENCE:  # GRANT … ON TABLE takes one, too
+        if target.sort is Sort.SEQUENCE:  # GRANT … ON TABLE accepts a sequence, too
             places.append((Sort.RELATION, target.schema, target.name))
         for naming in (one for place in places for one in self._by_place.get(place, ())):
             is_ours = naming.role in ("", role, CURRENT_USER)
@@ -112,14 +113,14 @@ class Written:
                 yield naming
 
     def grantees(self, target: Target, role: str) -> frozenset[str]:
-        """Return whose rights on an object the files decide: PUBLIC's too where they name any."""
+        """Return the grantees that the files decide about on an object; with any, also PUBLIC."""
         named = frozenset[str]().union(*(n.grantees for n in self.namings(target, role)))
         named = frozenset(role if name == CURRENT_USER else name for name in named)
         return named | {PUBLIC} if named else named
 
     @cached_property
     def defaults(self) -> tuple[Naming, ...]:
-        """What speaks of default privileges."""
+        """The statements about default privileges."""
         return tuple(naming for naming in self.rights if naming.is_default)
 
     @cached_property
@@ -135,7 +136,7 @@ NOTHING_WRITTEN = Written()
 
 
 def target_of(grant: Fact) -> Target | None:
-    """Return what a fact about rights is on, from the words that it has for it."""
+    """Return the object of a fact about privileges, parsed from its text."""
     match = _ON.fullmatch(grant.get("on"))
     if match is None or match[1] not in _SORTS:
         return None
@@ -148,14 +149,14 @@ def target_of(grant: Fact) -> Target | None:
 
 
 def routine(schema: str, signature: str) -> Target:
-    """Return a routine, by its name, quoted, and its argument types, as facts have them."""
+    """Return a routine, given its quoted name and argument types as in facts."""
     name, _, types = signature.removesuffix(")").partition("(")
     arguments = tuple(type_name(text) for text in types.split(", ")) if types else ()
     return Target(Sort.ROUTINE, schema, unquoted(name), arguments, signature)
 
 
 def type_name(text: str) -> str:
-    """Return a type's own name in the catalog, without its schema; `[]` behind it for an array."""
+    """Return a type's name in the catalog, without schema, with `[]` appended for an array."""
     is_array = text.endswith("[]")
     words = text.removesuffix("[]")
     name = _NAMES.get(words) or unquoted(words.rpartition(".")[2])
@@ -163,7 +164,7 @@ def type_name(text: str) -> str:
 
 
 def unquoted(name: str) -> str:
-    """Return a name as catalogs have it; PUBLIC is no name of a role, and stays."""
+    """Return a name as in catalogs; PUBLIC, which is not a role's name, is kept."""
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
@@ -180,7 +181,7 @@ def as_json(written: Written) -> str:
 
 
 def from_json(text: str) -> Written:
-    """Return what `as_json` has written."""
+    """Return what `as_json` wrote."""
     names, rights = json.loads(text)
     return Written(
         frozenset((kind, schema, relation, name) for kind, schema, relation, name in names),

@@ -1,7 +1,7 @@
-"""Reads SQL text: where its statements are and what each of them is. The only user of libpg_query.
+"""Reads SQL text: finds its statements and classifies them. The only user of libpg_query.
 
-Text in, values out: no file and no database. Offsets that leave this package count characters;
-libpg_query's own count bytes of UTF-8.
+Text in, values out: no files, no database. Offsets returned by this package count characters;
+libpg_query's own offsets count bytes of UTF-8.
 """
 
 from predeploy.sql.outcome.conversion import Conversion, conversions

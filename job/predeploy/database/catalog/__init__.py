@@ -1,4 +1,4 @@
-"""Questions to the catalogs that change nothing: names, shapes, owners, grants, fingerprints.
+"""Read-only queries on the catalogs: names, shapes, owners, grants, fingerprints.
 
-What counts rows is `sentinel`; what we keep ourselves is `ledger`.
+Counting rows belongs in `sentinel`; predeploy's own tables belong in `ledger`.
 """

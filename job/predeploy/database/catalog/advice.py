@@ -1,7 +1,7 @@
-"""What to run so that a role may do what it was refused: found in the catalog, ready to paste.
+"""The statements that grant a role what it was refused, found in the catalog, ready to paste.
 
-The server's refusal names neither a schema nor a privilege, and comes in its own language. So the
-ledger is looked at as a whole, whatever the words, and what they name elsewhere is looked up.
+The server's refusal names neither a schema nor a privilege, and its message may be localized. So
+the ledger is checked as a whole, whatever the message; other objects that it names are looked up.
 """
 
 from collections.abc import Iterator
@@ -26,9 +26,9 @@ _ROUTINES = ("function", "procedure", "aggregate")
 
 @contextmanager
 def advised(conn: Connection, schema: str, *, to_read: bool = False) -> Iterator[None]:
-    """Let a refusal of what we ask for say what to grant; `schema` is the ledger's.
+    """Add the missing GRANTs to a DeniedError raised in the block; `schema` is the ledger's.
 
-    With `to_read` that is what looking takes, and no more.
+    With `to_read` only the privileges for reading are named.
     """
     try:
         yield
@@ -40,12 +40,13 @@ def advised(conn: Connection, schema: str, *, to_read: bool = False) -> Iterator
             remedy = for_ledger(conn, schema, to_read=to_read)
             remedy = remedy or for_refusal(conn, denied.why, to_read=to_read)
         except (DeniedError, ConnectionLostError):
+            # The lookup may be denied, too; the first refusal is the one to report.
             raise denied from None
         raise DeniedError(denied.why, remedy) from None
 
 
 def for_ledger(conn: Connection, schema: str, *, to_read: bool) -> str:
-    """Return what grants our role all that it lacks on the ledger; empty where it lacks nothing."""
+    """Return the GRANTs that the role lacks on the ledger; empty if it lacks none."""
     rights = _READING if to_read else _WRITING
     rows = wire.ask(
         conn,
@@ -77,7 +78,7 @@ def for_ledger(conn: Connection, schema: str, *, to_read: bool) -> str:
 
 
 def for_refusal(conn: Connection, why: str, *, to_read: bool = False) -> str:
-    """Say what to grant for a refusal in the server's words; on an idle connection."""
+    """Return what to grant for a refusal with this message; needs an idle connection."""
     role = identifier(conn.info.user)
     refused = refused_in(why)
     if refused is None:
@@ -90,9 +91,9 @@ def for_refusal(conn: Connection, why: str, *, to_read: bool = False) -> str:
 
 
 def event_trigger_behind(conn: Connection, context: str) -> str:
-    """Name the event trigger whose function an error comes from, by the server's words of where.
+    """Return the event trigger whose function raised an error, found by the error's context.
 
-    Empty where it comes from none. On an idle connection.
+    Empty if there is none. Needs an idle connection.
     """
     rows = wire.ask(
         conn,
@@ -106,7 +107,8 @@ def event_trigger_behind(conn: Connection, context: str) -> str:
 
 
 def _name(conn: Connection, refused: Refused, rights: str) -> str:
-    """Return the name with its schema, where only one is there that may be meant; else empty."""
+    """Return the object's qualified name if only one object can be meant; else an empty string."""
+    # Two rows at most are read: with a second one the name is ambiguous.
     name = literal(refused.name)
     if refused.kind in _RELATIONS:
         kinds = ", ".join(map(literal, _RELATIONS[refused.kind]))
@@ -140,7 +142,7 @@ def _name(conn: Connection, refused: Refused, rights: str) -> str:
 
 
 def _owner(conn: Connection, refused: Refused) -> str:
-    """Return the role that owns what is meant, quoted; empty where that may be several."""
+    """Return the quoted role that owns the object; empty if more than one may be meant."""
     name = literal(refused.name)
     rows = wire.ask(
         conn,

@@ -1,16 +1,16 @@
-"""A hash that changes with every DDL: (oid, xmin) of the catalog rows that describe the schema.
+"""A hash that changes with all DDL: (oid, xmin) of the catalog rows that describe the schema.
 
-A row of a catalog is never changed in place by DDL, so its xmin tells. VACUUM, ANALYZE, nextval
-and rows that come and go leave it alone; REINDEX, TRUNCATE, VACUUM FULL and REFRESH change it,
-which costs one full run. The ledger's own schema, temporary tables and TOAST are left out.
+DDL never updates a catalog row in place, so its xmin changes. VACUUM, ANALYZE, nextval and changes
+of table rows leave it unchanged; REINDEX, TRUNCATE, VACUUM FULL and REFRESH change it, which costs
+one full run. The ledger's own schema, temporary tables and TOAST are left out.
 """
 
 from predeploy.contract.quoting import literal
 
-# OIDs from here on are the users' (FirstNormalObjectId in access/transam.h).
+# User objects have OIDs from here on (FirstNormalObjectId in access/transam.h).
 _FIRST_USER_OID = 16384
 
-# Per catalog: what identifies a row, and the oid that says whether it is a user's.
+# For each catalog: what identifies a row, and the OID that tells whether it is a user's.
 _BY_OID = (
     "pg_am", "pg_amop", "pg_amproc", "pg_cast", "pg_collation", "pg_conversion",
     "pg_event_trigger", "pg_extension", "pg_foreign_data_wrapper", "pg_foreign_server",
@@ -18,7 +18,7 @@ _BY_OID = (
     "pg_publication_namespace", "pg_publication_rel", "pg_statistic_ext", "pg_transform",
     "pg_ts_config", "pg_ts_dict", "pg_ts_parser", "pg_ts_template",
 )  # fmt: skip
-# Rows that hang on a relation, of which the ledger's and temporary ones do not count.
+# Rows that belong to a relation; those of the ledger and of temporary relations do not count.
 _BY_RELATION = (
     ("pg_attribute", "attrelid", "attrelid::text || '.' || attnum"),
     ("pg_attrdef", "adrelid", "oid::text"),
@@ -39,7 +39,7 @@ _BY_NAMESPACE = (
 
 
 def fingerprint_sql(ledger_schema: str) -> str:
-    """Return an expression (in parentheses) whose value is the fingerprint, 32 hex digits."""
+    """Return a parenthesized expression whose value is the fingerprint, 32 hex digits."""
     return (
         "(select md5(string_agg(f.kind || ':' || f.id || ':' || f.xmin, ',' "
         'order by f.kind, f.id collate "C")) '
@@ -48,7 +48,7 @@ def fingerprint_sql(ledger_schema: str) -> str:
 
 
 def rows_sql(ledger_schema: str) -> str:
-    """Return the query behind it: catalog, what identifies the row in it, and its xmin."""
+    """Return the query behind it: the catalog, the row's identity in it, and its xmin."""
     theirs = f"""(select oid from pg_catalog.pg_namespace
         where nspname !~ '^pg_(toast|temp_|toast_temp_)' and nspname <> {literal(ledger_schema)})"""
     relations = f"""(select oid from pg_catalog.pg_class
@@ -84,7 +84,7 @@ def rows_sql(ledger_schema: str) -> str:
             or classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass""",
         f"""select 'pg_seclabel', classoid::text || '.' || objoid || '.' || objsubid || provider,
             xmin from pg_catalog.pg_seclabel where objoid >= {_FIRST_USER_OID}""",
-        # What belongs to an extension is not the schema's: this alone tells.
+        # Membership in an extension is recorded here alone.
         f"""select 'pg_depend', classid::text || '.' || objid || '.' || refobjid, xmin
             from pg_catalog.pg_depend where deptype = 'e' and objid >= {_FIRST_USER_OID}""",
         """select 'pg_db_role_setting', setdatabase::text || '.' || setrole, xmin

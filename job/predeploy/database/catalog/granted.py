@@ -1,4 +1,4 @@
-"""Reads grants, for what a step makes anew under its own name."""
+"""Reads grants, to find those lost when a step drops an object and creates it again."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ _EXISTS = {
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The grants from before a step; None where its text drops nothing, so nobody has looked."""
+    """The grants before a step; None if its text drops nothing and they were not read."""
 
     grants: Grants | None
 
 
 def read_before(conn: Connection, schema: str, text: str) -> Before:
-    """Look before a step of this text, in its transaction. `schema` is the ledger's."""
+    """Read the grants before a step with this text, in its transaction; `schema`: the ledger's."""
     return Before(_read(conn, schema) if "drop" in text.lower() else None)
 
 
 def gone_since(conn: Connection, schema: str, before: Before) -> tuple[Ungranted, ...]:
-    """Look again after the step."""
+    """Read the grants after the step; return those that were lost."""
     if not before.grants:
         return ()
     after = _read(conn, schema)
@@ -44,7 +44,7 @@ def gone_since(conn: Connection, schema: str, before: Before) -> tuple[Ungranted
 
 
 def _read(conn: Connection, schema: str) -> Grants:
-    """Return the grants on relations and their columns, routines and types, but the owner's own."""
+    """Return the grants on relations, columns, routines and types, without the owners' own."""
     theirs = f"n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}"
     rows = wire.ask(
         conn,

@@ -1,4 +1,4 @@
-"""Reads what is there by kind and name, in the words in which files make it."""
+"""Reads the existing objects by kind and name, in the terms in which files create them."""
 
 from predeploy.database.server import wire
 from predeploy.database.server.rows import typed
@@ -8,9 +8,9 @@ _SYSTEM = "n.nspname !~ '^(pg_|information_schema$)'"
 
 
 def names_sql(condition: str) -> str:
-    """Return the query of every named thing outside PostgreSQL's own schemas.
+    """Return the query of every named object outside PostgreSQL's own schemas.
 
-    It returns nothing, and reads nothing, where the condition does not hold.
+    It returns and reads nothing if the condition is false.
     """
     return f"""select q.kind, q.schema, q.of, q.name from (
         select case c.relkind when 'v' then 'view' when 'm' then 'materialized view'
@@ -70,5 +70,5 @@ def names_sql(condition: str) -> str:
 
 
 def parse_names(rows: list[wire.Row]) -> frozenset[Name]:
-    """Turn what `names_sql` returned into names."""
+    """Convert the result of `names_sql` into names."""
     return frozenset(typed(tuple[str, str, str, str], rows))

@@ -1,6 +1,6 @@
-"""Reads what has drifted as facts, so that `[accept]` gets the words that `schema.sql` gives it.
+"""Reads drifted objects as facts, so that `[accept]` uses the same terms as for `schema.sql`.
 
-A migration finds a drift beside a probe; these words are not for that comparison.
+A migration finds a drift by comparison with a probe; these facts play no part in that.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from predeploy.schema.kinds import KINDS, READ_WITH, gathered
 
 _SAVEPOINT = "predeploy_described"
 _RELATIONS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.SEQUENCE)
-# By what a migration calls it: the kinds of facts that it may be, and what their keys begin with.
+# By a migration's word for it: the possible kinds of facts, and the prefixes of their keys.
 _MAY_BE: dict[str, tuple[tuple[Kind, ...], tuple[str, ...]]] = {
     "relation": (_RELATIONS, tuple(kind.value for kind in _RELATIONS)),
     "partition": (_RELATIONS, tuple(kind.value for kind in _RELATIONS)),
@@ -33,9 +33,9 @@ _MAY_BE: dict[str, tuple[tuple[Kind, ...], tuple[str, ...]]] = {
 
 
 def named(conn: Connection, drifts: Iterable[Drift]) -> tuple[Drift, ...]:
-    """Return the drifts with key and shape of what is there, where that is a fact.
+    """Return the drifts with the key and shape of the live object, if that is a fact.
 
-    In the open transaction, which it leaves as it was, or in one of its own.
+    Runs in the open transaction, which it leaves unchanged, or else in a transaction of its own.
     """
     found = tuple(drifts)
     there = [d for d in found if d.live != ABSENT and d.kind in _MAY_BE]
@@ -58,6 +58,7 @@ def _read(conn: Connection, drifts: Iterable[Drift]) -> list[wire.Row]:
     path = "concat_ws('.', q.schema, nullif(q.relation, ''), nullif(q.name, ''))"
     condition = f"({path} in ({names}) or concat_ws('.', q.schema, q.name) in ({names}))"
     is_idle = conn.pgconn.transaction_status == pq.TransactionStatus.IDLE
+    # Rolled back, so that the settings for reading facts do not stay in effect.
     opening = "begin" if is_idle else f"savepoint {_SAVEPOINT}"
     closing = (
         "rollback"

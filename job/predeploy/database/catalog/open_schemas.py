@@ -1,4 +1,4 @@
-"""Which roles could plant a function or an operator that the operator's own SQL may call."""
+"""The roles that could plant a function or operator that the operator's SQL may call."""
 
 from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import identifier
@@ -10,7 +10,7 @@ from predeploy.settings.endpoint import Endpoint
 
 
 def open_schemas(conn: Connection, endpoint: Endpoint) -> tuple[Finding, ...]:
-    """Warn of roles that may create something in a schema of the operator's search_path."""
+    """Return a warning for each role that may create objects in a schema of the search_path."""
     rows = wire.ask_plainly(
         conn,
         f"""{keep_sql(endpoint)};

@@ -1,4 +1,4 @@
-"""What the operator's names mean: asked under the session's search_path, answered under ours."""
+"""Resolves names as the operator's SQL does, for queries that run with predeploy's search_path."""
 
 from predeploy.contract.quoting import literal
 from predeploy.database.server.path import OUR_PATH
@@ -9,9 +9,10 @@ NAMED = "nullif(current_setting('predeploy.named'), '')"
 
 
 def ask_about(conn: Connection, expression: str, sql: str) -> list[Row]:
-    """Return the rows of a query of ours about what an expression gives under the session's path.
+    """Return the rows of a query about an expression evaluated with the session's search_path.
 
-    NAMED stands for its text in the query. One round trip, and no transaction may be open.
+    NAMED stands for the expression's text in the query. Takes one round trip; no transaction may be
+    open.
     """
     named = f"({expression})::pg_catalog.text"
     found = f"select pg_catalog.set_config('predeploy.named', {named}, true)"
@@ -19,14 +20,14 @@ def ask_about(conn: Connection, expression: str, sql: str) -> list[Row]:
 
 
 def oid_of(conn: Connection, name: str) -> int:
-    """Return the OID of the relation that `name`, as SQL has it, means here; 0 where none is.
+    """Return the OID of the relation that `name`, as written in SQL, refers to; 0 if none.
 
-    The operator's search_path has to be set.
+    The operator's search_path must be set.
     """
     ((oid,),) = ask_plainly(conn, f"select {oid_sql(name)}")
     return int(oid or 0)
 
 
 def oid_sql(name: str) -> str:
-    """Return the expression that gives the OID, or null."""
+    """Return an expression for the OID, or NULL."""
     return f"pg_catalog.to_regclass({literal(name)})::pg_catalog.oid"

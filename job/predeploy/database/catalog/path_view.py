@@ -1,4 +1,4 @@
-"""Asks which schemas the operator's search_path leads to, on this server and for this role."""
+"""Queries the schemas on the operator's search_path, on this server and for this role."""
 
 import json
 
@@ -11,7 +11,7 @@ from predeploy.snapshot import PathView
 
 
 def view_sql(endpoint: Endpoint) -> str:
-    """Return our query of it, for `parse_view`."""
+    """Return the query whose result `parse_view` reads."""
     names = _names(endpoint)
     there = ", ".join(f"({literal(name)})" for name in names) or "(null)"
     return f"""select {TEXT}, pg_catalog.to_json({SCHEMAS}), (
@@ -35,21 +35,21 @@ def view_sql(endpoint: Endpoint) -> str:
 
 
 def parse_view(rows: list[Row], endpoint: Endpoint) -> PathView:
-    """Turn what `view_sql` returned into a view."""
+    """Convert the result of `view_sql`."""
     ((text, there, setter, *apart),) = rows
     given = endpoint.search_path
     schemas, absent, closed = (_names_in(found) for found in (there, *apart))
     if given is None:
         said_by = f"the search_path of {setter or 'the server'}"
         return PathView(schemas, text or "", said_by, absent, closed, names=schemas)
-    own = next((name for name in schemas if name not in given.names), "")  # "$user"
+    own = next((name for name in schemas if name not in given.names), "")  # what "$user" stands for
     named = (own if name == "$user" else name for name in given.names)
     names = tuple(name for name in named if name in (*schemas, *absent))
     return PathView(schemas, text or "", given.given_by, absent, closed, names)
 
 
 def read_schemas(conn: Connection, endpoint: Endpoint) -> tuple[str, ...]:
-    """Ask for the schemas alone in an open transaction, which is left with our search_path."""
+    """Query the schemas alone in an open transaction, which keeps predeploy's search_path."""
     sql = f"{keep_sql(endpoint)};\n{OUR_PATH};\nselect pg_catalog.to_json({SCHEMAS})"
     return _names_in(wire.ask_plainly(conn, sql)[0][0])
 
@@ -59,13 +59,13 @@ def _names_in(found: str | None) -> tuple[str, ...]:
 
 
 def read_view(conn: Connection, endpoint: Endpoint) -> PathView:
-    """Ask by itself, on an idle connection."""
+    """Query the view separately, on an idle connection."""
     sql = f"{keep_sql(endpoint)};\n{OUR_PATH};\n{view_sql(endpoint)}"
     return parse_view(wire.ask_plainly(conn, sql), endpoint)
 
 
 def _names(endpoint: Endpoint) -> tuple[str, ...]:
-    """Return the schemas that the connection string names, by their names in the catalog."""
+    """Return the schemas that the connection string names, as named in the catalog."""
     given = endpoint.search_path
     names = given.names if given else ()
     return tuple(name for name in names if name != "$user" and not name.startswith("pg_"))

@@ -1,7 +1,7 @@
-"""What the catalog says of a statement that ran outside a transaction and was not seen to its end.
+"""What the catalog shows about a non-transactional statement whose end was not seen.
 
-Looks only. The index of a build is proved by building the same on an empty copy of the table, in a
-transaction that is rolled back, and comparing what PostgreSQL prints of the two.
+Changes nothing. An index is proved by building the same index on an empty copy of the table, in a
+transaction that is rolled back, and comparing the definitions that PostgreSQL prints.
 """
 
 from enum import Enum, auto
@@ -26,17 +26,17 @@ from predeploy.sql.statement.autocommit_target import (
 
 
 class Proof(Enum):
-    """What has been proved."""
+    """What was proved."""
 
     DONE = auto()
     TO_DO = auto()
-    HALF_DONE = auto()  # an invalid index, or a partition that waits for its FINALIZE
+    HALF_DONE = auto()  # an invalid index, or a partition that waits for DETACH … FINALIZE
     NOTHING = auto()
 
 
 def prove(conn: Connection, target: AutocommitTarget | None) -> Proof:
     """Judge the traces of a statement."""
-    proof = Proof.TO_DO  # what may simply be run again
+    proof = Proof.TO_DO  # for what can simply be run again
     match target:
         case IndexBuild():
             proof = _prove_build(conn, target)
@@ -57,7 +57,7 @@ def prove(conn: Connection, target: AutocommitTarget | None) -> Proof:
 
 
 def left_behind(conn: Connection, work: IndexBuild | Rebuild) -> tuple[str, ...]:
-    """Return the invalid indexes, ready for SQL, that such a statement leaves when it fails."""
+    """Return the invalid indexes, as SQL names, that such a statement leaves if it fails."""
     if isinstance(work, IndexBuild):
         rows = _indexes(conn, work, "not x.indisvalid")
     else:
@@ -66,7 +66,7 @@ def left_behind(conn: Connection, work: IndexBuild | Rebuild) -> tuple[str, ...]
 
 
 def is_being_built(conn: Connection, build: IndexBuild) -> bool:
-    """Say whether another session works on the table's indexes: it holds the lock of a build."""
+    """Whether another session is working on the table's indexes: it holds the lock of a build."""
     rows = operator_names.ask_about(
         conn,
         operator_names.oid_sql(build.table),
@@ -92,7 +92,7 @@ def _prove_build(conn: Connection, build: IndexBuild) -> Proof:
 
 
 def _probe(conn: Connection, build: IndexBuild) -> str:
-    """Return the definition that the build gives on an empty copy of its table."""
+    """Return the definition of the same index, built on an empty copy of its table."""
     answer = wire.send(
         conn,
         f"""begin; create temporary table predeploy_probe (like {build.table} including all);
@@ -106,7 +106,7 @@ def _probe(conn: Connection, build: IndexBuild) -> str:
 
 
 def _shape(definition: str) -> tuple[bool, str]:
-    """Return whether it is unique, and all that stands behind the table's name."""
+    """Return whether the index is unique, and the definition after the table's name."""
     head, _, shape = definition.partition(" USING ")
     return head.startswith("CREATE UNIQUE"), shape
 
@@ -122,11 +122,12 @@ def _prove_detach(conn: Connection, detach: Detach) -> Proof:
         where inhparent = {parent} and inhrelid = {child}""",
     )
     if not rows:
+        # Also if one of the tables no longer exists.
         return Proof.DONE
     return Proof.HALF_DONE if rows[0][0] == "t" else Proof.TO_DO
 
 
-# By kind: the query of what there is, and by which role.
+# By kind: the query of the existing objects and their owners.
 _SHARED = {
     Shared.DATABASE: "select datname, datdba from pg_catalog.pg_database",
     Shared.TABLESPACE: "select spcname, spcowner from pg_catalog.pg_tablespace",
@@ -137,7 +138,7 @@ _SHARED = {
 
 
 def _owners(conn: Connection, kind: Shared, name: str) -> list[Row]:
-    """Return the owner of what is there, and whether that is our role; no row where nothing is."""
+    """Return the owner of the object, and whether that is the connected role; no row if absent."""
     return wire.ask(
         conn,
         f"""select r.rolname, r.rolname = current_user from ({_SHARED[kind]}) s(name, owner)
@@ -146,7 +147,7 @@ def _owners(conn: Connection, kind: Shared, name: str) -> list[Row]:
 
 
 def _prove_making(conn: Connection, making: Making) -> Proof:
-    """Each is there as a whole or not at all; another role's was there before."""
+    """Judge an object that exists completely or not at all; another role's existed before."""
     rows = _owners(conn, making.kind, making.name)
     if not rows:
         return Proof.TO_DO
@@ -170,7 +171,7 @@ def _prove_publications(conn: Connection, target: Publications) -> Proof:
 
 
 def _indexes(conn: Connection, build: IndexBuild, condition: str) -> list[Row]:
-    """Return (name, whether it is valid, definition) of the index that the build is to make."""
+    """Return (name, whether it is valid, definition) of the index with the build's name."""
     return operator_names.ask_about(
         conn,
         operator_names.oid_sql(build.table),
@@ -184,7 +185,7 @@ def _indexes(conn: Connection, build: IndexBuild, condition: str) -> list[Row]:
 
 
 def _copies_sql(conn: Connection, rebuild: Rebuild) -> str:
-    """Ask for the copies of indexes that nobody works on any more, by the names that they get.
+    """Return the query of abandoned copies of indexes, found by the names that REINDEX gives them.
 
     https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTLY
     """

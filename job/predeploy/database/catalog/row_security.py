@@ -1,7 +1,7 @@
-"""What to do where row-level security would hide rows, which is an error here (42501).
+"""What to do if row-level security would hide rows, which is an error here (42501).
 
-Everything runs with `row_security = off`: PostgreSQL then refuses what a policy would filter.
-https://www.postgresql.org/docs/current/ddl-rowsecurity.html
+Everything runs with `row_security = off`: PostgreSQL then refuses queries that a policy would
+filter. https://www.postgresql.org/docs/current/ddl-rowsecurity.html
 """
 
 from predeploy.contract.quoting import identifier, literal
@@ -11,9 +11,9 @@ from predeploy.sources.filtered import LET_IT_FILTER
 
 
 def way_out(conn: Connection, message: str, path: str = "") -> str:
-    """Name role, table and policies, and the ways out; `path` is the file that may lift it.
+    """Return the role, the table, its policies and the ways out; `path` is the file to change.
 
-    `message` is the server's, which names the table without its schema, in its own language. On an
+    `message` is the server's, which names the table without schema and may be localized. Needs an
     idle connection.
     """
     role = identifier(conn.info.user)
@@ -27,7 +27,7 @@ def way_out(conn: Connection, message: str, path: str = "") -> str:
             order by row_security_active(c.oid) desc, length(c.relname) desc limit 1""",
     )
     ways = [f"let the role see every row: ALTER ROLE {role} BYPASSRLS (a superuser can)"]
-    if not rows:  # the step itself has made it
+    if not rows:  # the step itself has created it
         subject = f"role {role} is subject to row-level security there"
         ways.append("or ALTER TABLE … NO FORCE ROW LEVEL SECURITY, as its owner")
     else:

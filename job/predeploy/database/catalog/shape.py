@@ -1,8 +1,8 @@
-"""What shape a thing has, beside the shape that a statement declares.
+"""Compares the shape of a live object with the shape that a statement declares.
 
-PostgreSQL prints both: of what is there, and of a probe that the statement's own words make beside
-an empty copy of its table. The probe stands in the ledger's schema, since a temporary table may
-refer to none that lasts, and inside a savepoint that is rolled back.
+PostgreSQL prints both: that of the live object, and that of a probe created by the statement itself
+next to an empty copy of the table. The probe is created in the ledger's schema, because a temporary
+table cannot reference a permanent one, and in a savepoint that is rolled back.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -25,11 +25,12 @@ from predeploy.sql import ColumnRemoval, Creation
 from predeploy.sql.statement.creation import PROBE, PROBE_PART
 
 _SAVEPOINT = "predeploy_probe"
-_RELATION = "relation"  # what a name stands for, whatever has been declared
+_RELATION = "relation"  # what a name refers to, whatever was declared
 _PARTITION = "partition"
+# Qualified, for queries that run with the file's search_path.
 _EQUALS = "operator(pg_catalog.=)"
 
-# By kind: schema, relation (empty where it belongs to none), name, shape. To be read under our
+# By kind: schema, relation (empty if it belongs to none), name, shape. To be run with predeploy's
 # search_path, so that every name is printed with its schema.
 _SHAPES = {
     _RELATION: """
@@ -111,32 +112,33 @@ _PARTS = (Creatable.COLUMN, Creatable.CONSTRAINT, Creatable.INDEX)
 
 @dataclass(frozen=True, slots=True)
 class Unproved:
-    """Why nothing could be compared: the probe's error, or None where nothing is there."""
+    """Why no comparison was possible: the probe's error, or None if there is no live object."""
 
     error: psycopg.Error | None = None
 
 
 def absent_sql(addresses: Iterable[Address]) -> str:
-    """Return a SELECT that fails (22012) when one of the addresses is taken already.
+    """Return a SELECT that fails (22012) if one of the addresses is taken already.
 
-    It runs among a file's statements, whose search_path says what a name means.
+    It runs among a file's statements, whose search_path resolves the names.
     """
     taken = " or ".join(map(_is_taken_sql, addresses))
     return f"select 1 operator(pg_catalog./) (not ({taken}))::pg_catalog.int4"
 
 
 def is_taken(conn: Connection, address: Address) -> bool:
-    """Say whether something of that name is there, in the open transaction."""
+    """Whether an object of that name exists; asked in the open transaction."""
     return wire.ask_plainly(conn, f"select {_is_taken_sql(address)}") == [("t",)]
 
 
 def compare(
     conn: Connection, creation: Creation, schema: str, on_tick: Callable[[], None]
 ) -> tuple[Drift, ...] | Unproved:
-    """Compare what is there with what the statement declares: empty means that it is the same.
+    """Compare the live object with what the statement declares; empty if they are the same.
 
-    In the open transaction, whose search_path counts; `schema` is the ledger's. A part that is not
-    there is a Drift whose `live` is ABSENT. The probe may have to wait for locks, hence `on_tick`.
+    Runs in the open transaction and with its search_path; `schema` is the ledger's. A part that is
+    missing is a Drift whose `live` is ABSENT. `on_tick` is needed because the probe may wait for
+    locks.
     """
     home = _home(conn, creation.address)
     if home is None:
@@ -153,8 +155,10 @@ def compare(
     )
     if not live:
         return Unproved()
+    # An index's shape names its table, which for the probe is the probe's own.
     of_probe, of_home = f"on {schema}.{PROBE} ", f"on {'.'.join(home)} "
     wanted = {key: shape.replace(of_probe, of_home) for key, shape in sorted(declared.items())}
+    # Only declared parts are compared: what the live object has in addition is no drift.
     found = tuple(
         Drift(kind, _name(creation.address, home, part), shape, live.get((kind, part), ABSENT))
         for (kind, part), shape in wanted.items()
@@ -166,7 +170,7 @@ def compare(
 def _compare_parents(
     conn: Connection, creation: Creation, home: tuple[str, str]
 ) -> tuple[Drift, ...]:
-    """Say whether what is there is a partition of the parent that the statement names."""
+    """Return a drift unless the live table is a partition of the statement's parent."""
     schema, name = home
     parent = operator_names.oid_of(conn, creation.parent)
     ((live, declared),) = wire.ask_within(
@@ -182,7 +186,7 @@ def _compare_parents(
 
 
 def left_from(conn: Connection, departure: ColumnRemoval) -> str | None:
-    """Name the table, if it is there, the column is not, and its successor, if any, is."""
+    """Return the table's name if it exists without the column and with its successor, if any."""
     there = """exists (select from pg_catalog.pg_attribute
         where attrelid = c.oid and not attisdropped and attname = """
     successor = f"and {there}{literal(departure.successor)})" if departure.successor else ""
@@ -197,7 +201,7 @@ def left_from(conn: Connection, departure: ColumnRemoval) -> str | None:
 
 
 def standing_sql(schema: str) -> str:
-    """Return the query of every drift that the ledger holds, and of the shape that is there now."""
+    """Return the query of every drift in the ledger, with the object's current shape."""
     shapes = " union all ".join(
         f"""select {literal(kind)}, concat_ws('.', q.schema, nullif(q.relation, ''), q.name),
             q.shape from ({query}) q(schema, relation, name, shape)"""
@@ -215,7 +219,7 @@ def standing_sql(schema: str) -> str:
 
 
 def _home(conn: Connection, address: Address) -> tuple[str, str] | None:
-    """Find the schema and the name of the relation that the thing belongs to, or would be."""
+    """Find the schema and name of the relation that the object belongs to, or would be."""
     if address.kind in _PARTS:
         rows = wire.ask_within(
             conn,
@@ -232,14 +236,14 @@ def _questions(creation: Creation, home: tuple[str, str], schema: str) -> Iterat
     """Yield the statements of a proof; the last two return (kind, part, shape), live first."""
     address = creation.address
     yield f"savepoint {_SAVEPOINT}"
-    yield from RESET_ROLE  # the file's own may make nothing in our schema
+    yield from RESET_ROLE  # the file's role may not create objects in the ledger's schema
     if address.kind in (Creatable.CONSTRAINT, Creatable.INDEX):
-        # Indexes stay behind: a second primary key would be refused, and none is needed here.
+        # Indexes are not copied: a second primary key would be refused, and none is needed here.
         yield (
             f"create table {identifier(schema)}.{PROBE} "
             f"(like {identifier(home[0])}.{identifier(home[1])} including all excluding indexes)"
         )
-    yield row_security_sql(is_on=True)  # a key of an empty table has no rows to miss
+    yield row_security_sql(is_on=True)  # a key of an empty table cannot miss hidden rows
     yield creation.probe
     yield OUR_PATH
     yield _shapes_sql(address.kind, *home, address.name)
@@ -248,7 +252,7 @@ def _questions(creation: Creation, home: tuple[str, str], schema: str) -> Iterat
 
 
 def _shapes_sql(kind: Creatable, schema: str, relation: str, name: str) -> str:
-    """Ask for the shapes that a thing consists of, as (kind, part, shape)."""
+    """Return the query of the shapes that an object consists of, as (kind, part, shape)."""
     here = f"q.schema = {literal(schema)}"
     itself = f"{here} and q.name = {literal(name if kind is Creatable.INDEX else relation)}"
     part = f"{here} and q.relation = {literal(relation)}"
@@ -272,7 +276,7 @@ def _shapes_sql(kind: Creatable, schema: str, relation: str, name: str) -> str:
 
 
 def _name(address: Address, home: tuple[str, str], part: str) -> str:
-    """Name a thing, or the part of it, as people and predeploy.toml do."""
+    """Return the name of an object or its part, as messages and predeploy.toml give it."""
     match address.kind:
         case Creatable.INDEX:
             return f"{home[0]}.{address.name}"
@@ -283,9 +287,9 @@ def _name(address: Address, home: tuple[str, str], part: str) -> str:
 
 
 def _is_taken_sql(address: Address) -> str:
-    """Return an expression: whether something of that name is there.
+    """Return an SQL expression: whether an object of that name exists.
 
-    Its operators have their schema, as it runs under the file's own search_path.
+    Its operators are schema-qualified, because it runs with the file's search_path.
     """
     match address.kind:
         case Creatable.COLUMN:

@@ -1,8 +1,9 @@
-"""Which owners of a ledger are trusted: our role, the roles whose rights it has, and superusers.
+"""The trusted owners of a ledger: the connected role, roles whose rights it has, superusers.
 
-The owner of what we read or call can forge it, and have code run with our rights: by a function, a
-trigger, a view in place of a table, a policy. PostgreSQL does not check memberships for superusers,
-so they are looked up here: a superuser trusts only superusers and the roles granted to it.
+The owner of an object that predeploy reads or calls can forge it and have code run with predeploy's
+rights: by a function, a trigger, a view in place of a table, a policy. PostgreSQL skips membership
+checks for superusers, so memberships are read here: a superuser trusts only superusers and the
+roles granted to it.
 """
 
 from collections.abc import Iterable
@@ -14,14 +15,14 @@ from predeploy.contract.quoting import identifier, literal
 TABLES = ("meta", "migration", "run", "declared", "state")
 """The tables of a ledger, the one by which it is known first."""
 
-# Since PostgreSQL 16 the creator of a role is a member without its rights: that is no trust.
+# Since PostgreSQL 16 a role's creator is a member of it without its rights: that is no trust.
 OURS = """with recursive ours(oid) as (
     select r.oid from pg_catalog.pg_roles r where r.rolname = current_user
     union
     select m.roleid from ours join pg_catalog.pg_auth_members m on m.member = ours.oid
     where coalesce((to_jsonb(m) ->> 'inherit_option')::bool, true)
        or coalesce((to_jsonb(m) ->> 'set_option')::bool, true))"""
-# Its only member is the owner of the database at hand, and no catalog says so.
+# Its only member is the owner of the current database, which no catalog records.
 _AS_MEMBER = """case when r.rolname = 'pg_database_owner' then (
         select d.datdba from pg_catalog.pg_database d where d.datname = current_database())
     else r.oid end"""
@@ -31,9 +32,9 @@ IS_STRANGE = f"""not exists (
 
 
 def stranger_sql(schema: str, called: Iterable[str] = ()) -> str:
-    """Return an expression: a role that owns part of the ledger and is not trusted, or null.
+    """Return an SQL expression: an untrusted role that owns part of the ledger, or NULL.
 
-    Its parts are the schema, the tables, and the functions that are `called`.
+    The parts are the schema, the tables, and the functions named in `called`.
     """
     named = ", ".join(literal(name) for name in TABLES)
     functions = ", ".join(literal(name) for name in ("", *called))
@@ -52,7 +53,7 @@ def stranger_sql(schema: str, called: Iterable[str] = ()) -> str:
 
 
 def harmless_sql(schema: str) -> str:
-    """Return an expression: whether we may only read the ledger, and reading it runs nothing."""
+    """Return an SQL expression: the role may only read the ledger, and reading it runs no code."""
     named = ", ".join(literal(name) for name in TABLES)
     return f"""not exists (
         select from pg_catalog.pg_class c
@@ -63,12 +64,12 @@ def harmless_sql(schema: str) -> str:
 
 
 def fence_sql(schema: str) -> str:
-    """Return a SELECT that fails (22012) where a stranger owns the schema or a table."""
+    """Return a SELECT that fails (22012) if an untrusted role owns the schema or a table."""
     return f"select 1 / (case when {stranger_sql(schema)} is null then 1 else 0 end)"
 
 
 def refused(schema: str, owner: str, user: str) -> DatabaseRefusedError:
-    """Return what to raise (77) for a ledger that a stranger owns."""
+    """Return the error (77) for a ledger owned by an untrusted role."""
     ledger, theirs, us = map(identifier, (schema, owner, user))
     return DatabaseRefusedError(
         f"the ledger in schema {schema} belongs to {owner}, and {user} is not a member of that "

@@ -1,4 +1,4 @@
-"""The tables of ours, and what is asked of them: one module a table or question.
+"""The ledger's tables and the queries on them: one module for each table or question.
 
-They are made in `session/ledger_setup`, once a run has the lock.
+The tables are created in `session/ledger_setup`, once a run has the lock.
 """

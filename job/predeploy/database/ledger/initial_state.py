@@ -1,4 +1,4 @@
-"""What there is before a run does anything: a ledger or none, its owner, and other tables."""
+"""The state before a run changes anything: the ledger if any, its owner, and other tables."""
 
 from dataclasses import astuple, dataclass
 
@@ -12,11 +12,12 @@ from predeploy.database.server.wire import Connection
 
 @dataclass(frozen=True, slots=True)
 class InitialState:
-    """Whether the ledger is there, or at least its schema, whose it is, and where tables are.
+    """Whether the ledger or its schema exists, who owns it, and which schemas hold tables.
 
-    `inhabited` are the schemas that hold tables, other than those of extensions and of ledgers.
-    `stranger` is a role that owns a part of the ledger and is not trusted; empty where none does.
-    `is_harmless` says that we may only read the ledger, and that reading it runs no code.
+    `inhabited` are the schemas with tables, other than those of extensions and of ledgers.
+    `stranger` is an untrusted role that owns a part of the ledger; empty if there is none.
+    `is_harmless` is set if the connected role may only read the ledger, and reading it runs no
+    code.
     """
 
     has_ledger: bool
@@ -27,34 +28,34 @@ class InitialState:
 
 
 def find(conn: Connection, schema: str) -> InitialState:
-    """Ask what is there."""
+    """Query the state; `schema` is the ledger's."""
     return parse(wire.ask(conn, question_sql(schema)))
 
 
 def parse(rows: list[wire.Row]) -> InitialState:
-    """Turn what `question_sql` returned into values."""
+    """Convert the result of `question_sql`."""
     (found,) = typed(InitialState, rows)
     return found
 
 
 def require_trusted(conn: Connection, schema: str, found: InitialState) -> None:
-    """Raise DatabaseRefusedError (77) where a role that is not trusted owns part of the ledger."""
+    """Raise DatabaseRefusedError (77) if an untrusted role owns part of the ledger."""
     if found.stranger:
         raise trust.refused(schema, found.stranger, conn.info.user)
 
 
 def require_readable(conn: Connection, schema: str, found: InitialState) -> None:
-    """Raise the same, but only where we may write to the ledger, or reading it could run code.
+    """Raise the same, but only if the role may write to the ledger or reading it could run code.
 
-    A role that only reads is seldom a member of the deploying role. It would believe the ledger of
-    a squatter, but the deploying role's own run has ended with 77 before.
+    A role that only reads is seldom a member of the deploying role. It would believe a forged
+    ledger, but the deploying role's own run would already have ended with 77.
     """
     if not found.is_harmless:
         require_trusted(conn, schema, found)
 
 
 def question_sql(schema: str) -> str:
-    """Return the query of what is there. Tables in the schema of another ledger do not count."""
+    """Return the query of the state. Tables in the schema of another ledger do not count."""
     called = [name.rpartition(".")[2] for name in astuple(sentinel.functions(schema))]
     return f"""select {_exists_sql(schema)},
             pg_catalog.to_regnamespace({literal(identifier(schema))}) is not null,
@@ -66,7 +67,7 @@ def question_sql(schema: str) -> str:
 
 
 def theirs_sql(schema: str) -> str:
-    """Return a condition on pg_class c and pg_namespace n: no extension's, nor any ledger's."""
+    """Return a condition on pg_class c and pg_namespace n: belongs to no extension or ledger."""
     return f"""n.nspname !~ '^(pg_|information_schema$)' and n.nspname <> {literal(schema)}
               -- Not by to_regclass, which asks for USAGE on schemas that are none of our business.
               and (
@@ -80,5 +81,5 @@ def theirs_sql(schema: str) -> str:
 
 
 def _exists_sql(schema: str) -> str:
-    """Return an expression: whether the ledger is there."""
+    """Return an SQL expression: whether the ledger exists."""
     return f"pg_catalog.to_regclass({literal(identifier(schema) + '.meta')}) is not null"

@@ -1,7 +1,7 @@
-"""The ledger: what has been applied, by whom, and what the last good run saw. See docs/ledger.md.
+"""The ledger: what was applied, by which run, and the last good run. See docs/ledger.md.
 
-The schema is ours alone. Its tables are made once, under the lock, and never altered by a
-version that does not know them: `meta.version` tells.
+The schema belongs to predeploy alone. Its tables are created once, under the lock, and never
+altered by a version that does not know them, which `meta.version` tells.
 """
 
 import json
@@ -19,11 +19,11 @@ from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 
 VERSION = 1
-_TABLES = trust.TABLES[1:]  # without `meta`, by which a ledger is recognised
+_TABLES = trust.TABLES[1:]  # without `meta`, which identifies a ledger
 
 
 def unknown_sql(schema: str) -> str:
-    """Return a condition: whether files may have been applied that the ledger does not hold."""
+    """Return a condition: files may have been applied that the ledger does not record."""
     meta = f"{identifier(schema)}.meta"
     return (
         f"(exists (select from {meta} where key = 'adopting') or not exists (select from {meta}))"
@@ -31,7 +31,7 @@ def unknown_sql(schema: str) -> str:
 
 
 def unshared_sql(schema: str, files: Iterable[str]) -> str:
-    """Return a condition: whether the ledger holds files, but none of these."""
+    """Return a condition: the ledger holds files, but none of these."""
     migration = f"{identifier(schema)}.migration"
     names = ", ".join(map(literal, files))
     return f"""(exists (select from {migration})
@@ -39,22 +39,22 @@ def unshared_sql(schema: str, files: Iterable[str]) -> str:
 
 
 def lacks_sql(schema: str, file: str) -> str:
-    """Return a condition: whether the ledger does not hold the last step of this file."""
+    """Return a condition: the ledger does not hold the last step of this file."""
     migration = f"{identifier(schema)}.migration"
     return f"not exists (select from {migration} where file = {literal(file)} and is_final)"
 
 
 def is_blank(state: list[wire.Row]) -> bool:
-    """Whether what `state_sql` returned is that of a ledger without a row of its own.
+    """Whether the result of `state_sql` shows a ledger without any rows.
 
-    A dump of the schema without the rows leaves one.
+    A schema-only dump and restore produces one.
     """
     ((version, _),) = state
     return version is None
 
 
 def state_sql(schema: str) -> str:
-    """Return the query of the ledger's version, and of its tables that are not there."""
+    """Return the query of the ledger's version and its missing tables."""
     names = ", ".join(f"({literal(name)})" for name in _TABLES)
     return f"""select max(value), (
             select string_agg(v.name, ', ') from (values {names}) v(name)
@@ -63,10 +63,10 @@ def state_sql(schema: str) -> str:
 
 
 def require_usable(schema: str, state: list[wire.Row]) -> None:
-    """Judge what `state_sql` returned.
+    """Check the result of `state_sql`.
 
-    Raises NotObtainedError (75) when a newer major version made the ledger, and InternalError (70)
-    when a table of it is missing.
+    Raises NotObtainedError (75) if a newer major version made the ledger, and InternalError (70) if
+    one of its tables is missing.
     """
     ((version, lacking),) = state
     if version and version.isdigit() and int(version) > VERSION:
@@ -79,7 +79,7 @@ def require_usable(schema: str, state: list[wire.Row]) -> None:
 
 
 def require_strangers(schema: str, tables: Collection[str | None]) -> None:
-    """Raise InternalError (70) when these tables are a ledger of ours without its `meta`."""
+    """Raise InternalError (70) if these tables are a ledger without its `meta`."""
     if all(name in tables for name in _TABLES):
         raise _not_whole(schema, "meta")
 
@@ -113,7 +113,7 @@ def rows_sql(schema: str) -> str:
 
 
 def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:
-    """Turn what `rows_sql` returned into ledger rows."""
+    """Convert the result of `rows_sql` into ledger rows."""
     return tuple(
         LedgerRow(LedgerEntry(*row[:6]), row.applied_at, row.run_id, row.is_done)
         for row in typed(_Row, rows)
@@ -123,10 +123,11 @@ def parse_rows(rows: list[tuple[str | None, ...]]) -> tuple[LedgerRow, ...]:
 def insert_sql(schema: str, entry: LedgerEntry, run_id: str) -> str:
     """Return the INSERT that a step begins with: the fence that a second runner cannot pass.
 
-    The row is not done yet: it becomes so in the same transaction, or, where a step runs outside
-    one, when it is over. What its file replaces is noted by the same statement.
+    The row is marked as done later: in the same transaction or, for a step outside a transaction,
+    after the step. The same statement records what the step's file replaces.
     """
     noted = f"with noted as ({notes.note_squash_sql(schema, entry)}) " if entry.replaces else ""
+    # No ON CONFLICT: a second runner has to wait at the primary key, and then to fail.
     return (
         f"{noted}insert into {identifier(schema)}.migration "
         "(file, step_hash, occurrence, position, is_final, raw_hash, is_done, run_id) values "
@@ -143,7 +144,7 @@ def done_sql(
 ) -> str:
     """Return the UPDATE that a step ends with.
 
-    It is done, how long it took, what it took away, and what it found in another shape.
+    It records that the step is done, its duration, its losses, and the drifts that it found.
     """
     told = f"losses = {literal(json.dumps(losses))}::jsonb, " if losses else ""
     found = f"drifts = {literal(json.dumps(drifts))}::jsonb, " if drifts else ""
@@ -155,19 +156,19 @@ def done_sql(
 
 
 def forget_sql(schema: str, entry: LedgerEntry) -> str:
-    """Return the DELETE for a step outside a transaction that failed and left nothing."""
+    """Return the DELETE for a step outside a transaction that failed and left nothing behind."""
     return f"delete from {identifier(schema)}.migration where {_is(entry)} and not is_done"
 
 
 def forget_file(conn: Connection, schema: str, file: str) -> None:
-    """Delete all rows of a file; the next run looks at everything again."""
+    """Delete all rows of a file and the settled state, so that the next run checks everything."""
     name = identifier(schema)
     squash = notes.forget_squash_sql(schema, file)
     _correct(conn, schema, f"delete from {name}.migration where {_of(file)}; {squash}")
 
 
 def finish_file(conn: Connection, schema: str, file: str) -> None:
-    """Record the unfinished steps of a file as done; the next run looks at everything again."""
+    """Mark a file's unfinished steps as done; the next run checks everything again."""
     migration = f"{identifier(schema)}.migration"
     _correct(
         conn, schema, f"update {migration} set is_done = true where {_of(file)} and not is_done"
@@ -175,7 +176,7 @@ def finish_file(conn: Connection, schema: str, file: str) -> None:
 
 
 def restart_file(conn: Connection, schema: str, file: str) -> None:
-    """Delete the rows of a file's unfinished steps; the next run looks at everything again."""
+    """Delete the rows of a file's unfinished steps; the next run checks everything again."""
     migration = f"{identifier(schema)}.migration"
     _correct(conn, schema, f"delete from {migration} where {_of(file)} and not is_done")
 
@@ -196,10 +197,10 @@ def _is(entry: LedgerEntry) -> str:
 
 
 def about_sql(schema: str, *, is_adopting: bool) -> str:
-    """Return the INSERT of the ledger's version and origin, unless they are there.
+    """Return the INSERT of the ledger's version and origin, unless they exist.
 
-    With `is_adopting` the database is older than the ledger, so that the first run adopts it; not
-    where the ledger holds migrations, which has been through that.
+    With `is_adopting` the database is older than the ledger, so the first run adopts it; not if the
+    ledger holds migrations, because then the database has been adopted before.
     """
     made_by = literal(f"predeploy {__version__}")
     has_none = f"not exists (select from {identifier(schema)}.migration)"

@@ -1,4 +1,4 @@
-"""Notes in the ledger's `meta`: what was adopted, what a squash replaces, who counts on a gap."""
+"""Entries in the ledger's `meta`: what was adopted, squashed, or skipped because of a gap."""
 
 from collections.abc import Iterable
 
@@ -10,27 +10,27 @@ from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.sources.squash import Squash, spans_of
 
-# Before the name of an object or a file, as a key.
+# Prefixes of keys, followed by the name of an object or a file.
 _ADOPTED = "adopted "
 _GAP = "gap "
 _REPLACES = "replaces "
 
 
 def adoption_sql(schema: str) -> str:
-    """Return the query of the state of an adoption: `adopting` while it lasts, and `synced`.
+    """Return the query of an adoption's state: `adopting` while it lasts, and `synced`.
 
-    `synced` says that what differed from `schema.sql` before us has been accepted.
+    `synced` records that earlier differences from `schema.sql` have been accepted.
     """
     return f"select key from {identifier(schema)}.meta where key in ('adopting', 'synced')"
 
 
 def end_adoption(conn: Connection, schema: str) -> None:
-    """Note that every file of the folder is in the ledger: from now on it is a database of ours."""
+    """Record that the ledger holds every file of the folder, which ends the adoption."""
     wire.ask(conn, f"delete from {identifier(schema)}.meta where key = 'adopting'")
 
 
 def accept(conn: Connection, schema: str, drifts: Iterable[Drift]) -> None:
-    """Accept drifts from `schema.sql` that were there before the ledger."""
+    """Accept drifts from `schema.sql` that existed before the ledger."""
     meta = f"{identifier(schema)}.meta"
     rows = [(_ADOPTED + key, shape) for key, shape in dict.fromkeys(d.line for d in drifts)]
     values = ", ".join(f"({literal(key)}, {literal(value)})" for key, value in rows)
@@ -45,20 +45,20 @@ def adopted_sql(schema: str) -> str:
 
 
 def gaps_sql(schema: str) -> str:
-    """Return the query of the pending files with ids written out that a sequence has skipped."""
+    """Return the query of pending files that contain literal ids which a sequence has skipped."""
     return f"""select substr(key, {len(_GAP) + 1}), split_part(value, ' ', 1),
             substr(value, strpos(value, ' ') + 1)
         from {identifier(schema)}.meta where starts_with(key, {literal(_GAP)})"""
 
 
 def parse_gaps(rows: list[wire.Row]) -> dict[tuple[str, str], str]:
-    """Turn what `gaps_sql` returned into the gaps, by the files' names and their bytes' hashes."""
+    """Convert the result of `gaps_sql` into gaps, keyed by file name and hash of its bytes."""
     found = typed(tuple[str, str, str], rows)
     return {(file, raw_hash): gap for file, raw_hash, gap in found}
 
 
 def note_gap_sql(schema: str, entry: LedgerEntry, gap: str) -> str:
-    """Return the INSERT that notes such a file: until it is edited, no run applies it."""
+    """Return the INSERT that records such a file, so that no run applies it until it is edited."""
     return (
         f"insert into {identifier(schema)}.meta values "
         f"({literal(_GAP + entry.file)}, {literal(f'{entry.raw_hash} {gap}')}) "
@@ -73,13 +73,13 @@ def squashes_sql(schema: str) -> str:
 
 
 def parse_squashes(rows: list[wire.Row]) -> tuple[Squash, ...]:
-    """Turn what `squashes_sql` returned into squashes."""
+    """Convert the result of `squashes_sql` into squashes."""
     read = (Squash(file, spans_of(spans)) for file, spans in typed(tuple[str, str], rows))
     return tuple(squash for squash in read if squash.spans)
 
 
 def note_squash_sql(schema: str, entry: LedgerEntry) -> str:
-    """Return the INSERT that notes what the entry's file replaces, unless it is noted."""
+    """Return the INSERT that records what the entry's file replaces, unless recorded already."""
     return (
         f"insert into {identifier(schema)}.meta values "
         f"({literal(_REPLACES + entry.file)}, {literal(entry.replaces)}) on conflict do nothing"
@@ -87,5 +87,5 @@ def note_squash_sql(schema: str, entry: LedgerEntry) -> str:
 
 
 def forget_squash_sql(schema: str, file: str) -> str:
-    """Return the DELETE of what a file replaces."""
+    """Return the DELETE of the record of what a file replaces."""
     return f"delete from {identifier(schema)}.meta where key = {literal(_REPLACES + file)}"

@@ -1,4 +1,4 @@
-"""The operator's own questions: the queries of `verify/`, and whether a seed is present."""
+"""The operator's own queries: those of `verify/`, and whether a seed is present."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _SHOWN_ROWS = 10
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query of the operator's, and the file that it comes from."""
+    """One of the operator's queries, and the file that it comes from."""
 
     path: str
     sql: str
@@ -32,9 +32,9 @@ class Question:
 
 
 def seed_questions(settings: Settings, sources: Sources) -> tuple[Question, ...]:
-    """Return the presence questions that can be asked, with their values in the text.
+    """Return the presence queries of the seeds, with their values inserted.
 
-    That of a refused seed is not: it may do more than look.
+    A refused seed's query is left out: it may do more than read.
     """
     admin = settings.admin
     literals = {name: literal(value) for name, value in admin.identity} if admin else {}
@@ -47,13 +47,13 @@ def seed_questions(settings: Settings, sources: Sources) -> tuple[Question, ...]
 
 
 def check_questions(sources: Sources) -> tuple[Question, ...]:
-    """Return the queries of `sql/verify/` that can be asked."""
+    """Return the queries of `verify/` that were not refused."""
     checks = [read_check(script) for script in sources.checks]
     return tuple(Question(c.script.path, c.sql, c.is_filtered) for c in checks if not c.findings)
 
 
 def in_turn(questions: Iterable[Question]) -> list[tuple[str, Question | None]]:
-    """Return what is sent for each question; policies may filter it where its file says so."""
+    """Return what is sent for each query; policies may filter it if its file allows that."""
     sent: list[tuple[str, Question | None]] = []
     for question in questions:
         sent += [(row_security_sql(is_on=True), None)] if question.is_filtered else []
@@ -63,13 +63,13 @@ def in_turn(questions: Iterable[Question]) -> list[tuple[str, Question | None]]:
 
 
 def response(question: Question, answer: Answer, index: int) -> Response:
-    """Return the rows that came for the question; the first ten of them to show."""
+    """Return the query's result, with the first ten rows to show."""
     rows = answer.rows(index)
     return Response(question.path, answer.columns(index), tuple(rows[:_SHOWN_ROWS]), len(rows))
 
 
 def refused(conn: Connection, question: Question, answer: Answer) -> Response:
-    """Return why the question could not be answered, and what to do, on an idle connection."""
+    """Return why the query failed and what to do; needs an idle connection."""
     error = answer.error
     assert error is not None  # noqa: S101 - only called with one
     sqlstate, message = error.sqlstate or "", error.diag.message_primary or ""

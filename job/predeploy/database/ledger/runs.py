@@ -1,4 +1,4 @@
-"""The ledger's table `run`: a row for each run that had the lock and passed its first gate."""
+"""The ledger's table `run`: one row for each run that had the lock and passed its first gate."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from predeploy.database.server.wire import Connection
 
 
 def begin(conn: Connection, schema: str, run_id: str, *, is_adopting: bool) -> bool:
-    """Record that the run has begun; return whether the sentinel's functions are there.
+    """Record that the run has begun; return whether the sentinel's functions exist.
 
-    A ledger that was restored without its rows gets its version and origin again. Raises what
-    `ledger.require_usable` raises.
+    A ledger that was restored without its rows gets its version and origin again. Raises the errors
+    of `ledger.require_usable`.
     """
     begun = wire.send(
         conn,
@@ -36,7 +36,7 @@ def begin(conn: Connection, schema: str, run_id: str, *, is_adopting: bool) -> b
 def begin_sql(schema: str, run_id: str) -> str:
     """Return the INSERT of the run's row, unless the ledger is of a later major version.
 
-    It is there already where the connection was lost before the answer came.
+    The row may exist already, if the connection was lost before the answer came.
     """
     return f"""insert into {identifier(schema)}.run (id, version)
         select {literal(run_id)}, {literal(__version__)} where not exists (
@@ -47,7 +47,7 @@ def begin_sql(schema: str, run_id: str) -> str:
 
 
 def finish_sql(schema: str, run_id: str, outcome: str, exit_code: int, report: str) -> str:
-    """Return the UPDATE that ends the run's row. Behind a good one, what was made is in use."""
+    """Return the UPDATE that ends the run's row; after a good run the made objects are in use."""
     forgotten = f"{made.forget_sql(schema)}; " if exit_code == 0 else ""
     return (
         f"{forgotten}update {identifier(schema)}.run set finished_at = clock_timestamp(), "
@@ -58,7 +58,7 @@ def finish_sql(schema: str, run_id: str, outcome: str, exit_code: int, report: s
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as the ledger knows it; times in ISO 8601, `outcome` empty while it runs or died."""
+    """A run as recorded; times in ISO 8601. `outcome` is empty while it runs or if it died."""
 
     id: str
     version: str

@@ -1,8 +1,8 @@
 """Settled: nothing has changed since the last run that ended well, so nothing is to be done.
 
-One message, read only: the stored key, the catalog's fingerprint, the operator's checks and the
-seeds' presence questions. Guards divide by zero unless we trust who owns the ledger, and key and
-fingerprint are those that were stored: no text of the folder runs here that a good run has not run
+Takes one read-only message: the stored key, the catalog's fingerprint, the operator's checks and
+the seeds' presence queries. Guards divide by zero unless the ledger's owner is trusted and key and
+fingerprint match the stored ones: so no text of the folder runs here that a good run has not run
 before.
 """
 
@@ -28,18 +28,19 @@ from predeploy.settings import Settings
 from predeploy.sources import Sources, filtered
 from predeploy.sources.placeholders import presence_question
 
-if TYPE_CHECKING:  # a settled run takes none
+if TYPE_CHECKING:  # not imported in a settled run
     from predeploy.snapshot import Snapshot
 
-# A message is one transaction where it does not say otherwise, and leaves none open when it fails.
+# A message is one transaction unless it says otherwise, and leaves none open if it fails.
 _READ_ONLY = "transaction isolation level repeatable read read only"
-# Up to 15 a read-only transaction may write large objects: there it is begun, to be rolled back.
+# Up to 15 a read-only transaction may write large objects; there it is begun explicitly and rolled
+# back.
 _LEAVES_LARGE_OBJECTS = 160_000
-_PID = 2 + KEPT  # behind that, the operator's path and the settings
+_PID = 2 + KEPT  # after that come the operator's path and the settings
 _GUARD = _PID + 2
 
-# The cluster and the database: a restored or copied database has its own history from then on. Of a
-# cluster that may not be asked for, the fingerprint tells most.
+# The cluster and the database: a restored or copied database has a separate history from then on.
+# If the cluster's identifier may not be read, the fingerprint shows most copies.
 _CLUSTER = where_allowed("pg_catalog.pg_control_system()", "f.system_identifier")
 _SYSTEM = (
     f"(select coalesce({_CLUSTER}, '') || '/' || d.oid "
@@ -48,22 +49,22 @@ _SYSTEM = (
 
 
 _SINCE = "extract(epoch from pg_catalog.pg_postmaster_start_time())"
-_Asked = tuple[str, bool | None]  # and whether it wants rows; None: that is no question
+_Asked = tuple[str, bool | None]  # whether a row is expected; None for SET and ROLLBACK
 
 
 @dataclass(frozen=True, slots=True)
 class SettledKey:
-    """What has to be equal for a database to be settled, beside its fingerprint."""
+    """What must be equal, besides the fingerprint, for a database to be settled."""
 
     value: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Whether the database is settled, and which backend said so; None when it could not.
+    """Whether the database is settled, and which backend answered; None if none could.
 
-    `server_since` tells when the server was started; empty where that was not asked. `standing` is
-    what the run that settled it has found and what is so still.
+    `server_since` is the server's start time; empty if it was not read. `standing` are the findings
+    of the run that settled it, which still hold.
     """
 
     backend_pid: int | None
@@ -73,16 +74,16 @@ class Reading:
 
 
 def settled_key(settings: Settings, sources: Sources, server_version: int) -> SettledKey:
-    """Hash the folder, the settings that matter, our version and the server's."""
+    """Return a hash of folder, relevant settings, and predeploy's and the server's version."""
     parts = [sources.digest, settings.identity, __version__, server_version]
     return SettledKey(hashlib.sha256(json.dumps(parts).encode()).hexdigest())
 
 
 def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
-    """Ask in one round trip, writing nothing and taking no transaction id.
+    """Ask in one round trip, writing nothing and using no transaction id.
 
-    Whatever goes wrong means no: the full run will say what it is. Only a lost connection raises.
-    Up to PostgreSQL 15 a no costs one round trip more.
+    Any error counts as not settled: the full run will report it. Only a lost connection raises. Up
+    to PostgreSQL 15 a negative answer costs one more round trip.
     """
     is_rolled_back = conn.info.server_version < _LEAVES_LARGE_OBJECTS
     opening = [
@@ -90,7 +91,7 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
         keep_sql(settings.endpoint),
         settings_sql({"statement_timeout": "30s"}),
         f"select pg_catalog.pg_backend_pid(), {_SINCE}",
-        trust.fence_sql(settings.ledger_schema),  # before anybody's table is read, or what is one
+        trust.fence_sql(settings.ledger_schema),  # before any table, or view in its place, is read
         _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
         their_path(settings.endpoint),
     ]
@@ -100,6 +101,7 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
     answer = wire.send(conn, "\n;\n".join([*opening, *(sql for sql, _ in asked)]))
     wire.roll_back(conn)
     first = len(opening) + KEPT - 1
+    # A different number of results means that some text was not a single statement.
     if answer.error is not None or len(answer.results) != first + len(asked):
         return Reading(*_server(answer), is_settled=False)
     found = zip(answer.results[first:], asked, strict=True)
@@ -114,7 +116,7 @@ def _standing(kept: str | None) -> Iterator[Finding]:
 
 
 def _seeds(settings: Settings, sources: Sources) -> Iterator[_Asked]:
-    """Yield the seeds' presence questions, each of which wants a row."""
+    """Yield the seeds' presence queries, each of which should return a row."""
     admin = settings.admin
     literals = {name: literal(value) for name, value in admin.identity} if admin else {}
     for script in sources.seeds:
@@ -124,7 +126,7 @@ def _seeds(settings: Settings, sources: Sources) -> Iterator[_Asked]:
 
 
 def _checks(sources: Sources) -> Iterator[_Asked]:
-    """Yield the checks, each of which wants none."""
+    """Yield the checks, none of which should return a row."""
     for script in sources.checks:
         is_filtered, sql = filtered.apart(script.text)
         yield from _asked(sql, is_filtered=is_filtered, wants=False)
@@ -139,13 +141,13 @@ def _asked(sql: str, *, is_filtered: bool, wants: bool) -> Iterator[_Asked]:
 
 
 def server_since(conn: Connection) -> str:
-    """Return when the server was started, as `read` tells it."""
+    """Return the server's start time, in the form that `read` returns."""
     ((since,),) = typed(tuple[str], wire.ask(conn, f"select {_SINCE}"))
     return since
 
 
 def _server(answer: wire.Answer) -> tuple[int | None, str]:
-    """Return the backend's pid and since when the server runs, if the message came so far."""
+    """Return the backend's pid and the server's start time, if the message got that far."""
     if answer.failed_index <= _PID:
         return None, ""
     ((pid, since),) = typed(tuple[int, str], answer.rows(_PID))
@@ -159,10 +161,10 @@ def store_sql(
     run_id: str,
     standing: Iterable[Finding] = (),
 ) -> str:
-    """Return what stores the key with the fingerprint and the search_path that verify judged.
+    """Return the INSERT that stores the key, the fingerprint and the verified search_path.
 
-    It returns a row, but where DDL has come in between: then it stores nothing. `standing` are the
-    findings that settled runs repeat.
+    It returns rows, unless DDL has intervened: then nothing is stored. `standing` are the findings
+    that settled runs repeat.
     """
     current = fingerprint_sql(settings.ledger_schema)
     fingerprint, path = literal(snapshot.fingerprint), literal(snapshot.search_path.text)
@@ -187,5 +189,5 @@ def _guard_sql(settings: Settings, key: SettledKey) -> str:
 
 
 def _keyed(key: SettledKey, path: str) -> str:
-    """Return what is stored: what the operator's names mean is known to the server alone."""
+    """Return the stored form of the key: only the server knows how the operator's names resolve."""
     return f"pg_catalog.md5({literal(key.value)} || {path})"

@@ -1,4 +1,4 @@
-"""One server and how to talk to it: connections, messages, settings, and what its errors mean.
+"""A server and how to talk to it: connections, messages, settings, the meaning of errors.
 
-Nothing here knows a ledger, a file or a step of a plan.
+Knows nothing of a ledger, a file or a step of a plan.
 """

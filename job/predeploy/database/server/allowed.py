@@ -1,17 +1,18 @@
-"""Calls of PostgreSQL's own functions that a hardened server may have revoked from everybody.
+"""Calls of built-in functions that a hardened server may have revoked from PUBLIC.
 
-The right to call a function is checked before a statement runs, whatever a CASE in it says. So the
-call stands in a text of its own, which is only read where it is allowed. Of what reads such texts,
-`ts_stat` is the one that every server has, and that returns what it has read.
+The EXECUTE privilege is checked before a statement runs, even in a CASE branch that is not taken.
+So the call is in a separate text, which is executed only if it is allowed. `ts_stat` is the one
+function on every server that executes such a text and returns its result.
 """
 
 from predeploy.contract.quoting import literal
 
 
 def where_allowed(function: str, value: str = "'called'") -> str:
-    """Return an expression: what `value` is of a row of the function, as text.
+    """Return an SQL expression: `value` of a row of the function, as text.
 
-    Null where it may not be called. `function` is a call without arguments.
+    The expression is NULL if the function may not be called. `function` is a call without
+    arguments.
     """
     read = f"select pg_catalog.array_to_tsvector(array[{value}::text]) from {function} f"
     return (

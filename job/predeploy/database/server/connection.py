@@ -1,6 +1,7 @@
-"""Opens connections: patient with what passes, quick with what does not.
+"""Opens connections: retries transient failures, gives up quickly on permanent ones.
 
-Every refusal is logged in our own words, once a try. Nothing of a connection string gets out.
+Each refusal is logged once per attempt, in predeploy's own words, without any part of a connection
+string.
 """
 
 import time
@@ -24,12 +25,12 @@ from predeploy.settings.endpoint import Endpoint
 log = structlog.get_logger()
 
 APPLICATION = f"predeploy/{__version__}"
-_OLDEST, _NEWEST = 15, 18  # major versions that are tested
+_OLDEST, _NEWEST = 15, 18  # major versions that predeploy is tested with
 _TRY_S = 10
-_BESIDE_S = 30  # all addresses together: the first ones may not be the one that works
+_BESIDE_S = 30  # for all addresses: the first may not work
 _TRIES_BESIDE = 3
 _MIN_LOOK_UP_S = 1
-# A vanished server is noticed within ten seconds, in the middle of a statement too.
+# With these a vanished server is noticed within ten seconds, even in the middle of a statement.
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": _TRY_S,
     "keepalives": 1,
@@ -49,7 +50,7 @@ class _RefusedError(Exception):
 
 
 class _Patience:
-    """Decides when to stop: a refusal's own tries and grace, and the budget of all of them."""
+    """Decides when to stop, by each refusal's attempts and grace period and the overall budget."""
 
     def __init__(self, budget: Deadline) -> None:
         self._budget = budget
@@ -59,6 +60,7 @@ class _Patience:
 
     def stop(self, state: tenacity.RetryCallState) -> bool:
         refusal = _refusal_of(state)
+        # Each kind of refusal starts with its own attempts and grace period.
         if refusal is not self._refusal:
             self._refusal, self._tries, self._since_s = refusal, 0, time.monotonic()
         self._tries += 1
@@ -72,11 +74,11 @@ class _Patience:
 
 
 def connect(endpoint: Endpoint, budget: Deadline) -> Connection:
-    """Connect, in autocommit, within `budget`.
+    """Connect, in autocommit mode, within `budget`.
 
-    Raises DatabaseRefusedError with the exit code that the last refusal calls for: 69 when the
-    server was not to be reached, 76 when it is the wrong one, 77 when it will not have us, 78
-    when the settings cannot be meant. Nothing is left open then.
+    Raises DatabaseRefusedError with the exit code of the last refusal: 69 if the server could not
+    be reached, 76 if it is the wrong one, 77 if it denies access, 78 if the settings are invalid.
+    No connection is left open in that case.
     """
     patience = _Patience(budget)
 
@@ -105,10 +107,11 @@ def connect(endpoint: Endpoint, budget: Deadline) -> Connection:
 
 
 def connect_beside(endpoint: Endpoint) -> Connection:
-    """Open a second connection where one is open already: a few tries, and a word about limits.
+    """Open a second connection next to an open one, with few attempts.
 
-    Raises DatabaseRefusedError with 75 when it is refused, without a second try when there is
-    no slot for it (waiting for one could wait for ourselves); and otherwise as `connect` does.
+    Raises DatabaseRefusedError: with 75 if the server is unavailable, with a message about the two
+    connections that predeploy needs; otherwise as `connect` does. A lack of connection slots is not
+    retried, because predeploy's own first connection may hold the last one.
     """
     budget = Deadline.after(_BESIDE_S)
     retrying = tenacity.Retrying(
@@ -140,9 +143,10 @@ def _try_once(endpoint: Endpoint, budget: Deadline) -> Connection:
     given = {k: v.reveal() if isinstance(v, Secret) else v for k, v in endpoint.parameters}
     parameters = {**_DEFAULTS, **given, "application_name": APPLICATION}
     try:
-        # libpq's own timeout does not count where names are looked up
+        # libpq's connect_timeout does not cover name resolution.
         parameters = with_addresses(parameters, min(_TRY_S, max(budget.left_s, _MIN_LOOK_UP_S)))
         parameters = bounded(parameters, budget.left_s, has_timeout="connect_timeout" in given)
+        # Without prepared statements, which do not survive a pooler in transaction mode.
         return psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
     except psycopg.Error as error:
         refusal = classify(str(error)) or _pinged(parameters)
@@ -169,7 +173,7 @@ def _given_up(endpoint: Endpoint, refusal: Refusal) -> DatabaseRefusedError:
 
 
 def _require_usable(conn: Connection, endpoint: Endpoint) -> None:
-    """Refuse what we could work on only wrongly: an old server, strings read in the old way."""
+    """Refuse a server that predeploy would misuse: an old one, or one with old string syntax."""
     major = conn.info.server_version // 10000
     if major < _OLDEST:
         conn.close()
@@ -178,6 +182,7 @@ def _require_usable(conn: Connection, endpoint: Endpoint) -> None:
             f"and is tested on {_OLDEST} to {_NEWEST}",
             exit_code=ExitCode.WRONG_ENDPOINT,
         )
+    # The parser assumes that a backslash in a plain literal is an ordinary character.
     if conn.info.parameter_status("standard_conforming_strings") == "off":
         conn.close()
         raise DatabaseRefusedError(
@@ -193,14 +198,14 @@ def _require_usable(conn: Connection, endpoint: Endpoint) -> None:
 
 
 def require_alive(conn: Connection) -> None:
-    """Raise ConnectionLostError when the server has hung up; costs no round trip."""
+    """Raise ConnectionLostError if the server has closed the connection; needs no round trip."""
     last_words: list[psycopg.errors.Diagnostic] = []
 
     def hear(said: psycopg.errors.Diagnostic) -> None:
         if said.severity_nonlocalized == "FATAL":
             last_words.append(said)
 
-    conn.add_notice_handler(hear)  # as one, where nobody is waiting for an answer
+    conn.add_notice_handler(hear)  # an unsolicited error arrives as a notice
     try:
         conn.pgconn.consume_input()
         conn.pgconn.is_busy()

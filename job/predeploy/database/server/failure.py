@@ -1,4 +1,4 @@
-"""What a failed statement means: how the run ends, and where in the file it stands."""
+"""The meaning of a failed statement: the run's exit code, and the position in the file."""
 
 import re
 from itertools import takewhile
@@ -28,14 +28,14 @@ _T = TypeVar("_T")
 
 _PARTITION = re.compile(r"""CREATE [^(]*? PARTITION OF "((?:[^"]|"")+)"\."((?:[^"]|"")+)" """)
 _VIOLATION = "23"  # integrity_constraint_violation
-# What PostgreSQL says to who comes second where it has no lock for it: in the words of its source,
-# which it does not translate, or by a unique index of its own catalog.
+# Errors for the second of two sessions that change the same object without a lock: a message that
+# PostgreSQL does not translate, or a violation of a unique index of the catalog.
 _INTERNAL = "XX000"
 _RACED = re.compile(r"^tuple concurrently (?:updated|deleted)$")
 _UNIQUE = "23505"
 _COPY_LINE = re.compile(r"^COPY .*?, line (\d+)", re.MULTILINE)
 _LOCK_FAILURES = {
-    "55P03",  # lock_not_available: our own lock_timeout
+    "55P03",  # lock_not_available: predeploy's own lock_timeout
     "40P01",  # deadlock_detected
     "40001",  # serialization_failure
 }
@@ -51,11 +51,11 @@ READ_ONLY = (
 )
 # By SQLSTATE or class (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _EXIT_CODES = (
-    ("08", ExitCode.TEMPFAIL),  # a statement's own connection to another server
+    ("08", ExitCode.TEMPFAIL),  # a connection that a statement opens to another server
     ("55P03", ExitCode.TEMPFAIL),
     ("40", ExitCode.TEMPFAIL),
-    ("57014", ExitCode.TEMPFAIL),  # cancelled: by the deadline, or by somebody
-    ("53", ExitCode.TEMPFAIL),  # no disk, memory or connection left
+    ("57014", ExitCode.TEMPFAIL),  # cancelled, by the deadline or by another session
+    ("53", ExitCode.TEMPFAIL),  # out of disk space, memory or connections
     ("25006", ExitCode.WRONG_ENDPOINT),  # read-only transaction
     ("42501", ExitCode.DENIED),
 )
@@ -74,7 +74,7 @@ _REMEDIES = (
     ("42501", "GRANT what is missing to this role, or connect as the owner"),
     ("25001", "this cannot run in a transaction"),
 )
-# A COMMIT or ROLLBACK in a procedure or a DO block.
+# For a COMMIT or ROLLBACK in a procedure or a DO block.
 _COMMITS_INSIDE = (
     "it commits by itself, so it has to run outside a transaction: put these two lines before the "
     "statement: -- predeploy: allow commit-inside\n-- predeploy: autocommit"
@@ -95,11 +95,11 @@ _MISREAD = ("42", "0A")  # syntax_error_or_access_rule_violation, feature_not_su
 _FIX = "fix the statement, then run again"
 _WORDS_SHOWN = 2
 _WRITES = re.compile(r"(?:with|insert|update|merge)\b", re.IGNORECASE)
-_ROWS_QUOTED = ("23502", "23514")  # not-null and check violations: the detail is the whole row
+_ROWS_QUOTED = ("23502", "23514")  # not-null and check violations: the detail quotes the whole row
 
 
 def is_race(error: psycopg.Error) -> bool:
-    """Whether another session has changed the same row of the catalog meanwhile."""
+    """Whether another session changed the same catalog row at the same time."""
     if error.sqlstate == _UNIQUE:
         return error.diag.schema_name == "pg_catalog"
     words = error.diag.message_primary or ""
@@ -107,9 +107,9 @@ def is_race(error: psycopg.Error) -> bool:
 
 
 def is_filtered(error: psycopg.Error) -> bool:
-    """Whether row-level security would have hidden rows, which `row_security = off` makes an error.
+    """Whether `row_security = off` turned rows hidden by a policy into an error.
 
-    The server says so in its own language, but the function that raises it has one name.
+    The message is localized, so it is recognized by the function that raises it.
     """
     return (
         error.sqlstate == InsufficientPrivilege.sqlstate
@@ -118,36 +118,36 @@ def is_filtered(error: psycopg.Error) -> bool:
 
 
 def is_lock_failure(failure: Failure) -> bool:
-    """Whether a lock was not obtained in time, or it was chosen to end a deadlock."""
+    """Whether a lock was not obtained in time, or the session lost a deadlock."""
     return failure.sqlstate in _LOCK_FAILURES
 
 
 def may_pass_again(failure: Failure) -> bool:
-    """Whether the same step may pass when it is tried again as it is."""
+    """Whether the same step may succeed if it is tried again unchanged."""
     return failure.is_race or is_lock_failure(failure)
 
 
 def was_cancelled(failure: Failure) -> bool:
-    """Whether somebody, or a timeout, has cancelled it."""
+    """Whether it was cancelled, by a user or by a timeout."""
     return failure.sqlstate == QueryCanceled.sqlstate
 
 
 def has_lacked_locks(step: Step, failure: Failure) -> bool:
-    """Whether a step has failed because its locks, each or all, were not obtained in time."""
+    """Whether a step failed because one or all of its locks were not obtained in time."""
     return (
         isinstance(step, SchemaChange) and step.is_brief and was_cancelled(failure)
     ) or is_lock_failure(failure)
 
 
 def exit_code_of(error: psycopg.Error, otherwise: ExitCode) -> ExitCode:
-    """Return how a run ends that met this error."""
+    """Return the exit code of a run that ends with this error; `otherwise` if it is not known."""
     if is_race(error):
         return ExitCode.TEMPFAIL
     return _by_sqlstate(_EXIT_CODES, error.sqlstate or "") or otherwise
 
 
 def remedy_for(error: psycopg.Error) -> str:
-    """Say what to do about an error of the server's."""
+    """Return what to do about an error of the server."""
     if is_race(error):
         return _TRY_AGAIN
     known = _by_sqlstate(_REMEDIES, error.sqlstate or "")
@@ -157,11 +157,12 @@ def remedy_for(error: psycopg.Error) -> str:
 def failure_of(
     step: Step, error: psycopg.Error, *, index: int, offset: int | None, failed: ExitCode
 ) -> Failure:
-    """Tell a failure of `step`.
+    """Return the failure of `step`.
 
-    `index` is the statement that failed, from 0; past the last one it is what is checked at the
-    end of the step. `offset` is the server's position as characters from the start of the step's
-    text, where it gave one: then it decides. A seed's detail is left out, as it may quote values.
+    `index` is the number of the failed statement, from 0; one past the last stands for the checks
+    at the end of the step. `offset` is the position that the server reported, in characters from
+    the start of the step's text; if given, it takes precedence. `failed` is the exit code for an
+    error of the statement itself. A seed's detail is left out, as it may quote values.
     """
     sqlstate = error.sqlstate or ""
     number = _number_of(step, index, offset)
@@ -204,7 +205,7 @@ def _purpose_of(step: Step, number: int) -> Purpose | None:
 
 
 def _way_out(purpose: Purpose, sqlstate: str, statement: str) -> str:
-    """Say what to do where something is in the way of a statement of ours."""
+    """Return what to do if the database's contents block a generated statement."""
     if purpose.violating_rows and sqlstate.startswith(_VIOLATION):
         return f"fix the rows that this finds: {purpose.violating_rows}"
     if sqlstate.startswith(_VIOLATION) and (partition := _PARTITION.match(statement)):
@@ -223,7 +224,7 @@ def _way_out(purpose: Purpose, sqlstate: str, statement: str) -> str:
 
 
 def _by_the_text(step: Step, sqlstate: str, text: str) -> str:
-    """Say what to do where the step's own text shows it; empty where it does not."""
+    """Return a remedy that follows from the step's text; empty if there is none."""
     if sqlstate == InvalidTransactionTermination.sqlstate:
         if isinstance(step, Online):
             return _COMMITS_DEEP
@@ -240,9 +241,9 @@ def _by_the_text(step: Step, sqlstate: str, text: str) -> str:
 
 
 def shown(statement: str) -> str:
-    """Return a statement for people, on one line; if it may hold a secret, only its kind.
+    """Return a statement on one line for people; if it may hold a secret, only its kind.
 
-    What it writes into rows is left out: no name says which of these are secret.
+    Values that it writes into rows are left out: no name says which of them are secret.
     """
     if not may_hold_secret(statement):
         line = " ".join(statement.split())
@@ -252,17 +253,18 @@ def shown(statement: str) -> str:
 
 
 def secrets_in(statement: str) -> tuple[Secret, ...]:
-    """Return what a message about the statement must not quote: its constants, if it may hold one.
+    """Return the constants that a message about the statement must not quote.
 
-    The server quotes them where it cannot read them, or cannot connect with them.
+    Empty unless the statement may hold a secret. The server quotes constants that it cannot parse
+    or cannot connect with.
     """
     return constants_of(statement) if may_hold_secret(statement) else ()
 
 
 def detail_of(error: psycopg.Error, statement: str) -> str:
-    """Return the server's detail, and in which line of which function it was, where it says so.
+    """Return the server's detail and, if reported, the function and line it came from.
 
-    Nothing where it quotes a whole row, or where it, or the statement, may hold a secret.
+    Empty if the detail quotes a whole row, or if it or the statement may hold a secret.
     """
     inside = " ".join((error.diag.context or "").split())
     detail = "" if error.sqlstate in _ROWS_QUOTED else error.diag.message_detail
@@ -271,7 +273,7 @@ def detail_of(error: psycopg.Error, statement: str) -> str:
 
 
 def _number_of(step: Step, index: int, offset: int | None) -> int:
-    """Return which statement failed, from 0: the server's position decides, where it gives one."""
+    """Return the number of the failed statement, from 0; the server's position takes precedence."""
     if not step.statements or offset is None or not 0 <= offset < len(step.text):
         return min(max(index, 0), max(len(step.statements) - 1, 0))
     first = step.statements[0]
@@ -279,7 +281,7 @@ def _number_of(step: Step, index: int, offset: int | None) -> int:
 
 
 def _locate(step: Step, number: int, offset: int | None) -> tuple[int, int, str]:
-    """Return line and column from 1, and the statement's text; zeros where there is none."""
+    """Return line and column from 1, and the statement's text; zeros if there is no statement."""
     if not step.statements:
         return 0, 0, ""
     first, statement = step.statements[0], step.statements[number]

@@ -1,10 +1,10 @@
-"""The two search_paths: ours for SQL of our own, and the operator's for SQL of the folder.
+"""The two search_paths: predeploy's own for its SQL, and the operator's for the folder's SQL.
 
-An unqualified function or operator is looked up along the search_path, and an overload that fits
-better wins, whichever schema it is in. So a role that may create one in a schema of that path has
-its code run by queries that do not mean it, with the rights of the role that asks (CVE-2018-1058).
-Under our path only PostgreSQL's own are found. The temporary schema comes last: where it is not
-named, its tables and types come first.
+An unqualified function or operator is looked up along the search_path, and the overload that fits
+best wins, in whichever schema. So a role that may create one in a schema of that path can have its
+code run by unsuspecting queries, with the rights of the querying role (CVE-2018-1058). With
+predeploy's own path only built-in objects are found. The temporary schema comes last: if it is not
+named, its tables and types are found first.
 """
 
 from predeploy.settings.endpoint import Endpoint
@@ -13,18 +13,18 @@ OURS = "pg_catalog, pg_temp"
 
 
 def our_path(scope: str = "local") -> str:
-    """Return the statement that sets our path for the transaction. It calls nothing planted.
+    """Return the statement that sets predeploy's path for the transaction; it calls no function.
 
-    `scope` may be `session`: only on a connection that is closed afterwards.
+    `scope` may be `session`, but only on a connection that is closed afterwards.
     """
     return f"set {scope} search_path to {OURS}"
 
 
 def their_path(endpoint: Endpoint, scope: str = "local") -> str:
-    """Return the statement that sets the operator's path, under which the app's names are found.
+    """Return the statement that sets the operator's path, by which the app's names are resolved.
 
-    That is the path of the connection string; without one, the session's default. It is never a
-    startup option: poolers refuse those.
+    That is the path of the connection string or, without one, the session's default. It is never
+    set as a startup option: poolers refuse those.
     """
     given = endpoint.search_path
     return f"set {scope} search_path to {given.text if given else 'default'}"
@@ -42,9 +42,10 @@ KEPT = 2
 
 
 def keep_sql(endpoint: Endpoint) -> str:
-    """Return what resolves the operator's path to schemas, and keeps those for our queries.
+    """Return statements that resolve the operator's path and store its schemas for later queries.
 
-    For the start of a transaction, before our path is set; so what they call is qualified.
+    They belong at the start of a transaction, before predeploy's path is set, so the functions that
+    they call are qualified.
     """
     return f"""{their_path(endpoint)};
         select pg_catalog.set_config('{_SETTING}',

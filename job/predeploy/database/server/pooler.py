@@ -1,8 +1,9 @@
-"""Poolers: whether one stands before the server, in which mode, and what leads round it.
+"""Detects a pooler in front of the server and its mode, and finds a way around it.
 
-A pooler gives its clients a cancel key of its own, so the pid that libpq knows is not that of the
-backend which answers. A direct connection is known by that at no cost. In transaction mode a server
-connection is ours from BEGIN to COMMIT only: whoever begins next gets it, which proves the mode.
+A pooler gives each client its own cancel key, so the pid that libpq knows is not that of the
+backend that answers. That identifies a direct connection at no cost. In transaction mode a server
+connection is assigned only from BEGIN to COMMIT and is then given to the next client, which proves
+the mode.
 """
 
 import secrets
@@ -23,15 +24,16 @@ from predeploy.settings.endpoint import Endpoint
 log = structlog.get_logger()
 
 _PID = "select pg_catalog.pg_backend_pid()"
-# Who waits longer for a pool may be waiting for himself, and keeps an app from it meanwhile.
+# A client that waits longer for a pool may be waiting for its own connection, and blocks an app
+# meanwhile.
 _PATIENCE_S = 10
-# In a busy pool one round may miss it that others have had our backend, but not each time.
+# In a busy pool one round may fail to show that others have used the backend, but not every round.
 _ROUNDS = 5
 _PAUSE_S = 0.005
 
 
 class Pooling(Enum):
-    """What stands between us and the server; SESSION is what is not proved to be TRANSACTION."""
+    """What is in front of the server; SESSION is any pooler not proved to be TRANSACTION."""
 
     NONE = "none"
     SESSION = "session"
@@ -45,10 +47,10 @@ def pooling_of(
     backend_pid: int | None,
     budget: Deadline,
 ) -> Pooling:
-    """Find what stands before the server, through two idle connections.
+    """Detect what is in front of the server, using two idle connections.
 
-    `backend_pid` is who has answered on `work`, where that is known: on a direct connection nothing
-    is asked then. Raises NotObtainedError (75) when a pooler does not serve both connections.
+    `backend_pid` is the backend that has answered on `work`, if known: on a direct connection no
+    query is then needed. Raises NotObtainedError (75) if a pooler does not serve both connections.
     """
     if not _is_pooled(work, endpoint, backend_pid):
         return Pooling.NONE
@@ -58,9 +60,9 @@ def pooling_of(
 
 
 def served_by(conn: Connection, endpoint: Endpoint, budget: Deadline, sql: str = _PID) -> int:
-    """Return the pid of the backend that serves us; `sql` ends with the question for it.
+    """Return the pid of the backend that serves the connection; `sql` ends with that query.
 
-    Raises NotObtainedError (75) when a pooler has none for us: its pool is too small, or full.
+    Raises NotObtainedError (75) if the pooler has no free backend: its pool is too small, or full.
     """
     end = budget.part(_PATIENCE_S)
 
@@ -78,10 +80,10 @@ def served_by(conn: Connection, endpoint: Endpoint, budget: Deadline, sql: str =
 
 
 def way_round(work: Connection, settings: Settings, backend_pid: int | None) -> Endpoint | None:
-    """Return the first other address that leads to the same database, as the same role, directly.
+    """Return the first alternative address that leads directly to the same database and role.
 
-    None, without asking, where this one does so already. The proof is that our own backend is seen
-    from there: an address that only looks alike may be that of another app.
+    Returns None, without a query, if the current address is direct. The proof is that the current
+    backend is visible from there: an address that only looks similar may belong to another app.
     """
     others = settings.alternatives
     if not others or not _is_pooled(work, settings.endpoint, backend_pid):
@@ -93,14 +95,14 @@ def way_round(work: Connection, settings: Settings, backend_pid: int | None) -> 
     )
     ours = f"pid = {pid} and extract(epoch from backend_start) = {since}"
     direct = next((other for other in others if _leads_there(other, ours)), None)
-    # The way is another, and not what the names mean.
+    # The connection is another one; the names must still resolve as before.
     return replace(direct, search_path=settings.endpoint.search_path) if direct else None
 
 
 def lacks_sessions(work: Connection, endpoint: Endpoint) -> bool:
-    """Say whether a pooler stands there that has transactions for us and no sessions.
+    """Whether a pooler in transaction mode is in front, which offers no sessions.
 
-    Raises NotObtainedError (75) when it does not even serve two connections.
+    Raises NotObtainedError (75) if it does not even serve two connections.
     """
     budget = Deadline.after(_PATIENCE_S)
     if not _is_pooled(work, endpoint, None):
@@ -110,7 +112,7 @@ def lacks_sessions(work: Connection, endpoint: Endpoint) -> bool:
 
 
 def no_session(what: str, endpoint: Endpoint) -> str:
-    """Say why `what` cannot run behind a pooler in transaction mode, and what to do."""
+    """Return why `what` cannot run behind a pooler in transaction mode, and what to do."""
     return (
         f"{what} has to run outside a transaction, in a session of its own, and "
         f"{endpoint.variable} leads through a pooler in transaction mode, where there is none; "
@@ -125,17 +127,18 @@ def _is_pooled(conn: Connection, endpoint: Endpoint, backend_pid: int | None) ->
 
 
 def _mode(work: Connection, guard: Connection, endpoint: Endpoint, budget: Deadline) -> Pooling:
-    """Watch whether the backend of `work` is given to others while that is idle.
+    """Observe whether the idle backend of `work` is given to others.
 
-    To us, as soon as we begin on `guard`; or to other clients, who then leave their last query on
-    it; or they keep it, and `work` gets another one.
+    It may be given to predeploy itself, as soon as a transaction begins on `guard`; or to other
+    clients, who leave their last query on it; or they keep it, and `work` gets another one.
     """
     for _ in range(_ROUNDS):
         mark = f"/* {secrets.token_hex(8)} */"
         before = served_by(work, endpoint, budget, f"{_PID} {mark}")
         time.sleep(_PAUSE_S)
         other = served_by(guard, endpoint, budget, f"begin; {_PID}")
-        # The last question would wait for ever where the pool has one connection: not asked then.
+        # The last question would wait forever in a pool with one connection; it is not reached
+        # then.
         is_shared = (
             other == before
             or not _was_last_asked(guard, before, mark)
@@ -148,11 +151,12 @@ def _mode(work: Connection, guard: Connection, endpoint: Endpoint, budget: Deadl
 
 
 def _was_last_asked(guard: Connection, pid: int, mark: str) -> bool:
-    """Say whether nothing has run in a backend since the query with `mark`, as far as one sees."""
+    """Whether no other query has visibly run in a backend since the one with `mark`."""
     ((query,),) = wire.ask(
         guard,
         f"select max(query) from pg_catalog.pg_stat_activity where pid = {pid}",
     )
+    # No query is shown if the session is gone or its query hidden, which proves nothing.
     return not query or mark in query
 
 

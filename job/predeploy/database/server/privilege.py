@@ -1,4 +1,4 @@
-"""Which GRANT fixes a refusal, as far as the server's words tell. `advice` asks the catalog."""
+"""Derives the GRANT that fixes a refusal from the server's message. `advice` asks the catalog."""
 
 import re
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _GRANTS = {
     "foreign-data wrapper": "USAGE ON FOREIGN DATA WRAPPER",
     "foreign server": "USAGE ON FOREIGN SERVER",
 }
-# What a query asks for that only looks.
+# The privileges needed by a query that only reads.
 _TO_READ = {
     "schema": "USAGE ON SCHEMA",
     "table": "SELECT ON TABLE",
@@ -39,7 +39,7 @@ _KINDS = sorted([*_GRANTS, "index", "relation"], key=len, reverse=True)
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What a refusal is about: a kind and a name as the catalog has it, without its schema."""
+    """The object of a refusal: a kind and a name as in the catalog, without schema."""
 
     kind: str
     name: str
@@ -47,7 +47,7 @@ class Refused:
 
 
 def refused_in(message: str) -> Refused | None:
-    """Return what the server's words name; None where they name nothing, or in another language."""
+    """Return what the message names; None if it names nothing, or is in another language."""
     if owner := _NOT_OWNER.match(message):
         what = owner["what"]
         kind = next((kind for kind in _KINDS if what.startswith(f"{kind} ")), None)
@@ -61,10 +61,10 @@ def refused_in(message: str) -> Refused | None:
 
 
 def grant_for(message: str, role: str, *, to_read: bool = False, name: str = "") -> str:
-    """Say what to do about `message`, which refuses something to `role` (quoted as an identifier).
+    """Return what to do about `message`, which denies something to `role` (a quoted identifier).
 
-    `name` is that of the thing, ready for SQL, where it is known better than by the message: the
-    server names neither the privilege nor the schema of a table, and speaks its own language.
+    `name` is the object's name in SQL, if it is known better than from the message: the server
+    names neither the privilege nor a table's schema, and its message may be localized.
     """
     grants = _GRANTS | _TO_READ if to_read else _GRANTS
     refused = refused_in(message)

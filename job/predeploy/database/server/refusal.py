@@ -1,8 +1,8 @@
-"""Why the server would not have us, told by the only thing there is: the text of the error.
+"""Why the server refused a connection, judged by the only evidence: the error's text.
 
-A failed connection carries no SQLSTATE (psycopg 3.3, libpq 18), so the texts are matched; what
-nobody has a word for is judged by a ping (`PQping`). The texts never leave this module, because
-libpq may quote a connection string in them.
+A failed connection carries no SQLSTATE (psycopg 3.3, libpq 18), so its text is matched; an unknown
+text is judged by a ping (`PQping`). The texts never leave this module, because libpq may quote a
+connection string in them.
 """
 
 import re
@@ -13,15 +13,16 @@ from psycopg import pq
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.database.server.failure import READ_ONLY
 
+# In effect no limit: the grace period and the connect budget decide.
 _PATIENT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One kind of refusal: what it means in our words, what to do, and how long it may last.
+    """One kind of refusal: its meaning, the remedy, and how long it may last.
 
-    It is tried again at most `tries` times in all and for `grace_s` seconds, within the connect
-    budget; then the run ends with `exit_code`.
+    It is retried until `tries` attempts have been made or `grace_s` seconds have passed, within the
+    connect budget; then the run ends with `exit_code`.
     """
 
     pattern: str
@@ -38,8 +39,8 @@ _OPEN = "check that the server runs, and host and port"
 
 NO_SLOT = Refusal("too many clients already|remaining connection slots|too many connections for", "it has no free connection slot", ExitCode.UNAVAILABLE, "raise max_connections or the role's or the database's CONNECTION LIMIT, or close idle sessions")  # fmt: skip
 
-# In the order in which they are tried: the first whose pattern is found wins. Silence comes last:
-# where a name has two addresses, the answer of one outweighs it.
+# Tried in order: the first match wins. Timeouts come last: if a name has two addresses, an answer
+# from one of them outweighs the silence of the other.
 REFUSALS = (
     Refusal('database ".*" is not currently accepting connections', "the database accepts no connections", ExitCode.DENIED, "allow them: ALTER DATABASE … ALLOW_CONNECTIONS true", 5, 30),
     Refusal("is starting up|is shutting down|in recovery mode|not yet accepting|not accepting connections", "the server is starting or stopping", ExitCode.UNAVAILABLE, "wait, or look at the server's log"),
@@ -77,12 +78,12 @@ _BY_PING = {
 
 
 def classify(text: str) -> Refusal | None:
-    """Return the refusal that an error's text tells of; None when nobody has a word for it."""
-    without_names = re.sub(r'"[^"\n]*"', '""', text)  # a host may be called like an error
+    """Return the refusal that matches an error's text; None if the text is unknown."""
+    without_names = re.sub(r'"[^"\n]*"', '""', text)  # a host's name may match an error's text
     found = (r for r in REFUSALS if re.search(r.pattern, without_names, re.IGNORECASE))
     return next(found, None)
 
 
 def classify_ping(ping: pq.Ping) -> Refusal:
-    """Return the refusal that a ping tells of."""
+    """Return the refusal that corresponds to a ping's result."""
     return _BY_PING[ping]

@@ -1,7 +1,7 @@
-"""Finds out the addresses of a host, for no longer than there is time.
+"""Resolves host names within a time limit.
 
-The system's resolver cannot be interrupted: behind a name server that is silent it outlives every
-signal and every budget. So it runs in a thread that nobody waits for at the end.
+The system's resolver cannot be interrupted: with an unresponsive name server it outlasts every
+signal and every budget. So it runs in a daemon thread, which the process does not wait for at exit.
 """
 
 import queue
@@ -12,16 +12,16 @@ from typing import Any
 
 import psycopg
 
-_SHORTEST_S = 2  # libpq and psycopg take whole seconds, and no fewer for one address
+_SHORTEST_S = 2  # libpq and psycopg take whole seconds, and at least this many for an address
 _PAIRED = ("host", "hostaddr", "port")
 _Found = list[str] | OSError | UnicodeError
 
 
 def with_addresses(parameters: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-    """Return libpq's parameters with the addresses of their hosts, as libpq pairs them.
+    """Return libpq's parameters with the addresses of their hosts, paired as libpq expects.
 
-    A host of several addresses stands there once for each. Raises psycopg.OperationalError in
-    psycopg's own words where no host has any, and in ours where no name server has answered.
+    A host with several addresses is repeated once for each. Raises psycopg.OperationalError: with
+    psycopg's message if no host has an address, with predeploy's if no name server answered.
     """
     hosts = str(parameters.get("host") or "").split(",")
     if parameters.get("hostaddr") or not any(map(_is_name, hosts)):
@@ -30,7 +30,7 @@ def with_addresses(parameters: Mapping[str, Any], timeout_s: float) -> dict[str,
     if len(ports) == 1:
         ports *= len(hosts)
     if len(ports) != len(hosts):
-        return dict(parameters)  # for libpq to refuse
+        return dict(parameters)  # libpq will refuse them
     found = _look_up(hosts, timeout_s)
     triples = [(h, a, p) for h, p in zip(hosts, ports, strict=True) for a in _addresses(found[h])]
     if not triples:
@@ -43,9 +43,9 @@ def with_addresses(parameters: Mapping[str, Any], timeout_s: float) -> dict[str,
 def bounded(
     parameters: Mapping[str, Any], left_s: float, *, has_timeout: bool = False
 ) -> dict[str, Any]:
-    """Return the parameters with as many addresses, and as long a wait for each, as there is time.
+    """Return the parameters with the number of addresses and the timeout cut to the time left.
 
-    Without `has_timeout` their `connect_timeout` is the most that one address may take.
+    Unless `has_timeout` is set, `connect_timeout` is lowered to each address's share of the time.
     """
     lists = {n: str(parameters[n]).split(",") for n in _PAIRED if parameters.get(n) is not None}
     count = max((len(values) for n, values in lists.items() if n != "port"), default=1)
@@ -63,6 +63,7 @@ def _look_up(hosts: list[str], timeout_s: float) -> dict[str, _Found]:
     def ask() -> None:
         answers.put({host: _resolve(host) for host in hosts})
 
+    # A daemon thread, so that a lookup that never returns does not keep the process alive.
     threading.Thread(target=ask, daemon=True).start()
     try:
         return answers.get(timeout=timeout_s)
@@ -75,7 +76,7 @@ def _resolve(host: str) -> _Found:
         return [""]
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    except (OSError, UnicodeError) as error:  # a name may be too long to be one
+    except (OSError, UnicodeError) as error:  # UnicodeError: the name may be too long
         return error
     return list(dict.fromkeys(str(item[4][0]) for item in found))
 
@@ -86,7 +87,7 @@ def _addresses(found: _Found) -> Iterator[str]:
 
 
 def _is_name(host: str) -> bool:
-    """Whether it has to be looked up: it is no socket's path, and no address already."""
+    """Whether it needs to be resolved: it is neither a socket path nor an address."""
     if not host or host.startswith(("/", "@")):
         return False
     for family in (socket.AF_INET, socket.AF_INET6):

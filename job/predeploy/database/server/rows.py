@@ -1,4 +1,4 @@
-"""Rows as typed values: what a query returns as text is read once, where it comes in."""
+"""Rows as typed values: a query's text results are converted once, where they are received."""
 
 import json
 from collections.abc import Callable, Hashable, Iterable
@@ -25,8 +25,8 @@ _READERS: dict[Any, Callable[[str | None], Any]] = {
 def typed(kind: type[T], rows: Iterable[Row]) -> list[T]:
     """Return each row as a value of `kind`: a dataclass, a named tuple, or `tuple[int, str]`.
 
-    A column is read by the type of its field: NULL is `""`, 0 or False, unless the field may be
-    None; collections are JSON arrays. Raises ValueError for a row of another length.
+    A column is converted to the type of its field: NULL becomes `""`, 0 or False, unless the field
+    may be None; collections are JSON arrays. Raises ValueError for a row of another length.
     """
     readers = _readers(cast("Hashable", kind))
     read = ([reader(text) for reader, text in zip(readers, row, strict=True)] for row in rows)

@@ -1,8 +1,8 @@
-"""Transactions that are sent all at once, and what comes of each as soon as it is known.
+"""Sends several transactions at once and yields each result as soon as it arrives.
 
-libpq's pipeline mode (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html), with a
-sync behind each transaction. Each begins with a BEGIN of its own: where one fails, its transaction
-stays open and failed, so that the server refuses all that comes behind it, COMMIT included.
+Uses libpq's pipeline mode (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html), with
+a sync after each transaction. Each transaction starts with an explicit BEGIN: if one fails, it
+stays open in the failed state, so that the server refuses all that follows, COMMIT included.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -21,11 +21,12 @@ Query = tuple[str, Sequence[str]]
 def stream(
     conn: Connection, transactions: Sequence[Sequence[Query]], on_tick: Callable[[], None]
 ) -> Generator[Answer, None, None]:
-    """Send all, each with its statements; yield their answers up to the first with an error.
+    """Send all transactions with their statements; yield an answer for each, up to the first error.
 
-    The connection can be used again when the last answer was taken, and has a failed transaction
-    open where that is an error. Who stops before that loses it: what runs is cancelled. Raises
-    ConnectionLostError when it dies. `on_tick` is called every quarter of a second of waiting.
+    The connection is usable again after the last answer; after an error it has a failed transaction
+    open. If the caller stops before that, running statements are cancelled and the connection is
+    lost. Raises ConnectionLostError if it dies. `on_tick` is called every quarter of a second while
+    waiting.
     """
     pgconn = conn.pgconn
     skipped: list[str] = []
@@ -58,7 +59,7 @@ def stream(
 
 
 def _until_sync(pgconn: pq.abc.PGconn) -> Generator[Any, Any, list[pq.abc.PGresult]]:
-    """Send on and read until a sync has come back; return what came before it."""
+    """Send and read until a sync comes back; return the results before it."""
     results: list[pq.abc.PGresult] = []
     while True:
         while not pgconn.is_busy():
@@ -71,6 +72,7 @@ def _until_sync(pgconn: pq.abc.PGconn) -> Generator[Any, Any, list[pq.abc.PGresu
                 raise psycopg.OperationalError("the connection is lost")
             if result.status == pq.ExecStatus.PIPELINE_SYNC:
                 return results
+            # Statements after an error in the pipeline were skipped, and have no result.
             if result.status != pq.ExecStatus.PIPELINE_ABORTED:
                 results.append(result)
         ready = yield waiting.WAIT_RW if pgconn.flush() else waiting.WAIT_R
@@ -79,7 +81,7 @@ def _until_sync(pgconn: pq.abc.PGconn) -> Generator[Any, Any, list[pq.abc.PGresu
 
 
 def _consume(pgconn: pq.abc.PGconn, results: Sequence[pq.abc.PGresult]) -> None:
-    """Read what is there; the end of the connection hides nothing that the server has said."""
+    """Read what has arrived; the end of the connection must not hide an error already received."""
     try:
         pgconn.consume_input()
     except psycopg.OperationalError:
@@ -88,7 +90,7 @@ def _consume(pgconn: pq.abc.PGconn, results: Sequence[pq.abc.PGresult]) -> None:
 
 
 def _up_to_failure(results: Sequence[pq.abc.PGresult]) -> list[pq.abc.PGresult]:
-    """Return the results to the first error, behind which libpq adds one of its own; or none."""
+    """Return the results up to the first error, after which libpq adds its own; empty if none."""
     failed = (i for i, r in enumerate(results) if r.status == pq.ExecStatus.FATAL_ERROR)
     end = next(failed, None)
     return [] if end is None else [*results[: end + 1]]

@@ -1,8 +1,9 @@
-"""The settings of our transactions, made local to them, so that nothing leaks through a pooler.
+"""The settings of predeploy's transactions, set locally so that none leaks through a pooler.
 
-Startup options are never used: poolers refuse or drop them. Names that a server does not know
-(`transaction_timeout` before 17) are left out: they have no current setting. The view pg_settings
-would tell, too, and takes as long as a small step, since it puts all of them together.
+Startup options are never used: poolers refuse or drop them. Settings that a server does not know
+(`transaction_timeout` before 17) are recognized by their missing current value and left out. The
+view pg_settings could be asked, too, but takes as long as a small step, since it assembles all
+settings.
 """
 
 import re
@@ -13,8 +14,8 @@ from predeploy.contract.step import Migration, Step
 from predeploy.database.server.path import OURS
 from predeploy.database.server.wire import Answer
 
-# An inherited timeout must never kill a migration or the lock; a client that has vanished from
-# the network must free the lock within half a minute.
+# An inherited timeout must never end a migration or release the lock; if the client vanishes from
+# the network, the lock must be released within half a minute.
 _ALWAYS = {
     "statement_timeout": "0",
     "lock_timeout": "0",
@@ -27,15 +28,16 @@ _ALWAYS = {
     "tcp_user_timeout": "25s",
 }
 
-# Both go inside each step's transaction, so that nothing of it leaks into the next, whoever's that
-# is behind a pooler. The role comes first: what follows is ours.
+# Both are sent inside each step's transaction, so that nothing leaks into the next one, whoever
+# uses the connection behind a pooler. The role is reset first, because what follows runs as
+# predeploy's role.
 RESET_ROLE = ("reset session authorization", "reset role")
 RESET = ("reset all", "set local row_security to off", "discard temp", "discard sequences")
-# What a step puts off to its end happens before anybody looks at what it has done: COMMIT would run
-# the query of a cursor WITH HOLD behind the guard's back.
+# Work deferred to the end of a step must happen before its effects are examined: otherwise COMMIT
+# would run the query of a cursor WITH HOLD unseen by the guard.
 END_OF_STATEMENTS = ("close all", "set constraints all immediate", *RESET_ROLE)
-# What outlives a transaction beside that; the next step may want it, but nobody else. Only what SQL
-# has prepared: poolers keep prepared statements of their own in a session.
+# What also outlives a transaction; a later step may need it, but no other client. Only what was
+# prepared by SQL: poolers keep their own prepared statements in a session.
 _OUTLIVING = {
     "prepare_stmt": """do $$ declare prepared text; begin
         for prepared in select name from pg_catalog.pg_prepared_statements where from_sql loop
@@ -49,32 +51,32 @@ _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 
 
 def settings_sql(settings: Mapping[str, str]) -> str:
-    """Return one SELECT that makes these settings, over the ones that all transactions share.
+    """Return one SELECT that applies these settings on top of those common to all transactions.
 
-    It tells how many they are: a row for each would be as many messages. It calls no operator and
-    nothing without its schema, since the search_path is ours from then on only. What row-level
-    security would filter is an error from then on, and no answer that looks whole.
+    It returns their number: a row for each would be one message each. It calls no operator and
+    qualifies every function, because predeploy's search_path applies only afterwards. From then on
+    a query that row-level security would filter fails, instead of returning a partial result.
     """
     return _set_sql({"search_path": OURS, "row_security": "off", **settings}, "true")
 
 
 def session_sql(settings: Mapping[str, str]) -> str:
-    """Return the same for a whole session: only on a connection that is closed afterwards.
+    """Return the same for a whole session, for a connection that is closed afterwards.
 
-    search_path and row_security are left as they are: a step's text has its own.
+    search_path and row_security are unchanged: a step's text sets its own.
     """
     return _set_sql(settings, "false")
 
 
 def row_security_sql(scope: str = "local", *, is_on: bool = False) -> str:
-    """Return what lets row-level security hide rows, or makes that an error, as is the default."""
+    """Return a SET that lets row-level security hide rows, or (the default) makes that an error."""
     return f"set {scope} row_security to {'on' if is_on else 'off'}"
 
 
 def step_application(ledger_schema: str) -> str:
-    """Return the application name that a session bears while it runs a step of this ledger.
+    """Return the application name of a session while it runs a step of this ledger.
 
-    PostgreSQL cuts names at 63 bytes, and so does this.
+    PostgreSQL truncates names at 63 bytes, and so does this function.
     """
     return f"predeploy step {ledger_schema}"[:63]
 
@@ -84,9 +86,9 @@ STEP_NAMED = r"^/\* predeploy (.*?) \*/"
 
 
 def begin_sql(step: Step, isolation: str = "") -> str:
-    """Return a step's BEGIN, with its name in front for who looks at what the server does.
+    """Return a step's BEGIN, preceded by its name for those who watch the server's activity.
 
-    What its file says of its isolation comes before ours.
+    The file's own isolation level takes precedence over `isolation`.
     """
     name = step.label.replace("*/", "* /").replace("/*", "/ *")
     own = step.isolation if isinstance(step, Migration) else ""
@@ -95,7 +97,7 @@ def begin_sql(step: Step, isolation: str = "") -> str:
 
 
 def clean_up(step: Step) -> list[str]:
-    """Return what takes away all that a step can leave in its session: for one that is shared."""
+    """Return statements that remove all that a step may leave in a session that is shared."""
     nodes = dict.fromkeys(statement.node for statement in step.statements)
     found = [_OUTLIVING[node] for node in nodes if node in _OUTLIVING]
     if _SESSION_LOCK.search(step.text):
@@ -104,7 +106,7 @@ def clean_up(step: Step) -> list[str]:
 
 
 def rows_written(answer: Answer, first: int, count: int) -> int:
-    """Add up what `count` statements inserted, updated or deleted, from result `first` on."""
+    """Return the number of rows written by `count` statements, from result `first` on."""
     results = answer.results[first : first + count]
     statuses = [(result.command_status or b"").decode() for result in results]
     return sum(int(s.split()[-1]) for s in statuses if s.startswith(_WRITES))

@@ -1,8 +1,8 @@
-"""One message to the server and all that comes back, and what a driver's error means for the run.
+"""Sends one message to the server, reads all results, and translates the driver's errors.
 
 Everything goes through `send`: text without parameters is one simple-protocol message
 (https://www.postgresql.org/docs/current/protocol-flow.html), whose statements the server runs in
-order up to the first that fails; counting the results tells which one that was.
+order up to the first that fails; the number of results tells which one that was.
 """
 
 import time
@@ -36,8 +36,8 @@ _T = TypeVar("_T")
 
 _TICK_S = 0.25
 _SAVEPOINT = "predeploy_ours"
-# How long an end may take, so that a job ends within a second of a signal, behind a dead network,
-# too. The server ends by itself what could not be cancelled, once it sees that nobody listens.
+# Limits on shutdown, so that a job ends within a second of a signal, even behind a dead network.
+# What could not be cancelled the server ends itself, once it notices that the client is gone.
 _CANCEL_S = 0.2
 _DRAIN_S = 0.2
 _AGAIN_S = 0.05
@@ -51,7 +51,7 @@ ENDED = "57P01"
 """The SQLSTATE of a session that an administrator has ended, alone or with the server."""
 DIRECTLY = "set MIGRATION_DATABASE_URL to the address of the server itself"
 """What to do where a pooler is in the way."""
-# What a pooler says of itself when it hangs up is no lost connection, which is tried again.
+# A pooler's own error when it hangs up is not a lost connection, which would be retried.
 _IN_STATEMENT_MODE = (
     f"the address leads through a pooler in statement mode, which knows no transactions; {DIRECTLY}"
 )
@@ -63,9 +63,9 @@ _POOL_FULL = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The results of one message, in order; the failing statement's comes last, with its error.
+    """The results of one message, in order; a failed statement's is the last, with its error.
 
-    `skipped` is what IF NOT EXISTS said of things that are there already.
+    `skipped` holds the notices of IF NOT EXISTS about objects that already exist.
     """
 
     results: tuple[pq.abc.PGresult, ...]
@@ -74,7 +74,7 @@ class Answer:
 
     @property
     def failed_index(self) -> int:
-        """Which statement failed, from 0."""
+        """The number of the statement that failed, from 0."""
         return len(self.results) - 1
 
     def rows(self, index: int) -> list[Row]:
@@ -92,9 +92,9 @@ class Answer:
 
 
 def storable(conn: Connection, text: str) -> str:
-    """Return a text that the database's encoding holds: where that is not all of Unicode, in ASCII.
+    """Return the text, reduced to ASCII unless the database's encoding holds all of Unicode.
 
-    SQL_ASCII is no encoding, and holds anything.
+    SQL_ASCII means no encoding, and accepts anything.
     """
     if conn.info.parameter_status("server_encoding") in ("UTF8", "SQL_ASCII"):
         return text
@@ -109,8 +109,9 @@ def send(
 ) -> Answer:
     """Send one message and wait for all of its results.
 
-    `on_tick` is called every quarter of a second of waiting. Raises ConnectionLostError when the
-    connection dies. An interruption cancels the statement on the server before it goes on.
+    `on_tick` is called every quarter of a second while waiting. Raises ConnectionLostError if the
+    connection dies, and JobError if a COPY from or to the client was started. On an interruption
+    the statement is cancelled on the server first.
     """
     pgconn = conn.pgconn
     skipped: list[str] = []
@@ -118,6 +119,7 @@ def send(
         pgconn.send_query(sql.encode())
         results = wait(conn, ticking(generators.execute(pgconn), on_tick))
     if results and results[-1].status in _COPY:
+        # The connection is left in COPY mode, so it cannot be used for anything else.
         conn.close()
         raise JobError("a COPY from or to the client was started; it cannot be part of a step")
     return answer_of(conn, results, tuple(skipped))
@@ -125,7 +127,7 @@ def send(
 
 @contextmanager
 def noting_skips(conn: Connection, skipped: list[str]) -> Iterator[None]:
-    """Add to `skipped` what IF NOT EXISTS says of things that are there already."""
+    """Add to `skipped` the notices of IF NOT EXISTS about objects that already exist."""
 
     def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
         if diagnostic.sqlstate in _ALREADY_THERE:
@@ -141,7 +143,7 @@ def noting_skips(conn: Connection, skipped: list[str]) -> Iterator[None]:
 def answer_of(
     conn: Connection, results: Sequence[pq.abc.PGresult], skipped: tuple[str, ...] = ()
 ) -> Answer:
-    """Return results as an answer. Raises ConnectionLostError where the last says so."""
+    """Return results as an answer. Raises ConnectionLostError if the last one reports that."""
     if not results or results[-1].status != pq.ExecStatus.FATAL_ERROR:
         return Answer(tuple(results), None, skipped)
     error = psycopg.errors.error_from_result(results[-1], conn.info.encoding)
@@ -153,7 +155,7 @@ def answer_of(
 def send_copy(
     conn: Connection, sql: str, data: str, *, on_tick: Callable[[], None] = lambda: None
 ) -> Answer:
-    """Send one COPY … FROM STDIN and its data; the answer is as that of `send`."""
+    """Send one COPY … FROM STDIN and its data; return an answer as `send` does."""
     pgconn = conn.pgconn
     with translated(conn):
         pgconn.send_query(sql.encode())
@@ -165,6 +167,7 @@ def send_copy(
         try:
             ended = wait(conn, generators.copy_end(pgconn, None))
         except psycopg.Error as error:
+            # copy_end raises the server's error instead of returning its result.
             if error.sqlstate and not _is_gone(error):
                 return Answer((results[-1],), error)
             raise
@@ -172,10 +175,10 @@ def send_copy(
 
 
 def ask(conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: None) -> list[Row]:
-    """Send statements of our own and return the last one's rows. An error of theirs is raised.
+    """Send predeploy's own statements; return the rows of the last. An error is raised.
 
-    Where no transaction is open they run under our search_path; an open one has its own. What
-    cannot run in a transaction goes through `ask_plainly`.
+    If no transaction is open they run under predeploy's search_path; an open one has its own path.
+    Use `ask_plainly` for what cannot run in a transaction.
     """
     is_idle = conn.pgconn.transaction_status == pq.TransactionStatus.IDLE
     return ask_plainly(conn, f"{OUR_PATH};\n{sql}" if is_idle else sql, on_tick=on_tick)
@@ -184,9 +187,9 @@ def ask(conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: Non
 def ask_all(
     conn: Connection, questions: Sequence[str], *, after: Sequence[str] = ()
 ) -> list[list[Row]]:
-    """Ask several questions of one statement each in one message; return the rows of each.
+    """Send several single-statement queries in one message; return the rows of each.
 
-    What `after` holds is sent before them, one statement or several to a text. An error is raised.
+    The texts in `after` are sent before them, each with one or more statements. An error is raised.
     """
     answer = send(conn, ";\n".join([*after, *questions]))
     _require_no_error(conn, answer)
@@ -196,14 +199,17 @@ def ask_all(
 def ask_plainly(
     conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: None
 ) -> list[Row]:
-    """Do as `ask` does, under the search_path that there is: it must not matter to `sql`."""
+    """Like `ask`, but with the current search_path, which must not matter to `sql`."""
     answer = send(conn, sql, on_tick=on_tick)
     _require_no_error(conn, answer)
     return answer.rows(-1)
 
 
 def ask_within(conn: Connection, sql: str) -> list[Row]:
-    """Return the rows of one query of ours in an open transaction, which keeps its search_path."""
+    """Return the rows of one query in the open transaction, under predeploy's search_path.
+
+    The transaction's own search_path is restored. An error is raised.
+    """
     answer = send(
         conn,
         f"savepoint {_SAVEPOINT}; {OUR_PATH}; {sql}\n; "
@@ -220,14 +226,14 @@ def _require_no_error(conn: Connection, answer: Answer) -> None:
 
 
 def roll_back(conn: Connection) -> None:
-    """End whatever transaction is open, without complaint when none is."""
+    """Roll back the open transaction, if there is one."""
     if conn.pgconn.transaction_status != pq.TransactionStatus.IDLE:
         send(conn, "rollback")
 
 
 @contextmanager
 def translated(conn: Connection) -> Iterator[None]:
-    """Turn the driver's errors into ours, once, where the driver was called."""
+    """Translate the driver's errors into predeploy's, where the driver is called."""
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
@@ -249,7 +255,7 @@ def translated(conn: Connection) -> Iterator[None]:
 
 @contextmanager
 def closing(conn: Connection) -> Iterator[Connection]:
-    """Close the connection at the end; what still runs is cancelled, so no lock outlives us."""
+    """Close the connection at the end; cancel what still runs, so that no lock is left."""
     try:
         yield conn
     finally:
@@ -258,7 +264,7 @@ def closing(conn: Connection) -> Iterator[Connection]:
 
 
 def wait(conn: Connection, gen: Generator[Any, Any, _T]) -> _T:
-    """Wait as psycopg's own method does, but not for long behind an interruption."""
+    """Wait as psycopg's own method does, but only briefly after an interruption."""
     try:
         return waiting.wait(gen, conn.pgconn.socket, _TICK_S)
     except BaseException as stop:
@@ -270,9 +276,9 @@ def wait(conn: Connection, gen: Generator[Any, Any, _T]) -> _T:
 
 
 def halt(conn: Connection) -> bool:
-    """Cancel what runs, and close the connection where the server does not answer to that.
+    """Cancel what runs; close the connection if the server does not respond to that.
 
-    Says whether it did.
+    Return whether the server responded.
     """
     if conn.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
         return True
@@ -291,9 +297,9 @@ def halt(conn: Connection) -> bool:
 
 
 def _halt_stream(conn: Connection) -> bool:
-    """Cancel what runs; of what was sent behind it the server runs nothing more then.
+    """Cancel what runs; the server then skips the rest of the pipeline.
 
-    Twice, since it ignores the wish between two statements.
+    The request is sent twice, because the server ignores one that arrives between two statements.
     """
     try:
         conn.cancel_safe(timeout=_CANCEL_S)
@@ -307,7 +313,7 @@ def _halt_stream(conn: Connection) -> bool:
 
 
 def patience(seconds: float) -> Callable[[], None]:
-    """Return a tick that raises ConnectionLostError when nothing has come for so long."""
+    """Return a tick that raises ConnectionLostError if nothing has arrived for `seconds`."""
     end = time.monotonic() + seconds
 
     def tick() -> None:
@@ -320,7 +326,7 @@ def patience(seconds: float) -> Callable[[], None]:
 def ticking(
     gen: Generator[Any, Any, list[pq.abc.PGresult]], on_tick: Callable[[], None]
 ) -> Generator[Any, Any, list[pq.abc.PGresult]]:
-    """Run a psycopg generator; a resumption that brings nothing means that a tick has passed."""
+    """Run a psycopg generator; call `on_tick` whenever a tick passes without a result."""
     try:
         state = next(gen)
         while True:
@@ -334,11 +340,11 @@ def ticking(
 
 
 def _is_gone(error: psycopg.Error) -> bool:
-    """Whether the connection is no more. What the server says has an SQLSTATE.
+    """Whether the connection is gone. An error reported by the server has an SQLSTATE.
 
-    An OperationalError without one is the driver's own: its socket was reset while it waited,
-    which libpq has not noticed by then. A mere ERROR is a statement's: it has lost a connection of
-    its own, to another server.
+    An OperationalError without one comes from the driver: its socket was reset while waiting, which
+    libpq has not noticed yet. A mere ERROR belongs to the statement, which has lost a connection
+    that it had opened to another server.
     """
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError)
@@ -346,7 +352,7 @@ def _is_gone(error: psycopg.Error) -> bool:
 
 
 def _lost(error: psycopg.Error) -> JobError:
-    """Return what to raise for a connection that has ended."""
+    """Return the error to raise for a connection that has ended."""
     why = error.diag.message_primary or "the server closed it or the network did"
     if "statement pooling mode" in why:
         return NoTransactionsError(_IN_STATEMENT_MODE)
@@ -359,7 +365,7 @@ def _lost(error: psycopg.Error) -> JobError:
 
 
 def answers(conn: Connection) -> bool:
-    """Say whether the server still talks to us on an idle connection."""
+    """Whether the server still responds on an idle connection."""
     try:
         ask_plainly(conn, "select 1", on_tick=patience(_ALIVE_S))
     except ConnectionLostError:

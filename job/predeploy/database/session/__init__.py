@@ -1,4 +1,4 @@
-"""What a run holds while it lasts: two connections, the lock, patience, its ledger.
+"""What a run holds while it lasts: two connections, the lock, time budgets, its ledger.
 
-What happens to one step alone is `steps`.
+How a single step runs belongs in `steps`.
 """

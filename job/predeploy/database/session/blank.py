@@ -1,4 +1,4 @@
-"""Whether a run begins on a database without rows: then it asks for nothing that it has made."""
+"""Whether a run begins on a database without rows, and so needs no declarations of losses."""
 
 import json
 import re
@@ -22,11 +22,11 @@ _WORD = re.compile(r"[\w$]+")
 
 
 def begins_without_rows(context: RunContext, sources: Sources, path: Collection[str]) -> bool:
-    """Say, before the run's first step, whether it asks for nothing that its ledger has made.
+    """Return, before the first step, whether the run needs no declarations of losses.
 
-    That is where the tables of the folder's schemas hold no row, but those that noted steps have
-    written. What could not be read may hold rows. Notes that do not count are deleted. `path` holds
-    the schemas of the search_path.
+    That is so if the tables in the folder's schemas hold no rows other than those written by noted
+    steps. A table that could not be read is assumed to hold rows. Notes that no longer count are
+    deleted. `path` holds the schemas of the search_path.
     """
     if not (context.initial.has_ledger or context.initial.inhabited):
         return True
@@ -49,7 +49,7 @@ def begins_without_rows(context: RunContext, sources: Sources, path: Collection[
 
 
 def _used(sources: Sources, path: Collection[str], schemas: Collection[str]) -> frozenset[str]:
-    """Return those of some schemas that the folder uses: in its search_path, or named in a file."""
+    """Return the schemas that the folder uses: on its search_path, or named in a file."""
     others = frozenset(schemas) - {*path}
     if not others:
         return frozenset(schemas)
@@ -60,7 +60,7 @@ def _used(sources: Sources, path: Collection[str], schemas: Collection[str]) -> 
 
 
 def _question_sql(schema: str) -> str:
-    """Return the query: whether earlier notes are over, and which tables may hold rows."""
+    """Return the query: whether earlier notes are obsolete, and which tables may hold rows."""
     name = identifier(schema)
     return f"""select
         exists (select from {name}.run where exit_code = 0)
@@ -76,7 +76,7 @@ def _question_sql(schema: str) -> str:
 
 
 def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]]) -> bool:
-    """Whether one of the tables holds a row that no noted step has written, or cannot be read."""
+    """Whether one of the tables holds a row that no noted step wrote, or cannot be read."""
     relations = (f"only {identifier(home, name)}" for home, name in tables)
     rows = " or ".join(
         f"exists (select from {relation} t, made where not made.ages @> age(t.xmin))"
@@ -87,9 +87,9 @@ def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]
 
 
 def _read(conn: Connection, query: str) -> list[wire.Row] | None:
-    """Return the rows of a query that reads tables, or their sizes; None where it could not.
+    """Return the rows of a query that reads tables or their sizes; None if it failed.
 
-    A table that somebody else has locked is not waited for: its size is not known, either.
+    It does not wait for a table that another session has locked: even its size cannot be read.
     """
     answer = wire.send(conn, f"begin read only; {settings_sql(_PATIENCE)}; {query}; rollback")
     wire.roll_back(conn)

@@ -1,4 +1,4 @@
-"""What only one runner passes: it stands at the start of each step."""
+"""The fence at the start of each step, which only one runner can pass."""
 
 from predeploy.contract.quoting import literal
 from predeploy.contract.step import Step, SyncStep
@@ -11,14 +11,15 @@ STOPPED = ("23505", "22012")
 
 
 def fence_sql(context: RunContext, step: Step) -> str:
-    """Return the INSERT of the step's row; without one, a look at the catalog it was planned for.
+    """Return the INSERT of the step's row; without a row, a check of the catalog's fingerprint.
 
-    A step that keeps no row and is planned for any catalog has a fence that everybody passes.
+    For a step without a row and without a fingerprint, return a statement that always succeeds.
     """
     schema = context.settings.ledger_schema
     if step.entry is not None:
         return ledger.insert_sql(schema, step.entry, context.run_id)
     if not (isinstance(step, SyncStep) and step.fingerprint):
         return "select"
+    # Without a row there is no key to violate, so it fails by a division by zero.
     current = fingerprint_sql(schema)
     return f"select 1 / ({current} = {literal(step.fingerprint)})::int"

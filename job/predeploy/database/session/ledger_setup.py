@@ -1,7 +1,7 @@
-"""Makes the ledger where it is not: its schema, its tables, and the sentinel's functions.
+"""Creates the ledger if it does not exist: its schema, its tables, the sentinel's functions.
 
-Under the lock, so no other run does the same. Somebody's hand may, or another tool: who comes
-second waits for the first, and then looks again.
+The run holds the lock, so no other run does the same. A person or another tool may: the second one
+waits for the first and then checks again.
 """
 
 import math
@@ -31,17 +31,18 @@ from predeploy.database.session.run_context import RunContext
 log = structlog.get_logger()
 
 _FORBIDDEN = "of the database says so; ask its owner, and run again"
-# A schema, a table, a function: made by somebody between our look and our statement.
+# A schema, table or function that another session created after the check.
 _MADE_MEANWHILE = ("42P06", "42P07", "42723")
 
 
 def ensure(context: RunContext, *, is_adopting: bool) -> None:
-    """Make the ledger unless it is there, and begin this run in it. Under the lock.
+    """Create the ledger unless it exists, and begin this run in it. Needs the lock.
 
     `is_adopting` says that the database is older than the ledger.
-    Raises DatabaseRefusedError (77) without the privilege, or where somebody owns a part of it whom
-    we don't trust, NotObtainedError (75) when a newer major version made it or somebody keeps us
-    from it, JobError (78) when the schema's tables are somebody else's, and (80) when an event
+
+    Raises DatabaseRefusedError (77) if a privilege is missing or an untrusted role owns a part of
+    it, NotObtainedError (75) if a newer major version made it or another session blocks its
+    creation, JobError (78) if the schema's tables are not a ledger, and JobError (80) if an event
     trigger forbids DDL.
     """
     budget = context.deadline.part(context.settings.ddl_budget_s)
@@ -57,6 +58,7 @@ def ensure(context: RunContext, *, is_adopting: bool) -> None:
         try:
             _make(context, found, monitor, is_adopting=is_adopting)
         except ServerError:
+            # Another session may have created it meanwhile: the next try starts from the new state.
             found = initial_state.find(context.work, context.settings.ledger_schema)
             raise
 
@@ -103,7 +105,7 @@ def _has_ledger(context: RunContext) -> bool:
 
 
 def _send(context: RunContext, sql: str, monitor: LockMonitor) -> wire.Answer:
-    """Send statements as one transaction, which bears a step's name and waits as briefly."""
+    """Send statements as one transaction, with a step's application name and lock timeout."""
     settings = settings_sql(
         {
             "application_name": step_application(context.settings.ledger_schema),
@@ -124,13 +126,13 @@ def _require_no_race(sqlstate: str | None) -> None:
 def _make_all(
     context: RunContext, found: InitialState, monitor: LockMonitor, *, is_adopting: bool
 ) -> None:
-    """Make schema, tables and functions, and begin the run, in one transaction and message."""
+    """Create schema, tables and functions, and begin the run, in one transaction and message."""
     work, schema = context.work, context.settings.ledger_schema
     name = identifier(schema)
     if found.has_schema and (tables := _tables(work, schema)) and not _has_ledger(context):
         ledger.require_strangers(schema, tables)
         raise _taken(schema)
-    # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
+    # IF NOT EXISTS requires the right to create schemas even if the schema exists.
     create_schema = "" if found.has_schema else f"create schema {name};"
     answer = _send(
         context,
@@ -206,9 +208,10 @@ def _make_all(
 
 
 def _without_row_security(schema: str) -> str:
-    """Return what undoes, of the ledger's tables, what an event trigger does to each new table.
+    """Return a statement that disables row-level security on the ledger's tables.
 
-    Without a policy nobody but a superuser could read them then, or write to them.
+    An event trigger may enable it on each new table. Without a policy, only a superuser could then
+    read or write them.
     """
     return f"""do $$ declare made oid; begin
         for made in select c.oid from pg_catalog.pg_class c
@@ -223,7 +226,7 @@ def _without_row_security(schema: str) -> str:
 
 
 def _tables(conn: wire.Connection, schema: str) -> set[str | None]:
-    """Return the tables that stand there: in the ledger's schema nobody looks after them."""
+    """Return the tables in the ledger's schema, whoever created them."""
     rows = wire.ask(
         conn,
         f"""select c.relname from pg_catalog.pg_class c

@@ -1,9 +1,9 @@
-"""The advisory lock: one run at a time on one ledger, and waiters who know whom they wait for.
+"""The advisory lock: one run at a time on one ledger; waiters know what they wait for.
 
-A connection of its own holds `pg_try_advisory_xact_lock` in an open, idle READ COMMITTED
-transaction. That holds no snapshot, so it delays no CREATE INDEX CONCURRENTLY, and it pins its
-server connection, so it is right behind transaction pooling. Waiters poll: one that is blocked
-inside the server holds a snapshot, and deadlocks with CONCURRENTLY.
+A separate connection holds `pg_try_advisory_xact_lock` in an open, idle READ COMMITTED transaction.
+It holds no snapshot, so it delays no CREATE INDEX CONCURRENTLY, and it pins its server connection,
+so it also works with transaction pooling. Waiters poll: one blocked inside the server would hold a
+snapshot and deadlock with CONCURRENTLY.
 """
 
 import hashlib
@@ -31,9 +31,9 @@ _STEP_SHOWN = 80  # characters
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has the lock, as far as our role may see; ages in seconds.
+    """The session that holds the lock, as far as the role may see; ages in seconds.
 
-    What it runs is not asked, as a statement may hold a secret: only which step, where it is ours.
+    Its statement is not read, as that may hold a secret; only the step, if predeploy runs one.
     """
 
     pid: int
@@ -43,7 +43,7 @@ class Holder:
     step: str = ""
 
     def __str__(self) -> str:
-        """For a log line."""
+        """Describe it for a log line."""
         who = f"pid {self.pid} ({self.application or 'unnamed'}, {self.address or 'local'})"
         doing = f", in {self.step}" if self.step else ""
         return f"{who} for {self.age_s} s{doing}"
@@ -62,11 +62,11 @@ def obtain(
     is_settled: Callable[[], bool],
     questions: Sequence[str] = (),
 ) -> list[list[Row]] | None:
-    """Poll until the lock is ours, or until `is_settled` says that no work is left: then None.
+    """Poll until the lock is obtained, or until `is_settled` says that no work is left (None).
 
-    With the lock goes what else is to be asked once it is ours, in the same message: the rows of
-    each of these `questions` are returned. Who had to wait asks whether the database is settled
-    once more with the lock in hand: the holder may just have ended.
+    The `questions` are sent in the same message as the lock request; the rows of each are returned
+    once the lock is obtained. A waiter calls `is_settled` once more with the lock in hand, because
+    the previous holder may just have finished.
 
     Raises NotObtainedError (75), naming the holder, when the budget is used up.
     """
@@ -90,26 +90,27 @@ def obtain(
         if holder and (holder.pid != told[0] or time.monotonic() - told[1] > _REPEAT_S):
             log.info(f"waiting for the lock, held by {holder}", holder_pid=holder.pid)
             told = (holder.pid, time.monotonic())
-        # a jitter, so that waiters don't all ask at once
+        # A jitter keeps waiters from asking in step.
         time.sleep(min(random.uniform(*_POLL_S), budget.left_s))  # noqa: S311
 
 
 def find_holder(conn: Connection, ledger_schema: str) -> Holder | None:
-    """Return who holds this ledger's lock in this database, or a step that has lost its job."""
+    """Return the session that holds this ledger's lock, or that still runs a dead job's step."""
     return _find(conn, lock_key(ledger_schema), _stray_sql(ledger_schema))
 
 
 def holder_of(conn: Connection, key: int) -> Holder | None:
-    """Return who else holds this advisory lock in this database."""
+    """Return the other session that holds this advisory lock in this database."""
     return _find(conn, key, "false")
 
 
 def _stray_sql(ledger_schema: str) -> str:
-    """Return a condition: whether the session `a` runs a step of this ledger for a job that died.
+    """Return a condition: session `a` runs a step of this ledger for a job that died.
 
-    Anybody may call himself so; only who may write to the ledger runs steps of it. A session that
-    is idle runs none: a pooler may keep it, and its name, for the next client. What others do is
-    not shown to everybody, but their locks are, and each transaction has one.
+    Any session can use that application name, but only a role that may write to the ledger runs its
+    steps. An idle session runs none: a pooler may keep it, with its name, for the next client. The
+    state of other roles' sessions may be hidden, but their locks are visible, and every transaction
+    holds one.
     """
     return f"""(a.application_name = {literal(step_application(ledger_schema))}
         and (a.usesysid = (select r.oid from pg_catalog.pg_roles r where r.rolname = session_user)
@@ -124,6 +125,7 @@ def _stray_sql(ledger_schema: str) -> str:
 
 
 def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
+    # pg_locks shows a bigint key as two halves, with objsubid 1.
     key = signed_key % 2**64
     rows = wire.ask(
         conn,
@@ -148,7 +150,7 @@ def _find(conn: Connection, signed_key: int, stray: str) -> Holder | None:
 def _try(
     conn: Connection, key: int, ledger_schema: str, questions: Sequence[str]
 ) -> list[list[Row]] | None:
-    """Try once. A step that still runs for a job that died counts as holder, too."""
+    """Try once. A step that still runs for a dead job counts as a holder, too."""
     is_ours = f"""select pg_catalog.pg_try_advisory_xact_lock({key}) and not exists (
             select from pg_catalog.pg_stat_activity a
             where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()

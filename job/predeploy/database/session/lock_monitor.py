@@ -1,4 +1,4 @@
-"""Watches a step that waits: names who is in its way, and says now and then that it still runs."""
+"""Watches a waiting step: names the sessions that block it, and logs that it still runs."""
 
 from dataclasses import replace
 
@@ -21,8 +21,8 @@ _FIRST_LOOKS = (1, 4)
 _LOOK_EVERY = 8
 _TELL_EVERY = 120
 _NOBODY = "no blocking session was seen"
-# An autovacuum worker has no name, and says what it does; what a client runs may hold a secret and
-# is not asked. Of a prepared transaction only the pid 0 is known.
+# An autovacuum worker has no name, but its query says what it does; a client's query may hold a
+# secret and is not read. A prepared transaction is known only by pid 0.
 _NAME = """case when b.pid = 0 then 'a prepared transaction, see pg_prepared_xacts'
     when a.backend_type = 'autovacuum worker' then a.query
     when a.application_name = '' and a.backend_type <> 'client backend' then a.backend_type
@@ -34,7 +34,8 @@ def watch_over(
 ) -> "LockMonitor":
     """Watch the backend that does the work of `context`.
 
-    Behind a pooler it is known by the name that every step bears, which only we run under the lock.
+    Behind a pooler it is found by the application name that every step sets; under the lock only
+    this run uses it.
     """
     worker = f"select {context.work.info.backend_pid}"
     if context.pooling is not Pooling.NONE:
@@ -45,9 +46,9 @@ def watch_over(
 
 
 class LockMonitor:
-    """Looks over the shoulder of a backend, through another connection.
+    """Watches a backend through another connection.
 
-    `blockers` tells who was last seen in its way, for a log line.
+    `blockers` names the sessions last seen blocking it, for a log line.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class LockMonitor:
     ) -> None:
         """Watch through `guard`, whose transaction stays open and idle.
 
-        `watched` is a query for the pid of the backend: behind a pooler it changes.
+        `watched` is a query for the backend's pid, which changes behind a pooler.
         """
         self.blockers = _NOBODY
         self._guard = guard
@@ -68,10 +69,10 @@ class LockMonitor:
         self._told = ""
 
     def follow(self, pid: int, context: RunContext) -> None:
-        """Watch the backend that runs a step outside a transaction, through the idle work.
+        """Watch the backend of a step outside a transaction, through the idle work connection.
 
-        CONCURRENTLY waits for whoever it has seen with a snapshot until their transaction ends. So
-        it would wait for the guard, for ever, when it came by while that looks.
+        CONCURRENTLY waits for every transaction that it has seen with a snapshot. If it saw the
+        guard while that runs a query, it would wait for the guard forever.
         """
         self._watched = f"select {pid}"
         self._looker = context.work
@@ -82,7 +83,7 @@ class LockMonitor:
             )
 
     def tick(self) -> None:
-        """Look, when it is time to; end a wait that others have stood behind for long enough."""
+        """Look if it is time to; cancel a wait that has blocked other sessions for too long."""
         self._ticks += 1
         if self._hold and self._hold.is_used_up(self._watched):
             self._look()
@@ -94,11 +95,11 @@ class LockMonitor:
             log.info(f"{self._label} still runs", seconds=self._ticks // 4)
 
     def judge(self, failure: Failure) -> Failure:
-        """Return the failure, or, where it was this watch that has cancelled, why it did."""
+        """Return the failure; if this monitor cancelled the step, with the actual reason."""
         return self._hold.tell(failure) if self._hold else failure
 
     def explain(self, failure: Failure) -> Failure:
-        """Return the failure with the blocker's name and what to do about it, if there was one."""
+        """Return the failure with the blocking sessions and a remedy, if any were seen."""
         if self.blockers == _NOBODY:
             return replace(failure, message=f"{failure.message}; {self.blockers}")
         return replace(
@@ -108,7 +109,7 @@ class LockMonitor:
         )
 
     def _look(self) -> None:
-        # The statistics views are frozen at a transaction's first look, and the guard's is open.
+        # The statistics views are frozen at a transaction's first access, and the guard's is open.
         rows = wire.ask(
             self._looker,
             f"""select pg_catalog.pg_stat_clear_snapshot();
@@ -131,6 +132,6 @@ class LockMonitor:
             log.info(f"{self._label} waits for a lock, {self.blockers}")
             self._told = pids
         if any(is_waiting_for_us == "t" for *_, is_waiting_for_us in rows):
-            # They wait for the guard, and the step for them: nobody else would end that.
+            # They wait for the guard, and the step waits for them: nothing else would resolve that.
             log.warning(f"{self._label} lets another tool migrate at the same time: it would block")
             let_go(self._guard)

@@ -1,9 +1,9 @@
-"""Bounds how long a step that waits for its locks keeps others waiting.
+"""Bounds how long a step that waits for its locks blocks other sessions.
 
-The lock timeout bounds one wait. A step of four statements waits four times, and who stands in
-line for its first table waits through all of that. So all waits of a transaction that holds a lock
-which keeps out readers or writers, or stands in line for one, share one lock timeout. The server
-has no setting for that; it is watched from the side, and a step stays one message.
+The lock timeout bounds one wait. A step of four statements may wait four times, and a session that
+queues for its first table waits through all of that. So all waits of a transaction that holds, or
+queues for, a lock that blocks readers or writers share one lock timeout. The server has no setting
+for that; it is watched from another connection, and a step is still one message.
 """
 
 import time
@@ -20,10 +20,10 @@ _STRONG = "'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusi
 
 
 class LockWaitBudget:
-    """Counts what a backend's transaction has waited with others behind it; cancels it in time."""
+    """Adds up how long a transaction has waited while blocking others; cancels it in time."""
 
     def __init__(self, guard: Connection, allowance_s: float) -> None:
-        """Allow each transaction this much, and watch it through `guard`."""
+        """Allow each transaction `allowance_s`, and watch it through `guard`."""
         self._guard = guard
         self._allowance_s = allowance_s
         self._transaction = ""
@@ -32,17 +32,18 @@ class LockWaitBudget:
         self._has_cancelled = False
 
     def is_used_up(self, watched: str) -> bool:
-        """Look once more whether the backend waits, and say whether it has done so for too long.
+        """Check once more whether the backend waits; return whether it has waited for too long.
 
         `watched` is a query for its pid.
 
-        What is seen waiting counts as waiting since the last look: short waits are missed as often
-        as they are counted whole.
+        A backend seen waiting counts as waiting since the last check: short waits are missed as
+        often as they are counted in full.
         """
         looked_s = time.monotonic()
         rows = wire.ask(self._guard, _waiting_sql(watched))
         if rows:
             ((transaction, seconds),) = typed(tuple[str, float], rows)
+            # A new transaction starts with a new allowance.
             if transaction == self._transaction:
                 self._waited_s += looked_s - self._looked_s
             else:
@@ -51,12 +52,12 @@ class LockWaitBudget:
         return bool(rows) and self._waited_s >= self._allowance_s
 
     def cancel(self, watched: str) -> None:
-        """Cancel what the backend does. Between two statements the server ignores it."""
+        """Cancel the backend's statement. The server ignores that between two statements."""
         self._has_cancelled = True
         wire.ask(self._guard, f"select pg_catalog.pg_cancel_backend(w.pid) from ({watched}) w(pid)")
 
     def tell(self, failure: Failure) -> Failure:
-        """Report a cancellation of ours as what it is: locks that were not obtained in time."""
+        """Report a cancellation by this budget as locks that were not obtained in time."""
         if not self._has_cancelled or not was_cancelled(failure):
             return failure
         self._has_cancelled = False
@@ -69,9 +70,10 @@ class LockWaitBudget:
 
 
 def _waiting_sql(watched: str) -> str:
-    """Return its transaction and how long it has waited now, if it waits and others may for it.
+    """Return a query of the transaction and of how long it has waited now.
 
-    Who else looks does not see a table that the transaction has made: nobody waits for that.
+    It returns no row unless the backend waits and other sessions may wait for it. A table that the
+    transaction has created is invisible to other sessions: none waits for that.
     """
     return f"""
         select min(l.virtualtransaction),

@@ -1,8 +1,8 @@
-"""Other migration tools: while we migrate, they should not, so their locks are taken, too.
+"""Takes the locks of other migration tools, so that none of them migrates at the same time.
 
-Only where a tool's history table is there, and only of tools whose key is fixed: Alembic, Django,
-Drizzle and dbmate take no lock, Liquibase has a table for it. Session and transaction locks share
-one space, so ours, which end with the guard's transaction and hold no snapshot, keep out theirs.
+Only of tools whose history table exists and whose lock key is fixed: Alembic, Django, Drizzle and
+dbmate take no lock, and Liquibase uses a table for it. Session and transaction locks share one key
+space, so predeploy's, which end with the guard's transaction and hold no snapshot, exclude theirs.
 """
 
 import time
@@ -29,7 +29,7 @@ _TELL_EVERY_S = 10
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Where a tool keeps what it has applied."""
+    """The table in which a tool records what it has applied."""
 
     database: str
     schema: str
@@ -38,7 +38,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool, a column of its history that no other's table of that name has, and its keys."""
+    """A tool, a column that only its history table has among those of that name, and its keys."""
 
     name: str
     table: str
@@ -61,11 +61,12 @@ def _fixed(key: int) -> Callable[[History], tuple[int, ...]]:
 
 def _flyway(history: History) -> tuple[int, ...]:
     name = f'"{history.schema}"."{history.table}"'
+    # The ASCII codes of `Flyway`.
     return (0x466C79776179 + _java_hash(name),)
 
 
 def _golang_migrate(history: History) -> tuple[int, ...]:
-    # The library names the database; the command line takes the path of the URL, with its slash.
+    # The library uses the database's name; the command line the path of the URL, with its slash.
     names = (history.database, f"/{history.database}")
     texts = (f"{history.schema}\0{history.table}\0{name}" for name in names)
     return tuple(_crc(text) * 1486364155 % 2**32 for text in texts)
@@ -79,8 +80,8 @@ def _sqlx(history: History) -> tuple[int, ...]:
     return (0x3D32AD9E * _crc(history.database),)
 
 
-# https://github.com/flyway/flyway https://github.com/golang-migrate/migrate and so on: the keys are
-# in the sources, and frozen by a test.
+# https://github.com/flyway/flyway https://github.com/golang-migrate/migrate and so on: the keys
+# come from the sources, and a test freezes them.
 TOOLS = (
     Tool("Flyway", "flyway_schema_history", "installed_rank", _flyway),
     Tool("golang-migrate", "schema_migrations", "dirty", _golang_migrate),
@@ -110,16 +111,16 @@ HISTORIES = f"""select current_database(), n.nspname, v.name, v.mark
 
 
 def exclude_others(guard: Connection, budget: Deadline, found: Sequence[Row]) -> None:
-    """Take the locks of the tools that are in use here, in the guard's open transaction.
+    """Take the locks of the tools in use here, in the guard's open transaction.
 
-    `found` is what HISTORIES told there, behind SAVEPOINT, which is for `let_go`. Raises
-    NotObtainedError (75), naming tool and holder, when one of them keeps its own for the whole
-    budget.
+    `found` is the result of HISTORIES, read after SAVEPOINT, to which `let_go` rolls back. Raises
+    NotObtainedError (75), naming the tool and the holder, if one of them keeps its lock for the
+    whole budget.
     """
     locks = _locks(found)
     told_s = 0.0
     while (taken := _first_taken(guard, locks)) is not None:
-        let_go(guard)  # nobody shall wait for us who wait for him
+        let_go(guard)  # must not block a session that the other tool waits for
         holder = holder_of(guard, taken.key)
         table = f"{taken.history.schema}.{taken.history.table}"
         what = f"{taken.tool} ({table}) holds its lock: {holder or 'no session now'}"
@@ -135,12 +136,13 @@ def exclude_others(guard: Connection, budget: Deadline, found: Sequence[Row]) ->
 
 
 def let_go(guard: Connection) -> None:
-    """Give back the other tools' locks; ours stays."""
+    """Release the other tools' locks; predeploy's own is kept."""
+    # Rolling back to a savepoint releases the locks that were taken after it.
     wire.ask(guard, f"rollback to savepoint {_SAVEPOINT}")
 
 
 def keys_of(tool: Tool, history: History) -> tuple[int, ...]:
-    """Return the keys, as the signed numbers that PostgreSQL takes."""
+    """Return the keys as signed numbers, as PostgreSQL expects them."""
     return tuple((key + 2**63) % 2**64 - 2**63 for key in tool.keys(history))
 
 
@@ -155,7 +157,7 @@ def _locks(found: Sequence[Row]) -> tuple[Lock, ...]:
 
 
 def _first_taken(guard: Connection, locks: tuple[Lock, ...]) -> Lock | None:
-    """Try them all; return the first that somebody else holds."""
+    """Try to take all locks; return the first that another session holds."""
     if not locks:
         return None
     tries = ", ".join(f"pg_catalog.pg_try_advisory_xact_lock({lock.key})" for lock in locks)
@@ -168,7 +170,7 @@ def _crc(text: str) -> int:
 
 
 def _java_hash(text: str) -> int:
-    """Return what Java's String.hashCode returns."""
+    """Return the value of Java's String.hashCode."""
     units = text.encode("utf-16-be")
     value = 0
     for high, low in zip(units[::2], units[1::2], strict=True):

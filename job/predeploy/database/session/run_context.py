@@ -1,4 +1,4 @@
-"""What steps are run with."""
+"""The context that steps run in."""
 
 import math
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from predeploy.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """Two connections (`guard` holds the advisory lock, `work` does the work), limits, the run.
+    """Two connections (`guard` holds the advisory lock, `work` runs the steps), limits, the run.
 
-    `initial` is what was there when the lock was obtained, and `pooling` what stands between them
-    and the server. `is_blank` says that the run began on a database without rows, but for those
-    that earlier runs of a first deploy had written: then each step notes what it makes.
+    `initial` is the state when the lock was obtained; `pooling` is what is between the connections
+    and the server. `is_blank` is set if the database held no rows when the run began, other than
+    those of earlier runs of a first deploy: each step then notes what it makes.
     """
 
     work: Connection
@@ -33,12 +33,13 @@ class RunContext:
 
 
 def step_settings(context: RunContext, step: Step, **more: str) -> str:
-    """Return a step's settings: locks are waited for briefly where readers could feel it."""
+    """Return a step's settings; its lock timeout is short if the step may block readers."""
     limits = context.settings
     holds_ddl = sql.holds_ddl(step.statements)
     lock_wait_s = limits.ddl_lock_timeout_s if holds_ddl else limits.ddl_budget_s
     is_brief = isinstance(step, SchemaChange) and step.is_brief
     limit_s = lock_wait_s if is_brief else context.deadline.left_s
+    # A statement_timeout of 0 would mean no limit, hence + 1; it also lets lock_timeout come first.
     return settings_sql(
         {
             "application_name": step_application(limits.ledger_schema),

@@ -1,6 +1,6 @@
-"""Reads the desired state: PostgreSQL loads the schema files itself, into a shadow that vanishes.
+"""Reads the desired state: PostgreSQL itself loads the schema files into a temporary shadow.
 
-The one way in is `read_shadow`. What is asked there, and what the rows mean, is the caller's.
+The only entry point is `read_shadow`. The caller chooses the query and interprets its rows.
 """
 
 import secrets
@@ -37,16 +37,16 @@ def read_shadow(
     limits: Limits,
     elsewhere: Elsewhere | None = None,
 ) -> ShadowFacts | Failure:
-    """Load `desired` into a shadow and return the rows of `question`; `conn` is idle.
+    """Load `desired` into a shadow and return the rows of `question`; `conn` must be idle.
 
     `question` is one query, run with the settings of READ_WITH. The shadow is a swap of the managed
-    schemas. Where rights, size or event triggers speak against it, it is a swap in the scratch
-    database that was given, else a temporary database. A finding says which and why. A failure says
-    what the server complained of (65) or could not give in time (75, 77).
+    schemas. If rights, size or event triggers prevent that, it is a swap in the scratch database,
+    if one was given, else a temporary database. A finding says which and why. A failure holds what
+    the server complained of (65) or could not provide in time (75, 77).
 
-    Raises DatabaseRefusedError (76, 77) when no shadow can be made, naming why; NotObtainedError
-    (75) when locks could not be acquired within the budget; InternalError (70) when a live schema
-    is not what it was. Nothing is left behind.
+    Raises DatabaseRefusedError (76, 77), with the reason, if no shadow can be made;
+    NotObtainedError (75) if locks could not be acquired within the budget; InternalError (70) if a
+    live schema is not what it was before. Nothing is left behind.
     """
     request = Request(desired, question, limits, _free_mark(desired))
     seen = survey(conn, desired.schemas)
@@ -71,7 +71,7 @@ def _obstacles(conn: Connection, seen: Survey, request: Request) -> tuple[Findin
 def _read_in_scratch(
     conn: Connection, scratch: Endpoint, request: Request
 ) -> ShadowFacts | Failure:
-    """Make the shadow in a database that nobody else uses, and roll it back there."""
+    """Make the shadow in an otherwise unused database, and roll it back there."""
     with wire.closing(connect_beside(scratch)) as other:
         ours, theirs = conn.info.server_version // 10000, other.info.server_version // 10000
         if ours != theirs:
@@ -118,7 +118,7 @@ def _reason(where: str, stopping: tuple[Finding, ...]) -> Finding:
 
 
 def _otherwise(conn: Connection) -> str:
-    """Name the ways that need no right on the managed schemas."""
+    """Return the alternatives that need no rights on the managed schemas."""
     return (
         f"alter role {identifier(conn.info.user)} createdb; or set PREDEPLOY_SHADOW_URL to an "
         f"empty database of PostgreSQL {conn.info.server_version // 10000} whose owner is the role "
@@ -132,9 +132,10 @@ def _refused(stopping: tuple[Finding, ...], otherwise: str) -> DatabaseRefusedEr
 
 
 def _free_mark(desired: Desired) -> str:
-    """Return a random word that stands nowhere in the files."""
+    """Return a random word that occurs nowhere in the files."""
     while True:
         mark = f"__predeploy_{secrets.token_hex(6)}_"
+        # The mark is removed from the server's messages, so nothing else may contain it.
         if not any(mark.strip("_") in s.text for s in desired.statements):
             return mark
 

@@ -1,9 +1,9 @@
-"""Statements as one PL/pgSQL block, so that the server itself refuses transaction control in them.
+"""Wraps statements in one PL/pgSQL block, in which the server refuses transaction control.
 
-EXECUTE takes no COMMIT in whatever disguise, and what it runs cannot end the transaction either.
-https://www.postgresql.org/docs/current/plpgsql-statements.html#PLPGSQL-STATEMENTS-EXECUTING-DYN
-An INFO message says which statement failed: those reach the client whatever client_min_messages
-is, and outlive the rollback.
+EXECUTE accepts no COMMIT in any form, and what it runs cannot end the transaction either.
+https://www.postgresql.org/docs/current/plpgsql-statements.html#PLPGSQL-STATEMENTS-EXECUTING-DYN An
+INFO message reports which statement failed: such messages reach the client with any
+client_min_messages, and are kept after a rollback.
 """
 
 import re
@@ -21,10 +21,10 @@ from predeploy.database.server.path import OURS
 from predeploy.sql.schema_file.prepared import DesiredStatement
 from predeploy.sql.statement.targets import Name
 
-# What may be missing only because it comes later: 42P01 and its like, a key before what it refers
-# to (42830), a view before the primary key by which it groups (42803).
+# Errors that may only mean a wrong order: 42P01 and the like, a key before the one that it refers
+# to (42830), a view before the primary key that it groups by (42803).
 ORDER_CODES = ("42P01", "42883", "42704", "42703", "3F000", "42830", "42803")
-# What a function's body may lack and still be taken over unchecked: a name, but not a column.
+# What a function's body may lack and still be accepted unchecked: a name, but not a column.
 NAME_CODES = ("42P01", "42883", "42704", "3F000")
 _UNDEFINED = "42704"
 _NO_ROLE = "fix its name, or make the role first, apart from the schema: it belongs to the server"
@@ -44,10 +44,10 @@ NOTHING_CHANGED = "nothing was changed: the shadow is always rolled back"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A DO statement, and where in it (in characters) each statement's text begins.
+    """A DO statement, and the offset (in characters) of each statement's text in it.
 
-    `mark` is a word that stands in no file: it quotes the statements, begins what the block tells,
-    and is taken out of what the server says.
+    `mark` is a word that occurs in no file: it quotes the statements, starts the block's own
+    messages, and is removed from the server's messages.
     """
 
     sql: str
@@ -56,18 +56,18 @@ class Block:
     starts: tuple[int, ...]
 
     def behind(self, opening: Sequence[str]) -> "Block":
-        """Return the block with other statements in front: the server counts from the first."""
+        """Return the block with statements before it: the server's positions include them."""
         before = "".join(f"{sql};\n" for sql in opening)
         starts = tuple(start + len(before) for start in self.starts)
         return replace(self, sql=before + self.sql, starts=starts)
 
     def failed(self, notices: Sequence[str]) -> int | None:
-        """Return which statement failed, by what the block has told; None: it has not."""
+        """Return the number of the failed statement as the block reported it, or None."""
         told = [m for m in (re.match(rf"{self.mark} at (\d+)$", n) for n in notices) if m]
         return int(told[-1][1]) if told else None
 
     def unchecked(self, notices: Sequence[str]) -> tuple[DesiredStatement, ...]:
-        """Return the functions whose bodies could not be checked, by what the block has told."""
+        """Return the functions whose bodies could not be checked, as the block reported them."""
         told = (re.match(rf"{self.mark} unchecked (\d+)$", n) for n in notices)
         return tuple(self.statements[int(m[1])] for m in told if m)
 
@@ -75,7 +75,8 @@ class Block:
 class _Writer:
     def __init__(self, mark: str, statements: Sequence[DesiredStatement]) -> None:
         self.mark = mark
-        # No statement begins before an offset that could be one within it: `_offset` needs that.
+        # The padding makes every start larger than any offset within a function's text: `_offset`
+        # relies on that.
         self.text = f"do ${mark}$" + " " * max(
             (len(s.text) for s in statements if s.node == "create_function_stmt"), default=0
         )
@@ -108,11 +109,12 @@ def straight(statements: Sequence[DesiredStatement], mark: str) -> Block:
 
 
 def in_rounds(statements: Sequence[DesiredStatement], mark: str, names: Iterable[Name]) -> Block:
-    """Return a block that runs the statements in whatever order works, starting with the given.
+    """Return a block that runs the statements in any order that works, starting with the given.
 
-    Each round runs again what lacked something in the round before, and must get on: first as it
-    is, then by not checking one function's body. Then the first statement fails that lacks
-    something else than the files' own `names`: those may lack because it does.
+    Each round retries what lacked something in the round before, and must make progress: first with
+    the statements as they are, then by leaving one function's body unchecked. If that fails too,
+    the block fails with the first statement that lacks something other than the files' own `names`:
+    what lacks only those may fail as a consequence.
     """
     writer = _Writer(mark, statements)
     writer.add(" declare\n texts text[] := array[")
@@ -124,7 +126,7 @@ def in_rounds(statements: Sequence[DesiredStatement], mark: str, names: Iterable
     missing = " or ".join(f"sqlstate '{code}'" for code in ORDER_CODES)
     forms = ", ".join(literal(form) for form in as_said(names))
     unchecked = ", ".join(literal(code) for code in NAME_CODES)
-    # What the block itself computes is ours: only the text runs under the file's path.
+    # The block's own expressions are predeploy's: only the statement runs with the file's path.
     run = f"""path := paths[i + 1]; run := texts[i + 1];
       perform pg_catalog.set_config('search_path', path, true); execute run;
       {_set("search_path", OURS)}"""
@@ -186,7 +188,7 @@ end loop;
 
 
 def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Failure:
-    """Tell what the server said about which statement, with its place in the file."""
+    """Return the server's error with the statement that failed and its position in the file."""
     index = block.failed(notices)
     sqlstate = error.sqlstate or ""
     exit_code, raced = exit_code_of(error, ExitCode.BAD_SOURCES), is_race(error)
@@ -217,7 +219,7 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
 
 
 def _remedy(error: psycopg.Error) -> str:
-    """Say what to do about a statement that the server refused."""
+    """Return what to do about a statement that the server refused."""
     diag, sqlstate = error.diag, error.sqlstate or ""
     if sqlstate == _UNDEFINED and (diag.message_primary or "").startswith("role "):
         return _NO_ROLE
@@ -227,7 +229,7 @@ def _remedy(error: psycopg.Error) -> str:
 
 
 def _place(block: Block, index: int, error: psycopg.Error) -> tuple[int, int]:
-    """Return line and column in the file: the server's position, else the statement's start."""
+    """Return line and column in the file: the server's position or the statement's start."""
     statement = block.statements[index]
     offset = _offset(block, index, error)
     if offset is None or not statement.is_verbatim:
@@ -241,8 +243,9 @@ def _place(block: Block, index: int, error: psycopg.Error) -> tuple[int, int]:
 def _offset(block: Block, index: int, error: psycopg.Error) -> int | None:
     """Return the server's position as an offset in the statement that was sent.
 
-    It is internal: in the statement's own text or in a function's body. Where the server finds the
-    body in the message, it counts from the message's start, and still names the statement's text.
+    The position is internal: in the statement's own text or in a function's body. If the server
+    finds the body in the message, it counts from the start of the message, but still reports the
+    statement's text.
     """
     sent, start = block.statements[index].text, block.starts[index]
     diag = error.diag
@@ -256,7 +259,7 @@ def _offset(block: Block, index: int, error: psycopg.Error) -> int | None:
 
 
 def as_said(names: Iterable[Name]) -> tuple[str, ...]:
-    """Return the names as the server writes them into its messages, of relations and functions."""
+    """Return the names of relations and functions in the forms used by the server's messages."""
     return tuple(
         form
         for schema, name in sorted(names)
@@ -265,7 +268,7 @@ def as_said(names: Iterable[Name]) -> tuple[str, ...]:
 
 
 def _path_sql(statement: DesiredStatement) -> str:
-    """Return a statement's search_path as text of a setting."""
+    """Return a statement's search_path as the value of the setting."""
     return ", ".join(identifier(name) for name in statement.search_path or ())
 
 

@@ -1,7 +1,7 @@
 """What the schema files declare, as facts: from the ledger, or else from a shadow.
 
-Reading them is costly and holds up sessions that create objects meanwhile. So what came of it is
-kept in the ledger, under a hash of the files and of all else that it depends on.
+Loading them is costly and blocks sessions that create objects meanwhile. So the result is kept in
+the ledger, under a hash of the files and of everything else that it depends on.
 """
 
 import base64
@@ -32,9 +32,9 @@ from predeploy.sources import Sources
 log = structlog.get_logger()
 
 _KEPT = 5
-# Of the facts, and of what is told of each: what keeps them otherwise does not find them.
+# The storage format of the facts; part of the key, so that entries in another format are not found.
 _FORMAT = "zlib 5"
-# The server prints facts in its own words, which may be those of an extension and name its schema.
+# The server's output of facts may depend on an extension, and name its schema.
 _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', extname, extversion,
         extnamespace::pg_catalog.regnamespace), ' ' order by extname)
@@ -50,11 +50,11 @@ def read_declared(
     *,
     has_ledger: bool,
 ) -> SchemaView:
-    """Return what the schema files declare under a search_path; nothing is left behind.
+    """Return what the schema files declare under a search_path; leave nothing behind.
 
-    The connection is idle.
+    The connection must be idle.
 
-    What stands in the way is a finding with an exit code: 65 for the files, 75 to 77 for what the
+    Problems are returned as findings with an exit code: 65 for the files, 75 to 77 for what the
     server lacks or refuses.
     """
     kept = _recall(conn, settings.ledger_schema, sources, search_path) if has_ledger else None
@@ -62,9 +62,9 @@ def read_declared(
 
 
 def remember_sql(ledger_schema: str, sources: Sources, declared: SchemaView) -> str:
-    """Return what keeps in the ledger what has been read, and what the last releases declared.
+    """Return SQL that stores what was read, and keeps what the last releases declared.
 
-    Their pods may start again beside the new ones, and verify.
+    Pods of those releases may restart alongside the new ones, and verify.
     """
     table = f"{identifier(ledger_schema)}.declared"
     files = literal(_files(sources, declared.search_path))
@@ -101,7 +101,7 @@ def _read(
     deadline: Deadline,
     search_path: tuple[str, ...],
 ) -> SchemaView:
-    # Both bring the parser, which most runs do without.
+    # Both import the parser, which most runs do not need.
     from predeploy.database.shadow import Elsewhere, Limits, read_shadow  # noqa: PLC0415 - as above
     from predeploy.sql.schema_file.desired import read_desired  # noqa: PLC0415 - as above
 
@@ -142,14 +142,14 @@ def _finding(failure: Failure) -> Finding:
 
 
 def _packed(declared: SchemaView) -> str:
-    """Make a tenth of it, as all of it goes to the server and into its log of changes."""
+    """Compress to about a tenth, since all of it is sent to the server and written to WAL."""
     found = [(f.code, f.message, f.remedy) for f in declared.warnings]
     told = json.dumps([as_json(declared.declared), written_as_json(declared.written), found])
     return base64.b64encode(zlib.compress(told.encode(), level=1)).decode()
 
 
 def _unpacked(kept: str) -> tuple[str, str, list[tuple[str, str, str]]]:
-    """Return the facts and what is written, each as JSON, and the warnings of the reading."""
+    """Return the facts and the written names, each as JSON, and the warnings of the reading."""
     facts, written, found = json.loads(zlib.decompress(base64.b64decode(kept)))
     return facts, written, found
 

@@ -1,4 +1,4 @@
-"""What speaks against a shadow in the live database itself: pure judgments of a survey."""
+"""What prevents a shadow in the live database itself, judged from a survey without I/O."""
 
 import math
 
@@ -8,13 +8,14 @@ from predeploy.contract.quoting import identifier
 from predeploy.database.shadow.survey import Survey
 from predeploy.sql.schema_file.desired import Desired
 
-_LOCKS_OF_QUESTIONS = 40  # on the catalogs that are asked what the shadow holds
+_LOCKS_OF_QUESTIONS = 40  # on the catalogs queried for the shadow's contents
+# Shares of the lock table: when it is full, other sessions fail, too.
 _WARN, _REFUSE = 0.25, 0.5
-_LONGEST_NAME = 63  # bytes; the server would cut a longer one
+_LONGEST_NAME = 63  # bytes; the server would truncate a longer one
 
 
 def rights_lacking(survey: Survey, role: str, database: str) -> tuple[Finding, ...]:
-    """Name the rights that renaming the managed schemas takes and our role lacks."""
+    """Return the rights needed to rename the managed schemas that the role lacks."""
     findings = [
         Finding(
             "not-owner",
@@ -39,7 +40,7 @@ def rights_lacking(survey: Survey, role: str, database: str) -> tuple[Finding, .
 
 
 def hazards(survey: Survey, desired: Desired, mark: str) -> tuple[Finding, ...]:
-    """Name what would go wrong, or be felt by others, while the schemas are swapped."""
+    """Return what would fail, or affect other sessions, while the schemas are swapped."""
     findings = [
         Finding(
             "event-trigger",

@@ -1,4 +1,4 @@
-"""What a shadow is given, and what comes back from one."""
+"""The input and the result of a shadow."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from predeploy.sql.schema_file.prepared import DesiredStatement
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long one wait for a lock, all of them, and the whole may take."""
+    """The time limits of one lock wait, of all of them together, and of the whole."""
 
     lock_timeout_s: float
     lock_budget: Deadline
@@ -21,9 +21,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Where a shadow may be made when the schemas cannot be swapped.
+    """Where a shadow may be made if the schemas cannot be swapped.
 
-    `live` is the live database, beside which one may be created; `scratch` one that was given.
+    `live` is the live database, next to which one may be created; `scratch` is one that was given.
     """
 
     live: Endpoint
@@ -32,10 +32,10 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be loaded, the query to be asked there, and how long it may take.
+    """What to load, the query to run there, and the time limits.
 
-    `mark` is a random word that stands nowhere in the files. It begins the names of live schemas
-    while a shadow stands, and is taken out of whatever the server says.
+    `mark` is a random word that occurs nowhere in the files. It prefixes the names of live schemas
+    while a shadow exists, and is removed from the server's messages.
     """
 
     desired: Desired
@@ -46,7 +46,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ShadowFacts:
-    """The answer of a shadow: the question's rows, with the names that the live schemas have.
+    """A shadow's result: the question's rows, with the names of the live schemas.
 
     `provider` says how the shadow was made.
     """
@@ -57,7 +57,7 @@ class ShadowFacts:
 
 
 def body_not_checked(function: DesiredStatement) -> Finding:
-    """Say that a function was made although its body lacks something."""
+    """Return a warning for a function that was created although its body lacks something."""
     return Finding(
         "body-not-checked",
         f"{function.path}:{function.line}: the body of this function uses what the schema files "

@@ -1,4 +1,4 @@
-"""Sends a block and hears what it tells."""
+"""Sends a block and collects the messages that it raises."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +16,9 @@ from predeploy.database.shadow.limits import body_not_checked
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A block has run: what is to be said of it, and the answer to what was sent along behind it.
+    """A block that ran: its findings, and the answer to the statements sent after it.
 
-    That may be an error, of which the block knows nothing.
+    That answer may be an error, which is not the block's.
     """
 
     findings: tuple[Finding, ...]
@@ -28,9 +28,9 @@ class Ran:
 def run_block(
     conn: Connection, block: Block, opening: Sequence[str] = (), behind: Sequence[str] = ()
 ) -> Ran | Failure:
-    """Run a block between statements of ours, in one message; return its failure, if it fails.
+    """Run a block between other statements, in one message; return its failure, if it fails.
 
-    Where those before it fail, and not for a lock, that is raised.
+    If a statement before the block fails other than for a temporary reason, its error is raised.
     """
     sent = block.behind(opening)
     with _hearing(conn) as notices:
@@ -47,9 +47,10 @@ def run_block(
 
 
 def run_blocks(conn: Connection, blocks: Sequence[Block]) -> tuple[int, Failure] | None:
-    """Run blocks in one message, each a transaction; return which fails, from 0, and why.
+    """Run blocks in one message, each in a transaction; return the first failure, if any.
 
-    Those before it are committed then, and nothing of it or behind it is.
+    It comes with the number of its block, from 0. The blocks before that are committed; it and
+    those after it are not.
     """
     parts = [part for block in blocks for part in ("begin", block.sql, "commit")]
     with _hearing(conn) as notices:
@@ -64,7 +65,7 @@ def run_blocks(conn: Connection, blocks: Sequence[Block]) -> tuple[int, Failure]
 
 @contextmanager
 def _hearing(conn: Connection) -> Iterator[list[str]]:
-    """Collect the messages that the server sends beside its results."""
+    """Collect the messages that the server sends in addition to its results."""
     heard: list[str] = []
 
     def listen(diagnostic: psycopg.errors.Diagnostic) -> None:

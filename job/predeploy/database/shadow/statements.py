@@ -1,4 +1,4 @@
-"""The files' statements as a shadow runs them: which of them, with what search_path and names."""
+"""The files' statements as a shadow runs them: which ones, and with what search_path and names."""
 
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -12,11 +12,11 @@ from predeploy.sql.schema_file.qualifiers import qualify
 def as_run(
     desired: Desired, seen: Survey, mark: str, renamed: AbstractSet[str] = frozenset()
 ) -> tuple[DesiredStatement, ...]:
-    """Return the statements that a shadow runs; each has a search_path.
+    """Return the statements that a shadow runs, each with a search_path.
 
-    `renamed` are the live schemas that are called `mark` and their name while the shadow stands.
+    `renamed` are the live schemas that are named `mark` plus their name while the shadow exists.
     Extensions stay in them: their members are found there, whether a file qualifies them or not.
-    CREATE EXTENSION is left out where the live database has the extension.
+    CREATE EXTENSION is left out if the live database has the extension.
     """
     installed = {name for name, _ in seen.extensions}
     members = {name for name in seen.members - desired.names if name[0] in renamed}
@@ -35,9 +35,9 @@ def as_run(
 def _search_path(
     path: tuple[str, ...] | None, default: tuple[str, ...], where: dict[str, str]
 ) -> tuple[str, ...]:
-    """Add the schemas of extensions: all to the default, or those that the file's own path names.
+    """Add the schemas of extensions: all to the default path, named ones to the file's own path.
 
-    `where` says what each of them is called while the shadow stands.
+    `where` maps each of them to its name while the shadow exists.
     """
     if path is None:
         return (*default, *where.values())

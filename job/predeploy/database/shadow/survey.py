@@ -1,4 +1,4 @@
-"""What has to be known of the live database before a shadow of it is made: one message."""
+"""Reads what a shadow depends on from the live database, in one message."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.sql.statement.targets import Name
 
-# Where the members of an extension have their names: catalog, column of the name, of the schema.
+# Catalogs with an extension's named members, and their columns for the name and the schema.
 _NAMED = (
     ("pg_class", "relname", "relnamespace"),
     ("pg_type", "typname", "typnamespace"),
@@ -24,13 +24,13 @@ _NAMED = (
 )
 
 
-# regrole reads a name as SQL does, so it has to be quoted.
+# regrole parses a name as SQL does, so it must be quoted.
 _OUR_ROLE = "pg_catalog.quote_ident(current_user)::pg_catalog.regrole"
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSchema:
-    """A managed schema that is there. `is_ours`: our role has its owner's rights."""
+    """A managed schema that exists. `is_ours`: the connected role has its owner's rights."""
 
     name: str
     oid: int
@@ -42,12 +42,11 @@ class LiveSchema:
 class Survey:
     """The live database as far as a shadow depends on it.
 
-    `extensions` are (name, schema), in the order of the schemas; `members` are the (schema, name)
-    of what belongs to an extension in a managed schema; `usual_rights` the statements that undo
-    what our role has said of all that it will create.
-    `event_triggers` are the enabled ones whose function lies in a managed schema, for people.
-    `lock_slots` is the number of sessions that share the lock table, `locks_each` its setting
-    max_locks_per_transaction.
+    `extensions` are (name, schema), ordered by schema; `members` are the (schema, name) of
+    extension members in a managed schema; `usual_rights` are the statements that undo the role's
+    own global default privileges. `event_triggers` describes the enabled ones whose function is in
+    a managed schema. `lock_slots` is the number of sessions that share the lock table, `locks_each`
+    the setting max_locks_per_transaction.
     """
 
     schemas: tuple[LiveSchema, ...]
@@ -62,17 +61,17 @@ class Survey:
 
     @property
     def extension_schemas(self) -> tuple[str, ...]:
-        """The schemas that have to be on the search_path for extensions, in name order."""
+        """The schemas that must be on the search_path for extensions, in name order."""
         return tuple(dict.fromkeys(s for _, s in self.extensions if s != "pg_catalog"))
 
     @property
     def lock_capacity(self) -> int:
-        """How many locks the server has room for, by its settings."""
+        """How many locks fit in the server's lock table, by its settings."""
         return self.locks_each * self.lock_slots
 
 
 def survey(conn: Connection, schemas: Sequence[str]) -> Survey:
-    """Look at the live database. It is read only, outside a transaction of ours."""
+    """Read the live database, on an idle connection, without changing it."""
     live, rights, extensions, members, triggers, sizes, usual = wire.ask_all(
         conn, _questions(schemas), after=(OUR_PATH,)
     )

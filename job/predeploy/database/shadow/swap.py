@@ -1,7 +1,7 @@
-"""The schema swap: a shadow in the live schema's place, inside a transaction that is rolled back.
+"""The schema swap: a shadow in place of the live schema, in a transaction that is rolled back.
 
 `ALTER SCHEMA x RENAME TO __predeploy_…_x; CREATE SCHEMA x`: every name in the files, literals and
-function bodies included, then means the shadow. No relation of the live schema is locked.
+function bodies included, then refers to the shadow. No relation of the live schema is locked.
 https://www.postgresql.org/docs/current/sql-alterschema.html
 """
 
@@ -33,19 +33,20 @@ from predeploy.sql.schema_file.prepared import DesiredStatement
 PROVIDER = "swap"
 APPLICATION = "predeploy shadow"
 _BATCH = 500
-# Refused where no transaction is open: were it so, the shadow could have been kept.
+# These fail if no transaction is open: then the shadow could have been committed.
 _INTACT = ("savepoint predeploy_loaded", "release savepoint predeploy_loaded")
 _NO_TRANSACTION = "25P01"
-# Places behind a block: behind those and the pins; and of all that is sent, from the end.
+# Result numbers: _TOLD counts from the block, past _INTACT and the settings; the others count from
+# the end.
 _TOLD = len(_INTACT) + 1
 _FACTS, _, _, _SCHEMAS = range(-4, 0)
 
 
 def read_by_swap(conn: Connection, seen: Survey, request: Request) -> ShadowFacts | Failure:
-    """Load the files into a shadow, ask the question there, and roll everything back.
+    """Load the files into a shadow, run the query there, and roll everything back.
 
-    A failure says what the server complained of. Raises InternalError (70) when afterwards a live
-    schema is not what it was. Nothing is left behind, whatever happens.
+    A failure holds what the server complained of. Raises InternalError (70) if a live schema is not
+    the same afterwards. Nothing is left behind in any case.
     """
     try:
         return _read(conn, seen, request)
@@ -62,7 +63,7 @@ def _read(conn: Connection, seen: Survey, request: Request) -> ShadowFacts | Fai
     last = tuple(s for s in statements if s.locks_others)
     outcome = _load_and_ask(conn, seen, request, in_order, last)
     if isinstance(outcome, Undeclared):
-        # A name may mean the live object only because its own comes later.
+        # A name may refer to a live object only because the file's own is created later.
         order = by_need([statement.text for statement in in_order])
         wire.roll_back(conn)
         anew = tuple(in_order[place] for place in order)
@@ -79,9 +80,9 @@ def _load_and_ask(
     statements: Sequence[DesiredStatement],
     last: Sequence[DesiredStatement],
 ) -> ShadowFacts | Failure | Undeclared:
-    """Load, ask, and roll back, in one message where nothing comes last.
+    """Load, query, and roll back, in one message if there is nothing to load last.
 
-    Before that, ask what is used without being declared: that is the answer then.
+    Before the query, check for undeclared live objects in use; if there are any, return those.
     """
     undeclared = undeclared_sql(request.mark + schema.name for schema in seen.schemas)
     asked = (asked_sql(request.question), *_end(seen, request.mark))
@@ -100,12 +101,13 @@ def _load_and_ask(
 
 
 def _answered(conn: Connection, seen: Survey, mark: str, ran: Ran) -> ShadowFacts:
-    """Return the answer to the question, which was sent behind the last block."""
+    """Return the answer to the question, which was sent after the last block."""
     answer = ran.behind
     if answer.error is not None:
         with wire.translated(conn):
             raise answer.error
     _require_unchanged(seen, mark, answer.rows(_SCHEMAS))
+    # Members of extensions are printed with the temporary names of the live schemas.
     rows = (tuple(v and v.replace(mark, "") for v in row) for row in answer.rows(_FACTS))
     return ShadowFacts(tuple(rows), PROVIDER, ran.findings)
 
@@ -117,7 +119,7 @@ def _load_anew(
     statements: Sequence[DesiredStatement],
     behind: tuple[str, ...],
 ) -> Ran | Failure:
-    """Make the shadow and load it: in order, and in rounds where something is missing."""
+    """Make the shadow and load it: in order, or in rounds if something is missing."""
     opening = _opening(seen, request)
     loaded = _load(conn, statements, request.mark, opening, behind)
     if not isinstance(loaded, Failure) or loaded.sqlstate not in ORDER_CODES:
@@ -128,7 +130,7 @@ def _load_anew(
 
 
 def _opening(seen: Survey, request: Request) -> tuple[str, ...]:
-    """Return what begins the transaction and puts empty schemas in the place of the live ones."""
+    """Return what begins the transaction and replaces the live schemas by empty ones."""
     aside = (
         f"alter schema {identifier(schema.name)} rename to {identifier(request.mark + schema.name)}"
         for schema in seen.schemas
@@ -151,7 +153,7 @@ def _settings(limits: Limits) -> str:
             "statement_timeout": str(math.ceil(limits.deadline.left_s * 1000) + 1),
             "client_min_messages": "warning",
             "check_function_bodies": "on",
-            "row_security": "on",  # a key to a table without rows has none to miss
+            "row_security": "on",  # a key to an empty table cannot miss hidden rows
         }
     )
 
@@ -163,7 +165,7 @@ def _load(
     opening: tuple[str, ...] = (),
     behind: tuple[str, ...] = (),
 ) -> Ran | Failure:
-    """Load in order; the first message holds the opening, too, and the last what is behind."""
+    """Load in order; the first message includes the opening, and the last one `behind`."""
     starts = range(0, max(len(statements), 1), _BATCH)
     *blocks, last = (straight(statements[first : first + _BATCH], mark) for first in starts)
     for block in blocks:
@@ -177,7 +179,7 @@ def _load(
 def _run(
     conn: Connection, block: Block, opening: tuple[str, ...], behind: tuple[str, ...]
 ) -> Ran | Failure:
-    """Run a block; raise InternalError unless the transaction outlives it."""
+    """Run a block; raise InternalError unless the transaction is still open afterwards."""
     outcome = run_block(conn, block, opening, (*_INTACT, *behind))
     if isinstance(outcome, Failure) or outcome.behind.failed_index >= len(_INTACT):
         return outcome
@@ -204,7 +206,7 @@ def _uses_undeclared(request: Request, told: Undeclared) -> Failure:
 
 
 def _end(seen: Survey, mark: str) -> tuple[str, ...]:
-    """Return what rolls back, and the query of the schemas that are there then."""
+    """Return the rollback, and the query of the schemas that exist after it."""
     oids = ", ".join(["0", *(str(schema.oid) for schema in seen.schemas)])
     return (
         "rollback",
@@ -215,7 +217,7 @@ def _end(seen: Survey, mark: str) -> tuple[str, ...]:
 
 
 def _require_unchanged(seen: Survey, mark: str, rows: Sequence[Row]) -> None:
-    """Raise InternalError unless every schema is what it was."""
+    """Raise InternalError unless every schema has its former name."""
     found = typed(tuple[int, str], rows)
     if {*found} != {(schema.oid, schema.name) for schema in seen.schemas}:
         names = ", ".join(sorted(name for _, name in found)) or "none"

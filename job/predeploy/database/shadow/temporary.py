@@ -1,8 +1,8 @@
-"""The temporary database: a shadow where the live schemas cannot be swapped.
+"""The temporary database: a shadow for live schemas that cannot be swapped.
 
-It is made beside the live database from template0, loaded in transactions small enough for the
-lock table, asked, and dropped. What a killed run leaves is dropped by the next one, by its name.
-https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
+It is created next to the live database from template0, loaded in transactions small enough for the
+lock table, queried, and dropped. A database left by a killed run is recognized by its name and
+dropped by the next run. https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
 """
 
 import math
@@ -32,7 +32,8 @@ from predeploy.sql.schema_file.prepared import DesiredStatement
 PROVIDER = "temporary database"
 NAME_BEGINS = "predeploy_shadow_"
 _ORPHAN_AFTER_S = 3600
-_MESSAGE = 50  # batches
+_MESSAGE = 50  # batches in one message
+# Of the lock table, which all sessions of the server share; a CREATE TABLE takes 15 to 18.
 _SHARE_OF_LOCKS = 0.1
 _LOCKS_OF_A_STATEMENT = 18
 _BATCH = 500
@@ -45,10 +46,10 @@ _UNMANAGED = (
 def read_in_temporary_database(
     conn: Connection, endpoint: Endpoint, seen: Survey, request: Request
 ) -> ShadowFacts | Failure:
-    """Load the files into a database of our own, ask the question there, and drop it.
+    """Load the files into a new database, run the query there, and drop it.
 
-    Raises DatabaseRefusedError when there is no connection for it, with 76 where a pooler knows no
-    way there. A run that is killed leaves the database behind for the next one to drop.
+    Raises DatabaseRefusedError if it cannot be connected to, with 76 if a pooler does not lead
+    there. A run that is killed leaves the database behind for the next one to drop.
     """
     _sweep(conn)
     ((answered,),) = wire.ask(conn, "select pg_catalog.pg_backend_pid()")
@@ -63,14 +64,14 @@ def read_in_temporary_database(
     finally:
         wire.roll_back(conn)
         wire.ask_plainly(conn, f"drop database if exists {identifier(name)} with (force)")
-        # A server goes on to make the database of a run that was killed meanwhile.
+        # If a run is killed meanwhile, the server may still finish creating its database.
         _sweep(conn)
 
 
 def _connect(beside: Endpoint, *, is_pooled: bool) -> Connection:
-    """Connect to the temporary database; of a pooler say that it leads to those only that it knows.
+    """Connect to the temporary database; explain that a pooler serves only databases it knows.
 
-    It refuses others in words that depend on how it lets people in.
+    A pooler's own error depends on its authentication settings.
     """
     try:
         return connect_beside(beside)
@@ -85,14 +86,14 @@ def _connect(beside: Endpoint, *, is_pooled: bool) -> Connection:
 
 
 def _name(pid: int) -> str:
-    """Return a name that tells when it was made, and by which backend: that will drop it."""
+    """Return a name with the time of creation and the pid of the backend that will drop it."""
     return f"{NAME_BEGINS}{int(time.time()):08x}_{pid:08x}_{secrets.token_hex(4)}"
 
 
 def _sweep(conn: Connection) -> None:
-    """Drop what runs that were killed have left: ours, used by nobody, and its maker gone.
+    """Drop databases left by killed runs: owned by the role, unused, and their backend gone.
 
-    Or old, since another backend may bear the maker's number by now.
+    Or older than an hour, since another backend may have the same pid by then.
     """
     begins = len(NAME_BEGINS)
     rows = wire.ask(
@@ -112,12 +113,13 @@ def _sweep(conn: Connection) -> None:
 
 
 def _create_sql(conn: Connection, name: str) -> str:
-    """Return the CREATE DATABASE: bounds of partitions are compared by the live collation."""
+    """Return the CREATE DATABASE; partition bounds are compared by the live collation."""
     ((encoding, collate, ctype),) = wire.ask(
         conn,
         """select pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype
            from pg_catalog.pg_database where datname = pg_catalog.current_database()""",
     )
+    # Only template0 may be copied with an encoding and a locale other than its own.
     return (
         f"create database {identifier(name)} template template0 "
         f"encoding {literal(encoding or '')} lc_collate {literal(collate or '')} "
@@ -134,7 +136,7 @@ def _read(shadow: Connection, seen: Survey, request: Request) -> ShadowFacts | F
                 "statement_timeout": str(math.ceil(request.limits.deadline.left_s * 1000) + 1),
                 "client_min_messages": "warning",
                 "check_function_bodies": "on",
-                "synchronous_commit": "off",  # nothing in it is to outlive a crash
+                "synchronous_commit": "off",  # none of its data needs to survive a crash
             }
         ),
     )
@@ -157,9 +159,9 @@ def _read(shadow: Connection, seen: Survey, request: Request) -> ShadowFacts | F
 
 
 def _furnish(shadow: Connection, seen: Survey, schemas: Sequence[str]) -> Iterator[Finding]:
-    """Make the schemas and the extensions; one that cannot be made here is reported.
+    """Create the schemas and extensions; yield a finding for an extension that cannot be created.
 
-    template0's own `public` goes: its rights and its comment are not declared.
+    template0's `public` is dropped: its privileges and comment are not declared.
     """
     fresh = (f"create schema {identifier(schema)}" for schema in schemas)
     wire.ask(shadow, "; ".join(("drop schema public", *fresh)))
@@ -183,9 +185,9 @@ def _furnish(shadow: Connection, seen: Survey, schemas: Sequence[str]) -> Iterat
 def _load(
     shadow: Connection, statements: Sequence[DesiredStatement], request: Request, size: int
 ) -> tuple[Finding, ...] | Failure:
-    """Load in order; from the first batch on in which something is missing, in rounds.
+    """Load in order; in rounds from the first batch in which something is missing.
 
-    Each batch is a transaction, so that none holds too many locks; many go in one message.
+    Each batch is a transaction, so that none holds too many locks; one message holds many batches.
     """
     starts = range(0, len(statements), size)
     blocks = [straight(statements[first : first + size], request.mark) for first in starts]
@@ -203,7 +205,7 @@ def _load(
 def _load_in_rounds(
     shadow: Connection, statements: Sequence[DesiredStatement], request: Request
 ) -> tuple[Finding, ...] | Failure:
-    """Load one by one, again what lacked something, as long as each round gets on."""
+    """Load one by one; retry those that lacked something as long as each round makes progress."""
     todo, findings = list(statements), []
     while todo:
         lacking: list[tuple[DesiredStatement, Failure]] = []
@@ -224,7 +226,7 @@ def _load_in_rounds(
 
 
 def _root(failures: Sequence[Failure], request: Request) -> Failure:
-    """Return the first that lacks something else than what the files make: that may lack for it."""
+    """Return the first failure that is not about the files' names; others may result from it."""
     forms = as_said(request.desired.names)
     roots = (f for f in failures if not any(form in f.message for form in forms))
     return next(roots, failures[0])
@@ -233,7 +235,7 @@ def _root(failures: Sequence[Failure], request: Request) -> Failure:
 def _without_checking(
     shadow: Connection, lacking: Sequence[tuple[DesiredStatement, Failure]], mark: str
 ) -> DesiredStatement | None:
-    """Make the first function that can be made without a look at its body."""
+    """Create the first function that can be created with its body unchecked."""
     wire.ask(shadow, "set check_function_bodies = off")
     functions = (
         statement

@@ -1,4 +1,4 @@
-"""Finds what a shadow took from a live schema, or changed there, without the files declaring it."""
+"""Finds what a shadow used or changed in a live schema without the files declaring it."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Row
 from predeploy.database.shadow.pins import pins_sql
 
-# Where objects that have a schema are kept, and the column of the schema.
+# The catalogs of objects that have a schema, and the column with the schema.
 _CATALOGS = (
     ("pg_class", "relnamespace"), ("pg_type", "typnamespace"), ("pg_proc", "pronamespace"),
     ("pg_operator", "oprnamespace"), ("pg_opclass", "opcnamespace"),
@@ -18,21 +18,21 @@ _CATALOGS = (
 
 
 class Undeclared(tuple[str, ...]):
-    """What uses, changes or makes an object of a live schema; ten at most."""
+    """Descriptions of what uses, changes or makes an object of a live schema; ten at most."""
 
     __slots__ = ()
 
 
 def told_in(rows: Iterable[Row]) -> Undeclared:
-    """Return what the query tells."""
+    """Convert the rows of the query."""
     return Undeclared(text for (text,) in typed(tuple[str], rows))
 
 
 def undeclared_sql(schemas: Iterable[str]) -> str:
-    """Return the settings, and the query of what uses the live `schemas`, by their present names.
+    """Return the settings, and the query of what uses the live `schemas`, by their current names.
 
-    An unqualified name can mean one, since the schemas of extensions are on the search_path; the
-    members of extensions are meant to be used so. For the shadow's transaction.
+    An unqualified name can refer to one, since extensions' schemas are on the search_path; only
+    extension members are meant to be used that way. Runs in the shadow's transaction.
     """
     names = ", ".join(map(literal, ("", *schemas)))
     objects = " union all ".join(
@@ -72,10 +72,10 @@ def undeclared_sql(schemas: Iterable[str]) -> str:
 
 
 def _is_of_this_transaction(xmin: str) -> str:
-    """Return an expression: whether we wrote a row, in a subtransaction maybe.
+    """Return an SQL expression: this transaction or a subtransaction of it wrote the row.
 
-    Ids of subtransactions come after ours, and so do those of others who have committed meanwhile;
-    only our own are visible and in progress.
+    Subtransactions have higher ids than the transaction, but so do other sessions' transactions
+    that have committed meanwhile; only its own rows are both visible and in progress.
     """
     own = "pg_catalog.pg_current_xact_id()::text::bigint"
     return (

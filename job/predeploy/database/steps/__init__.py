@@ -1,4 +1,4 @@
-"""How steps run: alone, together, statement by statement, watched, outside a transaction.
+"""Runs steps: alone, together, statement by statement, watched, or outside a transaction.
 
-`execute` is the only door. How each is delivered was decided before, in `judgment`.
+`execute` is the only entry point. How each step is delivered was decided before, in `judgment`.
 """

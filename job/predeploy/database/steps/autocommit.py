@@ -1,8 +1,9 @@
-"""Runs a step outside a transaction, on a connection of its own, between two states of its row.
+"""Runs a step outside a transaction, on a separate connection, between two states of its row.
 
-The row is committed before the statement runs, and marked as done after. Where the job died in
-between, the next one proves from the catalog how it ended. An index that a failed build left
-invalid is dropped and built again, never skipped; one that another session builds is left alone.
+The row is committed before the statement runs, and marked as done afterwards. If the job dies in
+between, the next one proves from the catalog how the statement ended. An index that a failed build
+left invalid is dropped and built again, never skipped; one that another session is building is left
+alone.
 """
 
 import math
@@ -50,10 +51,11 @@ _BY_THEN = "it ran outside a transaction, so what it had done by then remains"
 def run_autocommit(
     context: RunContext, step: Online, monitor: LockMonitor
 ) -> StepResult | Failure | None:
-    """Run the step, or prove that it is done: a result, a failure, or None when overtaken.
+    """Run the step, or prove that it is done: a result, a failure, or None if overtaken.
 
-    Failures end with 81, or with 75 when a lock or the time ran out; the ledger then lacks
-    the step, so that a rerun tries it again.
+    Failures end with 81, or with 75 if a lock or the time ran out; the step's row is then removed
+    from the ledger, so that a rerun tries it again, unless the catalog does not show how an earlier
+    start ended.
     """
     started = time.monotonic()
     schema = context.settings.ledger_schema
@@ -67,7 +69,8 @@ def run_autocommit(
         theirs = operator_settings.before(context, step, "session")
         settings = [row_security_sql("session"), *theirs, session_sql(limits)]
         monitor.follow(_make_ready(context, conn, settings, budget), context)
-        # Not before all is ready: a row that says "started" must mean that it may have run.
+        # Only when everything is ready: a row that says "started" must mean that the statement may
+        # have run.
         if not _is_resumed(step) and not _begin(context, step):
             return None
         outcome = _do(conn, step, target, budget, monitor, drop_wait=_drop_wait(context))
@@ -86,7 +89,7 @@ def run_autocommit(
 
 @contextmanager
 def _session(context: RunContext) -> Iterator[Connection]:
-    """Open a session for one step, and leave nothing of it to who gets it next from a pooler."""
+    """Open a session for one step; behind a pooler, leave nothing in it for the next client."""
     with wire.closing(connect_beside(context.settings.endpoint)) as conn:
         yield conn
         if context.pooling is not Pooling.NONE:
@@ -95,7 +98,7 @@ def _session(context: RunContext) -> Iterator[Connection]:
 
 
 def _told(conn: Connection, target: AutocommitTarget | None) -> tuple[str, ...]:
-    """Return what the report says of a partition that is a table of its own now."""
+    """Return the report's text on a partition that is now a separate table."""
     if not isinstance(target, Detach):
         return ()
     oid = operator_names.oid_of(conn, target.child)
@@ -108,7 +111,7 @@ def _told(conn: Connection, target: AutocommitTarget | None) -> tuple[str, ...]:
 def _make_ready(
     context: RunContext, conn: Connection, settings: Sequence[str], budget: Deadline
 ) -> int:
-    """Make the session's settings; return the pid of its backend, which a pooler may not have."""
+    """Apply the session's settings; return its backend's pid, or raise if a pooler has none."""
     if context.pooling is Pooling.NONE:
         wire.ask(conn, "; ".join(settings))
         return conn.info.backend_pid
@@ -121,9 +124,9 @@ def _is_resumed(step: Online) -> bool:
 
 
 def _begin(context: RunContext, step: Online) -> bool:
-    """Commit the step's row, if it keeps one; False when somebody else was faster."""
+    """Commit the step's row, if it has one; return False if another run was faster."""
     if step.entry is None and not (isinstance(step, SyncStep) and step.fingerprint):
-        return True  # everybody passes
+        return True  # there is no fence to pass
     answer = wire.send(context.work, f"{OUR_PATH};\n{fence_sql(context, step)}")
     if answer.error is not None and answer.error.sqlstate not in STOPPED:
         with wire.translated(context.work):
@@ -132,7 +135,7 @@ def _begin(context: RunContext, step: Online) -> bool:
 
 
 def _drop_wait(context: RunContext) -> str:
-    """Return how long one try to drop an invalid index may keep others from its table."""
+    """Return how long one attempt to drop an invalid index may block access to its table."""
     return f"{math.ceil(context.settings.ddl_lock_timeout_s * 1000)}"
 
 
@@ -145,7 +148,7 @@ def _do(
     *,
     drop_wait: str,
 ) -> Failure | tuple[Drift, ...]:
-    """Do what is left of the statement; one that cannot tell leaves its row as it is."""
+    """Do what remains of the statement; if its state is unknown, leave its row unchanged."""
     proof = _proof(conn, step, target)
     if proof is Proof.DONE:
         log.info(f"{step.label} was done by a run that died before it could record it")
@@ -163,6 +166,7 @@ def _do(
     if answer.error is None:
         return ()
     position = answer.error.diag.statement_position
+    # A position in a generated FINALIZE is none in the file.
     offset = int(position) - 1 if position and sql is step.text else None
     failure = failure_of(step, answer.error, index=0, offset=offset, failed=ExitCode.PARTIAL)
     failure = replace(failure, remains=_what_remains(conn, target, drop_wait))
@@ -170,9 +174,10 @@ def _do(
 
 
 def _proof(conn: Connection, step: Online, target: AutocommitTarget | None) -> Proof:
-    """Return how far the statement has come: nothing is done before it was started.
+    """Return how far the statement has got: before it was started, nothing is done.
 
-    But a detach that was cancelled, and whose row is gone with that, can only be finalized.
+    An exception is a detach that was cancelled and whose row is therefore gone: it can only be
+    finalized.
     """
     if _is_resumed(step):
         return prove(conn, target)
@@ -181,7 +186,7 @@ def _proof(conn: Connection, step: Online, target: AutocommitTarget | None) -> P
 
 
 def _what_remains(conn: Connection, target: AutocommitTarget | None, drop_wait: str) -> str:
-    """Clean up after a failure and say what is left."""
+    """Clean up after a failure; return what is left behind."""
     if not isinstance(target, IndexBuild | Rebuild):
         return _BY_THEN
     left = ", ".join(_drop_left(conn, target, drop_wait))
@@ -191,7 +196,7 @@ def _what_remains(conn: Connection, target: AutocommitTarget | None, drop_wait: 
 
 
 def _clear(conn: Connection, build: IndexBuild, budget: Deadline, drop_wait: str) -> bool:
-    """Remove what an earlier build left; wait while another session builds, False at the budget."""
+    """Remove what an earlier build left, waiting for other builders; False if time runs out."""
     while left := left_behind(conn, build):
         if not is_being_built(conn, build):
             log.warning(f"the index {left[0]} is invalid, left by a build that failed; dropping it")
@@ -204,9 +209,9 @@ def _clear(conn: Connection, build: IndexBuild, budget: Deadline, drop_wait: str
 
 
 def _drop_left(conn: Connection, work: IndexBuild | Rebuild, drop_wait: str) -> tuple[str, ...]:
-    """Drop invalid indexes; return the names of those whose table's lock was not obtained.
+    """Drop invalid indexes; return the names of those whose table could not be locked.
 
-    Plainly: DROP INDEX CONCURRENTLY would wait for the very sessions that the build waited for.
+    Not with CONCURRENTLY, which would wait for the very sessions that the build waited for.
     """
     for _ in range(_DROP_TRIES):
         left = left_behind(conn, work)
@@ -220,7 +225,7 @@ def _drop_left(conn: Connection, work: IndexBuild | Rebuild, drop_wait: str) -> 
 
 
 def _may_be_another(step: Online, target: AutocommitTarget | None) -> bool:
-    """Whether the index may be one that was there: what was not guarded has built its own."""
+    """Whether the index may have existed before; a build without IF NOT EXISTS made its own."""
     guarded = any(address.is_guarded for address in step.statements[0].creates)
     return isinstance(target, IndexBuild) and (guarded or _is_resumed(step))
 
@@ -228,10 +233,10 @@ def _may_be_another(step: Online, target: AutocommitTarget | None) -> bool:
 def _judged(
     conn: Connection, context: RunContext, step: Online, monitor: LockMonitor
 ) -> Failure | tuple[Drift, ...]:
-    """Look behind IF NOT EXISTS: what it has skipped may not be what the file declares."""
+    """Check what IF NOT EXISTS has skipped: it may not be what the file declares."""
     statement = step.statements[0]
     (about,) = sql.abouts(statement, context.settings.ledger_schema)
-    assert isinstance(about, Creation)  # noqa: S101 - every build that has a name is one
+    assert isinstance(about, Creation)  # noqa: S101 - every named build is one
     wire.ask_plainly(conn, "begin")
     found = compare(conn, about, context.settings.ledger_schema, monitor.tick)
     wire.roll_back(conn)
@@ -270,7 +275,7 @@ def _unproved(step: Step) -> Failure:
 
 
 def _failure(step: Step, exit_code: ExitCode, sqlstate: str) -> Failure:
-    """Place a failure of ours at the step's statement."""
+    """Return a failure of predeploy's own, with the position of the step's statement."""
     first = step.statements[0]
     return Failure(
         exit_code=exit_code,

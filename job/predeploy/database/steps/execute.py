@@ -1,7 +1,7 @@
 """Runs a plan's steps in order. A failure is a value.
 
-A step holds together or not at all. When only its locks cannot be had in time, or another session
-has changed the same row of the catalog meanwhile, all of it is tried again.
+A step is applied completely or not at all. If only its locks could not be obtained in time, or
+another session changed the same catalog row meanwhile, the whole step is tried again.
 """
 
 from collections import deque
@@ -55,22 +55,26 @@ from predeploy.judgment.verdict import refuse_gap
 
 log = structlog.get_logger()
 
+# Errors behind which an event trigger or a missing privilege may be.
 _SAID_BY_SOMEBODY = (InsufficientPrivilege.sqlstate, RaiseException.sqlstate)
 
 
 def execute(
     context: RunContext, plan: Plan, failed: ExitCode, works_on: Callable[[Step | None], None]
 ) -> Generator[StepResult | Failure | None, None, None]:
-    """Run the plan's steps in order, yielding what came of each, up to the first that is not done.
+    """Run the plan's steps in order; yield the outcome of each, up to the first that is not done.
 
-    How each is delivered is decided before the first of them runs, by its text and one look.
-    `works_on` is called with the step that the server works on from now on: it may be at the next
-    one while this one's outcome is looked at. Who stops there closes the generator, which cancels
-    it. A Failure (which ends with `failed`, unless its SQLSTATE says better) left nothing of its
-    step. None: the rest has to be planned anew, since another run has applied the step, or behind a
-    violation, of which other steps may be in need. Raises ConnectionLostError when a connection
-    dies: the ledger then knows what was committed; and DatabaseRefusedError (76), before any step,
-    when a pooler cannot serve one of them.
+    How each step is delivered is decided before the first one runs, from its text and one look at
+    the database. `works_on` is called with the step that the server starts to work on: that may be
+    the next one while the outcome of this one is examined. To stop early, close the generator,
+    which cancels the running step.
+
+    A Failure left nothing of its step behind; it ends with `failed`, unless its SQLSTATE calls for
+    another exit code. None means that the rest must be planned again: another run has applied the
+    step, or a violation was found, on which other steps may depend.
+
+    Raises ConnectionLostError if a connection dies: the ledger then holds what was committed.
+    Raises DatabaseRefusedError (76), before any step, if a pooler cannot serve one of them.
     """
     _require_sessions(context, plan)
     draws = drawn(plan.steps)
@@ -78,6 +82,7 @@ def execute(
     gaps = dict(look.gaps)
     todo = deque(_contexts(context, plan.steps, failed, draws, look))
     while todo:
+        # Without the guard's connection the lock is lost, so no further step may start.
         require_alive(context.guard)
         known = yield from _run_convoy(todo, gaps, works_on)
         if not todo:
@@ -100,7 +105,7 @@ def execute(
 
 
 def _look(context: RunContext, steps: Sequence[Step], draws: Sequence[Drawing]) -> FirstLook:
-    """Look once for all steps; not where none of them asks for it."""
+    """Look once for all steps; not at all if none of them needs it."""
     if not asks_for_a_look(steps, draws):
         return FirstLook()
     return look(context.work, context.settings, sought(steps, draws))
@@ -119,7 +124,7 @@ def _contexts(
 
 
 def _counts_on_a_gap(step: Step, gaps: Mapping[tuple[str, str], str]) -> Failure | None:
-    """Refuse a file with ids written out that a sequence of this database has skipped."""
+    """Refuse a file with literal ids that a sequence of this database has skipped."""
     entry = step.entry
     gap = gaps.get((entry.file, entry.raw_hash)) if entry and not isinstance(step, Record) else None
     return refuse_gap(step, gap) if gap else None
@@ -130,9 +135,9 @@ def _run_convoy(
     gaps: Mapping[tuple[str, str], str],
     works_on: Callable[[Step | None], None],
 ) -> Generator[StepResult, None, Tried | None]:
-    """Run together what may travel together, and take what is done from the front of `todo`.
+    """Run steps together as far as possible; remove those that are done from the front of `todo`.
 
-    Returns what the first try has shown of the step that is now in front.
+    Return what the first try has shown of the step that is now at the front.
     """
     convoy = convoy_of(takewhile(lambda c: not _counts_on_a_gap(c.step, gaps), todo))
     with closing(run_together(convoy, works_on)) as going:
@@ -156,7 +161,7 @@ def _tell(result: StepResult) -> None:
 
 
 def _require_sessions(context: RunContext, plan: Plan) -> None:
-    """Refuse a plan that needs a session of its own where a pooler gives only transactions."""
+    """Refuse a plan that needs a session if a pooler provides only transactions."""
     outside = next((step for step in plan.steps if isinstance(step, Online)), None)
     if outside is not None and context.pooling is Pooling.TRANSACTION:
         raise DatabaseRefusedError(
@@ -167,10 +172,10 @@ def _require_sessions(context: RunContext, plan: Plan) -> None:
 
 
 def _with_patience(attempt: Attempt, known: Tried | None) -> Tried:
-    """Try a step again as long as only others stand in the way, within the DDL budget.
+    """Try a step again as long as only other sessions block it, within the DDL budget.
 
-    Where it was tried with others, that counts as the first time, if it says what there is to say
-    of it: that it lacked locks, or that rows violate it, which takes as long to find out again.
+    If it has been tried in a convoy, that counts as the first try if the result is conclusive:
+    locks were not obtained, or rows violate it, which would take as long to find out again.
     """
     context, step, monitor = attempt.context, attempt.step, attempt.monitor
     budget = context.deadline.part(context.settings.ddl_budget_s)
@@ -188,7 +193,7 @@ def _with_patience(attempt: Attempt, known: Tried | None) -> Tried:
         return last
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
-        # As long as others have stood behind the last try, they go on now.
+        # Sessions that queued behind the last try get at least as long as they were held up.
         least = context.settings.ddl_lock_timeout_s if _has_held_up(state) else 0.1
         jitter = tenacity.wait_random_exponential(multiplier=0.5, min=least, max=least + 5)
         return min(jitter(state), budget.left_s)
@@ -221,7 +226,7 @@ def _with_patience(attempt: Attempt, known: Tried | None) -> Tried:
 def _explained(
     attempt: Attempt, outcome: StepResult | Failure | None
 ) -> StepResult | Failure | None:
-    """Add to a failure who was in the way, or what to grant."""
+    """Add to a failure which session blocked it, or what to grant."""
     if not isinstance(outcome, Failure):
         return outcome
     step, work = attempt.step, attempt.context.work
@@ -245,9 +250,9 @@ def _who_lets_it_pass(work: Connection, refused: Failure) -> str:
 
 
 def _hold_of(context: RunContext, step: Step) -> LockWaitBudget | None:
-    """Return what bounds how long the step's waits may stall others; DML alone stalls no reader.
+    """Return the limit on how long the step's waits may block others; DML blocks no reader.
 
-    CONCURRENTLY is let alone: it keeps nobody out, and an index that it leaves would be invalid.
+    None for CONCURRENTLY: it blocks nobody, and a cancelled build would leave an invalid index.
     """
     if isinstance(step, Online | Record) or not sql.holds_ddl(step.statements):
         return None
@@ -260,7 +265,7 @@ def _has_held_up(state: tenacity.RetryCallState) -> bool:
 
 
 def _may_pass_again(step: Step, tried: Tried) -> bool:
-    """Whether to try again: never blindly what ran outside a transaction and may have left traces.
+    """Whether to try again; never for a step outside a transaction that may have left traces.
 
     A failed index build leaves none, because they are dropped.
     """
@@ -271,7 +276,7 @@ def _may_pass_again(step: Step, tried: Tried) -> bool:
 
 
 def _try_step(attempt: Attempt, standing: Standing | None) -> Tried:
-    """Try once; `standing` is where sequences stood before the tries that came before."""
+    """Try once; `standing` holds the positions of sequences before the earlier tries."""
     context, step, monitor = attempt.context, attempt.step, attempt.monitor
     match step:
         case Record():
@@ -288,7 +293,7 @@ def _judged(attempt: Attempt, tried: Tried) -> Tried:
 
 
 def _record(context: RunContext, step: Record) -> StepResult | None:
-    """Write a step down as done, because a baseline says so; None when somebody else just has."""
+    """Record a step as done because of a baseline; return None if another run just did."""
     schema, entry = context.settings.ledger_schema, step.entry
     assert entry is not None  # noqa: S101 - every step of a file has one
     begun = [] if step.is_resumed else [ledger.insert_sql(schema, entry, context.run_id)]

@@ -1,4 +1,4 @@
-"""What a step begins and ends with: BEGIN, settings and fence; reset, ledger row and COMMIT."""
+"""The frame of a step: BEGIN, settings and fence; then reset, ledger row and COMMIT."""
 
 from collections.abc import Mapping, Sequence
 from itertools import dropwhile, islice
@@ -27,10 +27,10 @@ def opening(
     is_again: bool = False,
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Part]:
-    """Return what a step begins with, up to its preamble; `settings` come on top of its own.
+    """Return the start of a step, up to its preamble; `settings` are added to its own.
 
-    Where the step may draw from sequences, it asks where they stand, and on another try, from which
-    of them the earlier tries have drawn.
+    If the step may draw from sequences, their positions are queried; on another try, also which of
+    them earlier tries have drawn from.
     """
     context, step, delivery = attempt.context, attempt.step, attempt.delivery
     parts = [
@@ -47,7 +47,7 @@ def opening(
 def closing(
     attempt: Attempt, drifts: tuple[Drift, ...] = (), gaps: Sequence[Gap] = ()
 ) -> list[Part]:
-    """Return what a step ends with; the guard in it fails where something may be lost."""
+    """Return the end of a step; its guard fails if something may be lost."""
     texts = [
         *END_OF_STATEMENTS,
         sentinel.guard_sql(attempt.schema),
@@ -57,19 +57,19 @@ def closing(
 
 
 def preamble(attempt: Attempt) -> list[Part]:
-    """Return what stands before the step's own statements, such as the operator's search_path."""
+    """Return what precedes the step's own statements, such as the operator's search_path."""
     return ours(operator_settings.before(attempt.context, attempt.step))
 
 
 def end(attempt: Attempt, texts: Sequence[str]) -> None:
-    """Send what ends the step."""
+    """Send the statements that end the step."""
     wire.ask(attempt.context.work, "; ".join(texts))
 
 
 def keep(
     attempt: Attempt, told: Sequence[str], drifts: tuple[Drift, ...], gaps: Sequence[Gap]
 ) -> list[str]:
-    """Return what ends a step that is kept: its note, the reset, its ledger row, COMMIT."""
+    """Return the end of a step that is kept: its notes, the reset, its ledger row, COMMIT."""
     found = [drift.kept for drift in drifts]
     entry = attempt.step.entry
     done = [ledger.done_sql(attempt.schema, entry, told, found)] if entry else []
@@ -78,17 +78,18 @@ def keep(
     noted = [
         notes.note_gap_sql(attempt.schema, later, str(gap)) for later, gap in relying(attempt, gaps)
     ]
+    # RESET ALL also resets the search_path, so predeploy's is set again after it.
     return [*what_is_made(attempt), *RESET, *left, OUR_PATH, *noted, *done, "commit"]
 
 
 def what_is_made(attempt: Attempt) -> list[str]:
-    """Return what notes the ids of a step, where nobody is asked about what it has made."""
+    """Return what notes the ids of what a step made, on a run that needs no declarations for it."""
     noting = made.note_sql(sentinel.functions(attempt.schema).made)
     return [noting] if attempt.context.is_blank else []
 
 
 def relying(attempt: Attempt, gaps: Sequence[Gap]) -> list[tuple[LedgerEntry, Gap]]:
-    """Return the later files with ids written out that a sequence has skipped."""
+    """Return the later files with literal ids that a sequence has skipped."""
     if not gaps:
         return []
     from_here = dropwhile(lambda step: step is not attempt.step, attempt.steps)
@@ -101,7 +102,7 @@ def relying(attempt: Attempt, gaps: Sequence[Gap]) -> list[tuple[LedgerEntry, Ga
 
 
 def question_of_standing(attempt: Attempt, *, is_again: bool = False) -> str:
-    """Return the query of where the sequences stand that the step may draw from."""
+    """Return the query of the positions of the sequences that the step may draw from."""
     function = sentinel.functions(attempt.schema).sequences
     pid = attempt.context.guard.info.backend_pid
     return standing_sql(function, pid, attempt.delivery.reached, is_again=is_again)

@@ -1,4 +1,4 @@
-"""Keeps other sessions from writing to tables while what is in them is counted before and after."""
+"""Keeps other sessions from writing to tables whose contents are counted before and after."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from predeploy.losses.allowlist import Names
 from predeploy.losses.loss import Loss, Verb
 from predeploy.settings import Destructive
 
-# Readers go on.
+# Readers are not blocked.
 WRITERS = "share row exclusive"
-# For a step that begins by taking this lock itself: to get it behind the other one is a deadlock
-# with who has read the table and waits to write to it.
+# For a step that starts by taking this lock itself: upgrading from the weaker lock would deadlock
+# with a session that has read the table and waits to write to it.
 EVERYBODY = "access exclusive"
 
 
@@ -30,10 +30,10 @@ class _Found:
 
 
 def count_in_doubt(attempt: Attempt) -> frozenset[int] | Failure:
-    """Lock the tables of a step whose rows have to be counted; return those, or a refusal.
+    """Lock the tables whose rows have to be counted; return them, or a refusal.
 
-    Where they are too large for that, somebody has to declare what the step deletes. Without it
-    nothing is locked where the policy allows everything: its loss is reported as it seems.
+    If they are too large to count, what the step deletes must be declared; otherwise it is refused.
+    If the policy allows everything, nothing is locked: the loss is reported as an estimate.
     """
     context, step, doubtful = attempt.context, attempt.step, attempt.delivery.doubtful
     found = _find(context.work, doubtful)
@@ -51,10 +51,10 @@ def count_in_doubt(attempt: Attempt) -> frozenset[int] | Failure:
 
 
 def lock(attempt: Attempt, tables: Collection[int], mode: str) -> None:
-    """Lock tables in the step's transaction, with their partitions.
+    """Lock tables and their partitions in the step's transaction.
 
-    No wait of this transaction is longer than the lock timeout from then on: others stand behind
-    it. Raises ServerError, of which one with SQLSTATE 55P03 may pass on another try.
+    From then on no wait of this transaction exceeds the lock timeout, because others queue behind
+    it. Raises ServerError; one with SQLSTATE 55P03 may pass on another try.
     """
     context = attempt.context
     found = _find(context.work, tables)
@@ -70,7 +70,7 @@ def lock(attempt: Attempt, tables: Collection[int], mode: str) -> None:
 
 
 def _find(conn: Connection, tables: Collection[int]) -> list[_Found]:
-    """Return these tables, or those that they are partitions of, and the sizes of all of it."""
+    """Return these tables, or the roots of partitions among them, with their total sizes."""
     if not tables:
         return []
     rows = wire.ask(

@@ -36,17 +36,18 @@ from predeploy.judgment.delivery import PLAIN, Delivery
 from predeploy.judgment.gap import Gap
 from predeploy.losses.loss import Loss
 
+# The error of `absent_sql` if a name is taken.
 _DIVISION_BY_ZERO = "22012"
-_MOST_PARTS = 1_000  # of a message
+_MOST_PARTS = 1_000  # in one message
 _LONGEST_MESSAGE = 1 << 18  # characters, unless a single statement is longer
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A step, where and how it runs, how it ends when a statement fails, and who watches.
+    """A step with its context, its delivery, its exit code for a failure, and its monitor.
 
-    `steps` are all of its plan, in order. From before the first of them are `newest`, the largest
-    OID of a relation, and `path`, the schemas of the session's search_path.
+    `steps` are all steps of its plan, in order. `newest`, the largest OID of a relation, and
+    `path`, the schemas of the session's search_path, are from before the first step.
     """
 
     context: RunContext
@@ -55,6 +56,7 @@ class Attempt:
     monitor: LockMonitor
     delivery: Delivery = PLAIN
     steps: Sequence[Step] = ()
+    # Larger than any OID: without a look no relation counts as made by this run.
     newest: int = 1 << 32
     path: tuple[str, ...] = ()
 
@@ -66,13 +68,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came of a step's statements.
+    """The result of a step's statements, while they can still be rolled back.
 
-    The rows that they wrote, what the step took away or renamed, what was there already, what
-    PostgreSQL said it skips, what is there in another shape, what was gone before the step dropped
-    it, what may have lost something where the sentinel was asked for that, the sequences that
-    skipped numbers because of an earlier try, whose grants are gone, and the losses that nobody was
-    asked about, because we had made what was lost.
+    `rows` were written. `losses` are what the step removed or renamed; `asked` are losses that
+    needed no declaration, because predeploy had made what was lost. `duplicates` existed already,
+    `notices` are what PostgreSQL skipped, `drifts` exist in another shape, and `gone` had been
+    dropped before the step. `suspected` may have lost something, if the sentinel was asked. `gaps`
+    are sequences that skipped numbers because of an earlier try; `ungranted` are objects whose
+    grants were lost.
     """
 
     rows: int = 0
@@ -89,7 +92,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """Something may be lost, and the tables from which.
+    """The tables from which something may have been lost.
 
     `is_doubtful`: only counting their rows before and after can tell.
     """
@@ -100,7 +103,7 @@ class Suspects:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyThere:
-    """Something that the step creates is there: it has to be run piecewise."""
+    """An object that the step creates exists already: the step must be run piecewise."""
 
 
 Outcome = Sent | Suspects | AlreadyThere | Failure | None
@@ -108,15 +111,15 @@ Outcome = Sent | Suspects | AlreadyThere | Failure | None
 
 
 class Role(Enum):
-    """What a part of a message is for, and so what its failure or its row means."""
+    """The purpose of a message's part, which decides what its failure or its row means."""
 
     OURS = auto()
     FENCE = auto()
-    STANDING = auto()  # returns where sequences stand
-    QUESTION = auto()  # whether what the next part creates only if it is not there, is there
-    OWN = auto()  # a statement of the step's
+    STANDING = auto()  # returns the positions of sequences
+    QUESTION = auto()  # whether an object exists that the next part creates IF NOT EXISTS
+    OWN = auto()  # one of the step's statements
     CLOSING = auto()
-    SUSPECTS = auto()  # closes, too, and returns what may have lost something
+    SUSPECTS = auto()  # like CLOSING, and returns what may have lost something
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +149,14 @@ Deliver = Callable[[Attempt, list[Part], Closing], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for parts that were sent together."""
+    """The answer to parts that were sent together."""
 
     parts: Sequence[Part]
     answer: Answer
 
     @property
     def failed_part(self) -> Part:
-        """The part that has failed."""
+        """The part that failed."""
         return self.parts[min(self.answer.failed_index, len(self.parts) - 1)]
 
     @property
@@ -167,12 +170,12 @@ class Reply:
 
     @property
     def standing(self) -> Standing | None:
-        """Where sequences stood; None where that was not asked, or not reached."""
+        """The positions of sequences; None if not queried, or if the query was not reached."""
         return parse_standing(self._told(Role.STANDING))
 
     @property
     def suspected(self) -> Suspicion:
-        """What may have lost something, as far as that was asked."""
+        """What may have lost something, as far as it was queried."""
         return sentinel.parse_suspicion(self._told(Role.SUSPECTS))
 
     def _told(self, role: Role) -> str | None:
@@ -184,16 +187,16 @@ class Reply:
 
 
 def ours(texts: Iterable[str]) -> list[Part]:
-    """Return statements of ours as parts."""
+    """Return generated statements as parts."""
     return [Part(text) for text in texts]
 
 
 def own(attempt: Attempt) -> Iterator[Part]:
     """Yield the step's own statements as parts.
 
-    Before each with IF NOT EXISTS stands the question whether it would skip anything: the file
-    itself may have made it by then, or moved the search_path. What a seed or a fallback skips is
-    what it is for.
+    Before each one with IF NOT EXISTS comes a query of whether it would be skipped: the file itself
+    may have created the object, or changed the search_path. A seed or a fallback is meant to skip
+    what exists, so nothing is asked there.
     """
     step = attempt.step
     if isinstance(step, Addition):
@@ -211,9 +214,9 @@ def own(attempt: Attempt) -> Iterator[Part]:
 
 
 def at_once(attempt: Attempt, opening: list[Part], closing: Closing) -> Outcome:
-    """Send opening, statements and closing in one round trip.
+    """Send opening, statements and closing in one round trip, or in more.
 
-    More are needed only where COPY brings data, and for long steps.
+    More are needed if COPY brings data, and for long steps.
     """
     outcome, _ = at_once_from_the_start(attempt, opening, closing)
     return outcome
@@ -222,7 +225,7 @@ def at_once(attempt: Attempt, opening: list[Part], closing: Closing) -> Outcome:
 def at_once_from_the_start(
     attempt: Attempt, opening: list[Part], closing: Closing
 ) -> tuple[Outcome, Standing | None]:
-    """Do the same, and return where sequences stood, which the opening has asked."""
+    """Like `at_once`, and also return the positions of sequences that the opening queries."""
     rows = 0
     notices: tuple[str, ...] = ()
     suspected = UNSUSPECTED
@@ -239,13 +242,13 @@ def at_once_from_the_start(
 
 
 def begin(attempt: Attempt, opening: list[Part]) -> tuple[Outcome, Standing | None]:
-    """Send a step's opening by itself; None when its fence does not let it pass."""
+    """Send a step's opening separately; the outcome is None if its fence is not passed."""
     reply = send(attempt, opening)
     return (Sent() if reply.answer.error is None else _refused(attempt, reply)), reply.standing
 
 
 def end(attempt: Attempt, closing: list[Part]) -> Outcome:
-    """Send a step's closing by itself."""
+    """Send a step's closing separately."""
     reply = send(attempt, closing)
     if reply.answer.error is None:
         return Sent(suspected=reply.suspected)
@@ -253,7 +256,7 @@ def end(attempt: Attempt, closing: list[Part]) -> Outcome:
 
 
 def send(attempt: Attempt, parts: Sequence[Part]) -> Reply:
-    """Send parts of one transaction; one with data has to stand alone."""
+    """Send parts of one transaction in one round trip; a part with data must be alone."""
     work, tick = attempt.context.work, attempt.monitor.tick
     first = parts[0]
     if first.data is not None:
@@ -276,7 +279,7 @@ def transmit(
 
 
 def suspects(error: psycopg.Error) -> Suspects:
-    """Return what the guard has raised."""
+    """Return the tables that the guard's error names."""
     suspected = sentinel.parse_suspicion(error.diag.message_detail)
     return Suspects(suspected.oids, suspected.is_doubtful)
 
@@ -323,9 +326,9 @@ def _refused(attempt: Attempt, reply: Reply) -> Outcome:
 
 
 def _messages(parts: Iterable[Part]) -> Iterator[tuple[Part, ...]]:
-    """Cut where COPY brings data, which goes by itself, and what is long.
+    """Split before and after COPY data, which is sent by itself, and where it gets too long.
 
-    What is sent together, and its results, are kept in memory until the last of them is there.
+    What is sent together, and its results, stay in memory until the last of them has arrived.
     """
     waiting: list[Part] = []
     room = _LONGEST_MESSAGE

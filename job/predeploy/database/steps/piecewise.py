@@ -1,9 +1,9 @@
-"""Runs a step statement by statement: what is proved to be there already is skipped, and no more.
+"""Runs a step statement by statement; skips only what is proved to exist already.
 
-Each statement goes by itself, in the step's one transaction. A savepoint stands before those that
-may find their object there; proof comes from the catalog. An ALTER TABLE that only adds goes
-without what is there. Anything that is neither proved nor a clash of shapes fails as it would have
-anyway.
+Each statement is sent separately, in the step's one transaction. A savepoint precedes those that
+may find their object existing; the proof comes from the catalog. An ALTER TABLE that only adds is
+run without what exists already. Whatever is neither proved nor in another shape fails as it would
+have without this.
 """
 
 from collections.abc import Sequence
@@ -57,13 +57,13 @@ def piecewise(attempt: Attempt, opening: list[Part], closing: Closing) -> Outcom
 
 @dataclass(slots=True)
 class _Run:
-    """Runs the statements, and keeps what came of them so far."""
+    """Runs the statements, and collects their results."""
 
     attempt: Attempt
     rows: int = 0
     duplicates: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    drifts: dict[Drift, None] = field(default_factory=dict)  # a set that keeps its order
+    drifts: dict[Drift, None] = field(default_factory=dict)  # an ordered set
     gone: list[Loss] = field(default_factory=list)
 
     @property
@@ -92,7 +92,7 @@ class _Run:
                 return self._rest(index, statement, several)
 
     def _guarded(self, index: int, statement: Statement, creation: Creation) -> Failure | None:
-        """Let IF NOT EXISTS skip what is there, and look whether it is what the file declares."""
+        """Let IF NOT EXISTS skip an existing object; compare that with what the file declares."""
         conn = self.attempt.context.work
         was_there = is_taken(conn, creation.address)
         reply = self._send(index, statement.text)
@@ -109,7 +109,7 @@ class _Run:
     def _tolerantly(
         self, index: int, statement: Statement, about: Creation | ColumnRemoval
     ) -> Failure | None:
-        """Skip the statement where it is proved that what it does is done."""
+        """Skip the statement if its effect is proved to exist already."""
         conn = self.attempt.context.work
         before, after = [f"savepoint {_SAVEPOINT}"], [f"release savepoint {_SAVEPOINT}"]
         reply = self._send(index, statement.text, before, after)
@@ -136,9 +136,9 @@ class _Run:
     def _rest(
         self, index: int, statement: Statement, parts: tuple[Creation | ColumnRemoval | None, ...]
     ) -> Failure | None:
-        """Run an ALTER TABLE that only adds without what is there already.
+        """Run an ALTER TABLE that only adds, without what exists already.
 
-        What is left stays one statement: PostgreSQL adds columns before it looks at constraints.
+        The rest stays one statement: PostgreSQL adds columns before it looks at constraints.
         """
         conn = self.attempt.context.work
         done = set()
@@ -150,6 +150,7 @@ class _Run:
                 failure = self._unproved(index, found)
             else:
                 failure = self._judge(statement, found, part)
+                # With IF NOT EXISTS the command skips itself, and stays in the statement.
                 if not part.address.is_guarded:
                     done.add(number)
             if failure is not None:
@@ -168,7 +169,7 @@ class _Run:
     def _judge(
         self, statement: Statement, found: tuple[Drift, ...], skipped: Creation | None = None
     ) -> Failure | None:
-        """Keep what was found, and say which creation was skipped because nothing was."""
+        """Record the drifts; if there are none, record that the creation was skipped as equal."""
         if skipped and not found and not skipped.address.is_guarded:
             address = skipped.address
             what = _PROVED.get(address.kind, "is there, as declared")
@@ -181,7 +182,7 @@ class _Run:
         self.duplicates.append(f"{self.attempt.step.path}:{statement.line}: {why}")
 
     def _unproved(self, index: int, why: Unproved) -> Failure | None:
-        """Return what a proof failed of, where another try may do better: locks, time."""
+        """Return the failure of a proof if another try may succeed: locks, time."""
         if why.error is None:
             return None
         step, failed = self.attempt.step, self.attempt.failed

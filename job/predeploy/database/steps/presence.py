@@ -1,4 +1,4 @@
-"""The one look before the first step: which names are there, and what an earlier run has noted."""
+"""The one look before the first step: which names exist, and what earlier runs have noted."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from predeploy.database.server.wire import Connection
 from predeploy.judgment.delivery import Sought
 from predeploy.settings import Settings
 
-# By kind: whether something of that name is there, v being what is sought.
+# By kind: whether an object of that name exists; v is the name sought.
 _IN_SCOPE = f"""n.nspname !~ '^(pg_|information_schema$)'
     and case when v.schema <> '' then n.nspname = v.schema
              else v.is_anywhere or n.nspname = any ({SCHEMAS}) end"""
@@ -37,21 +37,22 @@ _TYPE = """pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typn
 
 @dataclass(frozen=True, slots=True)
 class FirstLook:
-    """What was there before the first step.
+    """The state before the first step.
 
-    `there` are the names that were found, `newest` is the largest OID of a relation, `gaps` holds,
-    by a file's name and the hash of its bytes, the skipped numbers that it has written out, and
-    `path` holds the schemas of the session's search_path.
+    `there` are the names that were found; `newest` is the largest OID of a relation; `gaps` maps a
+    file's name and the hash of its bytes to the skipped numbers that the file contains; `path`
+    holds the schemas of the session's search_path.
     """
 
     there: frozenset[Sought] = frozenset()
+    # Larger than any OID; see Attempt.
     newest: int = 1 << 32
     gaps: Mapping[tuple[str, str], str] = field(default_factory=dict)
     path: tuple[str, ...] = ()
 
 
 def look(conn: Connection, settings: Settings, names: Collection[Sought]) -> FirstLook:
-    """Look for all these names, in one round trip."""
+    """Look up all these names, in one round trip."""
     wanted = tuple(names)
     newest, path, gaps, there = wire.ask_all(
         conn,

@@ -1,6 +1,6 @@
-"""Puts sequences back before a step is tried again, so that its rows get the ids that psql gives.
+"""Resets sequences before a step is tried again, so that its rows get the ids of a first run.
 
-Only where no other session can have used them; elsewhere the gap stays, and is reported.
+Only if no other session can have used them; otherwise the gap stays, and is reported.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,7 @@ _SAVEPOINT = "predeploy_sequences"
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What this run has made so far: relations by name, all with OIDs beyond `newest`."""
+    """What this run has made so far: relations by name, all with OIDs above `newest`."""
 
     newest: int
     names: frozenset[str]
@@ -28,18 +28,18 @@ class Made:
 def put_back(
     context: RunContext, asked: str, first: Standing, now: Standing, made: Made
 ) -> tuple[Gap, ...]:
-    """Restart sequences from where the first try found them; return the gaps that stay.
+    """Reset sequences to where the first try found them; return the gaps that remain.
 
-    In the open transaction of the next try, before its statements, so that it is undone if that try
-    fails, too. `asked` is the query for the standing. A restarted sequence is locked until we are
-    done, so the number of other sessions is asked once more after that.
+    Runs in the open transaction of the next try, before its statements, so it is undone if that try
+    fails, too. `asked` is the query for the positions. A sequence is locked from its restart to the
+    end of the transaction, so the number of other sessions is queried once more after the restart.
     """
     was_alone = _was_alone(first, now)
     moved = [
         oid
         for oid, position in first.positions.items()
         if now.positions.get(oid, position) != position
-        # What other sessions have drawn meanwhile is no gap of ours.
+        # What other sessions have drawn meanwhile is not a gap of this step.
         and (was_alone or oid in now.drawn or context.pooling is Pooling.TRANSACTION)
     ]
     if not moved:
@@ -47,6 +47,7 @@ def put_back(
     found = _look(context, moved)
     own = [s for s in found if s.is_ours_to_alter]
     of_run = [s for s in own if s.oid > made.newest and made.names & s.names]
+    # Other sessions cannot have used a sequence that this run itself has made.
     wanted = own if was_alone else of_run
     after = _restart(context, asked, first, wanted)
     if after is not None and wanted is own and not _was_alone(first, after):
@@ -107,12 +108,13 @@ def _look(context: RunContext, oids: Collection[int]) -> list[_Sequence]:
 def _restart(
     context: RunContext, asked: str, first: Standing, wanted: Collection[_Sequence]
 ) -> Standing | None:
-    """Restart the sequences after a savepoint, and look again; None where that cannot be done."""
+    """Restart the sequences after a savepoint, and query again; None if that fails."""
     parts = [f"savepoint {_SAVEPOINT}"]
     for sequence in wanted:
         at = first.positions[sequence.oid]
         parts += [
-            # In a file of its own, what SETVAL does is taken back with the transaction.
+            # After RESTART the sequence has a new file, so that setval() is rolled back with the
+            # transaction.
             f"alter sequence {sequence.name} restart",
             f"select pg_catalog.setval({literal(sequence.name)}, {at.last}, {at.is_called})",
         ]
@@ -124,7 +126,7 @@ def _restart(
 
 
 def _columns(context: RunContext, oid: int) -> tuple[Column, ...]:
-    """Name the columns with the sequence's numbers: by default, or by a foreign key to those."""
+    """Return the columns with the sequence's numbers: by default, or by a foreign key."""
     rows = wire.ask(
         context.work,
         f"""with source(relid, attnum) as (

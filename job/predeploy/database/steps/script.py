@@ -1,11 +1,10 @@
-"""Runs a step of a migration, and once more where its first try had to be rolled back.
+"""Runs a step of a migration, and again if its first try had to be rolled back.
 
-How it is delivered was decided before (`judgment.delivery`): mostly in one message, with the
-sentinel's guard in it; between two full looks where it takes something away; piecewise where
-something that it makes is there already. What could not be foreseen makes a try fail: the guard
-suspects what a function did, or a function made an object that a later statement makes. Then the
-step is rolled back and delivered in the way that this requires, with the sequences put back that
-it has drawn from.
+How it is delivered was decided before (`judgment.delivery`): usually in one message, with the
+sentinel's guard in it; between two full looks if it removes something; piecewise if an object that
+it creates exists already. A try fails on what could not be foreseen: the guard suspects the effect
+of a function, or a function created an object that a later statement creates. Then the step is
+rolled back and delivered in the required way, after the sequences that it has drawn from are reset.
 """
 
 import time
@@ -50,9 +49,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of a step: a result, a failure that left nothing, or None: another run applied it.
+    """The outcome of a step: a result, a failure that left nothing, or None: another run did it.
 
-    `delivery` is how it should be tried again, and `standing` where sequences stood at first.
+    `delivery` is how it should be tried again; `standing` holds the first positions of sequences.
     `gaps` are the sequences that skipped numbers, because a try that was rolled back drew them.
     """
 
@@ -67,12 +66,12 @@ Try = Callable[[Attempt, Standing | None], tuple[Outcome, Standing | None]]
 
 
 def run_script(attempt: Attempt, standing: Standing | None = None) -> Tried:
-    """Run the step; `standing` is where sequences stood before the first of its earlier tries."""
+    """Run the step; `standing` holds the positions of sequences before its earlier tries."""
     return until_kept(attempt, standing, _try)
 
 
 def until_kept(attempt: Attempt, standing: Standing | None, go: Try) -> Tried:
-    """Try until the step is kept or fails, each time in the way that the last try asks for."""
+    """Try until the step is kept or fails, with the delivery that the last try requires."""
     started = time.monotonic()
     while True:
         outcome, now = go(attempt, standing)
@@ -104,7 +103,7 @@ def learned(attempt: Attempt, outcome: Suspects | AlreadyThere) -> Delivery:
 
 
 def result_of(step: Step, sent: Sent, duration_s: float) -> StepResult:
-    """Return what the report says of a step that is done."""
+    """Return the report's entry for a step that is done."""
     return StepResult(
         step.label,
         duration_s,
@@ -126,7 +125,7 @@ def _asks(step: Step, sent: Sent) -> tuple[Ask, ...]:
 
 
 def _try(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | None]:
-    """Try once; our own queries in between may fail as the step's statements do."""
+    """Try once; predeploy's own queries in between may fail as the step's statements do."""
     try:
         if attempt.delivery.is_plain and first is None:
             parts = [*opening(attempt), *preamble(attempt)]
@@ -141,7 +140,7 @@ def _try(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | 
 
 
 def _try_in_parts(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | None]:
-    """Open the transaction and put sequences back before the step's own statements."""
+    """Open the transaction and reset sequences before the step's own statements."""
     begun, now, gaps = begin_again(attempt, first)
     if not isinstance(begun, Sent):
         return begun, now
@@ -159,10 +158,10 @@ def _try_in_parts(attempt: Attempt, first: Standing | None) -> tuple[Outcome, St
 def begin_again(
     attempt: Attempt, first: Standing | None
 ) -> tuple[Outcome, Standing | None, tuple[Gap, ...]]:
-    """Open the step's transaction by itself, and put back what earlier tries have drawn.
+    """Open the step's transaction separately, and put back what earlier tries have drawn.
 
-    Returns what came of it, where sequences stood, and the gaps that stay. A replayed step, which
-    may only add, is REPEATABLE READ: what others change meanwhile is not its doing.
+    Return the outcome, the positions of sequences, and the gaps that remain. A replayed step, which
+    may only add, is REPEATABLE READ: concurrent changes by others are not its doing.
     """
     isolation = "isolation level repeatable read" if attempt.step.is_replay else ""
     parts = opening(attempt, isolation=isolation, is_again=first is not None)
@@ -172,9 +171,9 @@ def begin_again(
 
 
 def _take_back_numbers(attempt: Attempt, first: Standing | None) -> None:
-    """Put back what a step has drawn that we have refused: its file will be run again, declared.
+    """Put back the numbers drawn by a refused step, whose file will run again once declared.
 
-    Where that cannot be done now, the numbers are skipped, as with any step that fails.
+    If that is not possible now, the numbers are skipped, as with any failed step.
     """
     if first is None:
         return
@@ -202,7 +201,7 @@ def _put_back(attempt: Attempt, first: Standing | None, now: Standing | None) ->
 def _roll_back(attempt: Attempt) -> None:
     """Roll back the step, and clean up what outlives a rollback in its session.
 
-    In one message: behind a pooler the session goes to another client after it.
+    In one message: behind a pooler the session then goes to another client.
     """
     left = clean_up(attempt.step)
     if left:

@@ -1,7 +1,7 @@
-"""Runs steps that follow each other in one round trip: each its own transaction, fence and row.
+"""Runs successive steps in one round trip, each with its own transaction, fence and row.
 
-Up to the first that is not done, which has left nothing and is then run by itself: whatever may
-come of a step is tried again or looked at closer there.
+It stops at the first that is not done, which has left nothing behind and is then run alone:
+whatever the outcome requires, a retry or a closer look, happens there.
 """
 
 import time
@@ -33,9 +33,9 @@ _MOST_CHARACTERS = 1 << 20
 
 
 def convoy_of(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
-    """Return the first steps that may travel together: none, or at least two.
+    """Return the first steps that may be sent together: none, or at least two.
 
-    Only what one message delivers may, and leaves nothing in the session when it fails.
+    Only steps that one message delivers, and that leave nothing in the session if they fail.
     """
     room = _MOST_CHARACTERS
     found: list[Attempt] = []
@@ -50,13 +50,14 @@ def convoy_of(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
 def run_together(
     attempts: Sequence[Attempt], works_on: Callable[[Step | None], None]
 ) -> Generator[Tried, None, None]:
-    """Run the steps; yield what came of each that is done, as soon as it is known.
+    """Run the steps; yield the outcome of each that is done, as soon as it is known.
 
-    Of the one that is not done comes last what its first try has shown: what the server said, or,
-    with an outcome of None, how to deliver it. There is none where another runner was faster.
+    For the one that is not done, the last item is what its first try has shown: the server's error
+    or, with an outcome of None, how to deliver it. There is no such item if another runner was
+    faster.
 
-    Only the last waits for the disk: the server writes commits in their order, and a crash takes
-    a step and its row in the ledger together.
+    Only the last step waits for the disk: the server writes commits in order, and a crash loses a
+    step together with its row in the ledger.
     """
     if not attempts:
         return
@@ -81,6 +82,7 @@ def run_together(
             result = script.result_of(current.step, came, time.monotonic() - started)
             yield Tried(result, current.delivery)
             started = time.monotonic()
+    # After an error the failed transaction is still open.
     wire.roll_back(context.work)
     if last is not None:
         yield last

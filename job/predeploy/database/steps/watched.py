@@ -1,4 +1,4 @@
-"""Runs a step between two full looks, and keeps it only if what it takes away is declared."""
+"""Runs a step between two full looks, and keeps it only if its losses are declared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -52,9 +52,9 @@ _OF_ROWS = (Verb.DELETE, Verb.TRUNCATE)
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What there was to lose before the step; the rows of `counted` tables are counted, and locked.
+    """What could be lost before the step; the rows of `counted` tables are counted and locked.
 
-    `names` is what a declaration without schema means, `stake` what values columns had.
+    `names` resolves declarations without schema; `stake` holds the columns' values at risk.
     """
 
     held: Holdings
@@ -65,12 +65,12 @@ class _Before:
 
 
 def watch(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
-    """Run the step between two full looks, and keep only what is declared.
+    """Run the step between two full looks; keep it only if its losses are declared.
 
-    What it has deleted, the transaction's own counters tell, whatever others write meanwhile. Only
-    where those cannot be trusted, the rows are counted before and after, with writers locked out;
-    so are the values of columns that get a type which may not hold them. Where something is found
-    out that should have been looked at before, the step has to be run again.
+    The transaction's own counters tell what it deleted, whatever other sessions write meanwhile.
+    Only if they cannot be trusted are the rows counted before and after, with writers locked out;
+    so are the values of columns whose new type may not hold them. If something is found that should
+    have been examined before, the step has to be run again.
     """
     work, step, schema = attempt.context.work, attempt.step, attempt.schema
     before = _look_before(attempt)
@@ -93,7 +93,7 @@ def watch(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
 
 
 def _look_before(attempt: Attempt) -> _Before | Failure:
-    """Look at what the step may take away; refuse what is too much to count and not declared."""
+    """Look at what the step may remove; refuse it if that is too large to count and undeclared."""
     work, step, schema = attempt.context.work, attempt.step, attempt.schema
     delivery = attempt.delivery
     counted = lockout.count_in_doubt(attempt)
@@ -115,7 +115,7 @@ def _look_before(attempt: Attempt) -> _Before | Failure:
 
 
 def _judge(attempt: Attempt, before: _Before, sent: Sent) -> tuple[Loss, ...] | Suspects | Failure:
-    """Return what the step has taken away or changed, if that may be kept."""
+    """Return what the step has removed or changed, if that may be kept."""
     work, step, settings = attempt.context.work, attempt.step, attempt.context.settings
     after = holdings.read_again(
         work, attempt.schema, before.held, before.held.family(before.counted)
@@ -140,13 +140,13 @@ def _judge(attempt: Attempt, before: _Before, sent: Sent) -> tuple[Loss, ...] | 
 
 
 def _in_doubt(sent: Sent, before: Holdings, after: Holdings) -> Mapping[int, Loss]:
-    """Return what may be lost of tables whose counters are no proof, and that were not counted."""
+    """Return possible losses of tables whose counters prove nothing and that were not counted."""
     suspected = sent.suspected
     return doubtful(before, after, suspected.oids) if suspected.is_doubtful else {}
 
 
 def _told_once(gone: tuple[Loss, ...], in_doubt: Mapping[int, Loss]) -> tuple[Loss, ...]:
-    """Tell of a table either what its counters say, or that they are in doubt."""
+    """Report for each table either what its counters say, or that they are in doubt."""
     vague = {loss.target for loss in in_doubt.values()}
     sure = (loss for loss in gone if loss.verb not in _OF_ROWS or loss.target not in vague)
     return (*sure, *dict.fromkeys(in_doubt.values()))
@@ -155,8 +155,8 @@ def _told_once(gone: tuple[Loss, ...], in_doubt: Mapping[int, Loss]) -> tuple[Lo
 def _lock_undeclared(attempt: Attempt, in_danger: list[Column], names: Names) -> None:
     """Lock others out of the tables whose values are counted for a decision.
 
-    Nobody is locked out while statements before the conversion run that may take long; what
-    begins by taking a table for itself gets it at once.
+    Not while statements before the conversion run that may take long; a step that starts by taking
+    a table for itself gets the strong lock at once.
     """
     step = attempt.step
     asked = [
@@ -172,7 +172,7 @@ def _lock_undeclared(attempt: Attempt, in_danger: list[Column], names: Names) ->
 
 
 def _told_by_text(step: Step) -> tuple[Loss, ...]:
-    """Return what the step may do, depending on what is there: declaring it is never an error."""
+    """Return what the step may do, depending on the database: declaring that is never an error."""
     dropped = (loss for s in step.statements for loss in sql.guarded_drops(s))
     converted = sql.conversions(step.statements)
     names = (f"{c.schema or 'public'}.{c.table}.{c.column}" for c in converted)
@@ -180,10 +180,10 @@ def _told_by_text(step: Step) -> tuple[Loss, ...]:
 
 
 def replay(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
-    """Run a step on a database from before its ledger, and keep only what it added.
+    """Run a step on a database older than its ledger; keep it only if it has just added.
 
-    A table that was rewritten may have been emptied, which no counter shows: then the step is run
-    once more, with the table's rows counted. So it is where counters cannot be trusted.
+    A rewritten table may have been emptied, which no counter shows: then the step is run once more,
+    with the table's rows counted. The same applies if counters cannot be trusted.
     """
     work, step, schema = attempt.context.work, attempt.step, attempt.schema
     counted = attempt.delivery.doubtful
@@ -208,7 +208,7 @@ def replay(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
 
 
 def _names(attempt: Attempt, before: Holdings) -> Names:
-    """Return what a declaration without schema means, as of before the step, and what we made."""
+    """Return how declarations without schema resolve, as of before the step, and what was made."""
     context = attempt.context
     schemas = path_view.read_schemas(context.work, context.settings.endpoint)
     tables = frozenset(table.name for table in before.tables.values())
@@ -225,7 +225,7 @@ def _names(attempt: Attempt, before: Holdings) -> Names:
 
 
 def _to_be_judged(attempt: Attempt) -> Closing:
-    """Return what stands before the second look: our settings in place of those of the file."""
+    """Return the statements before the second look, which restore predeploy's own settings."""
     texts = (*END_OF_STATEMENTS, step_settings(attempt.context, attempt.step))
     parts = [Part(text, Role.CLOSING) for text in texts]
     parts.append(Part(sentinel.suspects_sql(attempt.schema), Role.SUSPECTS))

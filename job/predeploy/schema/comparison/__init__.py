@@ -1,4 +1,4 @@
-"""The difference of two schemas, and what is to be said of it.
+"""The difference of two schemas, and the reports about it.
 
-What one kind of object needs is in `schema/kinds`; here is what concerns all of them.
+The rules of a single kind of object are in `schema/kinds`; here are those that concern all kinds.
 """

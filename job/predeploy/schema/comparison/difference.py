@@ -1,4 +1,4 @@
-"""The difference of two schemas: what to run, and what only to say. Pure; nothing is looked up."""
+"""The difference of two schemas: what to run, and what only to report. Pure, without I/O."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,11 +21,11 @@ _NOTHING_KNOWN = Unmet()
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What lacks on the live side.
+    """What is missing on the live side.
 
-    `changes` make it true, in the order in which they run, phase by phase. `reports` are what is
-    never executed. `missing` and `changed` (desired, live) are the bare facts behind both, where a
-    live object of another name with an equal definition counts as the one that is desired.
+    `changes` make it true, in the order in which they run, phase by phase. `reports` are never
+    executed. `missing` and `changed` (desired, live) are the bare facts behind both; a live object
+    with another name and an equal definition counts as the desired one.
     """
 
     changes: tuple[Change, ...]
@@ -34,7 +34,7 @@ class Difference:
     changed: tuple[tuple[Fact, Fact], ...]
 
     def __bool__(self) -> bool:
-        """Whether there is anything to run or to say."""
+        """Whether there is anything to run or to report."""
         return bool(self.changes or self.reports)
 
     def of(self, phase: Phase) -> tuple[Change, ...]:
@@ -54,16 +54,17 @@ def difference(
     written: Written = NOTHING_WRITTEN,
     role: str = "",
 ) -> Difference:
-    """Plan what makes every desired fact true without taking anything away.
+    """Plan what makes every desired fact true without removing anything.
 
-    `sizes` are the bytes of live tables, by identity (`public.users`); one that it does not know
-    counts as small, and as one that holds rows. `users` are what keeps a live column's type from
-    being changed, by the column's identity. `unmet` says what else stands in the way, and which
-    drifts do not. Unless it `may_alter`, what could be altered safely is reported as drift.
-    `written` is what the files say that no catalog keeps, and `role` who creates what is missing.
+    `sizes` are the bytes of live tables, by identity (`public.users`); a table without an entry
+    counts as small, and as one that holds rows. `users` are the objects that prevent a change of a
+    live column's type, by the column's identity. `unmet` says what else prevents changes, and which
+    drifts do not. Unless `may_alter` is set, what could be altered safely is reported as drift.
+    `written` is what the files say that no catalog keeps; `role` is the role that creates what is
+    missing.
     """
     desired, live = frozenset(desired), frozenset(live)
-    # Nearly all are alike, which sets tell without sorting them out.
+    # Nearly all facts are equal; set operations find that without sorting them.
     compared = compare(desired - live, live - desired)
     if not compared:
         return Difference((), (), (), ())
@@ -83,7 +84,7 @@ def difference(
         role,
     )
     missing = tuple(fact for fact in compared.missing if fact not in twins)
-    # A twin's name is another, which is no difference; its state (not valid) can be one.
+    # A twin's different name is no difference; its state (not valid) can be one.
     renamed = tuple(
         (fact, twin) for fact, twin in twins.items() if fact.attributes != twin.attributes
     )
@@ -99,6 +100,7 @@ def difference(
     for fact, other in changed:
         if not is_only_printed_otherwise(fact, other, pair):
             outcomes += ((fact, outcome) for outcome in _entry(fact).plan(fact, other, pair))
+    # A twin is declared, under another name.
     known = set(twins.values())
     for fact in compared.extra:
         if fact not in known:
@@ -112,7 +114,7 @@ def difference(
         pair,
         unmet,
     )
-    # Nothing waits for what something is called, nor for who may do what.
+    # No change depends on an object's name or on privileges.
     told = (
         *reports,
         *naming.misnamed(twins, pair),
@@ -130,9 +132,9 @@ def difference(
 def _with_moved(
     missing: Sequence[Fact], twins: Mapping[Fact, Fact], found: SchemaIndex
 ) -> tuple[tuple[Fact, ...], tuple[tuple[Fact, Fact], ...]]:
-    """Let comments on what is there under another name be on that.
+    """Apply comments to objects that exist under another name.
 
-    Returns what is missing then, and the pairs of which the live one has another text.
+    Return what is then missing, and the pairs whose live comment has another text.
     """
     subjects = naming.subjects(twins)
     kept: list[Fact] = []
@@ -150,7 +152,7 @@ def _with_moved(
 def _closed(
     planned: Sequence[Change | Report], made: Fact, pair: SchemaPair
 ) -> Iterator[Change | Report]:
-    """Let what makes an object take back what that gives to whom the files do not give it."""
+    """Add the REVOKEs of undeclared default privileges to the change that creates the object."""
     revoked = tuple(rights.closed(made, pair))
     first = next((outcome for outcome in planned if isinstance(outcome, Change)), None)
     for outcome in planned:
@@ -172,7 +174,7 @@ def _near(fact: Fact) -> tuple[str, ...]:
 
 
 def _twins(missing: Iterable[Fact], extra: Iterable[Fact]) -> Iterator[tuple[Fact, Fact]]:
-    """Pair what lacks with what is there under another name: an unnamed index, say."""
+    """Pair missing facts with live ones of another name, such as an index named by the server."""
     left = defaultdict(list)
     for fact in extra:
         left[_near(fact)].append(fact)
@@ -193,12 +195,13 @@ _PUT_OFF = frozenset(
 
 
 def _place(change: Change) -> tuple[int, int, int, str]:
-    """Return what to sort by: the phase; then, in TOGETHER, creation before kind."""
+    """Return the sort key: the phase; then, in TOGETHER, order of creation before kind."""
     rank = Kind(change.fact.kind).rank
     first, second = change.order, rank
     if change.phase in (Phase.ONLINE, Phase.AFTER):
         # Unique indexes before the foreign keys that need them; grants before comments.
         first, second = rank, change.order
+    # Deferred objects come first, in order of creation: grants and comments may be about them.
     if change.phase is Phase.AFTER and change.fact.kind in _PUT_OFF:
         first, second = 0, change.order
     return (change.phase.value, first, second, change.fact.identity)

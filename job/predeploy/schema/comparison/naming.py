@@ -1,7 +1,7 @@
-"""Things that are there under another name than the files write out for them.
+"""Objects that exist under another name than the one that the files give explicitly.
 
-A name that PostgreSQL made up means nothing, and its twin will do. One that somebody chose is part
-of the declaration: an app can use it, as in ON CONFLICT ON CONSTRAINT.
+A name that PostgreSQL generated carries no meaning, so a twin of another name is accepted. A chosen
+name is part of the declaration: an app can use it, as in ON CONFLICT ON CONSTRAINT.
 https://www.postgresql.org/docs/current/sql-insert.html
 """
 
@@ -21,13 +21,13 @@ _HANGS_ON_TABLE = (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value)
 
 
 def misnamed(twins: Mapping[Fact, Fact], pair: SchemaPair) -> Iterator[Report]:
-    """Tell of the twins of things whose names are written out, each with the RENAME."""
+    """Report the twins of explicitly named objects, each with the RENAME."""
     taken = takers(pair.live, twins)
     for desired, live in twins.items():
         is_written = desired.key in pair.written.names
         if (
             not is_written and desired.kind != Kind.PARTITION_INDEX.value
-        ):  # those are, if they are facts
+        ):  # a partition's index is a fact only if it is named explicitly
             continue
         is_used = desired.get("type") in _USED_BY_NAME
         fails = "; ON CONFLICT ON CONSTRAINT with the declared name fails" if is_used else ""
@@ -42,14 +42,14 @@ def misnamed(twins: Mapping[Fact, Fact], pair: SchemaPair) -> Iterator[Report]:
 
 
 def own_name(fact: Fact) -> str:
-    """Return the name of the thing itself."""
+    """Return the object's own name."""
     return fact.name or fact.relation
 
 
 def moved(comment: Fact, twins: Mapping[tuple[str, ...], Fact]) -> Fact | None:
-    """Return a comment as it is on the twin of what it is declared on; None where that has none.
+    """Return a comment as it is on its subject's twin; None if the subject has no twin.
 
-    `twins` are by the key of the comment's subject, as `subjects` gives it.
+    `twins` are keyed by the comment's subject, as `subjects` returns them.
     """
     what, _, name = comment.name.partition(" ")
     twin = twins.get((what, comment.schema, comment.relation, name))
@@ -61,7 +61,7 @@ def moved(comment: Fact, twins: Mapping[tuple[str, ...], Fact]) -> Fact | None:
 
 
 def subjects(twins: Mapping[Fact, Fact]) -> dict[tuple[str, ...], Fact]:
-    """Return the twins by what comments call the things that they are of."""
+    """Return the twins, keyed by the terms in which comments name the desired objects."""
     found: dict[tuple[str, ...], Fact] = {}
     for desired, live in twins.items():
         if desired.kind in _HANGS_ON_TABLE:
@@ -74,7 +74,7 @@ def subjects(twins: Mapping[Fact, Fact]) -> dict[tuple[str, ...], Fact]:
 
 
 def _described(twin: Fact, what: str) -> tuple[str, str, str]:
-    """Return relation and name of a comment on a twin, and what SQL calls the twin."""
+    """Return relation and name of a comment on a twin, and the twin's name in SQL."""
     if what == "constraint":
         of = "DOMAIN " if twin.kind == Kind.DOMAIN_CONSTRAINT.value else ""
         on = f"CONSTRAINT {identifier(twin.name)} ON {of}{relation(twin)}"
@@ -94,6 +94,6 @@ def _rename(desired: Fact, live: Fact) -> str:
 
 
 def _freed(desired: Fact, taken: Mapping[Name, Fact]) -> str:
-    """Say what has to give up the name first, if anything has it."""
+    """Return the first step of the remedy if another object has the name; else an empty string."""
     others = [taken[name] for name in names_of(desired) if name in taken]
     return f"give {others[0].label} another name, then " if others else ""

@@ -1,4 +1,4 @@
-"""Declared partitions that are not there, of tables whose partitions are left to maintenance."""
+"""Declared partitions that do not exist, of tables whose partitions are left to maintenance."""
 
 from collections.abc import Callable, Iterable
 
@@ -13,10 +13,10 @@ Relation = tuple[str, str]
 def without_retired(
     desired: Iterable[Fact], live: Iterable[Fact], is_left: Callable[[Relation], bool]
 ) -> tuple[frozenset[Fact], tuple[Report, ...]]:
-    """Leave out the partitions that are not there, with all that hangs on them, and say which.
+    """Leave out the partitions that do not exist, with all their parts, and report them.
 
-    `is_left` says of a table (schema, name) whether its partitions are. Those of a table that is
-    itself not there yet are made with it: that is the first deploy.
+    `is_left` tells for a table (schema, name) whether its partitions are left alone. Partitions of
+    a table that does not exist yet are created with it: that is the first deploy.
     """
     declared, there = frozenset(desired), SchemaIndex(live)
     tables = {(f.schema, f.relation): f for f in declared if f.kind == Kind.TABLE.value}
@@ -37,7 +37,7 @@ def _is_below(
     there: SchemaIndex,
     is_left: Callable[[Relation], bool],
 ) -> bool:
-    """Whether a table is a partition, at any depth, of one that is there and is left alone."""
+    """Whether a table is a partition, at any depth, of an existing table that is left alone."""
     while table.get("partition of"):
         (parent,) = parents(table)
         if is_left(parent) and there.get(Kind.TABLE, *parent) is not None:

@@ -1,10 +1,9 @@
-"""Rights beyond those that are declared: closed on what is made, and only told on what is there.
+"""Privileges beyond those declared: revoked on new objects, only reported on existing ones.
 
-Where a GRANT, a REVOKE or an ALTER DEFAULT PRIVILEGES of the files speaks of an object, what it
-gives to whom it names, and to PUBLIC, is all that they are to have. Of other objects nothing is
-said. What default privileges give to a new object is taken back in the transaction that makes it,
-so that nobody ever has it.
-https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html
+If a GRANT, REVOKE or ALTER DEFAULT PRIVILEGES of the files covers an object, what it gives to the
+grantees that it names, and to PUBLIC, is all that they should have. Other objects are not judged.
+What default privileges give on a new object is revoked in the transaction that creates it, so that
+it is never in effect. https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html
 """
 
 from collections import defaultdict
@@ -43,14 +42,15 @@ _SORTS = {
 _SHOWN = 5
 _OPTION = " WITH GRANT OPTION"
 
-Object = tuple[Target, str]  # and what SQL calls it
-Held = dict[str, dict[str, bool]]  # by grantee: a privilege, and whether it can be passed on
+Object = tuple[Target, str]  # and its name in SQL
+Held = dict[str, dict[str, bool]]  # by grantee: each privilege, and whether it is grantable
 
 
 def closed(made: Fact, pair: SchemaPair) -> Iterator[str]:
-    """Yield what takes from those that the files name what a new object would give them."""
+    """Yield the REVOKEs of undeclared default privileges on a new object, for named grantees."""
     for target, name in _made_by(made, pair):
         declared = pair.desired.rights_on(target)
+        # Every new routine and type is open to PUBLIC unless that is revoked.
         if any(fact.get("revoked") for fact in declared):
             yield f"REVOKE ALL ON {name} FROM {PUBLIC}"
         by_default, wanted = _by_default(target, pair), _held(declared)
@@ -67,7 +67,7 @@ def closed(made: Fact, pair: SchemaPair) -> Iterator[str]:
 
 
 def excess(changed: Iterable[tuple[Fact, Fact]], pair: SchemaPair) -> Iterator[Report]:
-    """Tell who has more rights on what is there than the files give, where they speak of it."""
+    """Report grantees with more privileges on live objects than the files that cover them give."""
     if not pair.written.rights:
         return
     more = [live for live in pair.undeclared.all(Kind.GRANT) if _is_more(live, pair)]
@@ -89,7 +89,7 @@ def excess(changed: Iterable[tuple[Fact, Fact]], pair: SchemaPair) -> Iterator[R
 
 
 def given(made: Iterable[Fact], pair: SchemaPair) -> Iterator[Report]:
-    """Mention once what default privileges grant on new objects, where no file speaks of those."""
+    """Report once what default privileges grant on new objects that no file covers."""
     told: dict[str, list[str]] = defaultdict(list)
     for fact in made:
         for target, _ in _made_by(fact, pair):
@@ -119,7 +119,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _made_by(fact: Fact, pair: SchemaPair) -> Iterator[Object]:
-    """Yield what comes with a desired fact that is not there: itself, and its own sequences."""
+    """Yield the objects that a missing desired fact creates: itself, and its own sequences."""
     sort = _SORTS.get(fact.kind)
     if sort in (Sort.RELATION, Sort.SEQUENCE):
         word = "SEQUENCE" if sort is Sort.SEQUENCE else "TABLE"
@@ -149,13 +149,13 @@ def _held(rights: Iterable[Fact]) -> Held:
 
 
 def _by_default(target: Target, pair: SchemaPair) -> Held:
-    """Return what default privileges of the live database give on what our role makes."""
+    """Return what the live default privileges give on objects that the role creates."""
     given = pair.live.defaults_of(pair.role, target.sort.value)
     return _held(fact for fact in given if fact.schema in ("", target.schema))
 
 
 def _is_more(live: Fact, pair: SchemaPair) -> bool:
-    """Whether the files speak of a live grant's object and grantee, and it is not in another."""
+    """Whether the files cover a live grant's object and grantee, and do not declare the grant."""
     target = target_of(live) if live.get("grantee") else None
     if target is None:
         return False
@@ -163,7 +163,7 @@ def _is_more(live: Fact, pair: SchemaPair) -> bool:
     if grantee not in pair.written.grantees(target, pair.role):
         return False
     if target.sort is Sort.SCHEMA and grantee == PUBLIC:
-        # What everybody may do in `public` comes with the database, and not from a file.
+        # The privileges of PUBLIC on `public` come with the database, not from a file.
         named = (n for n in pair.written.namings(target, pair.role) if PUBLIC in n.grantees)
         return any(live.get("privilege") in n.privileges or not n.privileges for n in named)
     if live.get("columns"):
@@ -207,7 +207,7 @@ def _less_for_public(live: Fact) -> Report:
 
 
 def _more_by_default(pair: SchemaPair) -> Iterator[Report]:
-    """Tell what default privileges give beyond those that the files declare."""
+    """Report default privileges beyond those that the files declare."""
     held: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for live in pair.undeclared.all(Kind.DEFAULT_PRIVILEGE):
         if live.get("grantee") and _is_spoken_of(live, pair.written, pair.role):

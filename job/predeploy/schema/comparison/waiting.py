@@ -1,9 +1,9 @@
-"""What has to wait for something that is not as it is declared, so that it does not fail for it.
+"""Holds back changes that depend on something that is not as declared, so they do not fail.
 
-Decided by what needs what: PostgreSQL's own dependencies between the declared things, and what a
-fact's key tells. Two sorts of need differ. Who only names a thing (a comment, a grant, a trigger
-its table) can do so whatever its shape is, as long as it is there. Who is made of it (an index of
-a column, a view of a view, a foreign key of a key) needs it as it is declared.
+Dependencies come from PostgreSQL's catalogs of the declared objects, and from a fact's key. There
+are two kinds. An object that only names another (a comment, a grant, a trigger its table) needs
+that to exist, in whatever shape. An object made of another (an index of a column, a view of a view,
+a foreign key of a key) needs that as it is declared.
 """
 
 from collections import defaultdict, deque
@@ -20,11 +20,12 @@ WAITS = "waits"
 _RELATIONS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.SEQUENCE)
 _RELATION_KINDS = frozenset(kind.value for kind in _RELATIONS)
 _NAMING = frozenset((Kind.COMMENT.value, Kind.GRANT.value))
-# Of these only that they are there matters to what needs them, and to these of what they need.
+# Of these only the existence matters to their dependents, and only existence matters to them.
 _NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
-# How a column counts its rows changes nothing for what is made of it.
+# How a column is numbered does not affect what is made of it.
 _COUNTING = ("column-identity", "column-sequence")
 _INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
+# Comments name these by all words of their kind, not just by the last.
 _NAMED_LIKE_THEIR_KIND = (
     Kind.TEXT_SEARCH_DICTIONARY.value, Kind.TEXT_SEARCH_CONFIGURATION.value,
 )  # fmt: skip
@@ -47,7 +48,7 @@ Made = tuple[Fact, Change]
 
 
 class State(Enum):
-    """How a thing that was declared is not there; the value says it of the thing."""
+    """How a declared object fails to be as declared; the value completes a sentence about it."""
 
     ABSENT = "which is missing"
     OTHERWISE = "which is there with another shape"
@@ -55,18 +56,18 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Unmet:
-    """What is known beside the difference itself of why things are not as they are declared.
+    """Further reasons why objects are not as declared, beyond the difference itself.
 
-    `violated` names what rows or the server itself keep from being made, as this run has found and
-    said. `accepted` are the drifts that somebody lives with, as (object, live shape): what needs
-    such a thing is made of it as it is. None: all of them.
+    `violated` names what rows or the server itself prevent, as this run has found and reported.
+    `accepted` are the drifts that the operator has accepted, as (object, live shape): what needs
+    such an object is made from it as it is. None means that all are accepted.
     """
 
     violated: frozenset[str] = frozenset()
     accepted: frozenset[tuple[str, str]] | None = frozenset()
 
     def holds_back(self, report: Report) -> bool:
-        """Whether what needs the thing that is reported has to wait for it."""
+        """Whether dependents of the reported object have to wait for it."""
         if report.verdict is Verdict.DRIFT:
             ways = {report.as_drift.line, (report.object, report.live)}
             is_accepted = self.accepted is None or not self.accepted.isdisjoint(ways)
@@ -76,9 +77,9 @@ class Unmet:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What the kinds make of the difference: each a desired fact and what is to be done or said.
+    """What the kinds plan for the difference: desired facts, each with a change or a report.
 
-    `changed` are the desired facts that are there otherwise.
+    `changed` are the desired facts that exist in another shape.
     """
 
     changes: tuple[Made, ...]
@@ -89,9 +90,9 @@ class Planned:
 def hold_back(
     planned: Planned, pair: SchemaPair, unmet: Unmet
 ) -> tuple[tuple[Made, ...], tuple[Report, ...]]:
-    """Turn the changes that need what is not as declared into reports that say so.
+    """Turn changes that need what is not as declared into reports of that.
 
-    What `unmet` says is violated is not tried again, and not said again.
+    What `unmet` lists as violated is neither tried nor reported again.
     """
     changes = [(fact, c) for fact, c in planned.changes if c.fact.label not in unmet.violated]
     reports = [report for _, report in planned.reports]
@@ -99,7 +100,7 @@ def hold_back(
     if not states:
         return tuple(changes), tuple(reports)
     making = {fact.key for fact, _ in changes}
-    # What nobody makes by itself (a column of a view) comes, lacks and differs with another.
+    # Facts without a change of their own (a column of a view) appear and differ with another one.
     of_views = (f for f in planned.changed if f.kind == Kind.COLUMN.value and _is_of_view(f, pair))
     known = {f.key: f for f in (*_missing(pair).values(), *of_views, *(f for f, _ in changes))}
     waiting = _Graph(known.values(), making, pair).reach(states)
@@ -110,9 +111,9 @@ def hold_back(
 
 
 def put_off(changes: Sequence[Made], pair: SchemaPair) -> tuple[Change, ...]:
-    """Put off what needs a key or an index that is built online, until that is there.
+    """Defer what needs a key or index that is built online until that exists.
 
-    A view that groups by a primary key does, and what is made of that view.
+    An example is a view that groups by a primary key, and what is made of that view.
     """
     online = {
         fact.key: State.ABSENT
@@ -128,7 +129,7 @@ def put_off(changes: Sequence[Made], pair: SchemaPair) -> tuple[Change, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A fact that waits, for what, and how that is not as declared."""
+    """A fact that waits, what it waits for, and how that is not as declared."""
 
     fact: Fact
     cause: Fact
@@ -137,7 +138,7 @@ class _Waiting:
 
 
 class _Graph:
-    """Who needs whom, of those that may have to wait."""
+    """The dependencies among facts that may have to wait."""
 
     def __init__(self, facts: Iterable[Fact], making: Container[Key], pair: SchemaPair) -> None:
         self._sides = pair
@@ -150,7 +151,7 @@ class _Graph:
                 self._above[key].append((fact, is_made_of))
 
     def reach(self, states: Mapping[Key, State]) -> tuple[_Waiting, ...]:
-        """Return all that waits for what is in such a state, directly or not."""
+        """Return all that waits, directly or indirectly, for a fact in one of these states."""
         missing, desired = self._missing, self._sides.desired.facts
         seen, found = dict(states), []
         todo = deque(
@@ -167,19 +168,20 @@ class _Graph:
                 if is_there and fact.kind == Kind.COLUMN.value and fact.key in self._making:
                     continue  # only its default or its NOT NULL waits
                 seen[fact.key] = its_own = State.OTHERWISE if is_there else State.ABSENT
-                # What is not made by itself says nothing to who waits for it.
+                # A fact without a change of its own means nothing to its dependents, so name its
+                # cause.
                 said = (fact, its_own) if fact.key in self._making else cause
                 todo.append((fact.key, its_own, said))
         return tuple(found)
 
     def _needs(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
-        """Yield the keys of what it needs, each with whether it is made of that."""
+        """Yield the keys of the facts that it needs, each with whether it is made of that."""
         for key in fact.needs:
             yield key, key[0] not in _NAMED_ONLY and fact.kind not in _NAMED_ONLY
-            if key[0] == Kind.COLUMN.value:  # another relation of that name may have one, too
+            if key[0] == Kind.COLUMN.value:  # another relation of that name may have the column
                 yield from (((kind.value, *key[1:3], ""), False) for kind in _RELATIONS)
         yield (Kind.SCHEMA.value, fact.schema, "", ""), False
-        if fact.get("references"):  # the catalog names only its columns and its key
+        if fact.get("references"):  # the catalog lists only its columns and its key
             schema, referred = fact.listed("references")
             yield (Kind.TABLE.value, schema, referred, ""), True
         if fact.kind in _NAMING:
@@ -191,10 +193,10 @@ class _Graph:
         yield from self._needs_of_columns(fact)
 
     def _needs_of_columns(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
-        """Yield what a new table needs for its columns, and a column that comes with another."""
+        """Yield what a new table needs for its columns, and an inherited column for its own."""
         if fact.kind == Kind.TABLE.value and fact.key in self._missing:
             for column in self._sides.desired.on((fact.schema, fact.relation), Kind.COLUMN):
-                if column.key not in self._making:  # it is made with its table
+                if column.key not in self._making:  # it is created with its table
                     yield column.key, True
         if fact.get("inherited"):
             table = self._sides.desired.get(Kind.TABLE, fact.schema, fact.relation)
@@ -203,7 +205,7 @@ class _Graph:
 
 
 class _Names:
-    """Finds what comments and grants are about, which know it by its name."""
+    """Finds the subjects of comments and grants by their names."""
 
     def __init__(self, desired: SchemaIndex) -> None:
         self._desired = desired
@@ -213,14 +215,14 @@ class _Names:
                 self._by_name[fact.schema, _bare(fact.name or fact.relation)].append(fact)
 
     def meant_by(self, fact: Fact) -> Iterator[Key]:
-        """Yield the keys of what a comment or a grant is about."""
+        """Yield the keys of what a comment or grant is about."""
         if fact.kind == Kind.COMMENT.value:
             word, _, name = fact.name.partition(" ")
             if fact.name in _MEANT_BY:
                 word, name = fact.name, ""
             for kind in (kind for kind in _NAMED_LIKE_THEIR_KIND if fact.name.startswith(kind)):
                 word, name = kind, fact.name.removeprefix(f"{kind} ")
-            # What sync does not make is known by its kind and its name in one.
+            # A kind that sync does not create is found by its kind and name together.
             others = self._by_name.get((fact.schema, _bare(fact.name)), ())
             yield from (o.key for o in others if o.kind == Kind.UNMODELLED.value)
             kinds = _MEANT_BY.get(word)
@@ -247,16 +249,16 @@ def _is_of_view(column: Fact, pair: SchemaPair) -> bool:
 
 
 def _missing(pair: SchemaPair) -> Mapping[Key, Fact]:
-    """Return what is not there under another name either."""
+    """Return the facts that are missing, under any name."""
     renamed = pair.renamed.facts
     return {key: fact for key, fact in pair.missing.facts.items() if key not in renamed}
 
 
 def _first_states(planned: Planned, pair: SchemaPair, unmet: Unmet) -> dict[Key, State]:
-    """Return what is not as declared, for reasons of its own."""
+    """Return what is not as declared for reasons of its own, not because of something else."""
     missing = _missing(pair)
     refused = [fact for fact, report in planned.reports if unmet.holds_back(report)]
-    # Rows that are null hinder nothing but the NOT NULL of a column that is there.
+    # Rows with NULL only block the NOT NULL of an existing column.
     violated = [
         fact
         for fact, c in planned.changes
@@ -274,7 +276,7 @@ def _by_key(waiting: _Waiting) -> Key:
 
 
 def _is_told_already(waiting: _Waiting) -> bool:
-    """Whether it is the default of a live column from a sequence that is reported itself."""
+    """Whether it is a live column's default from a sequence that has a report of its own."""
     fact, cause = waiting.fact, waiting.cause
     owner = (fact.schema, fact.relation, fact.name)
     return waiting.is_there and cause.listed("owned by") == owner

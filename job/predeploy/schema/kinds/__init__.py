@@ -1,6 +1,6 @@
-"""The kinds of object that we know: one entry each, in an order that things are created in.
+"""The known kinds of object: one entry each, in an order in which they can be created.
 
-A new kind is an entry: its query, its comparison and its DDL stand in one module, side by side.
+A new kind is an entry: its query, its comparison and its DDL are together in one module.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,8 +45,8 @@ __all__ = [
     "parts_sql",
 ]
 
-# Settings to read facts with, so that both sides are printed alike, and at once: compiling the one
-# query of them all takes four times as long as running it on a thousand tables.
+# Settings for reading facts, so that both sides are printed alike. Without JIT, because compiling
+# the one large query takes four times as long as running it on a thousand tables.
 READ_WITH = MappingProxyType(
     {
         "search_path": "pg_catalog, pg_temp",
@@ -101,22 +101,21 @@ KINDS = MappingProxyType(
 def facts_sql(schemas: Sequence[str]) -> str:
     """Return one query of all facts about `schemas`, and about what belongs to no schema.
 
-    For `parse_facts`; read it with the settings READ_WITH. Without the parts of indexes that
-    partitions have, which `parts_sql` is about: there may be many, and most have no name that
-    anybody chose.
+    For `parse_facts`; run it with the settings READ_WITH. It leaves out the partitions' parts of
+    indexes, which `parts_sql` reads: there may be many, and most have generated names.
     """
     entries = (entry for entry in KINDS.values() if entry is not PARTITION_INDEX)
     return gathered(entries, _within(schemas))
 
 
 def declared_sql(schemas: Sequence[str]) -> str:
-    """Return the query of `facts_sql`, with the parts of indexes and what facts need."""
+    """Return the query of `facts_sql`, plus the parts of indexes and the dependencies."""
     facts = gathered(KINDS.values(), _within(schemas))
     return f"{facts} union all {needs_sql(schemas)}"
 
 
 def parts_sql(tables: Iterable[tuple[str, str]]) -> str:
-    """Return one query of the parts of indexes that some partitions have."""
+    """Return one query of the parts of indexes that certain partitions have."""
     places = ", ".join(f"({literal(schema)}, {literal(name)})" for schema, name in sorted(tables))
     return gathered((PARTITION_INDEX,), f"(q.schema, q.relation) in ({places})")
 
@@ -127,9 +126,10 @@ def _within(schemas: Sequence[str]) -> str:
 
 
 def partitions_sql(schemas: Sequence[str]) -> str:
-    """Return one query of the partitions elsewhere of tables in `schemas`, and of their indexes.
+    """Return one query of the partitions in other schemas of tables in `schemas`.
 
-    It is as that of `facts_sql`. An index of a parent is built on each of them.
+    It has the form of `facts_sql` and includes their indexes: an index of a parent is built on each
+    of them.
     """
     names = ", ".join(literal(name) for name in sorted(set(schemas)))
     elsewhere = f"""q.schema not in ({names}) and (q.schema, q.relation) in (
@@ -144,9 +144,9 @@ def partitions_sql(schemas: Sequence[str]) -> str:
 
 
 def gathered(entries: Iterable[Entry], condition: str) -> str:
-    """Return one query of some kinds' facts, of those rows `q` for which `condition` holds.
+    """Return one query of some kinds' facts, for those rows `q` that satisfy `condition`.
 
-    Its one row is a JSON list: a row of each fact would be thousands of messages.
+    Its only row is a JSON list: a row for each fact would be thousands of messages.
     """
     parts = " union all ".join(
         f"""select pg_catalog.json_build_array({literal(entry.kind.value)}, q.schema, q.relation,

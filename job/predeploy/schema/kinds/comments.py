@@ -1,4 +1,4 @@
-"""Comments on everything that is modelled."""
+"""Comments on all modelled objects."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _IN_SCHEMA = (
     ("pg_ts_parser", "prsnamespace"),
     ("pg_ts_template", "tmplnamespace"),
 )
-# What a schema file may comment on without a schema.
+# Objects without a schema that a schema file may comment on.
 _OF_THE_DATABASE = ("pg_cast", "pg_transform")
 
 
@@ -33,10 +33,10 @@ def plan(
     live: Fact | None,  # noqa: ARG001 - every kind is asked the same way
     pair: SchemaPair,
 ) -> Iterator[Change | Report]:
-    """Set it, in place of another if need be; a live one that is not declared stays."""
+    """Set it, replacing another if necessary; an undeclared live comment is kept."""
     what, _, name = desired.name.partition(" ")
     if what == "sequence" and is_sequence_renamed(desired.schema, desired.relation, pair):
-        return  # that of a column which takes its numbers from one of another name
+        return  # the column takes its numbers from a sequence of another name
     if what == "column" and _is_of_another_shape(desired, name, pair):
         yield not_addable(
             desired,
@@ -50,7 +50,7 @@ def plan(
 
 
 def _is_of_another_shape(comment: Fact, attribute: str, pair: SchemaPair) -> bool:
-    """Whether it is on an attribute that a live type lacks, and that is not added to it."""
+    """Whether its attribute is missing in a live type and is not added there."""
     place = (Kind.COMPOSITE, comment.schema, "", comment.relation)
     live, desired = pair.live.get(*place), pair.desired.get(*place)
     if live is None or desired is None:
@@ -60,7 +60,7 @@ def _is_of_another_shape(comment: Fact, attribute: str, pair: SchemaPair) -> boo
 
 
 def _hanging(catalog: str, prefix: str, word: str, where: str = "true") -> str:
-    """Return a part of the query: objects of one catalog that hang on a relation by name."""
+    """Return a part of the query: objects of one catalog that belong to a relation by name."""
     return f"""select 'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0, n.nspname, c.relname,
         '{word.lower()} ' || x.{prefix}name,
         pg_catalog.format('{word} %I ON %I.%I', x.{prefix}name, n.nspname, c.relname), c.oid
@@ -72,7 +72,7 @@ def _hanging(catalog: str, prefix: str, word: str, where: str = "true") -> str:
 
 
 def _other(catalog: str, namespace: str = "", name: str = "i.identity") -> str:
-    """Return a part of the query: objects of one catalog, by the words that PostgreSQL has."""
+    """Return a part of the query: objects of one catalog, in PostgreSQL's own terms."""
     schema = f"(select nspname from pg_catalog.pg_namespace where oid = x.{namespace})"
     return f"""select 'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0,
         {schema if namespace else "''"}, '', i.type || ' ' || {name},
@@ -83,7 +83,7 @@ def _other(catalog: str, namespace: str = "", name: str = "i.identity") -> str:
         where x.oid >= 16384 and i.identity !~ '{PUT_ASIDE.removeprefix("^")}'"""
 
 
-# Each: catalog, oid, number of the part, schema, relation, name, what SQL calls it, the relation.
+# Each: catalog, OID, number of the part, schema, relation, name, name in SQL, OID of the relation.
 _PARTS = (
     """select 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, 0, n.nspname, '', 'schema',
         pg_catalog.format('SCHEMA %I', n.nspname), 0::oid from pg_catalog.pg_namespace n""",

@@ -1,7 +1,7 @@
-"""Which declared things need which, as PostgreSQL's own dependencies tell.
+"""The dependencies of declared objects, from PostgreSQL's own records.
 
-https://www.postgresql.org/docs/current/catalog-pg-depend.html. What a function's body says in
-quotes is not among them, nor what a cast without a function is used by.
+https://www.postgresql.org/docs/current/catalog-pg-depend.html. They include neither what a
+function's quoted body uses, nor what uses a cast without a function.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from predeploy.schema.kinds.programs.routines import SIGNATURE
 from predeploy.schema.kinds.types.casts import CAST_NAME
 from predeploy.schema.kinds.unmodelled import OTHERS
 
+# User objects have OIDs from here on (FirstNormalObjectId in access/transam.h).
 _FIRST_USER_OID = 16384
 _RELATION = "join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
 _KIND_OF_RELATION = f"""case c.relkind when 'v' then {literal(Kind.VIEW.value)}
@@ -34,8 +35,8 @@ def _named(catalog: str, prefix: str, kind: Kind) -> str:
         join pg_catalog.pg_namespace n on n.oid = x.{prefix}namespace"""
 
 
-# Each: catalog, oid, and the key of the fact that tells of it. An index that a constraint owns, a
-# row type or a default is reported with what it belongs to; that of a partition with its parent's.
+# Each: catalog, OID, and the key of the fact about it. A constraint's index, a row type or a
+# default counts as the object that it belongs to; a partition's index as its parent's.
 _OBJECTS = (
     f"""select 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, {_KIND_OF_RELATION}, n.nspname,
             case c.relkind when 'c' then '' else c.relname end::text,
@@ -115,26 +116,26 @@ _EXTENSIONS = f"""select m.classid, m.objid, {literal(Kind.EXTENSION.value)}, ''
     from pg_catalog.pg_depend m join pg_catalog.pg_extension e on e.oid = m.refobjid
     where m.deptype = 'e'
       and m.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass"""
-# What uses the function of a cast may do so by the cast, which the catalog does not tell.
+# What uses a cast's function may do so through the cast, which the catalog does not record.
 _BY_CAST = """select d.classid, d.objid, d.objsubid,
         'pg_catalog.pg_cast'::pg_catalog.regclass, k.oid, 0, 'n'::"char"
     from pg_catalog.pg_cast k
     join pg_catalog.pg_depend d
       on d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.refobjid = k.castfunc
     where d.classid <> 'pg_catalog.pg_cast'::pg_catalog.regclass"""
-# An index of a partition has its own needs, which its parent's has not.
+# A partition's index has dependencies that its parent's does not have.
 _IS_OF_PARTITION = """exists (select from pg_catalog.pg_class i
     where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and i.oid = d.objid
       and i.relispartition and i.relkind in ('i', 'I'))"""
-# That what hangs on a table needs it, its key tells.
+# A part's dependency on its table is known from its key.
 _IS_TOLD_BY_KEY = f"""d.deptype = 'a' and d.refobjsubid = 0 and r.relation = o.relation
     and r.schema = o.schema and o.kind <> {literal(Kind.TABLE.value)}"""
 
 
 def needs_sql(schemas: Sequence[str]) -> str:
-    """Return one query of what the facts in `schemas`, and those in none, need of each other.
+    """Return one query of the dependencies among the facts in `schemas` and those in none.
 
-    Its one row is a JSON object, which tells it from the facts: see `parse_facts`.
+    Its only row is a JSON object, which distinguishes it from the facts: see `parse_facts`.
     """
     names = ", ".join(literal(name) for name in ("", *sorted(set(schemas))))
     objects = " union all ".join(
@@ -167,7 +168,7 @@ def needs_sql(schemas: Sequence[str]) -> str:
 
 
 def _key(side: str, part: str, attribute: str) -> str:
-    """Return an expression for a fact's key: of a relation's part that is its column's."""
+    """Return an SQL expression for a fact's key; a part of a relation is its column's fact."""
     composite = literal(Kind.COMPOSITE.value)
     is_column = f"{part} > 0 and {side}.kind not in ({composite}, 'extension')"
     return f"""array[case when {is_column} then 'column' else {side}.kind end, {side}.schema,

@@ -1,9 +1,8 @@
-"""Who may do what: grants, and the grants that new objects get by default. Nothing is taken away.
+"""Grants, and default privileges for new objects. Nothing is revoked from live objects.
 
-What PUBLIC may do with every new routine and type is no fact, since it comes by itself, and nor is
-what its owner may do with an object; that they may not, is one. Whether somebody has more than is
-declared, `predeploy.schema.comparison.rights` tells.
-https://www.postgresql.org/docs/current/ddl-priv.html
+PUBLIC's built-in privileges on every new routine and type are no facts, nor are an owner's on an
+object; that they are withheld is one. Privileges beyond those declared are reported by
+`predeploy.schema.comparison.rights`. https://www.postgresql.org/docs/current/ddl-priv.html
 """
 
 from collections.abc import Iterator
@@ -27,7 +26,8 @@ def plan_grant(
     live: Fact | None,
     pair: SchemaPair,
 ) -> Iterator[Change | Report]:
-    """Grant it, or tell that it is to be taken away."""
+    """Grant it, or report a privilege that should be revoked."""
+    # Facts about ownership are only looked up (`_owner`, `_granted`), never planned.
     if desired.get("owned"):
         return
     if is_sequence_renamed(desired.schema, desired.relation, pair):
@@ -51,7 +51,7 @@ def plan_default_privilege(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Grant it to what its role will create, or let that be closed to PUBLIC."""
+    """Grant it on what the role will create, or revoke that from PUBLIC."""
     if desired.get("revoked"):
         yield change(
             desired,
@@ -73,7 +73,7 @@ def plan_default_privilege(
 
 
 def _revoked(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Tell that PUBLIC has what it has of every new object; what makes one takes that back."""
+    """Report what PUBLIC has on a live object; a new object revokes it when it is created."""
     statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM PUBLIC"
     if _is_there(desired, pair):
         yield Report(
@@ -91,7 +91,7 @@ def _revoked(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
 
 
 def _withheld(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Take from the owner of a new object what it is not to have; of a live one only tell."""
+    """Revoke from a new object's owner what is withheld; for a live object only report it."""
     owner = _owner(desired, pair)
     statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM {owner}"
     if not _is_there(desired, pair):
@@ -110,7 +110,7 @@ def _withheld(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
 
 
 def _owner(desired: Fact, pair: SchemaPair) -> str:
-    """Return who owns the object, or would: that is us where nothing else is said."""
+    """Return the object's owner, or future owner, which by default is the connected role."""
     facts = pair.live.on((desired.schema, desired.relation), Kind.GRANT)
     begins, ends = "owned by ", f": {desired.get('on')}"
     owners = (f.name for f in facts if f.get("owned") and f.name.endswith(ends))
@@ -118,7 +118,7 @@ def _owner(desired: Fact, pair: SchemaPair) -> str:
 
 
 def _is_there(desired: Fact, pair: SchemaPair) -> bool:
-    """Whether the object is, whose rights a fact withholds."""
+    """Whether the object exists whose privileges a fact withholds."""
     if desired.get("extension"):
         return pair.live.get(Kind.EXTENSION, "", "", desired.get("extension")) is not None
     place = (desired.schema, desired.relation)
@@ -150,8 +150,9 @@ _GRANTEE = """case a.grantee when 0 then 'PUBLIC'
 
 _OWNER = "pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(o.owner))"
 
-# Each: schema, relation, what the name tells it by, what SQL calls it, columns, acl, owner, oid,
-# and the extension that it belongs to. Of those only such rights count that came later than it.
+# Each: schema, relation, its part of the fact's name, name in SQL, columns, ACL, owner, OID, and
+# the extension that it belongs to. For extension members only privileges changed since the
+# extension's creation count.
 _IN = "join pg_catalog.pg_namespace n on n.oid"
 _ON_SCHEMA = """select n.nspname, '', 'schema', pg_catalog.format('SCHEMA %I', n.nspname), '',
         n.nspacl, n.nspowner, n.oid, null from pg_catalog.pg_namespace n"""
@@ -179,7 +180,7 @@ _COLUMNS = "o(schema, relation, part, target, columns, acl, owner, oid, extensio
 
 
 def _of_members(catalog: str, prefix: str, target: str, source: str) -> str:
-    """Return the members of extensions whose rights are not those that their script gave them."""
+    """Return a query of extension members whose ACL differs from the one set by their script."""
     alias = source.split()[1]
     acl, owner = f"{alias}.{prefix}acl", f"{alias}.{prefix}owner"
     name = f"pg_catalog.substr({target}, pg_catalog.strpos({target}, ' ') + 1)"

@@ -28,11 +28,11 @@ def plan_extension(
     live: Fact | None,
     pair: SchemaPair,
 ) -> Iterator[Change | Report]:
-    """Create it, before anything uses it; another schema is drift, another version only told."""
+    """Create it before anything uses it; another schema is drift, another version a warning."""
     schema, name = identifier(desired.get("schema")), identifier(desired.name)
     if live is None:
         is_there = pair.live.get(Kind.SCHEMA, desired.get("schema"), "")
-        # An extension's own script may need what only superusers have: the error then says so.
+        # An extension's script may need a superuser: the error then says so.
         yield change(
             desired,
             Phase.BEFORE,
@@ -60,10 +60,10 @@ def plan_extension(
 
 
 def placed(facts: Iterable[Fact], homes: Mapping[str, str]) -> frozenset[Fact]:
-    """Return the facts with each extension in the schema that the files write for it.
+    """Return the facts with each extension in the schema that the files give for it.
 
-    `homes` are the schemas by extension. A shadow leaves out the CREATE EXTENSION of one that the
-    database has, wherever that is.
+    `homes` maps extensions to schemas. A shadow leaves out the CREATE EXTENSION of one that the
+    database has, in whatever schema that is.
     """
     return frozenset(
         replace(

@@ -1,4 +1,4 @@
-"""What sync does not make, named so that it never goes missing silently."""
+"""Objects that sync does not create; missing ones are reported, never ignored."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +9,7 @@ from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaPair
 
-# Catalogs of objects that live in a schema, and the column that says in which.
+# Catalogs of objects that are in a schema, and the column with that schema.
 _IN_SCHEMA = (
     ("pg_operator", "oprnamespace"),
     ("pg_opclass", "opcnamespace"),
@@ -22,6 +22,7 @@ _OF_THE_DATABASE = (
     "pg_event_trigger", "pg_foreign_data_wrapper", "pg_foreign_server", "pg_language",
     "pg_publication", "pg_transform", "pg_am",
 )  # fmt: skip
+# User objects have OIDs from here on (FirstNormalObjectId in access/transam.h).
 _FIRST_USER_OID = 16384
 
 
@@ -30,7 +31,7 @@ def plan(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Name what is missing."""
+    """Report what is missing."""
     if live is None:
         why = "sync makes no objects of this kind"
         report = not_addable(desired, "unmodelled", why, "make it in a migration")
@@ -38,7 +39,7 @@ def plan(
 
 
 def _part(catalog: str, schema: str, where: str = "true") -> str:
-    """Return a query of the objects of one catalog: catalog, oid, schema and name."""
+    """Return a query of the objects of one catalog: catalog, OID, schema and name."""
     return f"""select 'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, {schema},
             i.type || ' ' || i.identity
         from pg_catalog.{catalog} x, pg_catalog.pg_identify_object(

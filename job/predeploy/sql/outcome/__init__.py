@@ -1,4 +1,4 @@
-"""What the statements of files come to, together: made, renamed, dropped, undone, filled.
+"""The combined effect of a folder's statements: what is made, renamed, dropped, undone, filled.
 
-Names in their order, by text alone; what is there is for `database` to say.
+Works on names and their order, from the text alone; `database` looks at the live objects.
 """

@@ -1,4 +1,4 @@
-"""Which columns a statement gives another type, and how much its text says about their values."""
+"""The columns whose type a statement changes, and what its text says about their values."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,12 +18,13 @@ _RENAMING = ("rename_stmt", "alter_object_schema_stmt")
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """A column that gets another type: names as the catalog has them, `schema` may be empty.
+    """A column whose type changes. Names are as in the catalog; `schema` may be empty.
 
-    `type_sql` is the new type without its modifiers, such as `"pg_catalog"."varchar"`; those are
-    in `modifiers`. `is_plain` says that the values are cast to it, and nothing else: there is no
-    USING, or it is that cast; `is_by_text`, that they are cast to a text first, as tools do to get
-    from one enum to another. `makes_enum` says that the step itself makes the new type as an enum.
+    `type_sql` is the new type without its modifiers, such as `"pg_catalog"."varchar"`; those are in
+    `modifiers`. `is_plain` is set if the values are only cast to the new type: there is no USING,
+    or it is just that cast. `is_by_text` is set if they are cast to text first, as tools do to
+    convert one enum to another. `makes_enum` is set if the step itself creates the new type as an
+    enum.
     """
 
     schema: str
@@ -37,7 +38,7 @@ class Conversion:
 
     @property
     def type_name(self) -> str:
-        """The new type's name as the catalog has it, without schema; of an array, its element's."""
+        """The new type's name as in the catalog, without schema; for an array, its element's."""
         return _last(self.type_sql)[1:-1].replace('""', '"')
 
     @property
@@ -47,7 +48,7 @@ class Conversion:
 
 
 def conversions(statements: Iterable[Statement]) -> tuple[Conversion, ...]:
-    """Return what ALTER COLUMN … TYPE does in a step, by the names from before the step."""
+    """Return the column type changes of a step, by the names that were valid before the step."""
     names = _Names()
     enums: set[str] = set()
     found = []
@@ -62,7 +63,7 @@ def conversions(statements: Iterable[Statement]) -> tuple[Conversion, ...]:
 
 
 class _Names:
-    """What tables and columns were called before the statements so far have renamed them."""
+    """Maps table and column names to those from before the renames seen so far."""
 
     def __init__(self) -> None:
         self._tables: dict[str, str] = {}
@@ -91,6 +92,7 @@ class _Names:
 
     def _rename(self, old: Thing, new: Thing) -> None:
         self._tables[new.name] = self._tables.pop(old.name, old.name)
+        # A name alone no longer says which schema the table was in before the step.
         if old.schema != new.schema or old.name in self._moved:
             self._moved.add(new.name)
         for table, column in [key for key in self._columns if key[0] == old.name]:
@@ -98,6 +100,7 @@ class _Names:
 
 
 def _in(statement: Statement) -> tuple[Conversion, ...]:
+    # The text is searched first because parsing takes far longer.
     if statement.node != "alter_table_stmt" or "type" not in statement.text.lower():
         return ()
     stmt = _parsed(statement)
@@ -125,7 +128,7 @@ def _of(relation: Any, command: Any) -> Conversion:
 
 
 def _casts(using: Any, column: str) -> list[tuple[str, tuple[int, ...]]] | None:
-    """Return what USING casts the column to, the last cast first; None where it does more."""
+    """Return the casts that USING applies to the column, last cast first; None if it does more."""
     casts = []
     while using.WhichOneof("node") == "type_cast":
         name = using.type_cast.type_name
@@ -136,7 +139,7 @@ def _casts(using: Any, column: str) -> list[tuple[str, tuple[int, ...]]] | None:
 
 
 def _last(type_sql: str) -> str:
-    """Return a type's name without its schema, and an array's element's."""
+    """Return a type's name without its schema; for an array, its element type's."""
     name = type_sql.removesuffix("[]")
     return name[name.index('"."') + 2 :] if '"."' in name else name
 

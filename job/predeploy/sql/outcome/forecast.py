@@ -1,9 +1,9 @@
-"""What the steps of a folder will take away where its tables hold rows, as their text tells.
+"""Predicts from their text what the steps of a folder will remove from tables that hold rows.
 
-The files are followed in their order, from the first one on: which tables, columns, keys and enums
-there are by then is what they have made. Names are those from before each step, as a declaration
-has to have them. What a function does, or SQL that is put together, no text tells; of a DO block
-the statements count that stand in it as they are.
+The files are followed in order from the first, so the tables, columns, keys and enums that exist at
+each point are those that the files have made. Names are those from before each step, as a
+declaration must give them. What a function or dynamic SQL does cannot be seen in the text; in a DO
+block only statements that are written out count.
 """
 
 import re
@@ -22,24 +22,27 @@ from predeploy.sql.outcome.story import path_of
 from predeploy.sql.parser.parsing import parse
 from predeploy.sql.parser.tree import below, nodes_of
 
+# A cheap test of the text, before it is parsed.
 _TELLING = re.compile(r"\b(drop|truncate|delete|merge|type|detach)\b", re.IGNORECASE)
+# In the body of a DO block, a statement from its first keyword on.
 _IN_BLOCK = re.compile(
     r"\b(?:alter\s+table|alter\s+type|drop\s+\w+|delete\s+from|truncate|merge\s+into)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
+# EXECUTE of a literal counts as the statement written out.
 _LITERAL = re.compile(r"\bexecute\s+'((?:[^']|'')*)'\s*$", re.IGNORECASE)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _SERIALS = {"serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8",
             "smallserial": "int2", "serial2": "int2"}  # fmt: skip
-_HEADER = 4  # of a type modifier of varchar, char and numeric
+_HEADER = 4  # VARHDRSZ, which is part of a type modifier of varchar, char and numeric
 
 
 def forecast(
     steps: Sequence[Sequence[Statement]], pending: Sequence[bool]
 ) -> tuple[tuple[Loss, ...], ...]:
-    """Return, for each step of all files in their order, what it takes away.
+    """Return what each step removes, for the steps of all files in order.
 
-    `pending` says of each step whether it is asked for; of the others nothing is said.
+    `pending` selects the steps of interest; the result for every other step is empty.
     """
     wanted = [number for number, one in enumerate(pending) if one and may_lose(steps[number])]
     found: list[tuple[Loss, ...]] = [() for _ in steps]
@@ -52,8 +55,9 @@ def forecast(
 
 
 def may_lose(statements: Iterable[Statement]) -> bool:
-    """Say whether the text of one of the statements hints at something that it takes away."""
+    """Whether the text of any statement hints at something that it removes."""
     inert = ("insert_stmt", "copy_stmt", "create_function_stmt", "comment_stmt", "create_stmt")
+    # The text of these is mostly data or a body; `what` shows a WITH … DELETE in an INSERT.
     return any(
         _TELLING.search(s.what if s.node in inert else s.text)
         for s in statements
@@ -62,7 +66,7 @@ def may_lose(statements: Iterable[Statement]) -> bool:
 
 
 class _Story:
-    """Follows the statements, and collects what each step takes away."""
+    """Follows the statements and collects what each step removes."""
 
     def __init__(self) -> None:
         self._model = Model()
@@ -71,6 +75,7 @@ class _Story:
     def follow(self, statements: Sequence[Statement]) -> tuple[Loss, ...]:
         self._found = []
         self._model.begin_step()
+        # Conversions come first: they are judged by the types from before the step.
         for conversion in conversions(statements):
             self._convert(conversion)
         for statement in statements:
@@ -93,7 +98,7 @@ class _Story:
             self._model.follow(node, stmt)
 
     def _lose(self, verb: Verb, table: Relation, column: str = "") -> None:
-        """Note a loss, unless the step has made what it is of."""
+        """Record a loss, unless the step itself has made the object."""
         if table.before is None:
             return
         if not column:
@@ -139,6 +144,7 @@ class _Story:
         for node in stmt.relations:
             table = self._model.named(node.range_var)
             is_cascade = stmt.behavior == pb.DROP_CASCADE
+            # TRUNCATE … CASCADE empties every referring table, whatever its ON DELETE action.
             along = self._model.referring(table, any_action=True) if is_cascade else ()
             for one in (table, *along):
                 self._lose(Verb.TRUNCATE, one)
@@ -170,7 +176,7 @@ class _Story:
 
 
 def _plain(name: str, model: Model) -> str:
-    """Return a type as Column names it; nothing for one of the users' own that is no enum."""
+    """Return a type as Column names it; empty for a user-defined type that is not an enum."""
     element = name.removesuffix("[]")
     kind = ENUM if model.is_enum(element) else _SERIALS.get(element, element)
     return kind + name[len(element) :]
@@ -186,7 +192,7 @@ def _modifier(kind: str, modifiers: tuple[int, ...]) -> int:
 
 
 def _read(statement: Statement) -> Iterator[tuple[str, Any]]:
-    """Yield the nodes of a statement, and of those that stand in a DO block as they are."""
+    """Yield the node of a statement, and those of statements written out in a DO block."""
     if statement.node in ("insert_stmt", "select_stmt") and not _TELLING.search(statement.text):
         return
     if statement.node in ("copy_stmt", "create_function_stmt", "comment_stmt", "grant_stmt"):
@@ -198,6 +204,7 @@ def _read(statement: Statement) -> Iterator[tuple[str, Any]]:
 
 
 def _nodes(text: str) -> Iterator[tuple[str, Any]]:
+    # What does not parse is skipped: a fragment of a DO block need not be a statement.
     try:
         raw = [one.stmt for one in parse(text).stmts]
     except postgast.PgQueryError:

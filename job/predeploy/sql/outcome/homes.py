@@ -1,4 +1,4 @@
-"""In which schemas a folder makes things: only there can its history be."""
+"""The schemas in which a folder creates objects: only there can its history be."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,15 +12,15 @@ _WORD = re.compile(r"[\w$]+")
 
 
 def homes(texts: Iterable[str], candidates: Iterable[str]) -> frozenset[str]:
-    """Return those of some schemas in which the files make anything.
+    """Return the candidate schemas in which the files create anything.
 
-    A foreign key, a trigger or a policy on a table of a schema does not make it theirs, nor do rows
-    that are written there.
+    A foreign key, a trigger or a policy on a table of another schema does not count, nor do rows
+    written there.
     """
     wanted = frozenset(candidates)
     if not wanted:
         return frozenset()
-    # Parsing takes a thousand times as long as looking whether a name is in the text at all.
+    # Parsing takes a thousand times as long as checking whether the text contains a name at all.
     found = (name for text in texts if _may_name(text, wanted) for name in _made_in(text))
     return wanted & frozenset(found)
 
@@ -36,6 +36,7 @@ def _made_in(text: str) -> Iterator[str]:
         statements = read(text, nodes).statements
     except UnreadableError:
         return
+    # A file that the parser gave up on has statements, but no nodes.
     for statement, stmt in zip(statements, nodes, strict=False):
         if statement.node == "variable_set_stmt" and stmt.name.lower() == "search_path":
             yield from path_of(stmt)

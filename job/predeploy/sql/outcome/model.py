@@ -1,4 +1,4 @@
-"""Which tables, columns, keys and enums there are, as far as the statements so far have told."""
+"""The tables, columns, keys and enums that exist, as far as the statements so far show."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from postgast import pg_query_pb2 as pb
 from predeploy.sql.outcome.story import TEMPORARY, Renamed, Thing, events
 from predeploy.sql.statement.targets import constraints
 
+# The parser's code of ON DELETE CASCADE.
 _CASCADE = "c"
 Type = tuple[str, tuple[int, ...]]
 """A type's name without its schema, `[]` behind an array's, and its modifiers as written."""
@@ -16,11 +17,11 @@ Type = tuple[str, tuple[int, ...]]
 
 @dataclass(slots=True)
 class Relation:
-    """A table or a composite type. `before` is its name from before the step; None: made in it.
+    """A table or composite type. `before` is its name before the step; None if made in the step.
 
-    `columns` holds the types by name, None where not all are known; `were` what columns were called
-    before the step, None for one that it has added. `keys` are the tables that it refers to, and
-    what happens to its rows when theirs are deleted.
+    `columns` maps names to types; it is None if not all columns are known. `were` maps columns to
+    their names before the step, or to None for a column that the step has added. `keys` are the
+    tables that its foreign keys refer to, each with its ON DELETE action.
     """
 
     schema: str
@@ -34,11 +35,11 @@ class Relation:
 
     @property
     def name(self) -> str:
-        """Its name by now, with the schema where that is known."""
+        """Its current name, with the schema if that is known."""
         return f"{self.schema}.{self.relname}" if self.schema else self.relname
 
     def has(self, column: str, *, may_be_absent: bool) -> bool:
-        """Whether it has the column; what is not known, it has if it must."""
+        """Whether it has the column; if unknown, it is assumed to have one that must exist."""
         if self.columns is not None and column in self.columns:
             return True
         if any(parent.has(column, may_be_absent=True) for parent in self.parents):
@@ -46,11 +47,11 @@ class Relation:
         return not may_be_absent
 
     def column_before(self, column: str) -> str | None:
-        """Return what a column was called before the step; None where the step has added it."""
+        """Return the column's name before the step; None if the step has added it."""
         return self.were.get(column, column)
 
     def type_of(self, column: str) -> Type:
-        """Return a column's type; nothing where it is not known."""
+        """Return a column's type; an empty one if unknown."""
         known = (self.columns or {}).get(column)
         return known or next((p.type_of(column) for p in self.parents), ("", ()))
 
@@ -60,12 +61,12 @@ class Relation:
             self.columns[definition.colname] = type_of(definition.type_name)
 
     def drop(self, column: str) -> None:
-        """Take a column away."""
+        """Drop a column."""
         (self.columns or {}).pop(column, None)
         self.were.pop(column, None)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a column another name."""
+        """Rename a column."""
         if self.columns is not None and old in self.columns:
             self.columns[new] = self.columns.pop(old)
         self.were[new] = self.were.pop(old, old)
@@ -79,24 +80,25 @@ class _Enum:
 
 
 def type_of(name: Any) -> Type:
-    """Return a type as it is written."""
+    """Return a type as written."""
     element = name.names[-1].string.sval if name.names else ""
     modifiers = tuple(node.a_const.ival.ival for node in name.typmods)
     return element + ("[]" if name.array_bounds else ""), modifiers
 
 
 class Model:
-    """What there is by now. A schema is empty where the files leave it to the search_path."""
+    """The tables and enums that exist so far. A schema left to the search_path is empty."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start empty."""
         self.path: tuple[str, ...] = ()
         self._tables: list[Relation] = []
         self._enums: list[_Enum] = []
         self._labels: list[tuple[_Enum, str, tuple[str, ...]]] = []
 
     def begin_step(self) -> None:
-        """Call what there is by the names that it has now."""
+        """Take the current names as those from before the step."""
+        # Each step ends with DISCARD TEMP.
         self._tables = [table for table in self._tables if table.schema != TEMPORARY]
         for table in self._tables:
             table.before, table.were = table.name, {}
@@ -104,33 +106,34 @@ class Model:
         self.path = ()
 
     def labels_gone(self) -> Iterator[str]:
-        """Yield the labels from before the step that no enum of that name has any more."""
+        """Yield the labels from before the step that no enum of the same name has any more."""
         for enum, name, labels in self._labels:
             if any(enum is one for one in self._enums):
                 continue
+            # Tools replace an enum by a new type that takes over its name.
             heir = next((e for e in self._enums if _dotted(e.schema, e.name) == name), None)
             kept = heir.labels if heir else ()
             yield from (f"{name}.{label}" for label in labels if label not in kept)
 
     def find(self, schema: str, name: str) -> Relation | None:
-        """Return the table that a name means."""
+        """Return the table that a name refers to; None if no file has made one."""
         found = [t for t in self._tables if t.relname == name and _may_be(t.schema, schema)]
         likely = [schema] if schema else [TEMPORARY, *self.path]
         return next((t for t in found if t.schema in likely), found[0] if found else None)
 
     def unknown(self, schema: str, name: str) -> Relation:
-        """Return a table that no file has made: it was there before."""
+        """Return a table that no file has made and that therefore existed before the step."""
         found = Relation(schema, name)
         found.before = found.name
         return found
 
     def named(self, relation: Any) -> Relation:
-        """Return the table that a statement names; it has to be there."""
+        """Return the table that a statement names; it must exist."""
         found = self.find(relation.schemaname, relation.relname)
         return found or self.unknown(relation.schemaname, relation.relname)
 
     def table(self, item: Any, *, may_be_absent: bool) -> Relation | None:
-        """Return the table that a DROP names; None where it need not be there, and is not known."""
+        """Return the table that a DROP names; None if unknown and allowed to be missing."""
         *schema, name = [part.string.sval for part in item.list.items]
         found = self.find("".join(schema[-1:]), name)
         if found is not None or may_be_absent:
@@ -138,18 +141,18 @@ class Model:
         return self.unknown("".join(schema[-1:]), name)
 
     def altered(self, stmt: Any) -> Relation | None:
-        """Return the table, or composite type, that an ALTER changes."""
+        """Return the table or composite type that an ALTER changes."""
         found = self.find(stmt.relation.schemaname, stmt.relation.relname)
         if found is not None or stmt.missing_ok or stmt.objtype not in _WITH_COLUMNS:
             return found
         return self.unknown(stmt.relation.schemaname, stmt.relation.relname)
 
     def in_schema(self, schema: str) -> list[Relation]:
-        """Return the tables of a schema."""
+        """Return the tables in a schema."""
         return [table for table in self._tables if table.schema == schema]
 
     def below(self, table: Relation) -> list[Relation]:
-        """Return what inherits from a table, its partitions among them, at any depth."""
+        """Return the tables that inherit from a table, partitions included, at any depth."""
         found: list[Relation] = []
         todo = [table]
         while todo:
@@ -160,7 +163,7 @@ class Model:
         return found
 
     def referring(self, table: Relation, *, any_action: bool) -> list[Relation]:
-        """Return the tables that lose rows with this one's, by their foreign keys."""
+        """Return the tables that lose rows together with this one, through their foreign keys."""
         found: list[Relation] = []
         todo = [table]
         while todo:
@@ -173,7 +176,7 @@ class Model:
         return found
 
     def of_type(self, name: str) -> list[tuple[Relation, str]]:
-        """Return the columns that have a type of the users' own."""
+        """Return the columns of a user-defined type."""
         return [
             (table, column)
             for table in self._tables
@@ -186,22 +189,22 @@ class Model:
         return any(enum.name == name for enum in self._enums)
 
     def forget(self, table: Relation) -> None:
-        """Know that a table is no more."""
+        """Remove a table from the model."""
         self._tables = [one for one in self._tables if one is not table]
 
     def drop_type(self, item: Any) -> str:
-        """Know that a type is no more; return its name."""
+        """Remove a type from the model; return its name."""
         parts = [part.string.sval for part in item.type_name.names]
         schema, name = (str(parts[-2]) if len(parts) > 1 else "", str(parts[-1]))
         self._enums = [e for e in self._enums if not (e.name == name and _may_be(e.schema, schema))]
         return name
 
     def drop_types_in(self, schema: str) -> None:
-        """Know that all types of a schema are no more."""
+        """Remove all types of a schema from the model."""
         self._enums = [enum for enum in self._enums if enum.schema != schema]
 
     def follow(self, node: str, stmt: Any) -> None:
-        """Know what a statement has made or changed."""
+        """Apply what a statement creates or changes."""
         match node:
             case "create_stmt":
                 self._create(stmt)
@@ -228,6 +231,7 @@ class Model:
         path = next(iter(self.path), "")
         schema = TEMPORARY if is_temporary else relation.schemaname or path
         there = (table for table in self._tables if table.relname == relation.relname)
+        # A name without a schema usually means the one in public.
         if any(t.schema == schema or {t.schema, schema} <= _DEFAULT for t in there):
             return None  # IF NOT EXISTS, or an error
         made = Relation(schema, relation.relname, columns)
@@ -331,5 +335,5 @@ def _dotted(schema: str, name: str) -> str:
 
 
 def _may_be(there: str, said: str) -> bool:
-    """Whether a name of schema `said` may mean what is in schema `there`; either may be unknown."""
+    """Whether a name in schema `said` may mean an object in `there`; either may be unknown."""
     return not there or not said or there == said

@@ -1,7 +1,7 @@
-"""What files leave behind: the net result of all that they make, drop and rename, by name and kind.
+"""The net result of files: all that they make, drop and rename, by name and kind.
 
-Read from their text alone, in order. What a DO, a function or dynamic SQL makes is not seen, and
-where a CASCADE may have taken something along, that is not asked for either.
+Read from their text alone, in order. What a DO block, a function or dynamic SQL makes is not seen;
+what a CASCADE may have dropped as well is not required to exist.
 """
 
 from collections import defaultdict
@@ -16,14 +16,16 @@ from predeploy.sql.parser.unparsed import UnreadableError
 from predeploy.sql.script.reading import read
 from predeploy.sql.statement.whitelist import path_of_select
 
+# The catalog's names come with these kinds (`names_sql`).
 _KINDS = {"foreign table": "table", "domain": "type"}
 _JUDGED = frozenset((
     "table", "view", "materialized view", "column", "index", "constraint", "sequence", "type",
     "function", "trigger", "policy", "rule", "schema", "extension",
 ))  # fmt: skip
 _RELATIONS = ("table", "view", "materialized view", "sequence", "index")
+# Statements that run code which is not examined.
 _UNSEEN = frozenset(("do_stmt", "call_stmt", "select_stmt", "execute_stmt"))
-# What a CASCADE may take along: what it says of what is dropped is all that we know.
+# Kinds that a CASCADE may drop as well. It is assumed to drop whatever mentions the dropped object.
 _MAY_GO_ALONG = frozenset((
     "view", "materialized view", "column", "index", "constraint", "function", "trigger", "policy",
     "rule", "type",
@@ -32,10 +34,10 @@ _MAY_GO_ALONG = frozenset((
 
 @dataclass(frozen=True, slots=True)
 class NetResult:
-    """What is there when all is done, in the order of its creation.
+    """The objects that exist at the end, in the order of their creation.
 
-    A schema is empty where the files leave it to the search_path; `of` is the table of a part, or
-    of an index. `unseen` counts the statements that may have made, or dropped, anything.
+    A schema left to the search_path is empty; `of` is the table that a part belongs to or that an
+    index is on. `unseen` counts the statements that may have made or dropped anything.
     """
 
     things: tuple[Thing, ...]
@@ -43,7 +45,7 @@ class NetResult:
 
 
 def net_result(texts: Iterable[str]) -> NetResult:
-    """Read files in their order. What cannot be read counts as unseen."""
+    """Read files in order. A file that cannot be read counts as unseen."""
     inventory = _Inventory()
     for text in texts:
         inventory.path = ()
@@ -53,6 +55,7 @@ def net_result(texts: Iterable[str]) -> NetResult:
         except UnreadableError:
             inventory.unseen += 1
             continue
+        # The parser gave up on this file: its statements have no nodes.
         if len(nodes) != len(statements):
             inventory.unseen += len(statements)
             continue
@@ -63,7 +66,7 @@ def net_result(texts: Iterable[str]) -> NetResult:
 
 @dataclass(slots=True)
 class _Origin:
-    """The node that made a thing, and the table that it inherits from, or is owned by."""
+    """The node that made an object, and the table that it inherits from or is owned by."""
 
     node: Any
     owner: tuple[str, str] | None = None
@@ -71,14 +74,14 @@ class _Origin:
 
     @property
     def words(self) -> frozenset[str]:
-        """Every word of the node: all names that are in it are among them."""
+        """Every word of the node, and so every name in it."""
         if self._words is None:
             self._words = frozenset(_words(self.node))
         return self._words
 
 
 class _Inventory:
-    """What is there after each statement."""
+    """The objects that exist after each statement."""
 
     def __init__(self) -> None:
         self.there: dict[Thing, _Origin] = {}
@@ -86,7 +89,7 @@ class _Inventory:
         self.unseen = 0
         self.path: tuple[str, ...] = ()
         self._temporary: set[str] = set()
-        self._former: dict[str, set[str]] = defaultdict(set)  # the names that one had before
+        self._former: dict[str, set[str]] = defaultdict(set)  # earlier names, by current name
 
     def go_on(self, node: str, stmt: Any) -> None:
         if node == "variable_set_stmt" and stmt.name.lower() == "search_path":
@@ -117,7 +120,7 @@ class _Inventory:
             self._schema(stmt)
 
     def _is_skipped(self, node: str, stmt: Any) -> bool:
-        """Whether IF NOT EXISTS passes over a table that has been made before, columns and all."""
+        """Whether IF NOT EXISTS skips a table that was made before, with all its columns."""
         if node not in ("create_stmt", "create_foreign_table_stmt"):
             return False
         table = stmt if node == "create_stmt" else stmt.base_stmt
@@ -133,7 +136,7 @@ class _Inventory:
                     self._column(stmt.relation, element.column_def)
                 case "constraint" if element.constraint.conname:
                     self._part("constraint", stmt.relation, element.constraint.conname, element)
-        if stmt.inh_relations:  # a parent goes only with its children
+        if stmt.inh_relations:  # a parent is dropped only with its children
             parent = stmt.inh_relations[0].range_var
             self._own(stmt.relation, (parent.schemaname, parent.relname))
 
@@ -149,7 +152,7 @@ class _Inventory:
             if command.subtype == pb.AT_AddColumn:
                 self._column(stmt.relation, definition.column_def)
             elif command.subtype == pb.AT_AddConstraint and definition.constraint.indexname:
-                index = definition.constraint.indexname  # which now has the constraint's name
+                index = definition.constraint.indexname  # the index now has the constraint's name
                 self._take(Thing("index", stmt.relation.schemaname, index), is_cascade=False)
             elif command.subtype in (pb.AT_AttachPartition, pb.AT_DetachPartition):
                 is_attached = command.subtype == pb.AT_AttachPartition
@@ -165,7 +168,7 @@ class _Inventory:
             self._own(stmt.sequence, owner, "sequence")
 
     def _schema(self, stmt: Any) -> None:
-        """Follow what CREATE SCHEMA makes in it."""
+        """Apply the elements of a CREATE SCHEMA."""
         before, self.path = self.path, (stmt.schemaname,)
         for element in stmt.schema_elts:
             node = str(element.WhichOneof("node"))
@@ -183,7 +186,7 @@ class _Inventory:
         thing = _bare(thing)
         if thing.schema == TEMPORARY and not thing.of:
             self._temporary.add(thing.name)
-        is_ours = thing.kind in _JUDGED and thing.name  # CREATE SCHEMA AUTHORIZATION names none
+        is_ours = thing.kind in _JUDGED and thing.name  # CREATE SCHEMA AUTHORIZATION gives no name
         if not is_ours or thing.schema == TEMPORARY or self._is_temporary(thing):
             return
         if not thing.schema and thing.kind not in ("schema", "extension"):
@@ -191,7 +194,7 @@ class _Inventory:
             schema = homes[0].schema if homes else next(iter(self.path), "")
             thing = replace(thing, schema=schema)
         known = self._matching(thing)
-        if any(other.kind != thing.kind for other in known):  # something unseen has dropped it
+        if any(other.kind != thing.kind for other in known):  # an unseen statement has dropped it
             self._forget(lambda other: other in known)
         if all(other.kind != thing.kind for other in known):
             self._put(thing, _Origin(node))
@@ -224,6 +227,7 @@ class _Inventory:
         elif gone.kind in _RELATIONS:
             self._forget(lambda t: bool(t.of) and (t.schema, t.of) == (gone.schema, gone.name))
             for owned in [t for t, o in self.there.items() if _owns(o.owner, gone)]:
+                # It may have gone with another one in the meantime.
                 if owned in self.there:
                     self._pop(owned)
                     self._take_parts(owned)
@@ -248,6 +252,7 @@ class _Inventory:
             self._pop(thing)
 
     def _mentions(self, thing: Thing, name: str) -> bool:
+        # A node has the names from when it was read, so earlier names count, too.
         return bool(self.there[thing].words & {name, *self._former.get(name, ())})
 
     def _rename(self, old: Thing, new: Thing) -> None:
@@ -265,7 +270,7 @@ class _Inventory:
                     origin.owner = (new.name, origin.owner[1])
 
     def _move(self, thing: Thing, renamed: Thing) -> None:
-        """Give a thing its new name, and a relation's parts their new table."""
+        """Rename an object; the parts of a relation move to its new name."""
         self._put(renamed, self._pop(thing))
         if thing.kind in ("index", "constraint"):
             for twin in [t for t in self.there if _is_twin(t, thing)]:
@@ -278,12 +283,12 @@ class _Inventory:
                     other.owner = _home(renamed)
 
     def _matching(self, named: Thing) -> list[Thing]:
-        """Return what a name means, whichever of the schemas that it may be in."""
+        """Return the objects that a name may refer to, in any schema that it may be in."""
         return [thing for thing in self._by_name.get(named.name, ()) if _means(named, thing)]
 
 
 def _bare(thing: Thing) -> Thing:
-    """Return a thing by its kind as the catalog tells them apart, and by its name alone."""
+    """Reduce an object to the kind by which the catalog distinguishes it, and its name."""
     kind = _KINDS.get(thing.kind, thing.kind)
     return Thing(kind, thing.schema, thing.name, thing.of)
 
@@ -297,7 +302,7 @@ def _means(named: Thing, thing: Thing) -> bool:
 
 
 def _is_twin(thing: Thing, other: Thing) -> bool:
-    """Whether one is the index behind the other, a constraint."""
+    """Whether one is a constraint and the other the index behind it."""
     same = (thing.schema, thing.of, thing.name) == (other.schema, other.of, other.name)
     return same and {thing.kind, other.kind} == {"index", "constraint"}
 
@@ -321,7 +326,7 @@ def _fills(node: str, stmt: Any) -> bool:
 
 
 def _is_named_by_server(node: str, stmt: Any, thing: Thing) -> bool:
-    """Whether no file gives the name: the server chooses another where that one is taken."""
+    """Whether the file gives no name: the server chooses another one if the default is taken."""
     if node == "index_stmt":
         return not stmt.idxname
     if node == "alter_table_stmt" and thing.kind == "constraint":
@@ -331,7 +336,7 @@ def _is_named_by_server(node: str, stmt: Any, thing: Thing) -> bool:
 
 
 def _maker(stmt: Any, thing: Thing) -> Any:
-    """Return the part of a statement that says what the thing is made of."""
+    """Return the part of a statement that defines the object."""
     if isinstance(stmt, pb.AlterTableStmt) and thing.kind == "constraint":
         definitions = (getattr(n.alter_table_cmd, "def") for n in stmt.cmds)
         return next((d for d in definitions if d.constraint.conname == thing.name), stmt)

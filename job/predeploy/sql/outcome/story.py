@@ -1,7 +1,7 @@
-"""What statements make, take away and rename, by name, in the order in which a file does it.
+"""What statements make, drop and rename, by name, in file order.
 
-Names are as the catalog has them; a schema is empty where the statement leaves it to the
-search_path. What a DO or a function does is not seen.
+Names are as in the catalog; a schema left to the search_path is empty. What a DO block or a
+function does is not seen.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ TEMPORARY = "pg_temp"
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Something with a name. `of` is the table that it is a part of, or, for an index, is on.
+    """An object with a name. `of` is the table that it belongs to or, for an index, is on.
 
-    `arguments` is how many a function has; -1: whatever number.
+    `arguments` is a function's number of arguments; -1 stands for any number.
     """
 
     kind: str
@@ -31,21 +31,21 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A statement has made it."""
+    """A statement has created it."""
 
     thing: Thing
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A statement has taken it away."""
+    """A statement has dropped it."""
 
     thing: Thing
 
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """A statement has given it another name, or another schema."""
+    """A statement has renamed it or moved it to another schema."""
 
     old: Thing
     new: Thing
@@ -53,7 +53,7 @@ class Renamed:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A statement needs the constraints and unique indexes that a table has by then."""
+    """A statement relies on the constraints and unique indexes that a table has by then."""
 
     schema: str
     table: str
@@ -61,7 +61,7 @@ class Used:
 
 Event = Made | Gone | Renamed | Used
 
-# What has its own name in a schema, by the parser's word for what is dropped or renamed.
+# Kinds with a name in a schema or in the database, by the parser's object type.
 _KINDS = {
     pb.OBJECT_TABLE: "table",
     pb.OBJECT_FOREIGN_TABLE: "foreign table",
@@ -89,7 +89,7 @@ _PARTS = {
     pb.OBJECT_POLICY: "policy",
     pb.OBJECT_RULE: "rule",
 }
-# What a statement of this node makes in a schema.
+# What a statement of this node creates in a schema.
 _IN_SCHEMA = {
     "create_stmt": "table",
     "create_foreign_table_stmt": "foreign table",
@@ -103,7 +103,7 @@ _IN_SCHEMA = {
     "create_stats_stmt": "statistics",
 }
 _DEFINED = {pb.OBJECT_TYPE: "type", pb.OBJECT_COLLATION: "collation"}
-# What a statement of this node makes in the database: its kind, and where its name is.
+# What a statement of this node creates in the database: the kind, and the field with its name.
 _IN_DATABASE = {
     "create_schema_stmt": ("schema", "schemaname"),
     "create_extension_stmt": ("extension", "extname"),
@@ -112,14 +112,15 @@ _IN_DATABASE = {
     "create_foreign_server_stmt": ("server", "servername"),
     "create_role_stmt": ("role", "role"),
 }
-# What a statement of this node makes of a table: its kind, and where its name and the table are.
+# What a statement of this node creates on a table: the kind, and the fields with the name and the
+# table.
 _OF_A_TABLE = {
     "create_trig_stmt": ("trigger", "trigname", "relation"),
     "create_policy_stmt": ("policy", "policy_name", "table"),
     "rule_stmt": ("rule", "rulename", "relation"),
     "index_stmt": ("index", "idxname", "relation"),
 }
-# What an ALTER TABLE turns on, or off (False).
+# What a subcommand of ALTER TABLE turns on, or off (False).
 _SWITCHES = {
     pb.AT_SetNotNull: ("NOT NULL", True),
     pb.AT_DropNotNull: ("NOT NULL", False),
@@ -131,7 +132,7 @@ _SWITCHES = {
 
 
 def events(node: str, stmt: Any) -> Iterator[Event]:
-    """Yield what the statement does, in the order in which PostgreSQL does it."""
+    """Yield the effects of the statement, in the order in which PostgreSQL applies them."""
     if node in _IN_SCHEMA:
         yield _made_in_schema(_IN_SCHEMA[node], node, stmt)
     elif node in _IN_DATABASE:
@@ -146,7 +147,7 @@ def events(node: str, stmt: Any) -> Iterator[Event]:
 
 
 def path_of(stmt: Any) -> tuple[str, ...]:
-    """Return the schemas of a SET search_path; empty where they depend on the role."""
+    """Return the schemas of a SET search_path; empty if they depend on the role."""
     values = tuple(str(a.a_const.sval.sval) for a in stmt.args)
     return () if "$user" in values else values
 
@@ -160,7 +161,7 @@ def _made_in_schema(kind: str, node: str, stmt: Any) -> Made:
 
 
 def _filled(stmt: Any) -> Iterator[Event]:
-    """Yield what CREATE TABLE AS, or SELECT INTO, makes."""
+    """Yield the relation that CREATE TABLE AS or SELECT INTO creates."""
     if not stmt.HasField("into" if isinstance(stmt, pb.CreateTableAsStmt) else "into_clause"):
         return
     is_select = isinstance(stmt, pb.SelectStmt)
@@ -203,14 +204,14 @@ def _renamed(stmt: Any) -> Iterator[Event]:
 
 
 def _moved(stmt: Any) -> Iterator[Event]:
-    """Yield what SET SCHEMA does."""
+    """Yield the move that SET SCHEMA makes."""
     if kind := _KINDS.get(stmt.object_type):
         old = _subject(kind, stmt)
         yield Renamed(old, Thing(kind, stmt.newschema, old.name, arguments=old.arguments))
 
 
 def _relabelled(stmt: Any) -> Iterator[Event]:
-    """Yield what ALTER TYPE … RENAME VALUE does."""
+    """Yield the rename that ALTER TYPE … RENAME VALUE makes."""
     if stmt.old_val and stmt.new_val:
         *schema, name = [n.string.sval for n in stmt.type_name]
         labels = (stmt.old_val, stmt.new_val)
@@ -218,7 +219,7 @@ def _relabelled(stmt: Any) -> Iterator[Event]:
 
 
 def _altered(stmt: Any) -> Iterator[Event]:
-    """Yield what the subcommands do: what drops comes first, whatever its place in the text."""
+    """Yield the effects of the subcommands; drops come first, wherever they are in the text."""
     found = [e for n in stmt.cmds for e in _subcommand(stmt.relation, n.alter_table_cmd)]
     yield from (event for event in found if isinstance(event, Used))
     yield from (event for event in found if isinstance(event, Gone))
@@ -248,13 +249,13 @@ def _subcommand(relation: Any, command: Any) -> Iterator[Event]:
 
 
 def _index_name(stmt: Any) -> str:
-    """Return the name that PostgreSQL gives to an index without one, if it is free and short."""
+    """Return PostgreSQL's default name for an index, valid if that is free and short enough."""
     columns = [node.index_elem.name or "expr" for node in stmt.index_params]
     return "_".join((stmt.relation.relname, *columns, "idx"))
 
 
 def _constraint_name(relation: Any, definition: Any) -> str:
-    """Return a constraint's name, or the one that PostgreSQL gives to one without."""
+    """Return a constraint's name, or PostgreSQL's default for one without a name."""
     constraint = definition.constraint
     endings = {pb.CONSTR_PRIMARY: "pkey", pb.CONSTR_UNIQUE: "key", pb.CONSTR_FOREIGN: "fkey"}
     is_primary = constraint.contype == pb.CONSTR_PRIMARY
@@ -269,7 +270,7 @@ def _is_primary(definition: Any) -> bool:
 
 
 def _inserted(stmt: Any) -> Iterator[Event]:
-    """Yield that an INSERT … ON CONFLICT needs what is unique."""
+    """Yield that an INSERT … ON CONFLICT relies on a unique constraint or index."""
     if stmt.HasField("on_conflict_clause"):
         yield Used(stmt.relation.schemaname, stmt.relation.relname)
 

@@ -1,7 +1,7 @@
-"""What a file makes and takes away again, so that nothing of it is left: a section that undoes it.
+"""What a file makes and removes again, so that nothing is left: an undo section.
 
-Each tool marks such a section with a comment of its own, and so do people. Whatever the comment
-says, the statements show it.
+Each tool marks such a section with its own comment, and people use others. The statements show it
+regardless of the comment.
 """
 
 import re
@@ -40,8 +40,9 @@ _MAY_UNDO = frozenset((
     "drop_stmt", "drop_role_stmt", "alter_table_stmt", "rename_stmt", "alter_object_schema_stmt",
     "alter_enum_stmt",
 ))  # fmt: skip
+# A cheap test of the text, before anything is parsed.
 _UNDOES = re.compile(r"\b(drop|rename|disable|force|set\s+schema)\b", re.IGNORECASE)
-# What mentions a function without calling it.
+# Statements that mention a function without calling it.
 _DESCRIBES = frozenset((
     "comment_stmt", "grant_stmt", "alter_function_stmt", "alter_owner_stmt",
     "alter_object_schema_stmt", "alter_object_depends_stmt", "drop_stmt",
@@ -50,10 +51,10 @@ _DESCRIBES = frozenset((
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """Something that one statement made, or renamed, and another one took away, or named back.
+    """An object that one statement made or renamed, and another one dropped or renamed back.
 
-    `what` is for people (`table users`); `verb` and `target` are how a file declares that it means
-    it. The schema in `target` is missing where no statement names it.
+    `what` is for people (`table users`); a file declares it as intended by `verb` and `target`.
+    `target` has no schema if no statement names one.
     """
 
     made: Statement
@@ -63,14 +64,14 @@ class Undone:
     target: str
 
     def is_meant_by(self, verb: str, target: str) -> bool:
-        """Whether `allow VERB TARGET` means it; a schema that the file leaves open may be named."""
+        """Whether `allow VERB TARGET` covers it; TARGET may add a schema that the file omits."""
         known = (self.target, self.target.removeprefix("public."))
         return verb == self.verb.value and (target in known or target.endswith(f".{self.target}"))
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What is there by now, since which statement; `origin` is what a renamed one was before."""
+    """An object that exists, and the statement that made it; `origin` is set if it was renamed."""
 
     thing: Thing
     place: int
@@ -82,10 +83,10 @@ _Pair = tuple[_Entry, int]
 
 
 def undone(statements: Sequence[Statement]) -> tuple[Undone, ...]:
-    """Return what the statements of one file undo of what they do, in the order of the undoing.
+    """Return what the statements of one file undo, in the order of the undoing.
 
-    Helpers pass: what is temporary, a function that is called in between, and a constraint or an
-    index that a SET NOT NULL, ATTACH PARTITION or ON CONFLICT in between makes use of.
+    Helpers are not reported: temporary objects, a function that is called in between, and a
+    constraint or index that a SET NOT NULL, ATTACH PARTITION or ON CONFLICT in between relies on.
     """
     if not any(_may_undo(statement) for statement in statements):
         return ()
@@ -114,7 +115,7 @@ def _undone(entry: _Entry, made: Statement, gone: Statement) -> Undone:
 
 
 def _is_called(thing: Thing, between: Sequence[Statement]) -> bool:
-    """Whether a function is a helper of statements that come before it goes."""
+    """Whether a function is a helper, called by statements before it is dropped."""
     if thing.kind != "function":
         return False
     name = re.compile(rf"(?<!\w){re.escape(thing.name)}(?!\w)", re.IGNORECASE)
@@ -122,11 +123,11 @@ def _is_called(thing: Thing, between: Sequence[Statement]) -> bool:
 
 
 class _Story:
-    """What is there after each statement, as far as the file itself has made or renamed it."""
+    """The objects that exist after each statement, as far as the file has made or renamed them."""
 
     def __init__(self) -> None:
         self.pairs: list[_Pair] = []
-        self._there: dict[str, list[_Entry]] = defaultdict(list)  # by a part's table, or the name
+        self._there: dict[str, list[_Entry]] = defaultdict(list)  # by a part's table, or by name
         self._path: tuple[str, ...] = ()
 
     def go_on(self, place: int, statement: Statement) -> None:
@@ -147,7 +148,7 @@ class _Story:
                         self._use(schema, table)
 
     def is_there(self, entry: _Entry) -> bool:
-        """Whether it was made once more, or another one has its name, at the end."""
+        """Whether, at the end, it was made again or another object has its name."""
         return entry.origin is None and self._find(entry.thing) is not None
 
     def _make(self, thing: Thing, place: int) -> None:
@@ -167,6 +168,7 @@ class _Story:
             if entry.origin is None and not entry.is_used and entry.thing.schema != TEMPORARY:
                 self.pairs.append((entry, place))
         if thing.kind == "schema":
+            # If the file made the schema, reporting that is enough.
             self._take_all_in(thing.name, place, are_told=entry is None)
         elif thing.kind in _RELATIONS:
             self._there[thing.name] = [e for e in self._there[thing.name] if not _is_of(e, thing)]
@@ -210,7 +212,7 @@ class _Story:
         self._there[_key(entry.thing)].append(entry)
 
     def _find(self, thing: Thing) -> _Entry | None:
-        """Return what a statement means by a name; a temporary one hides the others."""
+        """Return the entry that a statement's name refers to; a temporary object hides others."""
         found = [
             entry
             for entry in self._there.get(_key(thing), ())
@@ -219,7 +221,7 @@ class _Story:
         return min(found, key=lambda entry: entry.thing.schema != TEMPORARY, default=None)
 
     def _may_be_in(self, there: Thing, named: Thing) -> bool:
-        """Whether a name means what is there; one without a schema is found in the path."""
+        """Whether a name may mean an existing object; without schema it uses the search_path."""
         if not there.schema or there.schema == named.schema:
             return True
         if named.schema:
@@ -236,14 +238,14 @@ def _key(thing: Thing) -> str:
 
 
 def _is_of(entry: _Entry, table: Thing) -> bool:
-    """Whether an entry under a table's name is a part of that table."""
+    """Whether an entry filed under a table's name is a part of that table."""
     thing = entry.thing
     is_part = thing.of == table.name and thing.kind != "index"
     return is_part and (thing.schema == table.schema or "" in (thing.schema, table.schema))
 
 
 def _is_alike(one: Thing, other: Thing) -> bool:
-    """Whether two names are names of the same kind of thing: relations share theirs."""
+    """Whether two names may refer to the same object: all relations share one namespace."""
     is_alike = one.kind == other.kind or any(
         {one.kind, other.kind} <= {*kinds} for kinds in (_RELATIONS, _TYPES)
     )
@@ -252,7 +254,7 @@ def _is_alike(one: Thing, other: Thing) -> bool:
 
 
 def _nodes(statement: Statement) -> Iterator[tuple[str, Any]]:
-    """Yield the statement's own node; nothing where it does not matter, or cannot be read."""
+    """Yield the statement's own node; nothing if it is irrelevant or cannot be parsed."""
     is_path = statement.node == "variable_set_stmt"
     if statement.node and statement.node not in NODES and not is_path:
         return

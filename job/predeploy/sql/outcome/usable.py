@@ -1,8 +1,8 @@
-"""Whether a step's text could ever do what a declaration allows, on whatever database it runs.
+"""Whether a step's text could ever do what a declaration allows, on any database.
 
-A file has to hold on a new database, too, where what it drops has never been, and on one whose
-partitions have other names. So a line that allows what did not happen is an error only where
-nothing in the text could make use of it: it is misspelt, or forgotten.
+A file must also work on a new database, where what it drops never existed, and on one whose
+partitions have other names. So a line that allows what did not happen is an error only if nothing
+in the text could make use of it: then it is misspelt or forgotten.
 """
 
 import re
@@ -24,18 +24,19 @@ from predeploy.sql.statement.targets import Name
 
 _TABLES = (pb.OBJECT_TABLE, pb.OBJECT_MATVIEW, pb.OBJECT_FOREIGN_TABLE)
 _ROWS = (Verb.DELETE.value, Verb.TRUNCATE.value)
-# What a block of code calls, or puts together, no text shows.
+# What a block of code calls, or executes as dynamic SQL, its text does not show.
 _HIDES = re.compile(r"\b(execute|perform|call)\b|\bselect\s+[\w.\"]+\s*\(", re.IGNORECASE)
+# Built-in functions that remove nothing.
 _KNOWN_CALLS = frozenset(("set_config", "setval", "nextval", "currval", "now", "current_setting"))
 _WRITES = (pb.DeleteStmt, pb.MergeStmt, pb.UpdateStmt, pb.InsertStmt)
 
 
 @dataclass(slots=True)
 class _Step:
-    """What is known as the statements go on.
+    """What is known as the statements are followed.
 
-    `old` holds, by the name that a table or a type has by now, the one from before the step; `new`
-    what the step has made.
+    `old` maps the current name of a table or type to its name before the step; `new` holds the
+    names of objects that the step has made.
     """
 
     tables: Collection[str]
@@ -57,7 +58,7 @@ class _Step:
         return (schema, relation) if relation not in self.old else ("", self.old[relation])
 
     def may_have_parts(self, name: Name) -> bool:
-        """Whether a table has partitions or children, here, or where it is, if it is not here."""
+        """Whether a table has partitions or children; one unknown here may have some elsewhere."""
         return not _is_among(name, self.tables) or _is_among(name, self.parents)
 
 
@@ -67,9 +68,9 @@ def may_use(
     tables: Collection[str] = (),
     parents: Collection[str] = (),
 ) -> bool:
-    """Say whether one of the statements could do what is declared.
+    """Whether one of the statements could do what is declared.
 
-    `tables` are those that are there, and `parents` those of them with partitions or children.
+    `tables` are the existing tables, and `parents` those of them with partitions or children.
     """
     step = _Step(tables, parents)
     for statement in statements:
@@ -80,6 +81,7 @@ def may_use(
         try:
             stmt = getattr(parse(statement.text).stmts[0].stmt, statement.node)
         except (postgast.PgQueryError, IndexError):
+            # What cannot be parsed could do anything.
             return True
         may = _MAY.get(statement.node, _may_write)
         if said.target.rpartition(".")[2] not in _renamed_to(step) and may(step, stmt, said):
@@ -89,7 +91,7 @@ def may_use(
 
 
 def _renamed_to(step: _Step) -> set[str]:
-    """Return the names that something has only since the step: none of its losses is called so."""
+    """Return names that exist only since the step; no loss of the step can have one of them."""
     kept = {old for new, old in step.old.items()}
     return {name for name in {*step.old, *step.new} if name not in kept} - {
         table.rpartition(".")[2] for table in step.tables
@@ -97,7 +99,7 @@ def _renamed_to(step: _Step) -> set[str]:
 
 
 def _hides(statement: Statement, said: Declaration) -> bool:
-    """Whether it runs code that its text does not show, or shows with that name in it."""
+    """Whether it runs code that the text does not show, or that contains the declared name."""
     match statement.node:
         case "call_stmt" | "execute_stmt":
             return True
@@ -144,11 +146,12 @@ def _may_drop(step: _Step, stmt: Any, said: Declaration) -> bool:
 
 
 def _is_in(schemas: Collection[str], said: Declaration) -> bool:
-    """Whether what is declared may be in one of the schemas: it need not say so."""
+    """Whether the declared object may be in one of the schemas; it need not name one."""
+    # The number of names that follow the schema in a target.
     depth = {Verb.DROP_COLUMN.value: 2, Verb.DROP_LABEL.value: 2}.get(said.verb, 1)
     parts = said.target.split(".")
     named = parts[-depth - 1] if len(parts) > depth else ""
-    is_along = said.verb == Verb.DROP_COLUMN.value  # of a table elsewhere, by its type
+    is_along = said.verb == Verb.DROP_COLUMN.value  # of a table in another schema, by its type
     return is_along or not named or any(pattern_of(named).fullmatch(s) for s in schemas)
 
 
@@ -158,7 +161,7 @@ def _may_alter(step: _Step, stmt: Any, said: Declaration) -> bool:
 
 
 def _may_change(table: Name, command: Any, said: Declaration) -> bool:
-    """Whether a part of an ALTER TABLE does it: to the table, or to whatever inherits from it."""
+    """Whether a subcommand does it, to the table or to one that inherits from it."""
     part = said.target.rpartition(".")[2]
     match said.verb, command.subtype:
         case (Verb.DROP_COLUMN.value, pb.AT_DropColumn):

@@ -1,4 +1,4 @@
-"""The parser, and what has to be known of a text before it may see it: tokens, places, depth.
+"""The parser, and the checks that a text must pass before it: tokens, offsets, nesting depth.
 
-No meaning of a statement: that is `sql/statement`.
+What a statement means belongs in `sql/statement`.
 """

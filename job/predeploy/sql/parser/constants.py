@@ -1,15 +1,16 @@
-"""The rows of a long INSERT that are constants: no parser has to see each of them.
+"""Finds the constant rows of a long INSERT, which the parser can be spared.
 
-Its tree takes a hundred bytes and more for each constant. What is blank in its place leaves the
-offsets in bytes and the lines as they are.
+Its tree takes at least a hundred bytes for each constant. The blanks that replace the rows keep
+byte offsets and lines unchanged.
 """
 
 import re
 
-_LONG = 20_000  # characters of an INSERT from which on its rows are worth the search
+_LONG = 20_000  # characters; a shorter INSERT is not worth the search
+# Most quantifiers are possessive (`*+`), so that a text that does not match costs no backtracking.
 _BLANK = r"[ \t\n\r\f\v]"
 _NAME = r'(?:"(?:[^"]|"")+"|[a-z_][\w$]*)'
-# A literal that another line could go on with is left to the parser.
+# A literal that may continue on another line is left to the parser.
 _LITERAL = rf"'(?:[^']|'')*+'(?!{_BLANK}*+')"
 _NUMBER = r"[-+]?\d++(?:\.\d++)?(?:e[-+]?\d++)?(?![\w.])"
 _CAST = rf"(?:{_BLANK}*+::{_BLANK}*+[a-z_]\w*+(?:\[\])?)"
@@ -26,9 +27,9 @@ _MORE_ROWS = re.compile(rf"(?:{_BLANK}*+,{_BLANK}*+{_ROW})++", _FLAGS)
 
 
 def rows_behind_the_first(text: str, start: int = 0) -> tuple[int, int]:
-    """Return from where to where in a text the INSERT that begins at `start` has further rows.
+    """Return the start and end of the further rows of the INSERT that begins at `start`.
 
-    Both are `start` where no INSERT begins there, or its rows are more than constants.
+    Both are `start` if no INSERT begins there or if its rows are not all constants.
     """
     first = _FIRST_ROW.match(text, start)
     more = _MORE_ROWS.match(text, first.end()) if first else None
@@ -36,7 +37,7 @@ def rows_behind_the_first(text: str, start: int = 0) -> tuple[int, int]:
 
 
 def abridged(text: str) -> str:
-    """Return a text that begins with a long INSERT without its rows but the first; others as is."""
+    """Return the text with the rows of a leading long INSERT blanked, except for the first row."""
     if len(text) < _LONG:
         return text
     start, end = rows_behind_the_first(text)

@@ -1,8 +1,8 @@
-"""Bounds what parsing a text would cost, from its tokens alone.
+"""Bounds the cost of parsing a text, from its tokens alone.
 
-libpg_query hands its tree over as a message within messages, and measures each once for every
-message around it: n operators in a chain cost n * n, and a stack frame each. The bound is from
-above: it may give up what the parser could have read, and the server then decides.
+libpg_query returns its tree as nested protobuf messages, and measures each message once for every
+message around it: a chain of n operators costs n * n, and one stack frame for each. The bound is an
+upper one: a text that the parser could have read may be rejected and left to the server.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from postgast import pg_query_pb2 as pb
 
 from predeploy.sql.parser.scanning import scanned
 
-_DEEPEST = 5_000  # takes half of an ordinary stack of 8 MB
-# What has fewer characters nests so deep by operators only: a keyword takes four and more.
+_DEEPEST = 5_000  # needs half of the usual stack of 8 MB
+# A text with fewer characters can nest this deep by operators only: a keyword takes at least four.
 _SHORT = 50_000
 _OPERATORS = "+-*/<>=~!@#%^&|`?:"
-_DEAREST = 500_000_000  # pairs of a node and one around it: half a second
+_DEAREST = 500_000_000  # pairs of a node and an enclosing one: half a second
 _OPEN = frozenset((pb.ASCII_40, pb.ASCII_91, pb.CASE))
 _CLOSE = frozenset((pb.ASCII_41, pb.ASCII_93, pb.END_P))
-# Between these stand equals, none of which nests in another. AND and OR of any number are one node.
+# These separate siblings, which do not nest in each other. Any number of AND or OR is one node.
 _BETWEEN_EQUALS = frozenset(
     (pb.ASCII_44, pb.ASCII_59, pb.AND, pb.OR, pb.WHEN, pb.THEN, pb.ELSE)
 )  # fmt: skip
@@ -32,17 +32,17 @@ _LEAVES = frozenset(
         *(pb.PARAM, pb.SQL_COMMENT, pb.C_COMMENT),
     )
 )
-# `t.end`, `1 as case`
+# After these a keyword is a name: `t.end`, `1 as case`.
 _BEFORE_NAMES, _MAYBE_NAMES = frozenset((pb.ASCII_46, pb.AS)), frozenset((pb.CASE, pb.END_P))
 
 
 @dataclass(slots=True)
 class _Level:
-    """What stands between one pair of parentheses, brackets, or CASE and END, so far.
+    """The contents so far of one pair of parentheses, brackets, or CASE and END.
 
-    Tokens that may nest are counted; `chained` are those that do across separators. `here`,
-    `inner`, `below` and `pairs` are of what stands since the last separator: its own tokens, those
-    in levels inside, their depth, and their cost.
+    Tokens that may nest are counted; `chained` counts those that nest across separators. `here`,
+    `inner`, `below` and `pairs` describe what follows the last separator: its own tokens, those of
+    inner levels, their depth, and their cost.
     """
 
     chained: int = 0
@@ -56,7 +56,7 @@ class _Level:
     is_case: bool = False
 
     def count(self, kind: int) -> None:
-        """Take in a token of this level."""
+        """Count a token of this level."""
         if kind in _BETWEEN_EQUALS:
             self.separate()
         elif kind in _CHAINED:
@@ -65,7 +65,7 @@ class _Level:
             self.here += 1
 
     def separate(self) -> None:
-        """Begin the next of several equals."""
+        """Start the next sibling."""
         if not self.here and not self.inner:
             return
         nodes = self.here + self.inner
@@ -75,7 +75,7 @@ class _Level:
         self.here = self.inner = self.below = self.pairs = 0
 
     def close_into(self, outer: "_Level") -> None:
-        """End the level, as part of what stands around it."""
+        """Close the level and add it to the enclosing one."""
         self.separate()
         tokens = self.chained + self.tokens + 1
         outer.inner += tokens
@@ -84,9 +84,9 @@ class _Level:
 
 
 def is_too_deep(text: str) -> bool:
-    """Whether a text may be nested so deeply that to parse it takes long, or ends the process.
+    """Whether a text may be nested so deeply that parsing it takes long or crashes the process.
 
-    Linear in the text. Raises postgast.PgQueryError where it has no tokens.
+    Takes linear time. Raises postgast.PgQueryError if the text cannot be scanned.
     """
     if len(text) < _SHORT and sum(map(text.count, _OPERATORS)) < _DEEPEST:
         return False
@@ -107,10 +107,10 @@ def is_too_deep(text: str) -> bool:
 
 
 def _open_or_close(levels: list[_Level], kind: int) -> None:
-    """Enter parentheses, brackets or a CASE, or leave them."""
+    """Open or close a level for parentheses, brackets or a CASE."""
     if kind in _OPEN:
         levels.append(_Level(is_case=kind == pb.CASE))
     elif kind in _CLOSE and len(levels) > 1 and levels[-1].is_case == (kind == pb.END_P):
-        # END is of BEGIN ATOMIC, too, which holds statements one behind the other.
+        # END also closes BEGIN ATOMIC, whose statements follow each other and do not nest.
         level = levels.pop()
         level.close_into(levels[-1])

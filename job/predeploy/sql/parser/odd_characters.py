@@ -1,4 +1,4 @@
-"""Characters that look like a blank or a quote, and that PostgreSQL takes for a letter."""
+"""Characters that look like a blank or a quote but that PostgreSQL reads as letters."""
 
 import re
 
@@ -30,9 +30,10 @@ _QUOTED = re.compile(r"""(?:[ebxn]|u&)?['"]|--|/\*|\$""", re.IGNORECASE)
 
 
 def odd_characters(text: str, line: int = 1, column: int = 1) -> str:
-    """Say where the first of them stands outside of quotes and comments, and what to do about it.
+    """Return where the first odd character outside quotes and comments is, and what to do about it.
 
-    `line` and `column` are those of the text's first character. Empty where there is none.
+    `line` and `column` are the position of the text's first character. Returns an empty string if
+    there is none.
     """
     at = _first(text) if _ODD.search(text) else None
     if at is None:

@@ -1,8 +1,8 @@
-"""Places in a text: libpg_query counts bytes of UTF-8, and all others characters."""
+"""Positions in a text: libpg_query counts bytes of UTF-8, everything else counts characters."""
 
 
 class Offsets:
-    """Turns byte offsets, asked for in rising order, into character offsets and lines."""
+    """Converts byte offsets, given in ascending order, into character offsets and lines."""
 
     def __init__(self, text: str = "") -> None:
         """Begin at the start of the text."""
@@ -11,12 +11,12 @@ class Offsets:
         self._line, self._line_start = 1, 0
 
     def go_on(self, text: str) -> None:
-        """Count on, in the bytes of what comes behind the text."""
+        """Continue with the text that follows; byte offsets start again at 0."""
         self.char(len(self._bytes))
         self._bytes, self._byte = text.encode(), 0
 
     def char(self, byte: int) -> int:
-        """Return how many characters are before a byte, which is none before the last asked for."""
+        """Return the character offset of a byte, which must not precede the last one asked for."""
         passed = self._bytes[self._byte : byte].decode(errors="replace")
         start = self._char
         self._byte, self._char = byte, start + len(passed)

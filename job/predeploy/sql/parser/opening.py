@@ -1,14 +1,14 @@
-"""What a statement begins with, in a few words."""
+"""The first words of a statement, which name it in messages."""
 
 import re
 
 _MOST_WORDS = 6
-# A verb and what it is about, whatever that is called; some say enough alone.
+# A verb and the kind of its object, without the object's name; some verbs suffice alone.
 _ATTRIBUTES = (
     r"EVENT|FOREIGN(?: DATA)?|TEXT SEARCH|MATERIALIZED|UNIQUE|TEMP|TEMPORARY|UNLOGGED|ACCESS"
     r"|CONSTRAINT|DEFAULT|USER(?= MAPPING)|OPERATOR(?= CLASS| FAMILY)"
 )
-# What such a verb is about is a name, and no kind of thing.
+# Such a verb is followed by a name, not by a kind of object.
 _VERBS = "SELECT|VALUES|WITH|DO|CALL|UPDATE|TRUNCATE|COPY|LOCK|VACUUM|ANALYZE|CLUSTER"
 _OPENING = re.compile(rf"(?:{_VERBS})\b|\S+(?: OR REPLACE)?(?: (?:{_ATTRIBUTES}))?(?: \S+)?")
 

@@ -12,14 +12,14 @@ from predeploy.sql.parser.constants import rows_behind_the_first
 from predeploy.sql.parser.parsing import TooDeepError, parse
 
 _PART = 40_000  # characters that are parsed at once
-_MOST_SCANS = 20  # of texts whose last line has a `--`, before more is taken
+_MOST_SCANS = 20  # of texts whose last line contains `--`, before a longer part is tried
 _SEMICOLON = re.compile(";")
 _END_OF_LINE = re.compile(r";(?=[ \t]*\r?\n)")
 _INSERT_AHEAD = re.compile(r";(?=(?:[ \t\n\r\f\v]|--[^\n]*\n)*+insert\b)", re.IGNORECASE)
 
 
 class GaveUpError(Exception):
-    """The parser's complaint, and at which character of the text."""
+    """The parser's complaint, and the character offset at which it was raised."""
 
     def __init__(self, complaint: str, offset: int) -> None:
         """Keep both."""
@@ -31,16 +31,17 @@ class GaveUpError(Exception):
 def parts(sql: str) -> Iterator[tuple[str, Any]]:
     """Yield the text in parts, each with its tree: that of a large text would fill the memory.
 
-    A part ends with a semicolon. Where the parser reads it to that end, the semicolon is one
-    between statements: behind one in a literal, a block comment, parentheses or BEGIN ATOMIC, the
-    text would be unfinished. Then more is tried, twice as much each time, so that it stays linear.
-    An INSERT of many constants begins a part, so that the parser can be spared them.
+    A part ends with a semicolon. If the parser accepts the part, that semicolon separates
+    statements: after one inside a literal, a block comment, parentheses or BEGIN ATOMIC, the text
+    would be incomplete. In that case a part twice as long is tried, so the total stays linear. An
+    INSERT of many constants starts a part, so that the parser can be spared them. Raises
+    GaveUpError if the text cannot be parsed.
     """
     start, size = 0, _PART
     while start < len(sql) or not start:
         _, rows_end = rows_behind_the_first(sql, start)
         end = _end_of_part(sql, start, max(start + size, rows_end))
-        # The first end that was tried may have stood in a literal of such an INSERT.
+        # The first end that was tried may lie within a literal of such an INSERT.
         is_long = end - start > 2 * _PART if size == _PART else size == 2 * _PART
         if is_long and (ahead := _before_rows(sql, start)):
             with suppress(postgast.PgQueryError):
@@ -51,7 +52,7 @@ def parts(sql: str) -> Iterator[tuple[str, Any]]:
         try:
             parsed = parse(part)
         except postgast.PgQueryError as error:
-            # What follows makes no text less deep.
+            # More text does not make it less deep.
             if end == len(sql) or isinstance(error, TooDeepError):
                 offset = start + max(error.cursorpos - 1, 0)
                 raise GaveUpError(error.message, offset) from None
@@ -64,7 +65,7 @@ def parts(sql: str) -> Iterator[tuple[str, Any]]:
 
 
 def _before_rows(sql: str, start: int) -> int:
-    """Return where a long INSERT of constants may begin, behind the semicolon before it; or 0."""
+    """Return the offset of a long constant INSERT, after the semicolon before it; 0 if none."""
     for found in _INSERT_AHEAD.finditer(sql, start, start + _PART):
         rows_start, rows_end = rows_behind_the_first(sql, found.start() + 1)
         line = sql[max(sql.rfind("\n", start, found.end()), start) : found.start()]
@@ -74,9 +75,9 @@ def _before_rows(sql: str, start: int) -> int:
 
 
 def _end_of_part(sql: str, start: int, at_least: int) -> int:
-    """Return the place behind a semicolon that no `--` may have made a comment, or the end.
+    """Return the offset after a semicolon that `--` cannot have commented out, or the end.
 
-    One at the end of a line rather than another: it seldom stands in a literal.
+    Prefers a semicolon at the end of a line: it is seldom inside a literal.
     """
     tries = _MOST_SCANS
     for pattern, furthest in ((_END_OF_LINE, at_least + _PART), (_SEMICOLON, len(sql))):
@@ -96,7 +97,7 @@ def _end_of_part(sql: str, start: int, at_least: int) -> int:
 
 
 def _ends_with_semicolon(text: str) -> bool:
-    """Whether a text ends with one that no comment, and no literal, has swallowed."""
+    """Whether a text ends with a semicolon that is not part of a comment or literal."""
     try:
         return bool(postgast.scan(text).tokens[-1].token == pb.ASCII_59)
     except postgast.PgQueryError:

@@ -1,4 +1,4 @@
-"""Takes texts apart into tokens, piece by piece: those of a large text would fill the memory."""
+"""Scans texts piece by piece: the tokens of a large one would fill the memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _PIECE = 100_000  # characters that are scanned at once
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, or a comment: its kind in libpg_query, and its place in bytes of UTF-8."""
+    """A token or comment: its kind in libpg_query, and its position in bytes of UTF-8."""
 
     token: int
     start: int
@@ -20,9 +20,9 @@ class Token:
 def scanned(text: str) -> Iterator[Token]:
     """Yield the tokens and comments of a text.
 
-    Raises postgast.PgQueryError where it cannot be taken apart, such as a quote that never ends.
-    A piece ends behind a comma. Where it can be taken apart by itself, that comma is a token:
-    behind one in a literal, a name or a block comment it would be unfinished.
+    Raises postgast.PgQueryError if it cannot be scanned, such as for a quote that never ends. A
+    piece ends after a comma. If the piece can be scanned, that comma is a token: after one inside a
+    literal, a name or a block comment, the piece would be incomplete.
     """
     start, byte, size = 0, 0, _PIECE
     while start < len(text):
@@ -41,7 +41,7 @@ def scanned(text: str) -> Iterator[Token]:
 
 
 def _end_of_piece(text: str, start: int, at_least: int) -> int:
-    """Return the place behind a comma that no `--` may have made a comment, or the end."""
+    """Return the offset after a comma that `--` cannot have commented out, or the end."""
     while found := text.find(",", at_least) + 1:
         if "--" not in text[max(text.rfind("\n", start, found), start) : found]:
             return found

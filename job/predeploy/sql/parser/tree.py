@@ -1,4 +1,4 @@
-"""Walks what the parser makes of a statement."""
+"""Walks the parser's tree of a statement."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,9 +7,9 @@ from predeploy.sql.parser.parsing import parse
 
 
 def nodes_of(text: str) -> tuple[Any, ...]:
-    """Return every node of the parser's tree, without recursion, however deep it is.
+    """Return every node of the parser's tree, at any depth and without recursion.
 
-    Raises postgast.PgQueryError for what is no SQL.
+    Raises postgast.PgQueryError for text that is not valid SQL.
     """
     return tuple(below(*(raw.stmt for raw in parse(text).stmts)))
 

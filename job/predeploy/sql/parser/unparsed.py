@@ -1,4 +1,4 @@
-"""Splits what the parser cannot read at its semicolons, for the server to judge."""
+"""Splits text that cannot be parsed at its semicolons and leaves it to the server."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -14,7 +14,8 @@ from predeploy.sql.parser.scanning import Token
 
 _SEMICOLON, _OPEN, _CLOSE = pb.ASCII_59, pb.ASCII_40, pb.ASCII_41
 # fmt: off
-# What an unparsed text must not hold: it could end our transaction, or start a COPY.
+# Words that must not begin an unparsed statement: it could end predeploy's transaction or start a
+# COPY.
 _WEDGES = frozenset((
     "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare",
     "copy",
@@ -23,19 +24,20 @@ _WEDGES = frozenset((
 
 
 class UnreadableError(Exception):
-    """Text that cannot be run safely because libpg_query cannot read it. Line and column from 1."""
+    """Text that libpg_query cannot parse and that is unsafe to run. Line and column from 1."""
 
     def __init__(self, complaint: str, line: int, column: int) -> None:
-        """Keep the parser's complaint and where it gave up."""
+        """Keep the parser's complaint and the position where it gave up."""
         super().__init__(complaint)
         self.line = line
         self.column = column
 
 
 def pieces(text: str, complaint: str, line: int, column: int) -> Iterator[Statement]:
-    """Yield what stands between semicolons outside parentheses, unclassified."""
+    """Yield the texts between semicolons outside parentheses, without classifying them."""
     raw, offsets, depth = text.encode(), Offsets(text), 0
     first = last = None
+    # None ends the last statement, which may lack a semicolon.
     for token in chain(_tokens(text, line, column), [None]):
         if token is not None and (token.token != _SEMICOLON or depth):
             depth += {_OPEN: 1, _CLOSE: -1}.get(token.token, 0)

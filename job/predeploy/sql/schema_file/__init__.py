@@ -1,4 +1,4 @@
-"""How schema files are read: which statements declare, of what, in which order a shadow runs them.
+"""Reads schema files: which statements declare objects, which ones, and in what order they run.
 
-No fact is made here: PostgreSQL itself reads what they declare.
+No facts are made here: PostgreSQL itself loads the declarations in a shadow.
 """

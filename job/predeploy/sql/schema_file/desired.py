@@ -1,8 +1,8 @@
-"""Reads the schema files: which statements declare the desired state, and of which schemas.
+"""Reads the schema files: the statements that declare the desired state, and their schemas.
 
-What comes out is what a shadow runs: only statements on the whitelist, each with the search_path
-that the file has set for it, with the text of the file wherever that is possible, so that the
-server's error positions fit.
+The result is what a shadow runs: only statements on the whitelist, each with the search_path that
+its file has set, and verbatim wherever possible, so that the server's error positions match the
+file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ _RELATION_NODES = frozenset(
 )
 _FIX = "fix it, then run again"
 _DECLARE = "declare it, or write the schema that it is in"
-# "$user" depends on who runs us; what is declared does not.
+# "$user" depends on the connected role; a declaration must not.
 _NO_SCHEMAS = ("", "$user")
 
 
@@ -37,12 +37,12 @@ _NO_SCHEMAS = ("", "$user")
 class Desired:
     """The desired state as statements.
 
-    `schemas` are the ones that the files manage, in the order of their first mention; `names` what
-    they make there, as (schema, name). `locks` is how many a transaction holds once it has made all
-    of it. `filled` are the materialized views that are declared with their rows, although a shadow
-    makes them without. `homes` are the schemas that are written for extensions, by their name.
-    `search_path` is that of statements whose file has set none. `written` is what no catalog keeps.
-    With a finding that has an exit code (65), nothing of it may be run.
+    `schemas` are those that the files manage, in order of first mention; `names` are the objects
+    made there, as (schema, name). `locks` is the number of locks that a transaction holds once it
+    has made all of them. `filled` are the materialized views declared WITH DATA, although a shadow
+    creates them without. `homes` maps extensions to the schemas written for them. `search_path`
+    applies to statements whose file sets none. `written` holds what the files say and no catalog
+    keeps. If a finding has an exit code (65), no statement may be run.
     """
 
     schemas: tuple[str, ...]
@@ -60,7 +60,7 @@ class Desired:
 class _Reader:
     search_path: tuple[str, ...]
     findings: list[Finding] = field(default_factory=list)
-    schemas: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # first mentioned
+    schemas: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # where first mentioned
 
     def refuse(self, path: str, line: int, column: int, why: str, remedy: str = "") -> None:
         message = f"{path}:{line}:{column}: {why}"
@@ -70,10 +70,10 @@ class _Reader:
 def read_desired(
     files: Iterable[tuple[str, str]], ledger_schema: str, search_path: tuple[str, ...]
 ) -> Desired:
-    """Read the schema files, given as (path, text) in their order.
+    """Read the schema files, given as (path, text) in order.
 
-    `search_path` says what an unqualified name means where a file sets none. The findings name
-    every statement that a schema file may not hold, with its place.
+    `search_path` resolves unqualified names where a file sets none. The findings name every
+    statement that a schema file may not contain, with its position.
     """
     reader = _Reader(search_path)
     found = [piece for path, text in files for piece in _read_file(path, text, reader)]
@@ -89,8 +89,10 @@ def read_desired(
             relations.add(name)
         if name[0]:
             reader.schemas.setdefault(name[0], piece.place)
+    # If the files name no schema, they manage the first one of the search_path.
     schemas = tuple(reader.schemas) or search_path[:1]
     _refuse_reserved(ledger_schema, reader)
+    # Only now is it known what the files create: a file may refer to objects of a later one.
     for piece in found:
         _check_reach(piece, schemas, relations, reader)
     locks = lock_count(found)
@@ -109,7 +111,7 @@ def read_desired(
 
 
 def _read_file(path: str, text: str, reader: _Reader) -> Iterator[Piece]:
-    """Yield the statements to be run; note the schemas that the file creates, and what is wrong."""
+    """Yield the statements to run; record the schemas that the file creates, and its problems."""
     nodes: list[Any] = []
     try:
         reading = read(without_psql_lines(text), nodes)
@@ -146,7 +148,7 @@ def _read_file(path: str, text: str, reader: _Reader) -> Iterator[Piece]:
 def _check_reach(
     piece: Piece, schemas: Sequence[str], relations: set[Name], reader: _Reader
 ) -> None:
-    """Refuse what would lock or change a live object that the files do not declare."""
+    """Refuse a statement that would lock or change a live object that the files do not declare."""
     node, stmt = piece.statement.node, piece.stmt
 
     def refuse(name: str, why: str, remedy: str) -> None:
@@ -194,7 +196,7 @@ def _refuse_reserved(ledger_schema: str, reader: _Reader) -> None:
 
 
 def _path_of(node: str, stmt: Any) -> tuple[str, ...] | None:
-    """Return the schemas that the statement names; None: it goes back to the default."""
+    """Return the schemas that the statement sets; None if it resets to the default."""
     if node == "select_stmt":
         names = read_names(path_of_select(stmt) or "")
         return tuple(name for name in names if name not in _NO_SCHEMAS)

@@ -1,7 +1,7 @@
-"""Takes foreign keys to tables of unmanaged schemas out of a statement, to be added at the end.
+"""Moves foreign keys to tables of unmanaged schemas out of a statement, to be added last.
 
-Such a key locks its table against writes (SHARE ROW EXCLUSIVE) until the shadow is rolled back, so
-it is added when everything else is done. Names that the server makes up stay the same.
+Such a key locks the referenced table against writes (SHARE ROW EXCLUSIVE) until the shadow is
+rolled back, so it is added after everything else. Names that the server generates stay the same.
 https://www.postgresql.org/docs/current/explicit-locking.html
 """
 
@@ -23,7 +23,7 @@ _ATTRIBUTES = (
 def take_apart(text: str, is_far: Callable[[Name], bool]) -> tuple[str, tuple[str, ...]]:
     """Return the statement without its far foreign keys, and an ALTER TABLE for each of those.
 
-    `text` is a CREATE TABLE or an ALTER TABLE; the first part is empty where nothing else is in it.
+    `text` is a CREATE TABLE or an ALTER TABLE; the first value is empty if nothing else is in it.
     """
     parsed = parse(text)
     raw = parsed.stmts[0].stmt
@@ -64,7 +64,7 @@ def _out_of_commands(stmt: Any, is_far: Callable[[Name], bool]) -> Iterator[Any]
 
 
 def _out_of_column(column: Any, is_far: Callable[[Name], bool]) -> Iterator[Any]:
-    """Yield a column's far keys as constraints of the table, with what follows to modify them."""
+    """Yield a column's far keys as table constraints, with the attributes that follow each."""
     kept: list[Any] = []
     taken: Any = None
     for node in column.constraints:
@@ -88,7 +88,7 @@ def _out_of_column(column: Any, is_far: Callable[[Name], bool]) -> Iterator[Any]
 
 
 def _modify(constraint: Any, attribute: int) -> None:
-    """Say on a constraint of the table what a column's constraint says behind itself."""
+    """Apply an attribute that follows a column constraint to the table constraint."""
     if attribute in (pb.CONSTR_ATTR_DEFERRABLE, pb.CONSTR_ATTR_DEFERRED):
         constraint.deferrable = True
     if attribute == pb.CONSTR_ATTR_DEFERRED:

@@ -1,7 +1,7 @@
-"""How many locks a transaction holds once it has made what schema files declare.
+"""The number of locks that a transaction holds once it has made what schema files declare.
 
-Measured on 15 and 18: one for each relation, and for each type, constraint and other object that
-something is made to depend on. A lock is counted once however it is held.
+Measured on 15 and 18: one for each relation, and one for each type, constraint or other object that
+gets a dependency. An object counts once, whatever the number of its lock modes.
 """
 
 from collections import defaultdict
@@ -13,10 +13,10 @@ from postgast import pg_query_pb2 as pb
 from predeploy.sql.schema_file.piece import Piece
 from predeploy.sql.statement.targets import Name
 
-_TABLE = 2  # it and its row type
-_TOAST = 2  # its table of long values, and that one's index
-_KEY = 2  # its index and its constraint
-_EXTENSION = 100  # what it makes is not known
+_TABLE = 2  # the table and its row type
+_TOAST = 2  # its TOAST table, and the index of that
+_KEY = 2  # the index and the constraint
+_EXTENSION = 100  # an estimate: its members are unknown
 _OF_OTHERS = {
     "index_stmt": 1,
     "view_stmt": 2,
@@ -30,7 +30,7 @@ _OF_OTHERS = {
 _ON_TABLES = ("create_stmt", "alter_table_stmt", "index_stmt")
 _KEYS = (pb.CONSTR_PRIMARY, pb.CONSTR_UNIQUE, pb.CONSTR_EXCLUSION)
 _SERIALS = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
-# Types of a fixed length, or too short for a table of long values.
+# Types of fixed length, or too short to need a TOAST table.
 _SHORT = _SERIALS | {
     "bool", "int2", "int4", "int8", "float4", "float8", "money", "date", "time", "timetz",
     "timestamp", "timestamptz", "interval", "uuid", "oid", "name", "macaddr", "macaddr8",
@@ -38,9 +38,9 @@ _SHORT = _SERIALS | {
 
 
 def lock_count(pieces: Iterable[Piece]) -> int:
-    """Return how many locks these statements take, in their order.
+    """Return how many locks these statements take, in order.
 
-    Of what is a partition or takes over columns, indexes are counted for those of its parent.
+    A partition, a child or a table made LIKE another also gets the indexes of its parents.
     """
     indexes: defaultdict[Name, int] = defaultdict(int)
     children: defaultdict[Name, int] = defaultdict(int)
@@ -77,7 +77,7 @@ def lock_count(pieces: Iterable[Piece]) -> int:
 
 
 def _parts(elements: Iterable[Any]) -> int:
-    """Count the locks of the constraints and sequences in a table's elements."""
+    """Count the locks of the constraints and sequences among a table's elements."""
     found = list(elements)
     constraints = list(_constraints(found))
     keys, others = _count_of(constraints, _KEYS), _count_of(constraints, (pb.CONSTR_FOREIGN,))
@@ -102,7 +102,7 @@ def _types(elements: Iterable[Any]) -> Iterable[str]:
     for element in elements:
         if element.WhichOneof("node") == "column_def":
             kind = element.column_def.type_name
-            # A column of a table OF a type has its own type from there.
+            # A column of a table OF a type gets its type from there.
             name = kind.names[-1].string.sval if kind.names else ""
             yield "array" if kind.array_bounds else name
 

@@ -1,4 +1,4 @@
-"""The order in which statements find what others of them make, as far as the parser sees names."""
+"""The order in which statements find the objects that others make, judged by parsed names."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,9 +11,9 @@ from predeploy.sql.statement.targets import made
 
 
 def by_need(texts: Sequence[str]) -> tuple[int, ...]:
-    """Return the places of the statements, each behind what it uses; else in their order.
+    """Return the indexes of the statements, each after those it uses, else in their given order.
 
-    Names are told by their last part. A circle is cut where it is entered.
+    Names are compared by their last part. A cycle is cut where it is entered.
     """
     makers: dict[str, int] = {}
     used: list[set[str]] = []
@@ -30,7 +30,7 @@ def by_need(texts: Sequence[str]) -> tuple[int, ...]:
 def _put(
     start: int, makers: dict[str, int], used: Sequence[set[str]], order: dict[int, None]
 ) -> None:
-    """Put a statement behind all that it needs, without recursion."""
+    """Place a statement after all those that it needs, without recursion."""
     todo, begun = [start], set[int]()
     while todo:
         place = todo[-1]

@@ -1,4 +1,4 @@
-"""One statement of a schema file, and what names mean where it stands."""
+"""One statement of a schema file, and how names resolve at that point."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from predeploy.sql.statement.targets import Name
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A statement that is not refused, with its node of the parser.
+    """A statement that is not refused, with the parser's node.
 
-    `search_path` is what its file has set; None: nothing, so that it has `default`, the app's.
+    `search_path` is the one that its file has set; None if none was set and `default`, the app's,
+    applies.
     """
 
     path: str
@@ -23,7 +24,7 @@ class Piece:
 
     @property
     def schemas(self) -> tuple[str, ...]:
-        """Where an unqualified name is looked for, and made in the first."""
+        """The schemas searched for an unqualified name; a new object is created in the first."""
         return self.default if self.search_path is None else self.search_path
 
     @property
@@ -32,13 +33,13 @@ class Piece:
         return (self.path, self.statement.line, self.statement.column)
 
     def resolved(self, name: Name) -> Name:
-        """Give a name the schema in which it is made, where it has none."""
+        """Return the name with the schema in which it would be created, if it has none."""
         return (name[0] or next(iter(self.schemas), ""), name[1])
 
     def surely_means(self, name: str, relations: set[Name], schemas: Sequence[str]) -> bool:
-        """Whether an unqualified name can only mean one of the relations, which these schemas have.
+        """Whether an unqualified name can only mean one of the relations in these schemas.
 
-        Any other schema may have one of that name, too, that is found before it.
+        Any other schema earlier in the path may hold a relation of the same name.
         """
         for schema in self.schemas:
             if (schema, name) in relations:
@@ -48,5 +49,5 @@ class Piece:
         return False
 
     def may_mean(self, name: str, relations: set[Name]) -> bool:
-        """Whether an unqualified name is found among the relations, if nowhere before."""
+        """Whether an unqualified name resolves to one of the relations, if to nothing before."""
         return any((schema, name) in relations for schema in self.schemas)

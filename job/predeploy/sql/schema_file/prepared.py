@@ -1,4 +1,4 @@
-"""Makes what a shadow runs of a statement of a schema file: it locks and fills nothing live."""
+"""Prepares a schema file's statement for a shadow, so that it locks and fills no live table."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +19,10 @@ WITH_KEYS = ("create_stmt", "alter_table_stmt")
 class DesiredStatement:
     """One statement of the schema files, as a shadow runs it.
 
-    `text` has the length of what stands at `line` and `column` (from 1) of the file, so that an
-    offset fits both; not so where `is_verbatim` is False. `search_path` is what the file has set;
-    None: nothing. `extension` is what a CREATE EXTENSION creates. What `locks_others`, a table that
-    the files do not declare, is to be run last.
+    `text` has the same length as the file's text at `line` and `column` (from 1), so that an offset
+    applies to both, unless `is_verbatim` is False. `search_path` is the one that the file has set;
+    None if it has set none. `extension` is the one that a CREATE EXTENSION creates. With
+    `locks_others` the statement locks a table that the files do not declare, and must run last.
     """
 
     path: str
@@ -39,9 +39,10 @@ class DesiredStatement:
 def prepared(
     piece: Piece, schemas: Sequence[str], relations: set[Name]
 ) -> Iterator[DesiredStatement]:
-    """Yield what a shadow runs for it; `relations` are those that the files create in `schemas`.
+    """Yield the statements that a shadow runs for it.
 
-    A key that refers to anything else is a statement of its own, to be run last.
+    `relations` are those that the files create in `schemas`. A foreign key to any other relation
+    becomes a separate statement, to run last.
     """
     statement = piece.statement
     ready = DesiredStatement(
@@ -54,7 +55,8 @@ def prepared(
         case "create_table_as_stmt" if not piece.stmt.into.skip_data:
             yield replace(ready, text=_without_rows(statement.text))
         case "create_cast_stmt":
-            # A cast of types of PostgreSQL itself is there, no matter whose schemas are put aside.
+            # A cast between built-in types is in no schema, so it exists even though the live
+            # schemas have been moved aside.
             dropped = f"DROP CAST IF EXISTS {_types_of_cast(statement.text)}"
             yield replace(ready, text=dropped, node="drop_stmt", is_verbatim=False)
             yield ready
@@ -92,7 +94,7 @@ def _without_far_keys(
 
 
 def _without_owner(stmt: Any) -> Any:
-    """Leave out who is to own it, which is not compared and needs membership in that role."""
+    """Remove OWNER TO: ownership is not compared, and needs membership in the new role."""
     if not isinstance(stmt, pb.AlterTableStmt):
         return stmt
     kept = [n for n in stmt.cmds if n.alter_table_cmd.subtype != pb.AT_ChangeOwner]
@@ -112,7 +114,7 @@ def _deparse(stmt: Any) -> str:
 
 
 def _without_concurrently(text: str) -> str:
-    """Blank the word, which cannot be used in a transaction; offsets stay as they are."""
+    """Blank the word, which is not allowed in a transaction; offsets stay unchanged."""
     raw = text.encode()
     token = next(t for t in postgast.scan(text).tokens if t.token == pb.CONCURRENTLY)
     start, end = int(token.start), int(token.end)
@@ -120,7 +122,7 @@ def _without_concurrently(text: str) -> str:
 
 
 def _types_of_cast(text: str) -> str:
-    """Return what stands in the first parentheses, with them: `(mood AS numeric(4, 2))`."""
+    """Return the first parenthesized text, with its parentheses: `(mood AS numeric(4, 2))`."""
     raw, depth, start = text.encode(), 0, 0
     for token in tokens(text):
         word = raw[token.start : token.end]
@@ -135,7 +137,7 @@ def _types_of_cast(text: str) -> str:
 
 
 def _without_rows(text: str) -> str:
-    """Let a materialized view be made without running its query."""
+    """Append WITH NO DATA, so that a materialized view is created without running its query."""
     raw = text.encode()
     last = list(tokens(text))[-2:]
     if [raw[t.start : t.end].decode().lower() for t in last] == ["with", "data"]:

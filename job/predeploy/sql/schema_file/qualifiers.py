@@ -1,6 +1,7 @@
-"""Puts a prefix before the schema of some qualified names, token by token.
+"""Prefixes the schema of certain qualified names, token by token.
 
-Only where the scanner sees a schema, a dot and the name: never inside literals, comments or bodies.
+Applies only where the scanner sees a schema, a dot and the name; never inside literals, comments or
+function bodies.
 """
 
 from collections.abc import Set as AbstractSet
@@ -15,7 +16,7 @@ _DOT = pb.ASCII_46
 
 
 def qualify(text: str, names: AbstractSet[Name], prefix: str) -> str:
-    """Put `prefix` before the schema of every qualified name that is in `names`."""
+    """Return the text with `prefix` before the schema of every qualified name in `names`."""
     if not any(schema in text for schema in {schema for schema, _ in names}):
         return text
     raw = text.encode()
@@ -23,6 +24,7 @@ def qualify(text: str, names: AbstractSet[Name], prefix: str) -> str:
     words = [raw[t.start : t.end].decode() for t in tokens]
     pieces, done = [], 0
     for i in range(len(tokens) - 2):
+        # In `a.b.c` only `a` is looked at: `b` is not a schema there.
         is_first = not (i and tokens[i - 1].token == _DOT)
         if not is_first or tokens[i + 1].token != _DOT:
             continue
@@ -34,5 +36,5 @@ def qualify(text: str, names: AbstractSet[Name], prefix: str) -> str:
 
 
 def _folded(word: str) -> str:
-    """Return the name that a token is, if it is one."""
+    """Return the identifier that a token stands for."""
     return word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()

@@ -1,6 +1,6 @@
-"""Reads from schema files what no catalog keeps: the names that they write out, and whose rights.
+"""Reads from schema files what no catalog keeps: explicit names, and the subjects of grants.
 
-See `predeploy.schema.written` for what comes of it.
+See `predeploy.schema.written` for how it is used.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -44,11 +44,11 @@ _UNQUOTED_ROLES = (pb.ROLESPEC_CURRENT_USER, pb.ROLESPEC_SESSION_USER, pb.ROLESP
 
 
 def read_written(found: Iterable[Piece], relations: set[Name]) -> Written:
-    """Return what the statements say in their order; `relations` are those that they make."""
+    """Return what the statements say, in order; `relations` are those that they create."""
     names: set[Key] = set()
     rights: set[Naming] = set()
     before: list[Made] = []  # what has been made so far
-    coming: list[Naming] = []  # whose rights on what comes after
+    coming: list[Naming] = []  # default privileges for objects made later
     for piece in found:
         node, stmt = piece.statement.node, piece.stmt
 
@@ -63,7 +63,7 @@ def read_written(found: Iterable[Piece], relations: set[Name]) -> Written:
         elif (thing := _made(node, stmt, piece)) is not None:
             before.append(thing)
             rights.update(_applied(coming, thing))
-    # A sequence comes with its column, at no place of its own.
+    # The sequence of a serial or identity column is made at no place of its own in the file.
     return Written(frozenset(names), frozenset((*rights, *_without_place(coming))))
 
 
@@ -75,7 +75,7 @@ def _resolved(name: Name, piece: Piece, relations: set[Name]) -> Name:
 
 
 def _names(node: str, stmt: Any, resolve: Resolve) -> Iterator[Key]:
-    """Yield the keys of constraints, indexes and sequences that have a name of their own here."""
+    """Yield the keys of constraints, indexes and sequences that are named explicitly here."""
     if node == "index_stmt" and stmt.idxname:
         yield (Kind.INDEX.value, *resolve(_of(stmt.relation)), stmt.idxname)
     elif node == "create_seq_stmt":
@@ -116,7 +116,7 @@ def _granted(stmt: Any, resolve: Resolve, before: Iterable[Made]) -> Iterator[Na
 
 
 def _all_in(schema: str, sort: Sort, before: Iterable[Made]) -> list[Object]:
-    """Return what a schema holds so far; sequences, which come with columns, all of them."""
+    """Return what a schema holds so far; for sequences, all that it will hold."""
     if sort is Sort.SEQUENCE:
         return [((schema, ""), None)]
     return [(name, types) for what, name, types in before if what is sort and name[0] == schema]
@@ -137,13 +137,13 @@ def _object(item: Any, resolve: Resolve) -> Object:
 
 
 def _by_default(stmt: Any) -> Iterator[Naming]:
-    """Yield what it says of default privileges; an object's own rights follow from those."""
+    """Yield the default privileges that it sets; they determine the privileges of later objects."""
     action = stmt.action
     options = {option.def_elem.defname: option.def_elem.arg.list.items for option in stmt.options}
     roles = [_role(item.role_spec) for item in options.get("roles", ())] or [""]
     schemas = [item.string.sval for item in options.get("schemas", ())] or [""]
     sort = _TARGETS.get(action.objtype)
-    if sort is None:  # large objects, which no schema file makes
+    if sort is None:  # large objects, which no schema file can create
         return
     for role in roles:
         for schema in schemas:
@@ -162,7 +162,7 @@ def _applied(coming: Iterable[Naming], thing: Made) -> Iterator[Naming]:
 
 
 def _without_place(coming: Iterable[Naming]) -> Iterator[Naming]:
-    """Yield the defaults themselves, and what they mean for sequences, wherever those are made."""
+    """Yield the defaults themselves, and what they imply for sequences, wherever those are made."""
     for default in coming:
         yield default
         if default.sort is Sort.SEQUENCE:
@@ -187,7 +187,7 @@ def _privileges(stmt: Any) -> frozenset[str]:
 
 
 def _types_of(routine: Any) -> Arguments:
-    """Return the types that tell a routine from others: those of what goes in."""
+    """Return the types that distinguish a routine from its overloads: those of its inputs."""
     if routine.objfuncargs:
         return _types(routine.objfuncargs)
     return tuple(_type(item.type_name) for item in routine.objargs)
@@ -196,7 +196,7 @@ def _types_of(routine: Any) -> Arguments:
 def _types(parameters: Iterable[Any]) -> Arguments:
     given = [item.function_parameter for item in parameters]
     if any(parameter.arg_type.pct_type for parameter in given):
-        return None  # the type of a column, which the server alone knows
+        return None  # %TYPE, which only the server can resolve
     outward = (pb.FUNC_PARAM_OUT, pb.FUNC_PARAM_TABLE)
     return tuple(_type(p.arg_type) for p in given if p.mode not in outward)
 

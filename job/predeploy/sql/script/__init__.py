@@ -1,4 +1,4 @@
-"""How a script falls into statements: comments, COPY data, lines for psql.
+"""Splits a script into statements, and handles comments, COPY data and psql commands.
 
-How a file becomes steps is `sources/steps`.
+How a file becomes steps is decided in `sources/steps`.
 """

@@ -1,4 +1,4 @@
-"""Statements that are ours, not those of a file."""
+"""Statements that predeploy generates, in contrast to those of a file."""
 
 from collections.abc import Iterable
 
@@ -10,9 +10,9 @@ SEPARATOR = ";\n"
 
 
 def composed(texts: Iterable[str]) -> tuple[Statement, ...]:
-    """Return statements that are ours, to be joined by SEPARATOR, each to run in a transaction.
+    """Return generated statements, to be joined by SEPARATOR, each to run in a transaction.
 
-    They stand in no file and have no line. They are not read: `node` is empty until it matters.
+    They come from no file and have no line. They are not parsed: `node` is empty until needed.
     """
     found: list[Statement] = []
     start = 0

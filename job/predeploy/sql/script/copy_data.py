@@ -1,4 +1,4 @@
-"""The rows that stand behind a COPY … FROM STDIN in a script."""
+"""The rows that follow a COPY … FROM STDIN in a script."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from predeploy.contract.statement import Mode, Statement
 from predeploy.sql.script.psql_lines import stands_alone
 from predeploy.sql.statement.classify import COPY_FROM_STDIN
 
-# As pg_dump writes it: the statement, then lines of data up to a line with a backslash and a dot.
+# As pg_dump writes it: the statement, then lines of data up to a line with `\.`.
 _COPY_DATA = re.compile(
     r"^(?P<copy>copy\s[^;]*?\sfrom\s+stdin\b[^;]*;)[ \t]*\r?\n(?P<data>.*?)^\\\.[ \t]*\r?$",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
@@ -16,17 +16,18 @@ _COPY_DATA = re.compile(
 
 
 def copies_in(text: str) -> Iterator[re.Match[str]]:
-    """Find each COPY that brings data: what a literal or a comment says of one is its own text."""
+    """Yield each COPY that is followed by data, except those inside a literal or comment."""
     at = tried = 0
     while copy := _COPY_DATA.search(text, tried):
         tried = copy.start() + 1
+        # From the end of the last COPY on: its data is not SQL and cannot be scanned.
         if stands_alone(text[at : copy.start()]):
             at = tried = copy.end()
             yield copy
 
 
 def without_data(text: str, copies: tuple[re.Match[str], ...]) -> str:
-    """Blank what is no SQL, so that offsets and lines stay as they are."""
+    """Blank what is not SQL, so that offsets and lines stay unchanged."""
     kept, at = [], 0
     for copy in copies:
         start, end = copy.start("data"), copy.end()
@@ -39,7 +40,7 @@ def without_data(text: str, copies: tuple[re.Match[str], ...]) -> str:
 def with_data(
     text: str, copies: tuple[re.Match[str], ...], statements: tuple[Statement, ...]
 ) -> tuple[Statement, ...]:
-    """Give each COPY … FROM STDIN its data; with it, it can be part of a step."""
+    """Attach its data to each COPY … FROM STDIN, which can then be part of a step."""
     by_start = {copy.start("copy"): copy for copy in copies}
     lines, line, at = {}, 1, 0
     for start, copy in by_start.items():

@@ -1,4 +1,4 @@
-"""Finds the comment lines `-- predeploy: …` of a script; `sources` knows what they say."""
+"""Finds the comment lines `-- predeploy: …` of a script; `sources` interprets them."""
 
 import re
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ _DIRECTIVE = re.compile(r"--\s*predeploy:\s*(.*?)\s*$", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """A comment line `-- predeploy: …`: what it says, its line, and where it ends."""
+    """A comment line `-- predeploy: …`: its text, its line, and the offset of its end."""
 
     text: str
     line: int
@@ -23,7 +23,7 @@ class Directive:
 
 
 def directives_in(text: str, offsets: Offsets) -> tuple[Directive, ...]:
-    """Return those of a text, in their order; `offsets` must have come to its start."""
+    """Return the directives of a text in order; `offsets` must be at its start."""
     if "predeploy:" not in text.lower():
         return ()
     raw = text.encode()
@@ -37,14 +37,14 @@ def directives_in(text: str, offsets: Offsets) -> tuple[Directive, ...]:
                 end, line, _ = offsets.place(token.end)
                 found.append(Directive(match[1], line, end))
     except postgast.PgQueryError:
-        return ()  # reading the statements will say so, with the place
+        return ()  # reading the statements will report it, with the position
     return tuple(found)
 
 
 def marked(
     directives: tuple[Directive, ...], statements: tuple[Statement, ...]
 ) -> tuple[Statement, ...]:
-    """Mark the statement after each `autocommit` directive."""
+    """Set AUTOCOMMIT mode for the statement after each `autocommit` directive."""
     ends = [d.end for d in directives if d.text.lower() == "autocommit"]
     chosen = {next((i for i, s in enumerate(statements) if s.start >= end), -1) for end in ends}
     return tuple(

@@ -1,4 +1,4 @@
-"""Lines that are meant for psql, not for the server: pg_dump writes some around its output."""
+"""Lines that are commands of psql, not SQL: pg_dump writes some around its output."""
 
 import re
 from collections.abc import Collection
@@ -6,9 +6,11 @@ from collections.abc import Collection
 import postgast
 
 _LINE = re.compile(r"^[ \t]*\\(?P<command>[^\s\\]*)[^\n]*", re.MULTILINE)
-# What changes nothing of what the file says. `\i` or `\gexec` would: they must not be dropped.
+# Commands that change nothing in what the file does. Others, like `\i` or `\gexec`, must not be
+# dropped.
 SPOKEN = frozenset(("restrict", "unrestrict", "echo", "qecho", "warn", "pset", "timing", "x", "."))
-# Nor of what a file declares; but statements after a `\connect` are meant for another database.
+# Commands that change nothing in what a schema file declares. `\connect` is harmless only there: in
+# a script it would send the statements after it to another database.
 _HARMLESS = frozenset(
     ("restrict", "unrestrict", "connect", "c", "encoding", "set", "echo", "qecho", "warn", "pset",
      "timing", "x", "q")
@@ -27,7 +29,7 @@ class PsqlLineError(Exception):
     """
 
     def __init__(self, command: str, line: int) -> None:
-        """Keep the command's name, without its backslash, and where it stands."""
+        """Keep the command's name, without its backslash, and its line."""
         what = (
             _ENDS_ROWS if command == "." else "is a command of psql, which the server does not know"
         )
@@ -37,9 +39,9 @@ class PsqlLineError(Exception):
 
 
 def without_psql_lines(text: str, harmless: Collection[str] = _HARMLESS) -> str:
-    """Blank the harmless psql lines outside literals and comments; offsets and lines stay.
+    """Blank harmless psql lines outside literals and comments; offsets and lines stay unchanged.
 
-    Raises PsqlLineError for one whose absence would change what the text says.
+    Raises PsqlLineError for a command whose removal would change the meaning of the text.
     """
     if "\\" not in text:
         return text

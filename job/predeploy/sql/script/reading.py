@@ -1,4 +1,4 @@
-"""Splits a script and says what each of its statements is."""
+"""Splits a script and classifies each of its statements."""
 
 import sys
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ from predeploy.sql.statement.classify import classify
 from predeploy.sql.statement.creation import creates, removes
 from predeploy.sql.statement.rows import rows_of
 
-_BLANKS = " \t\n\r\f\v"  # PostgreSQL's own; str.rstrip() would take letters of names, too
+_BLANKS = " \t\n\r\f\v"  # PostgreSQL's own; str.rstrip() would strip characters of names, too
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A script's statements, its directives, and why the parser gave up (empty: it did not).
+    """A script's statements and directives, and why the parser gave up (empty if it did not).
 
-    `text` is the script's without what is no SQL, the rows of a COPY and the lines for psql, which
-    are blank in it. `line` and `column` say where the parser gave up, from 1.
+    `text` is the script with everything that is not SQL blanked: the rows of a COPY and psql
+    commands. `line` and `column` say where the parser gave up, from 1.
     """
 
     statements: tuple[Statement, ...]
@@ -38,12 +38,12 @@ class Reading:
 
 
 def read(text: str, nodes: list[Any] | None = None) -> Reading:
-    """Split `text` and classify its statements; what the parser has made of each joins `nodes`.
+    """Split `text` and classify its statements; append the parser's node of each to `nodes`.
 
-    What the parser cannot read is split at its semicolons and left to the server to judge (it may
-    know a newer grammar), with `complaint` set. Raises UnreadableError where even that could go
-    wrong: no tokens (a quote that never ends), or words of transaction control or COPY in it; and
-    for a command that only psql could carry out.
+    Text that the parser cannot read is split at its semicolons and left to the server, which may
+    know a newer grammar; `complaint` is then set. Raises UnreadableError if that is unsafe: the
+    text cannot be scanned (a quote that never ends) or contains transaction control or COPY. Also
+    raises it for a command that only psql can carry out.
     """
     copies = tuple(copies_in(text)) if "\\." in text else ()
     try:
@@ -52,6 +52,7 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
         raise UnreadableError(str(error), error.line, 1) from None
     directives: list[Directive] = []
     found: list[Statement] = []
+    # Offsets must be asked in ascending order, so statements and directives each have a counter.
     offsets, spoken = Offsets(), Offsets()
     try:
         for part, parsed in parts(sql):
@@ -74,11 +75,12 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
 def _statements(
     text: str, parsed: Any, offsets: Offsets, nodes: list[Any] | None
 ) -> Iterator[Statement]:
-    """Yield what stands in a part of the script."""
+    """Yield the statements of one part of the script."""
     first, size = offsets.char(0), len(text.encode())
     for raw in parsed.stmts:
         start, line, column = offsets.place(raw.stmt_location)
         end = offsets.char(raw.stmt_location + raw.stmt_len if raw.stmt_len else size)
+        # Many statements share few names: interned, each name is stored once.
         node = sys.intern(raw.stmt.WhichOneof("node"))
         stmt = getattr(raw.stmt, node)
         if nodes is not None:
@@ -100,6 +102,6 @@ def _statements(
 
 
 def _place_of(text: str, offset: int) -> tuple[int, int]:
-    """Return line and column of a character."""
+    """Return line and column of a character offset."""
     before = text[:offset]
     return before.count("\n") + 1, offset - before.rfind("\n")

@@ -1,4 +1,4 @@
-"""What one statement is and does, by itself: a question to each module.
+"""What a single statement is and does; each module answers one question.
 
-What several statements come to is `sql/outcome`.
+The combined effect of several statements is in `sql/outcome`.
 """

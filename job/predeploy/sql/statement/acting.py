@@ -1,8 +1,8 @@
-"""Functions with effects that READ ONLY does not refuse, or not on every server.
+"""Functions with side effects that READ ONLY does not refuse, or not on every server.
 
-Tried on PostgreSQL 15 to 18: up to 15 a read-only transaction writes large objects, and on all of
-them it signals other sessions, talks to other servers, writes files and WAL, and leaves behind what
-no rollback takes back. What a function of the users' own does is not seen.
+Tested on PostgreSQL 15 to 18: up to 15 a read-only transaction can write large objects, and on all
+of them it can signal other sessions, connect to other servers, write files and WAL, and leave
+behind what no rollback undoes. Effects of user-defined functions are not seen.
 """
 
 import re
@@ -32,6 +32,7 @@ _NAMES = frozenset((
     "gin_clean_pending_list",
 ))
 # fmt: on
+# Prefixes, so that all functions of a family are covered.
 _FAMILIES = (
     "dblink",
     "pg_stat_reset",
@@ -52,15 +53,15 @@ _CALL = re.compile(r'(?:(\w+)"?\s*\.\s*)?"?(\w+)"?\s*\(')
 
 
 def acting_call(text: str) -> str:
-    """Return the first function that a query calls and that acts; empty where none does."""
+    """Return the first function called by a query that has side effects; empty if there is none."""
     return next((name for schema, name in _calls(text) if _acts(schema, name)), "")
 
 
 def _calls(text: str) -> Iterator[tuple[str, str]]:
-    """Yield schema and name of each function that is called."""
+    """Yield the schema and name of each function that is called."""
     try:
         nodes = nodes_of(text)
-    except postgast.PgQueryError:  # the server may know more than our parser
+    except postgast.PgQueryError:  # the server may know a newer grammar
         yield from ((schema.lower(), name.lower()) for schema, name in _CALL.findall(text))
         return
     for node in nodes:
@@ -74,7 +75,7 @@ def _named(call: Any) -> tuple[str, str]:
 
 
 def _acts(schema: str, name: str) -> bool:
-    """Whether a call acts: by a function of PostgreSQL's own, or of dblink, wherever that is."""
+    """Whether a call has side effects: of a built-in function, or of dblink in any schema."""
     if schema not in ("", "pg_catalog") and not name.startswith("dblink"):
         return False
     return name in _NAMES or (name.startswith(_FAMILIES) and name not in _HARMLESS)

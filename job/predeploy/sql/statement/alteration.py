@@ -1,4 +1,4 @@
-"""What a statement alters or takes away by name, so that a later file can supersede an earlier."""
+"""The names that a statement alters or drops, so that a later file can supersede an earlier one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ _OF_A_RELATION = (pb.OBJECT_COLUMN, pb.OBJECT_TABCONSTRAINT)
 
 
 def alters(statement: Statement) -> frozenset[str]:
-    """Return the names of what it alters, drops or renames, without schemas: `t`, `t.column`."""
+    """Return the names that it alters, drops or renames, without schemas: `t`, `t.column`."""
     if statement.node not in _NODES:
         return frozenset()
     stmt = getattr(parse(statement.text).stmts[0].stmt, statement.node)

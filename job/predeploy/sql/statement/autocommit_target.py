@@ -1,7 +1,7 @@
-"""What a statement that runs outside a transaction is about, so that its traces can be judged.
+"""The object of a statement outside a transaction, so that its traces can be judged.
 
-A job that was killed leaves no word of how such a statement ended; the catalog does. Names are
-quoted as they must be in SQL, and unqualified where the statement leaves it to the search_path.
+A job that was killed leaves no record of how such a statement ended; the catalog shows it. Names
+are quoted as needed in SQL, and unqualified if the statement leaves the schema to the search_path.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from predeploy.sql.statement.classify import detaches_concurrently
 
 @dataclass(frozen=True, slots=True)
 class IndexBuild:
-    """CREATE INDEX CONCURRENTLY. `probe` is the same index, built plainly on `PROBE_TABLE`.
+    """CREATE INDEX CONCURRENTLY. `probe` builds the same index plainly, on `PROBE_TABLE`.
 
-    `name` is as the catalog has it, not quoted; empty where the server is to choose one.
+    `name` is as in the catalog, not quoted; empty if the server chooses one.
     """
 
     table: str
@@ -31,14 +31,14 @@ class IndexBuild:
 
 @dataclass(frozen=True, slots=True)
 class IndexDrop:
-    """DROP INDEX CONCURRENTLY: done when none of the indexes is there any more."""
+    """DROP INDEX CONCURRENTLY: done if none of the indexes exists any more."""
 
     indexes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Detach:
-    """ALTER TABLE … DETACH PARTITION … CONCURRENTLY: done when `child` has no such parent."""
+    """DETACH PARTITION … CONCURRENTLY: done if `parent` is no longer the parent of `child`."""
 
     parent: str
     child: str
@@ -46,7 +46,7 @@ class Detach:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """REINDEX of an index, or of all those of a table; of more, both are empty. Is run again."""
+    """REINDEX of an index or a table; both are empty for a schema or database. It is run again."""
 
     table: str = ""
     index: str = ""
@@ -54,11 +54,11 @@ class Rebuild:
 
 @dataclass(frozen=True, slots=True)
 class Repeatable:
-    """What may simply be run again: VACUUM, CLUSTER, ALTER SYSTEM, a REFRESH, a move."""
+    """A statement that can simply be run again: VACUUM, CLUSTER, ALTER SYSTEM, REFRESH, a move."""
 
 
 class Shared(Enum):
-    """What stands in no schema, and appears or goes by one commit."""
+    """Objects outside any schema that appear or disappear with one commit."""
 
     DATABASE = "database"
     TABLESPACE = "tablespace"
@@ -67,9 +67,9 @@ class Shared(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """CREATE DATABASE and its like: done when `name` is there and is `owner`'s; empty is our role.
+    """CREATE DATABASE and the like: done if `name` exists and belongs to `owner`.
 
-    The name is as the catalog has it.
+    The name is as in the catalog. An empty `owner` stands for the connected role.
     """
 
     kind: Shared
@@ -79,7 +79,7 @@ class Making:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """DROP DATABASE and its like: done when nothing of that name is there."""
+    """DROP DATABASE and the like: done if no object of that name exists."""
 
     kind: Shared
     name: str
@@ -87,7 +87,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Publications:
-    """ALTER SUBSCRIPTION … ADD or DROP PUBLICATION: done when it has all of them, or none."""
+    """ALTER SUBSCRIPTION … ADD or DROP PUBLICATION: done if it has all of them, or none."""
 
     subscription: str
     publications: tuple[str, ...]
@@ -102,7 +102,7 @@ PROBE_INDEX = "predeploy_probe_index"
 
 
 def autocommit_target(text: str) -> AutocommitTarget | None:
-    """Say what a statement outside a transaction is about; None where its traces prove nothing."""
+    """Return what a statement outside a transaction acts on; None if its traces prove nothing."""
     try:
         parsed = parse(text)
     except postgast.PgQueryError:
@@ -146,7 +146,7 @@ def _about_shared(node: str, stmt: Any) -> AutocommitTarget | None:
             about = Removal(Shared.TABLESPACE, stmt.tablespacename)
         case "drop_subscription_stmt":
             about = Removal(Shared.SUBSCRIPTION, stmt.subname)
-        case "alter_database_stmt":  # whose only kind outside a transaction is SET TABLESPACE
+        case "alter_database_stmt":  # the only form outside a transaction is SET TABLESPACE
             about = Repeatable()
         case "alter_subscription_stmt":
             about = _publications(stmt)

@@ -1,4 +1,4 @@
-"""What a statement is: how PostgreSQL lets it run, and what it may do to those who wait."""
+"""Classifies a statement: how PostgreSQL lets it run, and whom it may block."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -15,6 +15,7 @@ COPY_FROM_STDIN = "COPY … FROM STDIN"
 _DROP_DATABASE = "DROP DATABASE"
 _SETS_LOCALLY = re.compile(r"set\s+(local|transaction)\b", re.IGNORECASE)
 _SETS_BACK = re.compile(r"\b(?:reset|default)\b", re.IGNORECASE)
+# Settings that predeploy makes before a file's own statements.
 _SURROUNDINGS = ("search_path", "row_security")
 _SETS_SEQUENCE = re.compile(r"\bsetval\s*\(", re.IGNORECASE)
 _SET_CONFIG = re.compile(
@@ -38,14 +39,15 @@ _TAKES_NOTHING = frozenset((
 
 
 def classify(node: str, stmt: Any) -> tuple[Mode, str]:
-    """Say how a statement must run, and name it where a message will want the name.
+    """Return how a statement must run, and its name if a message will need one.
 
-    The manual marks each "cannot be executed inside a transaction block" on the command's page.
+    The manual marks each command that "cannot be executed inside a transaction block" on its page.
     """
     kind = node.removesuffix("_stmt")
     if kind == "transaction":
         return _classify_transaction(stmt)
     if kind == "alter_enum" and stmt.new_val and not stmt.old_val:
+        # A new label cannot be used before its transaction is committed.
         return Mode.OWN_TRANSACTION, "ALTER TYPE … ADD VALUE"
     if kind == "copy" and not stmt.is_program and not stmt.filename:
         return Mode.REFUSED, COPY_FROM_STDIN if stmt.is_from else "COPY … TO STDOUT"
@@ -57,21 +59,22 @@ def classify(node: str, stmt: Any) -> tuple[Mode, str]:
 
 
 def holds_ddl(statements: Iterable[Statement]) -> bool:
-    """Whether any of them may take a table lock that readers feel; a DO or a CALL may."""
+    """Whether any of them may take a table lock that blocks readers; a DO or a CALL may."""
     return any(s.node.removesuffix("_stmt") not in _READS_OR_WRITES_ROWS for s in statements)
 
 
 def is_additive(statement: Statement) -> bool:
-    """Whether it only adds: what may be replayed on a database whose history is not known.
+    """Whether it only adds, and so may be replayed on a database with unknown history.
 
-    A DO block counts, because it can ask first; what it did is judged afterwards. But what a
-    sequence was set to outlives a rollback.
+    A DO block counts as additive, because it can check first; its effects are judged afterwards.
+    One that calls setval() does not count, because a sequence's value survives a rollback.
     """
     if statement.node == "do_stmt" and _SETS_SEQUENCE.search(statement.text):
         return False
     if sets_session(statement) or statement.node == "variable_set_stmt":
         return True
     if statement.node != "alter_table_stmt":
+        # IF NOT EXISTS makes an index build repeatable, even with CONCURRENTLY.
         guarded_build = statement.node == "index_stmt" and "not exists" in statement.text.lower()
         plain = statement.mode is Mode.TRANSACTION or guarded_build
         return plain and statement.node.removesuffix("_stmt") in _ADDITIVE
@@ -81,10 +84,10 @@ def is_additive(statement: Statement) -> bool:
 
 
 def is_unwatched(statement: Statement) -> bool:
-    """Whether it runs outside a transaction, and may take away what nobody can give back.
+    """Whether it runs outside a transaction and may cause an irreversible loss.
 
-    There the loss sentinel cannot look before it is committed. What PostgreSQL itself refuses in a
-    transaction takes nothing away, but for DROP DATABASE.
+    The loss sentinel cannot look before such a statement is committed. What PostgreSQL itself
+    refuses in a transaction removes nothing, except for DROP DATABASE.
     """
     if statement.mode is not Mode.AUTOCOMMIT or statement.node in _TAKES_NOTHING:
         return False
@@ -92,14 +95,14 @@ def is_unwatched(statement: Statement) -> bool:
 
 
 def sets_session(statement: Statement) -> bool:
-    """Whether it changes a setting or the role for what comes after it, beyond its transaction."""
+    """Whether it changes a setting or the role for later statements, beyond its transaction."""
     if statement.node == "variable_set_stmt":
         return not _SETS_LOCALLY.match(statement.text)
     return statement.node == "select_stmt" and bool(_SET_CONFIG.match(statement.text))
 
 
 def resets(text: str) -> tuple[str, ...]:
-    """Return which of search_path and row_security a SET or a RESET sets back to the default."""
+    """Return which of search_path and row_security a SET or RESET sets back to the default."""
     if not _SETS_BACK.search(text):
         return ()
     stmt = parse(text).stmts[0].stmt.variable_set_stmt
@@ -110,7 +113,7 @@ def resets(text: str) -> tuple[str, ...]:
 
 
 def _more_than_an_insert(stmt: Any) -> str:
-    """Name an INSERT that may change rows that are there; empty for one that only adds."""
+    """Name an INSERT that may change existing rows; return an empty string if it only adds."""
     if stmt.on_conflict_clause.action == pb.ONCONFLICT_UPDATE:
         return "INSERT … ON CONFLICT DO UPDATE"
     queries = (node.common_table_expr.ctequery for node in stmt.with_clause.ctes)
@@ -129,7 +132,7 @@ def _classify_transaction(stmt: Any) -> tuple[Mode, str]:
 
 
 def _refused_setting(stmt: Any) -> str:
-    """Name a SET that no step may have; empty for others."""
+    """Name a SET that no step may contain; return an empty string for others."""
     misread = f"SET {stmt.name.lower()}" if _is_misread(stmt) else ""
     return misread or why_impossible("variable_set_stmt", stmt)
 
@@ -156,7 +159,7 @@ def detaches_concurrently(stmt: Any) -> bool:
 
 
 def _is_misread(stmt: Any) -> bool:
-    """Whether what comes after this setting would mean something else, sent alone, than to us."""
+    """Whether after this setting the server would read the text differently from the parser."""
     values = [a.a_const.sval.sval.lower() for a in stmt.args]
     match stmt.name.lower():
         case "standard_conforming_strings":
@@ -171,7 +174,7 @@ def _names(option: str, attribute: str) -> Callable[[Any], bool]:
 
 
 def _is_on(option: str, attribute: str, *, unless_named: bool) -> Callable[[Any], bool]:
-    """Ask for a boolean option as CREATE SUBSCRIPTION and REINDEX have them."""
+    """Return a test for a boolean option in the syntax of CREATE SUBSCRIPTION and REINDEX."""
 
     def is_on(stmt: Any) -> bool:
         named = [d.def_elem for d in getattr(stmt, attribute) if d.def_elem.defname == option]

@@ -1,8 +1,8 @@
-"""What a statement creates, so that a duplicate can be told from a clash.
+"""What a statement creates, to distinguish a duplicate from a conflict.
 
-A statement whose object is there already is skipped only where the catalog proves that it is the
-same. The proof is a *probe*: SQL that makes the same thing beside an empty copy of its table, in a
-savepoint that is rolled back, so that PostgreSQL itself prints both shapes.
+A statement whose object already exists is skipped only if the catalog proves that it is the same.
+The proof is a *probe*: SQL that creates the same object next to an empty copy of its table, in a
+savepoint that is rolled back, so that PostgreSQL itself prints both definitions.
 """
 
 from collections.abc import Collection
@@ -23,7 +23,7 @@ PROBE_PART = "predeploy_probe_part"
 
 _DUPLICATE_TABLE = "42P07"
 _DUPLICATE_OBJECT = "42710"
-_SECOND_PRIMARY_KEY = "42P16"  # said of the same one, too
+_SECOND_PRIMARY_KEY = "42P16"  # raised even if it is the same key
 _CODES = {
     Creatable.TABLE: (_DUPLICATE_TABLE,),
     Creatable.INDEX: (_DUPLICATE_TABLE,),
@@ -43,9 +43,9 @@ _NODES = frozenset((
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """Something that is created, and the SQL that makes the same beside an empty copy.
+    """An object to be created, and SQL that creates the same next to an empty copy of its table.
 
-    A partition has a `parent` instead, as SQL would name it: its copy could not be attached.
+    A partition has a `parent` instead, as SQL names it: the copy could not be attached.
     """
 
     address: Address
@@ -54,18 +54,18 @@ class Creation:
 
     @property
     def home(self) -> str:
-        """The relation that it belongs to, or itself, as SQL would name it."""
+        """The relation that it belongs to, or itself, as SQL names it."""
         return identifier(*filter(None, (self.address.schema, self.address.relation)))
 
     @property
     def tolerated(self) -> tuple[str, ...]:
-        """The SQLSTATEs with which PostgreSQL says that it is there already."""
+        """The SQLSTATEs with which PostgreSQL reports that it already exists."""
         return _CODES[self.address.kind]
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnRemoval:
-    """A column that is to go: dropped, or renamed to `successor`."""
+    """A column to be removed: dropped, or renamed to `successor`."""
 
     home: str
     column: str
@@ -73,14 +73,14 @@ class ColumnRemoval:
 
     @property
     def tolerated(self) -> tuple[str, ...]:
-        """The SQLSTATE with which PostgreSQL says that it is gone already."""
+        """The SQLSTATE with which PostgreSQL reports that it no longer exists."""
         return (_UNDEFINED_COLUMN,)
 
 
 def creates(node: str, stmt: Any) -> tuple[Address, ...]:
-    """Name what a statement creates of tables, columns, constraints, indexes, sequences, types.
+    """Return the tables, columns, constraints, indexes, sequences and types that it creates.
 
-    What has no name yet, or is temporary, is not among it.
+    Objects without a name yet and temporary ones are left out.
     """
     found: list[Address | None] = []
     match node:
@@ -103,7 +103,7 @@ def creates(node: str, stmt: Any) -> tuple[Address, ...]:
 
 
 def removes(node: str, stmt: Any) -> tuple[Address, ...]:
-    """Name the columns that a statement drops or renames, and that have to be there for that."""
+    """Return the columns that a statement drops or renames, and that must exist for that."""
     if node == "rename_stmt" and stmt.rename_type == pb.OBJECT_COLUMN:
         return (_part(Creatable.COLUMN, stmt.relation, stmt.subname),)
     if node != "alter_table_stmt" or stmt.objtype != pb.OBJECT_TABLE:
@@ -116,10 +116,10 @@ def removes(node: str, stmt: Any) -> tuple[Address, ...]:
 
 
 def abouts(statement: Statement, probe_schema: str) -> tuple[Creation | ColumnRemoval | None, ...]:
-    """Say what a statement is about: one thing, or None where we cannot judge it.
+    """Return the objects that a statement is about; None stands for one that cannot be judged.
 
-    An ALTER TABLE that only adds columns and constraints is about each of them. No other is taken
-    apart: in one statement PostgreSQL drops before it adds.
+    An ALTER TABLE that only adds columns and constraints is about each of them. No other is split:
+    within one statement PostgreSQL drops before it adds.
     """
     if statement.node and statement.node not in _NODES:
         return (None,)
@@ -148,7 +148,7 @@ def without(statement: Statement, done: Collection[int]) -> str:
 
 
 def tolerates(statement: Statement, sqlstate: str) -> bool:
-    """Whether the statement, run in pieces, may turn out to have been done already."""
+    """Whether the error means that the statement, run in pieces, may already have been done."""
     return any(sqlstate in about.tolerated for about in abouts(statement, "") if about)
 
 
@@ -190,9 +190,10 @@ def _about_command(stmt: Any, command: Any, probe_schema: str) -> Creation | Col
 
 
 def _table(stmt: Any, probe_schema: str) -> Creation | None:
-    """Return a table of named columns; a temporary one's shape is not ours.
+    """Return a table of named columns; None for a temporary one.
 
-    A partition is what has its parent, where IF NOT EXISTS skips it; else it is never skipped.
+    With IF NOT EXISTS a partition counts as existing if it has the same parent; without it, it is
+    never skipped.
     """
     if stmt.relation.relpersistence == _TEMPORARY:
         return None
@@ -204,7 +205,7 @@ def _table(stmt: Any, probe_schema: str) -> Creation | None:
 
 
 def _bare_table(stmt: Any) -> Any:
-    """Keep of a table what its columns' types depend on."""
+    """Keep the parts of a table that its columns' types depend on."""
     bare = pb.CreateStmt()
     for element in stmt.table_elts:
         match element.WhichOneof("node"):
@@ -223,9 +224,9 @@ def _bare_table(stmt: Any) -> Any:
 
 
 def _only_guarded(node: str, stmt: Any, probe_schema: str) -> Creation | None:
-    """Return what a query or a foreign server fills, where IF NOT EXISTS skips what is there.
+    """Return a table filled by a query or foreign server, if IF NOT EXISTS may skip it.
 
-    Without that a duplicate is never passed over: what is in it is not the same.
+    Without that clause a duplicate is never skipped: its contents are not the same.
     """
     probe = type(stmt)()
     probe.CopyFrom(stmt)
@@ -279,7 +280,7 @@ def _index(stmt: Any, probe_schema: str) -> Creation:
 def _sequence(stmt: Any, probe_schema: str) -> Creation:
     address = _self(Creatable.SEQUENCE, stmt.sequence, is_guarded=stmt.if_not_exists)
     owned = [o for o in stmt.options if o.def_elem.defname == "owned_by"]
-    for option in owned:  # it would have to be in the schema of its owner
+    for option in owned:  # it would have to be in its owner's schema
         stmt.options.remove(option)
     stmt.if_not_exists = False
     stmt.sequence.schemaname, stmt.sequence.relname = probe_schema, PROBE
@@ -287,7 +288,7 @@ def _sequence(stmt: Any, probe_schema: str) -> Creation:
 
 
 def _added(stmt: Any, command: Any) -> Address | None:
-    """Name what a part of an ALTER TABLE adds."""
+    """Return the column or named constraint that an ALTER TABLE command adds."""
     if command.subtype == pb.AT_AddColumn:
         return _column_address(stmt.relation, command)
     if command.subtype != pb.AT_AddConstraint:
@@ -325,13 +326,13 @@ def _type(node: str, stmt: Any, probe_schema: str) -> Creation:
 
 
 def _bare_column(bare: Any, definition: Any) -> None:
-    """Keep a column's name and type."""
+    """Copy a column's name and type."""
     bare.colname, bare.is_local = definition.colname, True
     bare.type_name.CopyFrom(definition.type_name)
 
 
 def _unqualify(tree: Any, table: str) -> None:
-    """Take the table's name out of `t.a`, since the probe has another; Drizzle writes it so."""
+    """Remove the table's name from `t.a`, as the probe has another; Drizzle writes it this way."""
     for _, value in tree.ListFields():
         if isinstance(value, str | bytes | bool | int | float):
             continue

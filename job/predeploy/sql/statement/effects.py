@@ -1,4 +1,4 @@
-"""What a statement does that a rollback does not undo, or that must be looked at first."""
+"""Effects of a statement that a rollback does not undo, or that must be examined first."""
 
 import re
 from collections.abc import Container
@@ -13,7 +13,7 @@ from predeploy.sql.parser.parsing import parse
 from predeploy.sql.parser.tree import below, nodes_of
 from predeploy.sql.statement.targets import Name
 
-# What writes the catalog alone, so that a rollback leaves nothing of it.
+# Statements that write the catalog alone, so that a rollback leaves nothing behind.
 _PURE = frozenset((
     "create_stmt", "index_stmt", "create_seq_stmt", "alter_seq_stmt", "view_stmt",
     "create_enum_stmt", "alter_enum_stmt", "composite_type_stmt", "create_domain_stmt",
@@ -25,7 +25,7 @@ _PURE = frozenset((
     "variable_set_stmt", "variable_show_stmt", "constraints_set_stmt", "lock_stmt",
     "create_role_stmt", "alter_role_stmt", "drop_role_stmt", "create_foreign_table_stmt",
 ))  # fmt: skip
-# What goes without a trace in pg_class, pg_attribute, pg_type or pg_enum, unless with CASCADE.
+# Objects whose drop leaves no trace in pg_class, pg_attribute, pg_type or pg_enum without CASCADE.
 _DROPPED_UNSEEN = frozenset((
     pb.OBJECT_FUNCTION, pb.OBJECT_PROCEDURE, pb.OBJECT_ROUTINE, pb.OBJECT_AGGREGATE,
     pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE, pb.OBJECT_CAST, pb.OBJECT_OPERATOR,
@@ -44,14 +44,16 @@ _LEAVES_COLUMNS_ALONE = frozenset((
     pb.AT_ResetRelOptions, pb.AT_ReplaceRelOptions, pb.AT_AlterConstraint, pb.AT_ClusterOn,
     pb.AT_DropCluster,
 ))  # fmt: skip
+# These may write the table into a new file.
 _REWRITES = frozenset((
     pb.AT_AlterColumnType, pb.AT_SetLogged, pb.AT_SetUnLogged, pb.AT_SetTableSpace,
     pb.AT_SetAccessMethod,
 ))  # fmt: skip
+# Unlike PRIMARY KEY, these do not make a column NOT NULL.
 _ADDED_AS_IT_IS = frozenset((pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE))
 _FILLED = frozenset((pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED))
 _SERIALS = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
-# As a default they are the same for all rows, so that none is written.
+# As a default these give all rows the same value, so that no row is rewritten.
 _STABLE = frozenset(("now", "transaction_timestamp", "statement_timestamp", "current_setting"))
 _QUERIES = ("select_stmt", "insert_stmt", "update_stmt", "create_table_as_stmt", "prepare_stmt")
 _WORDS_OF_LOSS = re.compile(
@@ -64,25 +66,25 @@ _REACHED = re.compile(
     rf"(?:{_PART_OF_NAME}\s*\.\s*)*({_PART_OF_NAME})",
     re.IGNORECASE,
 )
-_LONGEST_HEAD = 400  # characters: what follows in an INSERT are values
+_LONGEST_HEAD = 400  # characters: in an INSERT values follow
 
 
 @dataclass(frozen=True, slots=True)
 class Destruction:
-    """What a statement takes away, renames or rewrites, as its text tells.
+    """What a statement removes, renames or rewrites, according to its text.
 
-    `emptied` names the tables that may lose their rows, or get them written anew, in a new file, as
-    (schema, table), with an empty schema where that is left to the search_path.
+    `emptied` names the tables that may lose their rows or have them rewritten into a new file, as
+    (schema, table); a schema left to the search_path is empty.
     """
 
     emptied: tuple[Name, ...] = ()
 
 
 def outlives_rollback(statement: Statement) -> bool:
-    """Whether running it twice may show: it may draw from a sequence, or reach outside.
+    """Whether running it twice may show: it may advance a sequence, or reach outside the database.
 
-    DML, queries and code; what only writes the catalog does not, unless it fills a column by a
-    function.
+    True for DML, queries and code; false for what only writes the catalog, unless it fills a column
+    by a function.
     """
     if statement.node == "alter_table_stmt":
         return "(" in statement.text and _fills_by_function(statement)
@@ -90,10 +92,10 @@ def outlives_rollback(statement: Statement) -> bool:
 
 
 def destruction(statement: Statement, made: Container[str]) -> Destruction | None:
-    """Say what a statement takes away that was there before; None where its text tells nothing.
+    """Return what a statement removes that existed before it; None if its text shows nothing.
 
-    `made` names the tables that the same step has made before it. What DO, CALL and functions do,
-    no text tells.
+    `made` names the tables that the same step has made before it. The effects of DO, CALL and
+    functions cannot be seen in the text.
     """
     node = statement.node
     if not node:
@@ -112,7 +114,8 @@ def destruction(statement: Statement, made: Container[str]) -> Destruction | Non
 def relations_reached(statement: Statement) -> frozenset[str]:
     """Return the names, without schemas, of the relations that a statement reads or writes.
 
-    A few too many do no harm, and what functions reach is not among them.
+    It may return a few too many, which is harmless; relations reached by functions are not
+    included.
     """
     is_data = statement.node in ("insert_stmt", "copy_stmt")
     text = statement.text[:_LONGEST_HEAD] if is_data else statement.text
@@ -134,7 +137,7 @@ def _fills_by_function(statement: Statement) -> bool:
 
 
 def _of_query(statement: Statement) -> Destruction | None:
-    """Find the DELETE or MERGE in its WITH; whether there is one an INSERT's `what` tells."""
+    """Find a DELETE or MERGE in its WITH clause; for an INSERT, `what` says if there is one."""
     told = statement.what if statement.node == "insert_stmt" else statement.text
     if not re.search(r"\b(?:delete|merge)\b", told, re.IGNORECASE):
         return None
@@ -188,14 +191,14 @@ def _of_alter_table(stmt: Any) -> Destruction | None:
 
 
 def _is_harmless(command: Any) -> bool:
-    """Whether an ALTER TABLE's part changes no column that was there: all others may."""
+    """Whether an ALTER TABLE command changes no existing column; unknown commands may."""
     if command.subtype == pb.AT_AddConstraint:
         return getattr(command, "def").constraint.contype in _ADDED_AS_IT_IS
     return command.subtype == pb.AT_AddColumn or command.subtype in _LEAVES_COLUMNS_ALONE
 
 
 def _is_filled(command: Any) -> bool:
-    """Whether an added column is written into every row that is there."""
+    """Whether an added column is written into every existing row."""
     if command.subtype != pb.AT_AddColumn:
         return False
     column = getattr(command, "def").column_def

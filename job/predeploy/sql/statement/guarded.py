@@ -1,4 +1,4 @@
-"""What a statement takes away only if it is there: where it is not, that is done already."""
+"""What a statement drops IF EXISTS: if it does not exist, the drop is already done."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ _TABLES = (pb.OBJECT_TABLE, pb.OBJECT_MATVIEW)
 
 
 def guarded_drops(statement: Statement) -> tuple[Loss, ...]:
-    """Return the tables and columns that it drops IF EXISTS, with a schema where it names one."""
+    """Return the tables and columns that it drops IF EXISTS, with a schema if it names one."""
     if statement.node not in ("drop_stmt", "alter_table_stmt"):
         return ()
     stmt = getattr(parse(statement.text).stmts[0].stmt, statement.node)

@@ -1,4 +1,4 @@
-"""What a file says of its transactions: BEGIN ISOLATION LEVEL …, SET TRANSACTION …."""
+"""What a file says about its transactions: BEGIN ISOLATION LEVEL …, SET TRANSACTION …."""
 
 import re
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ _LEVEL = re.compile(
 
 
 def why_impossible(node: str, stmt: Any) -> str:
-    """Say what a BEGIN or a SET TRANSACTION asks for that no step can have; empty: nothing.
+    """Return the option of a BEGIN or SET TRANSACTION that no step can have; empty if none.
 
-    A step writes its row in the ledger, so that it cannot be READ ONLY. DEFERRABLE means something
-    only there, and cannot be set by SET TRANSACTION once there is a row.
+    A step writes its row in the ledger, so it cannot be READ ONLY. DEFERRABLE has an effect only in
+    a READ ONLY transaction, and SET TRANSACTION cannot set it once a row is written.
     """
     is_set = node == "variable_set_stmt"
     if is_set and stmt.name not in ("TRANSACTION", "TRANSACTION SNAPSHOT"):
@@ -35,9 +35,9 @@ def why_impossible(node: str, stmt: Any) -> str:
 
 
 def isolation(begin: Statement | None, statements: Iterable[Statement]) -> str:
-    """Return what the BEGIN of a step has to say: what its file's own says, or SET TRANSACTION.
+    """Return the options for a step's BEGIN: those of the file's own BEGIN or SET TRANSACTION.
 
-    That counts where only settings stand before it: PostgreSQL refuses it behind a query.
+    A SET TRANSACTION counts if only settings precede it: PostgreSQL refuses it after a query.
     """
     words = _BEGIN.sub("", begin.text, count=1).strip() if begin else ""
     for statement in statements:
@@ -45,6 +45,7 @@ def isolation(begin: Statement | None, statements: Iterable[Statement]) -> str:
             break
         if _SET.match(statement.text):
             more = _SET.sub("", statement.text, count=1)
+            # A level set by SET TRANSACTION overrides that of BEGIN.
             if _LEVEL.search(more):
                 words = re.sub(r"^[\s,]+|[\s,]+$", "", _LEVEL.sub("", words))
             words = f"{words}, {more}" if words else more

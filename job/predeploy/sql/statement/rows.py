@@ -1,4 +1,4 @@
-"""What a new row of a table draws from, as far as the text of statements tells."""
+"""Which sequences the new rows of a table draw from, as far as the text shows."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from predeploy.sql.parser.tree import below
 from predeploy.sql.statement.targets import Name
 
 _SERIALS = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
-# Of what PostgreSQL brings: it neither draws from a sequence nor runs a text that could.
+# Built-in types and functions that neither draw from a sequence nor run text that could.
 _TYPES = frozenset((
     "bool", "boolean", "int2", "int4", "int8", "smallint", "int", "integer", "bigint", "numeric",
     "decimal", "real", "float4", "float8", "money", "text", "varchar", "bpchar", "char", "name",
@@ -39,6 +39,7 @@ _CONSTANT = (
     r"'(?:[^']|'')*'|[\d.]+|null\b|true\b|false\b|default\b|current_(?:date|timestamp)\b"
     r"|(?:now|gen_random_uuid)\s*\(\s*\)"
 )
+# The usual data of a migration, recognized without the far slower parser.
 _ROWS_OF_CONSTANTS = re.compile(
     rf"insert\s+into\s+{_RELATION}\s*(?:\([^()]*\)\s*)?"
     rf"(?:default\s+values|values(?:[\s(),+-]|{_CONSTANT})*)(?:on\s+conflict\s+do\s+nothing)?\s*",
@@ -51,6 +52,7 @@ _ADDS_CONSTRAINT = re.compile(
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 _CALL = re.compile(rf"({_NAME})\s*\(", re.IGNORECASE | re.ASCII)
+# Words before a parenthesis that do not call a function.
 _NO_CALLS = frozenset((
     "check", "unique", "key", "include", "in", "and", "or", "not", "where", "any", "references",
     "btree", "hash", "gin", "gist", "brin", "coalesce", "nullif",
@@ -58,10 +60,10 @@ _NO_CALLS = frozenset((
 
 
 def rows_of(node: str, stmt: Any) -> Rows | None:
-    """Return what the rows of the table draw from that a CREATE TABLE makes.
+    """Return which sequences the rows of a table draw from, for a CREATE TABLE.
 
-    None for other statements, and where that could be a sequence that is not the table's own: by
-    a default, a domain or a function, or by what it takes over from another table.
+    None for other statements, and if the rows may draw from a sequence that is not the table's own:
+    by a default, a domain, a function, or what is inherited or copied from another table.
     """
     if node != "create_stmt" or stmt.inh_relations:
         return None
@@ -90,7 +92,7 @@ def rows_of(node: str, stmt: Any) -> Rows | None:
 
 
 def keeps_rows_alike(statement: Statement) -> bool:
-    """Whether after an ALTER TABLE or a CREATE INDEX rows draw from what they drew from before."""
+    """Whether rows draw from the same sequences after an ALTER TABLE or CREATE INDEX as before."""
     text = statement.text
     if statement.node == "alter_table_stmt":
         constraint = _ADDS_CONSTRAINT.match(text)
@@ -103,9 +105,9 @@ def keeps_rows_alike(statement: Statement) -> bool:
 
 
 def filled(statement: Statement) -> frozenset[Name] | None:
-    """Return the tables that an INSERT, or a COPY from the file itself, reads and fills.
+    """Return the tables that an INSERT, or a COPY with its data in the file, reads and fills.
 
-    None where it may draw from sequences that have nothing to do with those.
+    None if it may draw from sequences that do not belong to those tables.
     """
     if plain := _ROWS_OF_CONSTANTS.fullmatch(statement.text):
         return frozenset([(_folded(plain["schema"] or ""), _folded(plain["name"]))])
@@ -120,7 +122,7 @@ def filled(statement: Statement) -> frozenset[Name] | None:
 
 
 def _is_closed(nodes: Iterable[Any]) -> bool:
-    """Whether these nodes name no function or type but those of PostgreSQL's that are known."""
+    """Whether these nodes name only built-in functions and types that are known."""
     return all(
         _is_known([name.string.sval for name in node.funcname], _FUNCTIONS)
         if isinstance(node, pb.FuncCall)
@@ -136,5 +138,5 @@ def _is_known(names: list[str], known: AbstractSet[str]) -> bool:
 
 
 def _folded(name: str) -> str:
-    """Return a name of the text as the catalog has it."""
+    """Return a name of the text as in the catalog."""
     return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()

@@ -1,4 +1,4 @@
-"""Which statement of a step keeps others from a table, and which one then takes its time."""
+"""The statement of a step that locks a table, and a later one that prolongs the lock."""
 
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
@@ -9,9 +9,11 @@ from postgast import pg_query_pb2 as pb
 from predeploy.contract.statement import Statement
 from predeploy.sql.parser.parsing import parse
 
+# These take SHARE UPDATE EXCLUSIVE on the table, which blocks neither reads nor writes.
 _BRIEFLY = (
     pb.AT_ValidateConstraint, pb.AT_SetStatistics, pb.AT_AttachPartition,
 )  # fmt: skip
+# SET NOT NULL rewrites nothing, but scans the table under the same lock.
 _REWRITES = (
     pb.AT_AlterColumnType, pb.AT_SetLogged, pb.AT_SetUnLogged, pb.AT_SetTableSpace,
     pb.AT_SetAccessMethod, pb.AT_SetNotNull,
@@ -19,7 +21,7 @@ _REWRITES = (
 _FILLED = (pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED)
 _SCANNED = (pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE, pb.CONSTR_PRIMARY)
 # fmt: off
-# PostgreSQL's own that give each row of a statement the same; all others may differ.
+# Built-in functions that give every row of a statement the same value; any other may differ.
 _STEADY = frozenset((
     "now", "transaction_timestamp", "statement_timestamp", "current_setting", "timezone",
     "date_trunc", "date_part", "extract", "age", "to_char", "to_date", "to_timestamp",
@@ -36,9 +38,9 @@ _SERIALS = ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A statement that locks a table, and a later one of the same step that holds it up.
+    """A statement that locks a table, and a slow one of the same step that prolongs the lock.
 
-    Both are the same where one keeps others out and writes every row anew.
+    Both are the same if one statement locks the table and rewrites every row.
     """
 
     locking: Statement
@@ -47,7 +49,7 @@ class Stall:
 
 
 def stall(statements: Iterable[Statement], made: Container[str]) -> Stall | None:
-    """Return the first stall of a step. Tables in `made` are new: nobody waits for those."""
+    """Return the first stall of a step. Tables in `made` are new: no other session needs them."""
     locking: tuple[Statement, str] | None = None
     for statement in statements:
         if statement.node == "alter_table_stmt" and (table := _filled(statement, made)):
@@ -61,7 +63,7 @@ def stall(statements: Iterable[Statement], made: Container[str]) -> Stall | None
 
 
 def _locked(statement: Statement, made: Container[str]) -> str:
-    """Return the first old table that the statement keeps readers or writers from, or nothing."""
+    """Return the first old table that the statement locks against readers or writers, or ""."""
     names = _LOCKING[statement.node](_parsed(statement))
     return next((name for name in names if name and name not in made), "")
 
@@ -108,7 +110,7 @@ def _rewrites(stmt: Any, made: Container[str]) -> bool:
 
 
 def _filled(statement: Statement, made: Container[str]) -> str:
-    """Return the old table to whose rows it adds a value that may differ from one to the next."""
+    """Return the old table whose rows get a new value that may differ from row to row, or ""."""
     stmt = _parsed(statement)
     added = [getattr(node.alter_table_cmd, "def") for node in stmt.cmds]
     columns = [d for d in added if d.WhichOneof("node") == "column_def"]
@@ -117,7 +119,7 @@ def _filled(statement: Statement, made: Container[str]) -> str:
 
 
 def _is_volatile(constraint: Any) -> bool:
-    """Whether a default may differ from row to row: whatever is not known to be alike."""
+    """Whether a default may differ from row to row: any function not known to be steady may."""
     todo = [constraint.raw_expr] if constraint.contype == pb.CONSTR_DEFAULT else []
     while todo:
         node: Any = todo.pop()
@@ -135,7 +137,7 @@ def _is_steady(call: Any) -> bool:
 
 
 def _fills(definition: Any) -> bool:
-    """Whether an ADD … looks at every row of its table, or writes them anew."""
+    """Whether an ADD … scans every row of its table or rewrites them."""
     match definition.WhichOneof("node"):
         case "constraint":
             return definition.constraint.contype in _SCANNED and _is_validated(definition)

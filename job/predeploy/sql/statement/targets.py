@@ -1,7 +1,6 @@
-"""What a statement of a schema file makes, and which relations that are there it locks or changes.
+"""What a statement of a schema file creates, and which existing relations it locks or changes.
 
-Names are as the catalog has them: (schema, name), with an empty schema where the statement leaves
-it to the search_path.
+Names are as in the catalog: (schema, name), with an empty schema if it is left to the search_path.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ from predeploy.sql.parser.parsing import parse
 
 Name = tuple[str, str]
 
-# Where a statement that makes something in a schema has its name.
+# The field with the name, for statements that create an object in a schema.
 _RANGE_VARS = {
     "create_stmt": "relation",
     "view_stmt": "view",
@@ -32,7 +31,7 @@ _NAME_LISTS = {
     "create_conversion_stmt": "conversion_name",
     "create_stats_stmt": "defnames",
 }
-# Where a statement that changes a relation has its name.
+# The field with the name, for statements that change a relation.
 _CHANGED = {
     "alter_table_stmt": "relation",
     "index_stmt": "relation",
@@ -49,7 +48,7 @@ _RELATIONS = (*_TABLES, pb.OBJECT_SEQUENCE, pb.OBJECT_INDEX)
 
 
 def made(node: str, stmt: Any) -> Name | None:
-    """Return what the statement makes in a schema; None when that has no schema of its own."""
+    """Return the object that it creates in a schema; None if the object has no schema."""
     if node in _RANGE_VARS:
         return _of_range_var(getattr(stmt, _RANGE_VARS[node]))
     if node == "create_foreign_table_stmt":
@@ -62,14 +61,14 @@ def made(node: str, stmt: Any) -> Name | None:
 
 
 def schema_made(statement: Statement) -> str:
-    """Return the schema that a statement creates, if it names one."""
+    """Return the schema that a statement creates; empty if it names none."""
     if statement.node != "create_schema_stmt":
         return ""
     return str(parse(statement.text).stmts[0].stmt.create_schema_stmt.schemaname)
 
 
 def changed(node: str, stmt: Any) -> tuple[Name, ...]:
-    """Return the relations that the statement locks or changes beyond what it makes."""
+    """Return the relations that the statement locks or changes besides those it creates."""
     if node in ("create_stmt", "create_foreign_table_stmt"):
         base = stmt if node == "create_stmt" else stmt.base_stmt
         return tuple(_of_range_var(n.range_var) for n in base.inh_relations)
@@ -86,7 +85,7 @@ def changed(node: str, stmt: Any) -> tuple[Name, ...]:
 
 
 def described(node: str, stmt: Any) -> Iterator[str]:
-    """Yield the schemas, where the statement names them, whose objects it comments or grants on."""
+    """Yield the schemas, if the statement names them, of objects that it comments or grants on."""
     if node == "comment_stmt":
         yield from _commented(stmt)
     elif node == "grant_stmt":
@@ -106,7 +105,7 @@ def referenced(stmt: Any) -> Iterator[tuple[Any, Name]]:
 
 
 def constraints(stmt: Any) -> Iterator[Any]:
-    """Yield every constraint that a CREATE TABLE or ALTER TABLE writes down."""
+    """Yield every constraint that a CREATE TABLE or ALTER TABLE writes out."""
     elements = stmt.table_elts if isinstance(stmt, pb.CreateStmt) else _definitions(stmt)
     for element in elements:
         if element.WhichOneof("node") == "constraint":
@@ -120,7 +119,7 @@ def _definitions(stmt: Any) -> Iterable[Any]:
 
 
 def _joined(stmt: Any) -> Iterator[Name]:
-    """Yield the tables that an ALTER TABLE attaches, or makes a parent."""
+    """Yield the tables that an ALTER TABLE attaches or inherits from."""
     for definition in _definitions(stmt):
         match definition.WhichOneof("node"):
             case "partition_cmd":

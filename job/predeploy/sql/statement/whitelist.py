@@ -1,8 +1,9 @@
-"""Which statements a schema file may hold: what declares objects of a schema, and nothing else.
+"""The statements that a schema file may contain: those that declare objects of a schema.
 
-The schema files are run on the live database inside a transaction that is rolled back. So what
-could end that transaction, write rows, or reach beyond the schemas is refused before anything is
-sent. It is a list of what is allowed, so that what a newer server invents is refused too.
+Schema files are run on the live database inside a transaction that is rolled back. So a statement
+that could end that transaction, write rows, or reach beyond the schemas is refused before anything
+is sent. The list names what is allowed, so that statements invented by a newer server are refused
+too.
 """
 
 from collections.abc import Callable
@@ -16,11 +17,11 @@ from predeploy.sql.statement.classify import detaches_concurrently
 
 
 class Verdict(Enum):
-    """What becomes of a statement that is not refused."""
+    """What happens to a statement that is not refused."""
 
     RUN = "run"
-    SKIP = "skip"  # says nothing about the objects, or what only the database's owner decides
-    PATH = "path"  # sets the search_path for what comes after it
+    SKIP = "skip"  # says nothing about the objects, or only what the database's owner decides
+    PATH = "path"  # sets the search_path for what follows
 
 
 # fmt: off
@@ -34,7 +35,7 @@ _RUN = frozenset((
     "alter_object_depends_stmt", "alter_tsconfiguration_stmt", "alter_tsdictionary_stmt",
     "alter_default_privileges_stmt", "create_extension_stmt",
 ))
-# pg_dump begins with these; they steer its own loading, or would undo our timeouts.
+# pg_dump begins with these; they steer its own restore, or would undo predeploy's timeouts.
 _SKIPPED_SETTINGS = frozenset((
     "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
     "transaction_timeout", "client_encoding", "standard_conforming_strings",
@@ -85,7 +86,7 @@ _REASONS = {
 
 
 def judge(statement: Statement, stmt: Any) -> Verdict | None:
-    """Say what becomes of a statement, given its node of the parser; None: it is refused."""
+    """Return what happens to a statement, given the parser's node; None if it is refused."""
     verdict: Verdict | None = None
     match statement.node:
         case "alter_table_stmt":
@@ -97,7 +98,7 @@ def judge(statement: Statement, stmt: Any) -> Verdict | None:
         case "create_schema_stmt" if stmt.schemaname and not stmt.schema_elts:
             verdict = Verdict.SKIP
         case "alter_owner_stmt":
-            # who owns an object is no fact that we compare, and needs membership in that role
+            # Ownership is not compared, and changing it needs membership in the new role.
             verdict = Verdict.SKIP
         case "comment_stmt" if stmt.objtype == pb.OBJECT_EXTENSION:
             verdict = Verdict.SKIP
@@ -107,14 +108,14 @@ def judge(statement: Statement, stmt: Any) -> Verdict | None:
 
 
 def reason(statement: Statement) -> str:
-    """Say why a refused statement is, and what to do instead."""
+    """Return why a statement is refused, and what to do instead."""
     return _REASONS.get(
         statement.node, "it declares no object of a schema; put it into migrations/"
     )
 
 
 def path_of_select(stmt: Any) -> str | None:
-    """Return what `SELECT set_config('search_path', …, …)` sets; None for any other SELECT."""
+    """Return what `SELECT set_config('search_path', …, …)` sets; None for other SELECTs."""
     bare = pb.SelectStmt()
     bare.CopyFrom(stmt)
     del bare.target_list[:]
@@ -138,6 +139,7 @@ def _judge_setting(stmt: Any) -> Verdict | None:
     if name not in _SKIPPED_SETTINGS:
         return None
     values = [node.a_const.sval.sval.lower() for node in stmt.args]
+    # Any other value would make the server read the file differently from the parser.
     if name == "standard_conforming_strings" and values not in (["on"], ["true"], ["yes"]):
         return None
     if name == "client_encoding" and values not in (["utf8"], ["utf-8"], ["unicode"]):

@@ -1,4 +1,4 @@
-"""The DDL of one column, and what is said of one that has more than is declared."""
+"""The DDL of one column, and reports of a column that has more than is declared."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ NOT_NULL = "not null"  # a constraint's `type`
 
 
 def column_sql(column: Fact) -> str:
-    """Return a column as CREATE TABLE and ADD COLUMN take it."""
+    """Return a column as in CREATE TABLE and ADD COLUMN."""
     parts = [identifier(column.name), column.get("type")]
     if column.get("collation"):
         parts.append(f"COLLATE {column.get('collation')}")
@@ -34,7 +34,7 @@ def column_sql(column: Fact) -> str:
 
 
 def with_options(column: Fact) -> str:
-    """Return what a table of a type gives a column of its own; empty where that is nothing."""
+    """Return the options of a typed table's column; empty if it has none."""
     default = f" DEFAULT {column.get('default')}" if column.get("default") else ""
     not_null = " NOT NULL" if column.get("not null") else ""
     own = default + not_null
@@ -42,14 +42,14 @@ def with_options(column: Fact) -> str:
 
 
 def identity_sql(column: Fact) -> str:
-    """Return what makes a column an identity, with what its sequence has of its own."""
+    """Return the clause that makes a column an identity, with its sequence's own options."""
     options = " ".join((*_sequence_name(column), *filter(None, [column.get("sequence")])))
     given = f" ({options})" if options else ""
     return f"GENERATED {column.get('identity')} AS IDENTITY{given}"
 
 
 def printed(name: str) -> str:
-    """Return a name as PostgreSQL prints it, if it is no keyword."""
+    """Return a name as PostgreSQL prints it, unless it is a keyword."""
     return name if re.fullmatch(r"[a-z_][a-z0-9_$]*", name) else identifier(name)
 
 
@@ -59,9 +59,10 @@ def _not_null(column: Fact) -> str:
 
 
 def with_not_null_name(column: Fact, pair: SchemaPair) -> Fact:
-    """Let a desired column know the name of its NOT NULL, where that is one of its own.
+    """Add the name of its NOT NULL to a desired column, if that is an explicit one.
 
-    Since PostgreSQL 18 it has one: https://www.postgresql.org/docs/current/catalog-pg-constraint.html
+    Such constraints have names since PostgreSQL 18:
+    https://www.postgresql.org/docs/current/catalog-pg-constraint.html
     """
     there = pair.desired.on((column.schema, column.relation), Kind.CONSTRAINT)
     names = (f.name for f in there if f.get("column") == column.name and f.get("type") == NOT_NULL)
@@ -72,7 +73,7 @@ def with_not_null_name(column: Fact, pair: SchemaPair) -> Fact:
 
 
 def add_not_null(column: Fact, pair: SchemaPair, how: str = "") -> str:
-    """Return what makes a column NOT NULL under its name, if it has one of its own."""
+    """Return the statement that makes a column NOT NULL, under its explicit name, if any."""
     named = with_not_null_name(column, pair)
     if how or named is not column:
         name = identifier(column.name)
@@ -81,9 +82,10 @@ def add_not_null(column: Fact, pair: SchemaPair, how: str = "") -> str:
 
 
 def _sequence_name(column: Fact) -> tuple[str, ...]:
-    """Return what names an identity's sequence, where it is not the name that it would have.
+    """Return the clause that names an identity's sequence, unless it has its default name.
 
-    pg_dump writes it so; it is not in https://www.postgresql.org/docs/current/sql-createtable.html.
+    pg_dump writes this clause, which is not in
+    https://www.postgresql.org/docs/current/sql-createtable.html.
     """
     name = column.listed("sequence name")
     if not name or name == (column.schema, f"{column.relation}_{column.name}_seq"):
@@ -92,12 +94,12 @@ def _sequence_name(column: Fact) -> tuple[str, ...]:
 
 
 def not_null_helper(column: Fact) -> str:
-    """Return the name of the CHECK that proves a column to be NOT NULL, while that takes."""
+    """Return the name of the temporary CHECK that proves a column to be NOT NULL."""
     return derived(column.relation, column.name, "predeploy_not_null")
 
 
 def settings_sql(column: Fact) -> tuple[str, ...]:
-    """Return what sets what a column's definition cannot hold: storage before PostgreSQL 16."""
+    """Return settings that a column definition cannot contain: storage before PostgreSQL 16."""
     return tuple(
         f"{alter_column(column)} SET {name.upper()} {column.get(name)}"
         for name in ("storage", "statistics")
@@ -106,17 +108,17 @@ def settings_sql(column: Fact) -> tuple[str, ...]:
 
 
 def set_default(column: Fact) -> str:
-    """Return what gives a column its default."""
+    """Return the statement that sets a column's default."""
     return f"{alter_column(column)} SET DEFAULT {column.get('default')}"
 
 
 def alter_column(column: Fact) -> str:
-    """Return how what alters a column begins."""
+    """Return the beginning of a statement that alters a column."""
     return f"ALTER TABLE {relation(column)} ALTER COLUMN {identifier(column.name)}"
 
 
 def instead(desired: Fact, live: Fact, names: Iterable[str]) -> str:
-    """Say what a live column has instead of what is declared."""
+    """Return what a live column has instead of what is declared, in words."""
     return ", ".join(
         f"{name} {live.get(name) or 'none'} instead of {desired.get(name) or 'none'}"
         for name in names
@@ -124,7 +126,7 @@ def instead(desired: Fact, live: Fact, names: Iterable[str]) -> str:
 
 
 def extra_default(live: Fact) -> Report:
-    """Tell of a default that is not declared."""
+    """Return a warning about an undeclared default."""
     return warning(
         live,
         "live-default",
@@ -134,7 +136,7 @@ def extra_default(live: Fact) -> Report:
 
 
 def extra_not_null(live: Fact, pair: SchemaPair) -> Report:
-    """Tell of a NOT NULL that is not declared, and of which inserts fail."""
+    """Return a warning about an undeclared NOT NULL, and which inserts it makes fail."""
     is_filled = _is_filled(live, pair)
     what = "a NULL that is written there fails" if is_filled else "inserts without it fail"
     return warning(
@@ -146,7 +148,7 @@ def extra_not_null(live: Fact, pair: SchemaPair) -> Report:
 
 
 def _is_filled(live: Fact, pair: SchemaPair) -> bool:
-    """Whether an insert that leaves the column out may have a value there all the same."""
+    """Whether an insert that omits the column may still get a value for it."""
     domains = {fact.identity: fact for fact in pair.live.all(Kind.DOMAIN)}
     domain = domains.get(live.get("type").replace('"', ""))
     triggers = pair.live.on((live.schema, live.relation), Kind.TRIGGER)
@@ -158,13 +160,13 @@ def _is_filled(live: Fact, pair: SchemaPair) -> bool:
 
 
 def set_not_null(desired: Fact, live: Fact, pair: SchemaPair) -> Change:
-    """Prove it by a CHECK first: SET NOT NULL then need not read the table under its lock."""
+    """Prove it by a CHECK first, so that SET NOT NULL need not scan the table under its lock."""
     alter, column = f"ALTER TABLE {relation(desired)}", identifier(desired.name)
     set_not_null = add_not_null(desired, pair)
     name = not_null_helper(desired)
     helper = identifier(name)
     drop = f"{alter} DROP CONSTRAINT {helper}"
-    # An earlier run may have left it, when it died or when rows stood in its way.
+    # An earlier run may have left it, because it died or because rows violated it.
     left = pair.live.get(Kind.CONSTRAINT, desired.schema, desired.relation, name)
     if pair.is_plain(live):
         return change(desired, Phase.TOGETHER, set_not_null, *((drop,) if left else ()))

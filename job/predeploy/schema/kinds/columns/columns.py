@@ -1,4 +1,4 @@
-"""Columns: of tables one by one, of views only so that they can be looked up."""
+"""Columns of tables, planned one by one; those of views only for lookups."""
 
 import re
 from collections.abc import Iterator
@@ -35,28 +35,31 @@ from predeploy.schema.schema_pair import ORDERS_OF_A_TABLE, SchemaIndex, SchemaP
 
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
+# If one of these differs, nothing else of the column is altered.
 _BASIC = frozenset(("type", "generated", "identity"))
+# Literals, and the modifiers of types, whose parentheses are not those of a call.
 _LITERAL = re.compile(r"'(?:[^']|'')*'|::[\w\" ]+\([\d, ]+\)")
-# Of PostgreSQL itself, so without a schema before it: the same for every row of a statement.
+# Built-in, so without a schema in front: the same value for every row of a statement.
 _STABLE = re.compile(
     r"(?<![\w.\"])(now|(transaction|statement)_timestamp|current_(time|timestamp|setting)"
     r"|local(time|timestamp)|timezone|date_trunc)\(",
     re.IGNORECASE,
 )
 _BEFORE_INSERT = re.compile(r" BEFORE INSERT\b.* FOR EACH ROW ", re.DOTALL)
+# States in which a trigger does not fire for the app's sessions.
 _SILENT = ("DISABLE", "ENABLE REPLICA")
 _CALL = re.compile(r"[\w\"]+\(")
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Add it, or give a live one its default and its NOT NULL; another type is only told."""
+    """Add it, or set a live one's default and NOT NULL; report a type that cannot change safely."""
     table = pair.desired.get(Kind.TABLE, desired.schema, desired.relation)
     if desired.get("inherited"):
         yield from inherited_columns.plan(desired, live, pair)
     elif table is None:
         yield from view_columns.plan(desired, live, pair)
     elif live is None and table.get("of") and not pair.is_new(desired):
-        return  # it comes with the type's attribute
+        return  # it is added with the type's attribute
     elif live is None:
         if pair.is_new(desired):
             yield from _deferred(desired, table, pair)
@@ -67,9 +70,9 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
 
 
 def undeclared(live: Fact, pair: SchemaPair) -> Iterator[Report]:
-    """Tell of a column that the app's inserts do not know and cannot leave out.
+    """Report a column that the app's inserts do not know and cannot omit.
 
-    A trigger before them may give it a value.
+    A BEFORE INSERT trigger may give it a value.
     """
     if not _is_in_the_way(live, pair):
         return
@@ -88,7 +91,7 @@ def undeclared(live: Fact, pair: SchemaPair) -> Iterator[Report]:
 
 
 def _is_in_the_way(live: Fact, pair: SchemaPair) -> bool:
-    """Whether inserts into a declared table fail that do not mention a live column of it."""
+    """Whether inserts into a declared table fail if they do not mention this live column."""
     place = (Kind.TABLE, live.schema, live.relation)
     declared, table = pair.desired.get(*place), pair.live.get(*place)
     if declared is None or table is None or table.get("kind") == FOREIGN:
@@ -98,12 +101,13 @@ def _is_in_the_way(live: Fact, pair: SchemaPair) -> bool:
     takes_null = not any(fact.get("not null") for fact in (live, *domains))
     if takes_null or is_filled or any(domain.get("default") for domain in domains[:1]):
         return False
+    # A parent's column that makes inserts fail is reported instead.
     above = (pair.live.get(Kind.COLUMN, *parent, live.name) for parent in parents(table))
     return not any(column is not None and _is_in_the_way(column, pair) for column in above)
 
 
 def _fired(table: tuple[str, str], pair: SchemaPair) -> Iterator[Fact]:
-    """Yield the triggers of a live table, and those that it has from what it is a partition of."""
+    """Yield the triggers of a live table, including those of tables that it is a partition of."""
     yield from (t for t in pair.live.on(table, Kind.TRIGGER) if t.get("enabled") not in _SILENT)
     there = pair.live.get(Kind.TABLE, *table)
     if there is not None and there.get("partition of"):
@@ -111,7 +115,7 @@ def _fired(table: tuple[str, str], pair: SchemaPair) -> Iterator[Fact]:
 
 
 def inlined(table: Fact, pair: SchemaPair) -> tuple[Fact, ...]:
-    """Return a new table's columns that CREATE TABLE can hold, as it can hold them, in order."""
+    """Return a new table's columns in order, in the form that CREATE TABLE can contain."""
     columns = pair.desired.on((table.schema, table.relation), Kind.COLUMN)
     own_columns = (column for column in columns if not column.get("inherited"))
     return tuple(
@@ -127,17 +131,19 @@ def _without_default(column: Fact) -> Fact:
 
 
 def _made_between(table: Fact, column: Fact, pair: SchemaPair, *kinds: Kind) -> Iterator[Fact]:
-    if column.order - table.order >= ORDERS_OF_A_TABLE:  # else it came with its table
+    if column.order - table.order >= ORDERS_OF_A_TABLE:  # otherwise it was created with its table
         yield from pair.missing.made_between(table.order, column.order, *kinds)
 
 
 def _type_waits(column: Fact, table: Fact, pair: SchemaPair) -> bool:
-    """Whether the column was added after its table, when its type had been made."""
+    """Whether the column was added after its table because its type was made in between."""
     types = (Kind.COLLATION, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
     made = _made_between(table, column, pair, *types)
+    # The expression may call a function that was made in between.
     if column.get("generated") and any(_made_between(table, column, pair, Kind.ROUTINE)):
         return True
     named = f"{column.get('type')} {column.get('collation')}"
+    # A match within another name makes the column wait without need, which does no harm.
     return any(fact.name in named for fact in made)
 
 
@@ -202,7 +208,7 @@ def _add_sql(column: Fact, pair: SchemaPair) -> str:
 
 
 def _rewrites(column: Fact, pair: SchemaPair) -> str:
-    """Say why adding the column writes every row again; empty where the catalog alone changes."""
+    """Return why adding the column rewrites every row; empty if only the catalog changes."""
     if column.get("generated") == "STORED":
         return "it is generated and stored"
     if column.get("identity"):
@@ -217,13 +223,13 @@ def _rewrites(column: Fact, pair: SchemaPair) -> str:
 
 
 def _default(column: Fact, pair: SchemaPair) -> str:
-    """Return the default that rows are given: its own, or that of its domain."""
+    """Return the default that rows get: the column's own, or that of its domain."""
     domain = next(_domains(column, pair.desired), None)
     return column.get("default") or (domain.get("default") if domain is not None else "")
 
 
 def _domains(column: Fact, side: SchemaIndex) -> Iterator[Fact]:
-    """Yield the domain that is its type, and those that this one is over."""
+    """Yield the domain that is its type, and the domains that this one is based on."""
     known = {fact.identity: fact for fact in side.all(Kind.DOMAIN)}
     domain = known.get(column.get("type").replace('"', ""))
     while domain is not None:
@@ -242,6 +248,7 @@ def _alter(desired: Fact, live: Fact, pair: SchemaPair) -> Iterator[Change | Rep
         yield outcome
     if desired.get("default") != live.get("default") and not _counts_alike(desired, live, pair):
         yield from _other_default(desired, live, pair)
+    # The attribute `not null` is FLAG, `not valid` or absent.
     if desired.get("not null") == FLAG != live.get("not null"):
         yield set_not_null(desired, live, pair)
     elif desired.get("not null") and not live.get("not null"):
@@ -249,7 +256,7 @@ def _alter(desired: Fact, live: Fact, pair: SchemaPair) -> Iterator[Change | Rep
     elif live.get("not null") and not desired.get("not null"):
         yield extra_not_null(live, pair)
     if isinstance(outcome, Change) and differing != ["type"]:
-        yield outcome  # an identity is NOT NULL first
+        yield outcome  # an identity must be NOT NULL first
     yield from _stored(desired, live)
 
 
@@ -282,7 +289,7 @@ def _otherwise(
 
 
 def _counts_alike(desired: Fact, live: Fact, pair: SchemaPair) -> bool:
-    """Whether both take the next number of the sequence that the column owns, by whatever name."""
+    """Whether both take the next number of the sequence that the column owns, by any name."""
     owner = (desired.schema, desired.relation, desired.name)
     is_renamed = any(s.listed("owned by") == owner for s in pair.renamed.all(Kind.SEQUENCE))
     return is_renamed and all(f.get("default").startswith("nextval(") for f in (desired, live))
@@ -323,7 +330,7 @@ _COLLATION = """(
 _STORAGE = """case when a.attstorage <> t.typstorage then
     case a.attstorage when 'p' then 'PLAIN' when 'e' then 'EXTERNAL' when 'm' then 'MAIN'
     else 'EXTENDED' end end"""
-# Since PostgreSQL 18 new rows can be held to it before the old ones are.
+# Since PostgreSQL 18 NOT NULL can be NOT VALID, and then applies only to new rows.
 _UNPROVEN = """exists (
     select from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype = 'n'
       and k.conkey = array[a.attnum] and not k.convalidated)"""

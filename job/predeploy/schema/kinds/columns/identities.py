@@ -1,4 +1,4 @@
-"""Identity columns: how a live column becomes one, or counts otherwise from now on."""
+"""Identity columns: how a live column becomes one, or is numbered differently from now on."""
 
 import re
 
@@ -11,11 +11,12 @@ from predeploy.schema.kinds.columns.numbering import Numbering, clauses, is_safe
 from predeploy.schema.schema_pair import SchemaPair
 
 ATTRIBUTES = frozenset(("identity", "sequence", "sequence name"))
+# A smaller table is read under a lock so quickly that it needs no index.
 _BIG_BYTES = 64 * 1024 * 1024
 
 
 def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
-    """Say why a live column is not made the declared identity; empty where it is."""
+    """Return why a live column cannot become the declared identity; empty if it can."""
     if not desired.get("identity"):
         return "its sequence would be lost"
     if live.get("identity"):
@@ -29,7 +30,7 @@ def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
 
 
 def is_sequence_renamed(schema: str, name: str, pair: SchemaPair) -> bool:
-    """Whether the column of a desired sequence keeps one of another name, or gets none."""
+    """Whether the live column keeps a sequence of another name, or none, in place of this one."""
     if not pair.is_sequence_renamed(schema, name):
         return False
     column = pair.desired.numbered_by(schema, name)
@@ -57,10 +58,10 @@ def _obstacle_of_table(live: Fact, pair: SchemaPair) -> str:
 
 
 def become(desired: Fact, live: Fact) -> Change:
-    """Return what makes a live column the identity that is declared.
+    """Return the change that makes a live column the declared identity.
 
-    The numbers of a new one follow the largest value that is there: in one transaction, as an
-    insert in between would take a number that is there already.
+    The numbers of a new identity continue after the largest existing value. All of it is one
+    transaction, because an insert in between would take an existing number.
     """
     if live.get("identity"):
         parts = [*clauses(_numbering(desired), _numbering(live), "SET ")]
@@ -68,7 +69,7 @@ def become(desired: Fact, live: Fact) -> Change:
             parts.insert(0, f"SET GENERATED {desired.get('identity')}")
         return change(desired, Phase.TOGETHER, f"{alter_column(desired)} {' '.join(parts)}")
     add = f"{alter_column(desired)} ADD {identity_sql(desired)}"
-    # Behind the NOT NULL that it needs, which is proved online.
+    # After the NOT NULL that it needs, which is proved online.
     return change(desired, Phase.ONLINE, f"{add}; {_follow(desired)}")
 
 
@@ -80,6 +81,7 @@ def _follow(column: Fact) -> str:
     sequence = (
         f"pg_catalog.pg_get_serial_sequence({literal(relation(column))}, {literal(column.name)})"
     )
+    # HAVING: an empty table yields no row, and leaves the sequence at its start.
     return (
         f"SELECT pg_catalog.setval({sequence}, {last}) FROM {relation(column)} "
         f"HAVING {last} BETWEEN {bounds[0]} AND {bounds[1]}"

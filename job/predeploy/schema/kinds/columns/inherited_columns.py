@@ -1,7 +1,7 @@
-"""Columns that come and change with a parent's, and the little that they can have by themselves.
+"""Inherited columns, which change with a parent's, and the little that they can have alone.
 
-A partition's defaults and NOT NULL can be others than its parent's; but what gives a parent a
-default gives it to all its children. https://www.postgresql.org/docs/current/ddl-partitioning.html
+A partition's defaults and NOT NULL can differ from its parent's; but a new default of a parent
+applies to all its children. https://www.postgresql.org/docs/current/ddl-partitioning.html
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from predeploy.schema.schema_pair import SchemaPair, parents
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Give it the default and the NOT NULL that are its own, after what its parents get."""
+    """Set the column's own default and NOT NULL, after those of its parents."""
     ancestors = tuple(_ancestors(desired, pair))
     if not ancestors:
         return
@@ -40,7 +40,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
 
 
 def restored(parent: Fact, pair: SchemaPair) -> Iterator[Change]:
-    """Give those below back what they have by themselves, when the parent gets a default."""
+    """Restore the children's own defaults when the parent gets a default."""
     for table in pair.desired.below((parent.schema, parent.relation)):
         heir = pair.desired.get(Kind.COLUMN, table.schema, table.relation, parent.name)
         if heir is None or not heir.get("inherited"):
@@ -52,7 +52,7 @@ def restored(parent: Fact, pair: SchemaPair) -> Iterator[Change]:
 
 
 def _is_below(column: Fact, pair: SchemaPair) -> bool:
-    """Whether a live column's table is its parent's, and not one that was detached."""
+    """Whether a live column's table is still its parent's child, not one that was detached."""
     place = (Kind.TABLE, column.schema, column.relation)
     live, desired = pair.live.get(*place), pair.desired.get(*place)
     return live is not None and desired is not None and parents(live) == parents(desired)
@@ -77,13 +77,13 @@ def _own_default(column: Fact, pair: SchemaPair) -> Change:
 
 
 def _behind(column: Fact, pair: SchemaPair) -> int:
-    """Return a place behind what those above get, and so before what those below do."""
+    """Return an order after what its ancestors get, and so before what its descendants do."""
     ancestors = tuple(_ancestors(column, pair))
     return max(column.order, *(fact.order for fact in ancestors)) + len(ancestors)
 
 
 def _ancestors(column: Fact, pair: SchemaPair) -> Iterator[Fact]:
-    """Yield the desired columns that it comes from, the nearest first."""
+    """Yield the desired columns that it is inherited from, the nearest first."""
     table = pair.desired.get(Kind.TABLE, column.schema, column.relation)
     for parent in parents(table) if table is not None else ():
         above = pair.desired.get(Kind.COLUMN, *parent, column.name)

@@ -1,4 +1,4 @@
-"""How a sequence counts, one of its own or an identity's, and which changes of that narrow nothing.
+"""The parameters of a sequence, its own or an identity's, and which changes narrow nothing.
 
 https://www.postgresql.org/docs/current/sql-altersequence.html
 """
@@ -25,7 +25,7 @@ class Numbering:
 
 
 def read_numbering(type_name: str, options: str) -> Numbering:
-    """Read what a fact says of a sequence; what it leaves out is the default of one that rises."""
+    """Parse a fact's sequence options; omitted ones have the defaults of an ascending sequence."""
     found = {name: int(value) for name, value in _OPTION.findall(options)}
     lowest = found.get("MINVALUE", 1)
     return Numbering(
@@ -40,9 +40,9 @@ def read_numbering(type_name: str, options: str) -> Numbering:
 
 
 def is_safe(desired: Numbering, live: Numbering) -> bool:
-    """Whether every number that the live sequence may give out is one of the desired one, too.
+    """Whether every number that the live sequence may return is also valid for the desired one.
 
-    It must also count in the same direction: else it would give out numbers that it gave before.
+    Both must count in the same direction: otherwise numbers would be returned a second time.
     """
     is_as_wide = _LARGEST.get(desired.type, 0) >= _LARGEST.get(live.type, 0)
     is_as_long = desired.lowest <= live.lowest and desired.highest >= live.highest
@@ -50,11 +50,11 @@ def is_safe(desired: Numbering, live: Numbering) -> bool:
 
 
 def clauses(desired: Numbering, live: Numbering, word: str = "") -> Iterator[str]:
-    """Yield what ALTER SEQUENCE takes to make it so; `word` stands before each, for a column."""
+    """Yield the clauses of ALTER SEQUENCE for it; for a column, `word` is put before each."""
     is_other_type = desired.type != live.type
     if is_other_type and not word:
         yield f"AS {desired.type}"
-    # Another type brings other bounds, unless they are written.
+    # Another type changes the default bounds, so they are written out.
     for name, wanted, there, is_needed in (
         ("INCREMENT BY", desired.increment, live.increment, False),
         ("MINVALUE", desired.lowest, live.lowest, is_other_type),

@@ -1,6 +1,6 @@
-"""Types of live columns: which changes the catalog alone can make, and what stands in their way.
+"""Type changes of live columns: which ones change only the catalog, and what prevents them.
 
-https://www.postgresql.org/docs/current/sql-altertable.html, notes: no row is written where the old
+https://www.postgresql.org/docs/current/sql-altertable.html, notes: no row is rewritten if the old
 type is binary coercible to the new one, or only its limit grows.
 """
 
@@ -12,16 +12,19 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import alter_column, printed
 from predeploy.schema.schema_pair import SchemaPair
 
+# The checks and indexes of a smaller table are redone under a lock quickly enough.
 _BIG_BYTES = 64 * 1024 * 1024
 _LIMITED = re.compile(r"(character varying|bit varying|numeric|interval|timestamp|time)"
                       r"(?:\((\d+)(?:,(-?\d+))?\))?((?: with(?:out)? time zone)?)")  # fmt: skip
 _TEXTS = ("text", "character varying")
+# Occurs only in the definition of an index with an expression or a predicate.
 _EXPRESSION = re.compile(r"\(\(|\w\(|WHERE")
+# Casts that PostgreSQL prints, or not, depending on the type of the column.
 _CASTS = re.compile(r"::(?:text|character varying(?:\(\d+\))?|numeric(?:\(\d+,\d+\))?)|[()]")
 
 
 def is_wider(desired: str, live: str) -> bool:
-    """Whether every value of one type is one of the other as it is stored."""
+    """Whether every value of the live type is one of the desired type, as it is stored."""
     wanted, there = _LIMITED.fullmatch(desired), _LIMITED.fullmatch(live)
     if desired in _TEXTS:
         return live in _TEXTS or (there is not None and there[1] == "character varying")
@@ -34,7 +37,7 @@ def is_wider(desired: str, live: str) -> bool:
 
 
 def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
-    """Say what stands in the way of another type for a live column; empty where nothing does."""
+    """Return what prevents another type for a live column; empty if nothing does."""
     if not is_wider(desired.get("type"), live.get("type")):
         return "its rows would be rewritten, or might not fit"
     table_of = pair.table_of(live)
@@ -50,15 +53,15 @@ def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
 
 
 def retype(desired: Fact) -> Change:
-    """Return what gives a live column its type."""
+    """Return the change that sets a live column's type."""
     statement = f"{alter_column(desired)} TYPE {desired.get('type')}"
     return change(desired, Phase.TOGETHER, statement)
 
 
 def is_only_printed_otherwise(desired: Fact, live: Fact, pair: SchemaPair) -> bool:
-    """Whether what is on a table differs only in casts, of a column that has another type there.
+    """Whether a table's part differs only in casts, because a column has another type there.
 
-    With the type it is printed as declared.
+    Once the column has the declared type, it is printed as declared.
     """
     table = (desired.schema, desired.relation)
     if not any(_is_retyped(c, pair) for c in pair.desired.on(table, Kind.COLUMN)):
@@ -87,7 +90,7 @@ def _family(column: Fact, pair: SchemaPair) -> list[str]:
 
 
 def _rereads(column: Fact, pair: SchemaPair) -> Fact | None:
-    """Return a CHECK, or an index with an expression, that is checked or built anew with it."""
+    """Return a CHECK that is checked again, or an expression index that is rebuilt, with it."""
     name = re.compile(rf"(?<![\w\"]){re.escape(printed(column.name))}(?![\w\"])")
     for fact in pair.live.on((column.schema, column.relation), Kind.CONSTRAINT, Kind.INDEX):
         definition = fact.get("definition")
@@ -101,7 +104,7 @@ def _rereads(column: Fact, pair: SchemaPair) -> Fact | None:
     return None
 
 
-# What keeps the type of a column from being changed: the column's identity, and words for people.
+# What prevents a change of a column's type: the column's identity, and words for people.
 COLUMN_USERS_SQL = """
     select concat_ws('.', n.nspname, c.relname, a.attname),
         pg_catalog.string_agg(distinct u.who, ', ')

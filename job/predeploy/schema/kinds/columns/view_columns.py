@@ -1,4 +1,4 @@
-"""Columns of views: they come and change with the view, and have only a default of their own."""
+"""Columns of views: they change with the view, and only a default is their own."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _OF_A_VIEW = ("type", "collation")
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Leave it to the view's own fact, but for its default, and where only the column differs."""
+    """Leave it to the view's own fact, except for its default and if only the column differs."""
     view = (desired.schema, desired.relation)
     is_same = all(
         pair.desired.get(kind, *view) == pair.live.get(kind, *view)
@@ -39,7 +39,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
 
 
 def _will_be(column: Fact, live: Fact | None, pair: SchemaPair) -> bool:
-    """Whether a view's column is there when the view has been made or replaced."""
+    """Whether a view's column exists once the view has been created or replaced."""
     view = (Kind.VIEW, column.schema, column.relation)
     wanted, there = pair.desired.get(*view), pair.live.get(*view)
     if there is None or wanted is None:

@@ -1,1 +1,1 @@
-"""Indexes, and how they are built over partitions without keeping anybody waiting."""
+"""Indexes, and how they are built on partitions without blocking other sessions."""

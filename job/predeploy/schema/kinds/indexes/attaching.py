@@ -1,7 +1,7 @@
-"""Live tables that are declared as partitions: attached where that reads no row.
+"""Live tables that are declared as partitions: attached if that reads no row.
 
 https://www.postgresql.org/docs/current/sql-altertable.html, ATTACH PARTITION: a CHECK that proves
-the bounds saves the scan, and an equal index or key of the table saves its being built.
+the bounds avoids the scan, and an equal index or key of the table avoids building one.
 """
 
 import re
@@ -20,6 +20,7 @@ ATTRIBUTES = frozenset(("partition of", "bound"))
 _ALIKE = ("type", "collation", "generated", "expression", "not null")
 _NAME = r'("(?:[^"]|"")+"|[\w$]+)'
 _COLUMN = rf"\(\(?{_NAME}\)?(?:::text)?"
+# Comparisons with constants, as PostgreSQL prints them in a CHECK.
 _PLAIN = re.compile(rf"{_COLUMN} (>=|<|=) ([^()]+|\(-?\d+\))\)")
 _ANY = re.compile(rf"{_COLUMN} = ANY \(\(?ARRAY\[(.*?)\]")
 _VALUE = re.compile(r"\(*'?(.*?)'?\)?(?:::.*)?")
@@ -31,9 +32,9 @@ Clause = tuple[str, str, str]
 
 
 def attach(desired: Fact, pair: SchemaPair) -> Change:
-    """Return what makes a live table the partition that it is declared to be.
+    """Return the change that makes a live table the declared partition.
 
-    What it lacks of its parent's indexes and keys is built before, beside the running app.
+    Indexes and keys of the parent that it lacks are built first, online.
     """
     schema, name = desired.listed("partition of")
     parent = identifier(schema, name)
@@ -58,7 +59,7 @@ def _has_index(thing: Fact) -> bool:
 
 
 def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
-    """Say why a live table is not attached; empty where it is."""
+    """Return why a live table is not attached; empty if it is."""
     schema, name = desired.listed("partition of") or ("", "")
     place = (schema, name)
     parent = pair.live.get(Kind.TABLE, *place)
@@ -88,12 +89,13 @@ def _columns_differ(desired: Fact, pair: SchemaPair) -> str:
 
 
 def _lacking(parent: Fact, live: Fact, pair: SchemaPair) -> Iterator[Fact]:
-    """Yield what the parent has, and cannot be given to its partition without reading that."""
+    """Yield the parent's constraints and indexes that the table cannot get without being read."""
     has_rows, is_plain = pair.size(live), live.get("kind") == "table"
     for fact in pair.live.on((parent.schema, parent.relation), Kind.INDEX, Kind.CONSTRAINT):
         there = twin(fact, live, pair)
         is_there = there is not None and not there.get("invalid") and not there.get("not valid")
         if fact.get("type") == "check":
+            # A partition need not have a CHECK of its parent that is NO INHERIT.
             is_own = "NO INHERIT" in fact.get("definition")
             if not is_own and (there is None or there.name != fact.name):
                 yield fact
@@ -129,7 +131,7 @@ def _follows(clause: Clause, known: set[Clause]) -> bool:
 
 
 def _bounds(key: str, bound: str) -> tuple[Clause, ...]:
-    """Return what the bounds ask of a row; nothing for those that we cannot read."""
+    """Return what the bounds require of a row; empty if they cannot be parsed."""
     column = _KEY.fullmatch(key)
     if column and (values := _LIST.fullmatch(bound)) and column[1] == "LIST":
         return ((column[2], "in", "\n".join(map(_value, values[1].split(", ")))),)
@@ -144,7 +146,7 @@ def _bounds(key: str, bound: str) -> tuple[Clause, ...]:
 
 
 def _clauses(check: str) -> Iterator[Clause]:
-    """Yield the plain comparisons of a CHECK, all of which hold; none where one of them may not."""
+    """Yield the comparisons that a CHECK guarantees; none if it is more than a conjunction."""
     if " OR " in check or "NOT " in check:
         return
     for column, operator, value in _PLAIN.findall(check):

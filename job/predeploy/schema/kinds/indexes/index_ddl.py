@@ -7,11 +7,12 @@ from predeploy.schema.ddl import Report, drift, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 
+# Storage parameters, at the end of an index definition.
 _STORED = re.compile(r" WITH \([^()\"]+\)$")
 
 
 def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
-    """Return a CREATE INDEX; `how` stands before the name, `on` is the table if another."""
+    """Return a CREATE INDEX; `how` comes before the name, `on` replaces the table."""
     unique = "UNIQUE " if index.get("unique") else ""
     return (
         f"CREATE {unique}INDEX {how}{identifier(name)} ON {on or relation(index)} "
@@ -20,7 +21,7 @@ def create_sql(index: Fact, name: str, how: str = "", on: str = "") -> str:
 
 
 def index_name(thing: Fact) -> str:
-    """Return the quoted, qualified name of an index, or of that of a key."""
+    """Return the quoted, qualified name of an index, or of a key's index."""
     return identifier(thing.schema, thing.name)
 
 
@@ -31,13 +32,13 @@ def index_of(key: Fact) -> Fact:
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
-    """Whether they are the same but for the name, and for being valid."""
+    """Whether they are the same except for the name and for being valid."""
     names = ("unique", "definition", "type", "index")
     return all(desired.get(name) == live.get(name) for name in names)
 
 
 def named(constraint: Fact) -> str:
-    """Return it as ADD takes it; how its index is stored only that index tells."""
+    """Return it as in ADD; the storage parameters are known only from its index."""
     when = timing(constraint)
     stored = _STORED.search(constraint.get("index"))
     definition = constraint.get("definition")
@@ -47,18 +48,18 @@ def named(constraint: Fact) -> str:
 
 
 def timing(constraint: Fact) -> str:
-    """Return when a constraint is checked, as ADD takes it."""
+    """Return when a constraint is checked, as in ADD."""
     deferrable = " DEFERRABLE" if constraint.get("deferrable") else ""
     return f"{deferrable} INITIALLY DEFERRED" if constraint.get("deferred") else deferrable
 
 
 def add_key(key: Fact, only: str = "") -> str:
-    """Return what adds a unique constraint or a primary key, with its own index."""
+    """Return the statement that adds a unique constraint or primary key, with a new index."""
     return f"ALTER TABLE {only}{relation(key)} ADD {named(key)}"
 
 
 def take_over(key: Fact, index_name: str) -> str:
-    """Return what makes a key of an index that is there: the index takes the key's name."""
+    """Return the statement that makes an existing index a key and renames it to the key's name."""
     return (
         f"ALTER TABLE {relation(key)} ADD CONSTRAINT {identifier(key.name)} "
         f"{key.get('type').upper()} USING INDEX {identifier(index_name)}{timing(key)}"

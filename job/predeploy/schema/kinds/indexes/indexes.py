@@ -1,4 +1,4 @@
-"""Indexes that no constraint owns: concurrently where rows are, partition by partition."""
+"""Indexes without a constraint: built concurrently if there are rows, partition by partition."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +14,7 @@ from predeploy.schema.schema_pair import SchemaPair
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Build it; build an invalid one anew; only tell of one with another definition."""
+    """Build it; rebuild an invalid one; only report one with another definition."""
     if live is not None and not is_twin(desired, live):
         yield otherwise_defined(desired, live)
         return
@@ -27,7 +27,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
 
 
 def identifying(desired: Fact, live: Fact | None) -> Iterator[Change]:
-    """Let the index, or that of a key, tell the rows that are replicated, if it is declared so."""
+    """Make the index, or that of a key, the replica identity, if it is declared so."""
     if desired.get("replica identity") and not (live and live.get("replica identity")):
         name = identifier((live or desired).name)
         statement = f"ALTER TABLE {relation(desired)} REPLICA IDENTITY USING INDEX {name}"
@@ -45,7 +45,7 @@ def _locking(desired: Fact) -> Report:
 
 
 def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
-    """Return the change that builds an index; of a live one only an invalid rest may be there."""
+    """Return the change that builds an index; a live one may only be an invalid remnant."""
     table = pair.table_of(desired)
     is_plain = live is None and pair.is_plain(desired)
     if table is not None and table.get("kind") == partitions.PARTITIONED and not is_plain:
@@ -57,20 +57,21 @@ def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
         return change(desired, Phase.TOGETHER, made, order=behind_parts(desired, pair))
     if live is None:
         return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
-    # What a failed build has left is cleared away by who builds, if nobody else is building it; it
-    # may have become valid by then, since what writes a table anew builds its indexes, too.
+    # The statement's runner drops what a failed build left, unless another session is still
+    # building it. The index may have become valid by then, since rewriting a table rebuilds its
+    # indexes.
     create = create_sql(desired, live.name, "CONCURRENTLY IF NOT EXISTS ")
     return change(desired, Phase.ONLINE, create, *_commented(live, pair))
 
 
 def behind_parts(index: Fact, pair: SchemaPair) -> int:
-    """Return a place behind what is to be a part of it."""
+    """Return an order after all that is to become a part of it."""
     parts = pair.desired.parts_of((index.schema, index.relation, index.name))
     return max((index.order, *(behind_parts(part, pair) + 1 for part in parts)))
 
 
 def _commented(live: Fact, pair: SchemaPair) -> tuple[str, ...]:
-    """Return what gives an index that is built anew the comment that goes with the old one."""
+    """Return the comment for a rebuilt index, which is dropped with the old one."""
     comment = pair.live.get(Kind.COMMENT, live.schema, live.name, "index")
     if comment is None:
         return ()
@@ -78,7 +79,7 @@ def _commented(live: Fact, pair: SchemaPair) -> tuple[str, ...]:
 
 
 def definition_sql(index: str) -> str:
-    """Return an expression for what follows the table's name: `USING btree (id) WHERE …`."""
+    """Return an SQL expression for what follows the table's name: `USING btree (id) WHERE …`."""
     opening = f"""'CREATE ' || case when {index}.indisunique then 'UNIQUE ' else '' end || 'INDEX '
         || pg_catalog.quote_ident(i.relname) || ' ON '
         || case when c.relkind = 'p' then 'ONLY ' else '' end

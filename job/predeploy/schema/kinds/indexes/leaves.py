@@ -1,4 +1,4 @@
-"""The index or the key that one table with rows needs of its own, to be a partition."""
+"""The index or key that one table with rows needs before it can be a partition."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ from predeploy.schema.schema_pair import SchemaPair
 
 
 def leaf(own: Fact, table: Fact, pair: SchemaPair) -> Iterator[str]:
-    """Yield what gives a table an index or a key of its own online, as far as it has none."""
+    """Yield the statements that build a table's own index or key online, if it is missing."""
     there = twin(own, table, pair)
     is_built = there is not None and not there.get("invalid")
     if own.kind == Kind.INDEX.value:
@@ -29,9 +29,9 @@ def leaf(own: Fact, table: Fact, pair: SchemaPair) -> Iterator[str]:
 
 
 def name_on(thing: Fact, table: Fact, pair: SchemaPair) -> str:
-    """Return the name of what a table has like an index or a key of its parent, or will have.
+    """Return the name of a table's counterpart of its parent's index or key, present or future.
 
-    That is the one that the files give to it, or else one of ours.
+    The files' name for it takes precedence over a generated one.
     """
     there = twin(thing, table, pair)
     if there is not None:
@@ -43,7 +43,7 @@ def name_on(thing: Fact, table: Fact, pair: SchemaPair) -> str:
 
 
 def twin(thing: Fact, table: Fact, pair: SchemaPair) -> Fact | None:
-    """Return what a live table has of its own that is the same but for the name."""
+    """Return the live table's own index or key that is the same except for the name."""
     found = pair.live.on((table.schema, table.relation), Kind(thing.kind))
     return next((fact for fact in found if is_twin(thing, fact)), None)
 

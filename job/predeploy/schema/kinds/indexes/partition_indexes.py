@@ -1,7 +1,7 @@
-"""Indexes of partitions that are parts of their parent's: facts where a file gives them a name.
+"""Partitions' parts of a parent's index: facts if a file names them.
 
-What builds the parent's builds the others, too, under names that PostgreSQL makes up. Where an
-equal index is there already, it takes that: so those with a name of their own come first.
+Building the parent's index builds these, too, under names that PostgreSQL generates. If an equal
+index exists already, it is used: so those with an explicit name are created first.
 https://www.postgresql.org/docs/current/ddl-partitioning.html
 """
 
@@ -17,7 +17,7 @@ from predeploy.schema.schema_pair import SchemaPair
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Create it before its parent's where that is created at once; else that one brings it."""
+    """Create it before the parent's index if that is created at once; else that one creates it."""
     if live is not None:
         if not is_twin(desired, live):
             yield otherwise_defined(desired, live)
@@ -38,7 +38,7 @@ def _is_made_at_once(part: Fact, pair: SchemaPair) -> bool:
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
-    """Whether they are the same but for their name, and for that of their parent's."""
+    """Whether they are the same except for their name and that of the parent's index."""
     names = ("unique", "definition")
     is_same = all(desired.get(name) == live.get(name) for name in names)
     return is_same and desired.listed("of")[:2] == live.listed("of")[:2]

@@ -1,7 +1,8 @@
-"""Indexes and keys of partitioned tables, built partition by partition, so that nobody waits.
+"""Indexes and keys of partitioned tables, built partition by partition without blocking.
 
-An empty shell for the parent, each partition's own index built CONCURRENTLY, then attached: the
-parent's is valid when all are. https://www.postgresql.org/docs/current/ddl-partitioning.html
+An empty index is created on the parent alone, then each partition's own index is built CONCURRENTLY
+and attached: the parent's is valid once all are.
+https://www.postgresql.org/docs/current/ddl-partitioning.html
 """
 
 import json
@@ -33,9 +34,10 @@ def built(
     pair: SchemaPair,
     attached: Mapping[str, _Attached] | None = None,
 ) -> Iterator[str]:
-    """Yield what builds an index or a key of a partitioned table, or what is missing of it.
+    """Yield the statements that build an index or key of a partitioned table, or complete it.
 
-    A run that died may have left the shell, and indexes that are attached to it, valid or not.
+    A run that died may have left the parent's empty index, and indexes attached to it, valid or
+    not.
     """
     if live is None:
         yield _shell(thing)
@@ -43,7 +45,7 @@ def built(
     for child in _partitions(table, pair):
         there = known.get(child.identity)
         if (there and there.is_valid) or (live is not None and pair.is_new(child)):
-            continue  # it has its own, or gets it with the shell that is there
+            continue  # it has its own, or gets one with the parent's existing index
         name = there.name if there else name_on(thing, child, pair)
         own = replace(thing, schema=child.schema, relation=child.relation, name=name)
         if there and child.get("kind") == PARTITIONED:
@@ -56,7 +58,7 @@ def built(
 
 
 def has_foreign(table: Fact, pair: SchemaPair) -> bool:
-    """Whether a partition is a foreign table, which has no index of its own."""
+    """Whether a partition is a foreign table, which has no indexes."""
     found = _partitions(table, pair)
     return any(p.get("kind") == FOREIGN or has_foreign(p, pair) for p in found)
 
@@ -69,7 +71,7 @@ def _shell(thing: Fact) -> str:
 
 
 def _own(own: Fact, child: Fact, pair: SchemaPair) -> Iterator[str]:
-    """Yield what gives a partition an index or a key of its own, as far as it has none."""
+    """Yield the statements that give a partition its own index or key, if it has none."""
     there = twin(own, child, pair)
     is_built = there is not None and not there.get("invalid")
     if child.get("kind") == PARTITIONED:
@@ -85,7 +87,7 @@ def _attached_to(live: Fact | None) -> Mapping[str, _Attached]:
 
 
 def _partitions(table: Fact, pair: SchemaPair) -> tuple[Fact, ...]:
-    """Return the partitions that it has when the run comes to its indexes, sorted."""
+    """Return the partitions that exist when the run reaches the indexes, sorted."""
     parent = (table.schema, table.relation)
     found = {fact.key: fact for fact in pair.live.below(parent)}
     for fact in pair.desired.below(parent):
@@ -100,7 +102,7 @@ def _is_partition(table: Fact, pair: SchemaPair) -> bool:
     return bool(table.get("partition of") or desired.get("partition of"))
 
 
-# What an interrupted build on partitions has done already: table, index, whether that is valid.
+# What an interrupted build on partitions has completed: table, index, whether that is valid.
 ATTACHED = """case when not x.indisvalid then (
     select pg_catalog.json_agg(pg_catalog.json_build_array(
         pn.nspname || '.' || p.relname, pi.relname, px.indisvalid) order by pn.nspname, p.relname)

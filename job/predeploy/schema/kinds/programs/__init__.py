@@ -1,1 +1,1 @@
-"""What is run: routines, views, and the triggers, rules and policies of tables."""
+"""Objects that run code: routines, views, and the triggers, rules and policies of tables."""

@@ -1,4 +1,4 @@
-"""What hangs on tables and acts on its rows: triggers, rules, policies, extended statistics."""
+"""Parts of tables that act on rows: triggers, rules, policies, extended statistics."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +10,7 @@ from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaPair, parents
 
+# The state of a trigger or rule that has no attribute `enabled`.
 _ON = "ENABLE"
 _BY_MIGRATION = "change it in a migration, or declare it as it is"
 
@@ -19,7 +20,7 @@ def plan_trigger(
     live: Fact | None,
     pair: SchemaPair,
 ) -> Iterator[Change | Report]:
-    """Create it, replace it, or switch it off or on, and that of one partition, too."""
+    """Create it, replace it, enable or disable it; a single partition's trigger, too."""
     definition = desired.get("definition")
     if desired.get("inherited"):
         yield from _of_partition(desired, live, pair)
@@ -30,13 +31,13 @@ def plan_trigger(
     elif desired.get("constraint") or live.get("constraint"):
         yield drift(desired, live, "trigger-differs", live.get("definition"), _BY_MIGRATION)
     else:
-        # What is replaced is switched on.
+        # A replaced trigger is enabled again.
         anew = definition.replace("CREATE ", "CREATE OR REPLACE ", 1)
         yield change(desired, Phase.TOGETHER, anew, *_switched(desired))
 
 
 def _of_partition(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Switch what comes with the parent's trigger, but stands otherwise than that."""
+    """Enable or disable a trigger that comes with the parent's but has another state."""
     if live is None and pair.is_new(desired):
         yield change(desired, Phase.AFTER, _switch(desired))
     else:
@@ -44,7 +45,7 @@ def _of_partition(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterato
 
 
 def undeclared_trigger(live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Switch a partition's trigger as its parent's is, where nothing else is declared."""
+    """Set a partition's trigger to its parent's state, unless declared otherwise."""
     table = pair.desired.get(Kind.TABLE, live.schema, live.relation)
     if not live.get("inherited") or table is None:
         return
@@ -65,7 +66,7 @@ def plan_rule(
     live: Fact | None,
     pair: SchemaPair,
 ) -> Iterator[Change | Report]:
-    """Create it, replace it, or switch it off or on."""
+    """Create it, replace it, or enable or disable it."""
     if live is not None and desired.get("enabled") != live.get("enabled"):
         yield _otherwise_switched(desired, live, pair)
     if live is not None and desired.get("definition") == live.get("definition"):
@@ -77,7 +78,7 @@ def plan_rule(
 
 
 def _switched(desired: Fact) -> tuple[str, ...]:
-    """Return what switches a new one off, or to where its creation does not."""
+    """Return what sets a new one's state, if creation does not."""
     return (_switch(desired),) if desired.get("enabled") else ()
 
 
@@ -95,7 +96,7 @@ def _otherwise_switched(desired: Fact, live: Fact, pair: SchemaPair) -> Change |
         f"in a migration: {_switch(desired)}",
         names=("enabled",),
     )
-    # Behind a parent's, which switches those of its partitions, too.
+    # After a parent's, which also sets the state on its partitions.
     return pair.altered(told, change(desired, Phase.AFTER, _switch(desired)))
 
 
@@ -104,7 +105,7 @@ def plan_policy(
     live: Fact | None,
     pair: SchemaPair,
 ) -> Iterator[Change | Report]:
-    """Create it, or give it other roles and conditions; its command and its sort stay."""
+    """Create it, or change its roles and conditions; its command and kind cannot change."""
     named = f"POLICY {identifier(desired.name)} ON {relation(desired)}"
     using = f" USING ({desired.get('using')})" if desired.get("using") else ""
     check = f" WITH CHECK ({desired.get('check')})" if desired.get("check") else ""
@@ -129,7 +130,7 @@ def plan_statistics(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create them; ANALYZE fills them when it next comes by."""
+    """Create them; the next ANALYZE fills them."""
     if live is not None:
         yield drift(desired, live, "statistics-differ", live.definition, _BY_MIGRATION)
         return
@@ -213,7 +214,7 @@ _KINDS = """(select pg_catalog.string_agg(k.word, ', ')
     from (values ('d', 'ndistinct'), ('f', 'dependencies'), ('m', 'mcv')) k(code, word)
     where k.code::"char" = any (s.stxkind) and pg_catalog.array_length(s.stxkind, 1)
         < 3 + (s.stxexprs is not null)::int)"""
-# By name: pg_get_statisticsobjdef has them as they stand in the table, which is no difference.
+# By name: pg_get_statisticsobjdef lists them in the table's order, which is no difference.
 _COLUMNS = """(select pg_catalog.json_agg(pg_catalog.quote_ident(a.attname) order by a.attname)
     from pg_catalog.pg_attribute a
     where a.attrelid = c.oid and a.attnum = any (s.stxkeys))::text"""

@@ -11,7 +11,7 @@ from predeploy.schema.schema_pair import SchemaPair
 
 _FIXED = ("kind", "result")
 _OTHER_MODES = ("OUT ", "INOUT ", "VARIADIC ")
-# What an aggregate is made of: the attribute, which is the keyword, and its pg_aggregate column.
+# An aggregate's functions: the attribute, which is also the keyword, and its pg_aggregate column.
 _FUNCTIONS = (
     ("finalfunc", "aggfinalfn"),
     ("combinefunc", "aggcombinefn"),
@@ -28,7 +28,8 @@ def plan_routine(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create it, or replace it where its callers cannot tell from its signature."""
+    """Create it, or replace it if its signature stays compatible with its callers."""
+    # CREATE OR REPLACE can change neither the result type nor argument names, nor remove defaults.
     replaceable = live is None or (
         all(desired.get(name) == live.get(name) for name in _FIXED)
         and _calls_alike(desired.get("arguments"), live.get("arguments"))
@@ -47,7 +48,7 @@ def plan_routine(
 
 
 def _calls_alike(desired: str, live: str) -> bool:
-    """Whether the arguments are the same, but for names of those that had none.
+    """Whether the arguments are the same, except for new names of unnamed ones.
 
     https://www.postgresql.org/docs/current/sql-createfunction.html: a name cannot be changed.
     """
@@ -63,7 +64,7 @@ def plan_aggregate(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create it; only tell of one with another shape."""
+    """Create it; only report one with another shape."""
     if live is not None:
         yield drift(
             desired,
@@ -86,13 +87,13 @@ def plan_aggregate(
         )
 
 
-# Quoted, and with its argument types: what tells a routine from others of its name.
+# Quoted, with its argument types, which distinguish a routine from its overloads.
 SIGNATURE = (
     "pg_catalog.quote_ident(p.proname) || '(' || pg_catalog.oidvectortypes(p.proargtypes) || ')'"
 )
 
 
-# What a final function may do to the state; an ordered-set aggregate's may do all, unless it says.
+# How a final function may modify the state; by default an ordered-set aggregate's may do so fully.
 _MODIFIES = """case when {0} <> case g.aggkind when 'n' then 'r' else 'w' end
     then case {0} when 'r' then 'read_only' when 's' then 'shareable' else 'read_write' end end"""
 
@@ -106,7 +107,7 @@ def _routines(where: str, attribute_sql: str, more: str = "") -> str:
 
 ROUTINE = Entry(
     Kind.ROUTINE,
-    # The case keeps pg_get_functiondef, which fails for aggregates, from being asked for one.
+    # The CASE keeps pg_get_functiondef from being called for aggregates, for which it fails.
     _routines(
         "p.prokind in ('f', 'p', 'w')",
         attributes(

@@ -13,9 +13,10 @@ from predeploy.schema.schema_pair import SchemaPair
 
 
 def plan_view(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Create it, or replace it where it keeps the columns that it has.
+    """Create it, or replace it if it keeps its existing columns.
 
-    A dump makes a view of nothing first, where it needs what comes later: it has its place by that.
+    A dump first creates a placeholder view if the real one needs later objects; that determines the
+    view's order.
     """
     if live is not None and not is_replaceable(desired, live):
         yield drift(
@@ -29,6 +30,7 @@ def plan_view(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Ch
     begun = desired.order
     made = max([begun, *(need.order + 1 for need in _missing_needs(desired, pair))])
     yield change(desired, Phase.TOGETHER, _create(desired, desired.get("definition")), order=made)
+    # The smaller `order` puts the placeholder first.
     if any(begun < other.order < made for other in pair.missing.needing(desired)):
         yield change(desired, Phase.TOGETHER, _create(desired, _of_nothing(desired, pair)))
 
@@ -43,7 +45,7 @@ def _create(view: Fact, query: str) -> str:
 
 
 def _of_nothing(view: Fact, pair: SchemaPair) -> str:
-    """Return a query of no table with a view's columns, which lets their types be used."""
+    """Return a query of no table with a view's columns, so that their types can be used."""
     columns = pair.desired.on((view.schema, view.relation), Kind.COLUMN)
     texts = (
         f"NULL::{column.get('type')}{' COLLATE ' * bool(column.get('collation'))}"
@@ -64,7 +66,7 @@ def plan_materialized_view(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create it empty and fill it afterwards; only tell of one with another definition."""
+    """Create it empty and fill it afterwards; only report one with another definition."""
     refresh = f"REFRESH MATERIALIZED VIEW {relation(desired)}"
     if live is None:
         yield change(
@@ -87,9 +89,9 @@ def plan_materialized_view(
 
 
 def filled(facts: Iterable[Fact], names: Container[tuple[str, str]]) -> frozenset[Fact]:
-    """Return the facts with those materialized views populated that are declared with their rows.
+    """Return the facts with the materialized views that are declared WITH DATA as populated.
 
-    A shadow makes them without: their queries may take long.
+    A shadow creates them without data, because their queries may take long.
     """
     populated = ("populated", FLAG)
     return frozenset(
@@ -109,7 +111,7 @@ def _options(view: Fact) -> str:
     return f" WITH ({options})" if options else ""
 
 
-# The rule that makes a view has the OID of the view's own creation, also after a replacement.
+# A view's _RETURN rule keeps the OID from the view's creation, even after a replacement.
 _COLUMNS = """(select pg_catalog.json_agg(pg_catalog.json_build_array(
         a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)) order by a.attnum)
     from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0)::text"""

@@ -1,4 +1,4 @@
-"""Tables, partitioned ones and partitions among them, without what hangs on them."""
+"""Tables, including partitioned ones and partitions, without their parts."""
 
 from collections.abc import Iterator
 
@@ -24,11 +24,12 @@ from predeploy.schema.kinds.indexes import attaching
 from predeploy.schema.schema_pair import SchemaPair, parents
 
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
+# What can be set on a live table; any other difference is one of its shape.
 _ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Create it with its columns, or give a live one its options and its row security."""
+    """Create it with its columns, or set a live one's options and row-level security."""
     if live is None:
         yield from _create(desired, pair)
         return
@@ -73,7 +74,7 @@ def _otherwise(
 
 
 def _half_detached(desired: Fact, live: Fact) -> Report:
-    """Tell of a partition that DETACH CONCURRENTLY was broken off for: queries do not see it."""
+    """Report a partition whose DETACH CONCURRENTLY was interrupted: queries do not see it."""
     parent = ".".join(identifier(part) for part in live.listed("partition of"))
     finish = f"ALTER TABLE {parent} DETACH PARTITION {relation(live)} FINALIZE"
     attach = f"ALTER TABLE {parent} ATTACH PARTITION {relation(live)} {live.get('bound')}"
@@ -87,7 +88,7 @@ def _half_detached(desired: Fact, live: Fact) -> Report:
 
 
 def _of_type(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
-    """Make a table one of a type, or of none; its columns must be those of the type."""
+    """Make it a typed table, or an untyped one; its columns must be those of the type."""
     wanted = desired.get("of")
     statement = f"ALTER TABLE {relation(desired)} {f'OF {wanted}' if wanted else 'NOT OF'}"
     what = f"it is {'OF ' + live.get('of') if live.get('of') else 'of no type'}"
@@ -95,7 +96,7 @@ def _of_type(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     columns = (pair.live.columns_in_order(live), pair.desired.columns_in_order(desired))
     if wanted and columns[0] != columns[1]:
         return told
-    # What is of no type any more is so before the type changes, which changes its tables.
+    # NOT OF comes first, before the type changes, because that would change its tables, too.
     order = desired.order if wanted else 0
     return pair.altered(told, change(desired, Phase.TOGETHER, statement, order=order))
 
@@ -131,7 +132,7 @@ def _create(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
         return
     columns = inlined(desired, pair)
     set_apart = (statement for column in columns for statement in settings_sql(column))
-    # A table is never there without its row security, not even between two phases.
+    # A table never exists without its row-level security, not even between two phases.
     secured = (_secure(desired, verb) for name, verb in _ROW_SECURITY if desired.get(name))
     altered = (*set_apart, *_replicated(desired), *secured)
     yield change(desired, Phase.TOGETHER, _create_sql(desired, columns), *altered)
@@ -140,9 +141,9 @@ def _create(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
 
 
 def _made_again(desired: Fact, pair: SchemaPair) -> Iterator[Report]:
-    """Say how a partition that its table's maintenance may have dropped is not made again.
+    """Report how to keep a partition from being created again after maintenance dropped it.
 
-    Where rows have somewhere else to go: without a default partition, the app needs it.
+    Only if rows have another place to go: without a default partition, the app needs it.
     """
     for parent in parents(desired) if desired.get("partition of") else ():
         if any(other.get("bound") == "DEFAULT" for other in pair.live.below(parent)):
@@ -201,7 +202,7 @@ _PARENT = """(select pg_catalog.json_build_array(pn.nspname, p.relname)
     where i.inhrelid = c.oid and c.relispartition)::text"""
 _DETACHING = """(select 'true' from pg_catalog.pg_inherits i
     where i.inhrelid = c.oid and i.inhdetachpending)"""
-# Those of a table's TOAST are kept with that, and given with the table's own.
+# The options of a table's TOAST table are stored with that, but set on the table.
 _OPTIONS = """pg_catalog.to_json(c.reloptions || (
     select pg_catalog.array_agg('toast.' || o) from pg_catalog.unnest(oc.reloptions) o))::text"""
 

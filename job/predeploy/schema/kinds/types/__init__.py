@@ -1,1 +1,1 @@
-"""Types, and what belongs to them: casts, collations, text search, sequences."""
+"""Types and related objects: casts, collations, text search, sequences."""

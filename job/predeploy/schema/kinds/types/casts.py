@@ -1,4 +1,4 @@
-"""Casts. They have no schema: a cast belongs to the two types that it leads from and to."""
+"""Casts. They have no schema: a cast belongs to its source and target types."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.programs.routines import SIGNATURE
 from predeploy.schema.schema_pair import SchemaPair
 
-# A type of a schema that a shadow has put aside is the live one, and so is a cast of it.
+# A type in a schema that a shadow has moved aside is the live one, and so are its casts.
 PUT_ASIDE = "^__predeploy_[0-9a-f]{12}_"
 
 
@@ -18,7 +18,7 @@ def plan(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create it; of one by another function, or in other places, only tell."""
+    """Create it; only report one with another function or context."""
     cast = f"CAST {desired.name} {desired.get('by')}{desired.get('where')}"
     if live is None:
         yield change(desired, Phase.TOGETHER, f"CREATE {cast}")

@@ -1,4 +1,4 @@
-"""Collations: how texts are ordered, by whose rules."""
+"""Collations: the order of texts, and the provider of its rules."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def plan(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create it; of one with other rules only tell, as indexes are in its order."""
+    """Create it; only report one with other rules, because indexes are sorted by them."""
     if live is not None:
         yield drift(
             desired,
@@ -37,7 +37,7 @@ def _option(name: str, value: str) -> str:
     return f"{name.replace(' ', '_')} = {literal(value) if name in _TEXTS else value}"
 
 
-# Where the locale stands depends on the provider and on the server's version.
+# The column with the locale depends on the provider and the server's version.
 _LOCALE = """coalesce(pg_catalog.to_jsonb(x) ->> 'colllocale',
     pg_catalog.to_jsonb(x) ->> 'colliculocale',
     case when x.collcollate = x.collctype then x.collcollate end)"""

@@ -1,4 +1,4 @@
-"""Sequences, except those of identity columns: they are part of their column."""
+"""Sequences, except those of identity columns, which are part of their column."""
 
 from collections.abc import Iterator
 
@@ -14,11 +14,11 @@ _PARAMETERS = ("type", "options", "unlogged")
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Create it, alter how it counts, let a column own it; never touch the value of a live one."""
+    """Create it, alter its parameters, set its owner; never change a live one's value."""
     owner = desired.listed("owned by")
     column = pair.live.get(Kind.COLUMN, *owner) if owner else None
     if live is None and column is not None and column.get("identity"):
-        return  # the column is told as drift; it has a sequence of its own, and takes no other
+        return  # the column is reported as drift; it has its own sequence and takes no other
     if live is None and column is not None and not pair.is_plain(column):
         yield not_addable(
             desired,
@@ -57,7 +57,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
 
 
 def _altered(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
-    """Let it count otherwise, where that takes no number away."""
+    """Change its parameters, unless that would take away numbers."""
     told = drift(
         desired,
         live,
@@ -79,17 +79,17 @@ def _altered(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
-    """Whether the same column owns both: it was made with a serial, and renamed since."""
+    """Whether the same column owns both: a serial's sequence that was renamed later."""
     return desired.get("owned by") == live.get("owned by")
 
 
 def near(sequence: Fact) -> tuple[str, ...]:
-    """Return the column that owns it, or else its own place."""
+    """Return the column that owns it, or else its own key."""
     return sequence.listed("owned by") or sequence.key
 
 
 def _after_both(sequence: Fact, pair: SchemaPair) -> int:
-    """Return a place in the order where it and its column are there; a dependency has no OID."""
+    """Return an order after it and its column; a dependency has no OID."""
     if not sequence.get("owned by"):
         return sequence.order
     schema, table, name = sequence.listed("owned by")

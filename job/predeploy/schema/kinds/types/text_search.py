@@ -1,4 +1,4 @@
-"""Text search: dictionaries, and configurations that say which of them a sort of word goes to."""
+"""Text search dictionaries, and configurations, which map token types to dictionaries."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -19,7 +19,7 @@ def plan_dictionary(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create it; of one with another shape only tell, as columns and indexes are made by it."""
+    """Create it; only report one with another shape, because stored data depends on it."""
     if live is not None:
         yield drift(desired, live, "dictionary-differs", live.definition, _BY_MIGRATION)
         return
@@ -33,7 +33,7 @@ def plan_configuration(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create it; of one with another shape only tell, as columns and indexes are made by it."""
+    """Create it; only report one with another shape, because stored data depends on it."""
     if live is not None:
         names = live.differing(desired)
         what = ", ".join(f"{name}: {live.get(name) or 'none'}" for name in names)
@@ -60,7 +60,7 @@ def _named(catalog: str, prefix: str, oid: str) -> str:
         join pg_catalog.pg_namespace tn on tn.oid = t.{prefix}namespace where t.oid = {oid})"""
 
 
-# One attribute for each sort of word, so that only those that differ are reported.
+# One attribute for each token type, so that only differing ones are reported.
 _SHAPE = f"""(select pg_catalog.jsonb_build_object('parser',
             {_named("pg_ts_parser", "prs", "x.cfgparser")})
         || coalesce(pg_catalog.jsonb_object_agg('{_MAPPING}' || m.alias, m.dictionaries), '{{}}')

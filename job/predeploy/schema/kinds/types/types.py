@@ -17,7 +17,7 @@ def plan_enum(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create it, or add the labels that lack, each before what it can be used by."""
+    """Create it, or add missing labels before anything uses them."""
     wanted = desired.listed("labels")
     if live is None:
         labels = ", ".join(literal(label) for label in wanted)
@@ -26,6 +26,7 @@ def plan_enum(
         )
         return
     found = live.listed("labels")
+    # The labels that both sides have must be in the same order.
     if [label for label in wanted if label in found] != [x for x in found if x in wanted]:
         yield drift(
             desired,
@@ -68,7 +69,7 @@ def plan_domain(
     live: Fact | None,
     pair: SchemaPair,
 ) -> Iterator[Change | Report]:
-    """Create it; of a live one set only the default that lacks."""
+    """Create it; for a live one, set its default and report other differences."""
     if live is None:
         parts = [f"CREATE DOMAIN {qualified(desired)} AS {desired.get('type')}"]
         for name, words in (("collation", "COLLATE"), ("default", "DEFAULT")):
@@ -105,7 +106,7 @@ def plan_domain(
 def plan_domain_constraint(
     desired: Fact, live: Fact | None, pair: SchemaPair
 ) -> Iterator[Change | Report]:
-    """Add it: whole for a new domain, else for new values first and then for those there."""
+    """Add it: at once for a new domain, else first for new values and then for existing ones."""
     alter, name = f"ALTER DOMAIN {relation(desired)}", identifier(desired.name)
     add = f"{alter} ADD CONSTRAINT {name} {desired.get('definition')}"
     if live is None:
@@ -129,7 +130,7 @@ def plan_domain_constraint(
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
-    """Whether two constraints of a domain are the same but for the name."""
+    """Whether two constraints of a domain are the same except for the name."""
     return desired.get("definition") == live.get("definition")
 
 
@@ -138,7 +139,7 @@ def plan_composite(
     live: Fact | None,
     pair: SchemaPair,
 ) -> Iterator[Change | Report]:
-    """Create it, or add attributes at its end; in rows that are there, they are null."""
+    """Create it, or append attributes, which are NULL in existing rows."""
     wanted = json.loads(desired.get("attributes") or "[]")
     if live is None:
         inner = ", ".join(_attribute(*attribute) for attribute in wanted)
@@ -154,7 +155,7 @@ def plan_composite(
             "change it in a migration, together with what uses it",
         )
         return
-    # A table of the type has its columns from there.
+    # A typed table gets its columns from the type.
     printed_name = f"{printed(desired.schema)}.{printed(desired.name)}"
     has_tables = any(table.get("of") == printed_name for table in pair.live.all(Kind.TABLE))
     cascade = " CASCADE" if has_tables else ""
@@ -172,7 +173,7 @@ def plan_range(
     live: Fact | None,
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
-    """Create it; only tell of one with another shape."""
+    """Create it; only report one with another shape."""
     if live is None:
         inner = ", ".join(
             f"{name.upper().replace(' ', '_')} = {value}" for name, value in desired.attributes
@@ -227,7 +228,7 @@ DOMAIN = Entry(
         attributes(
             type="pg_catalog.format_type(t.typbasetype, t.typtypmod)",
             collation=_collation("t.typcollation", _BASE_COLLATION),
-            # typdefault is the text of it, with the names as they were seen when it was set
+            # typdefault is the text, with names as they were resolved when it was set
             default="pg_catalog.pg_get_expr(t.typdefaultbin, 0)",
             not_null=flag("t.typnotnull"),
         ),
