@@ -85,8 +85,8 @@ def test_an_invalid_index_is_built_anew(make_database: Make) -> None:
     apply(live, found)
 
     assert described(found) == [
-        "ONLINE index public.t.a_key",
         "ONLINE constraint public.t.b_key",
+        "ONLINE index public.t.a_key",
     ]
     assert described(differ(facts(desired), live)) == []
     assert live.value("select count(*) from pg_index where not indisvalid") == 0

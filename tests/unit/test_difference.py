@@ -13,14 +13,19 @@ SERVER = 180000
 def app(tables: int) -> Iterator[Fact]:
     """Tables as pg_dump writes them: a default that was set later, a sequence, an index."""
     for n in range(tables):
-        name, order = f"t{n:04}", (n + 1) << 20
-        yield Fact("table", "public", name, "", order=order)
+        name, first = f"t{n:04}", n * 16
+        number, numbers = (
+            ("column", "public", name, "id"),
+            ("sequence", "public", f"{name}_seq", ""),
+        )
+        yield Fact("table", "public", name, "", order=(first, 0))
         columns = (("type", "bigint"), ("default", f"nextval('public.{name}_seq'::regclass)"))
-        yield Fact("column", "public", name, "id", columns, order + 8192)
-        yield Fact("column", "public", name, "title", (("type", "text"),), order + 2)
-        yield Fact("sequence", "public", f"{name}_seq", "", (("type", "bigint"),), order + 4096)
+        yield Fact(*number, columns, (first + 2, 1), (numbers,))
+        yield Fact("column", "public", name, "title", (("type", "text"),), (first, 2))
+        counting = (("type", "bigint"), ("owned by", f'["public", "{name}", "id"]'))
+        yield Fact(*numbers, counting, (first + 1, 0), (number,))
         defined = (("definition", "USING btree (title)"),)
-        yield Fact("index", "public", name, f"{name}_title", defined, order + 12288)
+        yield Fact("index", "public", name, f"{name}_title", defined, (first + 3, 0))
 
 
 def without(kind: str, facts: Iterable[Fact]) -> frozenset[Fact]:

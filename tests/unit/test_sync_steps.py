@@ -14,7 +14,7 @@ from predeploy.settings.endpoint import Endpoint
 from predeploy.snapshot import SchemaView, Snapshot
 from predeploy.sources import Sources
 
-TABLES = frozenset(Fact("table", "public", f"t{n:04}", "", order=n) for n in range(1000))
+TABLES = frozenset(Fact("table", "public", f"t{n:04}", "", order=(n, 0)) for n in range(1000))
 
 
 def steps(capacity: int = 0) -> tuple[Step, ...]:

@@ -1,13 +1,13 @@
 """The outcome of a difference: statements to run, by phase, or a report. Values only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from predeploy.contract.plan import Drift
 from predeploy.contract.quoting import identifier
 from predeploy.schema.described import described
-from predeploy.schema.facts import Fact
+from predeploy.schema.facts import Fact, Key
 
 
 class Phase(Enum):
@@ -23,14 +23,15 @@ class Phase(Enum):
 class Change:
     """Statements that make `fact` true, in order, without semicolons.
 
-    `order` sorts the changes of a phase by their objects' creation in the desired schema. With
-    `is_brief` the statements write only the catalog, so that all of their time is waiting.
+    `needs` are facts whose changes have to come first, besides what PostgreSQL says that `fact`
+    depends on. With `is_brief` the statements write only the catalog, so that all of their time is
+    waiting.
     """
 
     fact: Fact
     phase: Phase
     statements: tuple[str, ...]
-    order: int
+    needs: tuple[Key, ...] = ()
     is_brief: bool = False
 
 
@@ -70,9 +71,9 @@ class Report:
         return Drift(kind, name, self.declared, self.live, key=self.key, shape=self.shape)
 
 
-def change(fact: Fact, phase: Phase, *statements: str, order: int | None = None) -> Change:
-    """Return a Change with its fact's order, unless `order` is given."""
-    return Change(fact, phase, statements, fact.order if order is None else order)
+def change(fact: Fact, phase: Phase, *statements: str, needs: Iterable[Key] = ()) -> Change:
+    """Return a Change of some statements."""
+    return Change(fact, phase, statements, tuple(needs))
 
 
 def not_addable(fact: Fact, code: str, because: str, remedy: str) -> Report:

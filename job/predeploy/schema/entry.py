@@ -63,8 +63,7 @@ def flag(condition: str) -> str:
 
 def order(*oids: str) -> str:
     """Return an SQL expression for the order of creation: the largest of several OIDs."""
-    # A table has at most 1600 columns, so that their numbers fit below 2048.
-    return f"greatest({', '.join(f'{oid}::bigint' for oid in oids)}) * 2048"
+    return f"greatest({', '.join(f'{oid}::bigint' for oid in oids)})"
 
 
 def own(catalog: str, oid: str) -> str:

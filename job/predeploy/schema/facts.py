@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from predeploy.schema.kind import Kind
 
 Key = tuple[str, str, str, str]
+Order = tuple[int, int]
 
 FLAG = "true"
 
@@ -22,8 +23,8 @@ class Fact:
     name is quoted and includes its argument types. Texts are what PostgreSQL prints with an empty
     search_path; a flag's is `true`, a list's is JSON.
 
-    `order` rises with the order of creation: 2048 times the OID of the latest object created for it
-    (a column's default, say), plus the column's number. `needs` are the keys of the facts that it
+    `order` rises with the order of creation: the OID of the latest object created for it (a
+    column's default, say), and the column's number. `needs` are the keys of the facts that it
     depends on, known only for declared facts. Neither takes part in comparisons.
     """
 
@@ -32,13 +33,18 @@ class Fact:
     relation: str
     name: str
     attributes: tuple[tuple[str, str], ...] = ()
-    order: int = field(default=0, compare=False)
+    order: Order = field(default=(0, 0), compare=False)
     needs: tuple[Key, ...] = field(default=(), compare=False)
 
     @property
     def key(self) -> Key:
         """What distinguishes it from every other fact of a database."""
         return (self.kind, self.schema, self.relation, self.name)
+
+    @property
+    def position(self) -> int:
+        """A column's number in its relation; 0 for all else."""
+        return self.order[1]
 
     @property
     def identity(self) -> str:
@@ -123,9 +129,17 @@ def as_json(facts: Iterable[Fact]) -> str:
 def from_json(text: str) -> frozenset[Fact]:
     """Return the facts that `as_json` wrote."""
     return frozenset(
-        Fact(kind, schema, relation, name, tuple(attributes.items()), order, _keys(needs))
+        Fact(kind, schema, relation, name, tuple(attributes.items()), _order(order), _keys(needs))
         for kind, schema, relation, name, attributes, order, needs in json.loads(text)
     )
+
+
+def _order(told: int | Sequence[int]) -> Order:
+    """Return the order in a row: an OID, or, for a column, also its number."""
+    if isinstance(told, int):
+        return (told, 0)
+    oid, number = told
+    return (oid, number)
 
 
 def _keys(needs: Iterable[Sequence[str]]) -> tuple[Key, ...]:
@@ -168,7 +182,7 @@ def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
                 (key, str(value) if kind in _VERBATIM else _read_back(str(value)))
                 for key, value in attributes.items()
             ),
-            order or 0,
+            _order(order),
             tuple(sorted(needs.get((kind, schema or "", relation or "", name or ""), ()))),
         )
         for part in told

@@ -1,8 +1,7 @@
 """The desired and the live schema together, as the kinds use them for planning."""
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
@@ -13,7 +12,6 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.written import NOTHING_WRITTEN, Target, Written, target_of, unquoted
 
 Group = TypeVar("Group")
-ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that was created with it
 Columns = tuple[tuple[str, str], ...]
 
 
@@ -28,7 +26,6 @@ class SchemaIndex:
         """Keep the facts, by key."""
         self.facts: Mapping[Key, Fact] = {fact.key: fact for fact in facts}
         self._sorted: dict[Kind, tuple[Fact, ...]] = {}
-        self._made: dict[Kind, tuple[Fact, ...]] = {}
 
     def all(self, *kinds: Kind) -> tuple[Fact, ...]:
         """Return the facts of some kinds, sorted by key within each."""
@@ -51,17 +48,6 @@ class SchemaIndex:
     def get(self, kind: Kind, schema: str, relation: str, name: str = "") -> Fact | None:
         """Return the fact with that key, if any."""
         return self.facts.get((kind.value, schema, relation, name))
-
-    def made_between(self, first: int, last: int, *kinds: Kind) -> Iterator[Fact]:
-        """Yield the facts of some kinds whose order is between two others."""
-        for kind in kinds:
-            made = self._in_order(kind)
-            start = bisect_right(made, first, key=lambda fact: fact.order)
-            yield from made[start : bisect_left(made, last, key=lambda fact: fact.order)]
-
-    def needing(self, thing: Fact) -> tuple[Fact, ...]:
-        """Return the facts that need an object, or a column of it."""
-        return self._by_need.get(thing.key[1:3], ())
 
     def is_named(self, schema: str, name: str, *kinds: Kind) -> bool:
         """Whether an object of these kinds has that name."""
@@ -91,18 +77,12 @@ class SchemaIndex:
     def columns_in_order(self, table: Fact) -> Columns:
         """Return names and types of a table's columns, in the table's order."""
         there = self.on((table.schema, table.relation), Kind.COLUMN)
-        in_order = sorted(there, key=lambda column: column.order % ORDERS_OF_A_TABLE)
+        in_order = sorted(there, key=lambda column: column.position)
         return tuple((column.name, column.get("type")) for column in in_order)
 
     def with_columns(self, schema: str, columns: Columns) -> tuple[Fact, ...]:
         """Return the tables of a schema that have exactly these columns, sorted."""
         return self._by_columns.get((schema, columns), ())
-
-    def _in_order(self, kind: Kind) -> tuple[Fact, ...]:
-        if kind not in self._made:
-            facts = self._by_kind.get(kind.value, ())
-            self._made[kind] = tuple(sorted(facts, key=lambda fact: fact.order))
-        return self._made[kind]
 
     def _of(self, kind: Kind) -> tuple[Fact, ...]:
         if kind not in self._sorted:
@@ -121,10 +101,6 @@ class SchemaIndex:
     @cached_property
     def _by_parent(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:
         return _grouped(self.all(Kind.TABLE), parents)
-
-    @cached_property
-    def _by_need(self) -> Mapping[tuple[str, ...], tuple[Fact, ...]]:
-        return _grouped(self.facts.values(), lambda fact: {key[1:3] for key in fact.needs})
 
     @cached_property
     def _by_columns(self) -> Mapping[tuple[str, Columns], tuple[Fact, ...]]:
@@ -197,6 +173,15 @@ class SchemaPair:
         An object is altered only if the change touches no row, narrows nothing and can be undone.
         """
         return replace(change, is_brief=True) if self.may_alter else told
+
+    @property
+    def absent(self) -> Mapping[Key, Fact]:
+        """The desired facts that are missing, under any name."""
+        return {key: fact for key, fact in self.missing.facts.items() if self.is_missing(key)}
+
+    def is_missing(self, key: Key) -> bool:
+        """Whether a desired fact is missing, under any name."""
+        return key in self.missing.facts and key not in self.renamed.facts
 
     def is_new(self, fact: Fact) -> bool:
         """Whether the relation that `fact` belongs to does not exist yet."""

@@ -82,18 +82,20 @@ def step_application(ledger_schema: str) -> str:
 
 
 STEP_NAMED = r"^/\* predeploy (.*?) \*/"
-"""A pattern of the server's for what `begin_sql` puts in front."""
+"""A pattern of the server's for what `name_sql` returns."""
+
+
+def name_sql(step: Step) -> str:
+    """Return a comment with the step's name, for those who watch the server's activity."""
+    name = step.label.replace("*/", "* /").replace("/*", "/ *")
+    return f"/* predeploy {name} */ "
 
 
 def begin_sql(step: Step, isolation: str = "") -> str:
-    """Return a step's BEGIN, preceded by its name for those who watch the server's activity.
-
-    The file's own isolation level takes precedence over `isolation`.
-    """
-    name = step.label.replace("*/", "* /").replace("/*", "/ *")
+    """Return a step's BEGIN; the file's own isolation level takes precedence over `isolation`."""
     own = step.isolation if isinstance(step, Migration) else ""
     words = own if "level" in own.lower() else ", ".join(filter(None, (isolation, own)))
-    return f"/* predeploy {name} */ begin {words}".rstrip()
+    return f"{name_sql(step)}begin {words}".rstrip()
 
 
 def clean_up(step: Step) -> list[str]:

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 _KEPT = 5
 # The storage format of the facts; part of the key, so that entries in another format are not found.
-_FORMAT = "zlib 5"
+_FORMAT = "zlib 6"
 # The server's output of facts may depend on an extension, and name its schema.
 _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', extname, extversion,

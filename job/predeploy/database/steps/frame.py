@@ -1,21 +1,30 @@
 """The frame of a step: BEGIN, settings and fence; then reset, ledger row and COMMIT."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import dropwhile, islice
 from types import MappingProxyType
 
+from predeploy import sql
 from predeploy.contract.plan import Drift
-from predeploy.contract.step import LedgerEntry
+from predeploy.contract.step import LedgerEntry, SchemaChange, Step
 from predeploy.database.ledger import ledger, notes
 from predeploy.database.sentinel import made, sentinel
 from predeploy.database.sentinel.sequences import standing_sql
 from predeploy.database.server import wire
 from predeploy.database.server.path import OUR_PATH
 from predeploy.database.server.pooler import Pooling
-from predeploy.database.server.transaction import END_OF_STATEMENTS, RESET, begin_sql, clean_up
+from predeploy.database.server.transaction import (
+    END_OF_STATEMENTS,
+    RESET,
+    begin_sql,
+    clean_up,
+    settings_sql,
+    step_application,
+)
 from predeploy.database.session import operator_settings
 from predeploy.database.session.fence import fence_sql
-from predeploy.database.session.run_context import step_settings
+from predeploy.database.session.run_context import RunContext
 from predeploy.database.steps.message import Attempt, Part, Role, ours
 from predeploy.judgment.gap import Gap, relies_on
 
@@ -54,6 +63,24 @@ def closing(
         *keep(attempt, (), drifts, gaps),
     ]
     return [Part(text, Role.CLOSING) for text in texts]
+
+
+def step_settings(context: RunContext, step: Step, **more: str) -> str:
+    """Return a step's settings; its lock timeout is short if the step may block readers."""
+    limits = context.settings
+    holds_ddl = sql.holds_ddl(step.statements)
+    lock_wait_s = limits.ddl_lock_timeout_s if holds_ddl else limits.ddl_budget_s
+    is_brief = isinstance(step, SchemaChange) and step.is_brief
+    limit_s = lock_wait_s if is_brief else context.deadline.left_s
+    # A statement_timeout of 0 would mean no limit, hence + 1; it also lets lock_timeout come first.
+    return settings_sql(
+        {
+            "application_name": step_application(limits.ledger_schema),
+            "lock_timeout": f"{math.ceil(lock_wait_s * 1000)}",
+            "statement_timeout": f"{math.ceil(limit_s * 1000) + 1}",
+            **more,
+        }
+    )
 
 
 def preamble(attempt: Attempt) -> list[Part]:

@@ -26,7 +26,7 @@ from predeploy.database.sentinel.sequences import Standing, parse_standing
 from predeploy.database.server import wire
 from predeploy.database.server.failure import failure_of
 from predeploy.database.server.stream import Query, stream
-from predeploy.database.server.transaction import rows_written
+from predeploy.database.server.transaction import name_sql, rows_written
 from predeploy.database.server.wire import Answer, Connection
 from predeploy.database.session import operator_settings
 from predeploy.database.session.fence import STOPPED
@@ -202,15 +202,21 @@ def own(attempt: Attempt) -> Iterator[Part]:
     if isinstance(step, Addition):
         pairs = zip(step.statements, step.binds, strict=True)
         for number, (statement, values) in enumerate(pairs):
-            yield Part(statement.text, Role.OWN, number, values=values)
+            yield own_part(step, number, statement.text, values)
         return
     for number, statement in enumerate(step.statements):
         guarded = [address for address in statement.creates if address.is_guarded]
         if guarded:
             yield Part(absent_sql(guarded), Role.QUESTION, number)
         text = operator_settings.text_of(attempt.context, statement.text)
-        yield Part(text, Role.OWN, number, statement.data)
+        yield own_part(step, number, text)
         yield from ours(operator_settings.behind(attempt.context, statement))
+
+
+def own_part(step: Step, number: int, text: str, values: tuple[str | Secret, ...] = ()) -> Part:
+    """Return a statement of the step's as a part, preceded by the step's name."""
+    data = step.statements[number].data
+    return Part(f"{name_sql(step)}{text}", Role.OWN, number, data, values)
 
 
 def at_once(attempt: Attempt, opening: list[Part], closing: Closing) -> Outcome:
@@ -315,7 +321,7 @@ def offset_in(step: Step, part: Part, error: psycopg.Error) -> int | None:
     if not position or part.role is not Role.OWN:
         return None
     start = step.statements[part.number].start - step.statements[0].start
-    return start + int(position) - 1
+    return start + int(position) - 1 - len(name_sql(step))
 
 
 def _refused(attempt: Attempt, reply: Reply) -> Outcome:

@@ -22,12 +22,12 @@ from predeploy.database.steps.message import (
     Outcome,
     Part,
     Reply,
-    Role,
     Sent,
     begin,
     end,
     offset_in,
     ours,
+    own_part,
     send,
 )
 from predeploy.judgment.verdict import judge_drifts
@@ -192,8 +192,7 @@ class _Run:
     def _send(
         self, index: int, text: str, before: Sequence[str] = (), after: Sequence[str] = ()
     ) -> Reply:
-        statement = self.attempt.step.statements[index]
-        own = Part(text, Role.OWN, index, statement.data)
+        own = own_part(self.attempt.step, index, text)
         reply = send(self.attempt, [*ours(before), own, *ours(after)])
         self.notices += reply.answer.skipped
         if reply.answer.error is None:

@@ -23,7 +23,7 @@ from predeploy.database.sentinel.sequences import Standing
 from predeploy.database.server import wire
 from predeploy.database.server.failure import failure_of
 from predeploy.database.server.transaction import clean_up
-from predeploy.database.session.run_context import step_settings
+from predeploy.database.steps import frame
 from predeploy.database.steps.frame import closing, opening, preamble, question_of_standing
 from predeploy.database.steps.message import (
     AlreadyThere,
@@ -177,7 +177,7 @@ def _take_back_numbers(attempt: Attempt, first: Standing | None) -> None:
     """
     if first is None:
         return
-    settings = step_settings(attempt.context, attempt.step)
+    settings = frame.step_settings(attempt.context, attempt.step)
     question = Part(question_of_standing(attempt, is_again=True), Role.STANDING)
     try:
         begun, now = begin(attempt, [Part("begin"), Part(settings), question])

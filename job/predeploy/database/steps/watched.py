@@ -9,7 +9,6 @@ from predeploy.contract.step import Addition, Step
 from predeploy.database.catalog import granted, path_view
 from predeploy.database.sentinel import catalog_state, holdings, made, sentinel, values
 from predeploy.database.server.transaction import END_OF_STATEMENTS
-from predeploy.database.session.run_context import step_settings
 from predeploy.database.steps import frame, lockout
 from predeploy.database.steps.message import (
     Attempt,
@@ -226,7 +225,7 @@ def _names(attempt: Attempt, before: Holdings) -> Names:
 
 def _to_be_judged(attempt: Attempt) -> Closing:
     """Return the statements before the second look, which restore predeploy's own settings."""
-    texts = (*END_OF_STATEMENTS, step_settings(attempt.context, attempt.step))
+    texts = (*END_OF_STATEMENTS, frame.step_settings(attempt.context, attempt.step))
     parts = [Part(text, Role.CLOSING) for text in texts]
     parts.append(Part(sentinel.suspects_sql(attempt.schema), Role.SUSPECTS))
     return lambda _: parts

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from predeploy.schema.comparison import naming, rights
-from predeploy.schema.comparison.waiting import Planned, Unmet, hold_back, put_off
+from predeploy.schema.comparison.ordering import in_order
+from predeploy.schema.comparison.waiting import Planned, Unmet, hold_back
 from predeploy.schema.ddl import Change, Phase, Report
 from predeploy.schema.facts import Fact, compare
 from predeploy.schema.kind import Kind
@@ -122,7 +123,7 @@ def difference(
         *rights.given((fact for fact, _ in changes), pair),
     )
     return Difference(
-        tuple(sorted(put_off(changes, pair), key=_place)),
+        in_order(changes, pair),
         tuple(sorted(told, key=lambda r: (r.verdict.value, r.object, r.code))),
         missing,
         changed,
@@ -184,24 +185,3 @@ def _twins(missing: Iterable[Fact], extra: Iterable[Fact]) -> Iterator[tuple[Fac
         if twin is not None:
             nearby.remove(twin)
             yield fact, twin
-
-
-_PUT_OFF = frozenset(
-    kind.value
-    for kind in (
-        Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.ROUTINE, Kind.INDEX, Kind.TRIGGER, Kind.RULE,
-    )
-)  # fmt: skip
-
-
-def _place(change: Change) -> tuple[int, int, int, str]:
-    """Return the sort key: the phase; then, in TOGETHER, order of creation before kind."""
-    rank = Kind(change.fact.kind).rank
-    first, second = change.order, rank
-    if change.phase in (Phase.ONLINE, Phase.AFTER):
-        # Unique indexes before the foreign keys that need them; grants before comments.
-        first, second = rank, change.order
-    # Deferred objects come first, in order of creation: grants and comments may be about them.
-    if change.phase is Phase.AFTER and change.fact.kind in _PUT_OFF:
-        first, second = 0, change.order
-    return (change.phase.value, first, second, change.fact.identity)

@@ -7,40 +7,19 @@ a foreign key of a key) needs that as it is declared.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from predeploy.schema.ddl import Change, Phase, Report, Verdict, not_addable
+from predeploy.schema.ddl import Change, Report, Verdict, not_addable
 from predeploy.schema.facts import Fact, Key
 from predeploy.schema.kind import Kind
-from predeploy.schema.schema_pair import SchemaIndex, SchemaPair, parents
+from predeploy.schema.needs import Needs
+from predeploy.schema.schema_pair import SchemaPair
 
 WAITS = "waits"
-_RELATIONS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.SEQUENCE)
-_RELATION_KINDS = frozenset(kind.value for kind in _RELATIONS)
-_NAMING = frozenset((Kind.COMMENT.value, Kind.GRANT.value))
-# Of these only the existence matters to their dependents, and only existence matters to them.
-_NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
 # How a column is numbered does not affect what is made of it.
 _COUNTING = ("column-identity", "column-sequence")
-_INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
-# Comments name these by all words of their kind, not just by the last.
-_NAMED_LIKE_THEIR_KIND = (
-    Kind.TEXT_SEARCH_DICTIONARY.value, Kind.TEXT_SEARCH_CONFIGURATION.value,
-)  # fmt: skip
-_MEANT_BY = {
-    "column": (Kind.COLUMN.value,),
-    "constraint": (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value),
-    "index": _INDEX_LIKE,
-    "foreign table": (Kind.TABLE.value,),
-} | {
-    kind: (kind,)
-    for kind in (
-        *(k.value for k in (*_RELATIONS, Kind.TRIGGER, Kind.POLICY, Kind.RULE)),
-        *_NAMED_LIKE_THEIR_KIND,
-    )
-}
 
 
 Made = tuple[Fact, Change]
@@ -102,29 +81,12 @@ def hold_back(
     making = {fact.key for fact, _ in changes}
     # Facts without a change of their own (a column of a view) appear and differ with another one.
     of_views = (f for f in planned.changed if f.kind == Kind.COLUMN.value and _is_of_view(f, pair))
-    known = {f.key: f for f in (*_missing(pair).values(), *of_views, *(f for f, _ in changes))}
+    known = {f.key: f for f in (*pair.absent.values(), *of_views, *(f for f, _ in changes))}
     waiting = _Graph(known.values(), making, pair).reach(states)
     held = sorted((w for w in waiting if w.fact.key in making), key=_by_key)
     reports += [_waits(one) for one in held if not _is_told_already(one)]
     held_keys = {one.fact.key for one in waiting}
     return tuple(made for made in changes if made[0].key not in held_keys), tuple(reports)
-
-
-def put_off(changes: Sequence[Made], pair: SchemaPair) -> tuple[Change, ...]:
-    """Defer what needs a key or index that is built online until that exists.
-
-    An example is a view that groups by a primary key, and what is made of that view.
-    """
-    online = {
-        fact.key: State.ABSENT
-        for fact, c in changes
-        if c.phase is Phase.ONLINE and fact.kind in _INDEX_LIKE
-    }
-    at_once = {fact.key: fact for fact, c in changes if c.phase is Phase.TOGETHER}
-    if not online or not at_once:
-        return tuple(change for _, change in changes)
-    late = {w.fact.key for w in _Graph(at_once.values(), at_once, pair).reach(online)}
-    return tuple(replace(c, phase=Phase.AFTER) if fact.key in late else c for fact, c in changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +105,11 @@ class _Graph:
     def __init__(self, facts: Iterable[Fact], making: Container[Key], pair: SchemaPair) -> None:
         self._sides = pair
         self._making = making
-        self._missing = _missing(pair)
-        self._named = _Names(pair.desired)
+        self._missing = pair.absent
+        needs = Needs(pair, making)
         self._above: dict[Key, list[tuple[Fact, bool]]] = defaultdict(list)
         for fact in facts:
-            for key, is_made_of in self._needs(fact):
+            for key, is_made_of in needs.of(fact):
                 self._above[key].append((fact, is_made_of))
 
     def reach(self, states: Mapping[Key, State]) -> tuple[_Waiting, ...]:
@@ -174,89 +136,14 @@ class _Graph:
                 todo.append((fact.key, its_own, said))
         return tuple(found)
 
-    def _needs(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
-        """Yield the keys of the facts that it needs, each with whether it is made of that."""
-        for key in fact.needs:
-            yield key, key[0] not in _NAMED_ONLY and fact.kind not in _NAMED_ONLY
-            if key[0] == Kind.COLUMN.value:  # another relation of that name may have the column
-                yield from (((kind.value, *key[1:3], ""), False) for kind in _RELATIONS)
-        yield (Kind.SCHEMA.value, fact.schema, "", ""), False
-        if fact.get("references"):  # the catalog lists only its columns and its key
-            schema, referred = fact.listed("references")
-            yield (Kind.TABLE.value, schema, referred, ""), True
-        if fact.kind in _NAMING:
-            yield from ((key, False) for key in self._named.meant_by(fact))
-        if fact.relation and fact.kind not in _RELATION_KINDS:
-            for kind in _RELATIONS:
-                is_its_query = fact.kind == Kind.COLUMN.value and kind is not Kind.TABLE
-                yield (kind.value, fact.schema, fact.relation, ""), is_its_query
-        yield from self._needs_of_columns(fact)
-
-    def _needs_of_columns(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
-        """Yield what a new table needs for its columns, and an inherited column for its own."""
-        if fact.kind == Kind.TABLE.value and fact.key in self._missing:
-            for column in self._sides.desired.on((fact.schema, fact.relation), Kind.COLUMN):
-                if column.key not in self._making:  # it is created with its table
-                    yield column.key, True
-        if fact.get("inherited"):
-            table = self._sides.desired.get(Kind.TABLE, fact.schema, fact.relation)
-            for parent in parents(table) if table is not None else ():
-                yield (Kind.COLUMN.value, *parent, fact.name), False
-
-
-class _Names:
-    """Finds the subjects of comments and grants by their names."""
-
-    def __init__(self, desired: SchemaIndex) -> None:
-        self._desired = desired
-        self._by_name: dict[tuple[str, str], list[Fact]] = defaultdict(list)
-        for fact in desired.facts.values():
-            if fact.kind not in _NAMING:
-                self._by_name[fact.schema, _bare(fact.name or fact.relation)].append(fact)
-
-    def meant_by(self, fact: Fact) -> Iterator[Key]:
-        """Yield the keys of what a comment or grant is about."""
-        if fact.kind == Kind.COMMENT.value:
-            word, _, name = fact.name.partition(" ")
-            if fact.name in _MEANT_BY:
-                word, name = fact.name, ""
-            for kind in (kind for kind in _NAMED_LIKE_THEIR_KIND if fact.name.startswith(kind)):
-                word, name = kind, fact.name.removeprefix(f"{kind} ")
-            # A kind that sync does not create is found by its kind and name together.
-            others = self._by_name.get((fact.schema, _bare(fact.name)), ())
-            yield from (o.key for o in others if o.kind == Kind.UNMODELLED.value)
-            kinds = _MEANT_BY.get(word)
-            yield (Kind.COMPOSITE.value, fact.schema, "", fact.relation)
-            for thing in self._by_name.get((fact.schema, _bare(name or fact.relation)), ()):
-                if thing.kind in kinds if kinds else thing.kind not in _RELATION_KINDS:
-                    is_on_another = fact.relation and name and thing.relation != fact.relation
-                    if not is_on_another:
-                        yield thing.key
-            return
-        if columns := fact.get("columns"):
-            yield (Kind.COLUMN.value, fact.schema, fact.relation, _bare(columns.strip(" ()")))
-        _, _, target = fact.get("on").partition(" ")
-        name = _bare(target).removeprefix(f"{fact.schema}.")
-        yield from (thing.key for thing in self._by_name.get((fact.schema, name), ()))
-
-
-def _bare(name: str) -> str:
-    return name.replace('"', "")
-
 
 def _is_of_view(column: Fact, pair: SchemaPair) -> bool:
     return pair.desired.get(Kind.TABLE, column.schema, column.relation) is None
 
 
-def _missing(pair: SchemaPair) -> Mapping[Key, Fact]:
-    """Return the facts that are missing, under any name."""
-    renamed = pair.renamed.facts
-    return {key: fact for key, fact in pair.missing.facts.items() if key not in renamed}
-
-
 def _first_states(planned: Planned, pair: SchemaPair, unmet: Unmet) -> dict[Key, State]:
     """Return what is not as declared for reasons of its own, not because of something else."""
-    missing = _missing(pair)
+    missing = pair.absent
     refused = [fact for fact, report in planned.reports if unmet.holds_back(report)]
     # Rows with NULL only block the NOT NULL of an existing column.
     violated = [

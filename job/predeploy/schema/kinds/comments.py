@@ -132,7 +132,7 @@ _PARTS = (
 COMMENT = Entry(
     Kind.COMMENT,
     f"""select o.schema, o.relation, o.name, {attributes(on="o.target", text="d.description")},
-            o.oid::bigint * 2048
+            o.oid::bigint
         from ({" union all ".join(_PARTS)}) o(catalog, oid, part, schema, relation, name, target,
             owner)
         join pg_catalog.pg_description d

@@ -16,7 +16,7 @@ from predeploy.schema.ddl import (
     warning,
 )
 from predeploy.schema.entry import FOREIGN, OF_RELATION, Entry, attributes, flag, order, own
-from predeploy.schema.facts import FLAG, Fact
+from predeploy.schema.facts import FLAG, Fact, Key
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns import identities, inherited_columns, retyped, view_columns
 from predeploy.schema.kinds.columns.column_ddl import (
@@ -31,7 +31,8 @@ from predeploy.schema.kinds.columns.column_ddl import (
     settings_sql,
     with_not_null_name,
 )
-from predeploy.schema.schema_pair import ORDERS_OF_A_TABLE, SchemaIndex, SchemaPair, parents
+from predeploy.schema.needs import Needs
+from predeploy.schema.schema_pair import SchemaIndex, SchemaPair, parents
 
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
@@ -120,7 +121,7 @@ def inlined(table: Fact, pair: SchemaPair) -> tuple[Fact, ...]:
     own_columns = (column for column in columns if not column.get("inherited"))
     return tuple(
         with_not_null_name(_without_default(c) if _default_waits(c, table, pair) else c, pair)
-        for c in sorted(own_columns, key=lambda column: column.order % ORDERS_OF_A_TABLE)
+        for c in sorted(own_columns, key=lambda column: column.position)
         if not _type_waits(c, table, pair)
     )
 
@@ -130,27 +131,27 @@ def _without_default(column: Fact) -> Fact:
     return Fact(column.kind, column.schema, column.relation, column.name, kept, column.order)
 
 
-def _made_between(table: Fact, column: Fact, pair: SchemaPair, *kinds: Kind) -> Iterator[Fact]:
-    if column.order - table.order >= ORDERS_OF_A_TABLE:  # otherwise it was created with its table
-        yield from pair.missing.made_between(table.order, column.order, *kinds)
-
-
 def _type_waits(column: Fact, table: Fact, pair: SchemaPair) -> bool:
-    """Whether the column was added after its table because its type was made in between."""
-    types = (Kind.COLLATION, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
-    made = _made_between(table, column, pair, *types)
-    # The expression may call a function that was made in between.
-    if column.get("generated") and any(_made_between(table, column, pair, Kind.ROUTINE)):
-        return True
+    """Whether the column is added after its table, because its type needs the table.
+
+    So does a generated column, whose expression cannot be set later.
+    """
     named = f"{column.get('type')} {column.get('collation')}"
+    circular = _circular(column, table, pair)
     # A match within another name makes the column wait without need, which does no harm.
-    return any(fact.name in named for fact in made)
+    is_of_type = any((key[3] or key[2]) in named for key in circular)
+    return is_of_type or (bool(circular) and bool(column.get("generated")))
 
 
 def _default_waits(column: Fact, table: Fact, pair: SchemaPair) -> bool:
-    """Whether the default may need something that was made after the table."""
-    makers = (Kind.ROUTINE, Kind.SEQUENCE, Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
-    return bool(column.get("default")) and any(_made_between(table, column, pair, *makers))
+    """Whether the default is set after the table was created, because it needs the table."""
+    return bool(column.get("default")) and bool(_circular(column, table, pair))
+
+
+def _circular(column: Fact, table: Fact, pair: SchemaPair) -> tuple[Key, ...]:
+    """Return what a new table's column needs that itself needs the table."""
+    others = (key for key in column.needs if key[1:3] != table.key[1:3])
+    return tuple(key for key in others if Needs(pair).leads_to(table.key, [key]))
 
 
 def _deferred(desired: Fact, table: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
@@ -355,7 +356,7 @@ COLUMN = Entry(
             statistics="nullif(a.attstattarget, -1)::text",
             inherited=flag("c.relispartition or not a.attislocal"),
         )
-    }, {order("c.oid", "t.oid", "ad.oid", "a.attcollation")} + a.attnum
+    }, pg_catalog.json_build_array({order("c.oid", "t.oid", "ad.oid", "a.attcollation")}, a.attnum)
         from pg_catalog.pg_attribute a {OF_RELATION.format("a.attrelid")}
         join pg_catalog.pg_type t on t.oid = a.atttypid
         left join pg_catalog.pg_attrdef ad on ad.adrelid = c.oid and ad.adnum = a.attnum

@@ -32,7 +32,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
     if desired.get("not null") == FLAG != parent.get("not null"):
         if live is None:
             set_it = add_not_null(desired, pair)
-            yield change(desired, Phase.TOGETHER, set_it, order=_behind(desired, pair))
+            yield change(desired, Phase.TOGETHER, set_it, needs=(a.key for a in ancestors))
         elif live.get("not null") != FLAG:
             yield set_not_null(desired, live, pair)
     elif live is not None and live.get("not null") and not desired.get("not null"):
@@ -73,13 +73,8 @@ def _default(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Cha
 def _own_default(column: Fact, pair: SchemaPair) -> Change:
     drop = f"{alter_column(column)} DROP DEFAULT"
     statement = set_default(column) if column.get("default") else drop
-    return change(column, Phase.TOGETHER, statement, order=_behind(column, pair))
-
-
-def _behind(column: Fact, pair: SchemaPair) -> int:
-    """Return an order after what its ancestors get, and so before what its descendants do."""
-    ancestors = tuple(_ancestors(column, pair))
-    return max(column.order, *(fact.order for fact in ancestors)) + len(ancestors)
+    above = (ancestor.key for ancestor in _ancestors(column, pair))
+    return change(column, Phase.TOGETHER, statement, needs=above)
 
 
 def _ancestors(column: Fact, pair: SchemaPair) -> Iterator[Fact]:

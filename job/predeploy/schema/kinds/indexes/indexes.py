@@ -6,7 +6,7 @@ from dataclasses import replace
 from predeploy.contract.quoting import identifier, literal
 from predeploy.schema.ddl import Change, Phase, Report, change, not_addable, relation
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
-from predeploy.schema.facts import Fact
+from predeploy.schema.facts import Fact, Key
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import partitions
 from predeploy.schema.kinds.indexes.index_ddl import create_sql, is_twin, otherwise_defined
@@ -54,7 +54,7 @@ def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
         return change(desired, Phase.ONLINE, *built)
     if is_plain:
         made = create_sql(desired, desired.name)
-        return change(desired, Phase.TOGETHER, made, order=behind_parts(desired, pair))
+        return change(desired, Phase.TOGETHER, made, needs=parts(desired, pair))
     if live is None:
         return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
     # The statement's runner drops what a failed build left, unless another session is still
@@ -64,10 +64,10 @@ def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
     return change(desired, Phase.ONLINE, create, *_commented(live, pair))
 
 
-def behind_parts(index: Fact, pair: SchemaPair) -> int:
-    """Return an order after all that is to become a part of it."""
-    parts = pair.desired.parts_of((index.schema, index.relation, index.name))
-    return max((index.order, *(behind_parts(part, pair) + 1 for part in parts)))
+def parts(index: Fact, pair: SchemaPair) -> Iterator[Key]:
+    """Yield the named indexes that are to be its parts: it takes those that exist."""
+    named = pair.desired.parts_of((index.schema, index.relation, index.name))
+    return (part.key for part in named)
 
 
 def _commented(live: Fact, pair: SchemaPair) -> tuple[str, ...]:

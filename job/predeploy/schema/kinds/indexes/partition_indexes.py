@@ -24,8 +24,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
         return
     if _is_made_at_once(desired, pair):
         made = create_sql(desired, desired.name)
-        place = indexes.behind_parts(desired, pair)
-        yield change(desired, Phase.TOGETHER, made, order=place)
+        yield change(desired, Phase.TOGETHER, made, needs=indexes.parts(desired, pair))
 
 
 def _is_made_at_once(part: Fact, pair: SchemaPair) -> bool:

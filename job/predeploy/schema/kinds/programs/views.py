@@ -7,16 +7,16 @@ from dataclasses import replace
 from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
 from predeploy.schema.entry import Entry, attributes, flag, order, own
-from predeploy.schema.facts import FLAG, Fact
+from predeploy.schema.facts import FLAG, Fact, Key
 from predeploy.schema.kind import Kind
+from predeploy.schema.needs import Needs
 from predeploy.schema.schema_pair import SchemaPair
 
 
 def plan_view(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Create it, or replace it if it keeps its existing columns.
 
-    A dump first creates a placeholder view if the real one needs later objects; that determines the
-    view's order.
+    A placeholder comes first if something that the view needs uses the view's row type.
     """
     if live is not None and not is_replaceable(desired, live):
         yield drift(
@@ -27,17 +27,17 @@ def plan_view(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Ch
             "drop it and create it anew, in a migration",
         )
         return
-    begun = desired.order
-    made = max([begun, *(need.order + 1 for need in _missing_needs(desired, pair))])
-    yield change(desired, Phase.TOGETHER, _create(desired, desired.get("definition")), order=made)
-    # The smaller `order` puts the placeholder first.
-    if any(begun < other.order < made for other in pair.missing.needing(desired)):
+    circular = _circular(desired, pair)
+    if circular:
         yield change(desired, Phase.TOGETHER, _create(desired, _of_nothing(desired, pair)))
+    created = _create(desired, desired.get("definition"))
+    yield change(desired, Phase.TOGETHER, created, needs=circular)
 
 
-def _missing_needs(view: Fact, pair: SchemaPair) -> Iterator[Fact]:
-    missing = pair.missing.facts
-    return (missing[key] for key in view.needs if key in missing)
+def _circular(view: Fact, pair: SchemaPair) -> tuple[Key, ...]:
+    """Return what the view needs, if some of that needs the view itself."""
+    others = tuple(key for key in view.needs if key[1:3] != view.key[1:3])
+    return others if Needs(pair).leads_to(view.key, others) else ()
 
 
 def _create(view: Fact, query: str) -> str:
@@ -50,7 +50,7 @@ def _of_nothing(view: Fact, pair: SchemaPair) -> str:
     texts = (
         f"NULL::{column.get('type')}{' COLLATE ' * bool(column.get('collation'))}"
         f"{column.get('collation')} AS {identifier(column.name)}"
-        for column in sorted(columns, key=lambda column: column.order)
+        for column in sorted(columns, key=lambda column: column.position)
     )
     return f"SELECT {', '.join(texts)}"
 

@@ -86,8 +86,7 @@ def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterat
             "swap the two in a migration",
         )
     elif pair.is_plain(desired) and not _has_index(desired, pair):
-        phase = Phase.ONLINE if _waits_for_unique(desired, pair) else Phase.TOGETHER
-        yield change(desired, phase, _add(desired))
+        yield change(desired, Phase.TOGETHER, _add(desired))
     elif desired.get("type") in _UNIQUE:
         yield from _unique(desired, pair)
     elif desired.get("type") == "exclude":
@@ -273,17 +272,6 @@ def _other_primary_key(desired: Fact, pair: SchemaPair) -> bool:
     there = pair.live.on((desired.schema, desired.relation), Kind.CONSTRAINT)
     return desired.get("type") == "primary key" and any(
         fact.get("type") == "primary key" for fact in there
-    )
-
-
-def _waits_for_unique(desired: Fact, pair: SchemaPair) -> bool:
-    """Whether a foreign key refers to a table that gets its unique index only in phase ONLINE."""
-    if desired.get("type") != "foreign key":
-        return False
-    schema, referred = desired.listed("references")
-    return any(
-        (fact.get("type") in _UNIQUE or fact.get("unique")) and not pair.is_plain(fact)
-        for fact in pair.missing.on((schema, referred), Kind.CONSTRAINT, Kind.INDEX)
     )
 
 

@@ -96,9 +96,7 @@ def _of_type(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     columns = (pair.live.columns_in_order(live), pair.desired.columns_in_order(desired))
     if wanted and columns[0] != columns[1]:
         return told
-    # NOT OF comes first, before the type changes, because that would change its tables, too.
-    order = desired.order if wanted else 0
-    return pair.altered(told, change(desired, Phase.TOGETHER, statement, order=order))
+    return pair.altered(told, change(desired, Phase.TOGETHER, statement))
 
 
 def _create_sql(desired: Fact, columns: tuple[Fact, ...]) -> str:

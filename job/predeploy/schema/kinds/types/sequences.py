@@ -41,7 +41,9 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
         return
     owned_by = ".".join(identifier(part) for part in owner) or "NONE"
     statement = f"ALTER SEQUENCE {relation(desired)} OWNED BY {owned_by}"
-    given = change(desired, Phase.TOGETHER, statement, order=_after_both(desired, pair))
+    owning = pair.desired.get(Kind.COLUMN, *owner) if owner else None
+    after = () if owning is None else (owning.key,)
+    given = change(desired, Phase.TOGETHER, statement, needs=after)
     if live is not None and live.get("owned by"):
         told = drift(
             desired,
@@ -86,15 +88,6 @@ def is_twin(desired: Fact, live: Fact) -> bool:
 def near(sequence: Fact) -> tuple[str, ...]:
     """Return the column that owns it, or else its own key."""
     return sequence.listed("owned by") or sequence.key
-
-
-def _after_both(sequence: Fact, pair: SchemaPair) -> int:
-    """Return an order after it and its column; a dependency has no OID."""
-    if not sequence.get("owned by"):
-        return sequence.order
-    schema, table, name = sequence.listed("owned by")
-    column = pair.desired.get(Kind.COLUMN, schema, table, name)
-    return max(sequence.order, (column or sequence).order) + 1
 
 
 _OWNER = """(

@@ -87,7 +87,7 @@ TEXT_SEARCH_DICTIONARY = Entry(
 TEXT_SEARCH_CONFIGURATION = Entry(
     Kind.TEXT_SEARCH_CONFIGURATION,
     f"""select n.nspname, '', x.cfgname, {_SHAPE}, greatest({order("x.oid")}, (
-            select pg_catalog.max(cm.mapdict::bigint) * 2048
+            select pg_catalog.max(cm.mapdict::bigint)
             from pg_catalog.pg_ts_config_map cm where cm.mapcfg = x.oid))
         from pg_catalog.pg_ts_config x
         join pg_catalog.pg_namespace n on n.oid = x.cfgnamespace

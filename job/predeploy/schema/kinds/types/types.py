@@ -157,10 +157,12 @@ def plan_composite(
         return
     # A typed table gets its columns from the type.
     printed_name = f"{printed(desired.schema)}.{printed(desired.name)}"
-    has_tables = any(table.get("of") == printed_name for table in pair.live.all(Kind.TABLE))
-    cascade = " CASCADE" if has_tables else ""
+    tables = [t.key for t in pair.live.all(Kind.TABLE) if t.get("of") == printed_name]
+    cascade = " CASCADE" if tables else ""
     added = ", ".join(f"ADD ATTRIBUTE {_attribute(*a)}{cascade}" for a in wanted[len(found) :])
-    yield change(desired, Phase.TOGETHER, f"ALTER TYPE {qualified(desired)} {added}")
+    altered = f"ALTER TYPE {qualified(desired)} {added}"
+    # What is declared to be of no type any more comes first, because this changes its tables.
+    yield change(desired, Phase.TOGETHER, altered, needs=tables)
 
 
 def _attribute(name: str, type_name: str, collation: str | None) -> str:

@@ -1,0 +1,138 @@
+"""What the facts of the declared schema need of each other: from the catalogs, and from their keys.
+
+Both what has to wait and the order of changes are decided by it.
+"""
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator
+from functools import cached_property
+
+from predeploy.schema.facts import Fact, Key
+from predeploy.schema.kind import Kind
+from predeploy.schema.schema_pair import SchemaIndex, SchemaPair, parents
+
+_RELATIONS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.SEQUENCE)
+_RELATION_KINDS = frozenset(kind.value for kind in _RELATIONS)
+_NAMING = frozenset((Kind.COMMENT.value, Kind.GRANT.value))
+# Of these only the existence matters to their dependents, and only existence matters to them.
+_NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
+_INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
+# Comments name these by all words of their kind, not just by the last.
+_NAMED_LIKE_THEIR_KIND = (
+    Kind.TEXT_SEARCH_DICTIONARY.value, Kind.TEXT_SEARCH_CONFIGURATION.value,
+)  # fmt: skip
+_MEANT_BY = {
+    "column": (Kind.COLUMN.value,),
+    "constraint": (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value),
+    "index": _INDEX_LIKE,
+    "foreign table": (Kind.TABLE.value,),
+} | {
+    kind: (kind,)
+    for kind in (
+        *(k.value for k in (*_RELATIONS, Kind.TRIGGER, Kind.POLICY, Kind.RULE)),
+        *_NAMED_LIKE_THEIR_KIND,
+    )
+}
+
+
+class Needs:
+    """What each desired fact needs.
+
+    A column with a change of its own is among `making`; any other one is created with its table,
+    which then needs what the column needs.
+    """
+
+    def __init__(self, pair: SchemaPair, making: Container[Key] = ()) -> None:
+        """Keep both; nothing is looked up before it is asked for."""
+        self._pair = pair
+        self._making = making
+
+    def of(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
+        """Yield the keys of the facts that it needs, each with whether it is made of that."""
+        for key in fact.needs:
+            yield key, key[0] not in _NAMED_ONLY and fact.kind not in _NAMED_ONLY
+            if key[0] == Kind.COLUMN.value:  # another relation of that name may have the column
+                yield from (((kind.value, *key[1:3], ""), False) for kind in _RELATIONS)
+        yield (Kind.SCHEMA.value, fact.schema, "", ""), False
+        if fact.get("references"):  # the catalog lists only its columns and its key
+            schema, referred = fact.listed("references")
+            yield (Kind.TABLE.value, schema, referred, ""), True
+        if fact.kind in _NAMING:
+            yield from ((key, False) for key in self._named.meant_by(fact))
+        if fact.relation and fact.kind not in _RELATION_KINDS:
+            for kind in _RELATIONS:
+                is_its_query = fact.kind == Kind.COLUMN.value and kind is not Kind.TABLE
+                yield (kind.value, fact.schema, fact.relation, ""), is_its_query
+        yield from self._of_columns(fact)
+
+    def _of_columns(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
+        """Yield what a new table needs for its columns, and an inherited column for its own."""
+        if fact.kind == Kind.TABLE.value and self._pair.is_missing(fact.key):
+            for column in self._pair.desired.on((fact.schema, fact.relation), Kind.COLUMN):
+                if column.key not in self._making:  # it is created with its table
+                    yield column.key, True
+        if fact.get("inherited"):
+            table = self._pair.desired.get(Kind.TABLE, fact.schema, fact.relation)
+            for parent in parents(table) if table is not None else ():
+                yield (Kind.COLUMN.value, *parent, fact.name), False
+
+    def leads_to(self, target: Key, keys: Iterable[Key]) -> bool:
+        """Whether one of these is the target, or needs it by way of what is missing.
+
+        A sequence needs the column that owns it only to be owned by it.
+        """
+        seen: set[Key] = set()
+        todo = list(keys)
+        while todo:
+            key = todo.pop()
+            if key == target:
+                return True
+            if key in seen or key[0] == Kind.SEQUENCE.value or not self._pair.is_missing(key):
+                continue
+            seen.add(key)
+            todo += (needed for needed, _ in self.of(self._pair.desired.facts[key]))
+        return False
+
+    @cached_property
+    def _named(self) -> "_Names":
+        return _Names(self._pair.desired)
+
+
+class _Names:
+    """Finds the subjects of comments and grants by their names."""
+
+    def __init__(self, desired: SchemaIndex) -> None:
+        self._desired = desired
+        self._by_name: dict[tuple[str, str], list[Fact]] = defaultdict(list)
+        for fact in desired.facts.values():
+            if fact.kind not in _NAMING:
+                self._by_name[fact.schema, _bare(fact.name or fact.relation)].append(fact)
+
+    def meant_by(self, fact: Fact) -> Iterator[Key]:
+        """Yield the keys of what a comment or grant is about."""
+        if fact.kind == Kind.COMMENT.value:
+            word, _, name = fact.name.partition(" ")
+            if fact.name in _MEANT_BY:
+                word, name = fact.name, ""
+            for kind in (kind for kind in _NAMED_LIKE_THEIR_KIND if fact.name.startswith(kind)):
+                word, name = kind, fact.name.removeprefix(f"{kind} ")
+            # A kind that sync does not create is found by its kind and name together.
+            others = self._by_name.get((fact.schema, _bare(fact.name)), ())
+            yield from (o.key for o in others if o.kind == Kind.UNMODELLED.value)
+            kinds = _MEANT_BY.get(word)
+            yield (Kind.COMPOSITE.value, fact.schema, "", fact.relation)
+            for thing in self._by_name.get((fact.schema, _bare(name or fact.relation)), ()):
+                if thing.kind in kinds if kinds else thing.kind not in _RELATION_KINDS:
+                    is_on_another = fact.relation and name and thing.relation != fact.relation
+                    if not is_on_another:
+                        yield thing.key
+            return
+        if columns := fact.get("columns"):
+            yield (Kind.COLUMN.value, fact.schema, fact.relation, _bare(columns.strip(" ()")))
+        _, _, target = fact.get("on").partition(" ")
+        name = _bare(target).removeprefix(f"{fact.schema}.")
+        yield from (thing.key for thing in self._by_name.get((fact.schema, name), ()))
+
+
+def _bare(name: str) -> str:
+    return name.replace('"', "")
