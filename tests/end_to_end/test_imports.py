@@ -13,7 +13,8 @@ HEAVY = {
 # All that it does import of ours. Who adds to it makes every deploy slower.
 ROOMS = {
     "": "cli contract database journal log run settings sources",
-    "contract": "deadline errors exit_codes grants plan quoting report search_path secret statement step versions",
+    "contract": "deadline errors exit_codes grants plan quoting report search_path secret "
+    "statement step versions",
     "database": "catalog ledger server session",
     "database.catalog": "fingerprint trust",
     "database.ledger": "settled",

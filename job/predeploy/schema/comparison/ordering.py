@@ -90,7 +90,11 @@ class _Graph:
 
     def _needed_by(self, number: int) -> set[int]:
         fact, _ = self._changes[number]
-        return {n for key, _ in self._needs.of(fact) for n in self._made_for(key, number)}
+        needed = (key for key, _ in self._needs.of(fact))
+        # Only OWNED BY needs the table that owns a sequence: a default in it may need the sequence.
+        owner = fact.listed("owned by")[:2]
+        needed = (key for key in needed if key[1:3] != owner)
+        return {n for key in needed for n in self._made_for(key, number)}
 
     def _made_for(self, key: Key, number: int) -> Iterator[int]:
         """Yield the changes that must precede one that needs a key.
