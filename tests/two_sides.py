@@ -9,7 +9,7 @@ from predeploy.schema.comparison.difference import Difference, difference
 from predeploy.schema.ddl import Phase
 from predeploy.schema.facts import Fact, parse_facts
 from predeploy.schema.kinds import READ_WITH, declared_sql
-from predeploy.schema.kinds.indexes.partition_indexes import named
+from predeploy.schema.kinds.indexes.parts import named
 
 SCHEMAS = ("public", "app")
 

@@ -221,12 +221,15 @@ def _known(
 
 
 def _with_parts(declared: SchemaView) -> frozenset[tuple[str, str]]:
-    """Return the partitions that are declared to have an index with a name, or of their own."""
-    kinds_of_indexes = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
+    """Return the partitions that are declared to have something with a name, or of their own."""
+    kinds_of_parts = (
+        Kind.INDEX.value, Kind.PARTITION_INDEX.value, Kind.CONSTRAINT.value,
+        Kind.PARTITION_CONSTRAINT.value,
+    )  # fmt: skip
     tables = (f for f in declared.declared if f.kind == Kind.TABLE.value)
     partitions = {(f.schema, f.relation) for f in tables if f.get("partition of")}
-    indexes = (f for f in declared.declared if f.kind in kinds_of_indexes)
-    return frozenset({(f.schema, f.relation) for f in indexes} & partitions)
+    parts = (f for f in declared.declared if f.kind in kinds_of_parts)
+    return frozenset({(f.schema, f.relation) for f in parts} & partitions)
 
 
 def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> SchemaView:

@@ -21,6 +21,7 @@ class Kind(Enum):
     COLUMN = "column"
     PARTITION_INDEX = "partition index"
     INDEX = "index"
+    PARTITION_CONSTRAINT = "partition constraint"
     CONSTRAINT = "constraint"
     VIEW = "view"
     MATERIALIZED_VIEW = "materialized view"

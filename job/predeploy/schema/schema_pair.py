@@ -15,6 +15,13 @@ from predeploy.schema.written import NOTHING_WRITTEN, Target, Written, target_of
 Group = TypeVar("Group")
 ORDERS_OF_A_TABLE = 2048  # one for itself, and one for each column that came with it
 Columns = tuple[tuple[str, str], ...]
+_PARTS = {
+    Kind.INDEX.value: Kind.PARTITION_INDEX.value,
+    Kind.CONSTRAINT.value: Kind.PARTITION_CONSTRAINT.value,
+    # A partition can be partitioned, too.
+    Kind.PARTITION_INDEX.value: Kind.PARTITION_INDEX.value,
+    Kind.PARTITION_CONSTRAINT.value: Kind.PARTITION_CONSTRAINT.value,
+}
 
 
 class SchemaIndex:
@@ -80,9 +87,17 @@ class SchemaIndex:
         """Return the grants on an object, and what tells of rights that somebody has not."""
         return self._by_target.get(target, ())
 
-    def parts_of(self, index: tuple[str, str, str]) -> tuple[Fact, ...]:
-        """Return what partitions have of an index (schema, table, name), where it has a name."""
-        return self._by_index.get(index, ())
+    def parts_of(self, whole: Fact) -> tuple[Fact, ...]:
+        """Return what partitions have of an index or a constraint, where it has a name."""
+        return self._by_whole.get((_PARTS[whole.kind], *whole.key[1:]), ())
+
+    def whole_of(self, part: Fact) -> Fact | None:
+        """Return the index or the constraint of a parent that a partition's is a part of."""
+        if part.kind not in _PARTS.values():
+            return None
+        schema, table, name = part.listed("of")
+        keys = ((kind, schema, table, name) for kind, of in _PARTS.items() if of == part.kind)
+        return next((self.facts[key] for key in keys if key in self.facts), None)
 
     def defaults_of(self, role: str, objects: str) -> tuple[Fact, ...]:
         """Return what a role's default privileges grant on `TABLES` or the like, in any schema."""
@@ -142,8 +157,9 @@ class SchemaIndex:
         return _grouped(grants, lambda fact: (target_of(fact),))
 
     @cached_property
-    def _by_index(self) -> Mapping[tuple[str, ...], tuple[Fact, ...]]:
-        return _grouped(self.all(Kind.PARTITION_INDEX), lambda part: (part.listed("of"),))
+    def _by_whole(self) -> Mapping[tuple[str, ...], tuple[Fact, ...]]:
+        parts = self.all(Kind.PARTITION_INDEX, Kind.PARTITION_CONSTRAINT)
+        return _grouped(parts, lambda part: ((part.kind, *part.listed("of")),))
 
     @cached_property
     def _by_role(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:

@@ -20,7 +20,7 @@ from predeploy.database.server import wire
 from predeploy.database.server.wire import Connection
 from predeploy.schema.facts import as_json, from_json, parse_facts
 from predeploy.schema.kinds import declared_sql
-from predeploy.schema.kinds.indexes.partition_indexes import named
+from predeploy.schema.kinds.indexes.parts import named
 from predeploy.schema.kinds.programs.views import filled
 from predeploy.schema.kinds.schemas import placed
 from predeploy.schema.written import as_json as written_as_json
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 _KEPT = 5
 # Of the facts, and of what is told of each: what keeps them otherwise does not find them.
-_FORMAT = "zlib 5"
+_FORMAT = "zlib 6"
 # The server prints facts in its own words, which may be those of an extension and name its schema.
 _ABOUT = """(select pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', extname, extversion,

@@ -12,22 +12,22 @@ from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import Report, Verdict, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
+from predeploy.schema.kinds.indexes.parts import written_as
 from predeploy.schema.namespaces import Name, names_of, takers
 from predeploy.schema.schema_pair import SchemaPair
 
 _USED_BY_NAME = ("primary key", "unique", "exclude")
 _INDEXES = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
-_HANGS_ON_TABLE = (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value)
+_HANGS_ON_TABLE = (
+    Kind.CONSTRAINT.value, Kind.PARTITION_CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value,
+)  # fmt: skip
 
 
 def misnamed(twins: Mapping[Fact, Fact], pair: SchemaPair) -> Iterator[Report]:
     """Tell of the twins of things whose names are written out, each with the RENAME."""
     taken = takers(pair.live, twins)
     for desired, live in twins.items():
-        is_written = desired.key in pair.written.names
-        if (
-            not is_written and desired.kind != Kind.PARTITION_INDEX.value
-        ):  # those are, if they are facts
+        if written_as(desired) not in pair.written.names:
             continue
         is_used = desired.get("type") in _USED_BY_NAME
         fails = "; ON CONFLICT ON CONSTRAINT with the declared name fails" if is_used else ""

@@ -25,13 +25,18 @@ _NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
 # How a column counts its rows changes nothing for what is made of it.
 _COUNTING = ("column-identity", "column-sequence")
 _INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
+_PARTS = (Kind.PARTITION_INDEX.value, Kind.PARTITION_CONSTRAINT.value)
 _NAMED_LIKE_THEIR_KIND = (
     Kind.TEXT_SEARCH_DICTIONARY.value, Kind.TEXT_SEARCH_CONFIGURATION.value,
 )  # fmt: skip
 _MEANT_BY = {
     "column": (Kind.COLUMN.value,),
-    "constraint": (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value),
-    "index": _INDEX_LIKE,
+    "constraint": (
+        Kind.CONSTRAINT.value,
+        Kind.PARTITION_CONSTRAINT.value,
+        Kind.DOMAIN_CONSTRAINT.value,
+    ),
+    "index": (*_INDEX_LIKE, *_PARTS),
     "foreign table": (Kind.TABLE.value,),
 } | {
     kind: (kind,)
@@ -184,6 +189,12 @@ class _Graph:
             yield (Kind.TABLE.value, schema, referred, ""), True
         if fact.kind in _NAMING:
             yield from ((key, False) for key in self._named.meant_by(fact))
+        if fact.kind in (*_INDEX_LIKE, *_PARTS):
+            desired = self._sides.desired
+            yield from ((part.key, True) for part in desired.parts_of(fact))
+            whole = desired.whole_of(fact)
+            if whole is not None:
+                yield whole.key, True
         if fact.relation and fact.kind not in _RELATION_KINDS:
             for kind in _RELATIONS:
                 is_its_query = fact.kind == Kind.COLUMN.value and kind is not Kind.TABLE

@@ -13,14 +13,14 @@ from predeploy.schema.kinds.columns.columns import COLUMN
 from predeploy.schema.kinds.columns.retyped import COLUMN_USERS_SQL
 from predeploy.schema.kinds.comments import COMMENT
 from predeploy.schema.kinds.indexes.indexes import INDEX
-from predeploy.schema.kinds.indexes.partition_indexes import PARTITION_INDEX
+from predeploy.schema.kinds.indexes.parts import PARTITION_INDEX
 from predeploy.schema.kinds.needs import needs_sql
 from predeploy.schema.kinds.privileges import DEFAULT_PRIVILEGE, GRANT
 from predeploy.schema.kinds.programs.attached import POLICY, RULE, STATISTICS, TRIGGER
 from predeploy.schema.kinds.programs.routines import AGGREGATE, ROUTINE
 from predeploy.schema.kinds.programs.views import MATERIALIZED_VIEW, VIEW
 from predeploy.schema.kinds.schemas import EXTENSION, SCHEMA
-from predeploy.schema.kinds.tables.constraints import CONSTRAINT
+from predeploy.schema.kinds.tables.constraints import CONSTRAINT, PARTITION_CONSTRAINT
 from predeploy.schema.kinds.tables.tables import TABLE
 from predeploy.schema.kinds.types.casts import CAST
 from predeploy.schema.kinds.types.collations import COLLATION
@@ -79,6 +79,7 @@ KINDS = MappingProxyType(
             COLUMN,
             PARTITION_INDEX,
             INDEX,
+            PARTITION_CONSTRAINT,
             CONSTRAINT,
             VIEW,
             MATERIALIZED_VIEW,
@@ -98,27 +99,30 @@ KINDS = MappingProxyType(
 )
 
 
+_PARTS = (PARTITION_INDEX, PARTITION_CONSTRAINT)
+
+
 def facts_sql(schemas: Sequence[str]) -> str:
     """Return one query of all facts about `schemas`, and about what belongs to no schema.
 
-    For `parse_facts`; read it with the settings READ_WITH. Without the parts of indexes that
-    partitions have, which `parts_sql` is about: there may be many, and most have no name that
-    anybody chose.
+    For `parse_facts`; read it with the settings READ_WITH. Without the parts of indexes and
+    constraints that partitions have, which `parts_sql` is about: there may be many, and most have
+    no name that anybody chose.
     """
-    entries = (entry for entry in KINDS.values() if entry is not PARTITION_INDEX)
+    entries = (entry for entry in KINDS.values() if entry not in _PARTS)
     return gathered(entries, _within(schemas))
 
 
 def declared_sql(schemas: Sequence[str]) -> str:
-    """Return the query of `facts_sql`, with the parts of indexes and what facts need."""
+    """Return the query of `facts_sql`, with the parts of partitions and what facts need."""
     facts = gathered(KINDS.values(), _within(schemas))
     return f"{facts} union all {needs_sql(schemas)}"
 
 
 def parts_sql(tables: Iterable[tuple[str, str]]) -> str:
-    """Return one query of the parts of indexes that some partitions have."""
+    """Return one query of the parts of indexes and constraints that some partitions have."""
     places = ", ".join(f"({literal(schema)}, {literal(name)})" for schema, name in sorted(tables))
-    return gathered((PARTITION_INDEX,), f"(q.schema, q.relation) in ({places})")
+    return gathered(_PARTS, f"(q.schema, q.relation) in ({places})")
 
 
 def _within(schemas: Sequence[str]) -> str:

@@ -32,8 +32,7 @@ def index_of(key: Fact) -> Fact:
 
 def is_twin(desired: Fact, live: Fact) -> bool:
     """Whether they are the same but for the name, and for being valid."""
-    names = ("unique", "definition", "type", "index")
-    return all(desired.get(name) == live.get(name) for name in names)
+    return desired.is_alike(live, "unique", "definition", "type", "index")
 
 
 def named(constraint: Fact) -> str:
@@ -73,4 +72,15 @@ def otherwise_defined(desired: Fact, live: Fact) -> Report:
         "index-definition",
         live.get("definition"),
         "build the new one under another name and drop this one, in a migration",
+    )
+
+
+def definition_sql(index: str) -> str:
+    """Return an expression for what follows the table's name: `USING btree (id) WHERE …`."""
+    opening = f"""'CREATE ' || case when {index}.indisunique then 'UNIQUE ' else '' end || 'INDEX '
+        || pg_catalog.quote_ident(i.relname) || ' ON '
+        || case when c.relkind = 'p' then 'ONLY ' else '' end
+        || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || ' '"""
+    return (
+        f"substr(pg_catalog.pg_get_indexdef({index}.indexrelid), pg_catalog.length({opening}) + 1)"
     )

@@ -8,8 +8,13 @@ from predeploy.schema.ddl import Change, Phase, Report, change, not_addable, rel
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.kinds.indexes import partitions
-from predeploy.schema.kinds.indexes.index_ddl import create_sql, is_twin, otherwise_defined
+from predeploy.schema.kinds.indexes import partitions, parts
+from predeploy.schema.kinds.indexes.index_ddl import (
+    create_sql,
+    definition_sql,
+    is_twin,
+    otherwise_defined,
+)
 from predeploy.schema.schema_pair import SchemaPair
 
 
@@ -54,7 +59,7 @@ def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
         return change(desired, Phase.ONLINE, *built)
     if is_plain:
         made = create_sql(desired, desired.name)
-        return change(desired, Phase.TOGETHER, made, order=behind_parts(desired, pair))
+        return change(desired, Phase.TOGETHER, *parts.made_first(desired, pair), made)
     if live is None:
         return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
     # What a failed build has left is cleared away by who builds, if nobody else is building it; it
@@ -63,29 +68,12 @@ def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
     return change(desired, Phase.ONLINE, create, *_commented(live, pair))
 
 
-def behind_parts(index: Fact, pair: SchemaPair) -> int:
-    """Return a place behind what is to be a part of it."""
-    parts = pair.desired.parts_of((index.schema, index.relation, index.name))
-    return max((index.order, *(behind_parts(part, pair) + 1 for part in parts)))
-
-
 def _commented(live: Fact, pair: SchemaPair) -> tuple[str, ...]:
     """Return what gives an index that is built anew the comment that goes with the old one."""
     comment = pair.live.get(Kind.COMMENT, live.schema, live.name, "index")
     if comment is None:
         return ()
     return (f"COMMENT ON {comment.get('on')} IS {literal(comment.get('text'))}",)
-
-
-def definition_sql(index: str) -> str:
-    """Return an expression for what follows the table's name: `USING btree (id) WHERE …`."""
-    opening = f"""'CREATE ' || case when {index}.indisunique then 'UNIQUE ' else '' end || 'INDEX '
-        || pg_catalog.quote_ident(i.relname) || ' ON '
-        || case when c.relkind = 'p' then 'ONLY ' else '' end
-        || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || ' '"""
-    return (
-        f"substr(pg_catalog.pg_get_indexdef({index}.indexrelid), pg_catalog.length({opening}) + 1)"
-    )
 
 
 INDEX = Entry(

@@ -23,7 +23,7 @@ from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, 
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import NOT_NULL, not_null_helper
-from predeploy.schema.kinds.indexes import index_ddl, indexes, partitions
+from predeploy.schema.kinds.indexes import index_ddl, indexes, partitions, parts
 from predeploy.schema.kinds.indexes.index_ddl import index_of, named, take_over, timing
 from predeploy.schema.names import LONGEST, derived
 from predeploy.schema.schema_pair import SchemaPair
@@ -32,6 +32,10 @@ from predeploy.schema.violating_rows import violating_rows
 _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED = 180000
 _NOT_NULL_SUFFIX = "not_null"
 _UNIQUE = ("primary key", "unique")
+_KINDS_OF_KEYS = (
+    Kind.CONSTRAINT, Kind.INDEX, Kind.PARTITION_CONSTRAINT, Kind.PARTITION_INDEX,
+)  # fmt: skip
+_NOT_VALID = " NOT VALID"
 # Seen on 18.6: of a key with PERIOD, VALIDATE CONSTRAINT passes rows whose range is covered only
 # in part. ADD without NOT VALID refuses them.
 _NOT_VALIDATED = "PostgreSQL does not validate a foreign key with PERIOD that was added NOT VALID"
@@ -87,7 +91,7 @@ def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterat
         )
     elif pair.is_plain(desired) and not _has_index(desired, pair):
         phase = Phase.ONLINE if _waits_for_unique(desired, pair) else Phase.TOGETHER
-        yield change(desired, phase, _add(desired))
+        yield change(desired, phase, *parts.made_first(desired, pair), _add(desired))
     elif desired.get("type") in _UNIQUE:
         yield from _unique(desired, pair)
     elif desired.get("type") == "exclude":
@@ -129,12 +133,11 @@ def _needs_proof(column: Fact, pair: SchemaPair) -> bool:
 
 def is_twin(desired: Fact, live: Fact) -> bool:
     """Whether they are the same but for the name, and for being validated."""
-    names = ("type", "definition", "index")
-    return all(desired.get(name) == live.get(name) for name in names)
+    return desired.is_alike(live, "type", "definition", "index")
 
 
 def _add(constraint: Fact) -> str:
-    not_valid = " NOT VALID" if constraint.get("not valid") else ""
+    not_valid = _NOT_VALID if constraint.get("not valid") else ""
     return f"{_alter(constraint)} ADD {named(constraint)}{not_valid}"
 
 
@@ -243,7 +246,8 @@ def _checked_later(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]
         return
     added = _add(replace(desired, attributes=(*desired.attributes, ("not valid", "true"))))
     validated = () if desired.get("not valid") else (_validate(desired),)
-    yield change(desired, Phase.ONLINE, added, *validated)
+    own = parts.made_first(desired, pair, _NOT_VALID)
+    yield change(desired, Phase.ONLINE, *own, added, *validated)
 
 
 def _is_temporal(constraint: Fact) -> bool:
@@ -256,11 +260,12 @@ def _needs_lock(
     query = violating_rows(desired, pair.live)
     first = f"fix the rows that this finds, if any: {query}; then, " if query else ""
     drop = f"{_alter(instead)} DROP CONSTRAINT {identifier(instead.name)}; " if instead else ""
+    added = "; ".join((*parts.made_first(desired, pair), _add(desired)))
     return not_addable(
         desired,
         "constraint-needs-lock",
         f"the table has rows, and {because}",
-        f"{first}in a quiet hour, in a migration: {drop}{_add(desired)}",
+        f"{first}in a quiet hour, in a migration: {drop}{added}",
     )
 
 
@@ -270,10 +275,16 @@ def _has_index(desired: Fact, pair: SchemaPair) -> bool:
 
 
 def _other_primary_key(desired: Fact, pair: SchemaPair) -> bool:
-    there = pair.live.on((desired.schema, desired.relation), Kind.CONSTRAINT)
+    place = (desired.schema, desired.relation)
+    there = pair.live.on(place, Kind.CONSTRAINT, Kind.PARTITION_CONSTRAINT)
     return desired.get("type") == "primary key" and any(
         fact.get("type") == "primary key" for fact in there
     )
+
+
+def is_made_at_once(desired: Fact, pair: SchemaPair) -> bool:
+    """Whether an index or a constraint that is missing is made with the tables, not after them."""
+    return pair.is_plain(desired) and not _waits_for_unique(desired, pair)
 
 
 def _waits_for_unique(desired: Fact, pair: SchemaPair) -> bool:
@@ -283,7 +294,7 @@ def _waits_for_unique(desired: Fact, pair: SchemaPair) -> bool:
     schema, referred = desired.listed("references")
     return any(
         (fact.get("type") in _UNIQUE or fact.get("unique")) and not pair.is_plain(fact)
-        for fact in pair.missing.on((schema, referred), Kind.CONSTRAINT, Kind.INDEX)
+        for fact in pair.missing.on((schema, referred), *_KINDS_OF_KEYS)
     )
 
 
@@ -304,38 +315,63 @@ _REFERENCES = """(select pg_catalog.json_build_array(rn.nspname, r.relname)
     from pg_catalog.pg_class r join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace
     where r.oid = k.confrelid)::text"""
 
+_TYPE = f"""case k.contype when 'p' then 'primary key' when 'u' then 'unique'
+    when 'f' then 'foreign key' when 'c' then 'check' when 'n' then '{NOT_NULL}'
+    else 'exclude' end"""
+_INDEX = f"case when k.contype in ('p', 'u') then {index_ddl.definition_sql('x')} end"
+_WHEN = {"deferrable": flag("k.condeferrable"), "deferred": flag("k.condeferred")}
+_SOURCE = f"""from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
+    left join pg_catalog.pg_index x on x.indexrelid = k.conindid
+    left join pg_catalog.pg_class i on i.oid = x.indexrelid"""
+_IS_OURS = f"""c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+    and {own("pg_constraint", "k.oid")}"""
+
 CONSTRAINT = Entry(
     Kind.CONSTRAINT,
     f"""select n.nspname, c.relname, k.conname, {
         attributes(
-            type="case k.contype when 'p' then 'primary key' when 'u' then 'unique' "
-            f"when 'f' then 'foreign key' when 'c' then 'check' when 'n' then '{NOT_NULL}' "
-            "else 'exclude' end",
+            type=_TYPE,
             column="a.attname",
             definition=_DEFINITION,
-            index=f"case when k.contype in ('p', 'u') then {indexes.definition_sql('x')} end",
+            index=_INDEX,
             invalid=flag("k.contype in ('p', 'u', 'x') and not x.indisvalid"),
             attached=f"case when k.contype in ('p', 'u', 'x') then {partitions.ATTACHED} end",
             replica_identity=flag("k.contype in ('p', 'u') and x.indisreplident"),
-            deferrable=flag("k.condeferrable"),
-            deferred=flag("k.condeferred"),
+            **_WHEN,
             references=_REFERENCES,
             not_valid=flag(
                 "k.contype <> 'n' and not k.convalidated and "
                 "coalesce(pg_catalog.to_jsonb(k) ->> 'conenforced', 'true') = 'true'"
             ),
         )
-    }, {order("k.oid")}
-        from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
-        left join pg_catalog.pg_index x on x.indexrelid = k.conindid
-        left join pg_catalog.pg_class i on i.oid = x.indexrelid
+    }, {order("k.oid")} {_SOURCE}
         left join pg_catalog.pg_attribute a on k.contype = 'n' and a.attrelid = k.conrelid
           and a.attnum = k.conkey[1]
         where (k.contype in ('p', 'u', 'f', 'c', 'x') or (k.contype = 'n' and {_IS_CHOSEN}))
-          and k.conparentid = 0 and k.conislocal
-          and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
-          and {own("pg_constraint", "k.oid")}""",
+          and k.conparentid = 0 and k.conislocal and {_IS_OURS}""",
     plan,
     undeclared,
     is_twin=is_twin,
+)
+
+# What a foreign key has for each partition of the table that it refers to is no part of this sort.
+PARTITION_CONSTRAINT = Entry(
+    Kind.PARTITION_CONSTRAINT,
+    f"""select n.nspname, c.relname, k.conname, {
+        attributes(
+            of="pg_catalog.json_build_array(wn.nspname, wc.relname, w.conname)::text",
+            type=_TYPE,
+            definition=_DEFINITION,
+            index=_INDEX,
+            **_WHEN,
+            references=_REFERENCES,
+        )
+    }, {order("k.oid")} {_SOURCE}
+        join pg_catalog.pg_constraint w on w.oid = k.conparentid
+          and w.conrelid <> k.conrelid and w.confrelid = k.confrelid
+        join pg_catalog.pg_class wc on wc.oid = w.conrelid
+        join pg_catalog.pg_namespace wn on wn.oid = wc.relnamespace
+        where k.contype in ('p', 'u', 'f', 'x') and {_IS_OURS}""",
+    parts.plan,
+    is_twin=parts.is_twin,
 )
