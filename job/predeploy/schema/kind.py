@@ -19,6 +19,7 @@ class Kind(Enum):
     SEQUENCE = "sequence"
     TABLE = "table"
     COLUMN = "column"
+    NOT_NULL = "not-null constraint"
     PARTITION_INDEX = "partition index"
     INDEX = "index"
     PARTITION_CONSTRAINT = "partition constraint"

@@ -7,12 +7,13 @@ a REVOKE took what he did not have.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
 from predeploy.schema.facts import Fact, Key
+from predeploy.schema.kind import Kind
 
 PUBLIC = "PUBLIC"
 CURRENT_USER = "CURRENT_USER"
@@ -90,12 +91,38 @@ class Naming:
     is_default: bool = False
 
 
+# What is a fact only where files name it, and as what they do.
+_NAMED_AS = {
+    Kind.PARTITION_INDEX.value: Kind.INDEX.value,
+    Kind.PARTITION_CONSTRAINT.value: Kind.CONSTRAINT.value,
+    Kind.NOT_NULL.value: Kind.CONSTRAINT.value,
+}
+
+
 @dataclass(frozen=True)
 class Written:
     """`names` are the keys of facts whose names are written out, `rights` what is spoken of."""
 
     names: frozenset[Key] = frozenset()
     rights: frozenset[Naming] = frozenset()
+
+    def has_name_of(self, fact: Fact) -> bool:
+        """Whether the name of a fact is written out."""
+        return named_as(fact) in self.names
+
+    def known(self, facts: Iterable[Fact]) -> frozenset[Fact]:
+        """Return the facts without those that nobody names, not by a comment on them either.
+
+        What a partition has of its parent's is named with what other partitions have of it.
+        """
+        found = frozenset(facts)
+        hidden = {fact.key: fact for fact in found if fact.kind in _NAMED_AS}
+        comments = {fact.key for fact in found if fact.kind == Kind.COMMENT.value}
+        kept: set[Key] = set()
+        for fact in hidden.values():
+            if self.has_name_of(fact) or not comments.isdisjoint(_comments_on(fact)):
+                kept.update(_with_wholes(fact, hidden))
+        return frozenset(fact for fact in found if fact.key not in hidden or fact.key in kept)
 
     def namings(self, target: Target, role: str) -> Iterator[Naming]:
         """Yield what speaks of rights on an object that `role` makes or would make."""
@@ -132,6 +159,26 @@ class Written:
 
 
 NOTHING_WRITTEN = Written()
+
+
+def named_as(fact: Fact) -> Key:
+    """Return the key by which files name it, which tells no part from what is no part."""
+    return (_NAMED_AS.get(fact.kind, fact.kind), *fact.key[1:])
+
+
+def _comments_on(fact: Fact) -> Iterator[Key]:
+    kind = Kind.COMMENT.value
+    yield (kind, fact.schema, fact.name, "index")
+    yield (kind, fact.schema, fact.relation, f"constraint {fact.name}")
+
+
+def _with_wholes(part: Fact, parts: Mapping[Key, Fact]) -> Iterator[Key]:
+    yield part.key
+    if part.get("of"):
+        schema, table, name = part.listed("of")
+        whole = parts.get((part.kind, schema, table, name))
+        if whole is not None:
+            yield from _with_wholes(whole, parts)
 
 
 def target_of(grant: Fact) -> Target | None:

@@ -12,7 +12,6 @@ from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import Report, Verdict, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.kinds.indexes.parts import written_as
 from predeploy.schema.namespaces import Name, names_of, takers
 from predeploy.schema.schema_pair import SchemaPair
 
@@ -20,6 +19,7 @@ _USED_BY_NAME = ("primary key", "unique", "exclude")
 _INDEXES = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
 _HANGS_ON_TABLE = (
     Kind.CONSTRAINT.value, Kind.PARTITION_CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value,
+    Kind.NOT_NULL.value,
 )  # fmt: skip
 
 
@@ -27,16 +27,21 @@ def misnamed(twins: Mapping[Fact, Fact], pair: SchemaPair) -> Iterator[Report]:
     """Tell of the twins of things whose names are written out, each with the RENAME."""
     taken = takers(pair.live, twins)
     for desired, live in twins.items():
-        if written_as(desired) not in pair.written.names:
+        if not pair.written.has_name_of(desired):
             continue
         is_used = desired.get("type") in _USED_BY_NAME
         fails = "; ON CONFLICT ON CONSTRAINT with the declared name fails" if is_used else ""
+        remedy = f"in a migration: {_freed(desired, taken)}{_rename(desired, live)}"
+        if live.get("inherited"):
+            remedy = (
+                f"declare it as {own_name(live)}: PostgreSQL renames no NOT NULL that is inherited"
+            )
         yield Report(
             Verdict.BREAKING if is_used else Verdict.WARNING,
             "other-name",
             desired.label,
             f"{desired.label} is there under another name, {own_name(live)}{fails}",
-            f"in a migration: {_freed(desired, taken)}{_rename(desired, live)}",
+            remedy,
             live=f"named {own_name(live)}",
         )
 

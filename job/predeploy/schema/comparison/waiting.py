@@ -35,6 +35,7 @@ _MEANT_BY = {
         Kind.CONSTRAINT.value,
         Kind.PARTITION_CONSTRAINT.value,
         Kind.DOMAIN_CONSTRAINT.value,
+        Kind.NOT_NULL.value,
     ),
     "index": (*_INDEX_LIKE, *_PARTS),
     "foreign table": (Kind.TABLE.value,),
@@ -189,6 +190,8 @@ class _Graph:
             yield (Kind.TABLE.value, schema, referred, ""), True
         if fact.kind in _NAMING:
             yield from ((key, False) for key in self._named.meant_by(fact))
+        if fact.kind == Kind.NOT_NULL.value:
+            yield (Kind.COLUMN.value, fact.schema, fact.relation, fact.get("column")), True
         if fact.kind in (*_INDEX_LIKE, *_PARTS):
             desired = self._sides.desired
             yield from ((part.key, True) for part in desired.parts_of(fact))
@@ -267,17 +270,21 @@ def _first_states(planned: Planned, pair: SchemaPair, unmet: Unmet) -> dict[Key,
     """Return what is not as declared, for reasons of its own."""
     missing = _missing(pair)
     refused = [fact for fact, report in planned.reports if unmet.holds_back(report)]
-    # Rows that are null hinder nothing but the NOT NULL of a column that is there.
-    violated = [
-        fact
-        for fact, c in planned.changes
-        if c.fact.label in unmet.violated
-        and (fact.key in missing or fact.kind != Kind.COLUMN.value)
-    ]
+    violated = [fact for fact, c in planned.changes if c.fact.label in unmet.violated]
     return {
         fact.key: State.ABSENT if fact.key in missing else State.OTHERWISE
-        for fact in (*refused, *violated)
+        for fact in (*refused, *_hindered(violated, pair))
     }
+
+
+def _hindered(violated: Iterable[Fact], pair: SchemaPair) -> Iterator[Fact]:
+    """Yield what rows violate; of a column that is there, they hinder nothing but its NOT NULL."""
+    for fact in violated:
+        if fact.kind != Kind.COLUMN.value or fact.key in pair.missing.facts:
+            yield fact
+            continue
+        not_nulls = pair.missing.on((fact.schema, fact.relation), Kind.NOT_NULL)
+        yield from (other for other in not_nulls if other.get("column") == fact.name)
 
 
 def _by_key(waiting: _Waiting) -> Key:

@@ -10,6 +10,7 @@ from predeploy.contract.quoting import literal
 from predeploy.schema.entry import Entry
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.columns import COLUMN
+from predeploy.schema.kinds.columns.not_nulls import NOT_NULL
 from predeploy.schema.kinds.columns.retyped import COLUMN_USERS_SQL
 from predeploy.schema.kinds.comments import COMMENT
 from predeploy.schema.kinds.indexes.indexes import INDEX
@@ -41,8 +42,8 @@ __all__ = [
     "declared_sql",
     "facts_sql",
     "gathered",
+    "named_only_sql",
     "partitions_sql",
-    "parts_sql",
 ]
 
 # Settings to read facts with, so that both sides are printed alike, and at once: compiling the one
@@ -77,6 +78,7 @@ KINDS = MappingProxyType(
             SEQUENCE,
             TABLE,
             COLUMN,
+            NOT_NULL,
             PARTITION_INDEX,
             INDEX,
             PARTITION_CONSTRAINT,
@@ -99,30 +101,33 @@ KINDS = MappingProxyType(
 )
 
 
-_PARTS = (PARTITION_INDEX, PARTITION_CONSTRAINT)
+# Most of these have no name that anybody chose, and there may be many.
+_NAMED_ONLY = (PARTITION_INDEX, PARTITION_CONSTRAINT, NOT_NULL)
 
 
 def facts_sql(schemas: Sequence[str]) -> str:
     """Return one query of all facts about `schemas`, and about what belongs to no schema.
 
-    For `parse_facts`; read it with the settings READ_WITH. Without the parts of indexes and
-    constraints that partitions have, which `parts_sql` is about: there may be many, and most have
-    no name that anybody chose.
+    For `parse_facts`; read it with the settings READ_WITH. Without what
+    `named_only_sql` is about.
     """
-    entries = (entry for entry in KINDS.values() if entry not in _PARTS)
+    entries = (entry for entry in KINDS.values() if entry not in _NAMED_ONLY)
     return gathered(entries, _within(schemas))
 
 
 def declared_sql(schemas: Sequence[str]) -> str:
-    """Return the query of `facts_sql`, with the parts of partitions and what facts need."""
+    """Return the query of `facts_sql`, with all that it leaves out, and what facts need."""
     facts = gathered(KINDS.values(), _within(schemas))
     return f"{facts} union all {needs_sql(schemas)}"
 
 
-def parts_sql(tables: Iterable[tuple[str, str]]) -> str:
-    """Return one query of the parts of indexes and constraints that some partitions have."""
+def named_only_sql(tables: Iterable[tuple[str, str]]) -> str:
+    """Return one query of what is a fact only where files name it, of some tables.
+
+    That is what partitions have of their parents' indexes and constraints, and NOT NULLs.
+    """
     places = ", ".join(f"({literal(schema)}, {literal(name)})" for schema, name in sorted(tables))
-    return gathered(_PARTS, f"(q.schema, q.relation) in ({places})")
+    return gathered(_NAMED_ONLY, f"(q.schema, q.relation) in ({places})")
 
 
 def _within(schemas: Sequence[str]) -> str:

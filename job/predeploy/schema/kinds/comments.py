@@ -101,7 +101,7 @@ _PARTS = (
         join pg_catalog.pg_class c on c.oid = a.attrelid
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where a.attnum > 0 and not a.attisdropped""",
-    _hanging("pg_constraint", "con", "CONSTRAINT", "x.contype <> 'n'"),
+    _hanging("pg_constraint", "con", "CONSTRAINT"),
     """select 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, 0, n.nspname, t.typname,
         'constraint ' || k.conname,
         pg_catalog.format('CONSTRAINT %I ON DOMAIN %I.%I', k.conname, n.nspname, t.typname), 0::oid

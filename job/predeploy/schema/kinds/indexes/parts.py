@@ -6,22 +6,18 @@ or before their table becomes a partition of it.
 https://www.postgresql.org/docs/current/ddl-partitioning.html
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from predeploy.schema.ddl import Change, Report, drift
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
-from predeploy.schema.facts import Fact, Key
+from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import index_ddl
 from predeploy.schema.kinds.indexes.index_ddl import add_key, create_sql
 from predeploy.schema.kinds.indexes.leaves import twin
 from predeploy.schema.schema_pair import SchemaPair
-
-_WRITTEN_AS = {
-    Kind.PARTITION_INDEX.value: Kind.INDEX.value,
-    Kind.PARTITION_CONSTRAINT.value: Kind.CONSTRAINT.value,
-}
+from predeploy.schema.written import named_as
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
@@ -76,30 +72,6 @@ def made(part: Fact) -> str:
     return create_sql(part, part.name) if is_index else add_key(part)
 
 
-def written_as(fact: Fact) -> Key:
-    """Return the key by which files name it, which do not tell a part from what is no part."""
-    return (_WRITTEN_AS.get(fact.kind, fact.kind), *fact.key[1:])
-
-
-def named(facts: Iterable[Fact], names: frozenset[Key]) -> frozenset[Fact]:
-    """Return the facts without the parts that no file names, save those that named ones are of."""
-    known = frozenset(facts)
-    parts = {fact.key: fact for fact in known if fact.kind in _WRITTEN_AS}
-    kept: set[Key] = set()
-    for part in parts.values():
-        if written_as(part) in names:
-            kept.update(_with_wholes(part, parts))
-    return frozenset(fact for fact in known if fact.key not in parts or fact.key in kept)
-
-
-def _with_wholes(part: Fact, parts: Mapping[Key, Fact]) -> Iterator[Key]:
-    yield part.key
-    schema, table, name = part.listed("of")
-    whole = parts.get((part.kind, schema, table, name))
-    if whole is not None:
-        yield from _with_wholes(whole, parts)
-
-
 def _root(part: Fact, pair: SchemaPair) -> Fact:
     whole = pair.desired.whole_of(part)
     return part if whole is None else _root(whole, pair)
@@ -118,7 +90,7 @@ def _made_first(whole: Fact, at: int, pair: SchemaPair, how: str) -> Iterator[st
 
 def _has_own(part: Fact, table: Fact, pair: SchemaPair) -> bool:
     """Whether its table has the like, which is not yet a part of anything."""
-    return twin(replace(part, kind=_WRITTEN_AS[part.kind]), table, pair) is not None
+    return twin(replace(part, kind=named_as(part)[0]), table, pair) is not None
 
 
 PARTITION_INDEX = Entry(

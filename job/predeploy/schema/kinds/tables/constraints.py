@@ -1,7 +1,6 @@
 """Constraints of tables: built whole where there are no rows, in two steps where there are.
 
-NOT NULL is reported with its column, although PostgreSQL 18 keeps it as a constraint, too. Here it
-is one where it has a name that PostgreSQL has not made up, and then it is about that name.
+NOT NULL is reported with its column, although PostgreSQL 18 keeps it as a constraint, too.
 """
 
 from collections.abc import Iterator
@@ -22,15 +21,14 @@ from predeploy.schema.ddl import (
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.kinds.columns.column_ddl import NOT_NULL, not_null_helper
+from predeploy.schema.kinds.columns.column_ddl import not_null_helper
 from predeploy.schema.kinds.indexes import index_ddl, indexes, partitions, parts
 from predeploy.schema.kinds.indexes.index_ddl import index_of, named, take_over, timing
-from predeploy.schema.names import LONGEST, derived
+from predeploy.schema.names import derived
 from predeploy.schema.schema_pair import SchemaPair
 from predeploy.schema.violating_rows import violating_rows
 
 _FOREIGN_KEY_NOT_VALID_ON_PARTITIONED = 180000
-_NOT_NULL_SUFFIX = "not_null"
 _UNIQUE = ("primary key", "unique")
 _KINDS_OF_KEYS = (
     Kind.CONSTRAINT, Kind.INDEX, Kind.PARTITION_CONSTRAINT, Kind.PARTITION_INDEX,
@@ -43,32 +41,10 @@ _NOT_VALIDATED = "PostgreSQL does not validate a foreign key with PERIOD that wa
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     """Add it, or validate a live one; only tell of one with another definition."""
-    if desired.get("type") == NOT_NULL and (live is None or is_twin(desired, live)):
-        yield from _named_otherwise(desired, live, pair)
-        return
     outcomes = tuple(_added_or_told(desired, live, pair))
     yield from outcomes
     if not any(isinstance(outcome, Report) for outcome in outcomes):
         yield from indexes.identifying(desired, live)
-
-
-def _named_otherwise(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Report]:
-    """Tell of a NOT NULL that is there under the name that PostgreSQL has made up.
-
-    Where it is not there, it comes with its column, or is what that column lacks.
-    """
-    column = pair.live.get(Kind.COLUMN, desired.schema, desired.relation, desired.get("column"))
-    if live is not None or column is None or not column.get("not null"):
-        return
-    usual = f"{desired.relation}_{column.name}_{_NOT_NULL_SUFFIX}"
-    is_known = len(usual.encode()) <= LONGEST
-    old = identifier(usual) if is_known else "the name that psql's \\d+ shows"
-    yield warning(
-        column,
-        "other-name",
-        f"{column.label} is NOT NULL under another name than {desired.name}, which is declared",
-        f"in a migration: {_alter(desired)} RENAME CONSTRAINT {old} TO {identifier(desired.name)}",
-    )
 
 
 def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
@@ -299,25 +275,14 @@ def _waits_for_unique(desired: Fact, pair: SchemaPair) -> bool:
 
 
 # pg_get_constraintdef says NOT VALID, too; here it is an attribute, as it is no part of the shape.
-_DEFINITION = """pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(k.oid),
-    case k.contype when 'n' then '( NO INHERIT)?( NOT VALID)?$' else ' NOT VALID$' end, '')"""
-# The name that PostgreSQL makes up, as ChooseConstraintName in catalog/pg_constraint.c does: a
-# number follows where it is taken, and in a long one both parts are cut.
-_MADE_UP = f"_{_NOT_NULL_SUFFIX}"
-_BEGINNING = f"c.relname || '_' || a.attname || '{_MADE_UP}'"
-_IS_CHOSEN = f"""(k.conislocal and k.coninhcount = 0
-    and case when pg_catalog.octet_length({_BEGINNING}) > {LONGEST}
-        then k.conname !~ '{_MADE_UP}[0-9]*$'
-        else not (pg_catalog.starts_with(k.conname::text, {_BEGINNING})
-            and pg_catalog.substr(k.conname::text, pg_catalog.length({_BEGINNING}) + 1)
-                ~ '^[0-9]*$') end)"""
+_DEFINITION = """pg_catalog.regexp_replace(
+    pg_catalog.pg_get_constraintdef(k.oid), ' NOT VALID$', '')"""
 _REFERENCES = """(select pg_catalog.json_build_array(rn.nspname, r.relname)
     from pg_catalog.pg_class r join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace
     where r.oid = k.confrelid)::text"""
 
-_TYPE = f"""case k.contype when 'p' then 'primary key' when 'u' then 'unique'
-    when 'f' then 'foreign key' when 'c' then 'check' when 'n' then '{NOT_NULL}'
-    else 'exclude' end"""
+_TYPE = """case k.contype when 'p' then 'primary key' when 'u' then 'unique'
+    when 'f' then 'foreign key' when 'c' then 'check' else 'exclude' end"""
 _INDEX = f"case when k.contype in ('p', 'u') then {index_ddl.definition_sql('x')} end"
 _WHEN = {"deferrable": flag("k.condeferrable"), "deferred": flag("k.condeferred")}
 _SOURCE = f"""from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
@@ -331,7 +296,6 @@ CONSTRAINT = Entry(
     f"""select n.nspname, c.relname, k.conname, {
         attributes(
             type=_TYPE,
-            column="a.attname",
             definition=_DEFINITION,
             index=_INDEX,
             invalid=flag("k.contype in ('p', 'u', 'x') and not x.indisvalid"),
@@ -340,15 +304,14 @@ CONSTRAINT = Entry(
             **_WHEN,
             references=_REFERENCES,
             not_valid=flag(
-                "k.contype <> 'n' and not k.convalidated and "
+                "not k.convalidated and "
                 "coalesce(pg_catalog.to_jsonb(k) ->> 'conenforced', 'true') = 'true'"
             ),
         )
     }, {order("k.oid")} {_SOURCE}
-        left join pg_catalog.pg_attribute a on k.contype = 'n' and a.attrelid = k.conrelid
-          and a.attnum = k.conkey[1]
-        where (k.contype in ('p', 'u', 'f', 'c', 'x') or (k.contype = 'n' and {_IS_CHOSEN}))
-          and k.conparentid = 0 and k.conislocal and {_IS_OURS}""",
+        where k.contype in ('p', 'u', 'f', 'c', 'x') and k.conparentid = 0 and k.conislocal and {
+        _IS_OURS
+    }""",
     plan,
     undeclared,
     is_twin=is_twin,

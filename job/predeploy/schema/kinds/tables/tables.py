@@ -116,10 +116,23 @@ def _created(desired: Fact, columns: tuple[Fact, ...], pair: SchemaPair) -> Iter
         for part, root in parts.of_a_partition(desired, pair)
         if parts.is_there(root, pair) or _is_made_before(root, desired, pair)
     ]
+    not_nulls = [
+        (identifier(fact.name), identifier(fact.get("column")))
+        for fact in pair.desired.on((desired.schema, desired.relation), Kind.NOT_NULL)
+        if fact.get("name of its own")
+    ]
     if not own_parts:
-        yield _create_sql(desired, (), f"PARTITION OF {parent} {bound}")
+        names = ", ".join(f"CONSTRAINT {name} NOT NULL {column}" for name, column in not_nulls)
+        inner = f"({names}) " if names else ""
+        yield _create_sql(desired, (), f"PARTITION OF {parent} {inner}{bound}")
         return
     yield _create_sql(desired, (), f"(LIKE {parent} {_AS_A_PARTITION_HAS_IT})")
+    for name, column in not_nulls:
+        drop, add = (
+            f"ALTER COLUMN {column} DROP NOT NULL",
+            f"ADD CONSTRAINT {name} NOT NULL {column}",
+        )
+        yield f"ALTER TABLE {relation(desired)} {drop}, {add}"
     yield from own_parts
     yield f"ALTER TABLE {parent} ATTACH PARTITION {relation(desired)} {bound}"
 
