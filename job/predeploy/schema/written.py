@@ -71,6 +71,11 @@ class Target:
     signature: str = ""
 
 
+Right = tuple[str, str]
+"""A privilege, `ALL` for each that there is, and the column that it is on, empty for the whole."""
+ALL = "ALL"
+
+
 @dataclass(frozen=True, slots=True)
 class Naming:
     """Whose rights on what a GRANT, a REVOKE or an ALTER DEFAULT PRIVILEGES speaks of.
@@ -78,7 +83,8 @@ class Naming:
     Names are as catalogs have them. Without a `name` it is every object of the sort in the schema,
     without a schema every schema. Without `arguments` it is every routine of that name, without
     `privileges` all of them. `role` says whose objects they are, where that is given: those that it
-    will make. `is_default` says that it is about the default privileges themselves.
+    will make. `is_default` says that it is about the default privileges themselves. `given` is what
+    a GRANT gives and `taken` what a REVOKE takes.
     """
 
     sort: Sort
@@ -89,6 +95,8 @@ class Naming:
     arguments: tuple[str, ...] | None = None
     role: str = ""
     is_default: bool = False
+    given: frozenset[Right] = frozenset()
+    taken: frozenset[Right] = frozenset()
 
 
 # What is a fact only where files name it, and as what they do.
@@ -137,6 +145,11 @@ class Written:
             is_ours = naming.role in ("", role, CURRENT_USER)
             if is_ours and naming.arguments in (None, target.arguments):
                 yield naming
+
+    def said_of(self, grantee: str, target: Target, role: str) -> Iterator[Naming]:
+        """Yield what speaks of somebody's rights on an object."""
+        names = {grantee, CURRENT_USER} if grantee == role else {grantee}
+        return (n for n in self.namings(target, role) if not names.isdisjoint(n.grantees))
 
     def grantees(self, target: Target, role: str) -> frozenset[str]:
         """Return whose rights on an object the files decide: PUBLIC's too where they name any."""
@@ -220,6 +233,7 @@ def as_json(written: Written) -> str:
         (
             n.sort.name, n.schema, n.name, sorted(n.grantees), sorted(n.privileges),
             n.arguments is not None, n.arguments or (), n.role, n.is_default,
+            sorted(n.given), sorted(n.taken),
         )
         for n in written.rights
     )  # fmt: skip
@@ -245,6 +259,8 @@ def _naming(  # noqa: PLR0917 - a row
     arguments: list[str],
     role: str,
     is_default: bool,  # noqa: FBT001 - a row
+    given: list[list[str]],
+    taken: list[list[str]],
 ) -> Naming:
     return Naming(
         Sort[sort],
@@ -255,4 +271,10 @@ def _naming(  # noqa: PLR0917 - a row
         tuple(arguments) if is_told else None,
         role,
         is_default,
+        _rights(given),
+        _rights(taken),
     )
+
+
+def _rights(rows: list[list[str]]) -> frozenset[Right]:
+    return frozenset((privilege, column) for privilege, column in rows)

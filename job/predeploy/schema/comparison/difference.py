@@ -63,6 +63,7 @@ def difference(
     `written` is what the files say that no catalog keeps, and `role` who creates what is missing.
     """
     desired, live = frozenset(desired), frozenset(live)
+    desired |= rights.ours(desired, live, written, role)
     # Nearly all are alike, which sets tell without sorting them out.
     compared = compare(desired - live, live - desired)
     if not compared:
