@@ -227,3 +227,29 @@ def test_what_our_role_is_granted_is_so_on_the_tables_of_another(
         with database.connect() as conn:
             drop = "alter schema public owner to pg_database_owner; drop owned by {0}, {1} cascade"
             conn.execute(psycopg.sql.SQL(f"{drop}; drop role {{0}}, {{1}}").format(role, owner))
+
+
+def test_a_grant_to_the_owner_leaves_no_trace_whoever_reads_the_file(
+    database: Database, folder: Folder, make_database: Callable[..., Database]
+) -> None:
+    """The role of the shadow's database is another than the one that owns the table."""
+    role = f"deployer_{database.name}"
+    database.execute(
+        f"create role {role} login; grant create on schema public to {role}; set role {role};"
+        "create table note (id integer); revoke delete on note from current_user"
+    )
+    text = f"create table note (id integer); grant select, delete on note to {role}"
+    settings = environ(
+        database, folder({"schema.sql": text}), PREDEPLOY_SHADOW_URL=make_database().url
+    )
+    settings["DATABASE_URL"] = database.url.replace("postgres@", f"{role}@")
+    database.execute(f"grant create on database {database.name} to {role}")
+    acl = "select array_agg(privilege_type order by 1) from pg_class c, aclexplode(relacl)"
+    try:
+        report = run_here(settings)
+
+        assert report.exit_code is ExitCode.OK, report.findings
+        assert "DELETE" in database.value(f"{acl} where relname = 'note'")
+        assert run_here(settings).outcome is Outcome.SETTLED
+    finally:
+        database.execute(f"drop owned by {role} cascade; drop role {role}")

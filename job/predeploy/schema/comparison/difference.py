@@ -65,7 +65,10 @@ def difference(
     desired, live = frozenset(desired), frozenset(live)
     desired |= rights.ours(desired, live, written, role)
     # Nearly all are alike, which sets tell without sorting them out.
-    compared = compare(desired - live, live - desired)
+    extra = live - desired
+    if not written.rights:  # to whom an object belongs matters to these alone
+        extra = frozenset(fact for fact in extra if not fact.get("owned"))
+    compared = compare(desired - live, extra)
     if not compared:
         return Difference((), (), (), ())
     wanted, found = SchemaIndex(desired), SchemaIndex(live)

@@ -15,7 +15,7 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.identities import is_sequence_renamed
 from predeploy.schema.kinds.programs.routines import SIGNATURE
 from predeploy.schema.schema_pair import SchemaPair
-from predeploy.schema.written import target_of
+from predeploy.schema.written import target_of, unquoted
 
 _ROWS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW)
 _NAMED = (
@@ -133,11 +133,8 @@ def _is_there(desired: Fact, pair: SchemaPair) -> bool:
 def _granted(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     if live is not None and not desired.get("grantable"):
         return  # with the grant option it has more than is declared
-    other = owned(desired, pair)
-    if other is not None and other.get("owner") == desired.get("grantee"):
-        is_held = desired.get("privilege") in other.listed("held")
-        if is_held or desired.get("columns") or live is not None:
-            return  # what it is given with its table it needs no grant for
+    if _is_its_owners(desired, pair) and not _is_lacking(desired, pair):
+        return
     option = " WITH GRANT OPTION" if desired.get("grantable") else ""
     yield change(
         desired,
@@ -145,6 +142,22 @@ def _granted(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Cha
         f"GRANT {desired.get('privilege')}{desired.get('columns')} ON {desired.get('on')} "
         f"TO {desired.get('grantee')}{option}",
     )
+
+
+def _is_its_owners(grant: Fact, pair: SchemaPair) -> bool:
+    """Whether the grantee owns the live object, or will own the new one."""
+    other = owned(grant, pair)
+    if other is not None:
+        return other.get("owner") == grant.get("grantee")
+    return unquoted(grant.get("grantee")) == pair.role and not grant.get("extension")
+
+
+def _is_lacking(grant: Fact, pair: SchemaPair) -> bool:
+    """Whether the right was taken from the owner, who has all else without a grant."""
+    target = target_of(grant)
+    known = pair.live.rights_on(target) if target is not None else ()
+    withheld = (fact.get("privilege") for fact in known if fact.get("withheld"))
+    return not grant.get("columns") and grant.get("privilege") in withheld
 
 
 _GRANTEE = """case a.grantee when 0 then 'PUBLIC'
@@ -274,8 +287,7 @@ GRANT = Entry(
         )
     }, {order("o.oid")}
         from {_ALL} where o.columns = '' and o.extension is null
-          and o.owner not in (pg_catalog.quote_ident(current_user)::pg_catalog.regrole,
-                              'pg_database_owner'::pg_catalog.regrole)""",
+          and o.owner <> pg_catalog.quote_ident(current_user)::pg_catalog.regrole""",
     plan_grant,
 )
 
