@@ -176,7 +176,8 @@ NOTHING_WRITTEN = Written()
 
 def named_as(fact: Fact) -> Key:
     """Return the key by which files name it, which tells no part from what is no part."""
-    return (_NAMED_AS.get(fact.kind, fact.kind), *fact.key[1:])
+    kind = _NAMED_AS.get(fact.kind, fact.kind)
+    return (Kind.DOMAIN_CONSTRAINT.value if fact.get("domain") else kind, *fact.key[1:])
 
 
 def _comments_on(fact: Fact) -> Iterator[Key]:

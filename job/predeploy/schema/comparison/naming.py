@@ -81,7 +81,7 @@ def subjects(twins: Mapping[Fact, Fact]) -> dict[tuple[str, ...], Fact]:
 def _described(twin: Fact, what: str) -> tuple[str, str, str]:
     """Return relation and name of a comment on a twin, and what SQL calls the twin."""
     if what == "constraint":
-        of = "DOMAIN " if twin.kind == Kind.DOMAIN_CONSTRAINT.value else ""
+        of = "DOMAIN " if _is_of_domain(twin) else ""
         on = f"CONSTRAINT {identifier(twin.name)} ON {of}{relation(twin)}"
         return twin.relation, f"constraint {twin.name}", on
     name = own_name(twin)
@@ -89,10 +89,14 @@ def _described(twin: Fact, what: str) -> tuple[str, str, str]:
     return name, what, on
 
 
+def _is_of_domain(constraint: Fact) -> bool:
+    return constraint.kind == Kind.DOMAIN_CONSTRAINT.value or bool(constraint.get("domain"))
+
+
 def _rename(desired: Fact, live: Fact) -> str:
     new, old = identifier(own_name(desired)), identifier(own_name(live))
     if desired.kind in _HANGS_ON_TABLE:
-        word = "DOMAIN" if desired.kind == Kind.DOMAIN_CONSTRAINT.value else "TABLE"
+        word = "DOMAIN" if _is_of_domain(desired) else "TABLE"
         return f"ALTER {word} {relation(live)} RENAME CONSTRAINT {old} TO {new}"
     word = "SEQUENCE" if desired.kind == Kind.SEQUENCE.value else "INDEX"
     return f"ALTER {word} {identifier(live.schema)}.{old} RENAME TO {new}"

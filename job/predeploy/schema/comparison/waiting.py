@@ -192,6 +192,7 @@ class _Graph:
             yield from ((key, False) for key in self._named.meant_by(fact))
         if fact.kind == Kind.NOT_NULL.value:
             yield (Kind.COLUMN.value, fact.schema, fact.relation, fact.get("column")), True
+            yield (Kind.DOMAIN.value, fact.schema, "", fact.relation), True
         if fact.kind in (*_INDEX_LIKE, *_PARTS):
             desired = self._sides.desired
             yield from ((part.key, True) for part in desired.parts_of(fact))

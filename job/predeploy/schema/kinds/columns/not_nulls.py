@@ -1,7 +1,7 @@
-"""The names of NOT NULLs, which are constraints since PostgreSQL 18: facts where a file names one.
+"""The names of NOT NULLs, which are constraints now: facts where a file names one.
 
-That a column is NOT NULL is told with the column, on all versions, and what makes it so gives it
-its name. https://www.postgresql.org/docs/current/catalog-pg-constraint.html
+Those of columns are since PostgreSQL 18, those of domains since 17. That a column or a domain is
+NOT NULL is told with it, on all versions, and what makes it so gives that its name. https://www.postgresql.org/docs/current/catalog-pg-constraint.html
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ def plan(
     live: Fact | None,  # noqa: ARG001 - as above
     pair: SchemaPair,  # noqa: ARG001 - as above
 ) -> Iterator[Change | Report]:
-    """Do nothing: it comes with its column, or is what that column lacks."""
+    """Do nothing: it comes with its column or its domain, or is what that column lacks."""
     yield from ()
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
-    """Whether they are of the same column, which has one at most."""
-    return desired.is_alike(live, "column")
+    """Whether they are of the same column, or the same domain, which has one at most."""
+    return desired.is_alike(live, "column", "domain")
 
 
 _IS_NAMED_LIKE_A_PARENTS = """exists (select from pg_catalog.pg_inherits h
@@ -44,7 +44,13 @@ NOT_NULL = Entry(
         from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
         join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
         where k.contype = 'n' and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
-          and {own("pg_constraint", "k.oid")}""",
+          and {own("pg_constraint", "k.oid")}
+        union all
+        select n.nspname, t.typname, k.conname, {attributes(domain="'true'")}, {order("k.oid")}
+        from pg_catalog.pg_constraint k
+        join pg_catalog.pg_type t on t.oid = k.contypid
+        join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+        where k.contype = 'n' and {own("pg_type", "t.oid")}""",
     plan,
     is_twin=is_twin,
 )
