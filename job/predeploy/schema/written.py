@@ -119,7 +119,7 @@ class Written:
         return named_as(fact) in self.names
 
     def known(self, facts: Iterable[Fact]) -> frozenset[Fact]:
-        """Return the facts without those that nobody names, not by a comment on them either.
+        """Return the facts without those that nobody names, nor comments on, nor uses by name.
 
         What a partition has of its parent's is named with what other partitions have of it.
         """
@@ -128,7 +128,8 @@ class Written:
         comments = {fact.key for fact in found if fact.kind == Kind.COMMENT.value}
         kept: set[Key] = set()
         for fact in hidden.values():
-            if self.has_name_of(fact) or not comments.isdisjoint(_comments_on(fact)):
+            is_used = fact.get("replica identity") or not comments.isdisjoint(_comments_on(fact))
+            if is_used or self.has_name_of(fact):
                 kept.update(_with_wholes(fact, hidden))
         return frozenset(fact for fact in found if fact.key not in hidden or fact.key in kept)
 

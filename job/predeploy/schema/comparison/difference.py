@@ -65,10 +65,12 @@ def difference(
     desired, live = frozenset(desired), frozenset(live)
     desired |= rights.ours(desired, live, written, role)
     # Nearly all are alike, which sets tell without sorting them out.
+    # To whom an object belongs is not declared, and matters to what is said of rights alone.
+    lacking = frozenset(fact for fact in desired - live if not fact.get("owned"))
     extra = live - desired
-    if not written.rights:  # to whom an object belongs matters to these alone
+    if not written.rights:
         extra = frozenset(fact for fact in extra if not fact.get("owned"))
-    compared = compare(desired - live, extra)
+    compared = compare(lacking, extra)
     if not compared:
         return Difference((), (), (), ())
     wanted, found = SchemaIndex(desired), SchemaIndex(live)

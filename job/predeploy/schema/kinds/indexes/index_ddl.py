@@ -1,9 +1,10 @@
 """The DDL of indexes, and of the keys that own one."""
 
 import re
+from collections.abc import Iterator
 
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Report, drift, relation
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 
@@ -84,3 +85,11 @@ def definition_sql(index: str) -> str:
     return (
         f"substr(pg_catalog.pg_get_indexdef({index}.indexrelid), pg_catalog.length({opening}) + 1)"
     )
+
+
+def identifying(desired: Fact, live: Fact | None) -> Iterator[Change]:
+    """Let the index, or that of a key, tell the rows that are replicated, if it is declared so."""
+    if desired.get("replica identity") and not (live and live.get("replica identity")):
+        name = identifier((live or desired).name)
+        statement = f"ALTER TABLE {relation(desired)} REPLICA IDENTITY USING INDEX {name}"
+        yield change(desired, Phase.AFTER, statement)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from predeploy.contract.quoting import identifier, literal
-from predeploy.schema.ddl import Change, Phase, Report, change, not_addable, relation
+from predeploy.contract.quoting import literal
+from predeploy.schema.ddl import Change, Phase, Report, change, not_addable
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -12,6 +12,7 @@ from predeploy.schema.kinds.indexes import partitions, parts
 from predeploy.schema.kinds.indexes.index_ddl import (
     create_sql,
     definition_sql,
+    identifying,
     is_twin,
     otherwise_defined,
 )
@@ -29,14 +30,6 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
         if needs_lock:
             return
     yield from identifying(desired, live)
-
-
-def identifying(desired: Fact, live: Fact | None) -> Iterator[Change]:
-    """Let the index, or that of a key, tell the rows that are replicated, if it is declared so."""
-    if desired.get("replica identity") and not (live and live.get("replica identity")):
-        name = identifier((live or desired).name)
-        statement = f"ALTER TABLE {relation(desired)} REPLICA IDENTITY USING INDEX {name}"
-        yield change(desired, Phase.AFTER, statement)
 
 
 def _locking(desired: Fact) -> Report:

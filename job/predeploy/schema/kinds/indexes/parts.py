@@ -21,7 +21,10 @@ from predeploy.schema.written import named_as
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Tell of one that is part of something else, unless what it is to be part of lacks, too."""
+    """Tell of one that is part of something else, unless what it is to be part of lacks, too.
+
+    Else let it tell the rows that are replicated, if it is declared so.
+    """
     if live is not None and not is_twin(desired, live) and is_there(_root(desired, pair), pair):
         of = ".".join(live.listed("of"))
         yield drift(
@@ -32,6 +35,8 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
             "give it another name in a migration; the next run then tells which one is meant",
             names=("of", "definition"),
         )
+    else:
+        yield from index_ddl.identifying(desired, live)
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
@@ -100,6 +105,7 @@ PARTITION_INDEX = Entry(
             of="pg_catalog.json_build_array(pn.nspname, p.relname, pi.relname)::text",
             unique=flag("x.indisunique"),
             definition=index_ddl.definition_sql("x"),
+            replica_identity=flag("x.indisreplident"),
         )
     }, {order("i.oid")}
         from pg_catalog.pg_index x {OF_RELATION.format("x.indrelid")}

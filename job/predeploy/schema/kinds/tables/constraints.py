@@ -44,7 +44,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
     outcomes = tuple(_added_or_told(desired, live, pair))
     yield from outcomes
     if not any(isinstance(outcome, Report) for outcome in outcomes):
-        yield from indexes.identifying(desired, live)
+        yield from index_ddl.identifying(desired, live)
 
 
 def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
@@ -284,6 +284,7 @@ _REFERENCES = """(select pg_catalog.json_build_array(rn.nspname, r.relname)
 _TYPE = """case k.contype when 'p' then 'primary key' when 'u' then 'unique'
     when 'f' then 'foreign key' when 'c' then 'check' else 'exclude' end"""
 _INDEX = f"case when k.contype in ('p', 'u') then {index_ddl.definition_sql('x')} end"
+_IDENTIFIES = flag("k.contype in ('p', 'u') and x.indisreplident")
 _WHEN = {"deferrable": flag("k.condeferrable"), "deferred": flag("k.condeferred")}
 _SOURCE = f"""from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
     left join pg_catalog.pg_index x on x.indexrelid = k.conindid
@@ -300,7 +301,7 @@ CONSTRAINT = Entry(
             index=_INDEX,
             invalid=flag("k.contype in ('p', 'u', 'x') and not x.indisvalid"),
             attached=f"case when k.contype in ('p', 'u', 'x') then {partitions.ATTACHED} end",
-            replica_identity=flag("k.contype in ('p', 'u') and x.indisreplident"),
+            replica_identity=_IDENTIFIES,
             **_WHEN,
             references=_REFERENCES,
             not_valid=flag(
@@ -326,6 +327,7 @@ PARTITION_CONSTRAINT = Entry(
             type=_TYPE,
             definition=_DEFINITION,
             index=_INDEX,
+            replica_identity=_IDENTIFIES,
             **_WHEN,
             references=_REFERENCES,
         )
