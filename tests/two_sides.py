@@ -9,7 +9,7 @@ from predeploy.schema.comparison.difference import Difference, difference
 from predeploy.schema.ddl import Phase
 from predeploy.schema.facts import Fact, parse_facts
 from predeploy.schema.kinds import READ_WITH, declared_sql
-from predeploy.schema.kinds.indexes.partition_indexes import named
+from predeploy.schema.written import NOTHING_WRITTEN
 
 SCHEMAS = ("public", "app")
 
@@ -17,14 +17,14 @@ Make = Callable[..., Database]
 
 
 def read(conn: psycopg.Connection, schemas: Sequence[str] = SCHEMAS) -> frozenset[Fact]:
-    """Read all facts of the schemas, save parts of indexes, whose names PostgreSQL makes up mostly.
+    """Read all facts of the schemas, save those of things that only their names are compared of.
 
     The settings are left so.
     """
     for name, value in READ_WITH.items():
         conn.execute("select set_config(%s, %s, false)", (name, value))
     known = parse_facts(conn.execute(declared_sql(schemas)).fetchall())
-    return named(known, frozenset())
+    return NOTHING_WRITTEN.known(known)
 
 
 def facts(database: Database) -> frozenset[Fact]:

@@ -19,6 +19,7 @@ JANUARY = (
     "create table ev_january partition of ev for values from ('2026-01-01') to ('2026-02-01')"
     " partition by list (id); create table ev_january_1 partition of ev_january for values in (1);"
     "create index ev_january_at on ev_january (at); comment on table ev_january is 'cold';"
+    "comment on index ev_january_at is 'when';"
 )
 OTHER = (
     "create table log (id int) partition by list (id);"

@@ -155,7 +155,13 @@ def _left(desired: frozenset[Fact], live: frozenset[Fact]) -> list[str]:
     )
 
 
-_RENAMED = frozenset(k.value for k in (Kind.INDEX, Kind.CONSTRAINT, Kind.DOMAIN_CONSTRAINT))
+_RENAMED = frozenset(
+    kind.value
+    for kind in (
+        Kind.INDEX, Kind.PARTITION_INDEX, Kind.CONSTRAINT, Kind.PARTITION_CONSTRAINT,
+        Kind.DOMAIN_CONSTRAINT, Kind.NOT_NULL,
+    )
+)  # fmt: skip
 
 
 def _shape(fact: Fact) -> tuple:

@@ -1,10 +1,13 @@
 """What the files declare is theirs alone: nothing of the live database is taken for it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
+import psycopg
 import pytest
-from conftest import Database
+from conftest import ROOT, Database
 from production import environ, prepare, run_here
 
 from predeploy.contract.exit_codes import ExitCode
@@ -149,3 +152,104 @@ def test_a_grant_on_a_schema_declares_no_other(database: Database, folder: Folde
     prepare(settings)
 
     assert [row[1] for row in schema_rights(database)] == ["pg_monitor"]
+
+
+ADVICE = re.compile(
+    "in a migration: (?:give index (\\S+) another name, then )?(.*?)(?:; or accept|$)"
+)
+ADVISED = (
+    "partition/constraint-names", "partition/index-names", "not-null-rows/commented",
+    "not-null-rows/of-domains", "grant/owner-only-live", "grant/owner-only-in-the-shadow",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ADVISED)
+def test_what_is_advised_makes_it_as_declared(
+    database: Database, folder: Folder, case: str
+) -> None:
+    """The statements of the findings, run as they stand, leave nothing to say."""
+    with database.connect() as conn:
+        if case.startswith("not-null") and conn.info.server_version < 180000:
+            pytest.skip("a NOT NULL of a column has no name")
+    place = ROOT / "tests" / "cases" / case
+    prepare(environ(database, folder({"schema.sql": "-- nothing yet"})))
+    settings = environ(database, folder({"schema.sql": (place / "desired.sql").read_text()}))
+    database.execute((place / "current.sql").read_text())
+    first = run_here(settings)
+    advised = [match for f in first.findings if (match := ADVICE.search(f.remedy))]
+    assert advised, first.findings
+
+    for taken in {match[1] for match in advised} - {None}:
+        schema, _, name = taken.split(".")
+        database.execute(f"alter index {schema}.{name} rename to {name}_of_another")
+    for statement in {match[2] for match in advised}:
+        database.execute(statement)
+    second = run_here(settings)
+
+    assert (second.exit_code, second.findings) == (ExitCode.OK, ())
+    assert run_here(settings).outcome is Outcome.SETTLED
+
+
+@pytest.mark.parametrize("name", ["user", 'Deployer "one"', "deployer"])
+def test_what_our_role_is_granted_is_so_on_the_tables_of_another(
+    database: Database, folder: Folder, name: str
+) -> None:
+    """Whatever it is called; what the owner has is no business of a REVOKE from our role."""
+    name = f"{name}_{database.name}" if name != "user" else name
+    role, owner = psycopg.sql.Identifier(name), psycopg.sql.Identifier(f"owner_{database.name}")
+    text = (
+        "create table note (id integer);grant select on note to {0}; revoke delete on note from {0}"
+    )
+    settings = environ(
+        database, folder({"schema.sql": psycopg.sql.SQL(text).format(role).as_string()})
+    )
+    settings["DATABASE_URL"] = database.url.replace("postgres@", f"{quote(name)}@")
+    with database.connect() as conn:
+        for told in (
+            "create role {1}; create role {0} login in role {1}",
+            "create table note (id integer); alter table note owner to {1}",
+            "alter schema public owner to {0}",
+            "grant create on database {2} to {0}",
+        ):
+            conn.execute(
+                psycopg.sql.SQL(told).format(role, owner, psycopg.sql.Identifier(database.name))
+            )
+    acl = """select a.grantee::regrole::text = quote_ident(%s), a.privilege_type
+        from pg_class c, aclexplode(relacl) a
+        where c.relname = 'note' and a.grantee <> c.relowner"""
+    try:
+        report = run_here(settings)
+
+        assert (report.exit_code, report.findings) == (ExitCode.OK, ())
+        assert database.rows(acl, name) == [(True, "SELECT")]
+        assert run_here(settings).outcome is Outcome.SETTLED
+    finally:
+        with database.connect() as conn:
+            drop = "alter schema public owner to pg_database_owner; drop owned by {0}, {1} cascade"
+            conn.execute(psycopg.sql.SQL(f"{drop}; drop role {{0}}, {{1}}").format(role, owner))
+
+
+def test_a_grant_to_the_owner_leaves_no_trace_whoever_reads_the_file(
+    database: Database, folder: Folder, make_database: Callable[..., Database]
+) -> None:
+    """The role of the shadow's database is another than the one that owns the table."""
+    role = f"deployer_{database.name}"
+    database.execute(
+        f"create role {role} login; grant create on schema public to {role}; set role {role};"
+        "create table note (id integer); revoke delete on note from current_user"
+    )
+    text = f"create table note (id integer); grant select, delete on note to {role}"
+    settings = environ(
+        database, folder({"schema.sql": text}), PREDEPLOY_SHADOW_URL=make_database().url
+    )
+    settings["DATABASE_URL"] = database.url.replace("postgres@", f"{role}@")
+    database.execute(f"grant create on database {database.name} to {role}")
+    acl = "select array_agg(privilege_type order by 1) from pg_class c, aclexplode(relacl)"
+    try:
+        report = run_here(settings)
+
+        assert report.exit_code is ExitCode.OK, report.findings
+        assert "DELETE" in database.value(f"{acl} where relname = 'note'")
+        assert run_here(settings).outcome is Outcome.SETTLED
+    finally:
+        database.execute(f"drop owned by {role} cascade; drop role {role}")

@@ -212,27 +212,37 @@ def _known(
     if declared is not None:
         known["live"] = kinds.facts_sql(declared.schemas)
         known["partitions"] = kinds.partitions_sql(declared.schemas)
-        if tables := _with_parts(declared):
-            known["parts"] = kinds.parts_sql(tables)
+        if tables := _with_names(declared):
+            known["named only"] = kinds.named_only_sql(tables)
         known["sizes"] = _sizes_sql(declared.schemas)
         known["users"] = kinds.COLUMN_USERS_SQL
         known["locks"] = _LOCKS_AND_ROLE
     return known
 
 
-def _with_parts(declared: SchemaView) -> frozenset[tuple[str, str]]:
-    """Return the partitions that are declared to have an index with a name, or of their own."""
-    kinds_of_indexes = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
+def _with_names(declared: SchemaView) -> frozenset[tuple[str, str]]:
+    """Return the tables of which files name what is a fact only then.
+
+    Also partitions with something of their own: what they have of their parents' can have its name.
+    """
+    kinds_of_parts = (
+        Kind.INDEX.value, Kind.PARTITION_INDEX.value, Kind.CONSTRAINT.value,
+        Kind.PARTITION_CONSTRAINT.value,
+    )  # fmt: skip
     tables = (f for f in declared.declared if f.kind == Kind.TABLE.value)
     partitions = {(f.schema, f.relation) for f in tables if f.get("partition of")}
-    indexes = (f for f in declared.declared if f.kind in kinds_of_indexes)
-    return frozenset({(f.schema, f.relation) for f in indexes} & partitions)
+    parts = (f for f in declared.declared if f.kind in kinds_of_parts)
+    not_nulls = (f for f in declared.declared if f.kind == Kind.NOT_NULL.value)
+    return frozenset(
+        {(f.schema, f.relation) for f in parts} & partitions
+        | {(f.schema, f.relation) for f in not_nulls}
+    )
 
 
 def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> SchemaView:
     sizes = dict(typed(tuple[str, int], found["sizes"]))
     ((capacity, role),) = typed(tuple[int, str], found["locks"])
-    live = parse_facts([*found["live"], *found["partitions"], *found["parts"]])
+    live = parse_facts([*found["live"], *found["partitions"], *found["named only"]])
     users = dict(typed(tuple[str, str], found["users"]))
     return replace(
         declared,

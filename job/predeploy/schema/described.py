@@ -18,6 +18,8 @@ _TOLD = {
     Kind.CONSTRAINT: ("definition", "index", "not valid"),
     Kind.DOMAIN_CONSTRAINT: ("definition", "not valid"),
     Kind.INDEX: ("definition", "unique"),
+    Kind.PARTITION_CONSTRAINT: ("definition", "index"),
+    Kind.PARTITION_INDEX: ("definition", "unique"),
     Kind.SEQUENCE: ("type", "options", "unlogged", "owned by"),
     Kind.TABLE: (
         "kind", "unlogged", "partition key", "partition of", "bound", "inherits", "method",

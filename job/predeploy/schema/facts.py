@@ -77,6 +77,10 @@ class Fact:
         names = dict.fromkeys(name for name, _ in (*self.attributes, *other.attributes))
         return tuple(name for name in names if self.get(name) != other.get(name))
 
+    def is_alike(self, other: "Fact", *names: str) -> bool:
+        """Whether another fact has the same of these attributes."""
+        return all(self.get(name) == other.get(name) for name in names)
+
     def told(self, names: Sequence[str]) -> str:
         """Return some attributes as one text, with `none` for absent ones."""
         texts = [self.get(name) or "none" for name in names]

@@ -17,6 +17,8 @@ Name = tuple[str, str, str]
 _ROWS = (Kind.TABLE.value, Kind.VIEW.value, Kind.MATERIALIZED_VIEW.value)
 _TYPES = (Kind.ENUM.value, Kind.DOMAIN.value, Kind.RANGE.value)
 _INDEXES = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
+_CONSTRAINTS = (Kind.CONSTRAINT.value, Kind.PARTITION_CONSTRAINT.value)
+_PARTS = (Kind.PARTITION_INDEX.value, Kind.PARTITION_CONSTRAINT.value)
 _WITH_INDEX = ("primary key", "unique", "exclude")
 
 
@@ -29,9 +31,12 @@ def names_of(fact: Fact) -> tuple[Name, ...]:
         return (("relation", fact.schema, fact.name), ("type", fact.schema, fact.name))
     if kind == Kind.SEQUENCE.value:
         return (("relation", fact.schema, fact.relation),)
-    is_constraint = kind == Kind.CONSTRAINT.value
-    if kind in _INDEXES or (is_constraint and fact.get("type") in _WITH_INDEX):
+    if kind in _INDEXES:
         return (("relation", fact.schema, fact.name),)
+    if kind in _CONSTRAINTS:
+        own = (("constraint", f"{fact.schema}.{fact.relation}", fact.name),)
+        is_relation = fact.get("type") in _WITH_INDEX
+        return (*own, ("relation", fact.schema, fact.name)) if is_relation else own
     return (("type", fact.schema, fact.name),) if kind in _TYPES else ()
 
 
@@ -47,13 +52,9 @@ def takers(live: SchemaIndex, missing: Iterable[Fact]) -> dict[Name, Fact]:
 def refusal(missing: Fact, taken: dict[Name, Fact], desired: SchemaIndex) -> Report | None:
     """Return a report of a missing object whose name is taken; None if it is free."""
     others = [taken[name] for name in names_of(missing) if name in taken]
-    # A constraint takes over a unique index of its name on its table.
-    if not others or (
-        missing.kind == Kind.CONSTRAINT.value
-        and others[0].key == (Kind.INDEX.value, *missing.key[1:])
-    ):
+    if not others or _is_taken_over(others[0], missing):
         return None
-    if others[0].kind == Kind.PARTITION_INDEX.value:
+    if others[0].kind in _PARTS:
         return _part_of_another(missing, others[0], desired)
     return not_addable(
         missing,
@@ -63,15 +64,28 @@ def refusal(missing: Fact, taken: dict[Name, Fact], desired: SchemaIndex) -> Rep
     )
 
 
+def _is_taken_over(other: Fact, missing: Fact) -> bool:
+    """Whether what has the name is what the missing one is made of."""
+    if other.key[1:] != missing.key[1:]:
+        return False
+    if missing.kind == Kind.CONSTRAINT.value:
+        return other.kind == Kind.INDEX.value
+    is_own = missing.kind in _PARTS and other.kind not in _PARTS
+    return is_own and missing.is_alike(other, "unique", "definition", "type", "index")
+
+
 def _part_of_another(missing: Fact, part: Fact, desired: SchemaIndex) -> Report:
-    schema, table, index = part.listed("of")
-    is_declared = desired.get(Kind.INDEX, schema, table, index) is not None
+    schema, table, name = part.listed("of")
+    kind = Kind.INDEX if part.kind in _INDEXES else Kind.CONSTRAINT
+    is_declared = desired.get(kind, schema, table, name) is not None
     so = "; take this one out of the files" if is_declared else ", which is not declared"
-    dropped = f"DROP INDEX {identifier(schema, index)}"
+    dropped = f"ALTER TABLE {identifier(schema, table)} DROP CONSTRAINT {identifier(name)}"
+    if kind is Kind.INDEX:
+        dropped = f"DROP INDEX {identifier(schema, name)}"
     return not_addable(
         missing,
         "part-of-another",
-        f"the index of that name is attached to {index} of {schema}.{table}{so}",
-        f"declare {index}, or in a migration: {dropped}; that drops its parts, too, and the next "
+        f"the {kind.value} of that name is attached to {name} of {schema}.{table}{so}",
+        f"declare {name}, or in a migration: {dropped}; that drops its parts, too, and the next "
         "run builds this one",
     )

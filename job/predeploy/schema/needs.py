@@ -17,14 +17,21 @@ _NAMING = frozenset((Kind.COMMENT.value, Kind.GRANT.value))
 # Of these only the existence matters to their dependents, and only existence matters to them.
 _NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
 _INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
+PARTS = (Kind.PARTITION_INDEX.value, Kind.PARTITION_CONSTRAINT.value)
+"""What partitions have of their parent's indexes and constraints."""
 # Comments name these by all words of their kind, not just by the last.
 _NAMED_LIKE_THEIR_KIND = (
     Kind.TEXT_SEARCH_DICTIONARY.value, Kind.TEXT_SEARCH_CONFIGURATION.value,
 )  # fmt: skip
 _MEANT_BY = {
     "column": (Kind.COLUMN.value,),
-    "constraint": (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value),
-    "index": _INDEX_LIKE,
+    "constraint": (
+        Kind.CONSTRAINT.value,
+        Kind.PARTITION_CONSTRAINT.value,
+        Kind.DOMAIN_CONSTRAINT.value,
+        Kind.NOT_NULL.value,
+    ),
+    "index": (*_INDEX_LIKE, *PARTS),
     "foreign table": (Kind.TABLE.value,),
 } | {
     kind: (kind,)
@@ -59,11 +66,26 @@ class Needs:
             yield (Kind.TABLE.value, schema, referred, ""), True
         if fact.kind in _NAMING:
             yield from ((key, False) for key in self._named.meant_by(fact))
+        if fact.kind == Kind.NOT_NULL.value:
+            yield (Kind.COLUMN.value, fact.schema, fact.relation, fact.get("column")), True
+            yield (Kind.DOMAIN.value, fact.schema, "", fact.relation), True
+        if fact.kind in (*_INDEX_LIKE, *PARTS):
+            yield from self._of_parts(fact)
+            whole = self._pair.desired.whole_of(fact)
+            if whole is not None:
+                yield whole.key, True
         if fact.relation and fact.kind not in _RELATION_KINDS:
             for kind in _RELATIONS:
                 is_its_query = fact.kind == Kind.COLUMN.value and kind is not Kind.TABLE
                 yield (kind.value, fact.schema, fact.relation, ""), is_its_query
         yield from self._of_columns(fact)
+
+    def _of_parts(self, whole: Fact) -> Iterator[tuple[Key, bool]]:
+        """Yield the named parts of an index or a constraint, and the tables that get them."""
+        for part in self._pair.desired.parts_of(whole):
+            yield part.key, True
+            yield (Kind.TABLE.value, part.schema, part.relation, ""), False
+            yield from self._of_parts(part)
 
     def _of_columns(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
         """Yield what a new table needs for its columns, and an inherited column for its own."""

@@ -13,6 +13,13 @@ from predeploy.schema.written import NOTHING_WRITTEN, Target, Written, target_of
 
 Group = TypeVar("Group")
 Columns = tuple[tuple[str, str], ...]
+_PARTS = {
+    Kind.INDEX.value: Kind.PARTITION_INDEX.value,
+    Kind.CONSTRAINT.value: Kind.PARTITION_CONSTRAINT.value,
+    # A partition can be partitioned, too.
+    Kind.PARTITION_INDEX.value: Kind.PARTITION_INDEX.value,
+    Kind.PARTITION_CONSTRAINT.value: Kind.PARTITION_CONSTRAINT.value,
+}
 
 
 class SchemaIndex:
@@ -66,9 +73,17 @@ class SchemaIndex:
         """Return the grants on an object, and the facts about privileges that are withheld."""
         return self._by_target.get(target, ())
 
-    def parts_of(self, index: tuple[str, str, str]) -> tuple[Fact, ...]:
-        """Return the named parts that partitions have of an index (schema, table, name)."""
-        return self._by_index.get(index, ())
+    def parts_of(self, whole: Fact) -> tuple[Fact, ...]:
+        """Return what partitions have of an index or a constraint, where it has a name."""
+        return self._by_whole.get((_PARTS[whole.kind], *whole.key[1:]), ())
+
+    def whole_of(self, part: Fact) -> Fact | None:
+        """Return the index or the constraint of a parent that a partition's is a part of."""
+        if part.kind not in _PARTS.values():
+            return None
+        schema, table, name = part.listed("of")
+        keys = ((kind, schema, table, name) for kind, of in _PARTS.items() if of == part.kind)
+        return next((self.facts[key] for key in keys if key in self.facts), None)
 
     def defaults_of(self, role: str, objects: str) -> tuple[Fact, ...]:
         """Return what a role's default privileges grant on `TABLES` or the like, in any schema."""
@@ -118,8 +133,9 @@ class SchemaIndex:
         return _grouped(grants, lambda fact: (target_of(fact),))
 
     @cached_property
-    def _by_index(self) -> Mapping[tuple[str, ...], tuple[Fact, ...]]:
-        return _grouped(self.all(Kind.PARTITION_INDEX), lambda part: (part.listed("of"),))
+    def _by_whole(self) -> Mapping[tuple[str, ...], tuple[Fact, ...]]:
+        parts = self.all(Kind.PARTITION_INDEX, Kind.PARTITION_CONSTRAINT)
+        return _grouped(parts, lambda part: ((part.kind, *part.listed("of")),))
 
     @cached_property
     def _by_role(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:

@@ -7,12 +7,13 @@ REVOKE of a privilege that the grantee did not have.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
 from predeploy.schema.facts import Fact, Key
+from predeploy.schema.kind import Kind
 
 PUBLIC = "PUBLIC"
 CURRENT_USER = "CURRENT_USER"
@@ -71,14 +72,20 @@ class Target:
     signature: str = ""
 
 
+Right = tuple[str, str]
+"""A privilege, `ALL` for each that there is, and the column that it is on, empty for the whole."""
+ALL = "ALL"
+
+
 @dataclass(frozen=True, slots=True)
 class Naming:
     """The objects and grantees that a GRANT, REVOKE or ALTER DEFAULT PRIVILEGES covers.
 
-    Names are as in catalogs. Without a `name` it covers every object of the sort in the schema,
-    without a schema those of every schema, without `arguments` every routine of that name, and
-    without `privileges` all of them. `role`, if given, limits it to objects that this role will
-    create. `is_default` marks the default privileges themselves.
+    Names are as catalogs have them. Without a `name` it is every object of the sort in the schema,
+    without a schema every schema. Without `arguments` it is every routine of that name, without
+    `privileges` all of them. `role` says whose objects they are, where that is given: those that it
+    will make. `is_default` says that it is about the default privileges themselves. `given` is what
+    a GRANT gives and `taken` what a REVOKE takes.
     """
 
     sort: Sort
@@ -89,6 +96,16 @@ class Naming:
     arguments: tuple[str, ...] | None = None
     role: str = ""
     is_default: bool = False
+    given: frozenset[Right] = frozenset()
+    taken: frozenset[Right] = frozenset()
+
+
+# What is a fact only where files name it, and as what they do.
+_NAMED_AS = {
+    Kind.PARTITION_INDEX.value: Kind.INDEX.value,
+    Kind.PARTITION_CONSTRAINT.value: Kind.CONSTRAINT.value,
+    Kind.NOT_NULL.value: Kind.CONSTRAINT.value,
+}
 
 
 @dataclass(frozen=True)
@@ -97,6 +114,25 @@ class Written:
 
     names: frozenset[Key] = frozenset()
     rights: frozenset[Naming] = frozenset()
+
+    def has_name_of(self, fact: Fact) -> bool:
+        """Whether the name of a fact is written out."""
+        return named_as(fact) in self.names
+
+    def known(self, facts: Iterable[Fact]) -> frozenset[Fact]:
+        """Return the facts without those that nobody names, nor comments on, nor uses by name.
+
+        What a partition has of its parent's is named with what other partitions have of it.
+        """
+        found = frozenset(facts)
+        hidden = {fact.key: fact for fact in found if fact.kind in _NAMED_AS}
+        comments = {fact.key for fact in found if fact.kind == Kind.COMMENT.value}
+        kept: set[Key] = set()
+        for fact in hidden.values():
+            is_used = fact.get("replica identity") or not comments.isdisjoint(_comments_on(fact))
+            if is_used or self.has_name_of(fact):
+                kept.update(_with_wholes(fact, hidden))
+        return frozenset(fact for fact in found if fact.key not in hidden or fact.key in kept)
 
     def namings(self, target: Target, role: str) -> Iterator[Naming]:
         """Yield what covers the privileges on an object that `role` creates or would create."""
@@ -111,6 +147,11 @@ class Written:
             is_ours = naming.role in ("", role, CURRENT_USER)
             if is_ours and naming.arguments in (None, target.arguments):
                 yield naming
+
+    def said_of(self, grantee: str, target: Target, role: str) -> Iterator[Naming]:
+        """Yield what speaks of somebody's rights on an object."""
+        names = {grantee, CURRENT_USER} if grantee == role else {grantee}
+        return (n for n in self.namings(target, role) if not names.isdisjoint(n.grantees))
 
     def grantees(self, target: Target, role: str) -> frozenset[str]:
         """Return the grantees that the files decide about on an object; with any, also PUBLIC."""
@@ -133,6 +174,27 @@ class Written:
 
 
 NOTHING_WRITTEN = Written()
+
+
+def named_as(fact: Fact) -> Key:
+    """Return the key by which files name it, which tells no part from what is no part."""
+    kind = _NAMED_AS.get(fact.kind, fact.kind)
+    return (Kind.DOMAIN_CONSTRAINT.value if fact.get("domain") else kind, *fact.key[1:])
+
+
+def _comments_on(fact: Fact) -> Iterator[Key]:
+    kind = Kind.COMMENT.value
+    yield (kind, fact.schema, fact.name, "index")
+    yield (kind, fact.schema, fact.relation, f"constraint {fact.name}")
+
+
+def _with_wholes(part: Fact, parts: Mapping[Key, Fact]) -> Iterator[Key]:
+    yield part.key
+    if part.get("of"):
+        schema, table, name = part.listed("of")
+        whole = parts.get((part.kind, schema, table, name))
+        if whole is not None:
+            yield from _with_wholes(whole, parts)
 
 
 def target_of(grant: Fact) -> Target | None:
@@ -174,6 +236,7 @@ def as_json(written: Written) -> str:
         (
             n.sort.name, n.schema, n.name, sorted(n.grantees), sorted(n.privileges),
             n.arguments is not None, n.arguments or (), n.role, n.is_default,
+            sorted(n.given), sorted(n.taken),
         )
         for n in written.rights
     )  # fmt: skip
@@ -199,6 +262,8 @@ def _naming(  # noqa: PLR0917 - a row
     arguments: list[str],
     role: str,
     is_default: bool,  # noqa: FBT001 - a row
+    given: list[list[str]],
+    taken: list[list[str]],
 ) -> Naming:
     return Naming(
         Sort[sort],
@@ -209,4 +274,10 @@ def _naming(  # noqa: PLR0917 - a row
         tuple(arguments) if is_told else None,
         role,
         is_default,
+        _rights(given),
+        _rights(taken),
     )
+
+
+def _rights(rows: list[list[str]]) -> frozenset[Right]:
+    return frozenset((privilege, column) for privilege, column in rows)

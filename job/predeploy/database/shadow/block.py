@@ -28,9 +28,14 @@ ORDER_CODES = ("42P01", "42883", "42704", "42703", "3F000", "42830", "42803")
 NAME_CODES = ("42P01", "42883", "42704", "3F000")
 _UNDEFINED = "42704"
 _NO_ROLE = "fix its name, or make the role first, apart from the schema: it belongs to the server"
+_NO_CONSTRAINT = (
+    "fix its name, or declare it; a NOT NULL is a constraint since PostgreSQL 18: before that, "
+    "comment on its column"
+)
 _MISSING = (
     "fix the name, or declare what it means; what an extension brings needs its CREATE EXTENSION"
 )
+_REMEDIES_FOR_NAMES = {"role": _NO_ROLE, "constraint": _NO_CONSTRAINT}
 _REMEDIES = {
     "55P04": "write the value into the CREATE TYPE … AS ENUM; then it can be used",
     "3F000": "fix its name, or declare it; or, where others make it, have them do so first",
@@ -221,8 +226,10 @@ def failure_in(block: Block, error: psycopg.Error, notices: Sequence[str]) -> Fa
 def _remedy(error: psycopg.Error) -> str:
     """Return what to do about a statement that the server refused."""
     diag, sqlstate = error.diag, error.sqlstate or ""
-    if sqlstate == _UNDEFINED and (diag.message_primary or "").startswith("role "):
-        return _NO_ROLE
+    if sqlstate == _UNDEFINED:
+        what = (diag.message_primary or "").partition(" ")[0]
+        if what in _REMEDIES_FOR_NAMES:
+            return _REMEDIES_FOR_NAMES[what]
     return _REMEDIES.get(sqlstate) or (
         diag.message_hint or _MISSING if sqlstate in ORDER_CODES else remedy_for(error)
     )

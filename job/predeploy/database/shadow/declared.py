@@ -20,7 +20,6 @@ from predeploy.database.server import wire
 from predeploy.database.server.wire import Connection
 from predeploy.schema.facts import as_json, from_json, parse_facts
 from predeploy.schema.kinds import declared_sql
-from predeploy.schema.kinds.indexes.partition_indexes import named
 from predeploy.schema.kinds.programs.views import filled
 from predeploy.schema.kinds.schemas import placed
 from predeploy.schema.written import as_json as written_as_json
@@ -124,7 +123,7 @@ def _read(
     findings = (*desired.findings, *read.findings)
     log.info("read what schema.sql declares", shadow=read.provider, schemas=list(desired.schemas))
     there = filled(parse_facts(read.rows), desired.filled)
-    facts = placed(named(there, desired.written.names), desired.homes)
+    facts = placed(desired.written.known(there), desired.homes)
     return SchemaView(
         desired.schemas,
         facts,

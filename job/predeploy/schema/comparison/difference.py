@@ -65,8 +65,14 @@ def difference(
     missing.
     """
     desired, live = frozenset(desired), frozenset(live)
-    # Nearly all facts are equal; set operations find that without sorting them.
-    compared = compare(desired - live, live - desired)
+    desired |= rights.ours(desired, live, written, role)
+    # Nearly all facts are equal; set operations find that without sorting them. The owner of an
+    # object is not declared, and matters only to what is reported of rights.
+    lacking = frozenset(fact for fact in desired - live if not fact.get("owned"))
+    extra = live - desired
+    if not written.rights:
+        extra = frozenset(fact for fact in extra if not fact.get("owned"))
+    compared = compare(lacking, extra)
     if not compared:
         return Difference((), (), (), ())
     wanted, found = SchemaIndex(desired), SchemaIndex(live)

@@ -17,26 +17,31 @@ from predeploy.schema.schema_pair import SchemaPair
 
 _USED_BY_NAME = ("primary key", "unique", "exclude")
 _INDEXES = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
-_HANGS_ON_TABLE = (Kind.CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value)
+_HANGS_ON_TABLE = (
+    Kind.CONSTRAINT.value, Kind.PARTITION_CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value,
+    Kind.NOT_NULL.value,
+)  # fmt: skip
 
 
 def misnamed(twins: Mapping[Fact, Fact], pair: SchemaPair) -> Iterator[Report]:
     """Report the twins of explicitly named objects, each with the RENAME."""
     taken = takers(pair.live, twins)
     for desired, live in twins.items():
-        is_written = desired.key in pair.written.names
-        if (
-            not is_written and desired.kind != Kind.PARTITION_INDEX.value
-        ):  # a partition's index is a fact only if it is named explicitly
+        if not pair.written.has_name_of(desired):
             continue
         is_used = desired.get("type") in _USED_BY_NAME
         fails = "; ON CONFLICT ON CONSTRAINT with the declared name fails" if is_used else ""
+        remedy = f"in a migration: {_freed(desired, taken)}{_rename(desired, live)}"
+        if live.get("inherited"):
+            remedy = (
+                f"declare it as {own_name(live)}: PostgreSQL renames no NOT NULL that is inherited"
+            )
         yield Report(
             Verdict.BREAKING if is_used else Verdict.WARNING,
             "other-name",
             desired.label,
             f"{desired.label} is there under another name, {own_name(live)}{fails}",
-            f"in a migration: {_freed(desired, taken)}{_rename(desired, live)}",
+            remedy,
             live=f"named {own_name(live)}",
         )
 
@@ -76,7 +81,7 @@ def subjects(twins: Mapping[Fact, Fact]) -> dict[tuple[str, ...], Fact]:
 def _described(twin: Fact, what: str) -> tuple[str, str, str]:
     """Return relation and name of a comment on a twin, and the twin's name in SQL."""
     if what == "constraint":
-        of = "DOMAIN " if twin.kind == Kind.DOMAIN_CONSTRAINT.value else ""
+        of = "DOMAIN " if _is_of_domain(twin) else ""
         on = f"CONSTRAINT {identifier(twin.name)} ON {of}{relation(twin)}"
         return twin.relation, f"constraint {twin.name}", on
     name = own_name(twin)
@@ -84,10 +89,14 @@ def _described(twin: Fact, what: str) -> tuple[str, str, str]:
     return name, what, on
 
 
+def _is_of_domain(constraint: Fact) -> bool:
+    return constraint.kind == Kind.DOMAIN_CONSTRAINT.value or bool(constraint.get("domain"))
+
+
 def _rename(desired: Fact, live: Fact) -> str:
     new, old = identifier(own_name(desired)), identifier(own_name(live))
     if desired.kind in _HANGS_ON_TABLE:
-        word = "DOMAIN" if desired.kind == Kind.DOMAIN_CONSTRAINT.value else "TABLE"
+        word = "DOMAIN" if _is_of_domain(desired) else "TABLE"
         return f"ALTER {word} {relation(live)} RENAME CONSTRAINT {old} TO {new}"
     word = "SEQUENCE" if desired.kind == Kind.SEQUENCE.value else "INDEX"
     return f"ALTER {word} {identifier(live.schema)}.{old} RENAME TO {new}"

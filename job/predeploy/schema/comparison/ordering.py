@@ -10,7 +10,7 @@ from predeploy.schema.comparison.waiting import Made
 from predeploy.schema.ddl import Change
 from predeploy.schema.facts import Key
 from predeploy.schema.kind import Kind
-from predeploy.schema.needs import Needs
+from predeploy.schema.needs import PARTS, Needs
 from predeploy.schema.schema_pair import SchemaPair
 
 _Place = tuple[int, tuple[int, int], int, str]
@@ -93,7 +93,7 @@ class _Graph:
         needed = (key for key, _ in self._needs.of(fact))
         # Only OWNED BY needs the table that owns a sequence: a default in it may need the sequence.
         owner = fact.listed("owned by")[:2]
-        needed = (key for key in needed if key[1:3] != owner)
+        needed = (key for key in needed if key[1:3] != owner and key[0] not in PARTS)
         return {n for key in needed for n in self._made_for(key, number)}
 
     def _made_for(self, key: Key, number: int) -> Iterator[int]:

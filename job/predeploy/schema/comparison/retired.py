@@ -27,8 +27,16 @@ def without_retired(
     }
     if not gone:
         return declared, ()
-    kept = frozenset(f for f in declared if (f.schema, f.relation) not in gone)
+    hanging = frozenset(f for f in declared if (f.schema, f.relation) in gone)
+    # A comment on an index knows nothing of its table.
+    names = {(f.schema, f.name) for f in hanging}
+    comments = frozenset(f for f in declared if _is_on_index(f) and f.key[1:3] in names)
+    kept = declared - hanging - comments
     return kept, tuple(_told(table) for _, table in sorted(gone.items()))
+
+
+def _is_on_index(fact: Fact) -> bool:
+    return fact.kind == Kind.COMMENT.value and fact.name == "index"
 
 
 def _is_below(

@@ -7,7 +7,7 @@ a foreign key of a key) needs that as it is declared.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -145,17 +145,21 @@ def _first_states(planned: Planned, pair: SchemaPair, unmet: Unmet) -> dict[Key,
     """Return what is not as declared for reasons of its own, not because of something else."""
     missing = pair.absent
     refused = [fact for fact, report in planned.reports if unmet.holds_back(report)]
-    # Rows with NULL only block the NOT NULL of an existing column.
-    violated = [
-        fact
-        for fact, c in planned.changes
-        if c.fact.label in unmet.violated
-        and (fact.key in missing or fact.kind != Kind.COLUMN.value)
-    ]
+    violated = [fact for fact, c in planned.changes if c.fact.label in unmet.violated]
     return {
         fact.key: State.ABSENT if fact.key in missing else State.OTHERWISE
-        for fact in (*refused, *violated)
+        for fact in (*refused, *_hindered(violated, pair))
     }
+
+
+def _hindered(violated: Iterable[Fact], pair: SchemaPair) -> Iterator[Fact]:
+    """Yield what rows violate; of a column that is there, they hinder nothing but its NOT NULL."""
+    for fact in violated:
+        if fact.kind != Kind.COLUMN.value or fact.key in pair.missing.facts:
+            yield fact
+            continue
+        not_nulls = pair.missing.on((fact.schema, fact.relation), Kind.NOT_NULL)
+        yield from (other for other in not_nulls if other.get("column") == fact.name)
 
 
 def _by_key(waiting: _Waiting) -> Key:

@@ -10,17 +10,18 @@ from predeploy.contract.quoting import literal
 from predeploy.schema.entry import Entry
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.columns import COLUMN
+from predeploy.schema.kinds.columns.not_nulls import NOT_NULL
 from predeploy.schema.kinds.columns.retyped import COLUMN_USERS_SQL
 from predeploy.schema.kinds.comments import COMMENT
 from predeploy.schema.kinds.indexes.indexes import INDEX
-from predeploy.schema.kinds.indexes.partition_indexes import PARTITION_INDEX
+from predeploy.schema.kinds.indexes.parts import PARTITION_INDEX
 from predeploy.schema.kinds.needs import needs_sql
 from predeploy.schema.kinds.privileges import DEFAULT_PRIVILEGE, GRANT
 from predeploy.schema.kinds.programs.attached import POLICY, RULE, STATISTICS, TRIGGER
 from predeploy.schema.kinds.programs.routines import AGGREGATE, ROUTINE
 from predeploy.schema.kinds.programs.views import MATERIALIZED_VIEW, VIEW
 from predeploy.schema.kinds.schemas import EXTENSION, SCHEMA
-from predeploy.schema.kinds.tables.constraints import CONSTRAINT
+from predeploy.schema.kinds.tables.constraints import CONSTRAINT, PARTITION_CONSTRAINT
 from predeploy.schema.kinds.tables.tables import TABLE
 from predeploy.schema.kinds.types.casts import CAST
 from predeploy.schema.kinds.types.collations import COLLATION
@@ -41,8 +42,8 @@ __all__ = [
     "declared_sql",
     "facts_sql",
     "gathered",
+    "named_only_sql",
     "partitions_sql",
-    "parts_sql",
 ]
 
 # Settings for reading facts, so that both sides are printed alike. Without JIT, because compiling
@@ -77,8 +78,10 @@ KINDS = MappingProxyType(
             SEQUENCE,
             TABLE,
             COLUMN,
+            NOT_NULL,
             PARTITION_INDEX,
             INDEX,
+            PARTITION_CONSTRAINT,
             CONSTRAINT,
             VIEW,
             MATERIALIZED_VIEW,
@@ -98,26 +101,33 @@ KINDS = MappingProxyType(
 )
 
 
+# Most of these have no name that anybody chose, and there may be many.
+_NAMED_ONLY = (PARTITION_INDEX, PARTITION_CONSTRAINT, NOT_NULL)
+
+
 def facts_sql(schemas: Sequence[str]) -> str:
     """Return one query of all facts about `schemas`, and about what belongs to no schema.
 
-    For `parse_facts`; run it with the settings READ_WITH. It leaves out the partitions' parts of
-    indexes, which `parts_sql` reads: there may be many, and most have generated names.
+    For `parse_facts`; read it with the settings READ_WITH. Without what
+    `named_only_sql` is about.
     """
-    entries = (entry for entry in KINDS.values() if entry is not PARTITION_INDEX)
+    entries = (entry for entry in KINDS.values() if entry not in _NAMED_ONLY)
     return gathered(entries, _within(schemas))
 
 
 def declared_sql(schemas: Sequence[str]) -> str:
-    """Return the query of `facts_sql`, plus the parts of indexes and the dependencies."""
+    """Return the query of `facts_sql`, with all that it leaves out, and what facts need."""
     facts = gathered(KINDS.values(), _within(schemas))
     return f"{facts} union all {needs_sql(schemas)}"
 
 
-def parts_sql(tables: Iterable[tuple[str, str]]) -> str:
-    """Return one query of the parts of indexes that certain partitions have."""
+def named_only_sql(tables: Iterable[tuple[str, str]]) -> str:
+    """Return one query of what is a fact only where files name it, of some tables.
+
+    That is what partitions have of their parents' indexes and constraints, and NOT NULLs.
+    """
     places = ", ".join(f"({literal(schema)}, {literal(name)})" for schema, name in sorted(tables))
-    return gathered((PARTITION_INDEX,), f"(q.schema, q.relation) in ({places})")
+    return gathered(_NAMED_ONLY, f"(q.schema, q.relation) in ({places})")
 
 
 def _within(schemas: Sequence[str]) -> str:

@@ -101,13 +101,14 @@ _PARTS = (
         join pg_catalog.pg_class c on c.oid = a.attrelid
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where a.attnum > 0 and not a.attisdropped""",
-    _hanging("pg_constraint", "con", "CONSTRAINT", "x.contype <> 'n'"),
+    _hanging("pg_constraint", "con", "CONSTRAINT"),
     """select 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, 0, n.nspname, t.typname,
         'constraint ' || k.conname,
         pg_catalog.format('CONSTRAINT %I ON DOMAIN %I.%I', k.conname, n.nspname, t.typname), 0::oid
         from pg_catalog.pg_constraint k
         join pg_catalog.pg_type t on t.oid = k.contypid
-        join pg_catalog.pg_namespace n on n.oid = t.typnamespace where k.contype = 'c'""",
+        join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+        where k.contype in ('c', 'n')""",
     _hanging("pg_trigger", "tg", "TRIGGER", "not x.tgisinternal and x.tgparentid = 0"),
     _hanging("pg_policy", "pol", "POLICY"),
     _hanging("pg_rewrite", "rule", "RULE", "x.rulename <> '_RETURN'"),

@@ -14,6 +14,7 @@ from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.identities import is_sequence_renamed
 from predeploy.schema.kinds.programs.routines import SIGNATURE
 from predeploy.schema.schema_pair import SchemaPair
+from predeploy.schema.written import target_of, unquoted
 
 _ROWS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW)
 _NAMED = (
@@ -39,7 +40,8 @@ def plan_grant(
         )
         return
     if desired.get("withheld"):
-        yield from _withheld(desired, pair)
+        if owned(desired, pair) is None:
+            yield from _withheld(desired, pair)
     elif desired.get("revoked"):
         yield from _revoked(desired, pair)
     else:
@@ -91,9 +93,8 @@ def _revoked(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
 
 
 def _withheld(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Revoke from a new object's owner what is withheld; for a live object only report it."""
-    owner = _owner(desired, pair)
-    statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM {owner}"
+    """Take from us what we are not to have of a new object; of a live one of ours only tell."""
+    statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM CURRENT_USER"
     if not _is_there(desired, pair):
         yield change(desired, Phase.AFTER, statement)
         return
@@ -109,12 +110,11 @@ def _withheld(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     )
 
 
-def _owner(desired: Fact, pair: SchemaPair) -> str:
-    """Return the object's owner, or future owner, which by default is the connected role."""
-    facts = pair.live.on((desired.schema, desired.relation), Kind.GRANT)
-    begins, ends = "owned by ", f": {desired.get('on')}"
-    owners = (f.name for f in facts if f.get("owned") and f.name.endswith(ends))
-    return next((o.removeprefix(begins).removesuffix(ends) for o in owners), "CURRENT_USER")
+def owned(of: Fact, pair: SchemaPair) -> Fact | None:
+    """Return what tells that the live object of a fact about rights belongs to somebody else."""
+    target = target_of(of)
+    known = pair.live.rights_on(target) if target is not None else ()
+    return next((fact for fact in known if fact.get("owned")), None)
 
 
 def _is_there(desired: Fact, pair: SchemaPair) -> bool:
@@ -133,9 +133,8 @@ def _is_there(desired: Fact, pair: SchemaPair) -> bool:
 def _granted(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     if live is not None and not desired.get("grantable"):
         return  # with the grant option it has more than is declared
-    owned = f"owned by {desired.get('grantee')}: {desired.get('on')}"
-    if pair.live.get(Kind.GRANT, desired.schema, desired.relation, owned) is not None:
-        return  # the owner may do everything, and a grant to it leaves no trace
+    if _is_its_owners(desired, pair) and not _is_lacking(desired, pair):
+        return
     option = " WITH GRANT OPTION" if desired.get("grantable") else ""
     yield change(
         desired,
@@ -143,6 +142,22 @@ def _granted(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Cha
         f"GRANT {desired.get('privilege')}{desired.get('columns')} ON {desired.get('on')} "
         f"TO {desired.get('grantee')}{option}",
     )
+
+
+def _is_its_owners(grant: Fact, pair: SchemaPair) -> bool:
+    """Whether the grantee owns the live object, or will own the new one."""
+    other = owned(grant, pair)
+    if other is not None:
+        return other.get("owner") == grant.get("grantee")
+    return unquoted(grant.get("grantee")) == pair.role and not grant.get("extension")
+
+
+def _is_lacking(grant: Fact, pair: SchemaPair) -> bool:
+    """Whether the right was taken from the owner, who has all else without a grant."""
+    target = target_of(grant)
+    known = pair.live.rights_on(target) if target is not None else ()
+    withheld = (fact.get("privilege") for fact in known if fact.get("withheld"))
+    return not grant.get("columns") and grant.get("privilege") in withheld
 
 
 _GRANTEE = """case a.grantee when 0 then 'PUBLIC'
@@ -210,6 +225,9 @@ _USUAL = """pg_catalog.acldefault((case pg_catalog.split_part(o.target, ' ', 1)
     when 'SCHEMA' then 'n' when 'ROUTINE' then 'f' when 'TYPE' then 'T' when 'SEQUENCE' then 's'
     else 'r' end)::"char", o.owner)"""
 
+_RIGHTS_OF_OWNER = """(select pg_catalog.json_agg(distinct a.privilege_type)
+    from pg_catalog.aclexplode({}) a where a.grantee = o.owner)::text"""
+
 _BY_ITSELF = """a.grantee = 0 and o.relation = ''
     and (o.target like 'ROUTINE %' or o.target like 'TYPE %')"""
 
@@ -259,10 +277,18 @@ GRANT = Entry(
             where h.grantee = o.owner and h.privilege_type = a.privilege_type)
         union all
         select o.schema, o.relation, pg_catalog.format('owned by %s: %s', {_OWNER}, o.target),
-            {attributes(owned="'true'")}, {order("o.oid")}
+            {
+        attributes(
+            owned="'true'",
+            owner=_OWNER,
+            on="o.target",
+            of="nullif(o.part, '')",
+            usual=_RIGHTS_OF_OWNER.format(_USUAL),
+            held=_RIGHTS_OF_OWNER.format(f"coalesce(o.acl, {_USUAL})"),
+        )
+    }, {order("o.oid")}
         from {_ALL} where o.columns = '' and o.extension is null
-          and o.owner not in (pg_catalog.quote_ident(current_user)::pg_catalog.regrole,
-                              'pg_database_owner'::pg_catalog.regrole)""",
+          and o.owner <> pg_catalog.quote_ident(current_user)::pg_catalog.regrole""",
     plan_grant,
 )
 

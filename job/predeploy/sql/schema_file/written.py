@@ -10,7 +10,7 @@ from postgast import pg_query_pb2 as pb
 
 from predeploy.schema.facts import Key
 from predeploy.schema.kind import Kind
-from predeploy.schema.written import CURRENT_USER, PUBLIC, Naming, Sort, Written
+from predeploy.schema.written import ALL, CURRENT_USER, PUBLIC, Naming, Right, Sort, Written
 from predeploy.sql.schema_file.piece import Piece
 from predeploy.sql.statement.targets import Name, constraints, made
 
@@ -106,13 +106,17 @@ def _made(node: str, stmt: Any, piece: Piece) -> Made | None:
 def _granted(stmt: Any, resolve: Resolve, before: Iterable[Made]) -> Iterator[Naming]:
     sort = _TARGETS[stmt.objtype]
     grantees, privileges = _grantees(stmt), _privileges(stmt)
+    rights = frozenset(_rights(stmt))
+    given = rights if stmt.is_grant else frozenset[Right]()
+    # What takes the grant option alone leaves the right.
+    taken = frozenset[Right]() if stmt.is_grant or stmt.grant_option else rights
     for item in stmt.objects:
         if stmt.targtype == pb.ACL_TARGET_ALL_IN_SCHEMA:
             places = _all_in(item.string.sval, sort, before)
         else:
             places = [_object(item, resolve)]
         for (schema, name), types in places:
-            yield Naming(sort, schema, name, grantees, privileges, types)
+            yield Naming(sort, schema, name, grantees, privileges, types, given=given, taken=taken)
 
 
 def _all_in(schema: str, sort: Sort, before: Iterable[Made]) -> list[Object]:
@@ -184,6 +188,15 @@ def _role(spec: Any) -> str:
 
 def _privileges(stmt: Any) -> frozenset[str]:
     return frozenset(item.access_priv.priv_name.upper() for item in stmt.privileges)
+
+
+def _rights(stmt: Any) -> Iterator[Right]:
+    if not stmt.privileges:
+        yield ALL, ""
+    for item in stmt.privileges:
+        privilege = item.access_priv.priv_name.upper() or ALL
+        columns = [column.string.sval for column in item.access_priv.cols]
+        yield from ((privilege, column) for column in columns or [""])
 
 
 def _types_of(routine: Any) -> Arguments:

@@ -12,7 +12,6 @@ from predeploy.schema.names import derived
 from predeploy.schema.schema_pair import SchemaPair
 
 _BEFORE_INSERT = re.compile(r"\bBEFORE (?:\w+ OR )*INSERT\b")
-NOT_NULL = "not null"  # a constraint's `type`
 
 
 def column_sql(column: Fact) -> str:
@@ -59,13 +58,9 @@ def _not_null(column: Fact) -> str:
 
 
 def with_not_null_name(column: Fact, pair: SchemaPair) -> Fact:
-    """Add the name of its NOT NULL to a desired column, if that is an explicit one.
-
-    Such constraints have names since PostgreSQL 18:
-    https://www.postgresql.org/docs/current/catalog-pg-constraint.html
-    """
-    there = pair.desired.on((column.schema, column.relation), Kind.CONSTRAINT)
-    names = (f.name for f in there if f.get("column") == column.name and f.get("type") == NOT_NULL)
+    """Let a desired column know the name of its NOT NULL, where files name it."""
+    there = pair.desired.on((column.schema, column.relation), Kind.NOT_NULL)
+    names = (fact.name for fact in there if fact.get("column") == column.name)
     name = next(names, "")
     if not name:
         return column
@@ -73,7 +68,7 @@ def with_not_null_name(column: Fact, pair: SchemaPair) -> Fact:
 
 
 def add_not_null(column: Fact, pair: SchemaPair, how: str = "") -> str:
-    """Return the statement that makes a column NOT NULL, under its explicit name, if any."""
+    """Return what makes a column NOT NULL under its name, if files name it."""
     named = with_not_null_name(column, pair)
     if how or named is not column:
         name = identifier(column.name)

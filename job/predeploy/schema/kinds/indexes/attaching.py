@@ -13,6 +13,7 @@ from predeploy.schema.ddl import Change, Phase, change, relation
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import printed
+from predeploy.schema.kinds.indexes import parts
 from predeploy.schema.kinds.indexes.leaves import leaf, name_on, twin
 from predeploy.schema.schema_pair import SchemaPair
 
@@ -39,10 +40,14 @@ def attach(desired: Fact, pair: SchemaPair) -> Change:
     schema, name = desired.listed("partition of")
     parent = identifier(schema, name)
     statement = f"ALTER TABLE {parent} ATTACH PARTITION {relation(desired)} {desired.get('bound')}"
+    if not pair.size(desired):
+        lacking = parts.of_a_partition(desired, pair)
+        made = (parts.made(part) for part, root in lacking if parts.is_there(root, pair))
+        return change(desired, Phase.TOGETHER, *made, statement)
     built = [
         text
         for thing in pair.live.on((schema, name), Kind.INDEX, Kind.CONSTRAINT)
-        if pair.size(desired) and _has_index(thing)
+        if _has_index(thing)
         for text in leaf(_on(thing, desired, pair), desired, pair)
     ]
     phase = Phase.ONLINE if built else Phase.TOGETHER

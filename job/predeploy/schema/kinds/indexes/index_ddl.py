@@ -1,9 +1,10 @@
 """The DDL of indexes, and of the keys that own one."""
 
 import re
+from collections.abc import Iterator
 
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Report, drift, relation
+from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 
@@ -33,8 +34,7 @@ def index_of(key: Fact) -> Fact:
 
 def is_twin(desired: Fact, live: Fact) -> bool:
     """Whether they are the same except for the name and for being valid."""
-    names = ("unique", "definition", "type", "index")
-    return all(desired.get(name) == live.get(name) for name in names)
+    return desired.is_alike(live, "unique", "definition", "type", "index")
 
 
 def named(constraint: Fact) -> str:
@@ -75,3 +75,22 @@ def otherwise_defined(desired: Fact, live: Fact) -> Report:
         live.get("definition"),
         "build the new one under another name and drop this one, in a migration",
     )
+
+
+def definition_sql(index: str) -> str:
+    """Return an expression for what follows the table's name: `USING btree (id) WHERE …`."""
+    opening = f"""'CREATE ' || case when {index}.indisunique then 'UNIQUE ' else '' end || 'INDEX '
+        || pg_catalog.quote_ident(i.relname) || ' ON '
+        || case when c.relkind = 'p' then 'ONLY ' else '' end
+        || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || ' '"""
+    return (
+        f"substr(pg_catalog.pg_get_indexdef({index}.indexrelid), pg_catalog.length({opening}) + 1)"
+    )
+
+
+def identifying(desired: Fact, live: Fact | None) -> Iterator[Change]:
+    """Let the index, or that of a key, tell the rows that are replicated, if it is declared so."""
+    if desired.get("replica identity") and not (live and live.get("replica identity")):
+        name = identifier((live or desired).name)
+        statement = f"ALTER TABLE {relation(desired)} REPLICA IDENTITY USING INDEX {name}"
+        yield change(desired, Phase.AFTER, statement)

@@ -3,13 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from predeploy.contract.quoting import identifier, literal
-from predeploy.schema.ddl import Change, Phase, Report, change, not_addable, relation
+from predeploy.contract.quoting import literal
+from predeploy.schema.ddl import Change, Phase, Report, change, not_addable
 from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
-from predeploy.schema.facts import Fact, Key
+from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.kinds.indexes import partitions
-from predeploy.schema.kinds.indexes.index_ddl import create_sql, is_twin, otherwise_defined
+from predeploy.schema.kinds.indexes import partitions, parts
+from predeploy.schema.kinds.indexes.index_ddl import (
+    create_sql,
+    definition_sql,
+    identifying,
+    is_twin,
+    otherwise_defined,
+)
 from predeploy.schema.schema_pair import SchemaPair
 
 
@@ -24,14 +30,6 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
         if needs_lock:
             return
     yield from identifying(desired, live)
-
-
-def identifying(desired: Fact, live: Fact | None) -> Iterator[Change]:
-    """Make the index, or that of a key, the replica identity, if it is declared so."""
-    if desired.get("replica identity") and not (live and live.get("replica identity")):
-        name = identifier((live or desired).name)
-        statement = f"ALTER TABLE {relation(desired)} REPLICA IDENTITY USING INDEX {name}"
-        yield change(desired, Phase.AFTER, statement)
 
 
 def _locking(desired: Fact) -> Report:
@@ -54,7 +52,7 @@ def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
         return change(desired, Phase.ONLINE, *built)
     if is_plain:
         made = create_sql(desired, desired.name)
-        return change(desired, Phase.TOGETHER, made, needs=parts(desired, pair))
+        return change(desired, Phase.TOGETHER, *parts.made_first(desired, pair), made)
     if live is None:
         return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
     # The statement's runner drops what a failed build left, unless another session is still
@@ -64,29 +62,12 @@ def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
     return change(desired, Phase.ONLINE, create, *_commented(live, pair))
 
 
-def parts(index: Fact, pair: SchemaPair) -> Iterator[Key]:
-    """Yield the named indexes that are to be its parts: it takes those that exist."""
-    named = pair.desired.parts_of((index.schema, index.relation, index.name))
-    return (part.key for part in named)
-
-
 def _commented(live: Fact, pair: SchemaPair) -> tuple[str, ...]:
     """Return the comment for a rebuilt index, which is dropped with the old one."""
     comment = pair.live.get(Kind.COMMENT, live.schema, live.name, "index")
     if comment is None:
         return ()
     return (f"COMMENT ON {comment.get('on')} IS {literal(comment.get('text'))}",)
-
-
-def definition_sql(index: str) -> str:
-    """Return an SQL expression for what follows the table's name: `USING btree (id) WHERE …`."""
-    opening = f"""'CREATE ' || case when {index}.indisunique then 'UNIQUE ' else '' end || 'INDEX '
-        || pg_catalog.quote_ident(i.relname) || ' ON '
-        || case when c.relkind = 'p' then 'ONLY ' else '' end
-        || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || ' '"""
-    return (
-        f"substr(pg_catalog.pg_get_indexdef({index}.indexrelid), pg_catalog.length({opening}) + 1)"
-    )
 
 
 INDEX = Entry(

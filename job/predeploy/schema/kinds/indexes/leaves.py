@@ -36,9 +36,12 @@ def name_on(thing: Fact, table: Fact, pair: SchemaPair) -> str:
     there = twin(thing, table, pair)
     if there is not None:
         return there.name
-    parts = pair.desired.parts_of((thing.schema, thing.relation, thing.name))
     place = (table.schema, table.relation)
-    written = (part.name for part in parts if (part.schema, part.relation) == place)
+    written = (
+        part.name
+        for part in pair.desired.parts_of(thing)
+        if (part.schema, part.relation) == place and part.key not in pair.live.facts
+    )
     return next(written, derived(table.relation, thing.name))
 
 

@@ -20,10 +20,14 @@ from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import column_sql, settings_sql, with_options
 from predeploy.schema.kinds.columns.columns import inlined
-from predeploy.schema.kinds.indexes import attaching
+from predeploy.schema.kinds.indexes import attaching, parts
 from predeploy.schema.schema_pair import SchemaPair, parents
 
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
+_AS_A_PARTITION_HAS_IT = " ".join(
+    f"INCLUDING {what}"
+    for what in ("DEFAULTS", "GENERATED", "CONSTRAINTS", "STORAGE", "COMPRESSION")
+)
 # What can be set on a live table; any other difference is one of its shape.
 _ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
 
@@ -99,12 +103,43 @@ def _of_type(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     return pair.altered(told, change(desired, Phase.TOGETHER, statement))
 
 
-def _create_sql(desired: Fact, columns: tuple[Fact, ...]) -> str:
+def _created(desired: Fact, columns: tuple[Fact, ...], pair: SchemaPair) -> Iterator[str]:
+    """Yield what makes it; a partition whose parts have names gets those before it is attached."""
+    if not desired.get("bound"):
+        yield _create_sql(desired, columns)
+        return
+    parent, bound = ".".join(map(identifier, desired.listed("partition of"))), desired.get("bound")
+    own_parts = [
+        parts.made(part)
+        for part, root in parts.of_a_partition(desired, pair)
+        if parts.is_there(root, pair)
+    ]
+    not_nulls = [
+        (identifier(fact.name), identifier(fact.get("column")))
+        for fact in pair.desired.on((desired.schema, desired.relation), Kind.NOT_NULL)
+        if fact.get("name of its own")
+    ]
+    if not own_parts:
+        names = ", ".join(f"CONSTRAINT {name} NOT NULL {column}" for name, column in not_nulls)
+        inner = f"({names}) " if names else ""
+        yield _create_sql(desired, (), f"PARTITION OF {parent} {inner}{bound}")
+        return
+    yield _create_sql(desired, (), f"(LIKE {parent} {_AS_A_PARTITION_HAS_IT})")
+    for name, column in not_nulls:
+        drop, add = (
+            f"ALTER COLUMN {column} DROP NOT NULL",
+            f"ADD CONSTRAINT {name} NOT NULL {column}",
+        )
+        yield f"ALTER TABLE {relation(desired)} {drop}, {add}"
+    yield from own_parts
+    yield f"ALTER TABLE {parent} ATTACH PARTITION {relation(desired)} {bound}"
+
+
+def _create_sql(desired: Fact, columns: tuple[Fact, ...], like: str = "") -> str:
     unlogged = "UNLOGGED " if desired.get("unlogged") else ""
     text = f"CREATE {unlogged}TABLE {relation(desired)} "
-    if desired.get("bound"):
-        parent = ".".join(identifier(part) for part in desired.listed("partition of"))
-        text += f"PARTITION OF {parent} {desired.get('bound')}"
+    if like:
+        text += like
     elif desired.get("of"):
         inner = ", ".join(filter(None, map(with_options, columns)))
         text += f"OF {desired.get('of')}" + (f" ({inner})" if inner else "")
@@ -133,7 +168,7 @@ def _create(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     # A table never exists without its row-level security, not even between two phases.
     secured = (_secure(desired, verb) for name, verb in _ROW_SECURITY if desired.get(name))
     altered = (*set_apart, *_replicated(desired), *secured)
-    yield change(desired, Phase.TOGETHER, _create_sql(desired, columns), *altered)
+    yield change(desired, Phase.TOGETHER, *_created(desired, columns, pair), *altered)
     yield from _renamed(desired, pair)
     yield from _made_again(desired, pair)
 

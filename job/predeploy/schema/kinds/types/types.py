@@ -74,7 +74,7 @@ def plan_domain(
         parts = [f"CREATE DOMAIN {qualified(desired)} AS {desired.get('type')}"]
         for name, words in (("collation", "COLLATE"), ("default", "DEFAULT")):
             parts += [f"{words} {desired.get(name)}"] if desired.get(name) else []
-        parts += ["NOT NULL"] if desired.get("not null") else []
+        parts += [_not_null(desired, pair)] if desired.get("not null") else []
         yield change(desired, Phase.TOGETHER, " ".join(parts))
         return
     differing = [
@@ -101,6 +101,12 @@ def plan_domain(
             f"{live.label} has the default {live.get('default')}, and none is declared",
             "declare it, or drop it in a migration",
         )
+
+
+def _not_null(domain: Fact, pair: SchemaPair) -> str:
+    named = pair.desired.on((domain.schema, domain.name), Kind.NOT_NULL)
+    name = next((fact.name for fact in named if fact.get("domain")), "")
+    return f"CONSTRAINT {identifier(name)} NOT NULL" if name else "NOT NULL"
 
 
 def plan_domain_constraint(

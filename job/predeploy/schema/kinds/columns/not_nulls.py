@@ -1,0 +1,56 @@
+"""The names of NOT NULLs, which are constraints now: facts where a file names one.
+
+Those of columns are since PostgreSQL 18, those of domains since 17. That a column or a domain is
+NOT NULL is told with it, on all versions, and what makes it so gives that its name. https://www.postgresql.org/docs/current/catalog-pg-constraint.html
+"""
+
+from collections.abc import Iterator
+
+from predeploy.schema.ddl import Change, Report
+from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.facts import Fact
+from predeploy.schema.kind import Kind
+from predeploy.schema.schema_pair import SchemaPair
+
+
+def plan(
+    desired: Fact,  # noqa: ARG001 - every kind is asked the same way
+    live: Fact | None,  # noqa: ARG001 - as above
+    pair: SchemaPair,  # noqa: ARG001 - as above
+) -> Iterator[Change | Report]:
+    """Do nothing: it comes with its column or its domain, or is what that column lacks."""
+    yield from ()
+
+
+def is_twin(desired: Fact, live: Fact) -> bool:
+    """Whether they are of the same column, or the same domain, which has one at most."""
+    return desired.is_alike(live, "column", "domain")
+
+
+_IS_NAMED_LIKE_A_PARENTS = """exists (select from pg_catalog.pg_inherits h
+    join pg_catalog.pg_constraint p on p.conrelid = h.inhparent and p.contype = 'n'
+      and p.conname = k.conname
+    where h.inhrelid = k.conrelid)"""
+
+NOT_NULL = Entry(
+    Kind.NOT_NULL,
+    f"""select n.nspname, c.relname, k.conname, {
+        attributes(
+            column="a.attname",
+            inherited=flag("k.coninhcount > 0"),
+            name_of_its_own=flag(f"k.coninhcount > 0 and not {_IS_NAMED_LIKE_A_PARENTS}"),
+        )
+    }, {order("k.oid")}
+        from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
+        join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+        where k.contype = 'n' and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+          and {own("pg_constraint", "k.oid")}
+        union all
+        select n.nspname, t.typname, k.conname, {attributes(domain="'true'")}, {order("k.oid")}
+        from pg_catalog.pg_constraint k
+        join pg_catalog.pg_type t on t.oid = k.contypid
+        join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+        where k.contype = 'n' and {own("pg_type", "t.oid")}""",
+    plan,
+    is_twin=is_twin,
+)

@@ -1,0 +1,16 @@
+create table page (id integer primary key);
+create table book (id integer primary key);
+create table desk (id integer primary key);
+create table lamp (id integer primary key);
+create table wall (id integer primary key);
+create sequence leaf;
+create function f() returns integer language sql as 'select 1';
+revoke update, truncate on page from pg_monitor;
+revoke insert on book from pg_monitor;
+revoke all on desk from pg_monitor;
+grant select on desk to pg_monitor;
+grant select, update on lamp to pg_monitor;
+grant select, update (id) on wall to pg_monitor;
+revoke all on sequence leaf from pg_monitor;
+grant all on sequence leaf to pg_monitor;
+revoke execute on function f() from pg_monitor;

@@ -1,0 +1,2 @@
+create table page (id integer primary key);
+insert into page values (1);

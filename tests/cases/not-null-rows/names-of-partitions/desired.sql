@@ -1,0 +1,17 @@
+create table visit (id integer constraint has_id not null, place text) partition by list (place);
+create table visit_a (id integer constraint a_has_id not null, place text);
+create table visit_b (id integer constraint b_has_id not null, place text);
+create table visit_c (id integer constraint c_has_id not null, place text constraint placed not null);
+create table visit_d (id integer constraint has_id not null, place text);
+alter table visit attach partition visit_a for values in ('a');
+alter table visit attach partition visit_b for values in ('b');
+alter table visit attach partition visit_c for values in ('c');
+alter table visit attach partition visit_d for values in ('d');
+create index c_id on visit_c (id);
+create index visit_id on visit (id);
+create table stay (id integer constraint has_id not null, place text, primary key (id, place)) partition by list (place);
+create table stay_a (id integer constraint a_has_id not null, place text, constraint a_key primary key (id, place));
+alter table stay attach partition stay_a for values in ('a');
+comment on constraint a_has_id on visit_a is 'a';
+comment on constraint b_has_id on visit_b is 'b';
+comment on constraint a_has_id on stay_a is 'stay';

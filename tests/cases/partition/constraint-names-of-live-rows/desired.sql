@@ -1,0 +1,11 @@
+create table visit (id integer not null, place text not null, seen text) partition by list (place);
+create table visit_a partition of visit for values in ('a');
+create table visit_b partition of visit for values in ('b');
+alter table only visit add constraint visit_pkey primary key (id, place);
+alter table only visit_a add constraint a_key primary key (id, place);
+alter table only visit_b add constraint visit_b_pkey primary key (id, place);
+alter index visit_pkey attach partition a_key;
+alter index visit_pkey attach partition visit_b_pkey;
+alter table visit_a add constraint a_once unique (seen, place);
+alter table visit add constraint once unique (seen, place);
+comment on constraint a_once on visit_a is 'part';

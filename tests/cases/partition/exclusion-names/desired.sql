@@ -1,0 +1,11 @@
+create table stay (id integer, room integer) partition by list (room);
+create table stay_1 partition of stay for values in (1);
+alter table stay_1 add constraint one_1 exclude (id with =, room with =);
+alter table stay add constraint one exclude (id with =, room with =);
+create table held (id integer, room integer, constraint held_one exclude (id with =, room with =)) partition by list (room);
+create table held_1 (id integer, room integer, constraint held_in_1 exclude (id with =, room with =));
+alter table held attach partition held_1 for values in (1);
+create table fresh (id integer, room integer) partition by list (room);
+create table fresh_1 partition of fresh for values in (1);
+alter table fresh_1 add constraint fresh_one_1 exclude (id with =, room with =);
+alter table fresh add constraint fresh_one exclude (id with =, room with =);

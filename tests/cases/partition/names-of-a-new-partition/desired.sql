@@ -1,0 +1,13 @@
+create table author (id integer primary key);
+create table visit (id integer not null, place text not null, author integer, seen text default 'no' check (seen <> '')) partition by list (place);
+create table visit_a partition of visit for values in ('a');
+create table visit_b partition of visit (seen default 'yes') for values in ('b');
+alter table visit_a add constraint visit_a_pkey primary key (id, place);
+alter table visit_b add constraint b_key primary key (id, place);
+alter table visit add constraint visit_pkey primary key (id, place);
+alter table visit_b add constraint b_author foreign key (author) references author;
+alter table visit add constraint visit_author foreign key (author) references author;
+create index b_seen on visit_b (seen);
+create index visit_seen on visit (seen);
+comment on constraint b_key on visit_b is 'key';
+comment on index b_seen is 'seen';

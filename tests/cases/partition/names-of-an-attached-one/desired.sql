@@ -1,0 +1,14 @@
+create table author (id integer primary key);
+create table visit (id integer not null, place text not null, author integer, seen text) partition by list (place);
+create table visit_a (id integer not null, place text not null, author integer, seen text);
+create table visit_b (id integer not null, place text not null check (place = 'b'), author integer, seen text);
+alter table visit attach partition visit_a for values in ('a');
+alter table visit attach partition visit_b for values in ('b');
+alter table visit_a add constraint a_key primary key (id, place);
+alter table visit_b add constraint b_key primary key (id, place);
+alter table visit add constraint visit_pkey primary key (id, place);
+alter table visit_a add constraint a_author foreign key (author) references author;
+alter table visit add constraint visit_author foreign key (author) references author;
+create index a_seen on visit_a (seen);
+create index b_seen on visit_b (seen);
+create index visit_seen on visit (seen);
