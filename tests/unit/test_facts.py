@@ -97,10 +97,10 @@ def test_a_fact_is_named_and_told_for_people(fact: Fact, identity: str, definiti
 
 def test_rows_become_facts_whatever_their_order_is() -> None:
     """The order of creation is kept, and is no part of what a fact says."""
-    row = '["column", "public", "t", "id", {"type": "integer", "not null": "true"}, 4097]'
+    row = '["column", "public", "t", "id", {"type": "integer", "not null": "true"}, [4097, 1]]'
 
     assert parse_facts([(f"[{row}, {row}]",), (f"[{row}]",), (None,)]) == {ID}
-    assert [fact.order for fact in parse_facts([(f"[{row}]",)])] == [4097]
+    assert [fact.order for fact in parse_facts([(f"[{row}]",)])] == [(4097, 1)]
     assert from_json(as_json([ID])) == {ID}
     assert ID.get("type") == "integer"
     assert ID.get("default") == ""
