@@ -38,7 +38,9 @@ def test_an_empty_database_gets_everything(rich: Database, database: Database) -
     apart = (
         Kind.UNMODELLED, Kind.PARTITION_INDEX, Kind.PARTITION_CONSTRAINT, Kind.NOT_NULL,
     )  # fmt: skip
-    assert {fact.kind for fact in desired} == {k.value for k in KINDS if k not in apart}
+    assert {fact.kind for fact in desired} == {k.value for k in KINDS if k not in apart}, (
+        "put one of each kind into tests/schemas/rich.sql, and its DROP into DROPS of damage.py"
+    )
 
 
 def test_a_schema_does_not_differ_from_itself(rich: Database) -> None:

@@ -2,7 +2,7 @@
 
 import ast
 from functools import cache
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -80,7 +80,11 @@ def test_every_module_has_its_place_in_the_order(within: str) -> None:
     found = {p.stem for p in parent.iterdir() if p.suffix == ".py" and p.name != "__init__.py"}
     rooms = {p.name for p in parent.iterdir() if (p / "__init__.py").exists()}
 
-    assert found | rooms == set(ORDER[within])
+    stray = (found | rooms) ^ set(ORDER[within])
+    assert not stray, (
+        f"give each a place in ORDER[{within!r}], after all that it imports, and a row in the same "
+        f"place of docs/architecture.md; or take it out there, if it is gone: {sorted(stray)}"
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -96,15 +100,22 @@ def test_imports_keep_to_the_order(path: Path) -> None:
             for name in ours_imported(path)
             if name.startswith(prefix)
         }
-        behind = set(order[order.index(own) + 1 :])
-        assert others & behind == set(), within
+        behind = others & set(order[order.index(own) + 1 :])
+        assert not behind, (
+            f"{prefix}{own} comes before {sorted(behind)} in ORDER[{within!r}]: move what both "
+            "need to a module before them, or pass it in"
+        )
 
 
 def test_there_are_no_import_cycles() -> None:
     """Following imports from any module, inside functions too, never leads back to it."""
     graph = {name: ours_imported(path) for name, path in MODULES.items()}
 
-    TopologicalSorter(graph).prepare()
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " imports ".join(reversed(error.args[1]))
+        pytest.fail(f"{circle}: move what they share to a module that imports neither")
 
 
 @pytest.mark.parametrize("within", sorted({name.rpartition("/")[0] for name in MODULES}))
@@ -112,7 +123,10 @@ def test_no_room_is_too_full_to_be_known_by_heart(within: str) -> None:
     """Twelve modules at most."""
     modules = [p for p in (PREDEPLOY / within).glob("*.py") if p.name != "__init__.py"]
 
-    assert len(modules) <= MODULES_A_ROOM
+    assert len(modules) <= MODULES_A_ROOM, (
+        f"{within or 'predeploy'} has {len(modules)} modules and may have {MODULES_A_ROOM}: put "
+        "those that belong together into a room of their own"
+    )
 
 
 def test_decisions_and_effects_do_not_know_each_other() -> None:
@@ -124,21 +138,24 @@ def test_decisions_and_effects_do_not_know_each_other() -> None:
         if {room(path), name.partition("/")[0]} == {"layers", "database"}
     ]
 
-    assert crossing == []
+    assert not crossing, (
+        "what both need belongs into contract, judgment or snapshot; what the database found is "
+        f"passed to a layer in the Snapshot, what a layer wants in a Plan: {crossing}"
+    )
 
 
 def test_only_the_database_package_knows_psycopg() -> None:
     """The driver stays in one room."""
     users = {room(p) for p in FILES if any(n.split(".")[0] == "psycopg" for n in imports(p))}
 
-    assert users == {"database"}
+    assert users == {"database"}, "move what needs psycopg into database/, and pass values"
 
 
 def test_only_the_room_of_sql_knows_the_parser() -> None:
     """libpg_query can be replaced by changing one room."""
     users = {room(p) for p in FILES if any(n.split(".")[0] == "postgast" for n in imports(p))}
 
-    assert users == {"sql"}
+    assert users == {"sql"}, "move what reads the parser's nodes into sql/, and return values"
 
 
 def uses(path: Path, *calls: str) -> set[str]:
@@ -155,7 +172,10 @@ def test_only_the_process_edge_touches_environment_and_exit() -> None:
     """`os.environ` and `sys.exit` are read and called in `__main__` alone."""
     users = {room(p) for p in FILES if uses(p, "os.environ", "os.getenv", "sys.exit", "os._exit")}
 
-    assert users == {"__main__"}
+    assert users == {"__main__"}, (
+        "the environment is passed in by __main__.py (a setting: docs/architecture.md), and a "
+        "command ends by the exit code that it returns"
+    )
 
 
 def reads_files(path: Path) -> bool:
@@ -175,11 +195,16 @@ def test_only_the_folder_and_secrets_are_read_from_files() -> None:
     """Each by one module; the demo's server has a log of its own."""
     readers = {name_of(path) for path in FILES if reads_files(path)}
 
-    assert readers == {"sources/walk", "settings/environment", "embedded"}
+    assert readers == {"sources/walk", "settings/environment", "embedded"}, (
+        "sources/walk.py reads the SQL folder, settings/environment.py what NAME_FILE names"
+    )
 
 
 def test_pure_modules_never_log() -> None:
     """What decides returns findings; it does not talk."""
     talkers = {room(p) for p in FILES if "structlog" in {n.split(".")[0] for n in imports(p)}}
 
-    assert talkers & PURE == set()
+    loud = talkers & PURE
+    assert not loud, (
+        f"return a Finding, which pipeline.py logs, instead of logging in {sorted(loud)}"
+    )

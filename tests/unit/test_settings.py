@@ -106,7 +106,11 @@ def test_each_variable_sets_its_field(variable: str, text: str, value: object) -
 
 
 def test_the_examples_cover_every_setting() -> None:
-    assert [setting.variable for setting in SETTINGS] == [variable for variable, *_ in EXAMPLES]
+    """Each in the place that it has in the table."""
+    known = [setting.variable for setting in SETTINGS]
+    shown = [variable for variable, *_ in EXAMPLES]
+
+    assert known == shown, "give each row of SETTINGS a row of EXAMPLES, in the same order"
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: str(setting.variable))
