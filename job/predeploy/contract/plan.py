@@ -4,7 +4,7 @@ Values only. Nothing here does I/O or makes a decision.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from predeploy.contract.exit_codes import ExitCode
@@ -110,16 +110,18 @@ class Rows(Enum):
 class Statement:
     """One statement of a script, where it stands, and what it is.
 
-    `text` is verbatim, without its semicolon; `start` is its character offset in the script; `line`
-    and `column` count from 1. `node` is the parser's name for it (`insert_stmt`), empty where the
-    parser could not read it. `what` is for people (`CREATE INDEX CONCURRENTLY`).
+    `text` is verbatim, without its semicolon: `source`, or `length` characters of it from `at` on,
+    since copies of all that a large file says would fill the memory. `start` is its character
+    offset in the script; `line` and `column` count from 1. `node` is the parser's name for it
+    (`insert_stmt`), empty where the parser could not read it. `what` is for people
+    (`CREATE INDEX CONCURRENTLY`).
     `data` is what follows a COPY … FROM STDIN up to its end mark, from line `data_line` on.
     `creates` names what it creates of tables, columns, constraints, indexes, sequences and types;
     `removes` the columns that it drops or renames, and that have to be there for that. `rows` is
     what the rows of a table draw from that it makes; None where that is not known.
     """
 
-    text: str
+    source: str = field(repr=False)
     start: int
     line: int
     column: int
@@ -131,11 +133,18 @@ class Statement:
     creates: tuple[Address, ...] = ()
     removes: tuple[Address, ...] = ()
     rows: Rows | None = None
+    at: int = 0
+    length: int | None = None
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return self.source if self.length is None else self.source[self.at : self.at + self.length]
 
     @property
     def end(self) -> int:
         """The character offset behind it, before its semicolon."""
-        return self.start + len(self.text)
+        return self.start + (len(self.source) if self.length is None else self.length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +215,8 @@ class Step:
     """One unit of atomicity, retry and reporting: statements that hold together or not at all.
 
     `path` names the file for people. `text` runs from the first statement to the last, verbatim,
-    so that the server's error positions can be traced back to the file. `entry` is the ledger row
+    so that the server's error positions can be traced back to the file: it is `source`, or what of
+    it is in `span`. `entry` is the ledger row
     that the step writes first; None for a step that keeps none. With `binds` (one tuple of values
     for each statement, `$1` first) the statements are sent one by one; without, as one message.
     In `mode` AUTOCOMMIT it is one statement outside a transaction; `is_resumed` then says that the
@@ -223,7 +233,7 @@ class Step:
     """
 
     path: str
-    text: str
+    source: str = field(repr=False)
     statements: tuple[Statement, ...]
     entry: LedgerEntry | None = None
     binds: tuple[tuple[str | Secret, ...], ...] = ()
@@ -238,6 +248,12 @@ class Step:
     is_brief: bool = False
     is_ours: bool = False
     isolation: str = ""
+    span: tuple[int, int] | None = None
+
+    @property
+    def text(self) -> str:
+        """What it says, from the first statement to the last."""
+        return self.source if self.span is None else self.source[slice(*self.span)]
 
     @property
     def label(self) -> str:

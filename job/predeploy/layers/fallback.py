@@ -54,6 +54,6 @@ def _plan_script(script: Script) -> Plan:
     )
     if not found:
         return Plan(findings=cut.findings)
-    text = script.text[found[0].start : found[-1].end]
-    step = Step(script.path, text, found, binds=tuple(() for _ in found))
+    span = (found[0].start, found[-1].end)
+    step = Step(script.path, script.text, found, binds=tuple(() for _ in found), span=span)
     return Plan((step,), (*cut.findings, *refusals))

@@ -161,11 +161,10 @@ def _entries(
             script.name, step_hash, seen[step_hash], position, position == len(groups),
             script.raw_hash, replaces,
         )  # fmt: skip
-        text = whole[group[0].start : group[-1].end] if group else ""
         alone = _is_alone(group)
         step = Step(
             script.path,
-            text,
+            whole if group else "",
             tuple(group),
             entry,
             holds_ddl=sql.holds_ddl(group),
@@ -177,6 +176,7 @@ def _entries(
                 if not alone and at > bound and (position == last or at <= group[-1].end)
             ),
             isolation=isolation,
+            span=(group[0].start, group[-1].end) if group else None,
         )
         steps.append(step)
         preamble += tuple(s.text for s in group if sql.sets_session(s))

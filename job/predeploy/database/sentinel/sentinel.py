@@ -18,6 +18,7 @@ from functools import cache
 import psycopg
 
 from predeploy.contract.quoting import identifier, literal
+from predeploy.contract.words import mentions
 from predeploy.database.sentinel import made, sequences
 from predeploy.database.server.allowed import where_allowed
 from predeploy.database.server.path import OURS
@@ -268,7 +269,7 @@ def begin_sql(schema: str, text: str) -> str:
 
 def _altered(text: str) -> tuple[str, ...]:
     """Return the names, without schemas, of the tables that a text alters; each once."""
-    if "alter" not in text.lower():
+    if not mentions(text, "alter"):
         return ()
     names = (match[1] for match in _ALTERED.finditer(text))
     return tuple(
@@ -281,7 +282,7 @@ def _altered(text: str) -> tuple[str, ...]:
 
 def is_blinding(text: str) -> bool:
     """Whether a step may turn off the counters that the sentinel goes by, and on again."""
-    return "track_counts" in text.lower()
+    return mentions(text, "track_counts")
 
 
 def has_spoken(schema: str, error: psycopg.Error) -> bool:
