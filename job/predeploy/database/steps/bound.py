@@ -71,7 +71,9 @@ def _watch(attempt: Attempt) -> Outcome:
         return sent
     ((told,),) = wire.ask(context.work, sentinel.suspects_sql(schema))
     suspected = sentinel.parse_suspicion(told)
-    after = holdings.read_again(context.work, schema, before, before.family(counted))
+    before, after = holdings.read_again(
+        context.work, context.guard, schema, before, before.family(counted)
+    )
     if suspected.is_doubtful and (unknown := doubtful(before, after, suspected.oids)):
         return Suspects(frozenset(unknown), is_doubtful=True)
     if fresh := suspected.oids & set(rewritten(before, after)):

@@ -116,10 +116,9 @@ def _look_before(attempt: Attempt) -> _Before | Failure:
 def _judge(attempt: Attempt, before: _Before, sent: Sent) -> tuple[Loss, ...] | Suspects | Failure:
     """Return what the step has taken away or changed, if that may be kept."""
     work, step, settings = attempt.context.work, attempt.step, attempt.context.settings
-    after = holdings.read_again(
-        work, attempt.schema, before.held, before.held.family(before.counted)
-    )
-    held = holdings.without_others_doing(attempt.context.guard, before.held, after)
+    counted = before.held.family(before.counted)
+    guard = attempt.context.guard
+    held, after = holdings.read_again(work, guard, attempt.schema, before.held, counted)
     if unknown := sent.suspected.oids & set(rewritten(held, after)):
         return Suspects(unknown)
     in_doubt = _in_doubt(sent, held, after)
@@ -194,7 +193,8 @@ def replay(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
     changed = changes_of_the_old(before, catalog_state.read_state(work, schema))
     if refusal := judge_replay(step, changed):
         return refusal
-    left = holdings.read_again(work, schema, held, held.family(counted))
+    guard = attempt.context.guard
+    held, left = holdings.read_again(work, guard, schema, held, held.family(counted))
     if unknown := _in_doubt(sent, held, left):
         return Suspects(frozenset(unknown), is_doubtful=True)
     if fresh := rewritten(held, left):
