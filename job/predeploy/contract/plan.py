@@ -3,7 +3,7 @@
 Values only. Nothing here does I/O or makes a decision.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -254,6 +254,16 @@ class Step:
     def text(self) -> str:
         """What it says, from the first statement to the last."""
         return self.source if self.span is None else self.source[slice(*self.span)]
+
+    @property
+    def length(self) -> int:
+        """How many characters its text has."""
+        return len(self.source) if self.span is None else self.span[1] - self.span[0]
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """What each statement says; one copy at a time, where that of all would be large."""
+        return (statement.text for statement in self.statements)
 
     @property
     def label(self) -> str:

@@ -64,7 +64,7 @@ def _watch(attempt: Attempt) -> Outcome:
     before = holdings.read_holdings(
         context.work, schema, attempt.delivery.suspects, exactly=counted
     )
-    again = Part(sentinel.begin_sql(schema, step.text))
+    again = Part(sentinel.begin_sql(schema, step.texts))
     texts = (*END_OF_STATEMENTS, step_settings(context, step))
     sent, _ = _stream(attempt, [again, *frame.preamble(attempt)], texts)
     if not isinstance(sent, Sent):

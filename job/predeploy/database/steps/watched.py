@@ -75,7 +75,7 @@ def watch(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
     before = _look_before(attempt)
     if isinstance(before, Failure):
         return before
-    started = ours([sentinel.begin_sql(schema, step.text)])
+    started = ours([sentinel.begin_sql(schema, step.texts)])
     sent = deliver(attempt, [*started, *frame.preamble(attempt)], _to_be_judged(attempt))
     if not isinstance(sent, Sent):
         return sent
@@ -110,7 +110,7 @@ def _look_before(attempt: Attempt) -> _Before | Failure:
         return refusal
     _lock_undeclared(attempt, in_danger, names)
     stake = values.at_stake(work, columns, held)
-    return _Before(held, names, stake, granted.read_before(work, schema, step.text), counted)
+    return _Before(held, names, stake, granted.read_before(work, schema, step.texts), counted)
 
 
 def _judge(attempt: Attempt, before: _Before, sent: Sent) -> tuple[Loss, ...] | Suspects | Failure:
