@@ -28,9 +28,10 @@ class Journal:
     `layers` holds the report of each layer so far, `left` what each leaves for the last layer to
     report, and `violated` what existing rows block. `remembered` and `settlement` are what the end
     of the run records for the next one: what `schema.sql` declares, and that the database is
-    settled. `has_begun` says whether the run is in the ledger, `is_degraded` whether it can end no
-    better than `degraded`, `is_blank` whether it began on a database without rows, `compared` what
-    the database was compared with. `current` is the step that the server is running.
+    settled. `has_begun` says whether the run is in the ledger, `has_ended` whether its end has been
+    written there or given up, `is_degraded` whether it can end no better than `degraded`,
+    `is_blank` whether it began on a database without rows, `compared` what the database was
+    compared with. `current` is the step that the server is running.
     `server_since` is when the server was started, and `lost` how the last connection ended, if
     there has been more than one.
     """
@@ -48,6 +49,7 @@ class Journal:
     remembered: str = ""
     settlement: str = ""
     has_begun: bool = False
+    has_ended: bool = False
     is_degraded: bool = False
     is_blank: bool = False
     compared: str = ""

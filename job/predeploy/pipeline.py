@@ -94,8 +94,9 @@ def _finished(
         try:
             _end_run(journal, context.guard, report, _patience(stop))
         except ConnectionLostError:
-            log.warning("the run's row could not be ended in the ledger: the server is silent")
-            if isinstance(stop, Interrupted):
+            if isinstance(stop, Interrupted):  # there is no time for another connection
+                log.warning("the run's row could not be ended in the ledger: the server is silent")
+                journal.has_ended = True
                 stop.is_heard = False
                 report = journal.stopped(stop)
         return report
@@ -130,21 +131,38 @@ def _end_run(
     """End the run's row, if it has one, and the guard's transaction, which frees the lock."""
     if not journal.has_begun:
         return
-    ending = runs.finish_sql(
-        journal.settings.ledger_schema,
-        journal.id,
-        report.outcome.value,
-        report.exit_code,
-        wire.storable(guard, as_json(report, journal.settings.secrets)),
-    )
+    ending = _ending(journal, guard, report)
     settlement = journal.settlement or "select 'nothing is settled'"
     parts = (settlement, journal.remembered, ending, "commit")
     answer = wire.send(guard, ";\n".join(filter(None, parts)), on_tick=on_tick)
     if answer.error is not None:
         with wire.translated(guard):
             raise answer.error
+    journal.has_ended = True
     if not answer.rows(0):
         log.warning("the schema was changed while it was verified; the next run looks again")
+
+
+def end_without_lock(journal: Journal, conn: Connection, report: Report) -> None:
+    """End the run's row, unless it was ended before the lock was lost, and store nothing else.
+
+    Raises ConnectionLostError and ServerError.
+    """
+    wire.ask(
+        conn,
+        f"{_ending(journal, conn, report)} and finished_at is null",
+        on_tick=wire.patience(_UNHURRIED_S),
+    )
+
+
+def _ending(journal: Journal, conn: Connection, report: Report) -> str:
+    return runs.finish_sql(
+        journal.settings.ledger_schema,
+        journal.id,
+        report.outcome.value,
+        report.exit_code,
+        wire.storable(conn, as_json(report, journal.settings.secrets)),
+    )
 
 
 def _record_baseline(journal: Journal, context: RunContext) -> Report:

@@ -103,13 +103,32 @@ def _report(journal: Journal, attempt: Callable[[Journal], Report]) -> Report:
         reraise=True,
     )
     try:
-        return reconnecting(_with_transactions, journal, attempt)
+        report = reconnecting(_with_transactions, journal, attempt)
     except (Interrupted, Exception) as error:
         if stop := interruption_behind(error):
             return journal.stopped(stop)
-        if isinstance(error, JobError):
-            return journal.stopped(error)
-        raise
+        if not isinstance(error, JobError):
+            raise
+        report = journal.stopped(error)
+    if journal.has_begun and not journal.has_ended:
+        _end_without_lock(journal, report)
+    return report
+
+
+def _end_without_lock(journal: Journal, report: Report) -> None:
+    """End the row of a run that has lost its lock: whoever holds it now has a row of its own.
+
+    Nobody is looked for who was not there just now.
+    """
+    if report.exit_code is ExitCode.UNAVAILABLE:
+        return
+    from predeploy.pipeline import end_without_lock  # noqa: PLC0415 - not when settled
+
+    try:
+        with wire.closing(connect_beside(journal.settings.endpoint)) as conn:
+            end_without_lock(journal, conn, report)
+    except JobError as error:
+        log.warning(f"the run's row could not be ended in the ledger: {error}")
 
 
 def _is_lost(error: BaseException) -> bool:

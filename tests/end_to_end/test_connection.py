@@ -224,9 +224,35 @@ def test_a_session_that_somebody_ends_ends_the_run(
     if session == "work":
         assert told.startswith("migrations/0002_second.sql: the connection was lost (")
         assert database.rows(LEDGER) == [("0001_first.sql", 1)]
-        assert database.value("select outcome from predeploy.run") == "failed"
+    ended = "select outcome, exit_code, report ->> 'run_id' = id from predeploy.run"
+    assert database.rows(ended) == [("failed", 75, True)]
 
     run_job(environ=environ, check=0)
+    assert database.rows(LEDGER) == [
+        ("0001_first.sql", 1), ("0002_second.sql", 1), ("0003_third.sql", 1),
+    ]  # fmt: skip
+
+
+def test_a_run_that_lost_its_lock_ends_its_own_row_alone(
+    database: Database, folder: Folder
+) -> None:
+    """Another replica holds the lock by then, and goes on: each has its row, and its own end."""
+    longer = {name: text.replace("pg_sleep(1)", "pg_sleep(2)") for name, text in STEPS.items()}
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(longer))}
+    waits = "select count(*) from pg_stat_activity where query ~ 'pg_try_advisory'"
+
+    with start_job(environ=environ) as first:
+        until(lambda: database.rows(A_STEP_SLEEPS, "%second%"))
+        before = database.value(waits)
+        with start_job(environ=environ) as second:
+            until(lambda: database.value(waits) > before)
+            database.rows("select pg_terminate_backend(%s)", database.value(LOCK_HOLDER))
+            assert first.wait(60) == 75
+            output, _ = second.communicate(timeout=60)
+
+    assert second.returncode == 0, output
+    runs = "select outcome, exit_code from predeploy.run order by started_at"
+    assert database.rows(runs) == [("failed", 75), ("ok", 0)]
     assert database.rows(LEDGER) == [
         ("0001_first.sql", 1), ("0002_second.sql", 1), ("0003_third.sql", 1),
     ]  # fmt: skip

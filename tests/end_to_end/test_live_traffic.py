@@ -260,6 +260,56 @@ def test_a_table_that_somebody_else_drops_is_not_our_loss(start: Start, database
     ]
 
 
+EMPTIES = """truncate events; truncate filled; vacuum full kept;
+    insert into filled select generate_series(1, 5)"""
+BESIDE = {
+    "other tables": (
+        "-- predeploy: allow delete users\nselect pg_sleep(2); delete from users;", (),
+    ),
+    "the same tables, behind that": (
+        ("-- predeploy: allow delete users\nselect pg_sleep(2); delete from users;"
+        " alter table filled add n int; insert into events values (1, 1); delete from kept"
+        " where id < 0"), (),
+    ),
+    "a truncate of its own": (
+        "select pg_sleep(2); truncate users",
+        (f"truncate public.users ({ROWS} rows)",),
+    ),
+    "a delete from what was emptied": (
+        ("-- predeploy: allow delete users\nselect pg_sleep(2); delete from users;"
+        " delete from filled where id = 2"),
+        ("delete public.filled (1 row)",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_a_table_that_somebody_else_empties_is_not_our_loss(
+    case: str, start: Start, database: Database
+) -> None:
+    """What others truncate and rewrite meanwhile is theirs; what the step takes away is told."""
+    text, told = BESIDE[case]
+    database.execute(
+        "create table filled (id int); insert into filled select generate_series(1, 7);"
+        "create table kept (id int); insert into kept select generate_series(1, 7)"
+    )
+    running = start(text)
+    until(lambda: database.value(SLEEPS), "the step to begin")
+    for statement in EMPTIES.split(";"):
+        database.execute(statement)
+
+    report = running.result()
+
+    assert report["exit_code"] == (84 if told else 0), report
+    if told:
+        assert report["failure"]["message"].endswith(f"does not declare: {', '.join(told)}")
+    else:
+        assert findings(report, "taken-away") == [
+            f"migrations/2_step.sql: delete public.users ({ROWS} rows)"
+        ]
+        assert database.value("select count(*) from kept") == 7
+
+
 def test_what_has_to_be_counted_waits_no_longer_than_the_lock_timeout(
     start: Start, database: Database
 ) -> None:

@@ -15,7 +15,6 @@ from predeploy.database.ledger import ledger
 from predeploy.database.sentinel.holdings import read_again, read_holdings
 from predeploy.database.server.wire import Connection, ask
 from predeploy.database.session.run_context import RunContext
-from predeploy.losses.loss import Holdings
 
 Run = Callable[[RunContext, Plan], list[StepResult | Failure | None]]
 
@@ -83,8 +82,8 @@ def test_a_file_s_settings_do_not_bound_the_second_look(
     plan = plan_of(**{"1_a": "set statement_timeout = '9min'; delete from items"})
     seen = []
 
-    def asking(read: Callable[..., Holdings]) -> Callable[..., Holdings]:
-        def look(conn: Connection, *asked: object, **scope: bool) -> Holdings:
+    def asking(read: Callable[..., object]) -> Callable[..., object]:
+        def look(conn: Connection, *asked: object, **scope: bool) -> object:
             ((timeout,),) = ask(conn, "show statement_timeout")
             seen.append(timeout)
             return read(conn, *asked, **scope)

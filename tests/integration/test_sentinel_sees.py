@@ -37,7 +37,7 @@ def suspects(
     """Run a step between the functions; the tables that are suspected, None for silence."""
     with conn.transaction(force_rollback=True):
         conn.execute(before.encode())
-        conn.execute(signs or sentinel.begin_sql(SCHEMA, step))
+        conn.execute(signs or sentinel.begin_sql(SCHEMA, [step]))
         conn.execute(step)
         try:
             with conn.transaction():
@@ -56,7 +56,7 @@ def pages(conn: psycopg.Connection, step: str) -> int:
     read = 0
     for _ in range(3):
         with conn.transaction(force_rollback=True):
-            read = _pages(conn, sentinel.begin_sql(SCHEMA, step))
+            read = _pages(conn, sentinel.begin_sql(SCHEMA, [step]))
             conn.execute(step)
             read += _pages(conn, sentinel.guard_sql(SCHEMA))
     return read

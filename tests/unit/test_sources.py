@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -278,6 +279,53 @@ def test_folders_that_are_linked_in_every_way_are_a_problem_at_once(tmp_path: Pa
     found = read_folder(tmp_path).problems
     assert len(found) == 10
     assert all(p.endswith("it is a link to a folder that holds it") for p in found)
+
+
+ENDLESS = {
+    "/dev/zero": "migrations/2_b.sql: cannot be read: it is a device",
+    "{folder}/pipe": "migrations/2_b.sql: cannot be read: it is a pipe",
+    "2_b.sql": "migrations/2_b.sql: cannot be read: Too many levels of symbolic links",
+    "/proc/self/cwd/migrations": "migrations/2_b.sql: cannot be read: it is a link to a folder",
+    "/proc/self": "more than 50,000 files and folders|a link to a folder that holds it",
+    "/": "more than 50,000 files and folders|a link to a folder that holds it",
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("target", ENDLESS)
+def test_a_link_to_what_has_no_end_is_a_problem_at_once(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is read, and nobody waits: 65, with its name."""
+    root = write(tmp_path / "sql", {"migrations/1_a.sql": SQL})
+    monkeypatch.chdir(root)
+    os.mkfifo(tmp_path / "pipe")
+    (root / "migrations/2_b.sql").symlink_to(target.format(folder=tmp_path))
+
+    with pytest.raises(SourcesError) as caught:
+        sources_in(root)
+
+    assert caught.value.exit_code == ExitCode.BAD_SOURCES
+    assert any(re.search(ENDLESS[target], problem) for problem in caught.value.problems)
+    assert all(p.startswith("migrations/2_b.sql") for p in caught.value.problems)
+
+
+def test_a_folder_of_very_many_files_is_a_problem_and_none_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the folder in which the search was given up."""
+    monkeypatch.setattr("predeploy.sources.walk._MOST_ENTRIES", 20)
+    write(tmp_path, {f"migrations/a/{n}_a.sql": SQL for n in range(21)})
+    write(tmp_path, {"migrations/30_b.sql": SQL})
+
+    folder = read_folder(tmp_path)
+
+    assert folder.files == ()
+    (problem,) = folder.problems
+    assert problem == (
+        "migrations/a: cannot be read: there are more than 20 files and folders up to here; take "
+        "out the link that leads out of the SQL folder, or mount a smaller one"
+    )
 
 
 def test_a_device_is_a_problem(tmp_path: Path) -> None:

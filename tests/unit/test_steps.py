@@ -42,7 +42,10 @@ def test_a_file_is_one_step() -> None:
     held = sql.read(text).statements
     entry = LedgerEntry("0001_a.sql", sql.digest(held), 1, 1, is_final=True, raw_hash="f" * 64)
     body = "create table t (a int);\n\ninsert into t values ('é')"
-    assert found == ScriptSteps((Migration(PATH, body, held, entry),), ())
+    span = (text.index(body), text.index(body) + len(body))
+    step = Migration(PATH, text, held, entry, span=span)
+    assert found == ScriptSteps((step,), ())
+    assert step.text == body
     assert (found.steps[0].label, found.steps[0].lines) == (PATH, "lines 2-4")
 
 

@@ -1,6 +1,6 @@
 """What a script consists of: its statements, and what each of them creates or removes. Values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -54,16 +54,18 @@ class Rows(Enum):
 class Statement:
     """One statement of a script, where it stands, and what it is.
 
-    `text` is verbatim, without its semicolon; `start` is its character offset in the script; `line`
-    and `column` count from 1. `node` is the parser's name for it (`insert_stmt`), empty where the
-    parser could not read it. `what` is for people (`CREATE INDEX CONCURRENTLY`).
+    `text` is verbatim, without its semicolon: `source`, or `length` characters of it from `at` on,
+    since copies of every statement of a large file would fill the memory. `start` is its character
+    offset in the script; `line` and `column` count from 1. `node` is the parser's name for it
+    (`insert_stmt`), empty where the parser could not read it. `what` is for people
+    (`CREATE INDEX CONCURRENTLY`).
     `data` is what follows a COPY … FROM STDIN up to its end mark, from line `data_line` on.
     `creates` names what it creates of tables, columns, constraints, indexes, sequences and types;
     `removes` the columns that it drops or renames, and that have to be there for that. `rows` is
     what the rows of a table draw from that it makes; None where that is not known.
     """
 
-    text: str
+    source: str = field(repr=False)
     start: int
     line: int
     column: int
@@ -75,8 +77,15 @@ class Statement:
     creates: tuple[Address, ...] = ()
     removes: tuple[Address, ...] = ()
     rows: Rows | None = None
+    at: int = 0
+    length: int | None = None
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return self.source if self.length is None else self.source[self.at : self.at + self.length]
 
     @property
     def end(self) -> int:
         """The character offset behind it, before its semicolon."""
-        return self.start + len(self.text)
+        return self.start + (len(self.source) if self.length is None else self.length)

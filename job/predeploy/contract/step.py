@@ -1,6 +1,7 @@
 """The steps of a plan, one class for each kind, and what the ledger keeps of them. Values."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from predeploy.contract.secret import Secret
 from predeploy.contract.statement import Statement
@@ -74,16 +75,33 @@ class Step:
     """One unit of atomicity, retry and reporting: statements that take effect together or not.
 
     `path` names the file for people. `text` runs from the first statement to the last, verbatim,
-    so that the server's error positions can be traced back to the file. `entry` is the ledger row
-    that the step writes first; None if it keeps none. `preamble` are statements sent before its
-    own: a file's earlier SETs, which count to the end of the file, or predeploy's own settings.
+    so that the server's error positions can be traced back to the file: it is `source`, or the part
+    of it in `span`. `entry` is the ledger row that the step writes first; None if it keeps none.
+    `preamble` are statements sent before its own: a file's earlier SETs, which count to the end of
+    the file, or predeploy's own settings.
     """
 
     path: str
-    text: str
+    source: str = field(repr=False)
     statements: tuple[Statement, ...]
     entry: LedgerEntry | None = None
     preamble: tuple[str, ...] = ()
+    span: tuple[int, int] | None = None
+
+    @property
+    def text(self) -> str:
+        """Its text, from the first statement to the last."""
+        return self.source if self.span is None else self.source[slice(*self.span)]
+
+    @property
+    def length(self) -> int:
+        """How many characters its text has."""
+        return len(self.source) if self.span is None else self.span[1] - self.span[0]
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """The text of each statement, one copy at a time: together they may be large."""
+        return (statement.text for statement in self.statements)
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:
@@ -163,7 +181,8 @@ class Record(FileStep):
     @classmethod
     def of(cls, step: FileStep) -> "Record":
         """Return the record of a step that would be run otherwise."""
-        return cls(step.path, step.text, step.statements, step.entry, is_resumed=step.is_resumed)
+        own = (step.path, step.source, step.statements, step.entry)
+        return cls(*own, span=step.span, is_resumed=step.is_resumed)
 
     @property
     def how(self) -> str:

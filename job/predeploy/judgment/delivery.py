@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from predeploy import sql
 from predeploy.contract.statement import Address, Statement
@@ -164,7 +165,7 @@ def _has_names(step: Step) -> bool:
 
 
 def _has_own_path(step: Step) -> bool:
-    return any(_SEARCH_PATH.search(text) for text in (step.text, *step.preamble))
+    return any(_SEARCH_PATH.search(text) for text in chain(step.texts, step.preamble))
 
 
 def _destroyed(found: Iterable[Statement]) -> Iterator[sql.Destruction]:

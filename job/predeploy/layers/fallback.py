@@ -56,6 +56,7 @@ def _plan_script(script: Script) -> Plan:
     )
     if not found:
         return Plan(findings=cut.findings)
-    text = script.text[found[0].start : found[-1].end]
-    step = Addition(script.path, text, found, binds=tuple(() for _ in found))
+    span = (found[0].start, found[-1].end)
+    binds = tuple(() for _ in found)
+    step = Addition(script.path, script.text, found, span=span, binds=binds)
     return Plan((step,), (*cut.findings, *refusals))

@@ -54,7 +54,7 @@ def _plan_seed(seed: Seed, situation: Situation) -> Plan:
     step = Addition(
         path,
         seed.script.text[first.start : last.end],
-        tuple(replace(bound.statement, text=bound.sql) for bound in seed.inserts),
+        tuple(replace(bound.statement, source=bound.sql, length=None) for bound in seed.inserts),
         binds=tuple(tuple(values[name] for name in bound.names) for bound in seed.inserts),
         preamble=(filtered.LET_IT_FILTER,) if seed.is_filtered else (),
     )

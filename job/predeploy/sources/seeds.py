@@ -76,7 +76,7 @@ def read_seed(script: Script) -> Seed:
 def _bound(text: str, neutral: Statement) -> Bound:
     original = text[neutral.start : neutral.end]
     sql, names = bind(original)
-    return Bound(replace(neutral, text=original), sql, names)
+    return Bound(replace(neutral, source=text), sql, names)
 
 
 def _refusal(script: Script, line: int, why: str) -> Finding:

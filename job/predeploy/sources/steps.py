@@ -163,9 +163,9 @@ def _entries(
             script.name, step_hash, seen[step_hash], position, position == len(groups),
             script.raw_hash, replaces,
         )  # fmt: skip
-        text = whole[group[0].start : group[-1].end] if group else ""
         alone = _is_alone(group)
-        own = (script.path, text, tuple(group), entry, preamble)
+        span = (group[0].start, group[-1].end) if group else None
+        own = (script.path, whole if group else "", tuple(group), entry, preamble, span)
         if alone:
             steps.append(OnlineMigration(*own))
         else:

@@ -4,7 +4,8 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -16,6 +17,7 @@ _READINGS = 5
 # At the root of a volume, for the file system itself; only root may list it.
 _OF_THE_FILE_SYSTEM = "lost+found"
 _MOST_CIRCLES = 10  # among n folders with links to each other there are more than n! of them
+_MOST_ENTRIES = 50_000  # files and folders; a link to / or to /proc/self leads to more
 _CHUNK = 1 << 20  # bytes that are read at once
 _NOWHERE = {errno.ENOENT: "does not exist", errno.ENOTDIR: "is not a folder"}
 
@@ -73,11 +75,20 @@ _Entry = File | _Subfolder | _Unreadable
 _Identity = tuple[int, int]
 
 
+class _EndlessError(Exception):
+    """The search was given up; no file was read."""
+
+    def __init__(self, entries: Iterable[_Entry | str]) -> None:
+        """Keep what says why."""
+        super().__init__()
+        self.unreadable = tuple(entry for entry in entries if isinstance(entry, _Unreadable))
+
+
 def read_folder(path: Path, max_file_bytes: int = 256 << 20) -> Folder:
     """Read every file below `path`. Raises nothing: what cannot be read is among the problems.
 
     Problems include a file of more than `max_file_bytes`, of which no more is read, and circular
-    links; after some of those, the search stops.
+    links; after some of those, and after 50,000 files, the search stops and no file is read.
 
     Links are followed, because a mounted ConfigMap is made of them. Hidden entries are ignored: a
     ConfigMap has one that is renamed with each mount. The folder is read until two consecutive
@@ -85,10 +96,14 @@ def read_folder(path: Path, max_file_bytes: int = 256 << 20) -> Folder:
     a reading.
     """
     for _ in range(_READINGS):
-        entries = tuple(_entries(path, max_file_bytes))
+        try:
+            entries = tuple(_entries(path, max_file_bytes))
+        except _EndlessError as endless:
+            return _folder(path, endless.unreadable)
         again = _entries(path, max_file_bytes)
-        if all(one == other for one, other in zip_longest(entries, again)):
-            return _folder(path, entries)
+        with suppress(_EndlessError):
+            if all(one == other for one, other in zip_longest(entries, again)):
+                return _folder(path, entries)
     changes = f"the SQL folder {path} changes while it is read; run again when nothing writes to it"
     return Folder(path, problems=(changes,))
 
@@ -115,7 +130,10 @@ def _problem(path: Path, entry: _Unreadable) -> str:
 
 
 def _entries(root: Path, most: int) -> Iterator[_Entry]:
-    """Yield every entry below `root`; each file is read when it is reached."""
+    """Yield every entry below `root`; each file is read when it is reached.
+
+    Raises _EndlessError, before the first, where there is no end to them.
+    """
     found: list[tuple[str, str | _Entry]] = []
     waiting: list[tuple[str, str, frozenset[_Identity]]] = [("", os.fspath(root), frozenset())]
     circles = 0
@@ -129,7 +147,7 @@ def _entries(root: Path, most: int) -> Iterator[_Entry]:
             found.append((name, _unreadable(name, error)))
             circles += error.errno == errno.ELOOP
             if circles == _MOST_CIRCLES:
-                break
+                raise _EndlessError(entry for _, entry in found) from None
             continue
         if name:
             found.append((name, _Subfolder(name)))
@@ -144,6 +162,8 @@ def _entries(root: Path, most: int) -> Iterator[_Entry]:
                 waiting.append((label, child.path, above | {here}))
             else:
                 found.append((label, child.path))
+        if len(found) + len(waiting) > _MOST_ENTRIES:
+            raise _EndlessError([entry for _, entry in found] + [_too_many(name)])
     for name, entry in sorted(found, key=lambda pair: pair[0]):
         yield _read(name, entry, most) if isinstance(entry, str) else entry
 
@@ -193,6 +213,12 @@ def _too_large(most: int) -> OSError:
     limit = f"{most >> 20} MB" if most >> 20 else f"{most >> 10} kB"
     remedy = "take it out of the SQL folder, or raise PREDEPLOY_MAX_FILE_SIZE"
     return OSError(errno.EFBIG, f"it is larger than {limit}; {remedy}")
+
+
+def _too_many(name: str) -> _Unreadable:
+    remedy = "take out the link that leads out of the SQL folder, or mount a smaller one"
+    why = f"there are more than {_MOST_ENTRIES:,} files and folders up to here; {remedy}"
+    return _Unreadable(name, errno.E2BIG, why, is_file=False)
 
 
 def _unreadable(name: str, error: OSError, *, is_file: bool = False) -> _Unreadable:

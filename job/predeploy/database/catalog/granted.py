@@ -1,10 +1,12 @@
 """Reads grants, to find those lost when a step drops an object and creates it again."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from predeploy.contract.grants import Grant, Granted, Grants, Ungranted, dropped, ungranted
 from predeploy.contract.quoting import literal
+from predeploy.contract.words import mentions
 from predeploy.database.server import wire
 from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
@@ -24,9 +26,9 @@ class Before:
     grants: Grants | None
 
 
-def read_before(conn: Connection, schema: str, text: str) -> Before:
-    """Read the grants before a step with this text, in its transaction; `schema`: the ledger's."""
-    return Before(_read(conn, schema) if "drop" in text.lower() else None)
+def read_before(conn: Connection, schema: str, texts: Iterable[str]) -> Before:
+    """Read the grants before a step of these texts, in its transaction; `schema`: the ledger's."""
+    return Before(_read(conn, schema) if any(mentions(text, "drop") for text in texts) else None)
 
 
 def gone_since(conn: Connection, schema: str, before: Before) -> tuple[Ungranted, ...]:

@@ -68,16 +68,23 @@ def read_holdings(
 
 
 def read_again(
-    conn: Connection, schema: str, before: Holdings, exactly: Collection[int] = ()
-) -> Holdings:
+    conn: Connection,
+    other: Connection,
+    schema: str,
+    before: Holdings,
+    exactly: Collection[int] = (),
+) -> tuple[Holdings, Holdings]:
     """Look again after the step; count the rows of `exactly`.
 
-    Whether a new file took over the rows of the old one is found out by reading one row more than
-    the step has inserted, at most.
+    Return what was there before, without what other sessions have done to it since, and what there
+    is now. `other` is any connection but the one that runs the step. Whether a new file took over
+    the rows of the old one is found out by reading one row more than the step has inserted, at
+    most.
     """
     seen = _look(conn, schema)
     rows = _count_all(conn, seen.relations, _with_partitions(seen.relations, exactly))
     after = seen.holdings(rows, {})
+    before = _without_others_doing(other, before, after)
     tables = dict(after.tables)
     for oid, now in after.tables.items():
         table = before.tables.get(oid)
@@ -87,36 +94,49 @@ def read_again(
         # TRUNCATE sets these counters to nothing: then what is there is what is left of its own.
         was_kept = left < 0 or _at_most(conn, seen.relations[oid], left + 1) > left
         tables[oid] = replace(now, was_kept=was_kept)
-    return replace(after, tables=tables)
+    return before, replace(after, tables=tables)
 
 
-def without_others_doing(conn: Connection, before: Holdings, after: Holdings) -> Holdings:
-    """Return what was there before without what another session has dropped since, and committed.
+def _without_others_doing(other: Connection, before: Holdings, after: Holdings) -> Holdings:
+    """Return what was there before without what another session has done to it, and committed.
 
-    `conn` is any connection but the one that runs the step: what the step itself has dropped is
-    still there for it.
+    What it has dropped is left out. A table that it has emptied or rewritten has the new file from
+    the start: what this step has deleted of it then, its own counters say. What the step itself has
+    dropped is still there for others, and a file that it has made is not there for them yet.
     """
     tables = before.tables.keys() - after.tables.keys()
     labels = before.labels.keys() - after.labels.keys()
     columns = [key for key in before.columns if key not in after.columns and key[0] not in tables]
-    if not (tables or labels or columns):
+    moved = {
+        oid
+        for oid, table in before.tables.items()
+        if oid in after.tables and after.tables[oid].filenode != table.filenode
+    }
+    if not (tables or labels or columns or moved):
         return before
     pairs = ", ".join(f"({oid}, {number})" for oid, number in columns) or "(0, 0)"
     relations, enums, attributes = wire.ask_all(
-        conn,
+        other,
         (
-            f"select oid from pg_catalog.pg_class where oid in ({_listed({0, *tables})})",
+            f"""select oid, relfilenode from pg_catalog.pg_class
+            where oid in ({_listed({0, *tables, *moved})})""",
             f"select oid from pg_catalog.pg_enum where oid in ({_listed({0, *labels})})",
             f"""select attrelid, attnum from pg_catalog.pg_attribute
             where (attrelid, attnum) in ({pairs}) and not attisdropped""",
         ),
     )
-    gone = tables - {oid for (oid,) in typed(tuple[int], relations)}
+    files = dict(typed(tuple[int, int], relations))
+    gone = tables - files.keys()
     faded = labels - {oid for (oid,) in typed(tuple[int], enums)}
     lost = {*columns} - {*typed(tuple[int, int], attributes)}
+    theirs = {oid for oid in moved if files.get(oid) == after.tables[oid].filenode}
     return replace(
         before,
-        tables={oid: table for oid, table in before.tables.items() if oid not in gone},
+        tables={
+            oid: replace(table, filenode=files[oid]) if oid in theirs else table
+            for oid, table in before.tables.items()
+            if oid not in gone
+        },
         columns={
             key: name
             for key, name in before.columns.items()

@@ -12,12 +12,14 @@ images share them. `sequences` and `made` have one more of their kind each.
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from functools import cache
 
 import psycopg
 
 from predeploy.contract.quoting import identifier, literal
+from predeploy.contract.words import mentions
 from predeploy.database.sentinel import made, sequences
 from predeploy.database.server.allowed import where_allowed
 from predeploy.database.server.path import OURS
@@ -257,31 +259,27 @@ def exists_sql(schema: str) -> str:
           and p.proname in ({", ".join(map(literal, names))})) = {len(names)}"""
 
 
-def begin_sql(schema: str, text: str) -> str:
-    """Return the SELECT with which a step of this text remembers the counters it starts from."""
+def begin_sql(schema: str, texts: Iterable[str]) -> str:
+    """Return the SELECT with which a step of these texts remembers the counters it starts from."""
     signs = functions(schema).signs
-    altered = ", ".join(literal(name) for name in _altered(text))
-    known = {"is_nested": _NESTED.search(text) is not None, "is_blind": is_blinding(text)}
+    tables: dict[str, None] = {}
+    known = {"is_nested": False, "is_blind": False}
+    for text in texts:
+        tables.update(dict.fromkeys(_altered(text)))
+        known["is_nested"] |= _NESTED.search(text) is not None
+        # It may turn off the counters that the sentinel goes by, and on again.
+        known["is_blind"] |= mentions(text, "track_counts")
+    altered = ", ".join(map(literal, tables))
     found = f"{signs}(array[{altered}]::pg_catalog.name[]) || {literal(json.dumps(known))}"
     return f"select pg_catalog.set_config('predeploy.signs', ({found})::text, true)"
 
 
-def _altered(text: str) -> tuple[str, ...]:
-    """Return the names, without schemas, of the tables that a text alters; each once."""
-    if "alter" not in text.lower():
-        return ()
-    names = (match[1] for match in _ALTERED.finditer(text))
-    return tuple(
-        dict.fromkeys(
-            name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
-            for name in names
-        )
-    )
-
-
-def is_blinding(text: str) -> bool:
-    """Whether a step may turn off the counters that the sentinel goes by, and on again."""
-    return "track_counts" in text.lower()
+def _altered(text: str) -> Iterator[str]:
+    """Yield the names, without schemas, of the tables that a text alters."""
+    if mentions(text, "alter"):
+        for match in _ALTERED.finditer(text):
+            name = match[1]
+            yield name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
 def has_spoken(schema: str, error: psycopg.Error) -> bool:

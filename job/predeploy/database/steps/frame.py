@@ -46,7 +46,7 @@ def opening(
         Part(begin_sql(step, isolation)),
         Part(step_settings(context, step, **dict(settings))),
         Part(fence_sql(context, step), Role.FENCE),
-        Part(sentinel.begin_sql(attempt.schema, step.text)),
+        Part(sentinel.begin_sql(attempt.schema, step.texts)),
     ]
     if delivery.moves_sequences:
         parts.append(Part(question_of_standing(attempt, is_again=is_again), Role.STANDING))

@@ -40,7 +40,7 @@ def convoy_of(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
     room = _MOST_CHARACTERS
     found: list[Attempt] = []
     for attempt in takewhile(_may_travel, attempts):
-        room -= len(attempt.step.text)
+        room -= attempt.step.length
         if room < 0 or len(found) == _MOST_STEPS:
             break
         found.append(attempt)

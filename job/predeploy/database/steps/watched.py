@@ -75,7 +75,7 @@ def watch(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome:
     before = _look_before(attempt)
     if isinstance(before, Failure):
         return before
-    started = ours([sentinel.begin_sql(schema, step.text)])
+    started = ours([sentinel.begin_sql(schema, step.texts)])
     sent = deliver(attempt, [*started, *frame.preamble(attempt)], _to_be_judged(attempt))
     if not isinstance(sent, Sent):
         return sent
@@ -110,16 +110,15 @@ def _look_before(attempt: Attempt) -> _Before | Failure:
         return refusal
     _lock_undeclared(attempt, in_danger, names)
     stake = values.at_stake(work, columns, held)
-    return _Before(held, names, stake, granted.read_before(work, schema, step.text), counted)
+    return _Before(held, names, stake, granted.read_before(work, schema, step.texts), counted)
 
 
 def _judge(attempt: Attempt, before: _Before, sent: Sent) -> tuple[Loss, ...] | Suspects | Failure:
     """Return what the step has removed or changed, if that may be kept."""
     work, step, settings = attempt.context.work, attempt.step, attempt.context.settings
-    after = holdings.read_again(
-        work, attempt.schema, before.held, before.held.family(before.counted)
-    )
-    held = holdings.without_others_doing(attempt.context.guard, before.held, after)
+    counted = before.held.family(before.counted)
+    guard = attempt.context.guard
+    held, after = holdings.read_again(work, guard, attempt.schema, before.held, counted)
     if unknown := sent.suspected.oids & set(rewritten(held, after)):
         return Suspects(unknown)
     in_doubt = _in_doubt(sent, held, after)
@@ -194,7 +193,8 @@ def replay(attempt: Attempt, deliver: Deliver, gaps: tuple[Gap, ...]) -> Outcome
     changed = changes_of_the_old(before, catalog_state.read_state(work, schema))
     if refusal := judge_replay(step, changed):
         return refusal
-    left = holdings.read_again(work, schema, held, held.family(counted))
+    guard = attempt.context.guard
+    held, left = holdings.read_again(work, guard, schema, held, held.family(counted))
     if unknown := _in_doubt(sent, held, left):
         return Suspects(frozenset(unknown), is_doubtful=True)
     if fresh := rewritten(held, left):

@@ -5,23 +5,30 @@ import re
 from collections.abc import Iterable, Iterator
 
 from predeploy.contract.statement import Statement
-from predeploy.sql.parser.parsing import tokens
+from predeploy.sql.parser.parsing import COMMENTS
+from predeploy.sql.parser.scanning import scanned_piece
 
 _PART_OF_LITERAL = re.compile(rb"'(?:[^']|'')*'|[^'\s]+")
 _PART_OF_ESCAPED = re.compile(rb"'(?:[^'\\]|\\.|'')*'|[^'\s]+", re.DOTALL)
 # Tokens that need no scanner, because what follows cannot turn them into other tokens.
 _BLANK = r"[ \t\n\r\f\v]"
 _NO_MORE = r"(?![\w$]|[^\x00-\x7f])"
+_SIGN = r"[-+*/<>=~!@#%^&|]"
+_NO_SIGN = r"(?![-+*/<>=~!@#%^&|`?])"
+_LITERAL = r"'(?:[^']++|'')*+'"
+_QUOTED = r'"(?:[^"]++|"")++"'
 _TOKEN = (
-    rf"[A-Za-z_][A-Za-z_0-9]*+(?!['&]){_NO_MORE}|\d++(?:\.\d++)?+(?!\.){_NO_MORE}"
-    rf"|'(?:[^']|'')*+'(?!{_BLANK}*+(?:'|--))|\"(?:[^\"]|\"\")++\"|[(),;]"
-    r"|::(?=[A-Za-z_\"])|\.(?=[A-Za-z_\"])|-(?=\d)|=(?=[ \n\w'(])"
+    rf"[(),;\[\]]|[0-9]++(?:\.[0-9]++)?+(?!\.){_NO_MORE}|{_LITERAL}(?!{_BLANK}*+(?:'|--))"
+    rf"|[A-Za-z_][A-Za-z_0-9]*+(?!['&]){_NO_MORE}|{_QUOTED}"
+    r'|::(?=[A-Za-z_"])|\.(?=[A-Za-z_"])'
+    rf"|(?:(?!--|/\*){_SIGN})++{_NO_SIGN}(?<![-+])|[-+]{_NO_SIGN}"
 )
 # The same tokens, once it is known that what follows cannot change them.
 _TOKENS = re.compile(
-    r"[A-Za-z_][A-Za-z_0-9]*+|[0-9]++(?:\.[0-9]++)?+|'(?:[^']|'')*+'|\"(?:[^\"]|\"\")++\"|::|[(),;.=-]"
+    rf"[(),;.\[\]]|[0-9]++(?:\.[0-9]++)?+|{_LITERAL}|[A-Za-z_][A-Za-z_0-9]*+|{_QUOTED}|::|{_SIGN}++"
 )
-_RUN = re.compile(rf"(?:{_BLANK}++|{_TOKEN}){{1,20000}}+", re.ASCII)
+_RUN = re.compile(rf"(?:{_TOKEN}|{_BLANK}++){{1,20000}}+", re.ASCII)
+_FEW = 500  # characters that the scanner takes apart where a token needs it
 
 
 def digest(statements: Iterable[Statement]) -> str:
@@ -39,14 +46,18 @@ def digest(statements: Iterable[Statement]) -> str:
 def _token_texts(text: str) -> Iterator[bytes]:
     """Yield the text's tokens in order, each followed by a NUL byte; several may come together."""
     start = 0
-    while run := _RUN.match(text, start):
-        found = _TOKENS.findall(text, start, run.end())
-        yield "\0".join([*found, ""]).encode()
-        start = run.end()
-    rest = text[start:]
-    raw = rest.encode()
-    for token in tokens(rest):
-        yield _joined(raw[token.start : token.end]) + b"\0"
+    while start < len(text):
+        if run := _RUN.match(text, start):
+            found = _TOKENS.findall(text, start, run.end())
+            yield "\0".join([*found, ""]).encode()
+            start = run.end()
+        else:
+            piece, scanned = scanned_piece(text, start, _FEW)
+            raw = piece.encode()
+            for token in scanned:
+                if token.token not in COMMENTS:
+                    yield _joined(raw[token.start : token.end]) + b"\0"
+            start += len(piece)
 
 
 def _joined(token: bytes) -> bytes:

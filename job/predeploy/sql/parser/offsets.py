@@ -1,32 +1,56 @@
 """Positions in a text: libpg_query counts bytes of UTF-8, everything else counts characters."""
 
+_PIECE = 100_000  # characters whose bytes are held at once
+
 
 class Offsets:
     """Converts byte offsets, given in ascending order, into character offsets and lines."""
 
     def __init__(self, text: str = "") -> None:
         """Begin at the start of the text."""
-        self._bytes = text.encode()
+        self._text, self._read = text, 0
+        self._bytes, self._before = b"", 0
         self._byte = self._char = 0
         self._line, self._line_start = 1, 0
 
     def go_on(self, text: str) -> None:
-        """Continue with the text that follows; byte offsets start again at 0."""
-        self.char(len(self._bytes))
-        self._bytes, self._byte = text.encode(), 0
+        """Count on, in the bytes of what comes behind the text."""
+        self.end()
+        self._text, self._read = text, 0
+        self._bytes, self._before, self._byte = b"", 0, 0
+
+    def end(self) -> int:
+        """Return how many characters there are up to the text's end."""
+        while self._next():
+            pass
+        return self._char
 
     def char(self, byte: int) -> int:
-        """Return the character offset of a byte, which must not precede the last one asked for."""
-        passed = self._bytes[self._byte : byte].decode(errors="replace")
-        start = self._char
-        self._byte, self._char = byte, start + len(passed)
-        newlines = passed.count("\n")
-        if newlines:
-            self._line += newlines
-            self._line_start = start + passed.rindex("\n") + 1
+        """Return how many characters are before a byte, which is none before the last asked for."""
+        while byte > self._before + len(self._bytes) and self._next():
+            pass
+        self._pass(byte - self._before)
         return self._char
 
     def place(self, byte: int) -> tuple[int, int, int]:
         """Return the character offset, and line and column from 1."""
         char = self.char(byte)
         return char, self._line, char - self._line_start + 1
+
+    def _next(self) -> bool:
+        """Pass the rest of the bytes that are held, and hold the next; say if there were any."""
+        self._pass(len(self._bytes))
+        self._before += len(self._bytes)
+        piece = self._text[self._read : self._read + _PIECE]
+        self._bytes, self._byte = piece.encode(), 0
+        self._read += len(piece)
+        return bool(piece)
+
+    def _pass(self, end: int) -> None:
+        passed = self._bytes[self._byte : end].decode(errors="replace")
+        start = self._char
+        self._byte, self._char = end, start + len(passed)
+        newlines = passed.count("\n")
+        if newlines:
+            self._line += newlines
+            self._line_start = start + passed.rindex("\n") + 1

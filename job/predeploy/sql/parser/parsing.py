@@ -8,15 +8,15 @@ from google._upb import _message
 from google.protobuf.message import DecodeError
 from postgast import pg_query_pb2 as pb
 
-from predeploy.sql.parser.constants import abridged
 from predeploy.sql.parser.depth import is_too_deep
+from predeploy.sql.parser.repeated_rows import Runs, abridged
 from predeploy.sql.parser.scanning import Token, scanned
 
 # Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is not a
 # syntax error. The call is private to protobuf; postgast offers none of its own.
 _message.SetAllowOversizeProtos(True)  # noqa: FBT003
 
-_COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
+COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
 
 
 class TooDeepError(postgast.PgQueryError):
@@ -27,19 +27,25 @@ class TooDeepError(postgast.PgQueryError):
         super().__init__("it is nested too deeply to be read")
 
 
-def parse(text: str) -> Any:
-    """Return libpg_query's tree of a text; of a long INSERT's constants, only the first row.
+def parse(text: str, runs: Runs | None = None) -> Any:
+    """Return what libpg_query makes of a text; of a long INSERT, only the rows that differ.
 
-    Raises postgast.PgQueryError for text that is not valid SQL; its subclass TooDeepError for text
-    that is left to the server unread.
+    `runs` are what `repeated_rows` has said of the text, if it was asked. Raises
+    postgast.PgQueryError for what is no SQL, TooDeepError (one of these) for what is left to the
+    server unread.
     """
-    short = abridged(text)
+    short = abridged(text, runs)
     try:
-        return _parsed(short)
-    except postgast.PgQueryError:
-        if short is text:
-            raise
-    return _parsed(text)  # for the error's position in the whole text
+        parsed = _parsed(short.text)
+    except postgast.PgQueryError as error:
+        if error.cursorpos:
+            error.cursorpos = short.char(error.cursorpos - 1) + 1
+        raise
+    for raw in parsed.stmts if short.bytes else ():
+        end = short.byte(raw.stmt_location + raw.stmt_len) if raw.stmt_len else 0
+        raw.stmt_location = short.byte(raw.stmt_location)
+        raw.stmt_len = end - raw.stmt_location if end else 0
+    return parsed
 
 
 def tokens(text: str) -> Iterator[Token]:
@@ -47,7 +53,7 @@ def tokens(text: str) -> Iterator[Token]:
 
     Raises postgast.PgQueryError if the text cannot be scanned, such as for a quote that never ends.
     """
-    return (token for token in scanned(text) if token.token not in _COMMENTS)
+    return (token for token in scanned(text) if token.token not in COMMENTS)
 
 
 def _parsed(text: str) -> Any:

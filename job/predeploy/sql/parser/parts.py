@@ -8,8 +8,9 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from predeploy.sql.parser.constants import rows_behind_the_first
 from predeploy.sql.parser.parsing import TooDeepError, parse
+from predeploy.sql.parser.repeated_rows import Runs, repeated_rows
+from predeploy.sql.parser.scanning import last_token
 
 _PART = 40_000  # characters that are parsed at once
 _MOST_SCANS = 20  # of texts whose last line contains `--`, before a longer part is tried
@@ -31,26 +32,27 @@ class GaveUpError(Exception):
 def parts(sql: str) -> Iterator[tuple[str, Any]]:
     """Yield the text in parts, each with its tree: that of a large text would fill the memory.
 
-    A part ends with a semicolon. If the parser accepts the part, that semicolon separates
-    statements: after one inside a literal, a block comment, parentheses or BEGIN ATOMIC, the text
-    would be incomplete. In that case a part twice as long is tried, so the total stays linear. An
-    INSERT of many constants starts a part, so that the parser can be spared them. Raises
-    GaveUpError if the text cannot be parsed.
+    A part ends with a semicolon. Where the parser reads it to that end, the semicolon is one
+    between statements: behind one in a literal, a block comment, parentheses or BEGIN ATOMIC, the
+    text would be unfinished. Then more is tried, twice as much each time, so that it stays linear.
+    An INSERT of many rows that are alike begins a part, so that the parser can be spared them.
     """
     start, size = 0, _PART
+    runs = repeated_rows(sql)
     while start < len(sql) or not start:
-        _, rows_end = rows_behind_the_first(sql, start)
-        end = _end_of_part(sql, start, max(start + size, rows_end))
-        # The first end that was tried may lie within a literal of such an INSERT.
+        known = runs[-1][1] if runs else start
+        end = _end_of_part(sql, known, max(start + size, known))
+        # The first end that was tried may have stood in a literal of such an INSERT.
         is_long = end - start > 2 * _PART if size == _PART else size == 2 * _PART
-        if is_long and (ahead := _before_rows(sql, start)):
+        ahead, runs_ahead = _before_rows(sql, start) if is_long else (0, ())
+        if ahead:
             with suppress(postgast.PgQueryError):
                 yield sql[start:ahead], parse(sql[start:ahead])
-                start, size = ahead, _PART
+                start, size, runs = ahead, _PART, runs_ahead
                 continue
         part = sql[start:end]
         try:
-            parsed = parse(part)
+            parsed = parse(part, tuple((first - start, last - start) for first, last in runs))
         except postgast.PgQueryError as error:
             # More text does not make it less deep.
             if end == len(sql) or isinstance(error, TooDeepError):
@@ -61,17 +63,20 @@ def parts(sql: str) -> Iterator[tuple[str, Any]]:
         yield part, parsed
         if end == len(sql):
             return
-        start, size = end, _PART
+        start, size, runs = end, _PART, repeated_rows(sql, end)
 
 
-def _before_rows(sql: str, start: int) -> int:
-    """Return the offset of a long constant INSERT, after the semicolon before it; 0 if none."""
+def _before_rows(sql: str, start: int) -> tuple[int, Runs]:
+    """Return where a long INSERT of like rows may begin, and its runs of these; or 0 and none.
+
+    That is behind the semicolon before it.
+    """
     for found in _INSERT_AHEAD.finditer(sql, start, start + _PART):
-        rows_start, rows_end = rows_behind_the_first(sql, found.start() + 1)
+        runs = repeated_rows(sql, found.end())
         line = sql[max(sql.rfind("\n", start, found.end()), start) : found.start()]
-        if rows_end - rows_start > _PART and "--" not in line:
-            return found.start() + 1
-    return 0
+        if runs and runs[-1][1] - runs[0][0] > _PART and "--" not in line:
+            return found.end(), runs
+    return 0, ()
 
 
 def _end_of_part(sql: str, start: int, at_least: int) -> int:
@@ -99,6 +104,6 @@ def _end_of_part(sql: str, start: int, at_least: int) -> int:
 def _ends_with_semicolon(text: str) -> bool:
     """Whether a text ends with a semicolon that is not part of a comment or literal."""
     try:
-        return bool(postgast.scan(text).tokens[-1].token == pb.ASCII_59)
+        return last_token(text) == int(pb.ASCII_59)
     except postgast.PgQueryError:
         return False

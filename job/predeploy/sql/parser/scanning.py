@@ -1,7 +1,8 @@
 """Scans texts piece by piece: the tokens of a large one would fill the memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import postgast
 
@@ -20,24 +21,44 @@ class Token:
 def scanned(text: str) -> Iterator[Token]:
     """Yield the tokens and comments of a text.
 
-    Raises postgast.PgQueryError if it cannot be scanned, such as for a quote that never ends. A
-    piece ends after a comma. If the piece can be scanned, that comma is a token: after one inside a
-    literal, a name or a block comment, the piece would be incomplete.
+    Raises postgast.PgQueryError where it cannot be taken apart, such as a quote that never ends.
     """
-    start, byte, size = 0, 0, _PIECE
+    start = byte = 0
     while start < len(text):
+        piece, found = scanned_piece(text, start, _PIECE)
+        for token in found:
+            yield Token(token.token, byte + token.start, byte + token.end)
+        start, byte = start + len(piece), byte + len(piece.encode())
+
+
+def last_token(text: str) -> int | None:
+    """Return the kind of a text's last token or comment; None where it has none.
+
+    Raises what `scanned` raises.
+    """
+    start, last = 0, None
+    while start < len(text):
+        piece, found = scanned_piece(text, start, _PIECE)
+        start, last = start + len(piece), found[-1].token if found else last
+    return last
+
+
+def scanned_piece(text: str, start: int, size: int) -> tuple[str, Sequence[Any]]:
+    """Return about so many characters of a text, from a token's start on, and their tokens.
+
+    The piece ends behind a comma, or with the text. Where it can be taken apart by itself, that
+    comma is a token: behind one in a literal, a name or a block comment it would be unfinished.
+    Then more is tried, twice as much each time. Raises what `scanned` raises.
+    """
+    while True:
         end = _end_of_piece(text, start, start + size)
         piece = text[start:end]
         try:
-            found = postgast.scan(piece).tokens
+            return piece, postgast.scan(piece).tokens
         except postgast.PgQueryError:
             if end == len(text):
                 raise
             size *= 2
-            continue
-        for token in found:
-            yield Token(token.token, byte + token.start, byte + token.end)
-        start, byte, size = end, byte + len(piece.encode()), _PIECE
 
 
 def _end_of_piece(text: str, start: int, at_least: int) -> int:

@@ -7,6 +7,7 @@ import postgast
 from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.statement import Mode, Statement
+from predeploy.contract.words import mentions
 from predeploy.sql.parser.offsets import Offsets
 from predeploy.sql.parser.scanning import scanned
 
@@ -23,8 +24,8 @@ class Directive:
 
 
 def directives_in(text: str, offsets: Offsets) -> tuple[Directive, ...]:
-    """Return the directives of a text in order; `offsets` must be at its start."""
-    if "predeploy:" not in text.lower():
+    """Return those of a text, in their order; `offsets` must have come to its start."""
+    if not mentions(text, "predeploy:"):
         return ()
     raw = text.encode()
     found = []

@@ -18,7 +18,8 @@ from predeploy.sql.statement.classify import classify
 from predeploy.sql.statement.creation import creates, removes
 from predeploy.sql.statement.rows import rows_of
 
-_BLANKS = " \t\n\r\f\v"  # PostgreSQL's own; str.rstrip() would strip characters of names, too
+_HEAD = 1_000  # characters that hold the first words
+_BLANKS = " \t\n\r\f\v"  # PostgreSQL's own; str.rstrip() would take letters of names, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
             offsets.go_on(part)
             spoken.go_on(part)
             directives += directives_in(part, spoken)
-            found += _statements(part, parsed, offsets, nodes)
+            found += _statements(sql, parsed, offsets, nodes)
     except GaveUpError as error:
         if nodes is not None:
             nodes.clear()
@@ -73,31 +74,33 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
 
 
 def _statements(
-    text: str, parsed: Any, offsets: Offsets, nodes: list[Any] | None
+    script: str, parsed: Any, offsets: Offsets, nodes: list[Any] | None
 ) -> Iterator[Statement]:
-    """Yield the statements of one part of the script."""
-    first, size = offsets.char(0), len(text.encode())
+    """Yield what stands in a part of the script."""
     for raw in parsed.stmts:
         start, line, column = offsets.place(raw.stmt_location)
-        end = offsets.char(raw.stmt_location + raw.stmt_len if raw.stmt_len else size)
-        # Many statements share few names: interned, each name is stored once.
+        behind = raw.stmt_location + raw.stmt_len
+        end = offsets.char(behind) if raw.stmt_len else offsets.end()
         node = sys.intern(raw.stmt.WhichOneof("node"))
         stmt = getattr(raw.stmt, node)
         if nodes is not None:
             nodes.append(stmt)
         mode, what = classify(node, stmt)
-        body = text[start - first : end - first].rstrip(_BLANKS)
+        while script[end - 1] in _BLANKS:
+            end -= 1
         yield Statement(
-            body,
+            script,
             start,
             line,
             column,
             node,
             mode,
-            sys.intern(what or opening(body)),
+            sys.intern(what or opening(script[start : min(end, start + _HEAD)])),
             creates=creates(node, stmt),
             removes=removes(node, stmt),
             rows=rows_of(node, stmt),
+            at=start,
+            length=end - start,
         )
 
 
