@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from predeploy.schema.comparison import naming, rights
+from predeploy.schema.comparison import naming, owners, rights
 from predeploy.schema.comparison.waiting import Planned, Unmet, hold_back, put_off
 from predeploy.schema.ddl import Change, Phase, Report
 from predeploy.schema.facts import Fact, compare
@@ -63,7 +63,7 @@ def difference(
     `written` is what the files say that no catalog keeps, and `role` who creates what is missing.
     """
     desired, live = frozenset(desired), frozenset(live)
-    desired |= rights.ours(desired, live, written, role)
+    desired |= owners.ours(desired, live, written, role)
     # Nearly all are alike, which sets tell without sorting them out.
     # To whom an object belongs is not declared, and matters to what is said of rights alone.
     lacking = frozenset(fact for fact in desired - live if not fact.get("owned"))
