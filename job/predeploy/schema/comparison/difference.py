@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from predeploy.schema.comparison import naming, rights
+from predeploy.schema.comparison import naming, owners, rights
 from predeploy.schema.comparison.ordering import in_order
 from predeploy.schema.comparison.waiting import Planned, Unmet, hold_back
 from predeploy.schema.ddl import Change, Phase, Report
@@ -65,7 +65,7 @@ def difference(
     missing.
     """
     desired, live = frozenset(desired), frozenset(live)
-    desired |= rights.ours(desired, live, written, role)
+    desired |= owners.ours(desired, live, written, role)
     # Nearly all facts are equal; set operations find that without sorting them. The owner of an
     # object is not declared, and matters only to what is reported of rights.
     lacking = frozenset(fact for fact in desired - live if not fact.get("owned"))

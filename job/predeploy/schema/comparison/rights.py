@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from predeploy.contract.quoting import identifier
+from predeploy.schema.comparison.owners import is_declared, withheld
 from predeploy.schema.ddl import Report, Verdict, qualified, relation, warning
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.columns import inlined
-from predeploy.schema.schema_pair import SchemaIndex, SchemaPair
+from predeploy.schema.schema_pair import SchemaPair
 from predeploy.schema.written import (
     ALL,
     CURRENT_USER,
@@ -41,7 +42,6 @@ _SORTS = {
     Kind.RANGE.value: Sort.TYPE,
     Kind.SCHEMA.value: Sort.SCHEMA,
 }
-_ON_COLUMNS = ("INSERT", "REFERENCES", "SELECT", "UPDATE")
 _SHOWN = 5
 _OPTION = " WITH GRANT OPTION"
 
@@ -67,19 +67,6 @@ def closed(made: Fact, pair: SchemaPair) -> Iterator[str]:
                 yield f"REVOKE {what} ON {name} FROM {who}"
             if options:
                 yield f"REVOKE GRANT OPTION FOR {', '.join(options)} ON {name} FROM {who}"
-
-
-def ours(
-    desired: frozenset[Fact], live: frozenset[Fact], written: Written, role: str
-) -> frozenset[Fact]:
-    """Return what the files grant to our role, on what is there and is not ours, or not in full.
-
-    We own all that is declared where PostgreSQL reads it, and a grant to its owner leaves no trace.
-    """
-    names = {role, CURRENT_USER}
-    if not any(n.given and not names.isdisjoint(n.grantees) for n in written.rights):
-        return frozenset()
-    return frozenset(_ours(SchemaIndex(desired), SchemaIndex(live), written, role))
 
 
 def excess(changed: Iterable[tuple[Fact, Fact]], pair: SchemaPair) -> Iterator[Report]:
@@ -182,7 +169,7 @@ def _is_more(live: Fact, pair: SchemaPair) -> bool:
     if grantee not in pair.written.grantees(target, pair.role):
         return False
     if _is_told_by_revokes(grantee, target, pair):
-        return live.get("privilege") in _withheld(target, pair.desired)
+        return live.get("privilege") in withheld(target, pair.desired)
     if target.sort is Sort.SCHEMA and grantee == PUBLIC:
         # The privileges of PUBLIC on `public` come with the database, not from a file.
         named = (n for n in pair.written.namings(target, pair.role) if PUBLIC in n.grantees)
@@ -213,22 +200,6 @@ def _more(name: str, grantee: str, rights: Sequence[tuple[Fact, str]], pair: Sch
     )
 
 
-def _ours(desired: SchemaIndex, live: SchemaIndex, written: Written, role: str) -> Iterator[Fact]:
-    for about in live.all(Kind.GRANT):
-        target = target_of(about) if about.get("owned") or about.get("withheld") else None
-        if target is None or not _is_declared(target, desired):
-            continue
-        there = live.rights_on(target)
-        if about.get("withheld") and any(fact.get("owned") for fact in there):
-            continue  # from somebody else
-        withheld = _withheld(target, desired)
-        for privilege, column in _given_to_us(about, target, written, role):
-            if privilege not in withheld:
-                known = (f for f in there if unquoted(f.get("grantee")) == role)
-                alike = (f for f in known if _is_on(f, privilege, column))
-                yield next(alike, _granted(about, target, privilege, column, role))
-
-
 def _is_told_by_revokes(grantee: str, target: Target, pair: SchemaPair) -> bool:
     """Whether it is our role, which owns what is declared, and to which no file grants anything."""
     declared = pair.desired.rights_on(target)
@@ -238,7 +209,7 @@ def _is_told_by_revokes(grantee: str, target: Target, pair: SchemaPair) -> bool:
 def _more_for_its_owner(owned: Fact, pair: SchemaPair) -> Iterator[Report]:
     """Tell what somebody has as the owner of what is there, from whom the files take it."""
     target, name, owner = target_of(owned), owned.get("on"), owned.get("owner")
-    if target is None or not _is_declared(target, pair.desired):
+    if target is None or not is_declared(target, pair.desired):
         return
     said = pair.written.said_of(unquoted(owner), target, pair.role)
     taken = frozenset[Right]().union(*(naming.taken for naming in said))
@@ -259,53 +230,6 @@ def _more_for_its_owner(owned: Fact, pair: SchemaPair) -> Iterator[Report]:
         f"in a migration: REVOKE {told} ON {name} FROM {owner}",
         wanted,
         told,
-    )
-
-
-def _is_declared(target: Target, desired: SchemaIndex) -> bool:
-    """Whether a sequence is; of the others the files have to say the name."""
-    place = (target.schema, target.name)
-    is_sequence = target.sort is Sort.SEQUENCE
-    return not is_sequence or any((desired.get(Kind.SEQUENCE, *place), desired.numbered_by(*place)))
-
-
-def _given_to_us(about: Fact, target: Target, written: Written, role: str) -> Iterator[Right]:
-    """Yield what is granted to us of an object, of a live right that we lack at most that one."""
-    rights = (right for n in written.said_of(role, target, role) for right in n.given)
-    for privilege, column in sorted(set(rights)):
-        if about.get("withheld"):
-            if not column and privilege in (ALL, about.get("privilege")):
-                yield about.get("privilege"), ""
-        elif privilege == ALL:
-            every = _ON_COLUMNS if column else about.listed("usual")
-            yield from ((each, column) for each in every)
-        else:
-            yield privilege, column
-
-
-def _withheld(target: Target, desired: SchemaIndex) -> frozenset[str]:
-    facts = desired.rights_on(target)
-    return frozenset(fact.get("privilege") for fact in facts if fact.get("withheld"))
-
-
-def _is_on(grant: Fact, privilege: str, column: str) -> bool:
-    told = unquoted(grant.get("columns").strip(" ()"))
-    return grant.get("privilege") == privilege and told == column
-
-
-def _granted(about: Fact, target: Target, privilege: str, column: str, role: str) -> Fact:
-    """Return a grant to us, as facts tell of one."""
-    part = column or ("schema" if target.sort is Sort.SCHEMA else about.get("of"))
-    what = f"{privilege} on {part}" if part else privilege
-    columns = (("columns", f" ({identifier(column)})"),) if column else ()
-    grantee = _quoted(role)
-    return Fact(
-        about.kind,
-        about.schema,
-        about.relation,
-        f"{what} to {grantee}",
-        (("privilege", privilege), *columns, ("on", about.get("on")), ("grantee", grantee)),
-        about.order,
     )
 
 
