@@ -228,7 +228,8 @@ def _verified(journal: Journal, context: RunContext, snapshot: Snapshot) -> Repo
     if _is_let_through(journal):
         return journal.report(Outcome.OK, ExitCode.OK)
     key = settled.settled_key(context.settings, journal.sources, journal.server_version)
-    standing = sync.repeated(snapshot, context.settings)
+    standing = tuple(snapshot.schema.warnings if snapshot.schema else ())
+    standing += tuple(f for f in journal.layers[verify.LAYER.name].findings if f.level == "warn")
     journal.settlement = settled.store_sql(context.settings, key, snapshot, journal.id, standing)
     return journal.report(Outcome.OK, ExitCode.OK)
 

@@ -14,14 +14,14 @@ HEAVY = {
 ROOMS = {
     "": "cli contract database journal log run settings sources",
     "contract": "deadline errors exit_codes grants plan quoting report search_path secret "
-    "statement step versions",
+    "statement step",
     "database": "catalog ledger server session",
     "database.catalog": "fingerprint trust",
     "database.ledger": "settled",
     "database.server": "allowed connection failure path pooler "
     "privilege refusal resolve rows transaction wire",
     "database.session": "lock",
-    "settings": "declaration endpoint environment",
+    "settings": "declaration endpoint environment versions",
     "sources": "comments filtered layout native placeholders script walk",
 }
 OURS = {

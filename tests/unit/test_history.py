@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from predeploy.contract.step import LedgerEntry, LedgerRow
-from predeploy.contract.versions import version_of
 from predeploy.layers.situation.history import FileHistory, edited_rows, histories, pending_steps
+from predeploy.settings.versions import version_of
 from predeploy.sources import Sources
 from predeploy.sources.script import Script
 from predeploy.sources.steps import steps_of

@@ -3,8 +3,8 @@
 import pytest
 
 from predeploy.contract.step import LedgerEntry, LedgerRow
-from predeploy.contract.versions import version_of
 from predeploy.layers.situation.lineage import Comparison, Lineage, compare, tell
+from predeploy.settings.versions import version_of
 from predeploy.sources import Sources
 from predeploy.sources.script import Script
 from predeploy.sources.squash import Squash, spans_of

@@ -8,11 +8,11 @@ import pytest
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.step import LedgerEntry, LedgerRow
-from predeploy.contract.versions import version_of
 from predeploy.layers.migrate import LAYER, plan
 from predeploy.layers.situation.base import Situation
 from predeploy.settings import Settings
 from predeploy.settings.endpoint import Endpoint
+from predeploy.settings.versions import version_of
 from predeploy.snapshot import Snapshot, View
 from predeploy.sources import Sources
 from predeploy.sources.script import Script

@@ -14,7 +14,7 @@ from unprivileged import bits_count
 
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.versions import version_of
+from predeploy.settings.versions import version_of
 from predeploy.sources import Sources, declaration_of, read_folder, sources_of
 from predeploy.sources.script import Script
 

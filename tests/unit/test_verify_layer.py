@@ -7,12 +7,12 @@ import pytest
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.step import LedgerEntry, LedgerRow
-from predeploy.contract.versions import version_of
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.verify import LAYER, plan
 from predeploy.schema.facts import Fact
 from predeploy.settings import CriticalTable, Settings
 from predeploy.settings.endpoint import Endpoint
+from predeploy.settings.versions import version_of
 from predeploy.snapshot import Response, Snapshot, View
 from predeploy.sources import Sources
 from predeploy.sources.script import Script

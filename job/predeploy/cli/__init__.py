@@ -24,7 +24,6 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Outcome
 from predeploy.contract.report import Report, as_json, as_markdown, as_text
 from predeploy.contract.secret import Secret, redact, redact_all
-from predeploy.contract.versions import version_of
 from predeploy.settings import (
     FILE_VARIABLES,
     LogFormat,
@@ -35,6 +34,7 @@ from predeploy.settings import (
     sql_dir,
 )
 from predeploy.settings.environment import with_files
+from predeploy.settings.versions import version_of
 from predeploy.sources import Sources, declaration_of, read_folder, sources_of
 
 _TERMINATION_LOG = Path("/dev/termination-log")

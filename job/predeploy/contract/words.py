@@ -1,9 +1,22 @@
 """Words in texts that may be large."""
 
-_PIECE = 1 << 20  # characters of which a copy is made at once
+import re
+from collections.abc import Iterable
+
+_WORD = re.compile(r"[\w$]+")
+_PIECE = 1 << 17  # characters of which a copy is made at once
 
 
 def mentions(text: str, word: str) -> bool:
     """Whether a text has a word, given in lower case, in any case, also inside of another."""
     places = range(0, len(text), _PIECE)
     return any(word in text[at : at + _PIECE + len(word)].lower() for at in places)
+
+
+def named(texts: Iterable[str], names: Iterable[str]) -> frozenset[str]:
+    """Return those of some names of which every word stands in one of the texts, in any case."""
+    words = {name: frozenset(_WORD.findall(name.lower())) for name in names}
+    wanted = frozenset[str]().union(*words.values())
+    said = (match[0].lower() for text in texts for match in _WORD.finditer(text))
+    found = frozenset(word for word in said if word in wanted)
+    return frozenset(name for name, parts in words.items() if parts <= found)

@@ -8,7 +8,6 @@ from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.quoting import literal
 from predeploy.contract.statement import Creatable
 from predeploy.contract.step import FileStep, LedgerRow, Migration, OnlineMigration, Record, Step
-from predeploy.contract.versions import version_of
 from predeploy.layers import naming
 from predeploy.layers.migrating.adoption import adopt, is_unknown, judge_baseline
 from predeploy.layers.migrating.squashing import squash, strays, without_header
@@ -16,6 +15,7 @@ from predeploy.layers.migrating.undo import undone_again
 from predeploy.layers.situation.base import Layer, Situation
 from predeploy.layers.situation.history import FileHistory, edited_rows, former_rows, pending_steps
 from predeploy.layers.situation.lineage import Comparison, Lineage, tell
+from predeploy.settings.versions import version_of
 from predeploy.snapshot import View
 from predeploy.sources import filtered
 from predeploy.sources.steps import ScriptSteps, steps_of

@@ -159,15 +159,6 @@ def standing(found: Difference) -> Iterator[Finding]:
     return (told(report) for report in warnings if report.code != _RENAME)
 
 
-def repeated(snapshot: Snapshot, settings: Settings) -> tuple[Finding, ...]:
-    """Return the findings that settled runs repeat, because they hold until something changes."""
-    schema = snapshot.schema
-    if schema is None:
-        return ()
-    found = _difference(snapshot, schema, settings, Unmet())
-    return (*schema.warnings, *standing(found))
-
-
 def _refused(rename: Finding, comparison: Comparison) -> Finding:
     """Refuse to add back, empty, a column that a file of another history may have renamed."""
     return replace(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from predeploy.contract.versions import version_of
+from predeploy.settings.versions import version_of
 
 DECLARATION = "predeploy.toml: "
 EVERY_TABLE = "*"

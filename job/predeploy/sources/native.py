@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from predeploy.contract.errors import SourcesError
-from predeploy.contract.versions import version_of
+from predeploy.settings.versions import version_of
 from predeploy.sources.layout import shown
 from predeploy.sources.script import Script, script_of
 from predeploy.sources.walk import File

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from predeploy.contract.versions import version_of
+from predeploy.settings.versions import version_of
 from predeploy.sources.script import Script
 
 REPLACES = "replaces"

@@ -1,12 +1,12 @@
 """Whether a run begins on a database without rows, and so needs no declarations of losses."""
 
 import json
-import re
 from collections.abc import Collection, Sequence
 
 import structlog
 
 from predeploy.contract.quoting import identifier
+from predeploy.contract.words import named
 from predeploy.database.ledger.initial_state import theirs_sql
 from predeploy.database.sentinel import made
 from predeploy.database.server import wire
@@ -18,7 +18,6 @@ from predeploy.sources import Sources
 log = structlog.get_logger()
 
 _PATIENCE = {"lock_timeout": "500ms", "statement_timeout": "30s"}
-_WORD = re.compile(r"[\w$]+")
 
 
 def begins_without_rows(context: RunContext, sources: Sources, path: Collection[str]) -> bool:
@@ -54,9 +53,7 @@ def _used(sources: Sources, path: Collection[str], schemas: Collection[str]) -> 
     if not others:
         return frozenset(schemas)
     files = (*sources.migrations, *sources.schema, *sources.fallbacks)
-    words = {word for script in files for word in _WORD.findall(script.text.lower())}
-    named = (name for name in others if words.issuperset(_WORD.findall(name.lower())))
-    return frozenset(schemas) - others | frozenset(named)
+    return frozenset(schemas) - others | named((script.text for script in files), others)
 
 
 def _question_sql(schema: str) -> str:

@@ -8,11 +8,11 @@ from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.step import FileStep, LedgerRow, Record
-from predeploy.contract.versions import version_of
 from predeploy.layers.migrating.adoption import not_there
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.situation.history import FileHistory, is_whole
 from predeploy.layers.situation.lineage import named
+from predeploy.settings.versions import version_of
 from predeploy.sources.squash import Squash, header_for, squash_of
 
 

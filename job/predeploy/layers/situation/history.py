@@ -6,7 +6,7 @@ from itertools import groupby
 
 from predeploy import sql
 from predeploy.contract.step import FileStep, LedgerRow, Migration
-from predeploy.contract.versions import version_of
+from predeploy.settings.versions import version_of
 from predeploy.sources import Sources
 from predeploy.sources.script import Script
 from predeploy.sources.squash import Squash

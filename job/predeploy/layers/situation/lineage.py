@@ -8,8 +8,8 @@ from enum import Enum
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.step import LedgerRow
-from predeploy.contract.versions import version_of
 from predeploy.layers.situation.history import FileHistory, histories, is_whole
+from predeploy.settings.versions import version_of
 from predeploy.sources import Sources
 from predeploy.sources.squash import Squash, header_for, squash_of
 

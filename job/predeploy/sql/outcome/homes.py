@@ -1,14 +1,12 @@
 """The schemas in which a folder creates objects: only there can its history be."""
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from predeploy.contract.words import named
 from predeploy.sql.outcome.story import Made, events, path_of
 from predeploy.sql.parser.unparsed import UnreadableError
 from predeploy.sql.script.reading import read
-
-_WORD = re.compile(r"[\w$]+")
 
 
 def homes(texts: Iterable[str], candidates: Iterable[str]) -> frozenset[str]:
@@ -21,13 +19,8 @@ def homes(texts: Iterable[str], candidates: Iterable[str]) -> frozenset[str]:
     if not wanted:
         return frozenset()
     # Parsing takes a thousand times as long as checking whether the text contains a name at all.
-    found = (name for text in texts if _may_name(text, wanted) for name in _made_in(text))
+    found = (name for text in texts if named([text], wanted) for name in _made_in(text))
     return wanted & frozenset(found)
-
-
-def _may_name(text: str, wanted: frozenset[str]) -> bool:
-    words = set(_WORD.findall(text.lower()))
-    return any(words.issuperset(_WORD.findall(name.lower())) for name in wanted)
 
 
 def _made_in(text: str) -> Iterator[str]:
