@@ -35,7 +35,7 @@ from predeploy.judgment.drift import DRIFT
 from predeploy.layers import PIPELINE, migrate, sync, verify
 from predeploy.layers.migrating import asking, settling
 from predeploy.layers.migrating.adoption import is_unknown
-from predeploy.layers.migrating.settling import Saying
+from predeploy.layers.migrating.settling import Correction
 from predeploy.layers.situation.base import Layer, Situation
 from predeploy.settings import Destructive, OnFailure
 from predeploy.snapshot import Snapshot, View
@@ -47,9 +47,9 @@ _LAST_WORD_S = 0.2  # an interrupted run has a second to end
 # If existing rows block a statement, the gate stops the run, and reports its other findings too.
 _GOES_ON = (ExitCode.OK, ExitCode.NOT_VERIFIED)
 _CORRECTIONS = {
-    Saying.FORGET: ledger.forget_file,
-    Saying.DONE: ledger.finish_file,
-    Saying.AGAIN: ledger.restart_file,
+    Correction.FORGET: ledger.forget_file,
+    Correction.DONE: ledger.finish_file,
+    Correction.AGAIN: ledger.restart_file,
 }
 # What the layers behind want to see, too: one look serves all of them where nothing is to be done.
 # But where files of the folder are run, they change everything.
@@ -75,9 +75,11 @@ def adopt_locked(journal: Journal, context: RunContext) -> Report:
     return _finished(journal, context, _record_baseline)
 
 
-def settle_locked(journal: Journal, context: RunContext, saying: Saying, name: str) -> Report:
+def settle_locked(
+    journal: Journal, context: RunContext, correction: Correction, name: str
+) -> Report:
     """Correct the ledger's rows of a file, and end as `run_locked` does."""
-    return _finished(journal, context, partial(_settle, saying=saying, name=name))
+    return _finished(journal, context, partial(_settle, correction=correction, name=name))
 
 
 def _finished(
@@ -185,13 +187,13 @@ def _record_baseline(journal: Journal, context: RunContext) -> Report:
     return journal.report(Outcome.FAILED, journal.layers[migrate.LAYER.name].exit_code)
 
 
-def _settle(journal: Journal, context: RunContext, saying: Saying, name: str) -> Report:
+def _settle(journal: Journal, context: RunContext, correction: Correction, name: str) -> Report:
     reader = _reader(journal, context)
     snapshot = reader.read(frozenset({View.LEDGER}))
-    rows = settling.settle(saying, name, journal.sources, snapshot)
+    rows = settling.settle(correction, name, journal.sources, snapshot)
     _begin(journal, context, reader)
-    _CORRECTIONS[saying](context.work, context.settings.ledger_schema, name)
-    message = settling.told(saying, name, rows)
+    _CORRECTIONS[correction](context.work, context.settings.ledger_schema, name)
+    message = settling.told(correction, name, rows)
     journal.note(LayerReport("settle", findings=(Finding("settled", message, is_note=True),)))
     return journal.report(Outcome.OK, ExitCode.OK)
 

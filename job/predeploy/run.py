@@ -40,7 +40,7 @@ from predeploy.sources import Sources
 
 if TYPE_CHECKING:
     from predeploy.database.session.run_context import RunContext
-    from predeploy.layers.migrating.settling import Saying
+    from predeploy.layers.migrating.settling import Correction
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ def adopt(settings: Settings, sources: Sources) -> Report:
     return _report(journal, partial(_connect_and_act, act))
 
 
-def settle(settings: Settings, sources: Sources, saying: "Saying", name: str) -> Report:
+def settle(settings: Settings, sources: Sources, correction: "Correction", name: str) -> Report:
     """Correct the ledger's rows of the file `name`; run nothing.
 
     Reports and reconnects as `run` does. Ends with 65 if there is nothing to correct.
@@ -82,7 +82,7 @@ def settle(settings: Settings, sources: Sources, saying: "Saying", name: str) ->
     def act(journal: Journal, context: "RunContext") -> Report:
         from predeploy.pipeline import settle_locked  # noqa: PLC0415 - not when settled
 
-        return settle_locked(journal, context, saying, name)
+        return settle_locked(journal, context, correction, name)
 
     journal = Journal(settings, sources, Deadline.after(settings.deadline_s), command="settle")
     return _report(journal, partial(_connect_and_act, act))

@@ -4,7 +4,7 @@ import pytest
 
 from predeploy.contract.statement import Address, Creatable
 from predeploy.contract.step import Step
-from predeploy.judgment.delivery import Delivery, Sought, deliveries, drawn, sought
+from predeploy.judgment.delivery import Delivery, NameLookup, deliveries, lookups, uses_of
 from predeploy.sources.script import Script
 from predeploy.sources.steps import steps_of
 
@@ -16,14 +16,14 @@ def steps(*files: str) -> tuple[Step, ...]:
     return tuple(step for script in scripts for step in steps_of(script).steps)
 
 
-def decided(*files: str, there: tuple[Sought, ...] = ()) -> Delivery:
+def decided(*files: str, there: tuple[NameLookup, ...] = ()) -> Delivery:
     """How the last of these files is delivered."""
     found = steps(*files)
-    return deliveries(found, drawn(found), frozenset(there))[-1]
+    return deliveries(found, uses_of(found), frozenset(there))[-1]
 
 
-def column(table: str, name: str, *, is_guarded: bool = False) -> Sought:
-    return Sought(Address(Creatable.COLUMN, "", table, name, is_guarded), is_anywhere=False)
+def column(table: str, name: str, *, is_guarded: bool = False) -> NameLookup:
+    return NameLookup(Address(Creatable.COLUMN, "", table, name, is_guarded), is_anywhere=False)
 
 
 PLAIN = {
@@ -93,7 +93,7 @@ def test_what_only_writes_the_catalog_is_tried_first() -> None:
     text = "alter table a add column n int;"
 
     assert decided(text, there=(column("a", "n"),)).is_plain
-    assert sought(steps(text), drawn(steps(text))) == frozenset()
+    assert lookups(steps(text), uses_of(steps(text))) == frozenset()
 
 
 def test_a_column_that_is_to_go_has_to_be_there() -> None:
@@ -133,7 +133,7 @@ def test_the_same_file_may_have_made_it() -> None:
 def test_a_file_that_moves_the_search_path_is_looked_for_everywhere() -> None:
     """Its names may be in any schema."""
     found = steps(f"set search_path = x; {ROWS} create table if not exists t (id int);")
-    (one,) = sought(found, drawn(found))
+    (one,) = lookups(found, uses_of(found))
 
     assert one.is_anywhere
 
@@ -216,5 +216,5 @@ def test_a_table_that_is_there_already_is_none_that_the_step_makes() -> None:
     own = decided(TABLE + ROW)
     assert own.in_pieces().moves_sequences
     assert own.reached == {"t"}
-    table = Sought(Address(Creatable.TABLE, "", "code", "code"), is_anywhere=False)
+    table = NameLookup(Address(Creatable.TABLE, "", "code", "code"), is_anywhere=False)
     assert decided(CODES, "insert into code values (1);", there=(table,)).moves_sequences

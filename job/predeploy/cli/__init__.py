@@ -139,10 +139,12 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
 
         return adopt(replace(settings, baseline=arguments.baseline), sources)
     if arguments.command == "settle":
-        from predeploy.layers.migrating.settling import Saying  # noqa: PLC0415 - only what the command needs
+        from predeploy.layers.migrating.settling import Correction  # noqa: PLC0415 - only what the command needs
         from predeploy.run import settle  # noqa: PLC0415 - as above
 
-        return settle(settings, sources, Saying(arguments.saying), Path(arguments.file).name)
+        return settle(
+            settings, sources, Correction(arguments.correction), Path(arguments.file).name
+        )
     from predeploy import inspection  # noqa: PLC0415 - only what the command needs
 
     if arguments.command == "verify":
@@ -267,14 +269,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     command = add("settle", "correct what the ledger says about a file")
     command.add_argument("file", metavar="FILE", help="its name, as `predeploy status` shows it")
-    saying = command.add_mutually_exclusive_group(required=True)
+    correction = command.add_mutually_exclusive_group(required=True)
     for word, summary in (
         ("forget", "it is not coming back: forget a file that this folder does not hold"),
         ("done", "the step that was started, and whose end is not known, was done"),
         ("again", "it was not done: have it run again"),
     ):
-        saying.add_argument(
-            f"--{word}", dest="saying", action="store_const", const=word, help=summary
+        correction.add_argument(
+            f"--{word}", dest="correction", action="store_const", const=word, help=summary
         )
     names = [name for code in ExitCode for name in (str(int(code)), code.label)]
     add("explain", "explain an exit code").add_argument(

@@ -29,7 +29,7 @@ from predeploy.database.ledger.questions import (
     seed_questions,
 )
 from predeploy.database.server import wire
-from predeploy.database.server.path import KEPT, SCHEMAS, keep_sql, their_path
+from predeploy.database.server.path import KEPT, SCHEMAS, keep_sql, operator_path_sql
 from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import settings_sql
 from predeploy.database.server.wire import Answer, Connection
@@ -306,7 +306,7 @@ def _ask_all(
     while True:
         # Our questions run under our search_path, the operator's under theirs.
         asked = in_turn(q for q in questions if q not in failed)
-        ours = [opening, *known.values(), unpin, their_path(settings.endpoint)]
+        ours = [opening, *known.values(), unpin, operator_path_sql(settings.endpoint)]
         # Up to PostgreSQL 15 a read-only transaction can write large objects, in whatever function.
         parts = [*ours, *(sql for sql, _ in asked), "rollback"]
         answer = wire.send(conn, _SEPARATOR.join(parts))

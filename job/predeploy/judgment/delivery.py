@@ -13,7 +13,7 @@ from itertools import chain
 from predeploy import sql
 from predeploy.contract.statement import Address, Statement
 from predeploy.contract.step import Addition, Migration, Step
-from predeploy.judgment.drawing import NOTHING, Drawing, drawings
+from predeploy.judgment.sequence_use import NOTHING, SequenceUse, sequence_uses
 
 Name = tuple[str, str]
 """A schema, empty where that is left to the search_path, and a relation."""
@@ -33,7 +33,7 @@ _IN_A_NEW_FILE = ("truncate", "rewrite")
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class NameLookup:
     """A name to look for; in all schemas if the file sets the search_path."""
 
     address: Address
@@ -88,56 +88,56 @@ class Delivery:
 PLAIN = Delivery()
 
 
-def drawn(steps: Sequence[Step]) -> tuple[Drawing, ...]:
+def uses_of(steps: Sequence[Step]) -> tuple[SequenceUse, ...]:
     """Return what each step draws from; nothing for a step that is not judged by its text."""
-    found = zip(steps, drawings(steps), strict=True)
-    return tuple(drawing if isinstance(step, Migration) else NOTHING for step, drawing in found)
+    found = zip(steps, sequence_uses(steps), strict=True)
+    return tuple(use if isinstance(step, Migration) else NOTHING for step, use in found)
 
 
-def asks_for_a_look(steps: Sequence[Step], drawn: Sequence[Drawing]) -> bool:
+def asks_for_a_look(steps: Sequence[Step], uses: Sequence[SequenceUse]) -> bool:
     """Whether existing objects decide how any of the steps is delivered."""
     return any(
-        drawing.may_draw
-        or drawing.rests_on
+        use.may_draw
+        or use.rests_on
         or (isinstance(step, Migration) and (step.declarations or _writes_anew(step)))
-        for step, drawing in zip(steps, drawn, strict=True)
+        for step, use in zip(steps, uses, strict=True)
     )
 
 
-def sought(steps: Sequence[Step], drawn: Sequence[Drawing]) -> frozenset[Sought]:
+def lookups(steps: Sequence[Step], uses: Sequence[SequenceUse]) -> frozenset[NameLookup]:
     """Return the names that decide how these steps are delivered: those of steps that may draw."""
     own = (
-        Sought(address, _has_own_path(step))
-        for step, drawing in zip(steps, drawn, strict=True)
-        if drawing.may_draw
+        NameLookup(address, _has_own_path(step))
+        for step, use in zip(steps, uses, strict=True)
+        if use.may_draw
         for statement in step.statements
         for address in (*statement.creates, *statement.removes)
     )
-    return frozenset((*own, *(_rested_on(a) for drawing in drawn for a in drawing.rests_on)))
+    return frozenset((*own, *(_rested_on(a) for use in uses for a in use.rests_on)))
 
 
 def deliveries(
-    steps: Sequence[Step], drawn: Sequence[Drawing], there: Collection[Sought]
+    steps: Sequence[Step], uses: Sequence[SequenceUse], there: Collection[NameLookup]
 ) -> tuple[Delivery, ...]:
-    """Decide for each step; `there` is what was found of `sought`."""
+    """Decide for each step; `there` is what was found of `lookups`."""
     earlier = _Earlier()
     draws = [
-        drawing.may_draw or any(_rested_on(address) in there for address in drawing.rests_on)
-        for drawing in drawn
+        use.may_draw or any(_rested_on(address) in there for address in use.rests_on)
+        for use in uses
     ]
     asks = any(may and _has_names(step) for step, may in zip(steps, draws, strict=True))
     found = []
-    for step, drawing, may_draw in zip(steps, drawn, draws, strict=True):
+    for step, use, may_draw in zip(steps, uses, draws, strict=True):
         clashes = asks and _clashes(step, there, earlier)
-        found.append(_delivery(step, replace(drawing, may_draw=may_draw), clashes=clashes))
+        found.append(_delivery(step, replace(use, may_draw=may_draw), clashes=clashes))
     return tuple(found)
 
 
-def _rested_on(address: Address) -> Sought:
-    return Sought(replace(address, is_guarded=False), is_anywhere=False)
+def _rested_on(address: Address) -> NameLookup:
+    return NameLookup(replace(address, is_guarded=False), is_anywhere=False)
 
 
-def _delivery(step: Step, drawing: Drawing, *, clashes: bool) -> Delivery:
+def _delivery(step: Step, use: SequenceUse, *, clashes: bool) -> Delivery:
     if isinstance(step, Addition):
         return Delivery(moves_sequences=True, reached=_reached(step))
     if not isinstance(step, Migration):
@@ -146,12 +146,12 @@ def _delivery(step: Step, drawing: Drawing, *, clashes: bool) -> Delivery:
     emptied = [name for destruction in destroyed for name in destruction.emptied]
     declared = [_target(d.target) for d in step.declarations if d.verb in _IN_A_NEW_FILE]
     return Delivery(
-        is_piecewise=step.is_replay or (drawing.may_draw and clashes),
+        is_piecewise=step.is_replay or (use.may_draw and clashes),
         is_watched=bool(step.declarations or destroyed),
         counted=tuple(dict.fromkeys([*declared, *emptied])),
-        moves_sequences=drawing.may_draw,
-        moves_in_pieces=drawing.outlives,
-        reached=_reached(step) if drawing.outlives else frozenset(),
+        moves_sequences=use.may_draw,
+        moves_in_pieces=use.outlives,
+        reached=_reached(step) if use.outlives else frozenset(),
         has_own_path=_has_own_path(step),
     )
 
@@ -185,7 +185,7 @@ def _target(declared: str) -> Name:
     return (schema, table)
 
 
-def _clashes(step: Step, there: Collection[Sought], earlier: "_Earlier") -> bool:
+def _clashes(step: Step, there: Collection[NameLookup], earlier: "_Earlier") -> bool:
     """Whether something that the step makes may be there by then, or what it removes may not.
 
     Adds the step's statements to the earlier ones.
@@ -193,9 +193,9 @@ def _clashes(step: Step, there: Collection[Sought], earlier: "_Earlier") -> bool
     has_own_path, clashes = _has_own_path(step), False
     for statement in step.statements:
         for address in statement.creates:
-            clashes |= Sought(address, has_own_path) in there or earlier.may_have_made(address)
+            clashes |= NameLookup(address, has_own_path) in there or earlier.may_have_made(address)
         for address in statement.removes:
-            is_there = Sought(address, has_own_path) in there or earlier.may_have_made(address)
+            is_there = NameLookup(address, has_own_path) in there or earlier.may_have_made(address)
             clashes |= not is_there or earlier.may_have_removed(address)
         earlier.add(statement)
     return clashes

@@ -39,7 +39,7 @@ class Entry:
 
     `plan` gets a desired fact and the live one of its name, or None. `is_twin` tells whether a live
     fact of another name is equivalent to the desired one; it is asked about facts with the same
-    `near`.
+    `twin_scope`.
     """
 
     kind: Kind
@@ -47,7 +47,7 @@ class Entry:
     plan: Callable[[Fact, Fact | None, SchemaPair], Outcome]
     undeclared: Callable[[Fact, SchemaPair], Outcome] = nothing
     is_twin: Callable[[Fact, Fact], bool] = no_twin
-    near: Callable[[Fact], tuple[str, ...]] = on_the_same_relation
+    twin_scope: Callable[[Fact], tuple[str, ...]] = on_the_same_relation
 
 
 def attributes(**expressions: str) -> str:

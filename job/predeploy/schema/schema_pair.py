@@ -205,7 +205,7 @@ class SchemaPair:
             (fact.schema, fact.relation), Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW
         )
 
-    def is_plain(self, fact: Fact) -> bool:
+    def can_build_at_once(self, fact: Fact) -> bool:
         """Whether the relation's parts can be built directly: it is new, or has no rows."""
         place = (fact.schema, fact.relation)
         # Existing tables are attached to it first, with their rows.

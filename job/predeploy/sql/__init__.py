@@ -8,7 +8,7 @@ from predeploy.sql.outcome.conversion import Conversion, conversions
 from predeploy.sql.outcome.forecast import forecast, may_lose
 from predeploy.sql.outcome.homes import homes
 from predeploy.sql.outcome.net import NetResult, net_result
-from predeploy.sql.outcome.story import Thing
+from predeploy.sql.outcome.story import NamedObject
 from predeploy.sql.outcome.undone import Undone, undone
 from predeploy.sql.outcome.usable import may_use
 from predeploy.sql.parser.digest import digest
@@ -59,12 +59,12 @@ __all__ = [
     "Directive",
     "IndexBuild",
     "IndexDrop",
+    "NamedObject",
     "NetResult",
     "Reading",
     "Rebuild",
     "Repeatable",
     "Stall",
-    "Thing",
     "Undone",
     "UnreadableError",
     "abouts",

@@ -4,7 +4,7 @@ from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import identifier
 from predeploy.database.catalog.trust import IS_STRANGE, OURS
 from predeploy.database.server import wire
-from predeploy.database.server.path import OUR_PATH, SCHEMAS, keep_sql
+from predeploy.database.server.path import OWN_PATH, SCHEMAS, keep_sql
 from predeploy.database.server.wire import Connection
 from predeploy.settings.endpoint import Endpoint
 
@@ -14,7 +14,7 @@ def open_schemas(conn: Connection, endpoint: Endpoint) -> tuple[Finding, ...]:
     rows = wire.ask_plainly(
         conn,
         f"""{keep_sql(endpoint)};
-        {OUR_PATH};
+        {OWN_PATH};
         {OURS}
         select n.nspname, coalesce(r.rolname::text, 'public')
         from pg_catalog.pg_namespace n

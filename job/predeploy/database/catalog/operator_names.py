@@ -1,7 +1,7 @@
 """Resolves names as the operator's SQL does, for queries that run with predeploy's search_path."""
 
 from predeploy.contract.quoting import literal
-from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.wire import Connection, Row, ask_plainly
 
 NAMED = "nullif(current_setting('predeploy.named'), '')"
@@ -16,7 +16,7 @@ def ask_about(conn: Connection, expression: str, sql: str) -> list[Row]:
     """
     named = f"({expression})::pg_catalog.text"
     found = f"select pg_catalog.set_config('predeploy.named', {named}, true)"
-    return ask_plainly(conn, f"{found};\n{OUR_PATH};\n{sql}")
+    return ask_plainly(conn, f"{found};\n{OWN_PATH};\n{sql}")
 
 
 def oid_of(conn: Connection, name: str) -> int:

@@ -4,7 +4,7 @@ import json
 
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
-from predeploy.database.server.path import OUR_PATH, SCHEMAS, TEXT, keep_sql
+from predeploy.database.server.path import OWN_PATH, SCHEMAS, TEXT, keep_sql
 from predeploy.database.server.wire import Connection, Row
 from predeploy.settings.endpoint import Endpoint
 from predeploy.snapshot import PathView
@@ -50,7 +50,7 @@ def parse_view(rows: list[Row], endpoint: Endpoint) -> PathView:
 
 def read_schemas(conn: Connection, endpoint: Endpoint) -> tuple[str, ...]:
     """Query the schemas alone in an open transaction, which keeps predeploy's search_path."""
-    sql = f"{keep_sql(endpoint)};\n{OUR_PATH};\nselect pg_catalog.to_json({SCHEMAS})"
+    sql = f"{keep_sql(endpoint)};\n{OWN_PATH};\nselect pg_catalog.to_json({SCHEMAS})"
     return _names_in(wire.ask_plainly(conn, sql)[0][0])
 
 
@@ -60,7 +60,7 @@ def _names_in(found: str | None) -> tuple[str, ...]:
 
 def read_view(conn: Connection, endpoint: Endpoint) -> PathView:
     """Query the view separately, on an idle connection."""
-    sql = f"{keep_sql(endpoint)};\n{OUR_PATH};\n{view_sql(endpoint)}"
+    sql = f"{keep_sql(endpoint)};\n{OWN_PATH};\n{view_sql(endpoint)}"
     return parse_view(wire.ask_plainly(conn, sql), endpoint)
 
 

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from predeploy.contract.quoting import literal
 from predeploy.database.catalog import operator_names
 from predeploy.database.server import wire
-from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.wire import Connection, Row
 from predeploy.sql.statement.autocommit_target import (
     PROBE_INDEX,
@@ -97,7 +97,7 @@ def _probe(conn: Connection, build: IndexBuild) -> str:
         conn,
         f"""begin; create temporary table predeploy_probe (like {build.table} including all);
         {build.probe};
-        {OUR_PATH};
+        {OWN_PATH};
         select pg_catalog.pg_get_indexdef('pg_temp.{PROBE_INDEX}'::pg_catalog.regclass)""",
     )
     definition = answer.rows(-1)[0][0] if answer.error is None else None

@@ -16,7 +16,7 @@ from predeploy.contract.statement import Address, Creatable
 from predeploy.database.catalog import operator_names
 from predeploy.database.catalog.naming_drift import named
 from predeploy.database.server import wire
-from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import RESET_ROLE, row_security_sql
 from predeploy.database.server.wire import Connection
@@ -245,7 +245,7 @@ def _questions(creation: Creation, home: tuple[str, str], schema: str) -> Iterat
         )
     yield row_security_sql(is_on=True)  # a key of an empty table cannot miss hidden rows
     yield creation.probe
-    yield OUR_PATH
+    yield OWN_PATH
     yield _shapes_sql(address.kind, *home, address.name)
     own = {Creatable.CONSTRAINT: PROBE_PART, Creatable.INDEX: PROBE_PART}
     yield _shapes_sql(address.kind, schema, PROBE, own.get(address.kind, address.name))

@@ -7,7 +7,7 @@ from predeploy.contract.quoting import identifier, literal
 from predeploy.database.ledger import ledger
 from predeploy.database.sentinel import made, sentinel
 from predeploy.database.server import wire
-from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 
@@ -20,7 +20,7 @@ def begin(conn: Connection, schema: str, run_id: str, *, is_adopting: bool) -> b
     """
     begun = wire.send(
         conn,
-        f"""{OUR_PATH};
+        f"""{OWN_PATH};
         select {sentinel.exists_sql(schema)};
         {ledger.state_sql(schema)};
         {ledger.about_sql(schema, is_adopting=is_adopting)};

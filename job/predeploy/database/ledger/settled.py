@@ -20,7 +20,7 @@ from predeploy.database.catalog import trust
 from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.server import wire
 from predeploy.database.server.allowed import where_allowed
-from predeploy.database.server.path import KEPT, TEXT, keep_sql, their_path
+from predeploy.database.server.path import KEPT, TEXT, keep_sql, operator_path_sql
 from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import row_security_sql, settings_sql
 from predeploy.database.server.wire import Connection
@@ -93,7 +93,7 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
         f"select pg_catalog.pg_backend_pid(), {_SINCE}",
         trust.fence_sql(settings.ledger_schema),  # before any table, or view in its place, is read
         _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
-        their_path(settings.endpoint),
+        operator_path_sql(settings.endpoint),
     ]
     asked = [*_seeds(settings, sources), *_checks(sources)]
     if is_rolled_back:

@@ -228,7 +228,7 @@ class _Relation:
     inserted: int
     deleted: int
     kind: str
-    is_veiled: bool
+    has_active_row_security: bool
     columns: frozenset[str]
     parents: tuple[int, ...]
 
@@ -312,9 +312,9 @@ def _count_all(
 ) -> dict[int, int]:
     """Count rows, in one round trip where row-level security does not hide any."""
     asked = [relations[oid] for oid in sorted(tables)]
-    plain = [_count_sql(r) for r in asked if not r.is_veiled]
+    plain = [_count_sql(r) for r in asked if not r.has_active_row_security]
     rows = _numbers(wire.ask(conn, " union all ".join(plain))) if plain else {}
-    for veiled in (r for r in asked if r.is_veiled):
+    for veiled in (r for r in asked if r.has_active_row_security):
         known = _unveiled(conn, veiled, _count_sql(veiled))
         rows[veiled.oid] = veiled.inserted - veiled.deleted if known is None else known
     return rows
@@ -328,7 +328,7 @@ def _at_most(conn: Connection, relation: _Relation, most: int) -> int:
     """Return how many rows a table has, or that many, where they are more."""
     query = f"""select {relation.oid}, pg_catalog.count(*)
         from (select from {relation.alone} limit {most}) r"""
-    if relation.is_veiled:
+    if relation.has_active_row_security:
         known = _unveiled(conn, relation, query)
         return 0 if known is None else known
     ((_, number),) = wire.ask(conn, query)

@@ -25,7 +25,7 @@ declare
     found oid[];
     tables oid[];
     defaults oid[];
-    standing jsonb := '{{}}';
+    positions jsonb := '{{}}';
     drawn jsonb := '[]';
     one record;
     last bigint;
@@ -59,7 +59,7 @@ begin
             if last is null then
                 execute format('select last_value from %s', one.name) into last;
             end if;
-            standing := standing || jsonb_build_object(
+            positions := positions || jsonb_build_object(
                 one.oid, jsonb_build_array(last, one.last is not null));
             continue when not again;
             begin
@@ -69,11 +69,11 @@ begin
             end;
         end loop;
     exception when lock_not_available or undefined_table or internal_error then
-        standing := '{{}}';
+        positions := '{{}}';
     end;
     perform pg_catalog.pg_stat_clear_snapshot();
     return jsonb_build_object(
-        'sequences', standing, 'drawn', drawn, 'company', COMPANY);
+        'sequences', positions, 'drawn', drawn, 'company', COMPANY);
 end
 """
 # How many other sessions there are, and how many there have ever been. A session whose columns we
@@ -101,7 +101,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SequencePositions:
     """A moment: where sequences stand, by OID, and who else is connected to the database.
 
     `others` counts the sessions of clients other than our two, `ever` all that were begun so far.
@@ -115,17 +115,17 @@ class Standing:
 
 
 def create_sql(function: str) -> str:
-    """Return the statement that makes the function that `standing_sql` asks."""
+    """Return the statement that makes the function that `positions_sql` asks."""
     return f"""create or replace function {function}(guard int, reached name[], again boolean)
             returns jsonb
             language plpgsql volatile set search_path = {OURS} set lock_timeout = '100ms'
             as {literal(BODY)}"""
 
 
-def standing_sql(
+def positions_sql(
     function: str, pid: int, reached: Collection[str], *, is_again: bool = False
 ) -> str:
-    """Return the SELECT of a step's standing, for the relations that it reaches.
+    """Return the SELECT of where sequences stand, for the relations that a step reaches.
 
     `pid` is that of our other session. With `is_again` the answer includes
     the sequences from which earlier tries have drawn.
@@ -134,10 +134,10 @@ def standing_sql(
     return f"select {function}({pid}, array[{names}]::pg_catalog.name[], {is_again})"
 
 
-def parse_standing(told: str | None) -> Standing | None:
-    """Turn what `standing_sql` returned into a standing; None where it was not reached."""
+def parse_positions(told: str | None) -> SequencePositions | None:
+    """Parse what `positions_sql` returned; None if the statement was not reached."""
     if told is None:
         return None
     found = json.loads(told)
     positions = {int(oid): Position(*position) for oid, position in found["sequences"].items()}
-    return Standing(positions, frozenset(found["drawn"]), *found["company"])
+    return SequencePositions(positions, frozenset(found["drawn"]), *found["company"])

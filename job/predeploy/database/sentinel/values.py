@@ -243,14 +243,18 @@ def _ask_unveiled(conn: Connection, table: int, counts: str) -> list[int]:
 
     In a savepoint that is rolled back, lock and all. Raises _NoEqualityError.
     """
-    ((schema, name, is_veiled),) = wire.ask(
+    ((schema, name, has_active_row_security),) = wire.ask(
         conn,
         f"""select n.nspname, c.relname, pg_catalog.row_security_active(c.oid)
         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where c.oid = {table}""",
     )
     named = f"{identifier(schema or '')}.{identifier(name or '')}"
-    unveil = f"alter table {named} no force row level security; " if is_veiled == "t" else ""
+    unveil = (
+        f"alter table {named} no force row level security; "
+        if has_active_row_security == "t"
+        else ""
+    )
     answer = wire.send(conn, f"savepoint {_SAVEPOINT}; {unveil}select {counts} from {named}")
     rows = answer.rows(-1) if answer.error is None else []
     wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")

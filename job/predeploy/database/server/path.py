@@ -12,7 +12,7 @@ from predeploy.settings.endpoint import Endpoint
 OURS = "pg_catalog, pg_temp"
 
 
-def our_path(scope: str = "local") -> str:
+def own_path_sql(scope: str = "local") -> str:
     """Return the statement that sets predeploy's path for the transaction; it calls no function.
 
     `scope` may be `session`, but only on a connection that is closed afterwards.
@@ -20,7 +20,7 @@ def our_path(scope: str = "local") -> str:
     return f"set {scope} search_path to {OURS}"
 
 
-def their_path(endpoint: Endpoint, scope: str = "local") -> str:
+def operator_path_sql(endpoint: Endpoint, scope: str = "local") -> str:
     """Return the statement that sets the operator's path, by which the app's names are resolved.
 
     That is the path of the connection string or, without one, the session's default. It is never
@@ -30,7 +30,7 @@ def their_path(endpoint: Endpoint, scope: str = "local") -> str:
     return f"set {scope} search_path to {given.text if given else 'default'}"
 
 
-OUR_PATH = our_path()
+OWN_PATH = own_path_sql()
 
 _SETTING = "predeploy.search_path"
 TEXT = f"pg_catalog.current_setting('{_SETTING}')"
@@ -47,6 +47,6 @@ def keep_sql(endpoint: Endpoint) -> str:
     They belong at the start of a transaction, before predeploy's path is set, so the functions that
     they call are qualified.
     """
-    return f"""{their_path(endpoint)};
+    return f"""{operator_path_sql(endpoint)};
         select pg_catalog.set_config('{_SETTING}',
             pg_catalog.current_schemas(false)::pg_catalog.text, true)"""

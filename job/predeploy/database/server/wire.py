@@ -27,7 +27,7 @@ from predeploy.contract.errors import (
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.quoting import identifier
 from predeploy.database.server.failure import exit_code_of, is_filtered, is_race, remedy_for
-from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.privilege import grant_for
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -181,7 +181,7 @@ def ask(conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: Non
     Use `ask_plainly` for what cannot run in a transaction.
     """
     is_idle = conn.pgconn.transaction_status == pq.TransactionStatus.IDLE
-    return ask_plainly(conn, f"{OUR_PATH};\n{sql}" if is_idle else sql, on_tick=on_tick)
+    return ask_plainly(conn, f"{OWN_PATH};\n{sql}" if is_idle else sql, on_tick=on_tick)
 
 
 def ask_all(
@@ -212,7 +212,7 @@ def ask_within(conn: Connection, sql: str) -> list[Row]:
     """
     answer = send(
         conn,
-        f"savepoint {_SAVEPOINT}; {OUR_PATH}; {sql}\n; "
+        f"savepoint {_SAVEPOINT}; {OWN_PATH}; {sql}\n; "
         f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}",
     )
     _require_no_error(conn, answer)

@@ -9,7 +9,7 @@ import re
 from predeploy import sql
 from predeploy.contract.statement import Statement
 from predeploy.contract.step import Step, SyncStep
-from predeploy.database.server.path import our_path, their_path
+from predeploy.database.server.path import operator_path_sql, own_path_sql
 from predeploy.database.server.transaction import row_security_sql
 from predeploy.database.session.run_context import RunContext
 
@@ -38,9 +38,9 @@ def before(context: RunContext, step: Step, scope: str = "local") -> list[str]:
     step qualifies every name and runs with predeploy's path, unless it only validates a constraint:
     that calls the constraint's functions, which need the app's path.
     """
-    theirs = their_path(context.settings.endpoint, scope)
+    theirs = operator_path_sql(context.settings.endpoint, scope)
     is_ours = isinstance(step, SyncStep) and not _VALIDATES.match(step.text)
-    found = [our_path(scope) if is_ours else theirs]
+    found = [own_path_sql(scope) if is_ours else theirs]
     for text in step.preamble:
         found += [text_of(context, text), *_again(context, text, scope)]
     return found
@@ -53,7 +53,7 @@ def behind(context: RunContext, statement: Statement) -> list[str]:
 
 def _again(context: RunContext, text: str, scope: str = "local") -> list[str]:
     settings = {
-        "search_path": their_path(context.settings.endpoint, scope),
+        "search_path": operator_path_sql(context.settings.endpoint, scope),
         "row_security": row_security_sql(scope),
     }
     return [settings[name] for name in sql.resets(text)]

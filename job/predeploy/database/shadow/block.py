@@ -96,7 +96,7 @@ class _Writer:
         self.text += f"{text}${self.mark}_text$"
 
 
-def straight(statements: Sequence[DesiredStatement], mark: str) -> Block:
+def in_file_order(statements: Sequence[DesiredStatement], mark: str) -> Block:
     """Return a block that runs the statements once, in order, up to the first that fails."""
     writer = _Writer(mark, statements)
     writer.add(" declare i int := 0; begin\n")

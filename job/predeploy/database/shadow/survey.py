@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
-from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.sql.statement.targets import Name
@@ -73,7 +73,7 @@ class Survey:
 def survey(conn: Connection, schemas: Sequence[str]) -> Survey:
     """Read the live database, on an idle connection, without changing it."""
     live, rights, extensions, members, triggers, sizes, usual = wire.ask_all(
-        conn, _questions(schemas), after=(OUR_PATH,)
+        conn, _questions(schemas), after=(OWN_PATH,)
     )
     ((may_create_schemas, may_create_databases),) = typed(tuple[bool, bool], rights)
     ((locks_each, lock_slots),) = typed(tuple[int, int], sizes)

@@ -16,11 +16,17 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
-from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import settings_sql
 from predeploy.database.server.wire import Connection, Row
-from predeploy.database.shadow.block import NOTHING_CHANGED, ORDER_CODES, Block, in_rounds, straight
+from predeploy.database.shadow.block import (
+    NOTHING_CHANGED,
+    ORDER_CODES,
+    Block,
+    in_file_order,
+    in_rounds,
+)
 from predeploy.database.shadow.limits import Limits, Request, ShadowFacts
 from predeploy.database.shadow.pins import asked_sql
 from predeploy.database.shadow.running import Ran, run_block
@@ -167,7 +173,7 @@ def _load(
 ) -> Ran | Failure:
     """Load in order; the first message includes the opening, and the last one `behind`."""
     starts = range(0, max(len(statements), 1), _BATCH)
-    *blocks, last = (straight(statements[first : first + _BATCH], mark) for first in starts)
+    *blocks, last = (in_file_order(statements[first : first + _BATCH], mark) for first in starts)
     for block in blocks:
         outcome = _run(conn, block, opening, ())
         if isinstance(outcome, Failure):
@@ -210,7 +216,7 @@ def _end(seen: Survey, mark: str) -> tuple[str, ...]:
     oids = ", ".join(["0", *(str(schema.oid) for schema in seen.schemas)])
     return (
         "rollback",
-        OUR_PATH,
+        OWN_PATH,
         f"""select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})
             or left(nspname, {len(mark)}) = {literal(mark)}""",
     )

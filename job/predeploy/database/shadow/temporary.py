@@ -19,7 +19,7 @@ from predeploy.database.server import wire
 from predeploy.database.server.connection import connect_beside
 from predeploy.database.server.transaction import session_sql
 from predeploy.database.server.wire import Connection
-from predeploy.database.shadow.block import NAME_CODES, ORDER_CODES, as_said, straight
+from predeploy.database.shadow.block import NAME_CODES, ORDER_CODES, as_said, in_file_order
 from predeploy.database.shadow.limits import Request, ShadowFacts, body_not_checked
 from predeploy.database.shadow.pins import asked_sql
 from predeploy.database.shadow.running import run_block, run_blocks
@@ -190,7 +190,7 @@ def _load(
     Each batch is a transaction, so that none holds too many locks; one message holds many batches.
     """
     starts = range(0, len(statements), size)
-    blocks = [straight(statements[first : first + size], request.mark) for first in starts]
+    blocks = [in_file_order(statements[first : first + size], request.mark) for first in starts]
     for first in range(0, len(blocks), _MESSAGE):
         outcome = run_blocks(shadow, blocks[first : first + _MESSAGE])
         if outcome is None:
@@ -210,7 +210,7 @@ def _load_in_rounds(
     while todo:
         lacking: list[tuple[DesiredStatement, Failure]] = []
         for statement in todo:
-            outcome = run_block(shadow, straight([statement], request.mark))
+            outcome = run_block(shadow, in_file_order([statement], request.mark))
             if isinstance(outcome, Failure):
                 if outcome.sqlstate not in ORDER_CODES:
                     return outcome
@@ -242,7 +242,9 @@ def _without_checking(
         for statement, failure in lacking
         if statement.node == "create_function_stmt" and failure.sqlstate in NAME_CODES
     )
-    made = (s for s in functions if not isinstance(run_block(shadow, straight([s], mark)), Failure))
+    made = (
+        s for s in functions if not isinstance(run_block(shadow, in_file_order([s], mark)), Failure)
+    )
     passed = next(made, None)
     wire.ask(shadow, "set check_function_bodies = on")
     return passed

@@ -28,7 +28,7 @@ from predeploy.database.sentinel import values
 from predeploy.database.server import wire
 from predeploy.database.server.connection import connect_beside
 from predeploy.database.server.failure import failure_of, shown
-from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.pooler import Pooling, served_by
 from predeploy.database.server.transaction import row_security_sql, session_sql, step_application
 from predeploy.database.server.wire import Connection
@@ -102,7 +102,7 @@ def _told(conn: Connection, target: AutocommitTarget | None) -> tuple[str, ...]:
     if not isinstance(target, Detach):
         return ()
     oid = operator_names.oid_of(conn, target.child)
-    wire.ask(conn, f"begin; {OUR_PATH}")
+    wire.ask(conn, f"begin; {OWN_PATH}")
     told = tuple(str(loss) for loss in values.tell_detached(conn, [oid] if oid else []))
     wire.roll_back(conn)
     return told
@@ -127,7 +127,7 @@ def _begin(context: RunContext, step: Online) -> bool:
     """Commit the step's row, if it has one; return False if another run was faster."""
     if step.entry is None and not (isinstance(step, SyncStep) and step.fingerprint):
         return True  # there is no fence to pass
-    answer = wire.send(context.work, f"{OUR_PATH};\n{fence_sql(context, step)}")
+    answer = wire.send(context.work, f"{OWN_PATH};\n{fence_sql(context, step)}")
     if answer.error is not None and answer.error.sqlstate not in STOPPED:
         with wire.translated(context.work):
             raise answer.error

@@ -33,11 +33,11 @@ from predeploy.contract.step import (
 )
 from predeploy.database.catalog import advice, row_security
 from predeploy.database.ledger import ledger
-from predeploy.database.sentinel.sequences import Standing
+from predeploy.database.sentinel.sequences import SequencePositions
 from predeploy.database.server import wire
 from predeploy.database.server.connection import require_alive
 from predeploy.database.server.failure import has_lacked_locks, may_pass_again
-from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.pooler import Pooling, no_session
 from predeploy.database.server.wire import Connection
 from predeploy.database.session.lock_monitor import watch_over
@@ -48,9 +48,9 @@ from predeploy.database.steps.frame import relying
 from predeploy.database.steps.message import Attempt
 from predeploy.database.steps.presence import FirstLook, look
 from predeploy.database.steps.script import Tried, run_script
-from predeploy.database.steps.together import convoy_of, run_together
-from predeploy.judgment.delivery import asks_for_a_look, deliveries, drawn, sought
-from predeploy.judgment.drawing import Drawing
+from predeploy.database.steps.together import batch_of, run_together
+from predeploy.judgment.delivery import asks_for_a_look, deliveries, lookups, uses_of
+from predeploy.judgment.sequence_use import SequenceUse
 from predeploy.judgment.verdict import refuse_gap
 
 log = structlog.get_logger()
@@ -77,14 +77,14 @@ def execute(
     Raises DatabaseRefusedError (76), before any step, if a pooler cannot serve one of them.
     """
     _require_sessions(context, plan)
-    draws = drawn(plan.steps)
-    look = _look(context, plan.steps, draws)
+    uses = uses_of(plan.steps)
+    look = _look(context, plan.steps, uses)
     gaps = dict(look.gaps)
-    todo = deque(_contexts(context, plan.steps, failed, draws, look))
+    todo = deque(_contexts(context, plan.steps, failed, uses, look))
     while todo:
         # Without the guard's connection the lock is lost, so no further step may start.
         require_alive(context.guard)
-        known = yield from _run_convoy(todo, gaps, works_on)
+        known = yield from _run_batch(todo, gaps, works_on)
         if not todo:
             return
         attempt = todo.popleft()
@@ -104,21 +104,21 @@ def execute(
         gaps |= {(e.file, e.raw_hash): str(gap) for e, gap in relying(attempt, tried.gaps)}
 
 
-def _look(context: RunContext, steps: Sequence[Step], draws: Sequence[Drawing]) -> FirstLook:
+def _look(context: RunContext, steps: Sequence[Step], uses: Sequence[SequenceUse]) -> FirstLook:
     """Look once for all steps; not at all if none of them needs it."""
-    if not asks_for_a_look(steps, draws):
+    if not asks_for_a_look(steps, uses):
         return FirstLook()
-    return look(context.work, context.settings, sought(steps, draws))
+    return look(context.work, context.settings, lookups(steps, uses))
 
 
 def _contexts(
     context: RunContext,
     steps: Sequence[Step],
     failed: ExitCode,
-    draws: Sequence[Drawing],
+    uses: Sequence[SequenceUse],
     found: FirstLook,
 ) -> Iterator[Attempt]:
-    for step, delivery in zip(steps, deliveries(steps, draws, found.there), strict=True):
+    for step, delivery in zip(steps, deliveries(steps, uses, found.there), strict=True):
         monitor = watch_over(context, step.label, _hold_of(context, step))
         yield Attempt(context, step, failed, monitor, delivery, steps, found.newest, found.path)
 
@@ -130,7 +130,7 @@ def _counts_on_a_gap(step: Step, gaps: Mapping[tuple[str, str], str]) -> Failure
     return refuse_gap(step, gap) if gap else None
 
 
-def _run_convoy(
+def _run_batch(
     todo: deque[Attempt],
     gaps: Mapping[tuple[str, str], str],
     works_on: Callable[[Step | None], None],
@@ -139,8 +139,8 @@ def _run_convoy(
 
     Return what the first try has shown of the step that is now at the front.
     """
-    convoy = convoy_of(takewhile(lambda c: not _counts_on_a_gap(c.step, gaps), todo))
-    with closing(run_together(convoy, works_on)) as going:
+    batch = batch_of(takewhile(lambda c: not _counts_on_a_gap(c.step, gaps), todo))
+    with closing(run_together(batch, works_on)) as going:
         for tried in going:
             if not isinstance(tried.outcome, StepResult):
                 return tried
@@ -174,7 +174,7 @@ def _require_sessions(context: RunContext, plan: Plan) -> None:
 def _with_patience(attempt: Attempt, known: Tried | None) -> Tried:
     """Try a step again as long as only other sessions block it, within the DDL budget.
 
-    If it has been tried in a convoy, that counts as the first try if the result is conclusive:
+    If it has been tried in a batch, that counts as the first try if the result is conclusive:
     locks were not obtained, or rows violate it, which would take as long to find out again.
     """
     context, step, monitor = attempt.context, attempt.step, attempt.monitor
@@ -189,7 +189,7 @@ def _with_patience(attempt: Attempt, known: Tried | None) -> Tried:
         if counts:
             counts = False
         else:
-            last = _try_step(replace(attempt, delivery=last.delivery), last.standing)
+            last = _try_step(replace(attempt, delivery=last.delivery), last.positions)
         return last
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
@@ -275,15 +275,15 @@ def _may_pass_again(step: Step, tried: Tried) -> bool:
     return may_pass_again(tried.outcome) or has_lacked_locks(step, tried.outcome)
 
 
-def _try_step(attempt: Attempt, standing: Standing | None) -> Tried:
-    """Try once; `standing` holds the positions of sequences before the earlier tries."""
+def _try_step(attempt: Attempt, positions: SequencePositions | None) -> Tried:
+    """Try once; `positions` holds the positions of sequences before the earlier tries."""
     context, step, monitor = attempt.context, attempt.step, attempt.monitor
     match step:
         case Record():
             return Tried(_record(context, step), attempt.delivery)
         case OnlineMigration() | OnlineSchemaChange():
             return Tried(run_autocommit(context, step, monitor), attempt.delivery)
-    return _judged(attempt, run_script(attempt, standing))
+    return _judged(attempt, run_script(attempt, positions))
 
 
 def _judged(attempt: Attempt, tried: Tried) -> Tried:
@@ -299,7 +299,7 @@ def _record(context: RunContext, step: Record) -> StepResult | None:
     begun = [] if step.is_resumed else [ledger.insert_sql(schema, entry, context.run_id)]
     answer = wire.send(
         context.work,
-        "; ".join(["begin", OUR_PATH, *begun, ledger.done_sql(schema, entry), "commit"]),
+        "; ".join(["begin", OWN_PATH, *begun, ledger.done_sql(schema, entry), "commit"]),
     )
     wire.roll_back(context.work)
     if answer.error is not None:

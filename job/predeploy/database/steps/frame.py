@@ -10,9 +10,9 @@ from predeploy.contract.plan import Drift
 from predeploy.contract.step import LedgerEntry, SchemaChange, Step
 from predeploy.database.ledger import ledger, notes
 from predeploy.database.sentinel import made, sentinel
-from predeploy.database.sentinel.sequences import standing_sql
+from predeploy.database.sentinel.sequences import positions_sql
 from predeploy.database.server import wire
-from predeploy.database.server.path import OUR_PATH
+from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.pooler import Pooling
 from predeploy.database.server.transaction import (
     END_OF_STATEMENTS,
@@ -49,7 +49,7 @@ def opening(
         Part(sentinel.begin_sql(attempt.schema, step.texts)),
     ]
     if delivery.moves_sequences:
-        parts.append(Part(question_of_standing(attempt, is_again=is_again), Role.STANDING))
+        parts.append(Part(positions_query(attempt, is_again=is_again), Role.POSITIONS))
     return parts
 
 
@@ -106,7 +106,7 @@ def keep(
         notes.note_gap_sql(attempt.schema, later, str(gap)) for later, gap in relying(attempt, gaps)
     ]
     # RESET ALL also resets the search_path, so predeploy's is set again after it.
-    return [*what_is_made(attempt), *RESET, *left, OUR_PATH, *noted, *done, "commit"]
+    return [*what_is_made(attempt), *RESET, *left, OWN_PATH, *noted, *done, "commit"]
 
 
 def what_is_made(attempt: Attempt) -> list[str]:
@@ -128,8 +128,8 @@ def relying(attempt: Attempt, gaps: Sequence[Gap]) -> list[tuple[LedgerEntry, Ga
     ]
 
 
-def question_of_standing(attempt: Attempt, *, is_again: bool = False) -> str:
+def positions_query(attempt: Attempt, *, is_again: bool = False) -> str:
     """Return the query of the positions of the sequences that the step may draw from."""
     function = sentinel.functions(attempt.schema).sequences
     pid = attempt.context.guard.info.backend_pid
-    return standing_sql(function, pid, attempt.delivery.reached, is_again=is_again)
+    return positions_sql(function, pid, attempt.delivery.reached, is_again=is_again)

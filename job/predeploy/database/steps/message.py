@@ -22,7 +22,7 @@ from predeploy.contract.step import Addition, Step
 from predeploy.database.catalog.shape import absent_sql
 from predeploy.database.sentinel import sentinel
 from predeploy.database.sentinel.sentinel import UNSUSPECTED, Suspicion
-from predeploy.database.sentinel.sequences import Standing, parse_standing
+from predeploy.database.sentinel.sequences import SequencePositions, parse_positions
 from predeploy.database.server import wire
 from predeploy.database.server.failure import failure_of
 from predeploy.database.server.stream import Query, stream
@@ -115,7 +115,7 @@ class Role(Enum):
 
     OURS = auto()
     FENCE = auto()
-    STANDING = auto()  # returns the positions of sequences
+    POSITIONS = auto()  # returns the positions of sequences
     QUESTION = auto()  # whether an object exists that the next part creates IF NOT EXISTS
     OWN = auto()  # one of the step's statements
     CLOSING = auto()
@@ -169,9 +169,9 @@ class Reply:
         )
 
     @property
-    def standing(self) -> Standing | None:
+    def positions(self) -> SequencePositions | None:
         """The positions of sequences; None if not queried, or if the query was not reached."""
-        return parse_standing(self._told(Role.STANDING))
+        return parse_positions(self._told(Role.POSITIONS))
 
     @property
     def suspected(self) -> Suspicion:
@@ -230,27 +230,27 @@ def at_once(attempt: Attempt, opening: list[Part], closing: Closing) -> Outcome:
 
 def at_once_from_the_start(
     attempt: Attempt, opening: list[Part], closing: Closing
-) -> tuple[Outcome, Standing | None]:
+) -> tuple[Outcome, SequencePositions | None]:
     """Like `at_once`, and also return the positions of sequences that the opening queries."""
     rows = 0
     notices: tuple[str, ...] = ()
     suspected = UNSUSPECTED
-    standing: Standing | None = None
+    positions: SequencePositions | None = None
     for parts in _messages(chain(opening, own(attempt), closing(()))):
         reply = send(attempt, parts)
-        standing = standing or reply.standing
+        positions = positions or reply.positions
         notices += reply.answer.skipped
         if reply.answer.error is not None:
-            return _refused(attempt, reply), standing
+            return _refused(attempt, reply), positions
         rows += reply.rows
         suspected |= reply.suspected
-    return Sent(rows, notices=notices, suspected=suspected), standing
+    return Sent(rows, notices=notices, suspected=suspected), positions
 
 
-def begin(attempt: Attempt, opening: list[Part]) -> tuple[Outcome, Standing | None]:
+def begin(attempt: Attempt, opening: list[Part]) -> tuple[Outcome, SequencePositions | None]:
     """Send a step's opening separately; the outcome is None if its fence is not passed."""
     reply = send(attempt, opening)
-    return (Sent() if reply.answer.error is None else _refused(attempt, reply)), reply.standing
+    return (Sent() if reply.answer.error is None else _refused(attempt, reply)), reply.positions
 
 
 def end(attempt: Attempt, closing: list[Part]) -> Outcome:

@@ -7,10 +7,10 @@ from predeploy.contract.quoting import literal
 from predeploy.contract.statement import Creatable
 from predeploy.database.ledger import notes
 from predeploy.database.server import wire
-from predeploy.database.server.path import OUR_PATH, SCHEMAS, keep_sql
+from predeploy.database.server.path import OWN_PATH, SCHEMAS, keep_sql
 from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
-from predeploy.judgment.delivery import Sought
+from predeploy.judgment.delivery import NameLookup
 from predeploy.settings import Settings
 
 # By kind: whether an object of that name exists; v is the name sought.
@@ -44,14 +44,14 @@ class FirstLook:
     holds the schemas of the session's search_path.
     """
 
-    there: frozenset[Sought] = frozenset()
+    there: frozenset[NameLookup] = frozenset()
     # Larger than any OID; see Attempt.
     newest: int = 1 << 32
     gaps: Mapping[tuple[str, str], str] = field(default_factory=dict)
     path: tuple[str, ...] = ()
 
 
-def look(conn: Connection, settings: Settings, names: Collection[Sought]) -> FirstLook:
+def look(conn: Connection, settings: Settings, names: Collection[NameLookup]) -> FirstLook:
     """Look up all these names, in one round trip."""
     wanted = tuple(names)
     newest, path, gaps, there = wire.ask_all(
@@ -62,7 +62,7 @@ def look(conn: Connection, settings: Settings, names: Collection[Sought]) -> Fir
             notes.gaps_sql(settings.ledger_schema),
             _there_sql(wanted) if wanted else "select 0 where false",
         ),
-        after=(keep_sql(settings.endpoint), OUR_PATH),
+        after=(keep_sql(settings.endpoint), OWN_PATH),
     )
     ((newest_oid,),) = typed(tuple[int], newest)
     return FirstLook(
@@ -73,7 +73,7 @@ def look(conn: Connection, settings: Settings, names: Collection[Sought]) -> Fir
     )
 
 
-def _there_sql(wanted: Collection[Sought]) -> str:
+def _there_sql(wanted: Collection[NameLookup]) -> str:
     values = ", ".join(
         f"({number}, {literal(a.kind.value)}, {literal(a.schema)}, {literal(a.relation)}, "
         f"{literal(a.name)}, {one.is_anywhere})"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from predeploy.contract.quoting import literal
-from predeploy.database.sentinel.sequences import Standing, parse_standing
+from predeploy.database.sentinel.sequences import SequencePositions, parse_positions
 from predeploy.database.server import wire
 from predeploy.database.server.pooler import Pooling
 from predeploy.database.server.rows import typed
@@ -26,7 +26,7 @@ class Made:
 
 
 def put_back(
-    context: RunContext, asked: str, first: Standing, now: Standing, made: Made
+    context: RunContext, asked: str, first: SequencePositions, now: SequencePositions, made: Made
 ) -> tuple[Gap, ...]:
     """Reset sequences to where the first try found them; return the gaps that remain.
 
@@ -77,7 +77,7 @@ class _Sequence:
     names: frozenset[str]
 
 
-def _was_alone(first: Standing, then: Standing) -> bool:
+def _was_alone(first: SequencePositions, then: SequencePositions) -> bool:
     return first.others == then.others == 0 and first.ever == then.ever
 
 
@@ -106,8 +106,8 @@ def _look(context: RunContext, oids: Collection[int]) -> list[_Sequence]:
 
 
 def _restart(
-    context: RunContext, asked: str, first: Standing, wanted: Collection[_Sequence]
-) -> Standing | None:
+    context: RunContext, asked: str, first: SequencePositions, wanted: Collection[_Sequence]
+) -> SequencePositions | None:
     """Restart the sequences after a savepoint, and query again; None if that fails."""
     parts = [f"savepoint {_SAVEPOINT}"]
     for sequence in wanted:
@@ -122,7 +122,7 @@ def _restart(
     if answer.error is not None:
         wire.ask(context.work, f"rollback to savepoint {_SAVEPOINT}")
         return None
-    return parse_standing(answer.rows(-1)[0][0])
+    return parse_positions(answer.rows(-1)[0][0])
 
 
 def _columns(context: RunContext, oid: int) -> tuple[Column, ...]:

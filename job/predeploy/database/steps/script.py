@@ -19,12 +19,12 @@ from predeploy.contract.errors import InternalError, ServerError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Ask, Failure, StepResult
 from predeploy.contract.step import Step
-from predeploy.database.sentinel.sequences import Standing
+from predeploy.database.sentinel.sequences import SequencePositions
 from predeploy.database.server import wire
 from predeploy.database.server.failure import failure_of
 from predeploy.database.server.transaction import clean_up
 from predeploy.database.steps import frame
-from predeploy.database.steps.frame import closing, opening, preamble, question_of_standing
+from predeploy.database.steps.frame import closing, opening, positions_query, preamble
 from predeploy.database.steps.message import (
     AlreadyThere,
     Attempt,
@@ -51,39 +51,39 @@ log = structlog.get_logger()
 class Tried:
     """The outcome of a step: a result, a failure that left nothing, or None: another run did it.
 
-    `delivery` is how it should be tried again; `standing` holds the first positions of sequences.
+    `delivery` is how it should be tried again; `positions` holds the first positions of sequences.
     `gaps` are the sequences that skipped numbers, because a try that was rolled back drew them.
     """
 
     outcome: StepResult | Failure | None
     delivery: Delivery
-    standing: Standing | None = None
+    positions: SequencePositions | None = None
     gaps: tuple[Gap, ...] = ()
 
 
-Try = Callable[[Attempt, Standing | None], tuple[Outcome, Standing | None]]
+Try = Callable[[Attempt, SequencePositions | None], tuple[Outcome, SequencePositions | None]]
 """One try, given where sequences stood before the first; and where they stand at its own start."""
 
 
-def run_script(attempt: Attempt, standing: Standing | None = None) -> Tried:
-    """Run the step; `standing` holds the positions of sequences before its earlier tries."""
-    return until_kept(attempt, standing, _try)
+def run_script(attempt: Attempt, positions: SequencePositions | None = None) -> Tried:
+    """Run the step; `positions` holds the positions of sequences before its earlier tries."""
+    return until_kept(attempt, positions, _try)
 
 
-def until_kept(attempt: Attempt, standing: Standing | None, go: Try) -> Tried:
+def until_kept(attempt: Attempt, positions: SequencePositions | None, go: Try) -> Tried:
     """Try until the step is kept or fails, with the delivery that the last try requires."""
     started = time.monotonic()
     while True:
-        outcome, now = go(attempt, standing)
-        standing = standing or now
+        outcome, now = go(attempt, positions)
+        positions = positions or now
         if isinstance(outcome, Sent):
             result = result_of(attempt.step, outcome, time.monotonic() - started)
-            return Tried(result, attempt.delivery, standing, outcome.gaps)
+            return Tried(result, attempt.delivery, positions, outcome.gaps)
         _roll_back(attempt)
         if not isinstance(outcome, Suspects | AlreadyThere):
             if isinstance(outcome, Failure) and outcome.exit_code is ExitCode.REFUSED:
-                _take_back_numbers(attempt, standing)
-            return Tried(outcome, attempt.delivery, standing)
+                _take_back_numbers(attempt, positions)
+            return Tried(outcome, attempt.delivery, positions)
         attempt = replace(attempt, delivery=learned(attempt, outcome))
 
 
@@ -124,7 +124,9 @@ def _asks(step: Step, sent: Sent) -> tuple[Ask, ...]:
     return (Ask(step.path, step.statements[0].line, declarations),) if declarations else ()
 
 
-def _try(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | None]:
+def _try(
+    attempt: Attempt, first: SequencePositions | None
+) -> tuple[Outcome, SequencePositions | None]:
     """Try once; predeploy's own queries in between may fail as the step's statements do."""
     try:
         if attempt.delivery.is_plain and first is None:
@@ -139,7 +141,9 @@ def _try(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | 
         return failure, None
 
 
-def _try_in_parts(attempt: Attempt, first: Standing | None) -> tuple[Outcome, Standing | None]:
+def _try_in_parts(
+    attempt: Attempt, first: SequencePositions | None
+) -> tuple[Outcome, SequencePositions | None]:
     """Open the transaction and reset sequences before the step's own statements."""
     begun, now, gaps = begin_again(attempt, first)
     if not isinstance(begun, Sent):
@@ -156,8 +160,8 @@ def _try_in_parts(attempt: Attempt, first: Standing | None) -> tuple[Outcome, St
 
 
 def begin_again(
-    attempt: Attempt, first: Standing | None
-) -> tuple[Outcome, Standing | None, tuple[Gap, ...]]:
+    attempt: Attempt, first: SequencePositions | None
+) -> tuple[Outcome, SequencePositions | None, tuple[Gap, ...]]:
     """Open the step's transaction separately, and put back what earlier tries have drawn.
 
     Return the outcome, the positions of sequences, and the gaps that remain. A replayed step, which
@@ -170,7 +174,7 @@ def begin_again(
     return begun, now, gaps
 
 
-def _take_back_numbers(attempt: Attempt, first: Standing | None) -> None:
+def _take_back_numbers(attempt: Attempt, first: SequencePositions | None) -> None:
     """Put back the numbers drawn by a refused step, whose file will run again once declared.
 
     If that is not possible now, the numbers are skipped, as with any failed step.
@@ -178,7 +182,7 @@ def _take_back_numbers(attempt: Attempt, first: Standing | None) -> None:
     if first is None:
         return
     settings = frame.step_settings(attempt.context, attempt.step)
-    question = Part(question_of_standing(attempt, is_again=True), Role.STANDING)
+    question = Part(positions_query(attempt, is_again=True), Role.POSITIONS)
     try:
         begun, now = begin(attempt, [Part("begin"), Part(settings), question])
         if isinstance(begun, Sent):
@@ -189,13 +193,15 @@ def _take_back_numbers(attempt: Attempt, first: Standing | None) -> None:
     wire.roll_back(attempt.context.work)
 
 
-def _put_back(attempt: Attempt, first: Standing | None, now: Standing | None) -> tuple[Gap, ...]:
+def _put_back(
+    attempt: Attempt, first: SequencePositions | None, now: SequencePositions | None
+) -> tuple[Gap, ...]:
     if first is None or now is None:
         return ()
     earlier = takewhile(lambda step: step is not attempt.step, attempt.steps)
     names = (a.relation for step in earlier for s in step.statements for a in s.creates)
     made = Made(attempt.newest, frozenset(names))
-    return put_back(attempt.context, question_of_standing(attempt), first, now, made)
+    return put_back(attempt.context, positions_query(attempt), first, now, made)
 
 
 def _roll_back(attempt: Attempt) -> None:

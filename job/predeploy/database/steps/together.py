@@ -32,7 +32,7 @@ _MOST_STEPS = 200
 _MOST_CHARACTERS = 1 << 20
 
 
-def convoy_of(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+def batch_of(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
     """Return the first steps that may be sent together: none, or at least two.
 
     Only steps that one message delivers, and that leave nothing in the session if they fail.
@@ -93,9 +93,9 @@ def _failed(attempt: Attempt, reply: Reply) -> Tried | None:
     found = meaning(attempt, reply.failed_part, reply.answer.error)
     match found:
         case Failure():
-            return Tried(attempt.monitor.judge(found), attempt.delivery, reply.standing)
+            return Tried(attempt.monitor.judge(found), attempt.delivery, reply.positions)
         case Suspects() | AlreadyThere():
-            return Tried(None, script.learned(attempt, found), reply.standing)
+            return Tried(None, script.learned(attempt, found), reply.positions)
     return None
 
 

@@ -15,7 +15,7 @@ from predeploy.contract.step import FileStep, Record, Step
 from predeploy.layers.situation.base import Situation
 from predeploy.snapshot import Snapshot
 from predeploy.sources.script import Script
-from predeploy.sql import Thing
+from predeploy.sql import NamedObject
 
 _NEAREST = 3
 _SHOWN = 5
@@ -93,7 +93,7 @@ def not_there(
         )
 
 
-def _absent(things: Iterable[Thing], snapshot: Snapshot) -> Iterator[Thing]:
+def _absent(things: Iterable[NamedObject], snapshot: Snapshot) -> Iterator[NamedObject]:
     """Yield the missing objects, but not the parts of missing objects.
 
     Unqualified names are looked up in the search_path: a part in the schema of its table, the first
@@ -103,7 +103,7 @@ def _absent(things: Iterable[Thing], snapshot: Snapshot) -> Iterator[Thing]:
     wholes = {(schema, name) for kind, schema, _, name in snapshot.names if kind in _WHOLES}
     path = snapshot.search_path.schemas
 
-    def homes(thing: Thing) -> Sequence[str]:
+    def homes(thing: NamedObject) -> Sequence[str]:
         if thing.schema or thing.kind in _WITHOUT_SCHEMA:
             return (thing.schema,)
         return [schema for schema in path if (schema, thing.of) in wholes][:1] or path
@@ -124,7 +124,7 @@ def _of(kind: str, table: str) -> str:
     return "" if kind == "index" else table
 
 
-def _label(thing: Thing, home: str) -> str:
+def _label(thing: NamedObject, home: str) -> str:
     schema = "" if thing.kind in _WITHOUT_SCHEMA else thing.schema or home
     parts = (schema, _of(thing.kind, thing.of), thing.name)
     return f"{thing.kind}:{'.'.join(filter(None, parts))}"

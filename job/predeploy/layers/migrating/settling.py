@@ -9,7 +9,7 @@ from predeploy.snapshot import Snapshot
 from predeploy.sources import Sources
 
 
-class Saying(Enum):
+class Correction(Enum):
     """What `predeploy settle FILE` may say; the value is its option."""
 
     FORGET = "forget"  # the file is not coming back: a branch that was given up
@@ -18,7 +18,7 @@ class Saying(Enum):
 
 
 def settle(
-    saying: Saying, name: str, sources: Sources, snapshot: Snapshot
+    correction: Correction, name: str, sources: Sources, snapshot: Snapshot
 ) -> tuple[LedgerRow, ...]:
     """Return the ledger rows of the file to correct.
 
@@ -28,7 +28,7 @@ def settle(
     unfinished = tuple(row for row in rows if not row.is_done)
     if not rows:
         raise _refused(f"the ledger holds no file {name}; `predeploy status` shows what it holds")
-    if saying is not Saying.FORGET:
+    if correction is not Correction.FORGET:
         if not unfinished:
             raise _refused(f"no step of {name} is unfinished; there is nothing to settle")
         return unfinished
@@ -40,15 +40,15 @@ def settle(
     return rows
 
 
-def told(saying: Saying, name: str, rows: tuple[LedgerRow, ...]) -> str:
+def told(correction: Correction, name: str, rows: tuple[LedgerRow, ...]) -> str:
     """Return what to report once the ledger is corrected."""
     steps = "1 step" if len(rows) == 1 else f"{len(rows)} steps"
-    match saying:
-        case Saying.FORGET:
+    match correction:
+        case Correction.FORGET:
             return f"{steps} of {name} forgotten; what they made stays in the database"
-        case Saying.DONE:
+        case Correction.DONE:
             return f"{steps} of {name} recorded as done"
-        case Saying.AGAIN:
+        case Correction.AGAIN:
             return f"{steps} of {name} will be run again by the next run"
 
 

@@ -176,17 +176,17 @@ def _entry(fact: Fact) -> Entry:
     return _ENTRIES[fact.kind]
 
 
-def _near(fact: Fact) -> tuple[str, ...]:
-    return (fact.kind, *_entry(fact).near(fact))
+def _twin_scope(fact: Fact) -> tuple[str, ...]:
+    return (fact.kind, *_entry(fact).twin_scope(fact))
 
 
 def _twins(missing: Iterable[Fact], extra: Iterable[Fact]) -> Iterator[tuple[Fact, Fact]]:
     """Pair missing facts with live ones of another name, such as an index named by the server."""
     left = defaultdict(list)
     for fact in extra:
-        left[_near(fact)].append(fact)
+        left[_twin_scope(fact)].append(fact)
     for fact in missing:
-        nearby = left[_near(fact)]
+        nearby = left[_twin_scope(fact)]
         twin = next((other for other in nearby if _entry(fact).is_twin(fact, other)), None)
         if twin is not None:
             nearby.remove(twin)

@@ -8,7 +8,7 @@ from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.quoting import identifier
 from predeploy.contract.statement import Statement
-from predeploy.sql.outcome.story import Renamed, Thing, events
+from predeploy.sql.outcome.story import NamedObject, Renamed, events
 from predeploy.sql.parser.parsing import parse
 
 _TEXTS = ('"text"', '"pg_catalog"."text"', '"pg_catalog"."varchar"', '"varchar"')
@@ -90,7 +90,7 @@ class _Names:
             column=self._columns.get((table, column), column),
         )
 
-    def _rename(self, old: Thing, new: Thing) -> None:
+    def _rename(self, old: NamedObject, new: NamedObject) -> None:
         self._tables[new.name] = self._tables.pop(old.name, old.name)
         # A name alone no longer says which schema the table was in before the step.
         if old.schema != new.schema or old.name in self._moved:

@@ -6,7 +6,7 @@ from typing import Any
 
 from postgast import pg_query_pb2 as pb
 
-from predeploy.sql.outcome.story import TEMPORARY, Renamed, Thing, events
+from predeploy.sql.outcome.story import TEMPORARY, NamedObject, Renamed, events
 from predeploy.sql.statement.targets import constraints
 
 # The parser's code of ON DELETE CASCADE.
@@ -302,7 +302,7 @@ class Model:
                 elif stmt.new_val not in enum.labels:
                     enum.labels.append(stmt.new_val)
 
-    def _rename(self, old: Thing, new: Thing) -> None:
+    def _rename(self, old: NamedObject, new: NamedObject) -> None:
         if old.kind == "schema":
             for table in self._tables:
                 table.schema = new.name if table.schema == old.name else table.schema
@@ -320,7 +320,7 @@ class Model:
         elif old.kind in ("table", "materialized view"):
             self._rename_table(old, new)
 
-    def _rename_table(self, old: Thing, new: Thing) -> None:
+    def _rename_table(self, old: NamedObject, new: NamedObject) -> None:
         table = self.find(old.schema, old.name)
         if table is not None:
             table.relname, table.schema = new.name, new.schema or table.schema

@@ -11,7 +11,7 @@ from typing import Any
 
 from postgast import pg_query_pb2 as pb
 
-from predeploy.sql.outcome.story import TEMPORARY, Gone, Made, Renamed, Thing, events, path_of
+from predeploy.sql.outcome.story import TEMPORARY, Gone, Made, NamedObject, Renamed, events, path_of
 from predeploy.sql.parser.unparsed import UnreadableError
 from predeploy.sql.script.reading import read
 from predeploy.sql.statement.whitelist import path_of_select
@@ -40,7 +40,7 @@ class NetResult:
     index is on. `unseen` counts the statements that may have made or dropped anything.
     """
 
-    things: tuple[Thing, ...]
+    things: tuple[NamedObject, ...]
     unseen: int
 
 
@@ -60,7 +60,7 @@ def net_result(texts: Iterable[str]) -> NetResult:
             inventory.unseen += len(statements)
             continue
         for statement, stmt in zip(statements, nodes, strict=True):
-            inventory.go_on(statement.node, stmt)
+            inventory.apply(statement.node, stmt)
     return NetResult(tuple(inventory.there), inventory.unseen)
 
 
@@ -84,14 +84,14 @@ class _Inventory:
     """The objects that exist after each statement."""
 
     def __init__(self) -> None:
-        self.there: dict[Thing, _Origin] = {}
-        self._by_name: dict[str, list[Thing]] = defaultdict(list)
+        self.there: dict[NamedObject, _Origin] = {}
+        self._by_name: dict[str, list[NamedObject]] = defaultdict(list)
         self.unseen = 0
         self.path: tuple[str, ...] = ()
         self._temporary: set[str] = set()
         self._former: dict[str, set[str]] = defaultdict(set)  # earlier names, by current name
 
-    def go_on(self, node: str, stmt: Any) -> None:
+    def apply(self, node: str, stmt: Any) -> None:
         if node == "variable_set_stmt" and stmt.name.lower() == "search_path":
             self.path = path_of(stmt)
         elif node == "select_stmt" and (path := path_of_select(stmt)) is not None:
@@ -124,7 +124,7 @@ class _Inventory:
         if node not in ("create_stmt", "create_foreign_table_stmt"):
             return False
         table = stmt if node == "create_stmt" else stmt.base_stmt
-        named = Thing("table", table.relation.schemaname, table.relation.relname)
+        named = NamedObject("table", table.relation.schemaname, table.relation.relname)
         return bool(table.if_not_exists and self._matching(named))
 
     def _table(self, stmt: Any) -> None:
@@ -153,7 +153,7 @@ class _Inventory:
                 self._column(stmt.relation, definition.column_def)
             elif command.subtype == pb.AT_AddConstraint and definition.constraint.indexname:
                 index = definition.constraint.indexname  # the index now has the constraint's name
-                self._take(Thing("index", stmt.relation.schemaname, index), is_cascade=False)
+                self._take(NamedObject("index", stmt.relation.schemaname, index), is_cascade=False)
             elif command.subtype in (pb.AT_AttachPartition, pb.AT_DetachPartition):
                 is_attached = command.subtype == pb.AT_AttachPartition
                 parent = (stmt.relation.schemaname, stmt.relation.relname)
@@ -172,17 +172,17 @@ class _Inventory:
         before, self.path = self.path, (stmt.schemaname,)
         for element in stmt.schema_elts:
             node = str(element.WhichOneof("node"))
-            self.go_on(node, getattr(element, node))
+            self.apply(node, getattr(element, node))
         self.path = before
 
     def _own(self, relation: Any, owner: tuple[str, str] | None, kind: str = "table") -> None:
-        for thing in self._matching(Thing(kind, relation.schemaname, relation.relname)):
+        for thing in self._matching(NamedObject(kind, relation.schemaname, relation.relname)):
             self.there[thing].owner = owner
 
     def _part(self, kind: str, relation: Any, name: str, node: Any) -> None:
-        self._make(Thing(kind, relation.schemaname, name, relation.relname), node)
+        self._make(NamedObject(kind, relation.schemaname, name, relation.relname), node)
 
-    def _make(self, thing: Thing, node: Any) -> None:
+    def _make(self, thing: NamedObject, node: Any) -> None:
         thing = _bare(thing)
         if thing.schema == TEMPORARY and not thing.of:
             self._temporary.add(thing.name)
@@ -190,7 +190,7 @@ class _Inventory:
         if not is_ours or thing.schema == TEMPORARY or self._is_temporary(thing):
             return
         if not thing.schema and thing.kind not in ("schema", "extension"):
-            homes = self._matching(Thing("table", "", thing.of)) if thing.of else ()
+            homes = self._matching(NamedObject("table", "", thing.of)) if thing.of else ()
             schema = homes[0].schema if homes else next(iter(self.path), "")
             thing = replace(thing, schema=schema)
         known = self._matching(thing)
@@ -199,10 +199,10 @@ class _Inventory:
         if all(other.kind != thing.kind for other in known):
             self._put(thing, _Origin(node))
 
-    def _is_temporary(self, thing: Thing) -> bool:
+    def _is_temporary(self, thing: NamedObject) -> bool:
         return bool(thing.of and not thing.schema and thing.of in self._temporary)
 
-    def _take(self, thing: Thing, *, is_cascade: bool) -> None:
+    def _take(self, thing: NamedObject, *, is_cascade: bool) -> None:
         thing = _bare(thing)
         gone = self._matching(thing)
         for one in gone:
@@ -213,7 +213,7 @@ class _Inventory:
         if is_cascade:
             self._take_along(thing)
 
-    def _take_parts(self, gone: Thing) -> None:
+    def _take_parts(self, gone: NamedObject) -> None:
         if gone.kind in ("index", "constraint"):
             self._forget(lambda t: t.kind in ("index", "constraint") and _is_twin(t, gone))
         elif gone.kind == "column":
@@ -232,30 +232,30 @@ class _Inventory:
                     self._pop(owned)
                     self._take_parts(owned)
 
-    def _take_along(self, gone: Thing) -> None:
+    def _take_along(self, gone: NamedObject) -> None:
         for thing in [t for t in self.there if t.kind in _MAY_GO_ALONG]:
             if thing in self.there and self._mentions(thing, gone.name):
                 self._pop(thing)
                 self._take_parts(thing)
                 self._take_along(thing)
 
-    def _put(self, thing: Thing, origin: _Origin) -> None:
+    def _put(self, thing: NamedObject, origin: _Origin) -> None:
         self.there[thing] = origin
         self._by_name[thing.name].append(thing)
 
-    def _pop(self, thing: Thing) -> _Origin:
+    def _pop(self, thing: NamedObject) -> _Origin:
         self._by_name[thing.name].remove(thing)
         return self.there.pop(thing)
 
-    def _forget(self, is_gone: Callable[[Thing], bool]) -> None:
+    def _forget(self, is_gone: Callable[[NamedObject], bool]) -> None:
         for thing in [t for t in self.there if is_gone(t)]:
             self._pop(thing)
 
-    def _mentions(self, thing: Thing, name: str) -> bool:
+    def _mentions(self, thing: NamedObject, name: str) -> bool:
         # A node has the names from when it was read, so earlier names count, too.
         return bool(self.there[thing].words & {name, *self._former.get(name, ())})
 
-    def _rename(self, old: Thing, new: Thing) -> None:
+    def _rename(self, old: NamedObject, new: NamedObject) -> None:
         old, new = _bare(old), _bare(new)
         if old.name != new.name:
             self._former[new.name] |= {old.name, *self._former.get(old.name, ())}
@@ -269,7 +269,7 @@ class _Inventory:
                 if origin.owner and origin.owner[0] == old.name:
                     origin.owner = (new.name, origin.owner[1])
 
-    def _move(self, thing: Thing, renamed: Thing) -> None:
+    def _move(self, thing: NamedObject, renamed: NamedObject) -> None:
         """Rename an object; the parts of a relation move to its new name."""
         self._put(renamed, self._pop(thing))
         if thing.kind in ("index", "constraint"):
@@ -282,18 +282,18 @@ class _Inventory:
                 if _owns(other.owner, thing):
                     other.owner = _home(renamed)
 
-    def _matching(self, named: Thing) -> list[Thing]:
+    def _matching(self, named: NamedObject) -> list[NamedObject]:
         """Return the objects that a name may refer to, in any schema that it may be in."""
         return [thing for thing in self._by_name.get(named.name, ()) if _means(named, thing)]
 
 
-def _bare(thing: Thing) -> Thing:
+def _bare(thing: NamedObject) -> NamedObject:
     """Reduce an object to the kind by which the catalog distinguishes it, and its name."""
     kind = _KINDS.get(thing.kind, thing.kind)
-    return Thing(kind, thing.schema, thing.name, thing.of)
+    return NamedObject(kind, thing.schema, thing.name, thing.of)
 
 
-def _means(named: Thing, thing: Thing) -> bool:
+def _means(named: NamedObject, thing: NamedObject) -> bool:
     if named.name != thing.name or (named.of and thing.of and named.of != thing.of):
         return False
     if named.kind != thing.kind and not {named.kind, thing.kind} <= {*_RELATIONS}:
@@ -301,21 +301,21 @@ def _means(named: Thing, thing: Thing) -> bool:
     return not named.schema or not thing.schema or named.schema == thing.schema
 
 
-def _is_twin(thing: Thing, other: Thing) -> bool:
+def _is_twin(thing: NamedObject, other: NamedObject) -> bool:
     """Whether one is a constraint and the other the index behind it."""
     same = (thing.schema, thing.of, thing.name) == (other.schema, other.of, other.name)
     return same and {thing.kind, other.kind} == {"index", "constraint"}
 
 
-def _place(part: Thing) -> tuple[str, str]:
+def _place(part: NamedObject) -> tuple[str, str]:
     return (part.schema, part.of)
 
 
-def _home(relation: Thing) -> tuple[str, str]:
+def _home(relation: NamedObject) -> tuple[str, str]:
     return (relation.schema, relation.name)
 
 
-def _owns(owner: tuple[str, str] | None, relation: Thing) -> bool:
+def _owns(owner: tuple[str, str] | None, relation: NamedObject) -> bool:
     if owner is None or owner[1] != relation.name:
         return False
     return "" in (owner[0], relation.schema) or owner[0] == relation.schema
@@ -325,7 +325,7 @@ def _fills(node: str, stmt: Any) -> bool:
     return node == "select_stmt" and bool(stmt.HasField("into_clause"))
 
 
-def _is_named_by_server(node: str, stmt: Any, thing: Thing) -> bool:
+def _is_named_by_server(node: str, stmt: Any, thing: NamedObject) -> bool:
     """Whether the file gives no name: the server chooses another one if the default is taken."""
     if node == "index_stmt":
         return not stmt.idxname
@@ -335,7 +335,7 @@ def _is_named_by_server(node: str, stmt: Any, thing: Thing) -> bool:
     return False
 
 
-def _maker(stmt: Any, thing: Thing) -> Any:
+def _maker(stmt: Any, thing: NamedObject) -> Any:
     """Return the part of a statement that defines the object."""
     if isinstance(stmt, pb.AlterTableStmt) and thing.kind == "constraint":
         definitions = (getattr(n.alter_table_cmd, "def") for n in stmt.cmds)

@@ -16,7 +16,7 @@ TEMPORARY = "pg_temp"
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class NamedObject:
     """An object with a name. `of` is the table that it belongs to or, for an index, is on.
 
     `arguments` is a function's number of arguments; -1 stands for any number.
@@ -33,22 +33,22 @@ class Thing:
 class Made:
     """A statement has created it."""
 
-    thing: Thing
+    thing: NamedObject
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
     """A statement has dropped it."""
 
-    thing: Thing
+    thing: NamedObject
 
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
     """A statement has renamed it or moved it to another schema."""
 
-    old: Thing
-    new: Thing
+    old: NamedObject
+    new: NamedObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def events(node: str, stmt: Any) -> Iterator[Event]:
         yield _made_in_schema(_IN_SCHEMA[node], node, stmt)
     elif node in _IN_DATABASE:
         kind, attribute = _IN_DATABASE[node]
-        yield Made(Thing(kind, "", getattr(stmt, attribute)))
+        yield Made(NamedObject(kind, "", getattr(stmt, attribute)))
     elif node in _OF_A_TABLE:
         kind, attribute, table = _OF_A_TABLE[node]
         name = getattr(stmt, attribute) or _index_name(stmt)
@@ -157,7 +157,7 @@ def _made_in_schema(kind: str, node: str, stmt: Any) -> Made:
     relation = {"create_stmt": "relation", "view_stmt": "view", "create_seq_stmt": "sequence"}
     is_temporary = node in relation and getattr(stmt, relation[node]).relpersistence == "t"
     arguments = len(_inputs(stmt.parameters)) if kind == "function" else -1
-    return Made(Thing(kind, TEMPORARY if is_temporary else schema, name, arguments=arguments))
+    return Made(NamedObject(kind, TEMPORARY if is_temporary else schema, name, arguments=arguments))
 
 
 def _filled(stmt: Any) -> Iterator[Event]:
@@ -168,7 +168,7 @@ def _filled(stmt: Any) -> Iterator[Event]:
     relation = stmt.into_clause.rel if is_select else stmt.into.rel
     is_view = not is_select and stmt.objtype == pb.OBJECT_MATVIEW
     schema = TEMPORARY if relation.relpersistence == "t" else relation.schemaname
-    yield Made(Thing("materialized view" if is_view else "table", schema, relation.relname))
+    yield Made(NamedObject("materialized view" if is_view else "table", schema, relation.relname))
 
 
 def _defined(stmt: Any) -> Iterator[Event]:
@@ -181,14 +181,14 @@ def _dropped(stmt: Any) -> Iterator[Event]:
     for item in stmt.objects:
         names = _names(item)
         if part:
-            yield Gone(Thing(part, _schema(names[:-1]), names[-1], names[-2]))
+            yield Gone(NamedObject(part, _schema(names[:-1]), names[-1], names[-2]))
         elif kind:
             arguments = _arguments(item.object_with_args) if kind == "function" else -1
-            yield Gone(Thing(kind, _schema(names), names[-1], arguments=arguments))
+            yield Gone(NamedObject(kind, _schema(names), names[-1], arguments=arguments))
 
 
 def _dropped_roles(stmt: Any) -> Iterator[Event]:
-    yield from (Gone(Thing("role", "", node.role_spec.rolename)) for node in stmt.roles)
+    yield from (Gone(NamedObject("role", "", node.role_spec.rolename)) for node in stmt.roles)
 
 
 def _renamed(stmt: Any) -> Iterator[Event]:
@@ -197,17 +197,17 @@ def _renamed(stmt: Any) -> Iterator[Event]:
         names = (stmt.subname, stmt.newname)
         yield Renamed(*(_part(part, stmt.relation, name) for name in names))
     elif kind == "schema":
-        yield Renamed(Thing(kind, "", stmt.subname), Thing(kind, "", stmt.newname))
+        yield Renamed(NamedObject(kind, "", stmt.subname), NamedObject(kind, "", stmt.newname))
     elif kind:
         old = _subject(kind, stmt)
-        yield Renamed(old, Thing(kind, old.schema, stmt.newname, arguments=old.arguments))
+        yield Renamed(old, NamedObject(kind, old.schema, stmt.newname, arguments=old.arguments))
 
 
 def _moved(stmt: Any) -> Iterator[Event]:
     """Yield the move that SET SCHEMA makes."""
     if kind := _KINDS.get(stmt.object_type):
         old = _subject(kind, stmt)
-        yield Renamed(old, Thing(kind, stmt.newschema, old.name, arguments=old.arguments))
+        yield Renamed(old, NamedObject(kind, stmt.newschema, old.name, arguments=old.arguments))
 
 
 def _relabelled(stmt: Any) -> Iterator[Event]:
@@ -215,7 +215,9 @@ def _relabelled(stmt: Any) -> Iterator[Event]:
     if stmt.old_val and stmt.new_val:
         *schema, name = [n.string.sval for n in stmt.type_name]
         labels = (stmt.old_val, stmt.new_val)
-        yield Renamed(*(Thing("label", "".join(schema[-1:]), label, name) for label in labels))
+        yield Renamed(
+            *(NamedObject("label", "".join(schema[-1:]), label, name) for label in labels)
+        )
 
 
 def _altered(stmt: Any) -> Iterator[Event]:
@@ -275,17 +277,17 @@ def _inserted(stmt: Any) -> Iterator[Event]:
         yield Used(stmt.relation.schemaname, stmt.relation.relname)
 
 
-def _subject(kind: str, stmt: Any) -> Thing:
+def _subject(kind: str, stmt: Any) -> NamedObject:
     if stmt.HasField("relation"):
-        return Thing(kind, stmt.relation.schemaname, stmt.relation.relname)
+        return NamedObject(kind, stmt.relation.schemaname, stmt.relation.relname)
     names = _names(stmt.object)
     arguments = _arguments(stmt.object.object_with_args) if kind == "function" else -1
-    return Thing(kind, _schema(names), names[-1], arguments=arguments)
+    return NamedObject(kind, _schema(names), names[-1], arguments=arguments)
 
 
-def _part(kind: str, relation: Any, name: str) -> Thing:
+def _part(kind: str, relation: Any, name: str) -> NamedObject:
     schema = TEMPORARY if relation.relpersistence == "t" else relation.schemaname
-    return Thing(kind, schema, name, relation.relname)
+    return NamedObject(kind, schema, name, relation.relname)
 
 
 def _names(item: Any) -> list[str]:

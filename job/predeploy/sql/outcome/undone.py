@@ -19,8 +19,8 @@ from predeploy.sql.outcome.story import (
     TEMPORARY,
     Gone,
     Made,
+    NamedObject,
     Renamed,
-    Thing,
     Used,
     events,
     path_of,
@@ -73,9 +73,9 @@ class Undone:
 class _Entry:
     """An object that exists, and the statement that made it; `origin` is set if it was renamed."""
 
-    thing: Thing
+    thing: NamedObject
     place: int
-    origin: Thing | None = None
+    origin: NamedObject | None = None
     is_used: bool = False
 
 
@@ -92,7 +92,7 @@ def undone(statements: Sequence[Statement]) -> tuple[Undone, ...]:
         return ()
     story = _Story()
     for place, statement in enumerate(statements):
-        story.go_on(place, statement)
+        story.apply(place, statement)
     return tuple(
         _undone(entry, statements[entry.place], statements[place])
         for entry, place in story.pairs
@@ -114,7 +114,7 @@ def _undone(entry: _Entry, made: Statement, gone: Statement) -> Undone:
     return Undone(made, gone, f"{thing.kind} {target}", verb, target)
 
 
-def _is_called(thing: Thing, between: Sequence[Statement]) -> bool:
+def _is_called(thing: NamedObject, between: Sequence[Statement]) -> bool:
     """Whether a function is a helper, called by statements before it is dropped."""
     if thing.kind != "function":
         return False
@@ -130,7 +130,7 @@ class _Story:
         self._there: dict[str, list[_Entry]] = defaultdict(list)  # by a part's table, or by name
         self._path: tuple[str, ...] = ()
 
-    def go_on(self, place: int, statement: Statement) -> None:
+    def apply(self, place: int, statement: Statement) -> None:
         for node, stmt in _nodes(statement):
             if node == "variable_set_stmt" and stmt.name.lower() == "search_path":
                 self._path = path_of(stmt)
@@ -151,8 +151,8 @@ class _Story:
         """Whether, at the end, it was made again or another object has its name."""
         return entry.origin is None and self._find(entry.thing) is not None
 
-    def _make(self, thing: Thing, place: int) -> None:
-        table = self._find(Thing("table", thing.schema, thing.of)) if thing.of else None
+    def _make(self, thing: NamedObject, place: int) -> None:
+        table = self._find(NamedObject("table", thing.schema, thing.of)) if thing.of else None
         if table and table.thing.schema == TEMPORARY:
             thing = replace(thing, schema=TEMPORARY)
         if not thing.schema and not thing.of and self._path:
@@ -161,7 +161,7 @@ class _Story:
         if known is None or TEMPORARY in (thing.schema, known.thing.schema):
             self._add(_Entry(thing, place))
 
-    def _take(self, thing: Thing, place: int) -> None:
+    def _take(self, thing: NamedObject, place: int) -> None:
         entry = self._find(thing)
         if entry is not None:
             self._there[_key(entry.thing)].remove(entry)
@@ -180,7 +180,7 @@ class _Story:
                 if are_told and entry.origin is None and not entry.thing.of:
                     self.pairs.append((entry, place))
 
-    def _rename(self, old: Thing, new: Thing, place: int) -> None:
+    def _rename(self, old: NamedObject, new: NamedObject, place: int) -> None:
         entry = self._find(old) or _Entry(old, place, origin=old)
         entries = self._there[_key(entry.thing)]
         if entry in entries:
@@ -203,7 +203,7 @@ class _Story:
                 self._add(part)
 
     def _use(self, schema: str, table: str) -> None:
-        used = Thing("table", schema, table)
+        used = NamedObject("table", schema, table)
         for entry in (e for entries in self._there.values() for e in entries):
             if entry.thing.kind in ("constraint", "index") and entry.thing.of == table:
                 entry.is_used |= self._may_be_in(entry.thing, used)
@@ -211,7 +211,7 @@ class _Story:
     def _add(self, entry: _Entry) -> None:
         self._there[_key(entry.thing)].append(entry)
 
-    def _find(self, thing: Thing) -> _Entry | None:
+    def _find(self, thing: NamedObject) -> _Entry | None:
         """Return the entry that a statement's name refers to; a temporary object hides others."""
         found = [
             entry
@@ -220,7 +220,7 @@ class _Story:
         ]
         return min(found, key=lambda entry: entry.thing.schema != TEMPORARY, default=None)
 
-    def _may_be_in(self, there: Thing, named: Thing) -> bool:
+    def _may_be_in(self, there: NamedObject, named: NamedObject) -> bool:
         """Whether a name may mean an existing object; without schema it uses the search_path."""
         if not there.schema or there.schema == named.schema:
             return True
@@ -229,22 +229,22 @@ class _Story:
         return not self._path or there.schema in (TEMPORARY, *self._path)
 
 
-def _place(thing: Thing) -> tuple[str, str]:
+def _place(thing: NamedObject) -> tuple[str, str]:
     return (thing.schema or "public", thing.name)
 
 
-def _key(thing: Thing) -> str:
+def _key(thing: NamedObject) -> str:
     return thing.of if thing.of and thing.kind != "index" else thing.name
 
 
-def _is_of(entry: _Entry, table: Thing) -> bool:
+def _is_of(entry: _Entry, table: NamedObject) -> bool:
     """Whether an entry filed under a table's name is a part of that table."""
     thing = entry.thing
     is_part = thing.of == table.name and thing.kind != "index"
     return is_part and (thing.schema == table.schema or "" in (thing.schema, table.schema))
 
 
-def _is_alike(one: Thing, other: Thing) -> bool:
+def _is_alike(one: NamedObject, other: NamedObject) -> bool:
     """Whether two names may refer to the same object: all relations share one namespace."""
     is_alike = one.kind == other.kind or any(
         {one.kind, other.kind} <= {*kinds} for kinds in (_RELATIONS, _TYPES)

@@ -44,7 +44,7 @@ class _Step:
     old: dict[str, str] = field(default_factory=dict)
     new: set[str] = field(default_factory=set)
 
-    def go_on(self, node: str, stmt: Any) -> None:
+    def apply(self, node: str, stmt: Any) -> None:
         for event in events(node, stmt):
             match event:
                 case Renamed(old, now) if not old.of:
@@ -86,7 +86,7 @@ def may_use(
         may = _MAY.get(statement.node, _may_write)
         if said.target.rpartition(".")[2] not in _renamed_to(step) and may(step, stmt, said):
             return True
-        step.go_on(statement.node, stmt)
+        step.apply(statement.node, stmt)
     return False
 
 

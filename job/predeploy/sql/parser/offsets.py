@@ -13,7 +13,7 @@ class Offsets:
         self._byte = self._char = 0
         self._line, self._line_start = 1, 0
 
-    def go_on(self, text: str) -> None:
+    def append(self, text: str) -> None:
         """Count on, in the bytes of what comes behind the text."""
         self.end()
         self._text, self._read = text, 0

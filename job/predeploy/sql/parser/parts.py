@@ -19,7 +19,7 @@ _END_OF_LINE = re.compile(r";(?=[ \t]*\r?\n)")
 _INSERT_AHEAD = re.compile(r";(?=(?:[ \t\n\r\f\v]|--[^\n]*\n)*+insert\b)", re.IGNORECASE)
 
 
-class GaveUpError(Exception):
+class ParseFailedError(Exception):
     """The parser's complaint, and the character offset at which it was raised."""
 
     def __init__(self, complaint: str, offset: int) -> None:
@@ -57,7 +57,7 @@ def parts(sql: str) -> Iterator[tuple[str, Any]]:
             # More text does not make it less deep.
             if end == len(sql) or isinstance(error, TooDeepError):
                 offset = start + max(error.cursorpos - 1, 0)
-                raise GaveUpError(error.message, offset) from None
+                raise ParseFailedError(error.message, offset) from None
             size *= 2
             continue
         yield part, parsed

@@ -9,7 +9,7 @@ from predeploy.contract.statement import Statement
 from predeploy.sql.parser.odd_characters import odd_characters
 from predeploy.sql.parser.offsets import Offsets
 from predeploy.sql.parser.opening import opening
-from predeploy.sql.parser.parts import GaveUpError, parts
+from predeploy.sql.parser.parts import ParseFailedError, parts
 from predeploy.sql.parser.unparsed import UnreadableError, pieces
 from predeploy.sql.script.copy_data import copies_in, with_data, without_data
 from predeploy.sql.script.directives import Directive, directives_in, marked
@@ -57,11 +57,11 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
     offsets, spoken = Offsets(), Offsets()
     try:
         for part, parsed in parts(sql):
-            offsets.go_on(part)
-            spoken.go_on(part)
+            offsets.append(part)
+            spoken.append(part)
             directives += directives_in(part, spoken)
             found += _statements(sql, parsed, offsets, nodes)
-    except GaveUpError as error:
+    except ParseFailedError as error:
         if nodes is not None:
             nodes.clear()
         all_directives = directives_in(sql, Offsets(sql))

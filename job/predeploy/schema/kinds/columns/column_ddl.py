@@ -163,7 +163,7 @@ def set_not_null(desired: Fact, live: Fact, pair: SchemaPair) -> Change:
     drop = f"{alter} DROP CONSTRAINT {helper}"
     # An earlier run may have left it, because it died or because rows violated it.
     left = pair.live.get(Kind.CONSTRAINT, desired.schema, desired.relation, name)
-    if pair.is_plain(live):
+    if pair.can_build_at_once(live):
         return change(desired, Phase.TOGETHER, set_not_null, *((drop,) if left else ()))
     add = f"{alter} ADD CONSTRAINT {helper} CHECK ({column} IS NOT NULL) NOT VALID"
     return change(

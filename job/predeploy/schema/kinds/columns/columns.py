@@ -170,7 +170,7 @@ def _deferred(desired: Fact, table: Fact, pair: SchemaPair) -> Iterator[Change |
 def _add(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     is_filled = any((desired.get("generated"), desired.get("identity"), _default(desired, pair)))
     takes_no_null = any(f.get("not null") for f in (desired, *_domains(desired, pair.desired)))
-    if takes_no_null and not is_filled and not pair.is_plain(desired):
+    if takes_no_null and not is_filled and not pair.can_build_at_once(desired):
         yield not_addable(
             desired,
             "not-null-without-default",

@@ -25,7 +25,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
         yield otherwise_defined(desired, live)
         return
     if live is None or live.get("invalid"):
-        needs_lock = partitions.has_foreign(desired, pair) and not pair.is_plain(desired)
+        needs_lock = partitions.has_foreign(desired, pair) and not pair.can_build_at_once(desired)
         yield _locking(desired) if needs_lock else build(desired, live, pair)
         if needs_lock:
             return
@@ -45,7 +45,7 @@ def _locking(desired: Fact) -> Report:
 def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
     """Return the change that builds an index; a live one may only be an invalid remnant."""
     table = pair.table_of(desired)
-    is_plain = live is None and pair.is_plain(desired)
+    is_plain = live is None and pair.can_build_at_once(desired)
     if table is not None and table.get("kind") == partitions.PARTITIONED and not is_plain:
         named = replace(desired, name=live.name) if live is not None else desired
         built = partitions.built(named, live, table, pair)

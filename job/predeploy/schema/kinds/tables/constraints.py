@@ -62,7 +62,7 @@ def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterat
             "the table has another primary key",
             "swap the two in a migration",
         )
-    elif pair.is_plain(desired) and not _has_index(desired, pair):
+    elif pair.can_build_at_once(desired) and not _has_index(desired, pair):
         yield change(desired, Phase.TOGETHER, *parts.made_first(desired, pair), _add(desired))
     elif desired.get("type") in _UNIQUE:
         yield from _unique(desired, pair)

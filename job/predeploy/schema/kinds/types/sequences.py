@@ -19,7 +19,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
     column = pair.live.get(Kind.COLUMN, *owner) if owner else None
     if live is None and column is not None and column.get("identity"):
         return  # the column is reported as drift; it has its own sequence and takes no other
-    if live is None and column is not None and not pair.is_plain(column):
+    if live is None and column is not None and not pair.can_build_at_once(column):
         yield not_addable(
             desired,
             "sequence-behind",
@@ -85,7 +85,7 @@ def is_twin(desired: Fact, live: Fact) -> bool:
     return desired.get("owned by") == live.get("owned by")
 
 
-def near(sequence: Fact) -> tuple[str, ...]:
+def twin_scope(sequence: Fact) -> tuple[str, ...]:
     """Return the column that owns it, or else its own key."""
     return sequence.listed("owned by") or sequence.key
 
@@ -117,5 +117,5 @@ SEQUENCE = Entry(
           and {alone("pg_class", "c.oid")}""",
     plan,
     is_twin=is_twin,
-    near=near,
+    twin_scope=twin_scope,
 )

@@ -32,7 +32,7 @@ _MEANINGFUL_SETTINGS = ("search_path", "role", "session_authorization", "all")
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class SequenceUse:
     """Whether a step may draw from a sequence that is there before it, as far as its text tells.
 
     Where it does not, that may rest on tables that earlier steps make: `rests_on` has those that
@@ -45,15 +45,15 @@ class Drawing:
     rests_on: frozenset[Address] = frozenset()
 
 
-NOTHING = Drawing()
+NOTHING = SequenceUse()
 
 
-def drawings(steps: Iterable[Step]) -> tuple[Drawing, ...]:
+def sequence_uses(steps: Iterable[Step]) -> tuple[SequenceUse, ...]:
     """Decide for each step; those that are not migrations draw nothing that is put back here."""
     return tuple(_drawings(steps))
 
 
-def _drawings(steps: Iterable[Step]) -> Iterator[Drawing]:
+def _drawings(steps: Iterable[Step]) -> Iterator[SequenceUse]:
     tables = _Tables()
     preamble: tuple[str, ...] = ()
     for step in steps:
@@ -82,7 +82,7 @@ class _Tables:
         self._of_step.clear()
         self._plain.clear()
 
-    def go_through(self, step: Step) -> Drawing:
+    def go_through(self, step: Step) -> SequenceUse:
         self._of_step.clear()
         self._is_elsewhere = False
         may_draw = outlives = False
@@ -97,7 +97,7 @@ class _Tables:
             self._add(statement, is_looked_at=room > 0)
         if self._is_elsewhere:
             self.forget()
-        return Drawing(may_draw, outlives, frozenset() if may_draw else frozenset(rests_on))
+        return SequenceUse(may_draw, outlives, frozenset() if may_draw else frozenset(rests_on))
 
     def _fills_own(self, statement: Statement, rests_on: set[Address]) -> bool:
         known = self._of_step | self._plain.keys()
