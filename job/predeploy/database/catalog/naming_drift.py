@@ -59,16 +59,11 @@ def _read(conn: Connection, drifts: Iterable[Drift]) -> list[wire.Row]:
     condition = f"({path} in ({names}) or concat_ws('.', q.schema, q.name) in ({names}))"
     is_idle = conn.pgconn.transaction_status == pq.TransactionStatus.IDLE
     # Rolled back, so that the settings for reading facts do not stay in effect.
-    opening = "begin" if is_idle else f"savepoint {_SAVEPOINT}"
-    closing = (
-        "rollback"
-        if is_idle
-        else f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}"
-    )
+    if is_idle:
+        begin, end = "begin", ["rollback"]
+    else:
+        begin = f"savepoint {_SAVEPOINT}"
+        end = [f"rollback to savepoint {_SAVEPOINT}", f"release savepoint {_SAVEPOINT}"]
     query = gathered((KINDS[kind] for kind in kinds), condition)
-    sql = f"{opening}; {settings_sql(READ_WITH)}; {query}; {closing}"
-    answer = wire.send(conn, sql)
-    if answer.error is not None:
-        with wire.translated(conn):
-            raise answer.error
-    return answer.rows(2)
+    (rows,) = wire.ask_all(conn, [query], opening=[begin, settings_sql(READ_WITH)], closing=end)
+    return rows

@@ -18,19 +18,16 @@ def begin(conn: Connection, schema: str, run_id: str, *, is_adopting: bool) -> b
     A ledger that was restored without its rows gets its version and origin again. Raises the errors
     of `ledger.require_usable`.
     """
-    begun = wire.send(
+    exists, state = wire.ask_all(
         conn,
-        f"""{OWN_PATH};
-        select {sentinel.exists_sql(schema)};
-        {ledger.state_sql(schema)};
-        {ledger.about_sql(schema, is_adopting=is_adopting)};
-        {begin_sql(schema, run_id)}""",
-    )
-    if begun.error is not None:
-        with wire.translated(conn):
-            raise begun.error
-    ledger.require_usable(schema, begun.rows(2))
-    return begun.rows(1) == [("t",)]
+        [f"select {sentinel.exists_sql(schema)}", ledger.state_sql(schema)],
+        opening=[OWN_PATH],
+        closing=[
+            ledger.about_sql(schema, is_adopting=is_adopting), begin_sql(schema, run_id),
+        ],
+    )  # fmt: skip
+    ledger.require_usable(schema, state)
+    return exists == [("t",)]
 
 
 def begin_sql(schema: str, run_id: str) -> str:

@@ -185,15 +185,21 @@ def ask(conn: Connection, sql: str, *, on_tick: Callable[[], None] = lambda: Non
 
 
 def ask_all(
-    conn: Connection, questions: Sequence[str], *, after: Sequence[str] = ()
+    conn: Connection,
+    questions: Sequence[str],
+    *,
+    opening: Sequence[str] = (),
+    closing: Sequence[str] = (),
 ) -> list[list[Row]]:
     """Send several single-statement queries in one message; return the rows of each.
 
-    The texts in `after` are sent before them, each with one or more statements. An error is raised.
+    The texts in `opening` are sent before them, each with one or more statements, and those in
+    `closing`, each of one statement, after them. An error is raised.
     """
-    answer = send(conn, ";\n".join([*after, *questions]))
+    answer = send(conn, ";\n".join([*opening, *questions, *closing]))
     _require_no_error(conn, answer)
-    return [answer.rows(index) for index in range(-len(questions), 0)]
+    first = len(answer.results) - len(closing) - len(questions)
+    return [answer.rows(first + number) for number in range(len(questions))]
 
 
 def ask_plainly(
@@ -210,13 +216,13 @@ def ask_within(conn: Connection, sql: str) -> list[Row]:
 
     The transaction's own search_path is restored. An error is raised.
     """
-    answer = send(
+    (rows,) = ask_all(
         conn,
-        f"savepoint {_SAVEPOINT}; {OWN_PATH}; {sql}\n; "
-        f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}",
+        [sql],
+        opening=[f"savepoint {_SAVEPOINT}", OWN_PATH],
+        closing=[f"rollback to savepoint {_SAVEPOINT}", f"release savepoint {_SAVEPOINT}"],
     )
-    _require_no_error(conn, answer)
-    return answer.rows(2)
+    return rows
 
 
 def _require_no_error(conn: Connection, answer: Answer) -> None:

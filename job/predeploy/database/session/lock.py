@@ -156,7 +156,7 @@ def _try(
             where a.datname = current_database() and a.pid <> pg_catalog.pg_backend_pid()
               and {_stray_sql(ledger_schema)})"""
     opening = ("begin isolation level read committed", settings_sql({}))
-    tried, *answers = wire.ask_all(conn, (is_ours, *questions), after=opening)
+    tried, *answers = wire.ask_all(conn, (is_ours, *questions), opening=opening)
     if tried == [("t",)]:
         return answers
     wire.roll_back(conn)

@@ -73,7 +73,7 @@ class Survey:
 def survey(conn: Connection, schemas: Sequence[str]) -> Survey:
     """Read the live database, on an idle connection, without changing it."""
     live, rights, extensions, members, triggers, sizes, usual = wire.ask_all(
-        conn, _questions(schemas), after=(OWN_PATH,)
+        conn, _questions(schemas), opening=(OWN_PATH,)
     )
     ((may_create_schemas, may_create_databases),) = typed(tuple[bool, bool], rights)
     ((locks_each, lock_slots),) = typed(tuple[int, int], sizes)

@@ -21,7 +21,7 @@ from predeploy.database.server.transaction import session_sql
 from predeploy.database.server.wire import Connection
 from predeploy.database.shadow.block import NAME_CODES, ORDER_CODES, as_said, in_file_order
 from predeploy.database.shadow.limits import Request, ShadowFacts, body_not_checked
-from predeploy.database.shadow.pins import asked_sql
+from predeploy.database.shadow.pins import pins_sql
 from predeploy.database.shadow.running import run_block, run_blocks
 from predeploy.database.shadow.statements import as_run
 from predeploy.database.shadow.survey import Survey
@@ -150,12 +150,11 @@ def _read(shadow: Connection, seen: Survey, request: Request) -> ShadowFacts | F
     last = _load(shadow, [s for s in statements if s.locks_others], request, size)
     if isinstance(last, Failure):
         return replace(last, remedy=_UNMANAGED)
-    asked = asked_sql(request.question)
-    answer = wire.send(shadow, f"begin isolation level repeatable read read only; {asked};rollback")
-    if answer.error is not None:
-        with wire.translated(shadow):
-            raise answer.error
-    return ShadowFacts(tuple(answer.rows(2)), PROVIDER, (*findings, *loaded))
+    begin = "begin isolation level repeatable read read only"
+    (facts,) = wire.ask_all(
+        shadow, [request.question], opening=[begin, pins_sql()], closing=["rollback"]
+    )
+    return ShadowFacts(tuple(facts), PROVIDER, (*findings, *loaded))
 
 
 def _furnish(shadow: Connection, seen: Survey, schemas: Sequence[str]) -> Iterator[Finding]:

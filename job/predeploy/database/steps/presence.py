@@ -62,7 +62,7 @@ def look(conn: Connection, settings: Settings, names: Collection[NameLookup]) ->
             notes.gaps_sql(settings.ledger_schema),
             _there_sql(wanted) if wanted else "select 0 where false",
         ),
-        after=(keep_sql(settings.endpoint), OWN_PATH),
+        opening=(keep_sql(settings.endpoint), OWN_PATH),
     )
     ((newest_oid,),) = typed(tuple[int], newest)
     return FirstLook(
