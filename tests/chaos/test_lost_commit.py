@@ -61,7 +61,7 @@ COMMITS = {
     "a commit that travels alone": rb"reset all; .*commit",
     # Of a statement that is parsed by itself, the name stands in front, which is empty.
     "steps that travel together": rb'^\x00update "predeploy".migration',
-    "the seed": rb"^\x00insert into users",
+    "the seed": rb"^\x00/\* predeploy seed/.* \*/ insert into users",
     "the end of the run, which settles it and frees the lock": rb'update "predeploy".run',
 }
 

@@ -552,7 +552,8 @@ def test_a_kill_between_two_pieces_leaves_nothing(
     database.execute("create table t (a int); insert into t values (1)")
     sql = "create table t (a int);\ninsert into t values (2);\nselect pg_sleep(2);\n"
     (tmp_path / "sql" / "migrations" / "0002_it.sql").write_text(sql)
-    asleep = "select 1 from pg_stat_activity where query ~ '^select pg_sleep' and datname = %s"
+    asleep = """select 1 from pg_stat_activity
+        where query like '/* predeploy %% */ select pg_sleep%%' and datname = %s"""
 
     with jobs(environ(database, tmp_path / "sql")) as (job,):
         until(lambda: database.rows(asleep, database.name), "the second piece")
