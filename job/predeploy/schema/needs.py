@@ -18,7 +18,7 @@ _NAMING = frozenset((Kind.COMMENT.value, Kind.GRANT.value))
 _NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
 _INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
 PARTS = (Kind.PARTITION_INDEX.value, Kind.PARTITION_CONSTRAINT.value)
-"""What partitions have of their parent's indexes and constraints."""
+"""The kinds of parts: partitions' indexes and constraints that belong to one of the parent."""
 # Comments name these by all words of their kind, not just by the last.
 _NAMED_LIKE_THEIR_KIND = (
     Kind.TEXT_SEARCH_DICTIONARY.value, Kind.TEXT_SEARCH_CONFIGURATION.value,

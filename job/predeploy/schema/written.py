@@ -73,7 +73,7 @@ class Target:
 
 
 Right = tuple[str, str]
-"""A privilege, `ALL` for each that there is, and the column that it is on, empty for the whole."""
+"""A privilege, or `ALL` for all of them, and its column, empty for the whole object."""
 ALL = "ALL"
 
 

@@ -107,7 +107,7 @@ class AlreadyThere:
 
 
 Outcome = Sent | Suspects | AlreadyThere | Failure | None
-"""None: another run was faster, so look again."""
+"""The outcome of a try; None if another run was faster, so that the layer has to look again."""
 
 
 class Role(Enum):
@@ -142,7 +142,7 @@ class Part:
 
 
 Closing = Callable[[tuple[Drift, ...]], list[Part]]
-"""What ends a step, given what is there in another shape."""
+"""Returns the parts that end a step, given the objects that exist in another shape."""
 
 Deliver = Callable[[Attempt, list[Part], Closing], Outcome]
 

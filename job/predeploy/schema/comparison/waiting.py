@@ -23,7 +23,7 @@ _COUNTING = ("column-identity", "column-sequence")
 
 
 Made = tuple[Fact, Change]
-"""A desired fact and what makes it true."""
+"""A desired fact, and the change that makes it true."""
 
 
 class State(Enum):

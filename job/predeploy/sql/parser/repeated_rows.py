@@ -63,7 +63,7 @@ _HEAD = re.compile(
 
 
 Runs = tuple[tuple[int, int], ...]
-"""From where to where in a text the rows of an INSERT are repeated."""
+"""The ranges of a text, as start and end, in which an INSERT repeats its rows."""
 
 
 def repeated_rows(text: str, start: int = 0) -> Runs:
