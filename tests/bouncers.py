@@ -1,4 +1,4 @@
-"""PgBouncers for the tests: the one that is installed, and one of a newer Debian."""
+"""PgBouncers for the tests: the installed one, and one from a newer Debian release."""
 
 import os
 import re
@@ -26,7 +26,7 @@ _NEWER_SUITE = "trixie"
 
 @dataclass(frozen=True)
 class Program:
-    """How to start a PgBouncer, and its version, such as (1, 24, 1)."""
+    """The command that starts a PgBouncer, and its version, such as (1, 24, 1)."""
 
     command: tuple[str, ...]
 
@@ -39,7 +39,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Bouncer:
-    """A running PgBouncer, its mode, and its size."""
+    """A running PgBouncer: its URL, its pool mode and its pool size."""
 
     url: str
     mode: str
@@ -62,7 +62,10 @@ def running(
     known: str = "*",
     **more: object,
 ) -> Iterator[Bouncer]:
-    """Run a PgBouncer before a server, as an unprivileged user, on a free port."""
+    """Run a PgBouncer in front of a server, as an unprivileged user, on a free port.
+
+    `known` is the database name that it serves, `*` for all; `more` are further settings.
+    """
     server = psycopg.conninfo.conninfo_to_dict(server_url)
     port = free_port()
     password = f" password={server['password']}" if server.get("password") else ""
@@ -101,7 +104,7 @@ def installed_pgbouncer() -> Program:
 
 @pytest.fixture(scope="session")
 def newer_pgbouncer() -> Iterator[Program]:
-    """A PgBouncer out of a newer release, with its own libraries and its own loader."""
+    """A PgBouncer from a newer Debian release, with that release's libraries and loader."""
     if os.geteuid() != 0 or not shutil.which("mmdebstrap"):
         pytest.skip("a newer PgBouncer takes root and mmdebstrap")
     if not (source := mirror()):
@@ -127,12 +130,12 @@ def newer_pgbouncer() -> Iterator[Program]:
 
 @pytest.fixture(scope="module", params=["installed", "newer"])
 def pgbouncer(request: pytest.FixtureRequest) -> Program:
-    """The one that is installed, and then a newer one."""
+    """The installed PgBouncer, and then the newer one."""
     found: Program = request.getfixturevalue(f"{request.param}_pgbouncer")
     return found
 
 
 @pytest.fixture(scope="module")
 def bouncer(pgbouncer: Program) -> Start:
-    """Runs a PgBouncer before a server: its URL, the mode, and what `running` takes."""
+    """Runs a PgBouncer in front of a server; takes the arguments of `running` after `program`."""
     return partial(running, pgbouncer)

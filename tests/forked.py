@@ -1,8 +1,9 @@
 """Warm jobs: forked from a parent that has imported everything, as most tests run them.
 
-Each is a process of its own, with its own environment, output and exit status, and ends by signals
-as any other. It is only spared the half second of CPU in which Python starts and imports. What is
-about that half second runs cold (`conftest.run_cold_job`). Light to import: every job does.
+Each job is a separate process with its own environment, output and exit status, and reacts to
+signals like any other process. It only skips the half second of CPU time in which Python starts and
+imports modules. Tests of that half second run a cold job (`conftest.run_cold_job`). This module
+must be cheap to import, because every job imports it.
 """
 
 import multiprocessing
@@ -22,7 +23,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Protocol, Self
 
-# Of two threads that ask for a status only one is told it; starting one asks for those of all.
+# If two threads ask for a status, only one gets it; starting a process asks for those of all.
 _ONE_AT_A_TIME = threading.Lock()
 _WARM = multiprocessing.get_context("forkserver")
 _WARM.set_forkserver_preload(
@@ -38,7 +39,7 @@ _WARM.set_forkserver_preload(
 
 
 class Warm:
-    """A job that runs, used as a `subprocess.Popen` is, its stdout and stderr in one pipe."""
+    """A running job with the interface of `subprocess.Popen`; stdout and stderr share a pipe."""
 
     def __init__(self, *arguments: str, environ: Mapping[str, str]) -> None:
         """Start `python -m predeploy` with exactly this environment."""
@@ -75,7 +76,10 @@ class Warm:
         return status
 
     def communicate(self, timeout: float | None = None) -> tuple[str, None]:
-        """Read what is still to be read; where that takes longer, raise, and lose nothing."""
+        """Return the rest of the output, and wait for the end of the job.
+
+        Raises TimeoutExpired if that takes too long; no output is lost then.
+        """
         if self._reader.ident is None:
             self._reader.start()
         self._reader.join(timeout)
@@ -98,7 +102,7 @@ class Warm:
 
 @dataclass(frozen=True)
 class Forked:
-    """A job that runs, or has run, and writes into files."""
+    """A job, running or ended, that writes its output to files."""
 
     process: BaseProcess
     stdout: Path
@@ -106,7 +110,7 @@ class Forked:
 
     @property
     def status(self) -> int | None:
-        """Its exit status, -9 when it was killed, None while it runs."""
+        """The job's exit status: -9 if it was killed, None while it runs."""
         return _status(self.process)
 
     def send_signal(self, number: int) -> None:
@@ -114,7 +118,7 @@ class Forked:
         _send(self.process, number)
 
     def wait(self, seconds: float) -> int:
-        """Return its exit status; fail when it takes longer."""
+        """Return the exit status; fail the test if the job runs longer than `seconds`."""
         connection.wait([self.process.sentinel], seconds)
         status = self.status
         assert status is not None, f"still runs after {seconds} s:\n{self.said}"
@@ -122,13 +126,13 @@ class Forked:
 
     @property
     def said(self) -> str:
-        """What it has written so far, stdout first."""
+        """The output so far, stdout first."""
         return self.stdout.read_text() + self.stderr.read_text()
 
 
 @contextmanager
 def forked_job(*arguments: str, environ: Mapping[str, str]) -> Iterator[Forked]:
-    """Start `python -m predeploy` with exactly this environment; it does not outlive the block."""
+    """Start `python -m predeploy` with exactly this environment; kill it at the block's end."""
     with NamedTemporaryFile(prefix="job-out-") as out, NamedTemporaryFile(prefix="job-err-") as err:
         process = _start(arguments, environ, out.fileno(), err.fileno())
         try:
@@ -164,11 +168,11 @@ def _send(process: BaseProcess, number: int) -> None:
 
 class _Handed(Protocol):
     def detach(self) -> int:
-        """Return the number that a file has in the process which it was handed to."""
+        """Return the file descriptor in the process that received the file."""
 
 
 class _Job:
-    """What a forked process does. Its files are handed over when it is pickled."""
+    """The work of a forked process. Pickling it passes its file descriptors to that process."""
 
     def __init__(self, arguments: tuple[str, ...], environ: dict[str, str], *files: int) -> None:
         self._arguments, self._environ, self._files = arguments, environ, files
@@ -188,7 +192,7 @@ class _Job:
         for number, file in zip((1, 2), self._files, strict=True):
             os.dup2(file, number)
             os.close(file)
-        # New ones: those of the parent know whether its own files could be sought in.
+        # New objects, because those of the parent remember whether its own files are seekable.
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - a number, to the end
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 - the same
         os.environ.clear()

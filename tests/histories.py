@@ -1,7 +1,7 @@
-"""Histories as apps have them: files that make, fill, rename, rebuild, drop and empty things.
+"""Histories like those of apps: files that create, fill, rename, rebuild, drop and empty objects.
 
-Each history is drawn by its number alone. Nothing in it depends on the clock but the names of some
-partitions, and nothing that it takes away is declared.
+A history depends only on its seed, and on the clock only in the names of some partitions. The files
+declare nothing of what they remove.
 """
 
 import random
@@ -10,7 +10,7 @@ from itertools import count, islice
 
 
 class History:
-    """Writes files, and knows which tables, columns, types and partitions there are by then."""
+    """Writes files, and keeps track of the tables, columns, types and partitions they leave."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - no secret
@@ -18,9 +18,9 @@ class History:
         self._children: dict[str, str] = {}  # a table that refers to another one, which it is
         self._labels: dict[str, list[str]] = {}
         self._parts: dict[str, list[str]] = {}
-        self._used: set[str] = set()  # by this file, which may not undo what it has made
+        self._used: set[str] = set()  # by this file, which may not undo what it has created
         self._names = count()
-        self._plain: set[str] = set()  # tables whose sequences have the names that they got
+        self._plain: set[str] = set()  # tables whose sequences have their generated names
         self._views: list[str] = []
         self._schema_before = ""
         self._going = self._files()
@@ -30,7 +30,7 @@ class History:
         return list(islice(self._going, number))
 
     def rows(self) -> str:
-        """Return what an app inserts into what there is by now: some rows into each table."""
+        """Return the INSERTs of an app: some rows into each table that exists now."""
         into = [self._insert(table, 5) for table in self._columns]
         return "\n".join((*into, *map(self._measure, self._parts), "select 1;"))
 
@@ -58,7 +58,7 @@ class History:
         return name
 
     def _pick(self, names: object) -> str:
-        """Choose one that the file has not touched yet; nothing where there is none."""
+        """Choose a name that the file has not used yet; an empty string if there is none."""
         free = sorted({*names} - self._used)  # type: ignore[misc]
         chosen = self._random.choice(free) if free else ""
         self._used.add(chosen)
@@ -67,7 +67,7 @@ class History:
     def _parentless(self) -> list[str]:
         return [table for table in self._columns if table not in self._children.values()]
 
-    # what there is more of
+    # files that add something
 
     def _table(self) -> str:
         name = self._new("t")
@@ -124,7 +124,7 @@ class History:
         text = self._backfill()
         return f"do $$ begin {text} exception when division_by_zero then null; end $$;"
 
-    # what there is less of
+    # files that remove something
 
     def _drop_column(self) -> str:
         table = self._pick(self._columns)
@@ -159,7 +159,7 @@ class History:
         return f"drop table if exists {table};" if self._gone(table) else ""
 
     def _gone(self, table: str) -> bool:
-        """Whether the table goes: two stay."""
+        """Forget a table, unless only two are left; return whether it is to be dropped."""
         if not table or len(self._columns) < 3:
             return False
         del self._columns[table]
@@ -195,7 +195,7 @@ class History:
         self._views.remove(view)
         return f"drop materialized view {view};"
 
-    # what has another name
+    # files that rename something
 
     def _rename_column(self) -> str:
         table = self._pick(self._columns)
@@ -280,7 +280,7 @@ class History:
         return f"drop type {name} cascade;"
 
     def _schema(self) -> str:
-        """Make a schema of the history's own, or drop one with all that it holds."""
+        """Create a schema, and drop the previous one with everything in it."""
         schema, table, enum = self._new("s"), self._new("x"), self._new("y")
         old = self._schema_before
         dropped = f"drop schema if exists {old} cascade;\n" if old else ""

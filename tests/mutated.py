@@ -1,4 +1,4 @@
-"""Runs cases in this process, on changed code or watched line by line."""
+"""Runs cases in this process, either on changed code or with a trace of each line."""
 
 import contextlib
 import importlib.abc
@@ -27,7 +27,7 @@ Lines = dict[str, set[int]]
 
 @dataclass
 class Watch:
-    """A plugin of pytest: which cases pass, which an assertion fails, and what they run."""
+    """A pytest plugin that notes which cases pass or fail an assertion, and what lines they run."""
 
     is_tracing: bool
     passed: dict[str, Lines] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Watch:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: Any) -> Generator[None, Any, None]:
-        """Trace a test's call, and note how it ended; an error is no failure."""
+        """Trace a test's call and note its outcome; an error does not count as a failure."""
         lines: Lines = defaultdict(set)
         tracer = _tracer(lines) if self.is_tracing else None
         threading.settrace(tracer)
@@ -54,7 +54,7 @@ class Watch:
 
 
 def _tracer(lines: Lines) -> Any:
-    """Return a trace function that notes the lines of what is guarded, until it has seen them."""
+    """Return a trace function that notes the lines of guarded files, each until it was seen."""
     files = {str(CODE / name): name for name in guarded()}
     left: dict[CodeType, set[int]] = {}
 
@@ -75,10 +75,10 @@ def _tracer(lines: Lines) -> Any:
 
 
 class Changed(importlib.abc.MetaPathFinder):
-    """Imports one module from another text."""
+    """Imports one module from a changed text."""
 
     def __init__(self, file: str, text: str) -> None:
-        """Take a module's file below job/predeploy, and its text."""
+        """Keep the module's name and its text; `file` is a path below job/predeploy."""
         parts = Path("predeploy", file).with_suffix("").parts
         self._name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         self._text = text
@@ -86,7 +86,7 @@ class Changed(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, _: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Find the module where it is, and have its loader read the other text."""
+        """Find the module as usual, and let its loader compile the changed text."""
         if name != self._name:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
@@ -97,7 +97,10 @@ class Changed(importlib.abc.MetaPathFinder):
 
 
 def run(url: str, cases: Sequence[str], changed: tuple[str, str] | None) -> Watch:
-    """Run cases in this process, which has imported nothing of ours, and say how they ended."""
+    """Run cases in this process, and return their outcomes.
+
+    The process must not have imported any module of predeploy yet.
+    """
     os.environ["TEST_DATABASE_URL"] = url
     os.environ.pop("UPDATE_CASES", None)
     os.chdir(ROOT)
@@ -112,6 +115,6 @@ def run(url: str, cases: Sequence[str], changed: tuple[str, str] | None) -> Watc
 
 
 def guarded() -> list[str]:
-    """Return the files that cases guard, as below job/predeploy."""
+    """Return the files that cases guard, as paths below job/predeploy."""
     found = (path for part in _GUARDED for path in (CODE / part).rglob("*.py"))
     return sorted(str(path.relative_to(CODE)) for path in found)

@@ -1,8 +1,9 @@
-"""Finds for each case of the desired state a change of the code that makes it fail.
+"""Finds, for each case of the desired state, a change of the code that makes the case fail.
 
-`python tests/mutation.py [WORD …]` tries the cases with a WORD in their name, or all. What a case
-alone runs is changed first (see `mutants`). A case that no change fails guards nothing of its own:
-it is named, with what was tried, and the exit status is 1, unless it is known to be such a one.
+`python tests/mutation.py [WORD …]` tries the cases with a WORD in their name, or all. Code that few
+other cases run is changed first (see `mutants`). A case that no change fails does not guard
+anything by itself: it is listed with the changes that were tried, and the exit status is 1, unless
+the case is a known exception.
 """
 
 import ast
@@ -28,10 +29,10 @@ from predeploy.embedded import server, wheel_binaries
 
 _TRIES = 40
 _AT_A_TURN = 2  # changes of one function before another has its turn
-_BACKGROUND = 12  # cases that tell what is common, beside those that are asked for
+_BACKGROUND = 12  # further cases that are traced to find out which lines are run by many
 _TRACED_AT_ONCE = 12
 _PATIENCE_S = 600
-# They hold that no more is compared than is now, which no change of what is there brings about.
+# These cases test that nothing further is compared, which no change of existing code can violate.
 _AGAINST_MORE = frozenset({"normal-form/views", "grant/extra-where-nobody-speaks-of-it"})
 _WORKERS = int(os.environ.get("WORKERS") or os.cpu_count() or 1)
 _WARM = multiprocessing.get_context("forkserver")
@@ -39,7 +40,7 @@ _PRELOADED = ["pytest", "hypothesis", "psycopg", "psycopg.sql", "postgast", "str
 
 
 class Ground:
-    """The code and what each case runs of it, and servers to try changes on."""
+    """The code, the lines that each case runs, and servers on which changes are tried."""
 
     def __init__(self, pool: Pool, urls: Sequence[str]) -> None:
         """Read the code; nothing is traced yet."""
@@ -52,9 +53,9 @@ class Ground:
         self._shares: dict[str, Counter[int]] = defaultdict(Counter)
 
     def trace(self, cases: Sequence[str]) -> None:
-        """Find out what cases run, but for those that are for other servers.
+        """Find out which lines the cases run, except for cases of other server versions.
 
-        Raises RuntimeError when a case does not even pass unchanged.
+        Raises RuntimeError if a case fails without any change.
         """
         skipped: set[str] = set()
         parts = [cases[n : n + _TRACED_AT_ONCE] for n in range(0, len(cases), _TRACED_AT_ONCE)]
@@ -70,7 +71,7 @@ class Ground:
                 self._shares[name].update(lines[name])
 
     def verdicts(self, cases: Sequence[str]) -> Iterator["Verdict"]:
-        """Try to fail each case that was traced."""
+        """Yield the verdict on each case that was traced, after trying to make it fail."""
         with ThreadPoolExecutor(len(self._urls)) as threads:
             yield from threads.map(self._verdict, [c for c in cases if c in self._runs])
 
@@ -85,7 +86,10 @@ class Ground:
         return Verdict(case, tried, time.monotonic() - began, has_failed=False)
 
     def _order(self, case: str) -> Iterator[tuple[int, str, mutants.Change]]:
-        """Yield share, file and change: a few of each function in turn, the rarest first."""
+        """Yield share, file and change: a few of each function in turn, the smallest share first.
+
+        The share of a line is the number of traced cases that run it.
+        """
         found = []
         for name, lines in self._runs[case].items():
             shares = {line: self._shares[name][line] for line in lines}
@@ -104,7 +108,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was tried to fail a case; when it failed, the last of it did that."""
+    """The changes tried on a case; if the case has failed, the last one made it fail."""
 
     case: str
     tried: list[str]
@@ -112,7 +116,7 @@ class Verdict:
     has_failed: bool
 
     def __str__(self) -> str:
-        """Return a line, or one for each that was tried in vain."""
+        """Return one line for a case that failed; otherwise also a line for each change tried."""
         if self.has_failed:
             return f"{self.case}  {self.tried[-1]}  [{len(self.tried)}, {self.seconds:.1f} s]"
         return "\n    ".join([f"{self.case}  guards nothing of its own; tried:", *self.tried])
@@ -120,7 +124,7 @@ class Verdict:
 
 @contextlib.contextmanager
 def grounds() -> Iterator[Ground]:
-    """Start a server for each worker: what cases stand on is made anew for each run."""
+    """Start a server for each worker, and yield the Ground; stop the servers at the end."""
     binaries = Path(os.environ.get("TEST_POSTGRES_BIN") or wheel_binaries())
     _WARM.set_forkserver_preload(_PRELOADED)
     with contextlib.ExitStack() as stack:
@@ -129,7 +133,7 @@ def grounds() -> Iterator[Ground]:
 
 
 def main(words: Sequence[str]) -> int:
-    """Try the cases with one of the words, or all; return the exit status."""
+    """Try the cases with one of the words in their names, or all; return the exit status."""
     known = sorted(
         f"{path.parent.parent.name}/{path.parent.name}"
         for path in (ROOT / "tests" / "cases").glob("*/*/current.sql")
@@ -150,7 +154,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _is_asked(case: str, words: Sequence[str], known: Sequence[str]) -> bool:
-    """A whole name stands for itself alone."""
+    """Whether a word selects a case; a word that is a case's full name selects only that case."""
     return any(word == case or (word in case and word not in known) for word in words)
 
 

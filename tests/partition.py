@@ -1,4 +1,4 @@
-"""A server and a job with a cable between them that a test can cut: two network namespaces."""
+"""A server and a job in two network namespaces, with a link between them that a test can cut."""
 
 import os
 import random
@@ -19,7 +19,7 @@ from predeploy.embedded import server
 
 
 def why_not() -> str:
-    """Say why there can be no partition here; empty when there can."""
+    """Return why a network partition is not possible here; an empty string if it is."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     missing = [name for name in ("ip", "iptables", "nsenter", "unshare") if not shutil.which(name)]
@@ -31,7 +31,10 @@ def why_not() -> str:
 
 @dataclass(frozen=True)
 class Cable:
-    """What joins the job's namespace to the server's. `database` is as the test reaches it."""
+    """The link between the job's namespace and the server's.
+
+    `database` is the database as the test itself reaches it, not over the link.
+    """
 
     namespace: str
     outer: str
@@ -39,7 +42,7 @@ class Cable:
     url: str
 
     def start(self, environ: Mapping[str, str]) -> "subprocess.Popen[str]":
-        """Start a job at the other end."""
+        """Start a job at the far end of the link."""
         command = [sys.executable, "-m", "predeploy"]
         return subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{self.namespace}", *command],
@@ -48,7 +51,7 @@ class Cable:
         )  # fmt: skip
 
     def drop(self) -> None:
-        """Lose every packet from now on, without a word to either side."""
+        """Drop every packet from now on, without notifying either side."""
         for chain in ("INPUT", "OUTPUT"):
             self._inside("iptables", "-A", chain, "-j", "DROP")
 
@@ -65,7 +68,7 @@ class Cable:
 
 
 def start_without_answers(environ: Mapping[str, str], folder: Path) -> "subprocess.Popen[str]":
-    """Start a job whose name server hears every question and answers none."""
+    """Start a job whose name server receives every query and answers none."""
     (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     (folder / "nsswitch.conf").write_text("hosts: dns\n")
     script = """
@@ -81,10 +84,10 @@ def start_without_answers(environ: Mapping[str, str], folder: Path) -> "subproce
 
 @contextmanager
 def cable(binaries: Path) -> Iterator[Cable]:
-    """Make a namespace, and a server that is reached from there over a cable; remove both."""
+    """Create a namespace, and a server that is reached from it over a link; remove both later."""
     name = f"pd{uuid.uuid4().hex[:8]}"
     outer, inner = f"{name}o", f"{name}i"
-    # Of the range for tests of networks (RFC 2544), so that two of these hardly ever meet.
+    # From the range for network tests (RFC 2544); random, so that two of them rarely collide.
     first = f"198.{random.choice((18, 19))}.{random.randrange(256)}"  # noqa: S311 - no secret
     ours, theirs = f"{first}.1", f"{first}.2"
     _run("ip", "netns", "add", name)
@@ -104,7 +107,7 @@ def cable(binaries: Path) -> Iterator[Cable]:
             until(lambda: _lets_in(url), "the server to read its rules anew")
             yield Cable(name, outer, Database("postgres", started.url()), url)
     finally:
-        # the outer end goes with the inner one
+        # this also removes the outer end of the link
         _run("ip", "netns", "del", name)
 
 

@@ -1,4 +1,4 @@
-"""A production-like TheKeyn, and how the tests read a database and what a job has said."""
+"""A production-like TheKeyn, and helpers that read a database or the output of a job."""
 
 import json
 import re
@@ -106,16 +106,17 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def fill(database: Database) -> None:
-    """Insert the production rows into TheKeyn's tables, of which none may hold any."""
+    """Insert the production rows into TheKeyn's tables, which must all be empty."""
     names = {"username": ADMIN["ADMIN_USERNAME"], "email": ADMIN["ADMIN_EMAIL"]}
     quoted = {key: f"'{value}'" for key, value in names.items()}
     database.execute(_ROWS.format(**quoted))
 
 
 def odd_folder(target: Path) -> list[str]:
-    """Write TheKeyn's migrations without guards, several to a file, under names as theirs are.
+    """Write TheKeyn's migrations without IF NOT EXISTS, several per file, under names like theirs.
 
-    Return the names in the order in which they have to run: versions twice and thrice, and dates.
+    Some versions occur twice or three times, and some names begin with dates. Return the names in
+    the order in which the files have to run.
     """
     texts = [path.read_text() for path in sorted((SQL / "migrations").iterdir())]
     names = [
@@ -129,16 +130,16 @@ def odd_folder(target: Path) -> list[str]:
     return [f"{name}.sql" for name in names]
 
 
-# what a job said
+# the output of a job
 
 
 def environ(database: Database, folder: Path = SQL, **more: str) -> dict[str, str]:
-    """Return a job's settings for a database and a folder (the shipped one unless said)."""
+    """Return a job's settings for a database and a folder, by default the shipped one."""
     return {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder), **more}
 
 
 def loaded(settings: Mapping[str, str]) -> tuple[Settings, Sources]:
-    """Return what the command line would make of these settings."""
+    """Return the settings and sources that the command line would parse from these variables."""
     folder = read_folder(Path(settings["PREDEPLOY_SQL_DIR"]))
     declaration = declaration_of(folder)
     parsed = parse_settings(settings, declaration=declaration, default_sql_dir=folder.path)
@@ -147,7 +148,7 @@ def loaded(settings: Mapping[str, str]) -> tuple[Settings, Sources]:
 
 @contextmanager
 def jobs(*environs: Mapping[str, str], arguments: Sequence[str] = ("run",)) -> Iterator[list[Warm]]:
-    """Start one job for each of `environs`; none of them outlives the test."""
+    """Start one job for each of `environs`; kill those that still run at the block's end."""
     processes = [start_job(*arguments, environ=settings) for settings in environs]
     try:
         yield processes
@@ -163,38 +164,38 @@ def run_here(settings: Mapping[str, str]) -> Report:
 
 
 def report_here(settings: Mapping[str, str]) -> dict[str, Any]:
-    """Run the job in this process; return its report as the last line would tell it."""
+    """Run the job in this process; return its report as the last line would contain it."""
     return as_data(run_here(settings))
 
 
 def prepare(settings: Mapping[str, str]) -> None:
-    """Run the job in this process, which must end well: how a test comes by what was applied."""
+    """Run the job in this process to prepare a database; fail the test if it does not succeed."""
     report = run_here(settings)
     assert report.exit_code is ExitCode.OK, headline(report)
 
 
 def said(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    """Return all that a job said, line by line."""
+    """Return the output of a job, one item per line."""
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def report_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Return the report: a job's last line."""
+    """Return the report, which is the last line of a job's output."""
     last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return last
 
 
 def codes_of(report: Mapping[str, Any], *levels: str) -> list[tuple[str, str]]:
-    """Return level and code of what a report found; warnings and errors unless said."""
+    """Return level and code of the findings in a report, by default of warnings and errors."""
     found = [(finding["level"], finding["code"]) for finding in report.get("findings", [])]
     return [pair for pair in found if pair[0] in (levels or ("warn", "error"))]
 
 
-# what a database holds
+# the contents of a database
 
 
 def contents(database: Database) -> Rows:
-    """Return every row of every table outside the ledger, as `schema.table` to rows."""
+    """Return every row of every table outside the ledger, keyed by `schema.table`."""
     with database.connect() as conn:
         tables = conn.execute(
             """select format('%I.%I', n.nspname, c.relname)
@@ -206,30 +207,30 @@ def contents(database: Database) -> Rows:
 
 
 def ledger(database: Database, schema: str = "predeploy") -> Rows:
-    """Return the ledger's rows but for its runs: what was applied, and the settled state."""
+    """Return the ledger's rows except its runs: what was applied, and the settled state."""
     with database.connect() as conn:
         return {name: _rows(conn, f"{schema}.{name}") for name in ("meta", "migration", "state")}
 
 
 def applied(database: Database, schema: str = "predeploy") -> list[tuple[str, int, bool]]:
-    """Return file, position and whether the file is whole, in the order of application."""
+    """Return each step's file and position and whether it is the file's last, as applied."""
     return database.rows(
         f"select file, position, is_final from {schema}.migration order by applied_at"
     )
 
 
 def whole_files(database: Database, schema: str = "predeploy") -> list[str]:
-    """Return the files that the ledger holds whole, in the order of application."""
+    """Return the files whose last step is in the ledger, in the order of application."""
     return [file for file, _, is_final in applied(database, schema) if is_final]
 
 
 def has_ledger(database: Database, schema: str = "predeploy") -> bool:
-    """Say whether the ledger's schema is there."""
+    """Whether the ledger's schema exists."""
     return bool(database.rows("select from pg_namespace where nspname = %s", schema))
 
 
 def objects(database: Database, schema: str = "public") -> set[str]:
-    """Return the names of the relations, functions and types that a schema holds."""
+    """Return the names of the relations, functions and types in a schema."""
     rows = database.rows(
         """select relname from pg_class where relnamespace = to_regnamespace(%s)
         union select proname from pg_proc where pronamespace = to_regnamespace(%s)
@@ -241,7 +242,7 @@ def objects(database: Database, schema: str = "public") -> set[str]:
 
 
 def catalog(database: Database) -> list[tuple[str, str, str]]:
-    """Return what any DDL outside the ledger would change: catalog rows with oid and xmin."""
+    """Return the oid and xmin of all catalog rows that DDL outside the ledger would change."""
     return database.rows(
         """
         with theirs as (
@@ -263,7 +264,7 @@ def catalog(database: Database) -> list[tuple[str, str, str]]:
 
 
 def orphans(database: Database) -> list[str]:
-    """Return what a run that died may have left: schemas, helpers, invalid indexes, databases."""
+    """Return what a crashed run may have left: schemas, helpers, invalid indexes, databases."""
     return [
         name
         for (name,) in database.rows(
@@ -281,7 +282,7 @@ def orphans(database: Database) -> list[str]:
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
-    """Wait until a condition holds; fail when it does not in time."""
+    """Wait until a condition holds; fail the test if it does not within `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"in vain waited for: {what}"

@@ -1,6 +1,6 @@
-"""A proxy between a job and its server, which does harm at the n-th message of one direction.
+"""A proxy between a job and its server that injects a fault at the n-th message of one direction.
 
-Messages are counted as PostgreSQL frames them, over all connections of the job, from 1:
+The messages of PostgreSQL's protocol are counted from 1, over all connections of the job:
 https://www.postgresql.org/docs/current/protocol-message-formats.html
 """
 
@@ -19,31 +19,31 @@ _CHUNK = 65536
 _DELAY_S = 0.3
 _LATE_S = 0.7
 _READY_FOR_QUERY = b"Z"
-_UNTYPED = 4  # bytes of the length, with which a client's first message begins
+_UNTYPED = 4  # bytes; a client's first message begins with its length, without a type
 _TYPED = 5
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Direction(Enum):
-    """Whose messages are counted."""
+    """The direction in which messages are counted."""
 
     TO_SERVER = "to the server"
     TO_CLIENT = "to the job"
 
 
 class Fault(Enum):
-    """What happens instead of passing the message on; afterwards connections are let through."""
+    """What happens instead of forwarding the message; later connections are not affected."""
 
     CUT = "cut"  # both ends are closed
     RESET = "reset"  # both ends get a RST
-    STALL = "stall"  # nothing passes on that connection any more, and nobody is told
-    DELAY = "delay"  # this message and what follows it come later
+    STALL = "stall"  # nothing is forwarded on that connection any more, and it stays open
+    DELAY = "delay"  # this message and those that follow it arrive later
     LATE = "late"  # the job is cut off, and what it has sent arrives later
 
 
 @dataclass(frozen=True)
 class Harm:
-    """A fault at a message, or what a test does there itself, before the message passes."""
+    """A fault at a message, or a function of the test that is called before it is forwarded."""
 
     direction: Direction
     at: int
@@ -52,12 +52,12 @@ class Harm:
     def at_message(
         self, direction: Direction, number: int, _message: bytes
     ) -> Fault | Callable[[], object] | None:
-        """Return what is to be done at this message, the so manieth of its direction."""
+        """Return what to do at this message; `number` is its number in its direction, from 1."""
         return self.fault if (direction, number) == (self.direction, self.at) else None
 
 
 class Moment(Enum):
-    """When a request's connection dies."""
+    """The moment at which the connection of a request is lost."""
 
     BEFORE = "before the server saw it"
     LATE = "and the server sees it later"
@@ -66,7 +66,7 @@ class Moment(Enum):
 
 @dataclass
 class Lost:
-    """A connection that dies, once, at the first request in which the pattern is found."""
+    """A connection that is lost once, at the first request that matches the pattern."""
 
     pattern: bytes
     moment: Moment
@@ -74,7 +74,7 @@ class Lost:
     is_over: bool = False
 
     def at_message(self, direction: Direction, _number: int, message: bytes) -> Fault | None:
-        """Return what is to be done at this message: nothing, mostly."""
+        """Return the fault at this message; None for almost every message."""
         is_request = bool(
             direction is Direction.TO_SERVER and re.search(self.pattern, message[_TYPED:])
         )
@@ -88,7 +88,7 @@ class Lost:
 
 @dataclass
 class Proxy:
-    """A listening proxy; `kinds` grows as messages pass, by the first byte of each."""
+    """A listening proxy; `kinds` collects the first byte of each message, by direction."""
 
     server: tuple[str, int]
     harm: Harm | Lost | None = None
@@ -120,12 +120,12 @@ class Proxy:
                 threading.Thread(target=pair.serve, daemon=True).start()
 
     def close(self) -> None:
-        """End everything, the thread that waits for connections too."""
+        """Close all connections and the listener, which also ends the accepting thread."""
         for end in (self.listener, *self._open):
             _shut(end)
 
     def count(self, direction: Direction, message: bytes) -> Fault | Callable[[], object] | None:
-        """Count a message; return the harm that is to be done now."""
+        """Count a message; return the fault or function that is due now, or None."""
         with self._lock:
             self.kinds[direction].append(message[0])
             if self.harm is None:
@@ -135,7 +135,7 @@ class Proxy:
 
 @contextmanager
 def proxied(port: int, harm: Harm | Lost | None = None) -> Iterator[Proxy]:
-    """Run a proxy before the server on this port of the loopback."""
+    """Run a proxy in front of the server on this port of 127.0.0.1."""
     proxy = Proxy(("127.0.0.1", port), harm)
     with ExitStack() as stack:
         stack.callback(proxy.close)
@@ -145,9 +145,9 @@ def proxied(port: int, harm: Harm | Lost | None = None) -> Iterator[Proxy]:
 
 @dataclass
 class _Pair:
-    """One connection: the job's end and the server's.
+    """One connection: the job's socket and the server's.
 
-    One thread serves both: an end that another thread reads from would not be closed at once.
+    One thread serves both, because a socket from which another thread reads is not closed at once.
     """
 
     proxy: Proxy
@@ -156,7 +156,7 @@ class _Pair:
     is_stalled: bool = False
 
     def serve(self) -> None:
-        """Pass on what comes, message by message, until an end closes."""
+        """Forward messages in both directions until one side closes the connection."""
         ways = {
             self.client: _Way(Direction.TO_SERVER, self.server, _UNTYPED),
             self.server: _Way(Direction.TO_CLIENT, self.client, _TYPED),
@@ -176,7 +176,7 @@ class _Pair:
                 _shut(end)
 
     def _pass_on(self, way: "_Way", messages: Iterator[bytes]) -> None:
-        """Send in one go what no harm comes between."""
+        """Forward messages, in one send as long as no fault is due between them."""
         passing = bytearray()
         for message in messages:
             harm = self.proxy.count(way.direction, message)
@@ -211,7 +211,7 @@ class _Pair:
 
 @dataclass
 class _Way:
-    """What comes one way; `header` is the size of what the next message begins with."""
+    """The bytes of one direction; `header` is the size of the next message's header."""
 
     direction: Direction
     sink: socket.socket
@@ -219,7 +219,7 @@ class _Way:
     pending: bytearray = field(default_factory=bytearray)
 
     def messages(self, chunk: bytes) -> Iterator[bytes]:
-        """Take what came; yield the messages that are whole by now."""
+        """Add received bytes; yield the messages that are complete now."""
         self.pending += chunk
         while len(self.pending) >= self.header:
             length = struct.unpack_from("!I", self.pending, self.header - 4)[0]

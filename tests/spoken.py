@@ -1,4 +1,4 @@
-"""What a job says to its server, connection by connection, as a proxy hears it."""
+"""The queries that a job sends to its server, by connection, as a proxy sees them."""
 
 import threading
 from collections import defaultdict
@@ -14,12 +14,15 @@ _QUERY, _PARSE, _HEADER = b"Q", b"P", 5
 
 @dataclass
 class Spoken:
-    """The texts of all messages, in order, by connection; one thread of the proxy serves each."""
+    """The texts of all queries, in order, by connection.
+
+    The proxy serves each connection in a separate thread.
+    """
 
     connections: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def at_message(self, direction: Direction, _number: int, message: bytes) -> None:
-        """Keep the text of a query, whichever protocol it came by. No harm is done."""
+        """Keep the text of a query of the simple or extended protocol. Never return a fault."""
         if direction is not Direction.TO_SERVER:
             return
         body = message[_HEADER:]
@@ -31,13 +34,13 @@ class Spoken:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All of them."""
+        """The texts of all connections."""
         return tuple(text for texts in self.connections.values() for text in texts)
 
 
 @contextmanager
 def listening(url: str) -> Iterator[tuple[Spoken, str]]:
-    """Listen to all clients that connect by the URL that is yielded, too."""
+    """Record the queries of all clients that connect by the yielded URL."""
     spoken = Spoken()
     port = int(psycopg.conninfo.conninfo_to_dict(url)["port"])
     with proxied(port, spoken) as proxy:

@@ -1,8 +1,9 @@
-"""Refuses SQL of ours that looks something up where others could have put it.
+"""Refuses SQL of predeploy that looks up names where other roles could have created objects.
 
-Two ways to look at it. `complaints` reads what a job has really said, knows whose search_path was
-set at each statement, and is strict where that was not ours. As a program, run by `make lint`, it
-reads our source: a relation is named with its schema, in whatever piece of SQL it stands.
+There are two checks. `complaints` reads the queries that a job has sent, follows the search_path
+from statement to statement, and is strict while that is not predeploy's. As a program, run by
+`make lint`, this module reads predeploy's source: every piece of SQL must name relations with their
+schema.
 """
 
 import ast
@@ -18,9 +19,9 @@ from postgast import pg_query_pb2 as pb
 
 ROOT = Path(__file__).resolve().parent.parent / "job"
 OURS = "pg_catalog, pg_temp"
-_message.SetAllowOversizeProtos(True)  # noqa: FBT003 - not ours to name; ours nest deeply
+_message.SetAllowOversizeProtos(True)  # noqa: FBT003 - a foreign function; predeploy's queries nest deeply
 
-# An operator that cannot be named with its schema hides in each of these.
+# Each of these contains an operator that cannot be qualified with its schema.
 _UNNAMEABLE = {
     pb.AEXPR_IN: "IN",
     pb.AEXPR_NULLIF: "NULLIF",
@@ -52,7 +53,7 @@ def words(names: Iterable[pb.Node]) -> tuple[str, ...]:
 
 
 def calls(text: str) -> Iterator[tuple[str, str, int]]:
-    """Yield what a text calls: `function` or `operator`, the name, how many arguments."""
+    """Yield the calls in a text: `function` or `operator`, the name, the number of arguments."""
     for node in nodes(postgast.parse(text)):
         match node:
             case pb.FuncCall():
@@ -67,7 +68,7 @@ def calls(text: str) -> Iterator[tuple[str, str, int]]:
 
 
 class _Path:
-    """Whose search_path is set, followed from statement to statement of one connection."""
+    """Follows the statements of a connection to know whether the search_path is predeploy's."""
 
     def __init__(self) -> None:
         self.is_ours = False
@@ -106,7 +107,7 @@ class _Path:
                 )
                 self.is_ours = next(found, self.is_ours)
             case pb.TRANS_STMT_RELEASE:
-                # not there where a message failed before it: an error is not seen here
+                # may be missing if a message failed before it, because errors are not seen here
                 self._saved = self._saved[:-1]
             case _:
                 self.is_open, self.is_ours = False, self._is_ours_in_session
@@ -116,15 +117,15 @@ class _Path:
 def complaints(messages: Sequence[str], theirs: Collection[str] = ()) -> Iterator[str]:
     """Yield what is wrong with the messages of one connection.
 
-    `theirs` are statements of the files, which are not ours to judge; nor are the probes, which are
-    made of their words.
+    `theirs` are the operator's statements, from the files, which are not judged. Neither are the
+    probes, which are built from the text of these statements.
     """
     path = _Path()
     for message in messages:
         for raw in postgast.parse(message).stmts:
             encoded = message.encode()
             end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(encoded)
-            # a placeholder of theirs was wider than the parameter that is sent for it
+            # a placeholder in a file may be longer than the parameter that is sent for it
             text = " ".join(encoded[raw.stmt_location : end].decode().strip("; \n").split())
             if text not in theirs and "predeploy_probe" not in text:
                 for why in (*_unqualified(raw.stmt), *([] if path.is_ours else _open(raw.stmt))):
@@ -134,14 +135,14 @@ def complaints(messages: Sequence[str], theirs: Collection[str] = ()) -> Iterato
 
 
 def _unqualified(statement: pb.Node) -> Iterator[str]:
-    """Yield the relations without a schema, and functions that carry no search_path."""
+    """Yield the relations without a schema, and the new functions that do not set a search_path."""
     ctes = {node.ctename for node in nodes(statement) if isinstance(node, pb.CommonTableExpr)}
     for node in nodes(statement):
         match node:
             case pb.RangeVar() if not node.schemaname and node.relname not in ctes:
                 if node.relpersistence != "t":
                     yield f"relation {node.relname} without a schema"
-            # What is made in public is the app's, as schema.sql declares it.
+            # Functions in public belong to the app: schema.sql declares them.
             case pb.CreateFunctionStmt() if words(node.funcname)[0] != "public":
                 settings = [o.def_elem.arg.variable_set_stmt for o in node.options]
                 carried = [s.args for s in settings if s.name == "search_path"]
@@ -151,7 +152,7 @@ def _unqualified(statement: pb.Node) -> Iterator[str]:
 
 
 def _open(statement: pb.Node) -> Iterator[str]:
-    """Yield what is looked up along a search_path that is not ours."""
+    """Yield what would be looked up on a search_path that is not predeploy's."""
     for node in nodes(statement):
         match node:
             case pb.FuncCall() if len(node.funcname) == 1:
@@ -171,7 +172,7 @@ def _open(statement: pb.Node) -> Iterator[str]:
                 yield "USING, whose operator cannot be named"
 
 
-# In the source: a name behind one of these words is a relation, where it is not called.
+# In the source: a name after one of these words is a relation, unless it is a function call.
 _SQL = re.compile(r"\b(?:select|insert into|delete from|update \S+ set)\b")
 _RELATION = re.compile(
     r"(?<!distinct )\b(?:from|join|insert into|update|delete from) +(?:only +|lateral +)*"
@@ -183,7 +184,7 @@ _KEYWORDS = frozenset({"lateral", "select", "values", "where", "on", "set", "pub
 
 
 def _texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield each piece of SQL with its line; what is filled in becomes a qualified `{}.x`."""
+    """Yield each string that is not a docstring with its line; placeholders become `{}`."""
     formatted = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
     parts = {id(part) for node in formatted for part in ast.walk(node) if part is not node}
     docs = {
@@ -201,7 +202,7 @@ def _texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def source_complaints(root: Path = ROOT) -> Iterator[str]:
-    """Yield the relations that our source names without a schema, with their places."""
+    """Yield the relations that the source names without a schema, with their places."""
     for path in sorted(root.rglob("*.py")):
         tree = ast.parse(path.read_text())
         pieces = [(line, text) for line, text in _texts(tree) if _SQL.search(text)]

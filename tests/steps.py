@@ -1,4 +1,4 @@
-"""Steps that are run as the job runs them, without the rest of it."""
+"""Fixtures that run steps as the job does, without the rest of the job."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from predeploy.sources import read_folder, sources_of
 from predeploy.sources.steps import steps_of
 
 if TYPE_CHECKING:
-    from conftest import Database  # which loads this
+    from conftest import Database  # conftest imports this module
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def _open(settings: Settings) -> Connection:
 
 @pytest.fixture
 def run() -> Callable[[RunContext, Plan], list[StepResult | Failure | None]]:
-    """Runs a plan; returns what came of each step."""
+    """Runs a plan; returns the outcome of each step."""
     return lambda context, plan: list(execute(context, plan, ExitCode.FAILED, lambda _: None))
 
 
 @pytest.fixture
 def plan_of(folder: Callable[[dict[str, str]], Path]) -> Callable[..., Plan]:
-    """Plans the files of a folder as if nothing had been applied."""
+    """Plans migrations, given as name and text, as if none of them had been applied."""
 
     def plan(**files: str) -> Plan:
         written = folder({f"migrations/{n}.sql": t for n, t in files.items()})

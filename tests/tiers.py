@@ -1,10 +1,10 @@
-"""How much of the suite runs: `make test` the short form, `.ci/run` the long one, `make full` all.
+"""The three forms of the suite: `make test` runs the short, `.ci/run` the long, `make full` all.
 
-- Short (`--one-in=12`): every test that is cheap; one in twelve cases with a server.
-- Long: all cases, and the tests that are `dear`. So does pytest with the name of a file or a test.
-- Full (FULL=1): the `slow` ones as well, and all that is a sample elsewhere.
+- Short (`--one-in=12`): all unit tests, and one in twelve cases of the tests with a server.
+- Long: all cases, and the tests marked `dear`. Also used by pytest with the name of a file or test.
+- Full (FULL=1): also the tests marked `slow`, and all cases where the other forms take a sample.
 
-CHAOS_SEED, which the header prints, draws the same cases again.
+With the CHAOS_SEED that the header prints, the same cases are chosen again.
 """
 
 import math
@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-# Before the workers of xdist start, so that all of them take the same sample.
+# Set before the workers of xdist start, so that all of them take the same sample.
 os.environ.setdefault("CHAOS_SEED", str(secrets.randbelow(10**6)))
 FULL = os.environ.get("FULL") == "1"
 
 
 def sampled(cases: Iterable[Any], count: int) -> list[Any]:
-    """Return all cases as parameters; all but `count`, drawn by CHAOS_SEED, are slow."""
+    """Return all cases as parameters; mark all but `count`, chosen by CHAOS_SEED, as slow."""
     known = list(cases)
     taken = set(drawn(range(len(known)), count))
     return [
@@ -33,7 +33,7 @@ def sampled(cases: Iterable[Any], count: int) -> list[Any]:
 
 
 def drawn(cases: Sequence[Any], count: int) -> list[Any]:
-    """Return so many of the cases, or all where there are fewer, drawn by CHAOS_SEED."""
+    """Return `count` of the cases, chosen by CHAOS_SEED, or all if there are fewer."""
     return _chance().sample(cases, min(count, len(cases)))
 
 
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what this form does not run; `-m slow` or `-m dear` asks for a tier by name."""
+    """Deselect the tests that this form does not run; with `-m`, leave the selection to pytest."""
     if config.getoption("-m"):
         return
     kept = items if FULL else [item for item in items if not item.get_closest_marker("slow")]
@@ -60,9 +60,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def short(items: Sequence[pytest.Item], one_in: int) -> list[pytest.Item]:
-    """Return the short form, in order: nothing dear, one in so many of the cases of each test.
+    """Return the items of the short form, in order: one in `one_in` cases of each test.
 
-    Unit tests are all taken: they are cheap. Of every test that is not dear one case is, at least.
+    No test marked `dear` is included, and all unit tests are, because they are cheap. Every other
+    test is included with at least one case.
     """
     cases = defaultdict(list)
     for item in items:

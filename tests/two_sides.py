@@ -1,4 +1,4 @@
-"""Two databases side by side: read as facts, compared, fixed; and a small shop to change."""
+"""Two databases whose facts are read, compared and fixed; and a small shop to change."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,9 +17,9 @@ Make = Callable[..., Database]
 
 
 def read(conn: psycopg.Connection, schemas: Sequence[str] = SCHEMAS) -> frozenset[Fact]:
-    """Read all facts of the schemas, save those of things that only their names are compared of.
+    """Read all facts of the schemas, except those that count only if files name them.
 
-    The settings are left so.
+    The settings for reading facts stay in effect for the session.
     """
     for name, value in READ_WITH.items():
         conn.execute("select set_config(%s, %s, false)", (name, value))
@@ -34,7 +34,7 @@ def facts(database: Database) -> frozenset[Fact]:
 
 
 def rows(database: Database) -> dict[str, bool]:
-    """Say of each table whether it holds rows."""
+    """Return for each table whether it has rows."""
     names = database.rows(
         """select format('%I.%I', n.nspname, c.relname), n.nspname || '.' || c.relname
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -47,7 +47,7 @@ def rows(database: Database) -> dict[str, bool]:
 
 
 def differ(desired: frozenset[Fact], live: Database, size: int = 1) -> Difference:
-    """Compare with a live database, whose tables with rows have `size` bytes."""
+    """Compare with a live database; each table with rows counts as `size` bytes."""
     with live.connect() as conn:
         version = conn.info.server_version
     sizes = {name: size * has_rows for name, has_rows in rows(live).items()}
@@ -55,7 +55,7 @@ def differ(desired: frozenset[Fact], live: Database, size: int = 1) -> Differenc
 
 
 def apply(database: Database, found: Difference) -> None:
-    """Run the changes as their phases want it."""
+    """Run the changes as their phases require."""
     with database.connect() as conn:
         conn.execute("set check_function_bodies = off")
         for phase in Phase:
@@ -72,7 +72,7 @@ def apply(database: Database, found: Difference) -> None:
 
 
 def clear_invalid(conn: psycopg.Connection) -> None:
-    """Drop what failed builds have left, as the job does before it builds."""
+    """Drop the invalid indexes of failed builds, as the job does before it builds."""
     for (name,) in conn.execute(
         "select i.indexrelid::regclass::text from pg_index i join pg_class c on c.oid = indexrelid "
         "where not i.indisvalid and c.relkind = 'i'"
@@ -81,7 +81,7 @@ def clear_invalid(conn: psycopg.Connection) -> None:
 
 
 def described(found: Difference) -> list[str]:
-    """Tell a difference in a few words each."""
+    """Return a short description of each change and each report of a difference."""
     return [
         *(f"{change.phase.name} {change.fact.label}" for change in found.changes),
         *(f"{report.verdict.name} {report.code} {report.object}" for report in found.reports),
@@ -143,7 +143,7 @@ COUNTS = "select (select count(*) from maker), (select count(*) from item), coun
 
 
 def shop(make_database: Make, change: str = "") -> tuple[frozenset[Fact], Database]:
-    """Make the desired facts, and a live database with rows in which something was changed."""
+    """Return the desired facts, and a live database with rows to which `change` was applied."""
     desired, live = make_database(), make_database()
     desired.execute(SHOP)
     live.execute(f"{SHOP}; {ROWS}; refresh materialized view totals")

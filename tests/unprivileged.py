@@ -1,7 +1,7 @@
-"""Permission bits bite nobody who is root; here they do.
+"""Makes permission bits take effect for root.
 
-Root may read whatever it wants by two capabilities (capabilities(7)). Without these, root is a user
-like any other: it may do with its own files what their bits allow.
+Two capabilities let root read any file (see capabilities(7)). Without them, the permission bits of
+its files apply to root as to any other user.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def bits_count() -> Iterator[None]:
-    """Give up, in this thread and for the block, what lets root read past permission bits."""
+    """Drop the capabilities that bypass permission bits, in this thread and for the block."""
     header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
     # effective, permitted, inheritable; then their upper halves
     held = (ctypes.c_uint32 * 6)()
@@ -32,7 +32,7 @@ def bits_count() -> Iterator[None]:
 
 
 def without_override() -> list[str]:
-    """Return what to put before a command that is to run so; nothing where we are not root."""
+    """Return a prefix for a command that is to run without them; empty if not run as root."""
     if os.geteuid() != 0:
         return []
     setpriv = shutil.which("setpriv")

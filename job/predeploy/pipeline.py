@@ -51,8 +51,8 @@ _CORRECTIONS = {
     Correction.DONE: ledger.finish_file,
     Correction.AGAIN: ledger.restart_file,
 }
-# What the layers behind want to see, too: one look serves all of them where nothing is to be done.
-# But where files of the folder are run, they change everything.
+# The views that later layers need, too: if nothing has to be done, one look serves all layers.
+# A layer that runs files of the folder gets none of them, because its files may change everything.
 _BEHIND = {
     layer.name: frozenset[View]().union(*(behind.sees for behind in PIPELINE[number:]))
     if not layer.asks
@@ -109,7 +109,7 @@ def _finished(
 
 @contextmanager
 def _judging_loss(guard: Connection) -> Iterator[None]:
-    """Raise EndedError if a session was terminated while the lock's is alive: no restart."""
+    """Raise EndedError if a session was terminated, but not by a restart: the lock's is alive."""
     try:
         yield
     except ConnectionLostError as lost:
@@ -322,13 +322,13 @@ def _look_and_plan(
     plan = layer.plan(situation)
     known = journal.layers.get(layer.name)
     for finding in plan.findings:
-        if known is None or finding not in known.findings:  # it is planned anew
+        if known is None or finding not in known.findings:  # the layer may be planned again
             _log_finding(finding)
     journal.note(LayerReport(layer.name, findings=plan.findings))
     # Only the gate stops the run for these; before it they explain why the run ended.
     journal.left[layer.name] = tuple(replace(finding, exit_code=None) for finding in plan.left)
     if plan.compared:
-        journal.left.clear()  # the gate has just said all that
+        journal.left.clear()  # the gate has just reported all of it
         journal.compared = plan.compared
     return snapshot, plan
 

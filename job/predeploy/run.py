@@ -116,9 +116,9 @@ def _report(journal: Journal, attempt: Callable[[Journal], Report]) -> Report:
 
 
 def _end_without_lock(journal: Journal, report: Report) -> None:
-    """End the row of a run that has lost its lock: whoever holds it now has a row of its own.
+    """End the row of a run that has lost its lock; the run that holds it now has another row.
 
-    Nobody is looked for who was not there just now.
+    Do nothing if the database could not be reached just now.
     """
     if report.exit_code is ExitCode.UNAVAILABLE:
         return
@@ -137,7 +137,7 @@ def _is_lost(error: BaseException) -> bool:
 
 
 def _with_transactions(journal: Journal, attempt: Callable[[Journal], Report]) -> Report:
-    """Attempt the run; if a pooler passes only single statements, use them to find a way round."""
+    """Attempt the run; if a pooler passes only single statements, look for a direct address."""
     try:
         return attempt(journal)
     except NoTransactionsError:
@@ -255,7 +255,7 @@ def _placed(
         if answers is None:
             yield None
             return
-        if pooling is Pooling.TRANSACTION:  # the lock keeps one of its server connections from us
+        if pooling is Pooling.TRANSACTION:  # the lock occupies one of its server connections
             pooler.served_by(work, endpoint, budget)
         _, histories, found = answers
         other_tools.exclude_others(guard, budget, histories)

@@ -13,7 +13,7 @@ from predeploy.sources.squash import Squash
 
 Row = tuple[str | None, ...]
 Name = tuple[str, str, str, str]
-"""A kind, a schema, the table that the thing is a part of or on (or ''), and its own name."""
+"""Kind, schema, table of which the object is a part or on which it is (or ''), and name."""
 
 
 class View(Enum):

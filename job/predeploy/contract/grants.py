@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 Grant = tuple[str, str]
-"""A privilege, with its column in parentheses where it is one's, and who has it."""
+"""A privilege, followed by its column in parentheses if it is on a column, and the grantee."""
 PUBLIC = "PUBLIC"
 _BY_DEFAULT = {
     "routine": frozenset({("EXECUTE", PUBLIC)}),
@@ -67,7 +67,7 @@ def _by_grantee(grants: Iterable[Grant]) -> Iterable[tuple[str, str]]:
 
 
 Grants = Mapping[tuple[str, int], Granted]
-"""Objects with grants, by their kind and OID."""
+"""Objects with grants, by kind and OID."""
 
 
 def dropped(before: Grants, after: Grants) -> tuple[Granted, ...]:

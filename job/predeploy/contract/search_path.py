@@ -11,7 +11,7 @@ from typing import NoReturn
 from predeploy.contract.quoting import identifier
 
 PATH_PARAMETERS = ("schema", "search_path", "currentSchema")
-"""The parameters of URLs for it: of Prisma, of Go's drivers and of JDBC."""
+"""The URL parameters that set the search_path: those of Prisma, of Go's drivers and of JDBC."""
 
 _UPPER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 # possessive, so that a quote that is never closed is not read as a name

@@ -225,7 +225,7 @@ class OnlineSchemaChange(SyncStep):
 
 
 Online = OnlineMigration | OnlineSchemaChange
-"""The steps that run outside a transaction, on a connection of their own."""
+"""The steps that run outside a transaction, on a separate connection."""
 
 
 @dataclass(frozen=True, slots=True)

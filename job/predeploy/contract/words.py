@@ -1,20 +1,23 @@
-"""Words in texts that may be large."""
+"""Searches for words in texts that may be large."""
 
 import re
 from collections.abc import Iterable
 
 _WORD = re.compile(r"[\w$]+")
-_PIECE = 1 << 17  # characters of which a copy is made at once
+_PIECE = 1 << 17  # characters that are copied at a time
 
 
 def mentions(text: str, word: str) -> bool:
-    """Whether a text has a word, given in lower case, in any case, also inside of another."""
+    """Whether a text contains a word, in any case, even inside another word.
+
+    `word` must be in lower case.
+    """
     places = range(0, len(text), _PIECE)
     return any(word in text[at : at + _PIECE + len(word)].lower() for at in places)
 
 
 def named(texts: Iterable[str], names: Iterable[str]) -> frozenset[str]:
-    """Return those of some names of which every word stands in one of the texts, in any case."""
+    """Return the names whose words all occur somewhere in the texts, in any case."""
     words = {name: frozenset(_WORD.findall(name.lower())) for name in names}
     wanted = frozenset[str]().union(*words.values())
     said = (match[0].lower() for text in texts for match in _WORD.finditer(text))

@@ -16,7 +16,7 @@ from predeploy.contract.step import Addition, Migration, Step
 from predeploy.judgment.sequence_use import NOTHING, SequenceUse, sequence_uses
 
 Name = tuple[str, str]
-"""A schema, empty where that is left to the search_path, and a relation."""
+"""A schema, empty if it is left to the search_path, and a relation."""
 
 _SEARCH_PATH = re.compile("search_path", re.IGNORECASE)
 _WORD = re.compile(r"\w+")

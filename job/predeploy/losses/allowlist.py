@@ -76,7 +76,7 @@ class Names:
 
 
 WILD = "*"
-"""Stands for any characters of one part of a name: `tenant_*.inventory`."""
+"""Matches any characters within one part of a name, as in `tenant_*.inventory`."""
 _OF_PARTS = (Verb.DROP_COLUMN, Verb.DROP_LABEL, Verb.REWRITE)
 
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from predeploy.losses.loss import Loss, Verb
 
 COUNTED_UP_TO = 100 * 1024 * 1024
-"""Bytes of a table, with its partitions and what is stored out of line: the values of a larger one
-are not counted."""
+"""The largest table whose values are counted, in bytes, with its partitions and TOAST data."""
 
 ENUM = "enum"
-"""What Column calls the type."""
+"""The name of any enum type in a Column."""
 
 Key = tuple[int, int]
-"""A column: its table's OID, and its number."""
+"""A column: the OID of its table, and its number."""
 
 # Lossless casts between built-in types, if the new type has no modifier.
 _KEPT = {

@@ -1,4 +1,4 @@
-"""Names that objects of several kinds share: one taken by one object is not free for another.
+"""Namespaces that objects of several kinds share: a name that one has is not free for another.
 
 https://www.postgresql.org/docs/current/catalog-pg-class.html (relations, unique by name and schema)
 and catalog-pg-type.html: every table, view and composite type takes a name in both.
@@ -41,7 +41,7 @@ def names_of(fact: Fact) -> tuple[Name, ...]:
 
 
 def takers(live: SchemaIndex, missing: Iterable[Fact]) -> dict[Name, Fact]:
-    """Return the live objects that have a name which a missing object would take."""
+    """Return the live objects that already have the name of a missing object, by that name."""
     wanted = {name for fact in missing for name in names_of(fact)}
     if not wanted:
         return {}
@@ -50,7 +50,10 @@ def takers(live: SchemaIndex, missing: Iterable[Fact]) -> dict[Name, Fact]:
 
 
 def refusal(missing: Fact, taken: dict[Name, Fact], desired: SchemaIndex) -> Report | None:
-    """Return a report of a missing object whose name is taken; None if it is free."""
+    """Return a report of a missing object whose name is taken; None if the name is free.
+
+    None also if the missing object takes over the one that has the name.
+    """
     others = [taken[name] for name in names_of(missing) if name in taken]
     if not others or _is_taken_over(others[0], missing):
         return None
@@ -65,7 +68,7 @@ def refusal(missing: Fact, taken: dict[Name, Fact], desired: SchemaIndex) -> Rep
 
 
 def _is_taken_over(other: Fact, missing: Fact) -> bool:
-    """Whether what has the name is what the missing one is made of."""
+    """Whether the missing object takes over the one that has the name, such as a key an index."""
     if other.key[1:] != missing.key[1:]:
         return False
     if missing.kind == Kind.CONSTRAINT.value:

@@ -1,6 +1,6 @@
-"""What the facts of the declared schema need of each other: from the catalogs, and from their keys.
+"""The dependencies among facts of the declared schema, from the catalogs and from their keys.
 
-Both what has to wait and the order of changes are decided by it.
+They decide both which changes have to wait and the order of changes.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ _NAMING = frozenset((Kind.COMMENT.value, Kind.GRANT.value))
 _NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
 _INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
 PARTS = (Kind.PARTITION_INDEX.value, Kind.PARTITION_CONSTRAINT.value)
-"""What partitions have of their parent's indexes and constraints."""
+"""The kinds of parts: partitions' indexes and constraints that belong to one of the parent."""
 # Comments name these by all words of their kind, not just by the last.
 _NAMED_LIKE_THEIR_KIND = (
     Kind.TEXT_SEARCH_DICTIONARY.value, Kind.TEXT_SEARCH_CONFIGURATION.value,
@@ -45,20 +45,23 @@ _MEANT_BY = {
 class Needs:
     """What each desired fact needs.
 
-    A column with a change of its own is among `making`; any other one is created with its table,
-    which then needs what the column needs.
+    `making` holds the keys of the facts that have a change. A column without one is created with
+    its table, which then needs what the column needs.
     """
 
     def __init__(self, pair: SchemaPair, making: Container[Key] = ()) -> None:
-        """Keep both; nothing is looked up before it is asked for."""
+        """Keep both arguments; dependencies are looked up on demand."""
         self._pair = pair
         self._making = making
 
     def of(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
-        """Yield the keys of the facts that it needs, each with whether it is made of that."""
+        """Yield the keys of the facts that `fact` needs, each with whether it is made of that one.
+
+        What is made of another fact needs that as it is declared; all else only needs it to exist.
+        """
         for key in fact.needs:
             yield key, key[0] not in _NAMED_ONLY and fact.kind not in _NAMED_ONLY
-            if key[0] == Kind.COLUMN.value:  # another relation of that name may have the column
+            if key[0] == Kind.COLUMN.value:  # the relation may be of any kind
                 yield from (((kind.value, *key[1:3], ""), False) for kind in _RELATIONS)
         yield (Kind.SCHEMA.value, fact.schema, "", ""), False
         if fact.get("references"):  # the catalog lists only its columns and its key
@@ -81,14 +84,14 @@ class Needs:
         yield from self._of_columns(fact)
 
     def _of_parts(self, whole: Fact) -> Iterator[tuple[Key, bool]]:
-        """Yield the named parts of an index or a constraint, and the tables that get them."""
+        """Yield the named parts of an index or constraint, and the partitions that they are on."""
         for part in self._pair.desired.parts_of(whole):
             yield part.key, True
             yield (Kind.TABLE.value, part.schema, part.relation, ""), False
             yield from self._of_parts(part)
 
     def _of_columns(self, fact: Fact) -> Iterator[tuple[Key, bool]]:
-        """Yield what a new table needs for its columns, and an inherited column for its own."""
+        """Yield the columns that a new table is created with, and an inherited column's parents."""
         if fact.kind == Kind.TABLE.value and self._pair.is_missing(fact.key):
             for column in self._pair.desired.on((fact.schema, fact.relation), Kind.COLUMN):
                 if column.key not in self._making:  # it is created with its table
@@ -99,9 +102,9 @@ class Needs:
                 yield (Kind.COLUMN.value, *parent, fact.name), False
 
     def leads_to(self, target: Key, keys: Iterable[Key]) -> bool:
-        """Whether one of these is the target, or needs it by way of what is missing.
+        """Whether one of the keys is the target, or needs it through objects that are missing.
 
-        A sequence needs the column that owns it only to be owned by it.
+        Sequences are not followed: one needs the column that owns it only for OWNED BY.
         """
         seen: set[Key] = set()
         todo = list(keys)

@@ -1,4 +1,4 @@
-"""What schema files say and no catalog keeps: explicit names, and the subjects of grants.
+"""What schema files contain but no catalog keeps: explicit names, and the subjects of grants.
 
 A catalog does not distinguish a chosen name from one that PostgreSQL generated, nor does it show a
 REVOKE of a privilege that the grantee did not have.
@@ -73,7 +73,7 @@ class Target:
 
 
 Right = tuple[str, str]
-"""A privilege, `ALL` for each that there is, and the column that it is on, empty for the whole."""
+"""A privilege, or `ALL` for all of them, and its column, empty for the whole object."""
 ALL = "ALL"
 
 
@@ -81,11 +81,11 @@ ALL = "ALL"
 class Naming:
     """The objects and grantees that a GRANT, REVOKE or ALTER DEFAULT PRIVILEGES covers.
 
-    Names are as catalogs have them. Without a `name` it is every object of the sort in the schema,
-    without a schema every schema. Without `arguments` it is every routine of that name, without
-    `privileges` all of them. `role` says whose objects they are, where that is given: those that it
-    will make. `is_default` says that it is about the default privileges themselves. `given` is what
-    a GRANT gives and `taken` what a REVOKE takes.
+    Names are as in the catalogs. An empty `name` covers every object of the sort in the schema, an
+    empty `schema` those of every schema. Without `arguments`, every routine of that name is
+    covered; without `privileges`, all privileges. `role`, if given, limits it to objects that this
+    role creates later. With `is_default` it is about the default privileges themselves. `given` is
+    what a GRANT gives, and `taken` what a REVOKE takes.
     """
 
     sort: Sort
@@ -100,7 +100,7 @@ class Naming:
     taken: frozenset[Right] = frozenset()
 
 
-# What is a fact only where files name it, and as what they do.
+# Kinds that are facts only if files name them, with the kind under which files do so.
 _NAMED_AS = {
     Kind.PARTITION_INDEX.value: Kind.INDEX.value,
     Kind.PARTITION_CONSTRAINT.value: Kind.CONSTRAINT.value,
@@ -116,13 +116,14 @@ class Written:
     rights: frozenset[Naming] = frozenset()
 
     def has_name_of(self, fact: Fact) -> bool:
-        """Whether the name of a fact is written out."""
+        """Whether the files name a fact explicitly."""
         return named_as(fact) in self.names
 
     def known(self, facts: Iterable[Fact]) -> frozenset[Fact]:
-        """Return the facts without those that nobody names, nor comments on, nor uses by name.
+        """Return the facts without parts and NOT NULLs that the files do not name.
 
-        What a partition has of its parent's is named with what other partitions have of it.
+        One that has a comment or is a replica identity is kept, too. Keeping a part of a
+        subpartition also keeps the parts above it.
         """
         found = frozenset(facts)
         hidden = {fact.key: fact for fact in found if fact.kind in _NAMED_AS}
@@ -149,7 +150,7 @@ class Written:
                 yield naming
 
     def said_of(self, grantee: str, target: Target, role: str) -> Iterator[Naming]:
-        """Yield what speaks of somebody's rights on an object."""
+        """Yield the namings of an object that cover a grantee."""
         names = {grantee, CURRENT_USER} if grantee == role else {grantee}
         return (n for n in self.namings(target, role) if not names.isdisjoint(n.grantees))
 
@@ -177,7 +178,7 @@ NOTHING_WRITTEN = Written()
 
 
 def named_as(fact: Fact) -> Key:
-    """Return the key by which files name it, which tells no part from what is no part."""
+    """Return the key by which files name a fact; it does not distinguish parts from other facts."""
     kind = _NAMED_AS.get(fact.kind, fact.kind)
     return (Kind.DOMAIN_CONSTRAINT.value if fact.get("domain") else kind, *fact.key[1:])
 
@@ -231,7 +232,7 @@ def unquoted(name: str) -> str:
 
 
 def as_json(written: Written) -> str:
-    """Return it as JSON, for `from_json`."""
+    """Return `written` as JSON, for `from_json`."""
     rights = sorted(
         (
             n.sort.name, n.schema, n.name, sorted(n.grantees), sorted(n.privileges),
@@ -244,7 +245,7 @@ def as_json(written: Written) -> str:
 
 
 def from_json(text: str) -> Written:
-    """Return what `as_json` wrote."""
+    """Return the Written that `as_json` turned into this text."""
     names, rights = json.loads(text)
     return Written(
         frozenset((kind, schema, relation, name) for kind, schema, relation, name in names),

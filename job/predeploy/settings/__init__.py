@@ -39,9 +39,9 @@ ADMIN_VARIABLES = ("ADMIN_USERNAME", "ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_PAS
 SHADOW_URL = "PREDEPLOY_SHADOW_URL"
 MAX_FILE_SIZE = "PREDEPLOY_MAX_FILE_SIZE"
 FILE_VARIABLES: tuple[str, ...] = (*URL_VARIABLES, "PGPASSWORD", *ADMIN_VARIABLES, SHADOW_URL)
-"""The variables whose value may stand in the file that `NAME_FILE` names."""
+"""The variables whose value may be in a file, which the variable `NAME_FILE` names."""
 RELEASE_COMMAND_DEADLINE_S = 270
-"""Fly ends a release command after 300 s; the rest is for the report and the roll back."""
+"""Fly ends a release command after 300 s; the rest is for the rollback and the report."""
 
 _PREFIX = "PREDEPLOY_"
 _MAX_PASSWORD_BYTES = 72  # bcrypt reads no more
@@ -133,7 +133,7 @@ class Settings:
     admin: Admin | None = None
     shadow: Endpoint | None = None
     alternatives: tuple[Endpoint, ...] = ()
-    """What the other variables name: one may lead round a pooler."""
+    """The endpoints that the other variables name: one of them may bypass a pooler."""
     critical: tuple[CriticalTable, ...] = ()
     baseline: int | None = None
     accepted: tuple[tuple[str, str], ...] = ()
@@ -170,11 +170,11 @@ class Setting:
 
     variable: str
     field: str
-    """The field of Settings that it sets; the default stands there."""
+    """The field of Settings that it sets, which has the default."""
     parse: Callable[[str], object]
-    """Raises ValueError, whose message says what the text must be."""
+    """Parses the text; raises ValueError with a message that says what the text must be."""
     types: tuple[type, ...] = ()
-    """What `predeploy.toml` may hold; nothing where the setting belongs to the environment."""
+    """The types that `predeploy.toml` may contain; empty if only the environment may set it."""
 
     @property
     def key(self) -> str:
@@ -245,7 +245,7 @@ SETTINGS = (
     Setting("PREDEPLOY_LOG_LEVEL", "log_level", partial(_parse_choice, LogLevel), (str,)),
     Setting("GITHUB_STEP_SUMMARY", "step_summary_path", _parse_path),
 )
-"""Every setting but the endpoint's and the admin's. A new one is an entry here and a field."""
+"""All settings except the endpoint's and the admin's. A new one needs an entry and a field."""
 
 
 def sql_dir(environ: Mapping[str, str], default: Path) -> Path:

@@ -48,7 +48,7 @@ VARIABLES: Mapping[str, str] = {
     "connect_timeout": "PGCONNECT_TIMEOUT",
     "dbname": "PGDATABASE",
 }
-"""libpq keyword -> the environment variable that fills it in when it is not given."""
+"""For each libpq keyword, the environment variable that is used if the keyword is not given."""
 FOREIGN_PARAMETERS = frozenset(
     """
     binary_parameters command_timeout connection_limit connectTimeout default_query_exec_mode
@@ -59,7 +59,7 @@ FOREIGN_PARAMETERS = frozenset(
     sslaccept sslidentity statement_cache_size supa tcpKeepAlive timeout uselibpqcompat workaround
     """.split()  # noqa: SIM905
 )
-"""What drivers, ORMs and poolers of other languages put into URLs and libpq refuses."""
+"""URL parameters of other languages' drivers, ORMs and poolers, which libpq refuses."""
 
 _INTEGERS = {k for k in KEYWORDS if k.startswith("keepalives") or k.endswith("_timeout")}
 _CHOICES = {
@@ -103,11 +103,11 @@ class Endpoint:
     variable: str
     """The environment variable that named the endpoint, such as `DATABASE_URL` or `PGHOST`."""
     parameters: tuple[tuple[str, str | Secret], ...]
-    """libpq keyword and value, sorted by keyword; the values of `SECRET_KEYWORDS` are wrapped."""
+    """Pairs of libpq keyword and value, sorted; values of `SECRET_KEYWORDS` are Secret objects."""
     notes: tuple[str, ...] = ()
-    """What was stripped, changed or filled in, for the log; never with a value."""
+    """What was removed, changed or filled in, for the log; never contains a value."""
     search_path: SearchPath | None = None
-    """The search_path that it gives; None leaves the session its own."""
+    """The search_path that it sets; None leaves the session's default."""
 
     @property
     def target(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 MAX_BYTES = 64 * 1024
-"""The largest file that is read: what is larger was mounted by mistake."""
+"""The size of the largest file that is read; a larger file was probably mounted by mistake."""
 
 _NOT_OPENED: Mapping[type[Exception], str] = {
     FileNotFoundError: "does not exist",

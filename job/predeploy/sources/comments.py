@@ -10,4 +10,4 @@ def _comment(depth: int) -> str:
 
 
 COMMENT = rf"--[^\r\n]*|{_comment(_DEPTH)}"
-"""The regular expression of one comment."""
+"""A regular expression that matches one SQL comment."""

@@ -11,9 +11,9 @@ from predeploy.contract.plan import Finding
 from predeploy.sources.comments import COMMENT
 
 LET_IT_FILTER = "SET LOCAL row_security = on"
-"""What such a file holds, and what is sent for it."""
+"""The statement in a file whose rows policies may filter, and the one that is sent for it."""
 DO_NOT = "SET LOCAL row_security = off"
-"""What makes filtering an error again."""
+"""The statement that makes filtering an error again."""
 
 _ON = r"'?(?:on|true|yes|1)\b'?"
 _SET = rf"\bset\s+(?:(?:local|session)\s+)?row_security\s*(?:=|to\s)\s*{_ON}"

@@ -17,7 +17,7 @@ from predeploy.sources.script import Script
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A statement for the extended protocol: `sql` with $1, $2 …, and the name behind each.
+    """A statement for the extended protocol: `sql` with $1, $2 …, and the parameter of each.
 
     `sql` is as long as the statement in the file, so the server's positions fit both.
     """

@@ -143,9 +143,9 @@ def _entries(
     groups: list[tuple[list[Statement], str]],
     declared: tuple[tuple[int, Declaration], ...],
 ) -> tuple[FileStep, ...]:
-    """Make the steps; a declaration belongs to the step that its line stands in or before.
+    """Make the steps; a declaration belongs to the step that contains or follows its line.
 
-    To a step in a transaction, that is: nobody counts what another one takes away.
+    Only steps in a transaction get declarations: the losses of other steps are not counted.
     """
     seen: Counter[str] = Counter()
     steps: list[FileStep] = []
@@ -187,9 +187,10 @@ def _is_alone(group: list[Statement]) -> bool:
 def _idle_declarations(
     script: Script, steps: tuple[FileStep, ...], declared: tuple[tuple[int, Declaration], ...]
 ) -> Iterator[Finding]:
-    """Refuse the declarations of what the file does not do, as far as its text tells.
+    """Refuse declarations of what the file does not do, as far as its text shows that.
 
-    So it does of what is undone, and of a file in which no step runs in a transaction.
+    It does for objects that the file is declared to undo, and for everything in a file without a
+    step in a transaction.
     """
     is_unwatched = all(isinstance(step, OnlineMigration) for step in steps)
     for _, said in declared:

@@ -79,13 +79,13 @@ class _EndlessError(Exception):
     """The search was given up; no file was read."""
 
     def __init__(self, entries: Iterable[_Entry | str]) -> None:
-        """Keep what says why."""
+        """Keep the unreadable ones among the entries, which say why."""
         super().__init__()
         self.unreadable = tuple(entry for entry in entries if isinstance(entry, _Unreadable))
 
 
 def read_folder(path: Path, max_file_bytes: int = 256 << 20) -> Folder:
-    """Read every file below `path`. Raises nothing: what cannot be read is among the problems.
+    """Read every file below `path`. Never raises: what cannot be read is among the problems.
 
     Problems include a file of more than `max_file_bytes`, of which no more is read, and circular
     links; after some of those, and after 50,000 files, the search stops and no file is read.
@@ -130,9 +130,9 @@ def _problem(path: Path, entry: _Unreadable) -> str:
 
 
 def _entries(root: Path, most: int) -> Iterator[_Entry]:
-    """Yield every entry below `root`; each file is read when it is reached.
+    """Yield every entry below `root`, in the order of their paths; files are read one at a time.
 
-    Raises _EndlessError, before the first, where there is no end to them.
+    Raises _EndlessError, before the first entry, if the search is given up.
     """
     found: list[tuple[str, str | _Entry]] = []
     waiting: list[tuple[str, str, frozenset[_Identity]]] = [("", os.fspath(root), frozenset())]
@@ -170,7 +170,7 @@ def _entries(root: Path, most: int) -> Iterator[_Entry]:
 
 def _identity(folder: str, above: frozenset[_Identity]) -> _Identity:
     """Return the identity of a folder. Raises OSError if it is also one of those above it."""
-    status = os.stat(folder)  # noqa: PTH116 - a Path would be parsed anew for each folder
+    status = os.stat(folder)  # noqa: PTH116 - a Path would be parsed again for each folder
     identity = (status.st_dev, status.st_ino)
     if identity in above:
         raise OSError(errno.ELOOP, "it is a link to a folder that holds it")

@@ -5,7 +5,7 @@ from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.wire import Connection, Row, ask_plainly
 
 NAMED = "nullif(current_setting('predeploy.named'), '')"
-"""In a query for `ask_about`: what the expression has given, as text, or null."""
+"""In a query for `ask_about`: the value of the expression as text, or NULL."""
 
 
 def ask_about(conn: Connection, expression: str, sql: str) -> list[Row]:

@@ -28,7 +28,7 @@ class Question:
     path: str
     sql: str
     is_filtered: bool = False
-    """Whether row-level security may filter it."""
+    """Whether row-level security may filter the rows of the query."""
 
 
 def seed_questions(settings: Settings, sources: Sources) -> tuple[Question, ...]:

@@ -1,4 +1,4 @@
-"""What notices that a step takes something away: before it, within it, after it.
+"""The sentinel: notices before, during and after a step whether the step removes anything.
 
-It looks and counts. Whether the loss is declared is judged in `judgment`.
+It only looks and counts. Whether a loss is declared is judged in `judgment`.
 """

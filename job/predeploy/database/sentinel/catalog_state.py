@@ -1,4 +1,4 @@
-"""Looks at what a replayed step must leave as it is: all that is older than the ledger."""
+"""Looks at what a replayed step must leave unchanged: everything that is older than the ledger."""
 
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.catalog import fingerprint
@@ -9,10 +9,11 @@ from predeploy.judgment.replay_check import CatalogState
 
 
 def read_state(conn: Connection, schema: str) -> CatalogState:
-    """Look at the catalog rows, and count what this transaction has written, table by table.
+    """Return the catalog rows older than the ledger, and how many rows the transaction wrote.
 
-    A table's own row in pg_class changes with every column and index that it gains. So of that only
-    count what they leave alone, and the triggers, rules and policies that the table has.
+    The rows that it wrote are counted for each table. A table's row in pg_class changes with every
+    column and index that is added. So only those parts of it are read that do not change then, and
+    the numbers of the table's triggers, rules and policies.
     """
     born = f"(select value::xid8::xid from {identifier(schema)}.meta where key = 'born')"
     described = fingerprint.rows_sql(schema)

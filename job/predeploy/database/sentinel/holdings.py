@@ -1,7 +1,8 @@
-"""Looks at what there is to lose, and counts it where the transaction's counters do not tell.
+"""Looks at what a step could remove, and counts rows if the transaction's counters do not suffice.
 
-Nothing here waits for what others write: what they insert and delete meanwhile is in no counter of
-ours, and where rows have to be counted before and after, the caller has locked them out.
+Nothing here waits for the writes of other sessions. They do not appear in the transaction's own
+counters, and if rows have to be counted before and after the step, the caller has locked out other
+writers.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -19,8 +20,8 @@ from predeploy.losses.loss import Holdings, Table
 
 _SAVEPOINT = "predeploy_count"
 
-# The relations of the composite types that a table has values of: in a column, or somewhere inside
-# its type, which may be an array, a domain, a range or another composite type.
+# The relations of the composite types of which tables hold values: in a column, or anywhere inside
+# the column's type, which may be an array, a domain, a range or another composite type.
 _COMPOSITES = """
     with recursive held(type) as (
         select a.atttypid
@@ -50,12 +51,13 @@ def read_holdings(
     *,
     exactly: Collection[int] = (),
 ) -> Holdings:
-    """Look at what there is to lose, in the open transaction; count rows of `suspects` and `named`.
+    """Return what the step could remove, with the numbers of rows of `suspects` and `named`.
 
-    Of large tables they are only estimated, unless they are among `exactly`. A partition is looked
-    at with all others of its root, and a named table with what inherits from it. A name without
-    schema is one in a schema of `path`, or in any where that is None. What a materialized view
-    holds is not counted: it can be made again. Large objects are the rows of
+    Reads in the open transaction. The rows of large tables are only estimated, except for tables in
+    `exactly`. A partition is counted together with all other partitions of its root, and a named
+    table together with the tables that inherit from it. A name without schema stands for that name
+    in each schema of `path`, or in every schema if `path` is None. The rows of a materialized view
+    are not counted, because it can be refreshed. Large objects are the rows of
     pg_catalog.pg_largeobject_metadata.
     """
     seen = _look(conn, schema)
@@ -76,10 +78,10 @@ def read_again(
 ) -> tuple[Holdings, Holdings]:
     """Look again after the step; count the rows of `exactly`.
 
-    Return what was there before, without what other sessions have done to it since, and what there
-    is now. `other` is any connection but the one that runs the step. Whether a new file took over
-    the rows of the old one is found out by reading one row more than the step has inserted, at
-    most.
+    Return two states: `before`, adjusted for what other sessions have committed since, and the
+    state now. `other` is any connection except the one that runs the step. Whether a table's new
+    file contains the rows of the old one is found by reading at most one row more than the step
+    has inserted.
     """
     seen = _look(conn, schema)
     rows = _count_all(conn, seen.relations, _with_partitions(seen.relations, exactly))
@@ -91,18 +93,19 @@ def read_again(
         if table is None or table.filenode == now.filenode or table.view is not None:
             continue
         left = (now.inserted - table.inserted) - (now.deleted - table.deleted)
-        # TRUNCATE sets these counters to nothing: then what is there is what is left of its own.
+        # TRUNCATE resets these counters to zero: after it, the table holds only what they count.
         was_kept = left < 0 or _at_most(conn, seen.relations[oid], left + 1) > left
         tables[oid] = replace(now, was_kept=was_kept)
     return before, replace(after, tables=tables)
 
 
 def _without_others_doing(other: Connection, before: Holdings, after: Holdings) -> Holdings:
-    """Return what was there before without what another session has done to it, and committed.
+    """Return `before`, adjusted for what other sessions have committed since.
 
-    What it has dropped is left out. A table that it has emptied or rewritten has the new file from
-    the start: what this step has deleted of it then, its own counters say. What the step itself has
-    dropped is still there for others, and a file that it has made is not there for them yet.
+    What another session has dropped is left out. A table that another session has emptied or
+    rewritten gets its new file, as if it had had that from the start; what this step has deleted
+    from it is in the step's own counters. `other` tells whose change it was: for other sessions,
+    what the step has dropped still exists, and a file that it has created does not exist yet.
     """
     tables = before.tables.keys() - after.tables.keys()
     labels = before.labels.keys() - after.labels.keys()
@@ -148,7 +151,7 @@ def _without_others_doing(other: Connection, before: Holdings, after: Holdings) 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the catalogs say at one moment."""
+    """The contents of the catalogs at one moment."""
 
     relations: Mapping[int, "_Relation"]
     columns: Mapping[tuple[int, int], str]
@@ -247,7 +250,7 @@ class _Relation:
 
     @property
     def alone(self) -> str:
-        """Itself in a FROM, without what inherits from it."""
+        """The table as an item of FROM, without the tables that inherit from it."""
         return f"only {self.sql}"
 
 
@@ -257,7 +260,7 @@ def _named(
     named: Collection[Name],
     path: Collection[str] | None,
 ) -> set[int]:
-    """Find the tables of these names, and all that inherit from them."""
+    """Return the tables with these names, and all tables that inherit from them."""
     found = {
         r.oid
         for r in relations.values()
@@ -279,7 +282,7 @@ def _named(
 
 
 def _with_partitions(relations: Mapping[int, _Relation], wanted: Collection[int]) -> frozenset[int]:
-    """Return the tables with rows of their own among `wanted` and the partitions of their roots."""
+    """Return the tables in `wanted` that store rows, and all partitions of their roots."""
     tops = {relations[oid].root or oid for oid in wanted if oid in relations}
     return frozenset(
         r.oid for r in relations.values() if r.kind == "r" and (r.root or r.oid) in tops
@@ -287,9 +290,9 @@ def _with_partitions(relations: Mapping[int, _Relation], wanted: Collection[int]
 
 
 def _estimates(conn: Connection, tables: Collection[int]) -> dict[int, int]:
-    """Return about how many rows those of these tables have that are too large to count together.
+    """Return estimated row counts of those tables that are too large to be counted together.
 
-    Never none.
+    An estimate is at least 1.
     """
     if not tables:
         return {}
@@ -310,7 +313,7 @@ def _estimates(conn: Connection, tables: Collection[int]) -> dict[int, int]:
 def _count_all(
     conn: Connection, relations: Mapping[int, _Relation], tables: Collection[int]
 ) -> dict[int, int]:
-    """Count rows, in one round trip where row-level security does not hide any."""
+    """Count rows, in one round trip for all tables in which row-level security hides none."""
     asked = [relations[oid] for oid in sorted(tables)]
     plain = [_count_sql(r) for r in asked if not r.has_active_row_security]
     rows = _numbers(wire.ask(conn, " union all ".join(plain))) if plain else {}
@@ -325,7 +328,7 @@ def _count_sql(relation: _Relation) -> str:
 
 
 def _at_most(conn: Connection, relation: _Relation, most: int) -> int:
-    """Return how many rows a table has, or that many, where they are more."""
+    """Return how many rows a table has, but at most `most`."""
     query = f"""select {relation.oid}, pg_catalog.count(*)
         from (select from {relation.alone} limit {most}) r"""
     if relation.has_active_row_security:
@@ -340,10 +343,11 @@ def _listed(oids: Iterable[int]) -> str:
 
 
 def _unveiled(conn: Connection, relation: _Relation, query: str) -> int | None:
-    """Ask behind row-level security, which hides rows from a table's owner where it is forced.
+    """Return the number in a query's row, without row-level security, which may be forced.
 
-    In a savepoint that is rolled back, lock and all. None where we don't own the table: then only
-    what the transaction itself has put in and taken out is known.
+    The setting is changed after a savepoint that is rolled back, which also releases the lock.
+    Returns None if the role does not own the table: then only the rows that the transaction itself
+    has inserted and deleted are known.
     """
     answer = wire.send(
         conn,

@@ -1,10 +1,10 @@
-"""What runs have made on a database that held no row: a run that takes it away is not asked.
+"""What runs have made on a database without rows: removing it needs no declaration.
 
-Each step of such a run notes in the ledger's `meta`, in its own transaction, which transaction ids
-are its own. A relation or an enum that one of these has made is one of ours. A later run of the
-same ledger may go by these notes as long as no run of it has ever exited 0, nothing was adopted,
-and each row that is there was written by a step that is noted. A restored copy holds the notes
-under other transaction ids than its rows have, so that none of them counts there.
+Each step of such a run notes its transaction ids in the ledger's `meta`, in its own transaction. A
+relation or enum that one of these transactions created counts as made by predeploy. A later run
+with the same ledger may rely on the notes as long as no run has ever exited 0, nothing was adopted,
+and every existing row was written by a noted step. In a restored copy, the ids in the notes differ
+from those of the rows, so none of the notes counts there.
 """
 
 from predeploy.contract.quoting import identifier, literal
@@ -24,10 +24,10 @@ _OUR_AGES = f"""
          unnest(n.ids) i(ids)
     where n.ids @> n.first - n.own"""
 
-# How far a step's ids are from its first. The last is that of the block, mostly the next one. Those
-# between are of other sessions, or of the step's subtransactions. The latter are in progress, as
-# the step is; so are those of others that have a lock on their id. What passed more ids than can be
-# gone through counts with its first only.
+# Stores the step's ids as distances from its first one. The last id is that of the inner block,
+# usually the next one. The ids in between belong to other sessions or to the step's
+# subtransactions. The latter are in progress, as the step is; so may be those of other sessions,
+# which hold a lock on their id. If too many ids have passed to examine them, only the first counts.
 BODY = """
 declare
     ours constant xid8 := pg_current_xact_id();
@@ -53,9 +53,9 @@ begin
     end if;
 end
 """
-# What is written once for each relation, by the transaction that makes it: the first column of the
-# system's own, and for a composite type, which has none, what ties it to its row type. For an enum,
-# what ties its array type to it.
+# Looks at catalog rows that are written only once, by the transaction that creates the object: for
+# a relation, the row of a system column; for a composite type, which has no system columns, its
+# dependency on its row type; for an enum, the dependency of its array type on it.
 _MADE_SQL = f"""
     with ours as materialized ({_OUR_AGES})
     select 'r', a.attrelid::text
@@ -78,14 +78,14 @@ _MADE_SQL = f"""
 
 
 def create_sql(function: str, schema: str) -> str:
-    """Return the statement that makes the function that `note_sql` calls."""
+    """Return the statement that creates the function that `note_sql` calls."""
     return f"""create or replace function {function}() returns void
         language plpgsql volatile set search_path = {OURS}
         as {literal(BODY.replace("LEDGER", identifier(schema)))}"""
 
 
 def note_sql(function: str) -> str:
-    """Return the SELECT with which a step notes its transaction ids. Before any RESET."""
+    """Return the SELECT with which a step notes its transaction ids; it must precede any RESET."""
     return f"select {function}()"
 
 
@@ -95,12 +95,18 @@ def forget_sql(schema: str) -> str:
 
 
 def our_ages_sql(schema: str) -> str:
-    """Return the SELECT of the ages of the ids of all steps whose notes count: `ages`."""
+    """Return the SELECT of `ages`: the ages of the transaction ids of all steps whose notes count.
+
+    It returns one row with one column, an int4multirange.
+    """
     return _OUR_AGES.replace("LEDGER", identifier(schema))
 
 
 def read(conn: Connection, schema: str) -> tuple[frozenset[int], frozenset[int]]:
-    """Return the OIDs of the relations and enums of noted steps, in an open transaction of ours."""
+    """Return the OIDs of the relations and of the enums that noted steps created.
+
+    Must be called in the step's open transaction.
+    """
     rows = wire.ask(conn, _MADE_SQL.replace("LEDGER", identifier(schema)))
     relations, types = (
         frozenset(int(oid or 0) for kind, oid in rows if kind == which) for which in "rt"

@@ -1,12 +1,12 @@
-"""Notices when a step takes something away, before it commits.
+"""Notices when a step removes something, before it commits.
 
-Functions of ours in the ledger's schema look at the transaction's own counters, at its start and at
-its end: rows deleted from users' tables, rows gone from the catalogs, tables in new files. What
-they cost depends on what the step has touched, not on how many tables there are. A sign is only a
-suspicion. Where the step's text does not show that it takes something away, the guard raises
-(SQLSTATE PD001), the step is rolled back, and run once more with a full look before and after. The
-functions carry the hash of their bodies in their names and are never replaced, since old and new
-images share them. `sequences` and `made` have one more of their kind each.
+predeploy's functions in the ledger's schema read the transaction's own counters at its start and at
+its end: rows deleted from users' tables, rows gone from the catalogs, tables in new files. Their
+cost depends on what the step has touched, not on the number of tables. A sign is only a suspicion.
+If the step's text does not show that it removes something, the guard raises (SQLSTATE PD001), the
+step is rolled back, and it is run once more with a full look before and after. The names of the
+functions contain a hash of their bodies, and no function is ever replaced, because old and new
+images use the same ledger. `sequences` and `made` each define one more such function.
 """
 
 import hashlib
@@ -26,9 +26,10 @@ from predeploy.database.server.path import OURS
 
 SUSPICION = "PD001"
 
-# What goes from the catalogs, or is changed there when it goes (a column, a label) or is renamed: a
-# table's name is that of its row type, too, and pg_class changes with all that is added to it.
-# Of a large object, too, all that its users have is an OID: it is a row of a catalog.
+# Rows deleted from the catalogs, or updated there because a column or label was removed or an
+# object renamed. Updates of pg_class do not count, because adding anything to a table updates its
+# row; a renamed table shows in pg_type, because its row type has the same name. A large object is
+# a row of a catalog, too: its users hold nothing but its OID.
 _CATALOGS = """
         select c.oid, pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
              + case c.oid when 'pg_catalog.pg_class'::regclass then 0
@@ -36,16 +37,17 @@ _CATALOGS = """
         from unnest(array['pg_catalog.pg_class'::regclass, 'pg_catalog.pg_attribute'::regclass,
                           'pg_catalog.pg_enum'::regclass, 'pg_catalog.pg_type'::regclass,
                           'pg_catalog.pg_largeobject_metadata'::regclass]::oid[]) c(oid)"""
-# The tables that extensions have brought. Their C code may let go of a table's lock at once.
+# The tables of extensions. An extension's C code may release a table's lock at once, so the locks
+# do not show which of these tables the step has touched.
 _BROUGHT = """
         select d.objid from pg_catalog.pg_extension e
         join pg_catalog.pg_depend d
           on d.refclassid = 'pg_catalog.pg_extension'::regclass and d.refobjid = e.oid
         where d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e'"""
-# What counters hold is sent on now and then, and only between transactions: a session's earlier
-# ones may still be in them. Of all tables that cannot be asked for without a scan, so a step may be
-# suspected of rows that the same session has deleted just before, from a table that it writes.
-# Counting that is off is turned on for the transaction where we may.
+# A session's counters are flushed only now and then, between transactions, so they may still
+# include its earlier transactions. Reading them for all tables would take a scan of pg_class, so a
+# step may be suspected because of rows that the same session deleted just before, from a table that
+# the step writes to. If track_counts is off, it is turned on for the transaction, if allowed.
 _SIGNS_BODY = """
 declare
     columns jsonb;
@@ -80,23 +82,25 @@ begin
         'columns', columns);
 end
 """
-# Who deletes from a table, empties, rewrites or alters it holds a lock on it to the end of the
-# transaction, so our own locks name the tables to look at, however many there are. A subtransaction
-# that is rolled back lets go of its locks, and of what it has deleted. All tables are looked at
-# where the catalogs were written by hand: DDL holds no lock on these two, and needs one on the
-# table that it changes. Where counting may have been off for a while, all that is locked is
-# suspect, and the catalogs are in any case.
-# The columns of a new table are updated, too, when they get a default. New are those with an OID
-# beyond the largest at the step's start, or, after a wraparound, with a row type that is as new;
-# an old one's is only updated, which the counter of pg_type tells. So are new columns of an old
-# table, whose numbers are beyond those that it had. Where nobody has asked for these (the text
-# names no such table in ALTER TABLE), all that have changed are suspect.
-# A table whose catalog row this transaction has written and whose file is not its first may have
-# been emptied or rewritten in it. Subtransactions have later ids than ours, hence age().
-# Counters cannot be trusted, either, where a subtransaction was rolled back: what it has written
-# stays in them. It then has an aborted id from after the step's start, if not every such id is one
-# of ours; and somebody must have written a subtransaction: in the step's text, in a function, or in
-# a language that we cannot read.
+# Deleting from a table, or emptying, rewriting or altering it, takes a lock that is held until the
+# end of the transaction. So the session's own locks name the tables to examine, however many tables
+# there are. A subtransaction that is rolled back releases its locks, but then its deletions are
+# undone, too. If pg_class or pg_attribute is locked, all tables are examined, because the catalogs
+# were written by hand: DDL holds no lock on these two, only on the table that it changes. If
+# track_counts may have been off for a while, everything that is locked is suspected, and so are
+# the catalogs.
+# Updated rows of pg_attribute are no sign for a new table, whose columns are updated when they get
+# a default. A table is new if its OID is larger than the largest at the step's start or, after an
+# OID wraparound, if this transaction wrote the row of its row type: that of an old table can only
+# have been updated, which the counter of pg_type shows. Nor are they a sign for new columns of an
+# old table, whose numbers are larger than those that it had. If these were not recorded, because
+# the text names no such table in ALTER TABLE, every changed column is suspected.
+# A table may have been emptied or rewritten if this transaction wrote its row in pg_class and its
+# file is not its first one. Subtransactions have later ids than the transaction, hence age().
+# The counters cannot be trusted if a subtransaction was rolled back, because they still include
+# what it wrote. Its id is then an aborted one from after the step's start, although other sessions
+# may have such ids, too. And the subtransaction must have been written somewhere: in the step's
+# text, in a function, or in a language that predeploy cannot read.
 _SUSPECTS_BODY = """
 declare
     before constant jsonb := coalesce(nullif(current_setting('predeploy.signs', true), ''), '{}');
@@ -182,29 +186,29 @@ begin
     end if;
 end
 """
-# The tables that a text alters, in whatever function or block of it; one too many does no harm.
+# The tables that a text alters, also inside functions and blocks; one too many does no harm.
 _PART_OF_NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _ALTERED = re.compile(
     r"\balter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?"
     rf"(?:{_PART_OF_NAME}\s*\.\s*)*({_PART_OF_NAME})",
     re.IGNORECASE,
 )
-# What a subtransaction is made by, in plpgsql or beside it.
+# The words that start a subtransaction, in PL/pgSQL or in SQL.
 _NESTED = re.compile(r"(?<!raise\s)\b(?:exception|savepoint)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """What may have lost something: OIDs of tables, and of catalogs.
+    """What may have lost something: the OIDs of tables and catalogs.
 
-    `is_doubtful`: the counters may be wrong, so only counting tells.
+    `is_doubtful` says that the counters may be wrong, so that only counting rows can tell.
     """
 
     oids: frozenset[int] = frozenset()
     is_doubtful: bool = False
 
     def __or__(self, other: "Suspicion") -> "Suspicion":
-        """Return what one of the two has seen."""
+        """Return the union of two suspicions."""
         return Suspicion(self.oids | other.oids, self.is_doubtful or other.is_doubtful)
 
 
@@ -213,7 +217,7 @@ UNSUSPECTED = Suspicion()
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """The qualified names of this version's functions."""
+    """The qualified names of the functions of this version."""
 
     signs: str
     suspects: str
@@ -224,7 +228,10 @@ class Functions:
 
 @cache
 def functions(schema: str) -> Functions:
-    """Return the names in this ledger; one hash for all, so that none is there without the rest."""
+    """Return the names of the functions in a ledger's schema.
+
+    All names contain the same hash, so that no function exists without the others.
+    """
     bodies = _filled(OURS + _SIGNS_BODY + _SUSPECTS_BODY, schema) + _GUARD_BODY
     bodies += sequences.BODY + made.BODY
     digest = hashlib.sha256(bodies.encode()).hexdigest()[:12]
@@ -233,7 +240,7 @@ def functions(schema: str) -> Functions:
 
 
 def create_sql(schema: str) -> str:
-    """Return the statements that make the functions; once a ledger and version."""
+    """Return the statements that create the functions, needed once per ledger and version."""
     ours = functions(schema)
     guard = _GUARD_BODY.replace("SUSPECTS", ours.suspects)
     return f"""
@@ -251,7 +258,7 @@ def create_sql(schema: str) -> str:
 
 
 def exists_sql(schema: str) -> str:
-    """Return an expression: whether this version's functions are there, all of them."""
+    """Return an SQL expression: whether all functions of this version exist."""
     names = [name.rpartition(".")[2] for name in astuple(functions(schema))]
     return f"""(select pg_catalog.count(distinct p.proname) from pg_catalog.pg_proc p
         join pg_catalog.pg_namespace n on n.oid = p.pronamespace
@@ -260,14 +267,14 @@ def exists_sql(schema: str) -> str:
 
 
 def begin_sql(schema: str, texts: Iterable[str]) -> str:
-    """Return the SELECT with which a step of these texts remembers the counters it starts from."""
+    """Return the SELECT with which a step of these texts stores the counters at its start."""
     signs = functions(schema).signs
     tables: dict[str, None] = {}
     known = {"is_nested": False, "is_blind": False}
     for text in texts:
         tables.update(dict.fromkeys(_altered(text)))
         known["is_nested"] |= _NESTED.search(text) is not None
-        # It may turn off the counters that the sentinel goes by, and on again.
+        # The text may turn off the counters that the sentinel relies on, and on again.
         known["is_blind"] |= mentions(text, "track_counts")
     altered = ", ".join(map(literal, tables))
     found = f"{signs}(array[{altered}]::pg_catalog.name[]) || {literal(json.dumps(known))}"
@@ -283,16 +290,16 @@ def _altered(text: str) -> Iterator[str]:
 
 
 def has_spoken(schema: str, error: psycopg.Error) -> bool:
-    """Whether it is the guard that has raised: others may raise the same SQLSTATE."""
+    """Whether the guard raised the error: other functions may raise the same SQLSTATE."""
     guard = functions(schema).guard
     first, _, _ = (error.diag.context or "").partition("\n")
     return error.sqlstate == SUSPICION and guard.rpartition(".")[2] in first
 
 
 def forget_sql() -> str:
-    """Return what sends on, at the end of a transaction, what the session's counters hold.
+    """Return the SELECT that makes the server flush the session's counters after the transaction.
 
-    So the rows that one step has rightly deleted make no suspect of the next.
+    Without it, rows that one step was allowed to delete could make the next step suspected.
     """
     return f"select {where_allowed('pg_catalog.pg_stat_force_next_flush()')}"
 
@@ -300,19 +307,19 @@ def forget_sql() -> str:
 def guard_sql(schema: str) -> str:
     """Return the SELECT that raises PD001 with the suspicion as detail, or does nothing.
 
-    It runs under the search_path that the step has left, so nothing is called here but the
-    function.
+    It runs under the search_path that the step has left behind, so it calls only the function, by
+    its qualified name.
     """
     return f"select {functions(schema).guard}()"
 
 
 def suspects_sql(schema: str) -> str:
-    """Return the SELECT of the same suspicion, null for none, which never raises."""
+    """Return the SELECT of the same suspicion, NULL if there is none; it never raises."""
     return f"select {functions(schema).suspects}()"
 
 
 def parse_suspicion(told: str | None) -> Suspicion:
-    """Turn what the guard or `suspects_sql` has said into what is suspected."""
+    """Parse the guard's detail or the value that `suspects_sql` returned."""
     if not told:
         return UNSUSPECTED
     said = json.loads(told)

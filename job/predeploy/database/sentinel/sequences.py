@@ -1,6 +1,6 @@
-"""Where sequences stand when a step is tried: returned by a function of the ledger.
+"""The positions of sequences when a step is tried, returned by a function in the ledger's schema.
 
-A rollback does not take back what was drawn from a sequence. `restart` decides what is put back
+A rollback does not undo what was drawn from a sequence. `restart` decides which sequences are reset
 before the next try.
 """
 
@@ -12,14 +12,14 @@ from predeploy.contract.quoting import literal
 from predeploy.database.server.path import OURS
 
 _FEW = 50
-# All sequences where they are few, as triggers and functions draw from sequences that no text
-# names; else those that the named relations are, own, or have in a column's default. What is read
-# stays locked to the end of the transaction, though only against DDL on the sequence. Where
-# another session's DDL has locked one, or dropped it, nothing is known, and nothing put back.
-# Privileges are asked of what pg_sequence lists: of a relation of another kind
-# has_sequence_privilege() fails, and which condition a plan tries first nobody knows. What the
-# session has drawn from since it last discarded its sequences, currval() knows, and a rollback does
-# not make it forget.
+# Reads all sequences if there are few, because triggers and functions draw from sequences that no
+# text names; otherwise those among the named relations, those that these own, and those in the
+# defaults of their columns. A sequence that is read stays locked until the end of the transaction,
+# but only against DDL on it. If another session's DDL has locked or dropped one, no positions are
+# returned, and no sequence is reset.
+# Privileges are checked on rows of pg_sequence, because has_sequence_privilege() fails for other
+# relations, and the order in which a plan evaluates conditions is undefined. currval() shows
+# whether the session has drawn from a sequence since its last DISCARD, even after a rollback.
 _BODY = f"""
 declare
     found oid[];
@@ -76,8 +76,8 @@ begin
         'sequences', positions, 'drawn', drawn, 'company', COMPANY);
 end
 """
-# How many other sessions there are, and how many there have ever been. A session whose columns we
-# may not see (NULL) counts as one of them.
+# How many other sessions there are, and how many there have ever been. A session whose columns are
+# NULL, because the role may not see them, counts as a client's.
 _COMPANY = """jsonb_build_array(
         (select count(*) from pg_catalog.pg_stat_get_activity(null) a
          where a.datid = (select oid from pg_catalog.pg_database where datname = current_database())
@@ -90,22 +90,23 @@ BODY = _BODY.replace("COMPANY", _COMPANY)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a sequence stands; `is_called` says that `last` was given out already."""
+    """The position of a sequence; `is_called` says that `last` was already returned."""
 
     last: int
     is_called: bool
 
     def next(self, increment: int) -> int:
-        """Return what it gives out next."""
+        """Return the value that the sequence returns next."""
         return self.last + increment if self.is_called else self.last
 
 
 @dataclass(frozen=True, slots=True)
 class SequencePositions:
-    """A moment: where sequences stand, by OID, and who else is connected to the database.
+    """The positions of sequences at one moment, by OID, and the number of other sessions.
 
-    `others` counts the sessions of clients other than our two, `ever` all that were begun so far.
-    `drawn` are the sequences that our session has drawn from, where it was asked.
+    `others` counts the clients' sessions in the database, without predeploy's two; `ever` counts
+    all sessions that were ever started there. `drawn` are the sequences that predeploy's session
+    has drawn from, if that was queried.
     """
 
     positions: Mapping[int, Position]
@@ -115,7 +116,7 @@ class SequencePositions:
 
 
 def create_sql(function: str) -> str:
-    """Return the statement that makes the function that `positions_sql` asks."""
+    """Return the statement that creates the function that `positions_sql` calls."""
     return f"""create or replace function {function}(guard int, reached name[], again boolean)
             returns jsonb
             language plpgsql volatile set search_path = {OURS} set lock_timeout = '100ms'
@@ -125,10 +126,10 @@ def create_sql(function: str) -> str:
 def positions_sql(
     function: str, pid: int, reached: Collection[str], *, is_again: bool = False
 ) -> str:
-    """Return the SELECT of where sequences stand, for the relations that a step reaches.
+    """Return the SELECT of the positions of sequences, for the relations that a step reaches.
 
-    `pid` is that of our other session. With `is_again` the answer includes
-    the sequences from which earlier tries have drawn.
+    `pid` is the backend's pid of predeploy's other session. With `is_again` the result includes the
+    sequences from which earlier tries have drawn.
     """
     names = ", ".join(literal(name) for name in sorted(reached))
     return f"select {function}({pid}, array[{names}]::pg_catalog.name[], {is_again})"

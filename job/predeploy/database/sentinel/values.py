@@ -1,4 +1,4 @@
-"""Counts the values of columns that get another type, where some may be lost."""
+"""Counts the values of columns whose type is changed, if the change may lose some of them."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,11 @@ _SAVEPOINT = "predeploy_values"
 
 @dataclass(frozen=True, slots=True)
 class Stake:
-    """What a step may lose of columns' values, as it was before.
+    """The column values that a step may lose, as they were before the step.
 
-    `converted` are the columns that its text gives another type, `held` what those hold that may
-    lose something and can be counted, and `shapes` all columns of the tables whose rows are known.
+    `converted` are the columns whose type its text changes. `held` counts the values of those that
+    may lose some and are not too large to count. `shapes` are all columns of the tables that are
+    known to have rows.
     """
 
     converted: tuple[Column, ...]
@@ -45,14 +46,15 @@ class Stake:
 
     @property
     def conversions(self) -> tuple[Loss, ...]:
-        """What a file may declare of it, whether a value is lost or not."""
+        """The rewrites that a file may declare, whether or not a value is lost."""
         return tuple(Loss(Verb.REWRITE, column.name) for column in self.converted)
 
 
 def at_stake(conn: Connection, converted: tuple[Column, ...], before: Holdings) -> Stake:
-    """Look before the step, in its transaction.
+    """Look at the columns before the step, in its transaction.
 
-    Where others write meanwhile, the numbers are no proof: the caller locks them out first.
+    If other sessions wrote meanwhile, the numbers would prove nothing: the caller locks out other
+    writers first.
     """
     counted = (c for c in converted if c.may_lose and not c.is_too_large)
     held = {c.key: values for c in counted if (values := _count(conn, c))}
@@ -60,7 +62,10 @@ def at_stake(conn: Connection, converted: tuple[Column, ...], before: Holdings) 
 
 
 def lost(conn: Connection, stake: Stake, gone: Iterable[Loss]) -> tuple[Loss, ...]:
-    """Look again after the step; `gone` are the rows that it has taken away."""
+    """Look again after the step, and return the values that it lost.
+
+    `gone` are the losses already found, such as deleted rows.
+    """
     left = _count_again(conn, stake.in_danger, stake.held)
     shapes = _read_shapes(conn, dict.fromkeys(table for table, _ in stake.shapes))
     return (
@@ -72,10 +77,10 @@ def lost(conn: Connection, stake: Stake, gone: Iterable[Loss]) -> tuple[Loss, ..
 def find_columns(
     conn: Connection, schema: str, asked: Sequence[Conversion], path: Collection[str] | None
 ) -> tuple[Column, ...]:
-    """Return the columns that are there and are converted; those of the ledger's schema are not.
+    """Return the existing columns that are converted, except those in the ledger's schema.
 
-    A name without schema may mean a table of each schema in `path`, or of any where that is None:
-    counting one too many does no harm.
+    A name without schema stands for a table in each schema of `path`, or in every schema if `path`
+    is None: counting one too many does no harm.
     """
     if not asked:
         return ()
@@ -112,7 +117,7 @@ def find_columns(
 
 
 class _Row(NamedTuple):
-    conversion: int  # its number among those that were asked
+    conversion: int  # its index in `asked`
     oid: int
     number: int
     table: str
@@ -128,7 +133,7 @@ class _Row(NamedTuple):
 def _column(row: _Row, asked: Sequence[Conversion]) -> Column:
     conversion = asked[row.conversion]
     new_type = row.new_type
-    # The types of the users' own cannot be looked up along our search_path.
+    # User-defined types cannot be looked up with predeploy's search_path.
     if conversion.makes_enum or row.are_enums:
         new_type = ENUM + ("[]" if conversion.is_array else "")
     return Column(
@@ -138,7 +143,7 @@ def _column(row: _Row, asked: Sequence[Conversion]) -> Column:
 
 
 def _read_shapes(conn: Connection, tables: Iterable[int]) -> dict[Key, Shape]:
-    """Return the columns of tables that have rows to lose, as they are now."""
+    """Return the columns of these tables as they are now."""
     listed = ", ".join(map(str, tables))
     if not listed:
         return {}
@@ -163,7 +168,7 @@ def _count_again(
 ) -> dict[Key, Values]:
     """Count after the conversion; values that only the new type treats as equal count as different.
 
-    So citext, or text under a collation without case, loses nothing.
+    For example, a conversion to citext or to a case-insensitive collation loses nothing.
     """
     after = {}
     for column in columns:
@@ -177,7 +182,10 @@ def _count_again(
 
 
 def tell_detached(conn: Connection, tables: Iterable[int]) -> Iterator[Loss]:
-    """Yield what each detached table holds, in the open transaction; of a large one, about."""
+    """Yield the number of rows of each detached table, in the open transaction.
+
+    The rows of a large table are estimated.
+    """
     for table in tables:
         rows = wire.ask(
             conn,
@@ -199,7 +207,7 @@ def tell_detached(conn: Connection, tables: Iterable[int]) -> Iterator[Loss]:
 
 
 def _own(type_sql: str) -> str:
-    """Return SQL for the name of a type of PostgreSQL's own, or ENUM; an array's ends with []."""
+    """Return SQL for the name of a built-in type, or ENUM for an enum; an array's ends with []."""
     enum = literal(ENUM)
     return f"""(select case when t.typtype = 'e' then {enum}
                when e.typtype = 'e' then {enum} || '[]'
@@ -211,7 +219,7 @@ def _own(type_sql: str) -> str:
 
 
 def _count(conn: Connection, column: Column, *, as_text: bool = False) -> Values | None:
-    """Count the values of a column; None where it is there no more."""
+    """Count the values of a column; None if it no longer exists."""
     table, number = column.key
     there = wire.ask(
         conn,
@@ -224,7 +232,7 @@ def _count(conn: Connection, column: Column, *, as_text: bool = False) -> Values
     ((name, now),) = typed(tuple[str, str], there)
     value = identifier(name)
     if now == "json" and column.new_type == "jsonb":
-        value += "::pg_catalog.jsonb"  # what tells two of these apart is all that is to be kept
+        value += "::pg_catalog.jsonb"  # differences that jsonb does not keep are no loss
     counted = f"{value}::pg_catalog.text" if as_text else value
     try:
         counts = f"pg_catalog.count({value}), pg_catalog.count(distinct {counted})"
@@ -235,13 +243,14 @@ def _count(conn: Connection, column: Column, *, as_text: bool = False) -> Values
 
 
 class _NoEqualityError(Exception):
-    """A type has no equality, so its different values cannot be counted."""
+    """A type has no equality operator, so its distinct values cannot be counted."""
 
 
 def _ask_unveiled(conn: Connection, table: int, counts: str) -> list[int]:
-    """Return counts of a table, of rows that row-level security hides, too.
+    """Return counts of a table's rows, including those that row-level security hides.
 
-    In a savepoint that is rolled back, lock and all. Raises _NoEqualityError.
+    Counts after a savepoint that is rolled back, which also releases the lock. Raises
+    _NoEqualityError.
     """
     ((schema, name, has_active_row_security),) = wire.ask(
         conn,

@@ -34,11 +34,11 @@ OWN_PATH = own_path_sql()
 
 _SETTING = "predeploy.search_path"
 TEXT = f"pg_catalog.current_setting('{_SETTING}')"
-"""An SQL expression for queries of ours, after `keep_sql`: the schemas of the operator's path."""
+"""An SQL expression for queries after `keep_sql`: the schemas of the operator's path, as text."""
 SCHEMAS = f"{TEXT}::pg_catalog.name[]"
-"""The same as names."""
+"""The same, as an array of names."""
 KEPT = 2
-"""How many statements `keep_sql` is."""
+"""The number of statements that `keep_sql` returns."""
 
 
 def keep_sql(endpoint: Endpoint) -> str:

@@ -15,7 +15,7 @@ from predeploy.database.server import wire
 from predeploy.database.server.wire import Answer, Connection
 
 Query = tuple[str, Sequence[str]]
-"""A statement, and the values that are bound to it as text."""
+"""A statement, and the values of its parameters as text."""
 
 
 def stream(

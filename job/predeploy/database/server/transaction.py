@@ -82,7 +82,7 @@ def step_application(ledger_schema: str) -> str:
 
 
 STEP_NAMED = r"^/\* predeploy (.*?) \*/"
-"""A pattern of the server's for what `name_sql` returns."""
+"""A regular expression of PostgreSQL that matches the comment that `name_sql` returns."""
 
 
 def name_sql(step: Step) -> str:

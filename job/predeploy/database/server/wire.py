@@ -48,9 +48,9 @@ _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 _ALREADY_THERE = ("42P06", "42P07", "42710", "42701")
 _GONE = ("08", "57P01", "57P02", "57P03")
 ENDED = "57P01"
-"""The SQLSTATE of a session that an administrator has ended, alone or with the server."""
+"""The SQLSTATE of a session that was terminated, alone or by a shutdown of the server."""
 DIRECTLY = "set MIGRATION_DATABASE_URL to the address of the server itself"
-"""What to do where a pooler is in the way."""
+"""The remedy if a pooler prevents something."""
 # A pooler's own error when it hangs up is not a lost connection, which would be retried.
 _IN_STATEMENT_MODE = (
     f"the address leads through a pooler in statement mode, which knows no transactions; {DIRECTLY}"

@@ -7,7 +7,7 @@ from predeploy.database.ledger import ledger
 from predeploy.database.session.run_context import RunContext
 
 STOPPED = ("23505", "22012")
-"""SQLSTATEs of a fence that lets nobody pass: the row is there, or the catalog has changed."""
+"""The SQLSTATEs of a fence that was not passed: the row exists, or the catalog has changed."""
 
 
 def fence_sql(context: RunContext, step: Step) -> str:

@@ -107,7 +107,7 @@ HISTORIES = f"""select current_database(), n.nspname, v.name, v.mark
     join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = v.mark
       and not a.attisdropped
     order by 2, 3"""
-"""The query of the tools' tables that are here."""
+"""The query of the other tools' history tables in this database."""
 
 
 def exclude_others(guard: Connection, budget: Deadline, found: Sequence[Row]) -> None:

@@ -166,7 +166,7 @@ def _do(
     if answer.error is None:
         return ()
     position = answer.error.diag.statement_position
-    # A position in a generated FINALIZE is none in the file.
+    # A position in the generated FINALIZE is not a position in the file.
     offset = int(position) - 1 if position and sql is step.text else None
     failure = failure_of(step, answer.error, index=0, offset=offset, failed=ExitCode.PARTIAL)
     failure = replace(failure, remains=_what_remains(conn, target, drop_wait))

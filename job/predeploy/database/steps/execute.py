@@ -55,7 +55,7 @@ from predeploy.judgment.verdict import refuse_gap
 
 log = structlog.get_logger()
 
-# Errors behind which an event trigger or a missing privilege may be.
+# Errors whose cause may be an event trigger or a missing privilege.
 _SAID_BY_SOMEBODY = (InsufficientPrivilege.sqlstate, RaiseException.sqlstate)
 
 

@@ -110,7 +110,11 @@ def keep(
 
 
 def what_is_made(attempt: Attempt) -> list[str]:
-    """Return what notes the ids of what a step made, on a run that needs no declarations for it."""
+    """Return the statement that notes the step's transaction ids; none on an ordinary run.
+
+    It is needed on a run that began without rows: removing what such a run made needs no
+    declaration.
+    """
     noting = made.note_sql(sentinel.functions(attempt.schema).made)
     return [noting] if attempt.context.is_blank else []
 

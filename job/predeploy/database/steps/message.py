@@ -2,7 +2,7 @@
 
 A step is sent as parts: one statement each, with the values of its parameters and with the role
 that says what its failure or its row means. `transmit` sends the parts of one transaction or of
-several in one round trip. Only COPY data goes by itself.
+several in one round trip. Only COPY data is sent separately.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -107,7 +107,7 @@ class AlreadyThere:
 
 
 Outcome = Sent | Suspects | AlreadyThere | Failure | None
-"""None: another run was faster, so look again."""
+"""The outcome of a try; None if another run was faster, so that the layer has to look again."""
 
 
 class Role(Enum):
@@ -142,7 +142,7 @@ class Part:
 
 
 Closing = Callable[[tuple[Drift, ...]], list[Part]]
-"""What ends a step, given what is there in another shape."""
+"""Returns the parts that end a step, given the objects that exist in another shape."""
 
 Deliver = Callable[[Attempt, list[Part], Closing], Outcome]
 
@@ -214,7 +214,7 @@ def own(attempt: Attempt) -> Iterator[Part]:
 
 
 def own_part(step: Step, number: int, text: str, values: tuple[str | Secret, ...] = ()) -> Part:
-    """Return a statement of the step's as a part, preceded by the step's name."""
+    """Return one of the step's statements as a part, preceded by the step's name."""
     data = step.statements[number].data
     return Part(f"{name_sql(step)}{text}", Role.OWN, number, data, values)
 
@@ -276,7 +276,7 @@ def transmit(
 ) -> Generator[Reply, None, None]:
     """Send all transactions at once; yield the reply to each, up to the first with an error.
 
-    As `stream` does, which says what state the connection is in then.
+    See `stream` for the state of the connection afterwards.
     """
     sent = [[part.query for part in parts] for parts in transactions]
     with closing(stream(conn, sent, tick)) as answers:
@@ -291,7 +291,7 @@ def suspects(error: psycopg.Error) -> Suspects:
 
 
 def meaning(attempt: Attempt, part: Part, error: psycopg.Error) -> Outcome:
-    """Say what the failure of one part means for its step."""
+    """Return what the failure of one part means for its step; None if another run was faster."""
     step, sqlstate = attempt.step, error.sqlstate or ""
     match part.role:
         case Role.FENCE if sqlstate in STOPPED:
@@ -325,16 +325,16 @@ def offset_in(step: Step, part: Part, error: psycopg.Error) -> int | None:
 
 
 def _refused(attempt: Attempt, reply: Reply) -> Outcome:
-    """Say what the error in a reply means for the step."""
+    """Return what the error in a reply means for the step."""
     error = reply.answer.error
     assert error is not None  # noqa: S101 - only called with one
     return meaning(attempt, reply.failed_part, error)
 
 
 def _messages(parts: Iterable[Part]) -> Iterator[tuple[Part, ...]]:
-    """Split before and after COPY data, which is sent by itself, and where it gets too long.
+    """Split before and after COPY data, which is sent separately, and where a message gets long.
 
-    What is sent together, and its results, stay in memory until the last of them has arrived.
+    A message and all of its results stay in memory until the last result has arrived.
     """
     waiting: list[Part] = []
     room = _LONGEST_MESSAGE

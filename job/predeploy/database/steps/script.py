@@ -62,7 +62,7 @@ class Tried:
 
 
 Try = Callable[[Attempt, SequencePositions | None], tuple[Outcome, SequencePositions | None]]
-"""One try, given where sequences stood before the first; and where they stand at its own start."""
+"""One try: takes the sequences' positions before the first try, returns those at its own start."""
 
 
 def run_script(attempt: Attempt, positions: SequencePositions | None = None) -> Tried:

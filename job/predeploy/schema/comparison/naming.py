@@ -1,4 +1,4 @@
-"""Objects that exist under another name than the one that the files give explicitly.
+"""Objects that exist under a name other than the one that the files give explicitly.
 
 A name that PostgreSQL generated carries no meaning, so a twin of another name is accepted. A chosen
 name is part of the declaration: an app can use it, as in ON CONFLICT ON CONSTRAINT.
@@ -24,7 +24,10 @@ _HANGS_ON_TABLE = (
 
 
 def misnamed(twins: Mapping[Fact, Fact], pair: SchemaPair) -> Iterator[Report]:
-    """Report the twins of explicitly named objects, each with the RENAME."""
+    """Report the twins of explicitly named objects, with the RENAME as the remedy.
+
+    The report is BREAKING if an app can use the name, and a warning otherwise.
+    """
     taken = takers(pair.live, twins)
     for desired, live in twins.items():
         if not pair.written.has_name_of(desired):
@@ -47,7 +50,7 @@ def misnamed(twins: Mapping[Fact, Fact], pair: SchemaPair) -> Iterator[Report]:
 
 
 def own_name(fact: Fact) -> str:
-    """Return the object's own name."""
+    """Return the object's name: `relation` if the fact has no `name`, as for a sequence."""
     return fact.name or fact.relation
 
 

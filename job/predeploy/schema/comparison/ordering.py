@@ -1,4 +1,4 @@
-"""The order of changes: each after what it needs, and otherwise as the objects were created."""
+"""Orders changes: each comes after what it needs, and otherwise by phase and creation order."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,9 +17,10 @@ _Place = tuple[int, tuple[int, int], int, str]
 
 
 def in_order(changes: Sequence[Made], pair: SchemaPair) -> tuple[Change, ...]:
-    """Sort changes: of those with nothing left to wait for, by phase and then by creation.
+    """Sort changes topologically; those that are ready at once go by phase, then by creation.
 
-    So a view that groups by a primary key comes after the key, though that is built online.
+    For example, a view that groups by a primary key comes after the key, although keys are built
+    online, in a later phase.
     """
     if len(changes) < 2:  # noqa: PLR2004 - one is in order
         return tuple(change for _, change in changes)
@@ -28,7 +29,7 @@ def in_order(changes: Sequence[Made], pair: SchemaPair) -> tuple[Change, ...]:
 
 
 class _Graph:
-    """Changes by their number, and the numbers of those that come before each."""
+    """The changes by number, and for each the numbers of the changes that must precede it."""
 
     def __init__(self, changes: Sequence[Made], pair: SchemaPair) -> None:
         self._changes = changes
@@ -55,7 +56,7 @@ class _Graph:
             sorter.done(number)
 
     def _sorter(self) -> TopologicalSorter[int]:
-        """Prepare the sorter; of a cycle that PostgreSQL allows, one need is met by creation."""
+        """Return the prepared sorter; break each cycle by dropping one need."""
         while True:
             pairs = zip(self._fixed, self._before, strict=True)
             sorter = TopologicalSorter({n: a | b for n, (a, b) in enumerate(pairs)})
@@ -67,7 +68,7 @@ class _Graph:
                 return sorter
 
     def _break(self, cycle: Sequence[int]) -> None:
-        """Give up the need in a cycle that goes most against the order of creation."""
+        """Drop the need in a cycle whose required object was created last."""
         loose = [
             (before, number) for before, number in pairwise(cycle) if before in self._before[number]
         ]
@@ -75,14 +76,14 @@ class _Graph:
         self._before[number].discard(before)
 
     def _contradicts(self, before: int, number: int) -> bool:
-        """Whether two changes need each other, and creation or a change itself says how."""
+        """Whether to drop a need because the opposite one is fixed or follows creation order."""
         if number in self._fixed[before]:
             return True
         is_mutual = number in self._before[before]
         return is_mutual and self._created(before) > self._created(number)
 
     def _told(self, number: int) -> set[int]:
-        """Return what comes before because the change says so, or is of the same fact."""
+        """Return the changes that `change.needs` lists, and the earlier ones of the same fact."""
         fact, change = self._changes[number]
         earlier = (n for n in self._of_fact[fact.key] if n < number)
         own = {n for n in earlier if self._phase(n) <= self._phase(number)}
@@ -99,8 +100,8 @@ class _Graph:
     def _made_for(self, key: Key, number: int) -> Iterator[int]:
         """Yield the changes that must precede one that needs a key.
 
-        The first makes a missing object; all others only complete it, so that they precede what is
-        not of an earlier phase.
+        The first change of a missing object creates it. All others only complete it, so they
+        precede `number` only if they are not of a later phase.
         """
         own, phase = self._changes[number][0].key, self._phase(number)
         for made in self._resolved(key):
@@ -111,7 +112,7 @@ class _Graph:
             yield from (n for n in numbers if self._phase(n) <= phase or (n == first and is_made))
 
     def _resolved(self, key: Key) -> tuple[Key, ...]:
-        """Return the key if a change makes it, or what is needed by that which comes by itself."""
+        """Return the key if a change makes it; else, if it is missing, the keys that it needs."""
         if key in self._of_fact:
             return (key,)
         if key not in self._found:

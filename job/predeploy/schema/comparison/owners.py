@@ -1,7 +1,7 @@
-"""Rights of who owns a thing: our role all that is declared, where PostgreSQL reads it.
+"""The privileges of owners. In the shadow, predeploy's role owns everything that is declared.
 
-A grant to the owner leaves no trace there, and the owner in the database may be another.
-https://www.postgresql.org/docs/current/ddl-priv.html
+A grant to the owner leaves no trace in the catalogs there, but the live object may have another
+owner. https://www.postgresql.org/docs/current/ddl-priv.html
 """
 
 from collections.abc import Iterator
@@ -27,9 +27,11 @@ _ON_COLUMNS = ("INSERT", "REFERENCES", "SELECT", "UPDATE")
 def ours(
     desired: frozenset[Fact], live: frozenset[Fact], written: Written, role: str
 ) -> frozenset[Fact]:
-    """Return what the files grant to our role, on what is there and is not ours, or not in full.
+    """Return the grants of the files to predeploy's role that the shadow cannot show.
 
-    We own all that is declared where PostgreSQL reads it, and a grant to its owner leaves no trace.
+    These are grants on live objects that another role owns, or whose owner, predeploy's role, does
+    not have all privileges. The role owns every object in the shadow, and a grant to the owner
+    leaves no trace.
     """
     names = {role, CURRENT_USER}
     if not any(n.given and not names.isdisjoint(n.grantees) for n in written.rights):
@@ -38,13 +40,13 @@ def ours(
 
 
 def withheld(target: Target, desired: SchemaIndex) -> frozenset[str]:
-    """Return what files take of an object from our role, which owns all that is declared."""
+    """Return the privileges on an object that the files revoke from predeploy's role, its owner."""
     facts = desired.rights_on(target)
     return frozenset(fact.get("privilege") for fact in facts if fact.get("withheld"))
 
 
 def is_declared(target: Target, desired: SchemaIndex) -> bool:
-    """Whether the files declare an object that they speak of; a sequence they need not name."""
+    """Whether the files declare the object; a sequence may also come from a column."""
     place = (target.schema, target.name)
     is_sequence = target.sort is Sort.SEQUENCE
     return not is_sequence or any((desired.get(Kind.SEQUENCE, *place), desired.numbered_by(*place)))
@@ -57,7 +59,7 @@ def _ours(desired: SchemaIndex, live: SchemaIndex, written: Written, role: str) 
             continue
         there = live.rights_on(target)
         if about.get("withheld") and any(fact.get("owned") for fact in there):
-            continue  # from somebody else
+            continue  # withheld from another owner, not from predeploy's role
         kept_back = withheld(target, desired)
         for privilege, column in _given_to_us(about, target, written, role):
             if privilege not in kept_back:
@@ -67,7 +69,10 @@ def _ours(desired: SchemaIndex, live: SchemaIndex, written: Written, role: str) 
 
 
 def _given_to_us(about: Fact, target: Target, written: Written, role: str) -> Iterator[Right]:
-    """Yield what is granted to us on an object; `about` one right that we lack, just that one."""
+    """Yield what the files grant to predeploy's role on an object.
+
+    If `about` is a single privilege that is withheld, yield at most that one.
+    """
     rights = (right for n in written.said_of(role, target, role) for right in n.given)
     for privilege, column in sorted(set(rights)):
         if about.get("withheld"):
@@ -86,7 +91,7 @@ def _is_on(grant: Fact, privilege: str, column: str) -> bool:
 
 
 def _granted(about: Fact, target: Target, privilege: str, column: str, role: str) -> Fact:
-    """Return a grant to us, as facts tell of one."""
+    """Return the fact of a grant to predeploy's role."""
     part = column or ("schema" if target.sort is Sort.SCHEMA else about.get("of"))
     what = f"{privilege} on {part}" if part else privilege
     columns = (("columns", f" ({identifier(column)})"),) if column else ()

@@ -13,10 +13,11 @@ Relation = tuple[str, str]
 def without_retired(
     desired: Iterable[Fact], live: Iterable[Fact], is_left: Callable[[Relation], bool]
 ) -> tuple[frozenset[Fact], tuple[Report, ...]]:
-    """Leave out the partitions that do not exist, with all their parts, and report them.
+    """Return the desired facts without the partitions that do not exist, and a report of each.
 
-    `is_left` tells for a table (schema, name) whether its partitions are left alone. Partitions of
-    a table that does not exist yet are created with it: that is the first deploy.
+    `is_left` says whether the partitions of a table (schema, name) are left to maintenance. All
+    facts of such a partition are left out. Partitions of a table that does not exist yet are
+    kept and created with it, because that is the first deploy.
     """
     declared, there = frozenset(desired), SchemaIndex(live)
     tables = {(f.schema, f.relation): f for f in declared if f.kind == Kind.TABLE.value}
@@ -28,7 +29,7 @@ def without_retired(
     if not gone:
         return declared, ()
     hanging = frozenset(f for f in declared if (f.schema, f.relation) in gone)
-    # A comment on an index knows nothing of its table.
+    # The fact of a comment on an index does not name the table.
     names = {(f.schema, f.name) for f in hanging}
     comments = frozenset(f for f in declared if _is_on_index(f) and f.key[1:3] in names)
     kept = declared - hanging - comments

@@ -1,9 +1,10 @@
 """Privileges beyond those declared: revoked on new objects, only reported on existing ones.
 
-If a GRANT, REVOKE or ALTER DEFAULT PRIVILEGES of the files covers an object, what it gives to the
-grantees that it names, and to PUBLIC, is all that they should have. Other objects are not judged.
-What default privileges give on a new object is revoked in the transaction that creates it, so that
-it is never in effect. https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html
+If a GRANT, REVOKE or ALTER DEFAULT PRIVILEGES of the files covers an object, the grantees that it
+names, and PUBLIC, should have no privileges on the object beyond the declared ones. Other objects
+are not judged. What default privileges give on a new object is revoked in the transaction that
+creates it, so that it is never in effect.
+https://www.postgresql.org/docs/current/sql-alterdefaultprivileges.html
 """
 
 from collections import defaultdict
@@ -125,7 +126,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _made_by(fact: Fact, pair: SchemaPair) -> Iterator[Object]:
-    """Yield the objects that a missing desired fact creates: itself, and its own sequences."""
+    """Yield the objects that a missing desired fact creates: itself and its columns' sequences."""
     sort = _SORTS.get(fact.kind)
     if sort in (Sort.RELATION, Sort.SEQUENCE):
         word = "SEQUENCE" if sort is Sort.SEQUENCE else "TABLE"
@@ -201,13 +202,16 @@ def _more(name: str, grantee: str, rights: Sequence[tuple[Fact, str]], pair: Sch
 
 
 def _is_told_by_revokes(grantee: str, target: Target, pair: SchemaPair) -> bool:
-    """Whether it is our role, which owns what is declared, and to which no file grants anything."""
+    """Whether only REVOKEs cover the grantee: predeploy's role, to which no file grants anything.
+
+    That role owns every declared object, so it has all privileges that no REVOKE takes.
+    """
     declared = pair.desired.rights_on(target)
     return grantee == pair.role and all(unquoted(f.get("grantee")) != grantee for f in declared)
 
 
 def _more_for_its_owner(owned: Fact, pair: SchemaPair) -> Iterator[Report]:
-    """Tell what somebody has as the owner of what is there, from whom the files take it."""
+    """Report privileges that a live object's owner has although the files revoke them."""
     target, name, owner = target_of(owned), owned.get("on"), owned.get("owner")
     if target is None or not is_declared(target, pair.desired):
         return

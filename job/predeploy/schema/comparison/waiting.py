@@ -23,7 +23,7 @@ _COUNTING = ("column-identity", "column-sequence")
 
 
 Made = tuple[Fact, Change]
-"""A desired fact and what makes it true."""
+"""A desired fact, and the change that makes it true."""
 
 
 class State(Enum):
@@ -113,7 +113,7 @@ class _Graph:
                 self._above[key].append((fact, is_made_of))
 
     def reach(self, states: Mapping[Key, State]) -> tuple[_Waiting, ...]:
-        """Return all that waits, directly or indirectly, for a fact in one of these states."""
+        """Return everything that waits, directly or indirectly, for a fact in one of `states`."""
         missing, desired = self._missing, self._sides.desired.facts
         seen, found = dict(states), []
         todo = deque(
@@ -130,8 +130,7 @@ class _Graph:
                 if is_there and fact.kind == Kind.COLUMN.value and fact.key in self._making:
                     continue  # only its default or its NOT NULL waits
                 seen[fact.key] = its_own = State.OTHERWISE if is_there else State.ABSENT
-                # A fact without a change of its own means nothing to its dependents, so name its
-                # cause.
+                # A fact without a change of its own would not help the reader, so name its cause.
                 said = (fact, its_own) if fact.key in self._making else cause
                 todo.append((fact.key, its_own, said))
         return tuple(found)
@@ -142,7 +141,7 @@ def _is_of_view(column: Fact, pair: SchemaPair) -> bool:
 
 
 def _first_states(planned: Planned, pair: SchemaPair, unmet: Unmet) -> dict[Key, State]:
-    """Return what is not as declared for reasons of its own, not because of something else."""
+    """Return the facts that are not as declared for a reason other than a dependency."""
     missing = pair.absent
     refused = [fact for fact, report in planned.reports if unmet.holds_back(report)]
     violated = [fact for fact, c in planned.changes if c.fact.label in unmet.violated]
@@ -153,7 +152,7 @@ def _first_states(planned: Planned, pair: SchemaPair, unmet: Unmet) -> dict[Key,
 
 
 def _hindered(violated: Iterable[Fact], pair: SchemaPair) -> Iterator[Fact]:
-    """Yield what rows violate; of a column that is there, they hinder nothing but its NOT NULL."""
+    """Yield the facts that rows violate; of a live column, rows only prevent the NOT NULL."""
     for fact in violated:
         if fact.kind != Kind.COLUMN.value or fact.key in pair.missing.facts:
             yield fact
@@ -167,7 +166,7 @@ def _by_key(waiting: _Waiting) -> Key:
 
 
 def _is_told_already(waiting: _Waiting) -> bool:
-    """Whether it is a live column's default from a sequence that has a report of its own."""
+    """Whether it is a live column's default that waits for a sequence, which is reported itself."""
     fact, cause = waiting.fact, waiting.cause
     owner = (fact.schema, fact.relation, fact.name)
     return waiting.is_there and cause.listed("owned by") == owner

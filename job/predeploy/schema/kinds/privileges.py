@@ -1,8 +1,9 @@
 """Grants, and default privileges for new objects. Nothing is revoked from live objects.
 
-PUBLIC's built-in privileges on every new routine and type are no facts, nor are an owner's on an
-object; that they are withheld is one. Privileges beyond those declared are reported by
-`predeploy.schema.comparison.rights`. https://www.postgresql.org/docs/current/ddl-priv.html
+PUBLIC's built-in privileges on every new routine and type are not facts, and neither are an owner's
+privileges on its object; but revoking such a privilege is a fact. Privileges beyond those declared
+are reported by `predeploy.schema.comparison.rights`.
+https://www.postgresql.org/docs/current/ddl-priv.html
 """
 
 from collections.abc import Iterator
@@ -93,7 +94,7 @@ def _revoked(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
 
 
 def _withheld(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Take from us what we are not to have of a new object; of a live one of ours only tell."""
+    """Revoke the owner's privilege on a new object; on a live one, only report that it is held."""
     statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM CURRENT_USER"
     if not _is_there(desired, pair):
         yield change(desired, Phase.AFTER, statement)
@@ -111,7 +112,7 @@ def _withheld(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
 
 
 def owned(of: Fact, pair: SchemaPair) -> Fact | None:
-    """Return what tells that the live object of a fact about rights belongs to somebody else."""
+    """Return the fact that another role owns the live object of a grant; None if none does."""
     target = target_of(of)
     known = pair.live.rights_on(target) if target is not None else ()
     return next((fact for fact in known if fact.get("owned")), None)
@@ -132,7 +133,7 @@ def _is_there(desired: Fact, pair: SchemaPair) -> bool:
 
 def _granted(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
     if live is not None and not desired.get("grantable"):
-        return  # with the grant option it has more than is declared
+        return  # the live grant has the grant option, which is more than is declared
     if _is_its_owners(desired, pair) and not _is_lacking(desired, pair):
         return
     option = " WITH GRANT OPTION" if desired.get("grantable") else ""
@@ -153,7 +154,7 @@ def _is_its_owners(grant: Fact, pair: SchemaPair) -> bool:
 
 
 def _is_lacking(grant: Fact, pair: SchemaPair) -> bool:
-    """Whether the right was taken from the owner, who has all else without a grant."""
+    """Whether the privilege was revoked from the owner, who has all others without a grant."""
     target = target_of(grant)
     known = pair.live.rights_on(target) if target is not None else ()
     withheld = (fact.get("privilege") for fact in known if fact.get("withheld"))

@@ -1,4 +1,4 @@
-"""The schemas in which a folder creates objects: only there can its history be."""
+"""The schemas in which a folder creates objects: an earlier run left its tables only there."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -12,7 +12,7 @@ from predeploy.sql.statement.targets import constraints
 # The parser's code of ON DELETE CASCADE.
 _CASCADE = "c"
 Type = tuple[str, tuple[int, ...]]
-"""A type's name without its schema, `[]` behind an array's, and its modifiers as written."""
+"""A type's name without schema, with `[]` appended for an array, and its modifiers as written."""
 
 
 @dataclass(slots=True)

@@ -331,4 +331,4 @@ _OTHERS: dict[str, Callable[[Any], Iterator[Event]]] = {
     "insert_stmt": _inserted,
 }
 NODES = frozenset((*_IN_SCHEMA, *_IN_DATABASE, *_OF_A_TABLE, *_OTHERS))
-"""The parser's names of all statements that `events` knows."""
+"""The parser's names of all statements that `events` handles."""

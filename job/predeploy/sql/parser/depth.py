@@ -84,7 +84,7 @@ class _Level:
 
 
 def is_too_deep(text: str) -> bool:
-    """Whether a text may be nested so deeply that parsing it takes long or crashes the process.
+    """Whether a text may be nested so deeply that parsing it is very slow or crashes the process.
 
     Takes linear time. Raises postgast.PgQueryError if the text cannot be scanned.
     """

@@ -10,7 +10,7 @@ from predeploy.sql.parser.scanning import scanned_piece
 
 _PART_OF_LITERAL = re.compile(rb"'(?:[^']|'')*'|[^'\s]+")
 _PART_OF_ESCAPED = re.compile(rb"'(?:[^'\\]|\\.|'')*'|[^'\s]+", re.DOTALL)
-# Tokens that need no scanner, because what follows cannot turn them into other tokens.
+# Tokens that are recognized without the scanner: what follows them cannot change their meaning.
 _BLANK = r"[ \t\n\r\f\v]"
 _NO_MORE = r"(?![\w$]|[^\x00-\x7f])"
 _SIGN = r"[-+*/<>=~!@#%^&|]"
@@ -23,12 +23,12 @@ _TOKEN = (
     r'|::(?=[A-Za-z_"])|\.(?=[A-Za-z_"])'
     rf"|(?:(?!--|/\*){_SIGN})++{_NO_SIGN}(?<![-+])|[-+]{_NO_SIGN}"
 )
-# The same tokens, once it is known that what follows cannot change them.
+# The same tokens without the look-ahead, for text that _RUN has matched.
 _TOKENS = re.compile(
     rf"[(),;.\[\]]|[0-9]++(?:\.[0-9]++)?+|{_LITERAL}|[A-Za-z_][A-Za-z_0-9]*+|{_QUOTED}|::|{_SIGN}++"
 )
 _RUN = re.compile(rf"(?:{_TOKEN}|{_BLANK}++){{1,20000}}+", re.ASCII)
-_FEW = 500  # characters that the scanner takes apart where a token needs it
+_FEW = 500  # characters that are passed to the scanner if a token needs it
 
 
 def digest(statements: Iterable[Statement]) -> str:
@@ -44,7 +44,7 @@ def digest(statements: Iterable[Statement]) -> str:
 
 
 def _token_texts(text: str) -> Iterator[bytes]:
-    """Yield the text's tokens in order, each followed by a NUL byte; several may come together."""
+    """Yield the text's tokens in order, each followed by a NUL byte; an item may hold several."""
     start = 0
     while start < len(text):
         if run := _RUN.match(text, start):

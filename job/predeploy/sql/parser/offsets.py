@@ -1,32 +1,38 @@
 """Positions in a text: libpg_query counts bytes of UTF-8, everything else counts characters."""
 
-_PIECE = 100_000  # characters whose bytes are held at once
+_PIECE = 100_000  # characters that are encoded at a time, to save memory
 
 
 class Offsets:
     """Converts byte offsets, given in ascending order, into character offsets and lines."""
 
     def __init__(self, text: str = "") -> None:
-        """Begin at the start of the text."""
+        """Start at the beginning of the text."""
         self._text, self._read = text, 0
         self._bytes, self._before = b"", 0
         self._byte = self._char = 0
         self._line, self._line_start = 1, 0
 
     def append(self, text: str) -> None:
-        """Count on, in the bytes of what comes behind the text."""
+        """Continue with the next text, whose bytes are counted from 0.
+
+        Characters and lines are still counted from the start of the first text.
+        """
         self.end()
         self._text, self._read = text, 0
         self._bytes, self._before, self._byte = b"", 0, 0
 
     def end(self) -> int:
-        """Return how many characters there are up to the text's end."""
+        """Return how many characters there are up to the end of the text."""
         while self._next():
             pass
         return self._char
 
     def char(self, byte: int) -> int:
-        """Return how many characters are before a byte, which is none before the last asked for."""
+        """Return how many characters precede a byte.
+
+        Calls must be in ascending order: `byte` may not be smaller than in the call before.
+        """
         while byte > self._before + len(self._bytes) and self._next():
             pass
         self._pass(byte - self._before)
@@ -38,7 +44,7 @@ class Offsets:
         return char, self._line, char - self._line_start + 1
 
     def _next(self) -> bool:
-        """Pass the rest of the bytes that are held, and hold the next; say if there were any."""
+        """Move to the next piece of the text; return whether there was one."""
         self._pass(len(self._bytes))
         self._before += len(self._bytes)
         piece = self._text[self._read : self._read + _PIECE]

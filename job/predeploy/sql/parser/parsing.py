@@ -20,7 +20,7 @@ COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
 
 
 class TooDeepError(postgast.PgQueryError):
-    """The text may be nested more deeply than the parser can handle, or take it too long."""
+    """The text may be nested too deeply for the parser, or take too long to parse."""
 
     def __init__(self) -> None:
         """Set the message; no position is known."""
@@ -28,11 +28,11 @@ class TooDeepError(postgast.PgQueryError):
 
 
 def parse(text: str, runs: Runs | None = None) -> Any:
-    """Return what libpg_query makes of a text; of a long INSERT, only the rows that differ.
+    """Return libpg_query's tree of a text; of a long INSERT, without the repeated rows.
 
-    `runs` are what `repeated_rows` has said of the text, if it was asked. Raises
-    postgast.PgQueryError for what is no SQL, TooDeepError (one of these) for what is left to the
-    server unread.
+    `runs` is the result of `repeated_rows` for the text, if it is known already. Raises
+    postgast.PgQueryError for invalid SQL, and its subclass TooDeepError for text that has to be
+    left to the server unparsed.
     """
     short = abridged(text, runs)
     try:

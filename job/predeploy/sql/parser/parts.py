@@ -1,4 +1,4 @@
-"""Parses a script in parts: the tree of a large one would fill the memory."""
+"""Parses a script in parts, because the tree of a large script would not fit into memory."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from predeploy.sql.parser.repeated_rows import Runs, repeated_rows
 from predeploy.sql.parser.scanning import last_token
 
 _PART = 40_000  # characters that are parsed at once
-_MOST_SCANS = 20  # of texts whose last line contains `--`, before a longer part is tried
+_MOST_SCANS = 20  # scans of text whose last line contains `--`, before a longer part is tried
 _SEMICOLON = re.compile(";")
 _END_OF_LINE = re.compile(r";(?=[ \t]*\r?\n)")
 _INSERT_AHEAD = re.compile(r";(?=(?:[ \t\n\r\f\v]|--[^\n]*\n)*+insert\b)", re.IGNORECASE)
 
 
 class ParseFailedError(Exception):
-    """The parser's complaint, and the character offset at which it was raised."""
+    """The parser's error message, and the character offset at which it was raised."""
 
     def __init__(self, complaint: str, offset: int) -> None:
         """Keep both."""
@@ -30,19 +30,20 @@ class ParseFailedError(Exception):
 
 
 def parts(sql: str) -> Iterator[tuple[str, Any]]:
-    """Yield the text in parts, each with its tree: that of a large text would fill the memory.
+    """Yield the text in parts, each with its tree. Raises ParseFailedError.
 
-    A part ends with a semicolon. Where the parser reads it to that end, the semicolon is one
-    between statements: behind one in a literal, a block comment, parentheses or BEGIN ATOMIC, the
-    text would be unfinished. Then more is tried, twice as much each time, so that it stays linear.
-    An INSERT of many rows that are alike begins a part, so that the parser can be spared them.
+    A part ends with a semicolon. If the parser accepts the part, that semicolon separates
+    statements: after one inside a literal, a block comment, parentheses or BEGIN ATOMIC, the text
+    would be incomplete. In that case a longer part is tried; its length is doubled each time, so
+    that the total effort stays linear. An INSERT with many similar rows starts a new part, so that
+    its repeated rows need not be parsed.
     """
     start, size = 0, _PART
     runs = repeated_rows(sql)
     while start < len(sql) or not start:
         known = runs[-1][1] if runs else start
         end = _end_of_part(sql, known, max(start + size, known))
-        # The first end that was tried may have stood in a literal of such an INSERT.
+        # The first end that was tried may have been inside a literal of such an INSERT.
         is_long = end - start > 2 * _PART if size == _PART else size == 2 * _PART
         ahead, runs_ahead = _before_rows(sql, start) if is_long else (0, ())
         if ahead:
@@ -54,7 +55,7 @@ def parts(sql: str) -> Iterator[tuple[str, Any]]:
         try:
             parsed = parse(part, tuple((first - start, last - start) for first, last in runs))
         except postgast.PgQueryError as error:
-            # More text does not make it less deep.
+            # More text cannot make the nesting less deep.
             if end == len(sql) or isinstance(error, TooDeepError):
                 offset = start + max(error.cursorpos - 1, 0)
                 raise ParseFailedError(error.message, offset) from None
@@ -67,9 +68,9 @@ def parts(sql: str) -> Iterator[tuple[str, Any]]:
 
 
 def _before_rows(sql: str, start: int) -> tuple[int, Runs]:
-    """Return where a long INSERT of like rows may begin, and its runs of these; or 0 and none.
+    """Return where a long INSERT with similar rows may begin, and its runs; 0 and none otherwise.
 
-    That is behind the semicolon before it.
+    The place is right after the semicolon that precedes the INSERT.
     """
     for found in _INSERT_AHEAD.finditer(sql, start, start + _PART):
         runs = repeated_rows(sql, found.end())
@@ -82,7 +83,7 @@ def _before_rows(sql: str, start: int) -> tuple[int, Runs]:
 def _end_of_part(sql: str, start: int, at_least: int) -> int:
     """Return the offset after a semicolon that `--` cannot have commented out, or the end.
 
-    Prefers a semicolon at the end of a line: it is seldom inside a literal.
+    Prefers a semicolon at the end of a line, which is rarely inside a literal.
     """
     tries = _MOST_SCANS
     for pattern, furthest in ((_END_OF_LINE, at_least + _PART), (_SEMICOLON, len(sql))):

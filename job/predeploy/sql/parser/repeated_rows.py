@@ -1,23 +1,23 @@
-"""The rows of a long INSERT that differ from one before them in constants only.
+"""Finds the rows of a long INSERT that differ from an earlier row in constants only.
 
-No parser has to see each of them: its tree takes a hundred bytes and more for each constant.
+They need not be parsed: the parser's tree takes a hundred bytes or more for each constant.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_LONG = 20_000  # characters of an INSERT from which on its rows are worth the search
-# Rows of one INSERT that differ in more than constants, and how long the pattern of one may be.
+_LONG = 20_000  # characters; the rows of a shorter INSERT are not searched
+# The most shapes of rows that one INSERT may have, and the longest pattern of a shape.
 _MOST_SHAPES = 32
 _LONGEST_SHAPE = 50_000
-_DEEPEST = 8  # pairs of parentheses in a row
+_DEEPEST = 8  # nested pairs of parentheses in a row
 _PIECE_OF_TEXT = 1 << 20
 _BLANK = r"[ \t\n\r\f\v]"
 _BLANKS = rf"{_BLANK}*+"
 _SPACE = rf"(?:{_BLANK}++|--[^\n]*+\n)*+"
 _NAME = r'(?:"(?:[^"]|"")+"|[A-Za-z_][\w$]*)'
-# A literal that another line could go on with is left to the parser.
+# A literal that may continue on another line ('a' 'b') is left to the parser.
 _ENDS = rf"(?!{_BLANKS}')"
 _LITERAL = rf"'(?:[^']++|'')*+'{_ENDS}"
 _ESCAPED = rf"[eE]'(?:[^'\\]++|''|\\[\s\S])*+'{_ENDS}"
@@ -44,7 +44,7 @@ def _nested() -> str:
 
 _ROW = re.compile(rf"\({_nested()}\)", re.ASCII)
 _NEXT_ROW = re.compile(rf"{_BLANKS},{_SPACE}(?=\()", re.ASCII)
-# A value that is a constant, maybe with a cast, as most are: others may stand in its place.
+# A value that is only a constant, possibly with a cast: in other rows, any constant may replace it.
 _VALUE = re.compile(
     rf"{_BLANKS}{_CONSTANT}(?P<cast>(?:{_BLANKS}::{_BLANKS}[A-Za-z_]\w*+(?:\[\])?+)*+)"
     rf"{_BLANKS}(?=[,)])",
@@ -63,13 +63,13 @@ _HEAD = re.compile(
 
 
 Runs = tuple[tuple[int, int], ...]
-"""From where to where in a text the rows of an INSERT are repeated."""
+"""The ranges of a text, as start and end, in which an INSERT repeats its rows."""
 
 
 def repeated_rows(text: str, start: int = 0) -> Runs:
-    """Return from where to where in a text the INSERT that begins at `start` repeats its rows.
+    """Return the ranges of `text` in which the INSERT that begins at `start` repeats its rows.
 
-    Empty where no INSERT begins there, or where none of its rows is like one before it.
+    Empty if no INSERT begins there, or if none of its rows resembles an earlier one.
     """
     head = _HEAD.match(text, start)
     return tuple(_runs(text, head.end())) if head else ()
@@ -95,7 +95,7 @@ def _runs(text: str, at: int) -> Iterator[tuple[int, int]]:
 
 
 def _shape(row: str) -> str:
-    """Return the pattern of the rows that differ from this one in constants only."""
+    """Return a regular expression for the rows that differ from this one in constants only."""
     found, at, depth, is_value = [], 0, 0, False
     while at < len(row):
         if is_value and (value := _VALUE.match(row, at)):
@@ -118,7 +118,8 @@ def _shape(row: str) -> str:
 class Abridged:
     """A text without the repeated rows of the INSERT that it begins with.
 
-    `chars` and `bytes` say where rows are left out, as places in `text`, and how much that was.
+    `chars` and `bytes` list the omissions: the offset in `text`, and the length of what is left
+    out, in characters and in bytes of UTF-8.
     """
 
     text: str
@@ -126,18 +127,18 @@ class Abridged:
     bytes: tuple[tuple[int, int], ...] = ()
 
     def char(self, at: int) -> int:
-        """Return where a character of `text` stands in the whole text."""
+        """Return the offset in the whole text of a character offset in `text`."""
         return at + sum(size for place, size in self.chars if place <= at)
 
     def byte(self, at: int) -> int:
-        """Return where a byte of `text` stands in the whole text, both as UTF-8."""
+        """Return the offset in the whole text of a byte offset in `text`, both in UTF-8."""
         return at + sum(size for place, size in self.bytes if place <= at)
 
 
 def abridged(text: str, runs: Runs | None = None) -> Abridged:
-    """Leave out the repeated rows of a long INSERT; `runs`, what `repeated_rows` said of the text.
+    """Leave out the repeated rows of a long INSERT; any other text is returned unchanged.
 
-    A short one, and any other text, stays as it is.
+    `runs` is the result of `repeated_rows` for the text, if it is known already.
     """
     if len(text) < _LONG:
         return Abridged(text)
@@ -155,6 +156,6 @@ def abridged(text: str, runs: Runs | None = None) -> Abridged:
 
 
 def _bytes(text: str, start: int, end: int) -> int:
-    """Return how many bytes a part of a text has, without making all of them."""
+    """Return how many bytes a part of a text has, without encoding all of it at once."""
     places = range(start, end, _PIECE_OF_TEXT)
     return sum(len(text[at : min(at + _PIECE_OF_TEXT, end)].encode()) for at in places)

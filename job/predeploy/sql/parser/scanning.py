@@ -1,4 +1,4 @@
-"""Scans texts piece by piece: the tokens of a large one would fill the memory."""
+"""Scans texts piece by piece, because the tokens of a large text would not fit into memory."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 import postgast
 
-_PIECE = 100_000  # characters that are scanned at once
+_PIECE = 100_000  # characters that are scanned at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Token:
 def scanned(text: str) -> Iterator[Token]:
     """Yield the tokens and comments of a text.
 
-    Raises postgast.PgQueryError where it cannot be taken apart, such as a quote that never ends.
+    Raises postgast.PgQueryError if it cannot be scanned, for example because a quote never ends.
     """
     start = byte = 0
     while start < len(text):
@@ -32,7 +32,7 @@ def scanned(text: str) -> Iterator[Token]:
 
 
 def last_token(text: str) -> int | None:
-    """Return the kind of a text's last token or comment; None where it has none.
+    """Return the kind of a text's last token or comment; None if it has none.
 
     Raises what `scanned` raises.
     """
@@ -44,11 +44,12 @@ def last_token(text: str) -> int | None:
 
 
 def scanned_piece(text: str, start: int, size: int) -> tuple[str, Sequence[Any]]:
-    """Return about so many characters of a text, from a token's start on, and their tokens.
+    """Return about `size` characters of a text, from the start of a token on, and their tokens.
 
-    The piece ends behind a comma, or with the text. Where it can be taken apart by itself, that
-    comma is a token: behind one in a literal, a name or a block comment it would be unfinished.
-    Then more is tried, twice as much each time. Raises what `scanned` raises.
+    The piece ends after a comma, or with the text. If it can be scanned alone, that comma is a
+    token: after one inside a literal, a name or a block comment, the piece would be incomplete. In
+    that case a longer piece is tried; its length is doubled each time. Raises what `scanned`
+    raises.
     """
     while True:
         end = _end_of_piece(text, start, start + size)

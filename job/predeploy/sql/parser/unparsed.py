@@ -24,7 +24,10 @@ _WEDGES = frozenset((
 
 
 class UnreadableError(Exception):
-    """Text that libpg_query cannot parse and that is unsafe to run. Line and column from 1."""
+    """Text that libpg_query cannot parse and that is unsafe to run.
+
+    `line` and `column` count from 1.
+    """
 
     def __init__(self, complaint: str, line: int, column: int) -> None:
         """Keep the parser's complaint and the position where it gave up."""
@@ -37,7 +40,7 @@ def pieces(text: str, complaint: str, line: int, column: int) -> Iterator[Statem
     """Yield the texts between semicolons outside parentheses, without classifying them."""
     raw, offsets, depth = text.encode(), Offsets(text), 0
     first = last = None
-    # None ends the last statement, which may lack a semicolon.
+    # None ends the last statement, which may have no semicolon.
     for token in chain(_tokens(text, line, column), [None]):
         if token is not None and (token.token != _SEMICOLON or depth):
             depth += {_OPEN: 1, _CLOSE: -1}.get(token.token, 0)

@@ -1,4 +1,4 @@
-"""Reads from schema files what no catalog keeps: explicit names, and the subjects of grants.
+"""Reads what schema files contain but no catalog keeps: explicit names, and subjects of grants.
 
 See `predeploy.schema.written` for how it is used.
 """
@@ -44,7 +44,10 @@ _UNQUOTED_ROLES = (pb.ROLESPEC_CURRENT_USER, pb.ROLESPEC_SESSION_USER, pb.ROLESP
 
 
 def read_written(found: Iterable[Piece], relations: set[Name]) -> Written:
-    """Return what the statements say, in order; `relations` are those that they create."""
+    """Return the names and rights in the statements, which must come in the order of the files.
+
+    `relations` are the relations that the statements create.
+    """
     names: set[Key] = set()
     rights: set[Naming] = set()
     before: list[Made] = []  # what has been made so far
@@ -63,7 +66,7 @@ def read_written(found: Iterable[Piece], relations: set[Name]) -> Written:
         elif (thing := _made(node, stmt, piece)) is not None:
             before.append(thing)
             rights.update(_applied(coming, thing))
-    # The sequence of a serial or identity column is made at no place of its own in the file.
+    # The sequence of a serial or identity column is created by no statement of its own.
     return Written(frozenset(names), frozenset((*rights, *_without_place(coming))))
 
 
@@ -108,7 +111,7 @@ def _granted(stmt: Any, resolve: Resolve, before: Iterable[Made]) -> Iterator[Na
     grantees, privileges = _grantees(stmt), _privileges(stmt)
     rights = frozenset(_rights(stmt))
     given = rights if stmt.is_grant else frozenset[Right]()
-    # What takes the grant option alone leaves the right.
+    # REVOKE GRANT OPTION FOR leaves the privilege itself.
     taken = frozenset[Right]() if stmt.is_grant or stmt.grant_option else rights
     for item in stmt.objects:
         if stmt.targtype == pb.ACL_TARGET_ALL_IN_SCHEMA:
@@ -120,7 +123,7 @@ def _granted(stmt: Any, resolve: Resolve, before: Iterable[Made]) -> Iterator[Na
 
 
 def _all_in(schema: str, sort: Sort, before: Iterable[Made]) -> list[Object]:
-    """Return what a schema holds so far; for sequences, all that it will hold."""
+    """Return the schema's objects created so far; for sequences, all, including later ones."""
     if sort is Sort.SEQUENCE:
         return [((schema, ""), None)]
     return [(name, types) for what, name, types in before if what is sort and name[0] == schema]
@@ -141,7 +144,7 @@ def _object(item: Any, resolve: Resolve) -> Object:
 
 
 def _by_default(stmt: Any) -> Iterator[Naming]:
-    """Yield the default privileges that it sets; they determine the privileges of later objects."""
+    """Yield the default privileges that a statement sets for objects created later."""
     action = stmt.action
     options = {option.def_elem.defname: option.def_elem.arg.list.items for option in stmt.options}
     roles = [_role(item.role_spec) for item in options.get("roles", ())] or [""]
@@ -166,7 +169,7 @@ def _applied(coming: Iterable[Naming], thing: Made) -> Iterator[Naming]:
 
 
 def _without_place(coming: Iterable[Naming]) -> Iterator[Naming]:
-    """Yield the defaults themselves, and what they imply for sequences, wherever those are made."""
+    """Yield the defaults themselves, and what they grant on sequences, created before or after."""
     for default in coming:
         yield default
         if default.sort is Sort.SEQUENCE:

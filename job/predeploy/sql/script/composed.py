@@ -6,7 +6,7 @@ from predeploy.contract.statement import Mode, Statement
 from predeploy.sql.parser.opening import opening
 
 SEPARATOR = ";\n"
-"""What stands between statements of ours that make one text."""
+"""The separator between generated statements that form one text."""
 
 
 def composed(texts: Iterable[str]) -> tuple[Statement, ...]:

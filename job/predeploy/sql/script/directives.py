@@ -24,7 +24,10 @@ class Directive:
 
 
 def directives_in(text: str, offsets: Offsets) -> tuple[Directive, ...]:
-    """Return those of a text, in their order; `offsets` must have come to its start."""
+    """Return the directives of a text, in order.
+
+    `offsets` must be positioned at the start of the text.
+    """
     if not mentions(text, "predeploy:"):
         return ()
     raw = text.encode()

@@ -6,11 +6,11 @@ from collections.abc import Collection
 import postgast
 
 _LINE = re.compile(r"^[ \t]*\\(?P<command>[^\s\\]*)[^\n]*", re.MULTILINE)
-# Commands that change nothing in what the file does. Others, like `\i` or `\gexec`, must not be
+# Commands that do not change the effect of a file. Others, like `\i` or `\gexec`, must not be
 # dropped.
 SPOKEN = frozenset(("restrict", "unrestrict", "echo", "qecho", "warn", "pset", "timing", "x", "."))
-# Commands that change nothing in what a schema file declares. `\connect` is harmless only there: in
-# a script it would send the statements after it to another database.
+# Commands that do not change what a schema file declares. `\connect` is harmless only there: in a
+# script it would send the statements after it to another database.
 _HARMLESS = frozenset(
     ("restrict", "unrestrict", "connect", "c", "encoding", "set", "echo", "qecho", "warn", "pset",
      "timing", "x", "q")

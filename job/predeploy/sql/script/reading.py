@@ -19,12 +19,12 @@ from predeploy.sql.statement.creation import creates, removes
 from predeploy.sql.statement.rows import rows_of
 
 _HEAD = 1_000  # characters that hold the first words
-_BLANKS = " \t\n\r\f\v"  # PostgreSQL's own; str.rstrip() would take letters of names, too
+_BLANKS = " \t\n\r\f\v"  # as in PostgreSQL; str.rstrip() would also remove letters of names
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A script's statements and directives, and why the parser gave up (empty if it did not).
+    """A script's statements and directives, and the parser's error (empty if there is none).
 
     `text` is the script with everything that is not SQL blanked: the rows of a COPY and psql
     commands. `line` and `column` say where the parser gave up, from 1.
@@ -43,8 +43,8 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
 
     Text that the parser cannot read is split at its semicolons and left to the server, which may
     know a newer grammar; `complaint` is then set. Raises UnreadableError if that is unsafe: the
-    text cannot be scanned (a quote that never ends) or contains transaction control or COPY. Also
-    raises it for a command that only psql can carry out.
+    text cannot be scanned (a quote that never ends) or contains transaction control or COPY, or if
+    the script has a command that only psql can carry out.
     """
     copies = tuple(copies_in(text)) if "\\." in text else ()
     try:
@@ -53,7 +53,7 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
         raise UnreadableError(str(error), error.line, 1) from None
     directives: list[Directive] = []
     found: list[Statement] = []
-    # Offsets must be asked in ascending order, so statements and directives each have a counter.
+    # Offsets must be queried in ascending order, so statements and directives each have a counter.
     offsets, spoken = Offsets(), Offsets()
     try:
         for part, parsed in parts(sql):
@@ -76,7 +76,7 @@ def read(text: str, nodes: list[Any] | None = None) -> Reading:
 def _statements(
     script: str, parsed: Any, offsets: Offsets, nodes: list[Any] | None
 ) -> Iterator[Statement]:
-    """Yield what stands in a part of the script."""
+    """Yield the statements of a part of the script."""
     for raw in parsed.stmts:
         start, line, column = offsets.place(raw.stmt_location)
         behind = raw.stmt_location + raw.stmt_len

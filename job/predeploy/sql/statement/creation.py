@@ -19,7 +19,7 @@ from predeploy.sql.parser.parsing import parse
 
 PROBE = "predeploy_probe"
 PROBE_PART = "predeploy_probe_part"
-"""The names of the probe: its relation, and its constraint or index."""
+"""The names that a probe uses: PROBE for its relation, this for its constraint or index."""
 
 _DUPLICATE_TABLE = "42P07"
 _DUPLICATE_OBJECT = "42710"

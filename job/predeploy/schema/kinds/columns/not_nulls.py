@@ -1,7 +1,9 @@
-"""The names of NOT NULLs, which are constraints now: facts where a file names one.
+"""The names of NOT NULL constraints, which are facts only if a file names them.
 
-Those of columns are since PostgreSQL 18, those of domains since 17. That a column or a domain is
-NOT NULL is told with it, on all versions, and what makes it so gives that its name. https://www.postgresql.org/docs/current/catalog-pg-constraint.html
+PostgreSQL stores NOT NULL as a constraint since version 18 for columns, and since 17 for domains.
+On all versions, whether a column or domain is NOT NULL is part of its own fact, and the statement
+that sets NOT NULL also sets the name.
+https://www.postgresql.org/docs/current/catalog-pg-constraint.html
 """
 
 from collections.abc import Iterator
@@ -18,12 +20,12 @@ def plan(
     live: Fact | None,  # noqa: ARG001 - as above
     pair: SchemaPair,  # noqa: ARG001 - as above
 ) -> Iterator[Change | Report]:
-    """Do nothing: it comes with its column or its domain, or is what that column lacks."""
+    """Plan nothing: the plan of the column or domain covers its NOT NULL, including the name."""
     yield from ()
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
-    """Whether they are of the same column, or the same domain, which has one at most."""
+    """Whether both belong to the same column or domain, which has at most one NOT NULL."""
     return desired.is_alike(live, "column", "domain")
 
 

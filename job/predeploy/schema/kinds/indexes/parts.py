@@ -1,8 +1,9 @@
-"""What partitions have of their parent's indexes and constraints: facts where a file names it.
+"""Parts: the indexes and constraints of partitions that belong to one of the parent table.
 
-What makes the parent's makes the others, too, under names that PostgreSQL makes up. Where an equal
-one is there already, it takes that: so those with a name of their own are made before the parent's,
-or before their table becomes a partition of it.
+They are facts only if a file names them. Creating the parent's index or constraint also creates its
+parts, under names that PostgreSQL generates. If a partition already has an equal one, PostgreSQL
+uses that one instead. So named parts are created before the parent's index or constraint, or before
+their table is attached as a partition.
 https://www.postgresql.org/docs/current/ddl-partitioning.html
 """
 
@@ -21,9 +22,9 @@ from predeploy.schema.written import named_as
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Tell of one that is part of something else, unless what it is to be part of lacks, too.
+    """Report a live part that belongs to another parent, if the declared parent exists.
 
-    Else let it tell the rows that are replicated, if it is declared so.
+    Otherwise set the replica identity of its table, if that is declared to use it.
     """
     if live is not None and not is_twin(desired, live) and is_there(_root(desired, pair), pair):
         of = ".".join(live.listed("of"))
@@ -40,23 +41,23 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
 
 
 def is_twin(desired: Fact, live: Fact) -> bool:
-    """Whether they are the same but for their name, and for that of their parent's."""
+    """Whether they are the same except for their names and the names of what they are parts of."""
     is_same = index_ddl.is_twin(desired, live)
     return is_same and desired.listed("of")[:2] == live.listed("of")[:2]
 
 
 def made_first(whole: Fact, pair: SchemaPair, how: str = "") -> tuple[str, ...]:
-    """Return what makes the named parts of an index or a constraint that is made at once.
+    """Return the statements that create the named parts before their index or constraint.
 
-    Their tables exist by then. `how` follows each statement.
+    The partitions exist when these run. `how` is appended to each statement.
     """
     return tuple(_made_first(whole, pair, how))
 
 
 def of_a_partition(table: Fact, pair: SchemaPair) -> Iterator[tuple[Fact, Fact]]:
-    """Yield the parts that a table is to have and has not, each with what it is a part of.
+    """Yield the declared parts that a table does not have yet, in the order of their creation.
 
-    That is what the outermost table has, in the order of their creation.
+    Each comes with its root: the index or constraint of the outermost partitioned table.
     """
     place = (table.schema, table.relation)
     parts = pair.desired.on(place, Kind.PARTITION_INDEX, Kind.PARTITION_CONSTRAINT)
@@ -66,13 +67,13 @@ def of_a_partition(table: Fact, pair: SchemaPair) -> Iterator[tuple[Fact, Fact]]
 
 
 def is_there(root: Fact, pair: SchemaPair) -> bool:
-    """Whether the outermost table's index or constraint is there as it is declared."""
+    """Whether the outermost table's index or constraint exists as it is declared."""
     live = pair.live.facts.get(root.key)
     return root.key in pair.renamed.facts or (live is not None and index_ddl.is_twin(root, live))
 
 
 def made(part: Fact) -> str:
-    """Return what makes a part while it is not yet one."""
+    """Return the statement that creates a part before it is attached to its parent."""
     is_index = part.kind == Kind.PARTITION_INDEX.value
     return create_sql(part, part.name) if is_index else add_key(part)
 
@@ -92,7 +93,7 @@ def _made_first(whole: Fact, pair: SchemaPair, how: str) -> Iterator[str]:
 
 
 def _has_own(part: Fact, table: Fact, pair: SchemaPair) -> bool:
-    """Whether its table has the like, which is not yet a part of anything."""
+    """Whether the table has an equal index or constraint that is not yet a part of another."""
     return twin(replace(part, kind=named_as(part)[0]), table, pair) is not None
 
 

@@ -37,7 +37,10 @@ _NOT_VALIDATED = "PostgreSQL does not validate a foreign key with PERIOD that wa
 
 
 def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Add it, or validate a live one; only tell of one with another definition."""
+    """Add it, or validate a live one; report a live one with another definition.
+
+    If nothing is reported, also set the replica identity of its table, if that is declared.
+    """
     outcomes = tuple(_added_or_told(desired, live, pair))
     yield from outcomes
     if not any(isinstance(outcome, Report) for outcome in outcomes):
@@ -90,7 +93,7 @@ def _otherwise(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
 
 
 def undeclared(live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Drop a helper constraint left by a run that died, once nothing needs it any more."""
+    """Drop a helper constraint that a crashed run left, once no column needs it any more."""
     columns = pair.live.on((live.schema, live.relation), Kind.COLUMN)
     idle = {not_null_helper(column) for column in columns if not _needs_proof(column, pair)}
     if live.name in idle and live.get("definition").endswith("IS NOT NULL))"):
@@ -183,7 +186,7 @@ def _over_partitions(
 
 
 def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
-    """Complete the index of a key: it is invalid, so at most it holds for new rows."""
+    """Complete a key whose index is invalid and so covers only a part of the rows."""
     named_so = replace(desired, name=live.name)
     table = pair.table_of(desired)
     if desired.get("type") not in _UNIQUE or "WITHOUT OVERLAPS" in desired.get("definition"):
@@ -199,7 +202,7 @@ def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
 
 
 def _checked_later(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
-    """Add it for new rows instantly; then check the old ones under a lock that blocks nobody."""
+    """Add it NOT VALID, which is instant; then validate it, which blocks no reads or writes."""
     table = pair.table_of(desired)
     is_partitioned = table is not None and table.get("kind") == "partitioned table"
     if (
@@ -254,7 +257,7 @@ def _other_primary_key(desired: Fact, pair: SchemaPair) -> bool:
     )
 
 
-# pg_get_constraintdef includes NOT VALID; here that is an attribute, as it is no part of the shape.
+# pg_get_constraintdef includes NOT VALID, which is an attribute here: it is not part of the shape.
 _DEFINITION = """pg_catalog.regexp_replace(
     pg_catalog.pg_get_constraintdef(k.oid), ' NOT VALID$', '')"""
 _REFERENCES = """(select pg_catalog.json_build_array(rn.nspname, r.relname)
@@ -298,7 +301,8 @@ CONSTRAINT = Entry(
     is_twin=is_twin,
 )
 
-# What a foreign key has for each partition of the table that it refers to is no part of this sort.
+# A foreign key also has a child constraint for each partition of the table that it references;
+# those are not parts of partitions and are left out.
 PARTITION_CONSTRAINT = Entry(
     Kind.PARTITION_CONSTRAINT,
     f"""select n.nspname, c.relname, k.conname, {

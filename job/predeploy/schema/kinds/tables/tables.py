@@ -28,7 +28,7 @@ _AS_A_PARTITION_HAS_IT = " ".join(
     f"INCLUDING {what}"
     for what in ("DEFAULTS", "GENERATED", "CONSTRAINTS", "STORAGE", "COMPRESSION")
 )
-# What can be set on a live table; any other difference is one of its shape.
+# Attributes that can be set on a live table; any other difference is one of its shape.
 _ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
 
 
@@ -104,7 +104,11 @@ def _of_type(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
 
 
 def _created(desired: Fact, columns: tuple[Fact, ...], pair: SchemaPair) -> Iterator[str]:
-    """Yield what makes it; a partition whose parts have names gets those before it is attached."""
+    """Yield the statements that create it.
+
+    A partition with named parts is created as a separate table, gets its parts, and is then
+    attached: creating it with PARTITION OF would generate their names.
+    """
     if not desired.get("bound"):
         yield _create_sql(desired, columns)
         return
@@ -176,7 +180,7 @@ def _create(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
 def _made_again(desired: Fact, pair: SchemaPair) -> Iterator[Report]:
     """Report how to keep a partition from being created again after maintenance dropped it.
 
-    Only if rows have another place to go: without a default partition, the app needs it.
+    Only if there is a default partition: without one, the app needs this partition for its rows.
     """
     for parent in parents(desired) if desired.get("partition of") else ():
         if any(other.get("bound") == "DEFAULT" for other in pair.live.below(parent)):
