@@ -14,7 +14,7 @@ HEAVY = {
 ROOMS = {
     "": "cli contract database journal log run settings sources",
     "contract": "deadline errors exit_codes grants plan quoting report search_path secret "
-    "statement step",
+    "statement step words",
     "database": "catalog ledger server session",
     "database.catalog": "fingerprint trust",
     "database.ledger": "settled",

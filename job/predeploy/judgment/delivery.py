@@ -13,12 +13,12 @@ from itertools import chain
 from predeploy import sql
 from predeploy.contract.statement import Address, Statement
 from predeploy.contract.step import Addition, Migration, Step
+from predeploy.contract.words import mentions
 from predeploy.judgment.sequence_use import NOTHING, SequenceUse, sequence_uses
 
 Name = tuple[str, str]
 """A schema, empty if it is left to the search_path, and a relation."""
 
-_SEARCH_PATH = re.compile("search_path", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 _MAKES_NOTHING = frozenset((
     "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "truncate_stmt", "copy_stmt",
@@ -165,7 +165,7 @@ def _has_names(step: Step) -> bool:
 
 
 def _has_own_path(step: Step) -> bool:
-    return any(_SEARCH_PATH.search(text) for text in chain(step.texts, step.preamble))
+    return any(mentions(text, "search_path") for text in chain(step.texts, step.preamble))
 
 
 def _destroyed(found: Iterable[Statement]) -> Iterator[sql.Destruction]:

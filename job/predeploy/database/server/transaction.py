@@ -6,11 +6,11 @@ view pg_settings could be asked, too, but takes as long as a small step, since i
 settings.
 """
 
-import re
 from collections.abc import Mapping
 
 from predeploy.contract.quoting import literal
 from predeploy.contract.step import Migration, Step
+from predeploy.contract.words import mentions
 from predeploy.database.server.path import OURS
 from predeploy.database.server.wire import Answer
 
@@ -46,7 +46,7 @@ _OUTLIVING = {
     "listen_stmt": "unlisten *",
     "declare_cursor_stmt": "close all",
 }
-_SESSION_LOCK = re.compile(r"pg_(?:try_)?advisory_lock", re.IGNORECASE)
+_SESSION_LOCK = "advisory_lock"  # of pg_advisory_lock and pg_try_advisory_lock
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 
 
@@ -102,7 +102,7 @@ def clean_up(step: Step) -> list[str]:
     """Return statements that remove all that a step may leave in a session that is shared."""
     nodes = dict.fromkeys(statement.node for statement in step.statements)
     found = [_OUTLIVING[node] for node in nodes if node in _OUTLIVING]
-    if _SESSION_LOCK.search(step.text):
+    if any(mentions(text, _SESSION_LOCK) for text in step.texts):
         found.append("select pg_catalog.pg_advisory_unlock_all()")
     return found
 
