@@ -22,7 +22,7 @@ def in_order(changes: Sequence[Made], pair: SchemaPair) -> tuple[Change, ...]:
     For example, a view that groups by a primary key comes after the key, although keys are built
     online, in a later phase.
     """
-    if len(changes) < 2:  # noqa: PLR2004 - one is in order
+    if not changes[1:]:
         return tuple(change for _, change in changes)
     graph = _Graph(changes, pair)
     return tuple(changes[number][1] for number in graph.sorted())
