@@ -68,12 +68,12 @@ class _Graph:
                 return sorter
 
     def _break(self, cycle: Sequence[int]) -> None:
-        """Drop the need in a cycle whose required object was created last."""
-        loose = [
-            (before, number) for before, number in pairwise(cycle) if before in self._before[number]
-        ]
-        before, number = max(loose, key=lambda pair: (self._created(pair[0]), pair))
+        """Drop the need in a cycle whose required object was created last; best one not fixed."""
+        edges = [*pairwise(cycle)]
+        loose = [(before, number) for before, number in edges if before in self._before[number]]
+        before, number = max(loose or edges, key=lambda pair: (self._created(pair[0]), pair))
         self._before[number].discard(before)
+        self._fixed[number].discard(before)
 
     def _contradicts(self, before: int, number: int) -> bool:
         """Whether to drop a need because the opposite one is fixed or follows creation order."""
