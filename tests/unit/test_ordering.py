@@ -1,6 +1,7 @@
 """The order of changes: what needs something comes after it, whatever was created first."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +58,19 @@ def test_what_waits_for_a_later_phase_comes_after_it() -> None:
     )
 
     assert found == ["free", "key", "late"]
+
+
+def test_a_key_that_is_there_and_invalid_is_built_before_what_refers_to_it() -> None:
+    """It is not missing; but PostgreSQL refuses a foreign key to it until then."""
+    invalid = Fact("index", "public", "t", "key", (("invalid", "true"),))
+    built = replace(invalid, attributes=(), order=(2, 0))
+    key = Fact("constraint", "public", "u", "foreign", order=(1, 0), needs=(built.key,))
+    desired, missing, nothing = SchemaIndex([built, key]), SchemaIndex([key]), SchemaIndex(())
+    live = SchemaIndex([invalid])
+    pair = SchemaPair(desired, live, missing, nothing, nothing, {}, 180000, {}, may_alter=True)
+    made = [(key, change(key, Phase.TOGETHER, "")), (built, change(built, Phase.ONLINE, ""))]
+
+    assert [c.fact.name for c in in_order(made, pair)] == ["key", "foreign"]
 
 
 def test_what_a_change_says_counts_more_than_the_catalogs() -> None:

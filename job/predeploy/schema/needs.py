@@ -16,7 +16,7 @@ _RELATION_KINDS = frozenset(kind.value for kind in _RELATIONS)
 _NAMING = frozenset((Kind.COMMENT.value, Kind.GRANT.value))
 # Of these only the existence matters to their dependents, and only existence matters to them.
 _NAMED_ONLY = frozenset((Kind.SEQUENCE.value, Kind.SCHEMA.value))
-_INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
+INDEX_LIKE = (Kind.INDEX.value, Kind.CONSTRAINT.value)
 PARTS = (Kind.PARTITION_INDEX.value, Kind.PARTITION_CONSTRAINT.value)
 """The kinds of parts: partitions' indexes and constraints that belong to one of the parent."""
 # Comments name these by all words of their kind, not just by the last.
@@ -31,7 +31,7 @@ _MEANT_BY = {
         Kind.DOMAIN_CONSTRAINT.value,
         Kind.NOT_NULL.value,
     ),
-    "index": (*_INDEX_LIKE, *PARTS),
+    "index": (*INDEX_LIKE, *PARTS),
     "foreign table": (Kind.TABLE.value,),
 } | {
     kind: (kind,)
@@ -72,7 +72,7 @@ class Needs:
         if fact.kind == Kind.NOT_NULL.value:
             yield (Kind.COLUMN.value, fact.schema, fact.relation, fact.get("column")), True
             yield (Kind.DOMAIN.value, fact.schema, "", fact.relation), True
-        if fact.kind in (*_INDEX_LIKE, *PARTS):
+        if fact.kind in (*INDEX_LIKE, *PARTS):
             yield from self._of_parts(fact)
             whole = self._pair.desired.whole_of(fact)
             if whole is not None:

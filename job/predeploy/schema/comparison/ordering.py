@@ -7,10 +7,10 @@ from heapq import heappop, heappush
 from itertools import pairwise
 
 from predeploy.schema.comparison.waiting import Made
-from predeploy.schema.ddl import Change
+from predeploy.schema.ddl import Change, Phase
 from predeploy.schema.facts import Key
 from predeploy.schema.kind import Kind
-from predeploy.schema.needs import PARTS, Needs
+from predeploy.schema.needs import INDEX_LIKE, PARTS, Needs
 from predeploy.schema.schema_pair import SchemaPair
 
 _Place = tuple[int, tuple[int, int], int, str]
@@ -100,15 +100,17 @@ class _Graph:
     def _made_for(self, key: Key, number: int) -> Iterator[int]:
         """Yield the changes that must precede one that needs a key.
 
-        The first change of a missing object creates it. All others only complete it, so they
-        precede `number` only if they are not of a later phase.
+        The first change of a missing object creates it, and the first of an invalid index or key
+        rebuilds it. All others only complete an object, so they precede `number` only if they are
+        not of a later phase.
         """
         own, phase = self._changes[number][0].key, self._phase(number)
         for made in self._resolved(key):
             if made == own:
                 continue
             first, *_ = numbers = self._of_fact[made]
-            is_made = self._pair.is_missing(made)
+            is_rebuilt = made[0] in INDEX_LIKE and self._phase(first) == Phase.ONLINE.value
+            is_made = is_rebuilt or self._pair.is_missing(made)
             yield from (n for n in numbers if self._phase(n) <= phase or (n == first and is_made))
 
     def _resolved(self, key: Key) -> tuple[Key, ...]:
