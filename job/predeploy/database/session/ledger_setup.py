@@ -226,7 +226,7 @@ def _without_row_security(schema: str) -> str:
 
 
 def _tables(conn: wire.Connection, schema: str) -> set[str | None]:
-    """Return the tables in the ledger's schema, whoever created them."""
+    """Return the tables in the ledger's schema, whichever role created them."""
     rows = wire.ask(
         conn,
         f"""select c.relname from pg_catalog.pg_class c
