@@ -17,7 +17,7 @@ A, B, C = "select 'a'", "select 'b'", "select 'c'"
 
 def script(name: str, text: str = A) -> Script:
     raw_hash = hashlib.sha256(text.encode()).hexdigest()
-    return Script(name, f"migrations/{name}", text, raw_hash, version_of(name) or 0)
+    return Script(name, f"migrations/{name}", text, raw_hash, version_of(name))
 
 
 def sources(*scripts: Script) -> Sources:

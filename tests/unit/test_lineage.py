@@ -26,7 +26,7 @@ def compared(folder: str, *runs: str, squashes: str = "") -> Comparison:
             "",
             f"-- predeploy: replaces {spans}" if spans else "",
             "",
-            version_of(n) or 0,
+            version_of(n),
         )
         for n, _, spans in parts
     ]

@@ -25,7 +25,7 @@ WHEN = "2026-11-22T10:00:00Z"
 def script(name: str, *steps: str) -> Script:
     text = "".join(f"begin;\n{step};\ncommit;\n" for step in steps) if len(steps) > 1 else steps[0]
     raw_hash = hashlib.sha256(text.encode()).hexdigest()
-    return Script(name, f"migrations/{name}", text, raw_hash, version_of(name) or 0)
+    return Script(name, f"migrations/{name}", text, raw_hash, version_of(name))
 
 
 def rows(of: Script, *positions: int) -> tuple[LedgerRow, ...]:

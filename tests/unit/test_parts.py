@@ -93,7 +93,7 @@ from predeploy.sources.script import script_of
 from predeploy.sources.steps import steps_of
 from predeploy.sources.walk import File
 content = Path({str(text)!r}).read_bytes()
-script = script_of(File("1_large.sql", Role.MIGRATION, content, b""), version=1)
+script = script_of(File("1_large.sql", Role.MIGRATION, content, b""), version=(1,))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assert len(steps_of(script).steps[0].statements) == {count}
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

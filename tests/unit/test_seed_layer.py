@@ -179,7 +179,7 @@ def test_nobody_is_added_to_a_database_that_is_ahead() -> None:
         LedgerRow(LedgerEntry(name, "x", 1, 1, is_final=True, raw_hash=""), "", "")
         for name in ("1_a.sql", "9_x.sql")
     )
-    folder = (Script("1_a.sql", "migrations/1_a.sql", "", "", 1),)
+    folder = (Script("1_a.sql", "migrations/1_a.sql", "", "", (1,)),)
 
     assert planned(ASKING + INSERTING, ledger=(old, newer), migrations=folder) == Plan()
     assert planned(ASKING + INSERTING, ledger=(old,), migrations=folder).steps

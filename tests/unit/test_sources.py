@@ -71,7 +71,7 @@ def test_a_file_is_its_name_text_and_hash(tmp_path: Path) -> None:
         path="migrations/2024/0042_a.sql",
         text="-- é\r\nselect 1;",
         raw_hash=hashlib.sha256(raw).hexdigest(),
-        version=42,
+        version=(42,),
     )
     assert (sources.migrations, sources.seeds, sources.checks) == ((expected,), (), ())
 
@@ -350,35 +350,42 @@ def test_a_name_that_is_not_utf8_is_a_problem(tmp_path: Path) -> None:
 
 
 VERSIONS = {
-    "1_a.sql": 1,
-    "0042.sql": 42,
-    "42abc.sql": 42,
-    "20240102030405_a.sql": 20240102030405,
-    "2024-01-02_a.sql": 20240102,
-    "2024_01_02-a.sql": 20240102,
-    "2024-01_02 a.sql": 20240102,
-    "2024_01_02_030405_a.sql": 20240102,
-    "2024-01-021_a.sql": 2024,
-    "2024-1-2_a.sql": 2024,
-    "9" * 60: int("9" * 60),
-    "0000_a.sql": 0,
-    "V1__a.sql": None,
-    "a_1.sql": None,
-    "-1.sql": None,
-    " 1.sql": None,
-    "²_a.sql": None,
-    "": None,
+    "1_a.sql": (1,),
+    "0042.sql": (42,),
+    "42abc.sql": (42,),
+    "20240102030405_a.sql": (20240102030405,),
+    "2024-01-02_a.sql": (20240102,),
+    "2024_01_02-a.sql": (20240102,),
+    "2024-01_02 a.sql": (20240102,),
+    "2024_01_02_030405_a.sql": (20240102,),
+    "2024-01-021_a.sql": (2024,),
+    "2024-1-2_a.sql": (2024,),
+    "9" * 60: (int("9" * 60),),
+    "0000_a.sql": (0,),
+    "V1__a.sql": (1,),
+    "V1_2__a.sql": (1, 2),
+    "V1.02.0__a.sql": (1, 2),
+    "B7__a.sql": (7,),
+    "1.2": (1, 2),
+    "1.2_a.sql": (1,),
+    "V1_a.sql": (),
+    "R__a.sql": (),
+    "a_1.sql": (),
+    "-1.sql": (),
+    " 1.sql": (),
+    "²_a.sql": (),
+    "": (),
 }
 
 
-def test_a_version_is_leading_digits_or_a_date() -> None:
+def test_a_version_is_leading_digits_a_date_or_flyway_s() -> None:
     """Names are ordered by what they start with, and only by that."""
     assert {name: version_of(name) for name in VERSIONS} == VERSIONS
 
 
 def test_numbers_that_cannot_be_a_date_are_none() -> None:
     """A version of four digits may be followed by other numbers."""
-    assert version_of("0042_99_99_bottles.sql") == 42
+    assert version_of("0042_99_99_bottles.sql") == (42,)
 
 
 def test_migrations_run_in_the_order_of_their_versions(tmp_path: Path) -> None:

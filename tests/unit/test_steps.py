@@ -17,7 +17,7 @@ RAW_HASH = "f" * 64
 
 
 def cut(text: str) -> ScriptSteps:
-    return steps_of(Script("0001_a.sql", PATH, text, RAW_HASH, version=1))
+    return steps_of(Script("0001_a.sql", PATH, text, RAW_HASH, version=(1,)))
 
 
 def entries(text: str) -> list[tuple[str, int, int, bool]]:

@@ -334,7 +334,7 @@ def undone_in(text: str) -> tuple[sql.Undone, ...]:
 
 def script(name: str, text: str) -> Script:
     raw_hash = hashlib.sha256(text.encode()).hexdigest()
-    return Script(name, f"migrations/{name}", text, raw_hash, int(name[0]))
+    return Script(name, f"migrations/{name}", text, raw_hash, (int(name[0]),))
 
 
 def situation(

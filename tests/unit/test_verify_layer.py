@@ -39,7 +39,7 @@ def judged(
     checks: tuple[Script, ...] = (),
     answers: tuple[Response, ...] = (),
 ) -> Plan:
-    scripts = tuple(Script(n, f"migrations/{n}", "", "", version_of(n) or 0) for n in names)
+    scripts = tuple(Script(n, f"migrations/{n}", "", "", version_of(n)) for n in names)
     settings = Settings(Endpoint("DATABASE_URL", ()), Path("sql"), critical=critical)
     snapshot = Snapshot(180000, ledger, has_ledger=True, facts=facts, checks=answers)
     return plan(Situation(settings, Sources(scripts, (), checks, digest=""), snapshot))

@@ -34,7 +34,7 @@ from predeploy.settings import (
     sql_dir,
 )
 from predeploy.settings.environment import with_files
-from predeploy.settings.versions import version_of
+from predeploy.settings.versions import Version, version_of
 from predeploy.sources import Sources, declaration_of, read_folder, sources_of
 
 _TERMINATION_LOG = Path("/dev/termination-log")
@@ -286,9 +286,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _version(text: str) -> int:
+def _version(text: str) -> Version:
     version = version_of(text)
-    if version is None:
+    if not version:
         raise argparse.ArgumentTypeError("must be a version as a file has it, such as 0042")
     return version
 

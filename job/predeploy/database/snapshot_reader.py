@@ -176,8 +176,8 @@ def _wants_names(settings: Settings, sources: Sources, *, has_ledger: bool) -> s
     """Return the condition under which a planner needs the names of what is there; empty: never."""
     schema, files = settings.ledger_schema, [script.name for script in sources.migrations]
     if not has_ledger:
-        return "true" if settings.baseline is not None else ""
-    unknown = [ledger.unknown_sql(schema)] if settings.baseline is not None else []
+        return "true" if settings.baseline else ""
+    unknown = [ledger.unknown_sql(schema)] if settings.baseline else []
     unshared = [ledger.unshared_sql(schema, files)] if files else []
     squashes = [said.file for script in sources.migrations if (said := squash_of(script))]
     return " or ".join([*unknown, *unshared, *(ledger.lacks_sql(schema, f) for f in squashes)])

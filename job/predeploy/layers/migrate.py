@@ -15,7 +15,7 @@ from predeploy.layers.migrating.undo import undone_again
 from predeploy.layers.situation.base import Layer, Situation
 from predeploy.layers.situation.history import FileHistory, edited_rows, former_rows, pending_steps
 from predeploy.layers.situation.lineage import Comparison, Lineage, tell
-from predeploy.settings.versions import version_of
+from predeploy.settings.versions import NO_VERSION, Version, version_of
 from predeploy.snapshot import View
 from predeploy.sources import filtered
 from predeploy.sources.steps import ScriptSteps, steps_of
@@ -26,7 +26,7 @@ _RENAMED = "renamed"
 def plan(situation: Situation) -> Plan:
     """Plan the pending steps, in the order of the folder."""
     snapshot = situation.snapshot
-    newest = max((version_of(row.entry.file) or 0 for row in snapshot.ledger), default=-1)
+    newest = max((version_of(row.entry.file) for row in snapshot.ledger), default=NO_VERSION)
     steps: list[Step] = []
     comparison = situation.comparison
     findings: list[Finding] = []
@@ -158,7 +158,7 @@ def _renamed(
         )
 
 
-def _out_of_order(history: FileHistory, newest: int) -> Iterator[Finding]:
+def _out_of_order(history: FileHistory, newest: Version) -> Iterator[Finding]:
     if history.script.version < newest:
         yield Finding(
             "out-of-order",

@@ -34,6 +34,7 @@ from predeploy.settings.endpoint import (
     other_endpoints,
     parse_endpoint,
 )
+from predeploy.settings.versions import NO_VERSION, Version
 
 ADMIN_VARIABLES = ("ADMIN_USERNAME", "ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_PASSWORD_HASH")
 SHADOW_URL = "PREDEPLOY_SHADOW_URL"
@@ -135,7 +136,7 @@ class Settings:
     alternatives: tuple[Endpoint, ...] = ()
     """The endpoints that the other variables name: one of them may bypass a pooler."""
     critical: tuple[CriticalTable, ...] = ()
-    baseline: int | None = None
+    baseline: Version = NO_VERSION
     accepted: tuple[tuple[str, str], ...] = ()
     accepted_missing: frozenset[str] = frozenset()
     sync: Sync = field(default_factory=Sync)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from predeploy.settings.versions import version_of
+from predeploy.settings.versions import NO_VERSION, Version, version_of
 
 DECLARATION = "predeploy.toml: "
 EVERY_TABLE = "*"
@@ -58,13 +58,13 @@ def read_tables(declaration: str | None, found: list[str]) -> dict[str, dict[str
     return {name: tables[name] for name in known}
 
 
-def read_baseline(declaration: str | None, found: list[str]) -> int | None:
+def read_baseline(declaration: str | None, found: list[str]) -> Version:
     """Return the version up to which files count as done in a database without a ledger."""
     value = _toml(declaration, []).get("baseline") if declaration else None
     if value is None:
-        return None
-    version = version_of(value) if isinstance(value, str) else None
-    if version is None:
+        return NO_VERSION
+    version = version_of(value) if isinstance(value, str) else NO_VERSION
+    if not version:
         found.append(f'{DECLARATION}baseline must be a version as a file has it, such as "0042"')
     return version
 

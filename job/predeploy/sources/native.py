@@ -42,7 +42,7 @@ def _read(file: File) -> Script:
     label = shown(file.name)
     base = label.rsplit("/", 1)[-1]
     version = version_of(base)
-    if version is None:
+    if not version:
         raise SourcesError(
             (f"{label}: has no version; start its name with digits or a date, such as 0042_",)
         )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from predeploy.contract.errors import SourcesError
+from predeploy.settings.versions import NO_VERSION, Version
 from predeploy.sources.layout import shown
 from predeploy.sources.walk import File
 
@@ -12,17 +13,17 @@ class Script:
     """A file as the operator wrote it.
 
     `name` is the file's name alone, which the ledger keeps; `path` is relative to the SQL folder,
-    for people. `raw_hash` is the SHA-256 of its bytes. `version` orders migrations; 0 elsewhere.
+    for people. `raw_hash` is the SHA-256 of its bytes. Only migrations have a `version`.
     """
 
     name: str
     path: str
     text: str
     raw_hash: str
-    version: int = 0
+    version: Version = NO_VERSION
 
 
-def script_of(file: File, *, version: int = 0) -> Script:
+def script_of(file: File, *, version: Version = NO_VERSION) -> Script:
     """Decode a file's bytes as UTF-8, without a byte order mark.
 
     Raises SourcesError if its name or its text is not UTF-8, or if it contains a NUL byte: psycopg

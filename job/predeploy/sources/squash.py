@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from predeploy.settings.versions import version_of
+from predeploy.settings.versions import Version, version_of, written
 from predeploy.sources.script import Script
 
 REPLACES = "replaces"
@@ -16,14 +16,14 @@ _VERSION = re.compile(r"\d{4}[-_]\d{2}[-_]\d{2}|\d+")
 class Span:
     """Versions from `first` to `last`, both of them included."""
 
-    first: int
-    last: int
+    first: Version
+    last: Version
 
     def __str__(self) -> str:
         """As a header has it."""
-        return f"{self.first}..{self.last}"
+        return f"{written(self.first)}..{written(self.last)}"
 
-    def __contains__(self, version: int) -> bool:
+    def __contains__(self, version: Version) -> bool:
         """Whether it holds a version."""
         return self.first <= version <= self.last
 
@@ -36,11 +36,11 @@ class Squash:
     spans: tuple[Span, ...]
 
     @property
-    def reach(self) -> int:
+    def reach(self) -> Version:
         """The newest version that it replaces."""
         return max(span.last for span in self.spans)
 
-    def replaces(self, version: int) -> bool:
+    def replaces(self, version: Version) -> bool:
         """Whether it replaces files of this version."""
         return any(version in span for span in self.spans)
 
@@ -65,15 +65,14 @@ def spans_of(text: str) -> tuple[Span, ...]:
         if len(written) > 2 or not all(map(_VERSION.fullmatch, written)):  # noqa: PLR2004
             return ()
         ends = [version_of(end) for end in written]
-        first, last = (ends[0] or 0), (ends[-1] or 0)
-        if first > last:
+        if ends[0] > ends[-1]:
             return ()
-        spans.append(Span(first, last))
+        spans.append(Span(ends[0], ends[-1]))
     return tuple(spans)
 
 
 def header_for(names: Iterable[str]) -> str:
     """Return the header for a squash of these files, as they write their versions."""
-    ordered = sorted(names, key=lambda name: (version_of(name) or 0, name))
+    ordered = sorted(names, key=lambda name: (version_of(name), name))
     ends = [match[0] if (match := _VERSION.match(name)) else "0" for name in ordered]
     return f"-- predeploy: {REPLACES} {ends[0]}..{ends[-1]}"

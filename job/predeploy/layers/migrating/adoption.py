@@ -5,6 +5,7 @@ additive, and kept only if it changed no existing object; with a baseline it is 
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.step import FileStep, Record, Step
 from predeploy.layers.situation.base import Situation
+from predeploy.settings.versions import Version, written
 from predeploy.snapshot import Snapshot
 from predeploy.sources.script import Script
 from predeploy.sql import NamedObject
@@ -39,16 +41,13 @@ def judge_baseline(situation: Situation, recorded: Sequence[Step]) -> Iterator[F
     It must be the version of a file, and the net result of the files up to it must exist (65).
     """
     baseline, files = situation.settings.baseline, situation.sources.migrations
-    if baseline is None or not files or not is_unknown(situation.snapshot):
+    if not baseline or not files or not is_unknown(situation.snapshot):
         return
     if all(script.version != baseline for script in files):
-        near = sorted(
-            files, key=lambda s: (not s.name.startswith(str(baseline)), abs(s.version - baseline))
-        )
-        names = ", ".join(sorted(script.name for script in near[:_NEAREST]))
+        names = ", ".join(sorted(script.name for script in _nearest(baseline, files)))
         yield Finding(
             "unknown-baseline",
-            f"baseline {baseline} matches no file in migrations/; the nearest are {names}",
+            f"baseline {written(baseline)} matches no file in migrations/; the nearest are {names}",
             "make it the whole version of the last file that was run here",
             ExitCode.BAD_SOURCES,
         )
@@ -57,10 +56,18 @@ def judge_baseline(situation: Situation, recorded: Sequence[Step]) -> Iterator[F
         yield from not_there(
             situation,
             (s.text for s in files if s.version <= baseline),
-            f"baseline {baseline} would record files whose work is not there",
+            f"baseline {written(baseline)} would record files whose work is not there",
             "make it the version of the last file that was run here; in a new database, move or "
             "drop the other tables",
         )
+
+
+def _nearest(baseline: Version, files: Sequence[Script]) -> Sequence[Script]:
+    """Return the files whose versions begin as the baseline does, else those around it."""
+    alike = [s for s in files if written(s.version).startswith(written(baseline))]
+    at = bisect_left([script.version for script in files], baseline)
+    around = files[max(0, min(at - _NEAREST // 2, len(files) - _NEAREST)) :]
+    return (alike or around)[:_NEAREST]
 
 
 def not_there(
@@ -130,13 +137,13 @@ def _label(thing: NamedObject, home: str) -> str:
     return f"{thing.kind}:{'.'.join(filter(None, parts))}"
 
 
-def adopt(script: Script, pending: tuple[FileStep, ...], baseline: int | None) -> Plan:
+def adopt(script: Script, pending: tuple[FileStep, ...], baseline: Version) -> Plan:
     """Plan a file's pending steps on a database whose history is not known.
 
     With a baseline, files up to it are recorded and later ones run as usual. Without one they are
     replayed, or the plan is refused (65) at the first statement that cannot be replayed.
     """
-    if baseline is not None:
+    if baseline:
         if script.version > baseline:
             return Plan(pending)
         return Plan(tuple(map(Record.of, pending)))

@@ -12,7 +12,7 @@ from predeploy.layers.migrating.adoption import not_there
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.situation.history import FileHistory, is_whole
 from predeploy.layers.situation.lineage import named
-from predeploy.settings.versions import version_of
+from predeploy.settings.versions import NO_VERSION, Version, version_of, written
 from predeploy.sources.squash import Squash, header_for, squash_of
 
 
@@ -92,7 +92,7 @@ def without_header(situation: Situation) -> Iterator[Finding]:
         return
     first = files[0].script
     known = [file.script.version for file in files if file.is_known]
-    newest = max((version_of(name) or 0 for name in absent), default=-1)
+    newest = max(map(version_of, absent), default=NO_VERSION)
     if known and newest >= min(known):
         return
     if first.version <= newest if known else _makes_what_is_there(first.text, situation):
@@ -101,7 +101,11 @@ def without_header(situation: Situation) -> Iterator[Finding]:
             f"{first.path} is new, and {named(absent)}, which were applied, are gone from the "
             "folder: a squash of them would do all that once more",
             f"start it with the line `{header_for(absent)}`; if it is no squash, "
-            + (f"give it a version above {newest}" if known else "put the newest of them back"),
+            + (
+                f"give it a version above {written(newest)}"
+                if known
+                else "put the newest of them back"
+            ),
             ExitCode.BAD_SOURCES,
         )
 
@@ -137,13 +141,13 @@ def _recorded(said: Squash, situation: Situation) -> tuple[tuple[str, ...], _Rec
 def _concerns(said: Squash, name: str, others: Mapping[str, Squash]) -> bool:
     if name in others:
         return any(said.replaces(end) for s in others[name].spans for end in (s.first, s.last))
-    return said.replaces(version_of(name) or 0)
+    return said.replaces(version_of(name))
 
 
-def _stands_for(name: str, version: int, others: Mapping[str, Squash]) -> bool:
+def _stands_for(name: str, version: Version, others: Mapping[str, Squash]) -> bool:
     return others[name].replaces(version) if name in others else version_of(name) == version
 
 
 def _by_file(ledger: Iterable[LedgerRow]) -> dict[str, tuple[LedgerRow, ...]]:
-    rows = sorted(ledger, key=lambda row: (version_of(row.entry.file) or 0, row.entry.file))
+    rows = sorted(ledger, key=lambda row: (version_of(row.entry.file), row.entry.file))
     return {name: tuple(group) for name, group in groupby(rows, key=lambda row: row.entry.file)}

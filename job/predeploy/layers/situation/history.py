@@ -79,7 +79,7 @@ def _ran_in_place(
     ours = {script.name for script in sources.migrations}
     known = tuple(squashes)
     own = {squash.file for squash in known}
-    versions = [version_of(name) or 0 for name in by_file if name not in own]
+    versions = [version_of(name) for name in by_file if name not in own]
     return tuple(
         squash
         for squash in known

@@ -9,7 +9,7 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.step import LedgerRow
 from predeploy.layers.situation.history import FileHistory, histories, is_whole
-from predeploy.settings.versions import version_of
+from predeploy.settings.versions import Version, version_of
 from predeploy.sources import Sources
 from predeploy.sources.squash import Squash, header_for, squash_of
 
@@ -127,7 +127,7 @@ def _rows_of(file: str, rows: Iterable[LedgerRow]) -> tuple[LedgerRow, ...]:
 def _lineage(
     files: tuple[FileHistory, ...],
     rows: tuple[LedgerRow, ...],
-    missing: Mapping[str, int],
+    missing: Mapping[str, Version],
     covered: AbstractSet[str],
 ) -> Lineage:
     if not missing:
@@ -141,11 +141,11 @@ def _lineage(
 
 def _absent(
     sources: Sources, rows: tuple[LedgerRow, ...], known: Mapping[str, Squash]
-) -> dict[str, int]:
+) -> dict[str, Version]:
     """Return what the ledger holds and the folder does not, by version; a squash by its newest."""
     present = {script.name for script in sources.migrations}
     absent = {row.entry.file for row in rows} - present
-    versions = {n: known[n].reach if n in known else version_of(n) or 0 for n in absent}
+    versions = {n: known[n].reach if n in known else version_of(n) for n in absent}
     return dict(sorted(versions.items(), key=lambda item: (item[1], item[0])))
 
 
