@@ -9,6 +9,7 @@ from predeploy.contract.step import LedgerRow
 from predeploy.judgment.drift import Standing
 from predeploy.schema.facts import Fact
 from predeploy.schema.written import NOTHING_WRITTEN, Written
+from predeploy.sources.formats.history import Records
 from predeploy.sources.squash import Squash
 
 Row = tuple[str | None, ...]
@@ -115,6 +116,7 @@ class Snapshot:
     as `schema.sql` declares it at adoption has been accepted, and `adopted` what: (object, shape).
     `names` holds what is there by kind and name where a baseline is about to be recorded, or where
     not one file of the folder is in the ledger.
+    `histories` are what tools that keep migrations as the folder does have recorded here.
     `schema` is None where nobody asked for it or no file declares one. `fingerprint` changes with
     every DDL. `search_path` is that of the operator's own text.
     """
@@ -127,6 +129,7 @@ class Snapshot:
     is_adopting: bool = False
     has_synced: bool = False
     names: frozenset[Name] = frozenset()
+    histories: tuple[Records, ...] = ()
     facts: frozenset[Fact] = frozenset()
     seeded: tuple[Response, ...] = ()
     checks: tuple[Response, ...] = ()

@@ -12,7 +12,9 @@ ROWS = "insert into a values (1);"
 
 
 def steps(*files: str) -> tuple[Step, ...]:
-    scripts = [Script(f"{n}.sql", f"migrations/{n}.sql", t, "", (n,)) for n, t in enumerate(files, 1)]
+    scripts = [
+        Script(f"{n}.sql", f"migrations/{n}.sql", t, "", (n,)) for n, t in enumerate(files, 1)
+    ]
     return tuple(step for script in scripts for step in steps_of(script).steps)
 
 

@@ -16,6 +16,10 @@ ORDER = {
         "layers", "database", "journal", "pipeline", "inspection", "run",
         "log", "embedded", "cli", "__main__",
     ),
+    "sources": (
+        "comments", "layout", "walk", "script", "filtered", "placeholders", "squash", "formats",
+        "directives", "seeds", "checks", "steps",
+    ),
     "sql": ("parser", "statement", "script", "schema_file", "outcome"),
     "schema": (
         "kind", "names", "keys", "facts", "described", "written", "ddl", "schema_pair", "needs",

@@ -85,6 +85,7 @@ EXAMPLES = [
     ("PREDEPLOY_ON_DRIFT", "warn", OnDrift.WARN),
     ("PREDEPLOY_DESTRUCTIVE", "allow", Destructive.ALLOW),
     ("PREDEPLOY_LEDGER_SCHEMA", "ledger_2", "ledger_2"),
+    ("PREDEPLOY_FORMAT", "Prisma", "prisma"),
     (
         "PREDEPLOY_SHADOW_URL",
         "postgresql://joe:QQQQ@scratch/s",

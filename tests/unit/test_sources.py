@@ -432,7 +432,7 @@ def test_the_order_does_not_depend_on_how_files_were_made(
 
 COMPANIONS = (
     *("README", "LICENSE", "LICENSE-MIT", "CODEOWNERS", "erd.svg", "a.sql~", ".gitkeep"),
-    *("atlas.sum", "migration_lock.toml", "meta/_journal.json", "meta/0000_snapshot.json"),
+    *("atlas.sum", "migration_lock.toml", "meta/0000_snapshot.json", "2_b/snapshot.json"),
     *("sqitch.plan", "flyway.conf", "tern.conf", "alembic.ini", "env.py", "script.py.mako"),
     *("__init__.py", "__pycache__/0001_a.cpython-313.pyc", "embed.go", "mod.rs", "index.ts"),
 )
@@ -572,7 +572,6 @@ def test_a_missing_folder_is_no_input(tmp_path: Path) -> None:
         ({}, "is empty"),
         ({".gitkeep": ""}, "is empty"),
         ({"README.md": ""}, "holds nothing to run, only README.md"),
-        ({"0001_a.sql": SQL}, "holds nothing to run, only 0001_a.sql"),
         ({"sql/seed/a.sql": SQL}, "holds nothing to run, only sql/seed/a.sql"),
         ({"seed/README": "", "verify/README": ""}, "holds nothing to run, only seed/README, ver"),
         ({f"{n}.md": "" for n in "abcdefg"}, "only a.md, b.md, c.md, d.md, e.md and 2 more"),

@@ -36,6 +36,7 @@ from predeploy.settings import (
 from predeploy.settings.environment import with_files
 from predeploy.settings.versions import Version, version_of
 from predeploy.sources import Sources, declaration_of, read_folder, sources_of
+from predeploy.sources.formats import NATIVE
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 _MOUNTED_SQL = Path("/sql")
@@ -112,6 +113,8 @@ def _with_settings(
     logger = structlog.get_logger()
     for note in settings.endpoint.notes:
         logger.info(note, variable=settings.endpoint.variable)
+    if sources.format != NATIVE:
+        logger.info(f"the migrations are read as {sources.format} has them")
     edge.set_deadline(settings.deadline_s)
     try:
         report = _call(arguments, settings, sources)
@@ -172,7 +175,7 @@ def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
         default_sql_dir=folder.path,
         problems=problems,
     )
-    sources = sources_of(folder)
+    sources = sources_of(folder, settings.format)
     if not sources.declares_something and not settings.critical:
         nothing = f"the SQL folder {folder.path} declares nothing that could be run or verified"
         where = "put migrations/, schema.sql, seed/ or verify/ into it, or mount the right one"

@@ -18,7 +18,7 @@ from predeploy.database.catalog import path_view, shape
 from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.catalog.names import names_sql, parse_names
 from predeploy.database.catalog.naming_drift import named
-from predeploy.database.ledger import ledger, notes
+from predeploy.database.ledger import ledger, notes, other_histories
 from predeploy.database.ledger.initial_state import InitialState
 from predeploy.database.ledger.questions import (
     Question,
@@ -42,6 +42,8 @@ from predeploy.settings import Settings
 from predeploy.settings.declaration import CriticalTable
 from predeploy.snapshot import PathView, Response, SchemaView, Snapshot, View
 from predeploy.sources import Sources
+from predeploy.sources.formats import histories_of
+from predeploy.sources.formats.history import History
 from predeploy.sources.squash import squash_of
 
 _SEPARATOR = "\n;\n"
@@ -69,6 +71,7 @@ class SnapshotReader:
         self._conn, self._settings, self._sources = conn, settings, sources
         self._deadline = deadline
         self._has_ledger = initial.has_ledger
+        self._histories = histories_of(sources.format)
         self._declared: SchemaView | None = None
         self._views: frozenset[View] = frozenset()
         self._last = Snapshot(conn.info.server_version)
@@ -105,7 +108,9 @@ class SnapshotReader:
         declared = self._read_declared() if View.SCHEMA in views and sources.schema else None
         seeds = seed_questions(settings, sources) if View.SEEDED in views else ()
         checks = check_questions(sources) if View.CHECKS in views else ()
-        known = _known(views, settings, sources, declared, has_ledger=self._has_ledger)
+        known = _known(
+            views, settings, sources, declared, self._histories, has_ledger=self._has_ledger
+        )
         found, responses = _ask_all(conn, known, (*seeds, *checks), self._deadline, settings)
         has_ledger = self._has_ledger and not ledger.is_blank(found[_STATE])
         search_path = path_view.parse_view(found["path"], settings.endpoint)
@@ -121,6 +126,9 @@ class SnapshotReader:
             # With a ledger it is not asked, as reading the files for it takes time.
             has_tables=not has_ledger and self._holds_tables(search_path.schemas),
             names=parse_names(found["names"]),
+            histories=other_histories.read(
+                conn, self._histories, found["histories"], search_path.schemas
+            ),
             ledger=ledger.parse_rows(found["ledger"]),
             squashes=notes.parse_squashes(found["squashes"]),
             is_adopting=("adopting",) in found["adoption"],
@@ -172,15 +180,22 @@ def _made_by(sources: Sources) -> tuple[str, ...]:
     return tuple(script.text for script in files)
 
 
-def _wants_names(settings: Settings, sources: Sources, *, has_ledger: bool) -> str:
+def _wants_names(
+    settings: Settings, sources: Sources, histories: Sequence[History], *, has_ledger: bool
+) -> str:
     """Return the condition under which a planner needs the names of what is there; empty: never."""
     schema, files = settings.ledger_schema, [script.name for script in sources.migrations]
+    recorded = [other_histories.there_sql(histories)] if histories and files else []
     if not has_ledger:
-        return "true" if settings.baseline else ""
+        return "true" if settings.baseline else " or ".join(recorded)
     unknown = [ledger.unknown_sql(schema)] if settings.baseline else []
     unshared = [ledger.unshared_sql(schema, files)] if files else []
     squashes = [said.file for script in sources.migrations if (said := squash_of(script))]
-    return " or ".join([*unknown, *unshared, *(ledger.lacks_sql(schema, f) for f in squashes)])
+    if recorded:
+        recorded = [f"({recorded[0]} and {ledger.lacks_any_sql(schema, files)})"]
+    return " or ".join(
+        [*unknown, *unshared, *recorded, *(ledger.lacks_sql(schema, f) for f in squashes)]
+    )
 
 
 def _known(
@@ -188,6 +203,7 @@ def _known(
     settings: Settings,
     sources: Sources,
     declared: SchemaView | None,
+    histories: Sequence[History],
     *,
     has_ledger: bool,
 ) -> dict[str, str]:
@@ -199,9 +215,11 @@ def _known(
         known["ledger"] = ledger.rows_sql(schema)
         known["adoption"] = notes.adoption_sql(schema)
         known["squashes"] = notes.squashes_sql(schema)
-    wants_names = _wants_names(settings, sources, has_ledger=has_ledger)
+    wants_names = _wants_names(settings, sources, histories, has_ledger=has_ledger)
     if View.LEDGER in views and wants_names:
         known["names"] = names_sql(wants_names)
+    if View.LEDGER in views and histories and sources.migrations:
+        known["histories"] = other_histories.tables_sql(histories)
     if has_ledger and View.DRIFTS in views:
         known["drifts"] = shape.standing_sql(schema)
         known["adopted"] = notes.adopted_sql(schema)

@@ -11,6 +11,7 @@ from predeploy.contract.step import FileStep, LedgerRow, Migration, OnlineMigrat
 from predeploy.layers import naming
 from predeploy.layers.migrating.adoption import adopt, is_unknown, judge_baseline
 from predeploy.layers.migrating.squashing import squash, strays, without_header
+from predeploy.layers.migrating.takeover import take_over
 from predeploy.layers.migrating.undo import undone_again
 from predeploy.layers.situation.base import Layer, Situation
 from predeploy.layers.situation.history import FileHistory, edited_rows, former_rows, pending_steps
@@ -30,6 +31,8 @@ def plan(situation: Situation) -> Plan:
     steps: list[Step] = []
     comparison = situation.comparison
     findings: list[Finding] = []
+    takeover = take_over(situation)
+    findings.extend(takeover.findings)
     for history in situation.files:
         if history.is_untouched:
             continue
@@ -37,16 +40,19 @@ def plan(situation: Situation) -> Plan:
         pending = pending_steps(history, cut)
         squashed = squash(history, pending, situation)
         findings.extend(_edits(history, cut, pending))
-        if not history.is_whole:
+        if not history.is_whole and history.script.name not in takeover.applied:
             findings.extend(cut.findings)
-        if not history.rows and squashed is None:
+        is_applied = history.script.name in takeover.applied and not history.is_known
+        if not history.rows and squashed is None and not is_applied:
             findings.extend(_out_of_order(history, newest))
             findings.extend(_renamed(situation, comparison, history, cut))
         planned: tuple[Step, ...] = pending
         if squashed is not None:
             planned = squashed.steps
             findings.extend(squashed.findings)
-        elif is_unknown(snapshot):
+        elif is_applied:
+            planned = tuple(map(Record.of, pending))
+        elif is_unknown(snapshot) and not takeover.is_certain:
             adopted = adopt(history.script, pending, situation.settings.baseline)
             planned = adopted.steps
             findings.extend(adopted.findings)

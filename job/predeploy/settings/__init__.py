@@ -22,6 +22,7 @@ from predeploy.settings.declaration import (
     read_accepted,
     read_baseline,
     read_critical,
+    read_format,
     read_missing,
     read_sync,
     read_tables,
@@ -127,6 +128,8 @@ class Settings:
     on_drift: OnDrift = OnDrift.BLOCK
     destructive: Destructive = Destructive.REFUSE
     ledger_schema: str = "predeploy"
+    format: str = ""
+    """The name of the folder's format; empty if the folder tells."""
     report_path: Path | None = None
     log_format: LogFormat = LogFormat.AUTO
     log_level: LogLevel = LogLevel.INFO
@@ -158,6 +161,7 @@ class Settings:
         return (
             ("ledger_schema", self.ledger_schema),
             *((("search_path", path.text),) if path else ()),
+            *((("format", self.format),) if self.format else ()),
             *(("critical", json.dumps(table)) for table in tables),
             *(() if self.sync.may_alter else (("alter", "never"),)),
             *(("partitions left", name) for name in sorted(self.sync.left)),
@@ -213,6 +217,13 @@ def _parse_schema(text: str) -> str:
     raise ValueError("a schema of ours: 1 to 63 of a-z, 0-9 and _, not public or pg_…")
 
 
+def _parse_format(text: str) -> str:
+    # Which formats there are is known where folders are read.
+    if re.fullmatch(r"[a-z]+(-[a-z]+)*", text.lower()):
+        return text.lower()
+    raise ValueError("the name of a format, such as prisma")
+
+
 def _parse_path(text: str) -> Path:
     if "://" not in text:
         return Path(text)
@@ -240,6 +251,7 @@ SETTINGS = (
     Setting("PREDEPLOY_ON_DRIFT", "on_drift", partial(_parse_choice, OnDrift), (str,)),
     Setting("PREDEPLOY_DESTRUCTIVE", "destructive", partial(_parse_choice, Destructive), (str,)),
     Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
+    Setting("PREDEPLOY_FORMAT", "format", _parse_format),
     Setting(SHADOW_URL, "shadow", partial(parse_endpoint, SHADOW_URL)),
     Setting("PREDEPLOY_REPORT", "report_path", _parse_path),
     Setting("PREDEPLOY_LOG_FORMAT", "log_format", partial(_parse_choice, LogFormat), (str,)),
@@ -280,6 +292,7 @@ def parse_settings(
         "sql_dir": default_sql_dir,
         **({"deadline_s": RELEASE_COMMAND_DEADLINE_S} if is_release else {}),
         **_declared(declared.get("settings", {}), found),
+        **read_format(declaration, found),
         **_from_environ(environ, found),
         "baseline": read_baseline(declaration, found),
         "critical": read_critical(declared.get("critical", {}), found),

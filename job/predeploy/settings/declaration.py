@@ -53,7 +53,7 @@ def read_tables(declaration: str | None, found: list[str]) -> dict[str, dict[str
     """Return the tables of the file by name; what is wrong with it goes to `found`."""
     tables = _toml(declaration, found) if declaration else {}
     known = {name for name in _TABLES if isinstance(tables.get(name), dict)}
-    strange = [name for name in tables if name not in {*known, "baseline"}]
+    strange = [name for name in tables if name not in {*known, "baseline", "format"}]
     found += [f"{DECLARATION}{name!r} {_NO_TABLE}" for name in strange]
     return {name: tables[name] for name in known}
 
@@ -67,6 +67,14 @@ def read_baseline(declaration: str | None, found: list[str]) -> Version:
     if not version:
         found.append(f'{DECLARATION}baseline must be a version as a file has it, such as "0042"')
     return version
+
+
+def read_format(declaration: str | None, found: list[str]) -> dict[str, str]:
+    """Return the setting `format`, if the file has it: the name of the folder's format."""
+    value = _toml(declaration, []).get("format") if declaration else None
+    if value is not None and not isinstance(value, str):
+        found.append(f'{DECLARATION}format must be the name of a tool, such as "prisma"')
+    return {"format": value} if isinstance(value, str) else {}
 
 
 def _toml(declaration: str, found: list[str]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
+from predeploy.sources import formats
 from predeploy.sources.layout import SCHEMA_FILE, Role, misplaced, shown
-from predeploy.sources.native import read_migrations
 from predeploy.sources.script import Script, script_of
 from predeploy.sources.walk import Folder, read_folder
 
@@ -28,7 +28,7 @@ class Sources:
     `migrations` are in the order in which they run, `fallbacks`, `seeds` and `checks` in name
     order. `digest` is the SHA-256 over every file's path and bytes, whatever it is for: what the
     settled key uses. `schema` is the desired state: `schema.sql`, or the files below `schema/` in
-    name order; empty without either.
+    name order; empty without either. `format` is the name of the format of the migrations.
     """
 
     migrations: tuple[Script, ...]
@@ -37,6 +37,7 @@ class Sources:
     digest: str
     fallbacks: tuple[Script, ...] = ()
     schema: tuple[Script, ...] = ()
+    format: str = formats.NATIVE
 
     @property
     def declares_something(self) -> bool:
@@ -52,11 +53,11 @@ def declaration_of(folder: Folder) -> str | None:
     return None
 
 
-def sources_of(folder: Folder) -> Sources:
-    """Return the sources in the folder.
+def sources_of(folder: Folder, wanted_format: str = "") -> Sources:
+    """Return the sources in the folder; its migrations are of `wanted_format`, if that is said.
 
     Raises SourcesError with every problem: 66 if there is nothing to run or `migrations/` is empty,
-    otherwise 65.
+    otherwise 65. Raises SettingsError (78) for a format that does not exist.
     """
     problems = [*folder.problems, *misplaced(folder.names, folder.folders)]
     if not folder.is_there:
@@ -64,8 +65,10 @@ def sources_of(folder: Folder) -> Sources:
     # A folder that could not be listed is not known to be empty.
     empty = () if folder.problems else tuple(_empty(folder))
     _scripts(folder, Role.DECLARATION, problems)  # `declaration_of` leaves its problem to us
+    format_name = formats.format_of(folder, wanted_format, problems)
     sources = Sources(
-        migrations=read_migrations(folder.having(Role.MIGRATION), problems),
+        migrations=formats.named(format_name).read(folder, problems),
+        format=format_name,
         fallbacks=_scripts(folder, Role.FALLBACK, problems),
         seeds=_scripts(folder, Role.SEED, problems),
         checks=_scripts(folder, Role.CHECK, problems),

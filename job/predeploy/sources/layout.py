@@ -6,8 +6,10 @@ runs it. Pure: names in, roles and sentences out.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
+
+from predeploy.settings.versions import version_of
 
 DECLARATION = "predeploy.toml"
 SCHEMA_FILE = "schema.sql"
@@ -23,6 +25,7 @@ class Role(Enum):
     SEED = "seed"
     CHECK = "verify"
     DECLARATION = DECLARATION
+    TOOL = "a file by which a tool keeps its migrations"
     OTHER = "nothing that is run"
     UNREAD = "something that nothing here runs"
 
@@ -31,6 +34,7 @@ _PARTS = {
     role.value: role for role in (Role.MIGRATION, Role.SCHEMA, Role.FALLBACK, Role.SEED, Role.CHECK)
 }
 FOLDERS = tuple(_PARTS)
+_BELOW = f"{Role.MIGRATION.value}/"
 _FILES = {DECLARATION: Role.DECLARATION, SCHEMA_FILE: Role.SCHEMA}
 _ALL = frozenset({*FOLDERS, *_FILES})
 # SQL that the app or its tests run, as with sqlc, PgTyped and pgTAP.
@@ -47,16 +51,46 @@ _COMPANION = re.compile(
     r"(^|/)(readme[^/]*|licen[cs]e[^/]*|copying|notice|changelog|authors|contributing|codeowners"
     r"|owners|todo|makefile|justfile|build(\.bazel)?"
     r"|[^/]+\.(sum|lock|mod|toml|ini|conf|cfg|hcl|prisma)|meta/[^/]+\.json|_journal\.json"
-    r"|sqitch\.plan|script\.py\.mako|__pycache__/[^/]+|(env|__init__)\.py"
+    r"|snapshot\.json|sqitch\.plan|script\.py\.mako|__pycache__/[^/]+|(env|__init__)\.py"
     r"|(embed|fs|migrations)\.go|(mod|lib|main|build)\.rs|index\.[jt]s"
     r"|(package|package-lock|tsconfig)\.json)$",
     re.IGNORECASE,
 )
+# What says in which order migrations run, or what they were when they were written.
+_TOOL = re.compile(
+    r"(^|/)(_journal\.json|atlas\.sum|flyway\.(conf|toml)|[^/]+\.sql\.conf|sqlx\.toml)$"
+)
+# Top-level entries of a folder that is a tool's own folder of migrations.
+_MIGRATION = re.compile(
+    r"[^/]+\.sql$|[^/]+/(migration|up)\.sql$|meta/_journal\.json$", re.IGNORECASE
+)
+_REPEATABLE = re.compile(r"R__")
 _MOVE = "or move it out of the SQL folder"
 
 
-def role_of(name: str) -> Role:
-    """Return what a file is; `name` is its path below the SQL folder, with slashes."""
+def home_of(names: Collection[str]) -> str:
+    """Return where the migrations are, as a prefix of paths: `migrations/`, or empty.
+
+    It is empty if the SQL folder is itself a folder of migrations: it holds some at its top, and
+    nothing that belongs to predeploy but the declaration.
+    """
+    tops = {name.split("/")[0] for name in names}
+    if tops & (_ALL - {DECLARATION}):
+        return _BELOW
+    found = any(
+        _MIGRATION.match(name) and (version_of(name) or _REPEATABLE.match(name)) for name in names
+    )
+    is_own = found or "meta/_journal.json" in names
+    return "" if is_own else _BELOW
+
+
+def role_of(name: str, home: str = _BELOW) -> Role:
+    """Return what a file is; `name` is its path below the SQL folder, with slashes.
+
+    `home` is where the migrations are, as `home_of` says.
+    """
+    if not home and name != DECLARATION:
+        name = f"{_BELOW}{name}"
     top, *below = name.split("/")
     if not below and top in _FILES:
         return _FILES[top]
@@ -64,6 +98,8 @@ def role_of(name: str) -> Role:
         return Role.UNREAD if _looks_like_sql(name) and top not in _OF_OTHERS else Role.OTHER
     if is_sql(name):
         return _PARTS[top]
+    if top == Role.MIGRATION.value and _TOOL.search(name):
+        return Role.TOOL
     is_other = _PROSE.search(name) and not _looks_like_sql(name)
     return Role.OTHER if is_other or _COMPANION.search(name) else Role.UNREAD
 
@@ -87,6 +123,10 @@ def misplaced(names: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
 
 
 def _misplaced(names: tuple[str, ...], folders: frozenset[str]) -> Iterator[str]:
+    if not home_of(names):
+        unread = (name for name in names if role_of(name, "") is Role.UNREAD)
+        yield from (_unread_in_part(name, Role.MIGRATION.value) for name in unread)
+        return
     yield from (f"{name} is no folder" for name in FOLDERS if name in names)
     for name in sorted(folders):
         if name in _FILES or (name.split("/")[0] in _PARTS and is_sql(name)):

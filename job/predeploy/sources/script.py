@@ -1,5 +1,6 @@
 """One file of SQL: its name, its text, its hash."""
 
+import re
 from dataclasses import dataclass
 
 from predeploy.contract.errors import SourcesError
@@ -7,13 +8,17 @@ from predeploy.settings.versions import NO_VERSION, Version
 from predeploy.sources.layout import shown
 from predeploy.sources.walk import File
 
+_CONFLICT = re.compile(r"^<{7} [^\n]*\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7} ", re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
     """A file as the operator wrote it.
 
-    `name` is the file's name alone, which the ledger keeps; `path` is relative to the SQL folder,
-    for people. `raw_hash` is the SHA-256 of its bytes. Only migrations have a `version`.
+    `name` is what the ledger keeps: the file's name alone, or that of its folder where a tool gives
+    each file one. `path` is relative to the SQL folder, for people. `raw_hash` is the SHA-256 of
+    its bytes. Only migrations have a `version`; `recorded_as` is how its tool's history table
+    knows it, where that is not the name.
     """
 
     name: str
@@ -21,10 +26,13 @@ class Script:
     text: str
     raw_hash: str
     version: Version = NO_VERSION
+    recorded_as: str = ""
 
 
-def script_of(file: File, *, version: Version = NO_VERSION) -> Script:
-    """Decode a file's bytes as UTF-8, without a byte order mark.
+def script_of(
+    file: File, *, name: str = "", version: Version = NO_VERSION, recorded_as: str = ""
+) -> Script:
+    """Decode a file's bytes as UTF-8, without a byte order mark; its name is its own unless given.
 
     Raises SourcesError if its name or its text is not UTF-8, or if it contains a NUL byte: psycopg
     and libpg_query would silently cut the text there.
@@ -40,4 +48,8 @@ def script_of(file: File, *, version: Version = NO_VERSION) -> Script:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise SourcesError((f"{label}:{line}: holds a NUL byte; PostgreSQL takes no such text",))
-    return Script(label.rsplit("/", 1)[-1], label, text, file.sha256.hex(), version)
+    if conflict := _CONFLICT.search(text):
+        line = text[: conflict.start()].count("\n") + 1
+        raise SourcesError((f"{label}:{line}: holds a merge conflict; resolve it",))
+    name = name or label.rsplit("/", 1)[-1]
+    return Script(name, label, text, file.sha256.hex(), version, recorded_as)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from predeploy.sources.layout import Role, role_of, shown
+from predeploy.sources.layout import Role, home_of, role_of, shown
 
 # A mounted ConfigMap is swapped about once a minute: the next reading sees one state of it.
 _READINGS = 5
@@ -50,6 +50,11 @@ class Folder:
     folders: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     is_there: bool = True
+
+    @property
+    def home(self) -> str:
+        """Where the migrations are, as a prefix of the paths: `migrations/`, or empty."""
+        return home_of(self.names)
 
     def having(self, role: Role) -> tuple[File, ...]:
         """Return the files of one role that were read."""
@@ -164,8 +169,9 @@ def _entries(root: Path, most: int) -> Iterator[_Entry]:
                 found.append((label, child.path))
         if len(found) + len(waiting) > _MOST_ENTRIES:
             raise _EndlessError([entry for _, entry in found] + [_too_many(name)])
+    home = home_of([name for name, entry in found if isinstance(entry, str)])
     for name, entry in sorted(found, key=lambda pair: pair[0]):
-        yield _read(name, entry, most) if isinstance(entry, str) else entry
+        yield _read(name, entry, role_of(name, home), most) if isinstance(entry, str) else entry
 
 
 def _identity(folder: str, above: frozenset[_Identity]) -> _Identity:
@@ -181,8 +187,8 @@ def _counts(name: str) -> bool:
     return name[0] != "." and name != _OF_THE_FILE_SYSTEM
 
 
-def _read(name: str, path: str, most: int) -> File | _Unreadable:
-    role, sha, kept = role_of(name), hashlib.sha256(), bytearray()
+def _read(name: str, path: str, role: Role, most: int) -> File | _Unreadable:
+    sha, kept = hashlib.sha256(), bytearray()
     left = most
     try:
         # O_NONBLOCK: opening a named pipe would otherwise wait for a writer

@@ -38,6 +38,14 @@ def unshared_sql(schema: str, files: Iterable[str]) -> str:
         and not exists (select from {migration} where file = any(array[{names}]::text[])))"""
 
 
+def lacks_any_sql(schema: str, files: Iterable[str]) -> str:
+    """Return a condition: the ledger does not hold the last step of each of these files."""
+    names = tuple(dict.fromkeys(files))
+    listed = ", ".join(map(literal, names))
+    return f"""((select count(distinct file) from {identifier(schema)}.migration
+        where is_final and file = any(array[{listed}]::text[])) < {len(names)})"""
+
+
 def lacks_sql(schema: str, file: str) -> str:
     """Return a condition: the ledger does not hold the last step of this file."""
     migration = f"{identifier(schema)}.migration"

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from predeploy.contract.errors import SourcesError
 from predeploy.settings.versions import version_of
-from predeploy.sources.layout import shown
+from predeploy.sources.formats.format import Format
+from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of
-from predeploy.sources.walk import File
+from predeploy.sources.walk import File, Folder
 
 _DOWN_NAME = re.compile(r"\.(down|undo|rollback)\.sql$", re.IGNORECASE)
 # The directives by which dbmate, sql-migrate, goose, micrate, rambler, Play, MyBatis, Liquibase,
@@ -26,15 +27,15 @@ _DOWN_SECTION = re.compile(
 )
 
 
-def read_migrations(files: Iterable[File], problems: list[str]) -> tuple[Script, ...]:
+def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Put the files of `migrations/` in the order in which they run; problems go to `problems`."""
     scripts: list[Script] = []
-    for file in files:
+    for file in folder.having(Role.MIGRATION):
         try:
             scripts.append(_read(file))
         except SourcesError as error:
             problems.extend(error.problems)
-    problems.extend(_same_names(scripts))
+    problems.extend(same_names(scripts))
     return tuple(sorted(scripts, key=lambda s: (s.version, s.name)))
 
 
@@ -58,7 +59,7 @@ def _read(file: File) -> Script:
     return script
 
 
-def _same_names(scripts: list[Script]) -> list[str]:
+def same_names(scripts: Iterable[Script]) -> list[str]:
     """Find duplicate names: the ledger identifies a file by its name, whatever its folder."""
     seen: dict[str, Script] = {}
     problems = []
@@ -67,3 +68,6 @@ def _same_names(scripts: list[Script]) -> list[str]:
         if first is not script:
             problems.append(f"{script.path}: has the name of {first.path}; rename one of them")
     return problems
+
+
+FORMAT = Format(read)

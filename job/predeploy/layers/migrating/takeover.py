@@ -1,0 +1,86 @@
+"""What another tool has applied, by its own history table: recorded in the ledger, and not run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding
+from predeploy.layers.migrating.adoption import is_unknown, not_there
+from predeploy.layers.situation.base import Situation
+from predeploy.layers.situation.lineage import named
+from predeploy.sources.formats.history import Applied, Records
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """What a tool's history says about files that the ledger does not know.
+
+    `applied` names those that the tool has applied, and when. `is_certain` says that there is a
+    history of this folder, so that what it does not name was not applied.
+    """
+
+    applied: Mapping[str, str] = field(default_factory=dict)
+    is_certain: bool = False
+    findings: tuple[Finding, ...] = ()
+
+
+def take_over(situation: Situation) -> Takeover:
+    """Judge the tools' histories for the files that the ledger does not know.
+
+    Refused (65) if a history says that a file was half applied, if several histories share files
+    with the folder, or if what the recorded files make is not there. A baseline in predeploy.toml
+    decides alone.
+    """
+    snapshot = situation.snapshot
+    unknown = {file.script.name for file in situation.files if not file.is_known}
+    if not unknown or (situation.settings.baseline and is_unknown(snapshot)):
+        return Takeover()
+    judged = [
+        (records, records.history.read(situation.sources.migrations, records.rows))
+        for records in snapshot.histories
+    ]
+    ours = [(r, a) for r, a in judged if a.files or a.refusals or not r.rows]
+    sharing = [(r, a) for r, a in ours if r.rows] or ours
+    if not sharing:
+        return Takeover()
+    if len(sharing) > 1:
+        return Takeover(findings=(_ambiguous([records for records, _ in sharing]),))
+    ((records, applied),) = sharing
+    return _taken(situation, records, applied, unknown)
+
+
+def _taken(situation: Situation, records: Records, applied: Applied, unknown: set[str]) -> Takeover:
+    files = {name: when for name, when in applied.files.items() if name in unknown}
+    findings = [f for name, f in applied.refusals if name in unknown or not name]
+    if files:
+        findings += applied.warnings
+        findings.append(_note(records, tuple(files)))
+        through = [s.text for s in situation.sources.migrations if s.name in applied.files]
+        findings += not_there(
+            situation,
+            through,
+            f"{records.history.tool} has recorded files in {records.table} whose work is not there",
+            "bring back what they made, or run predeploy on the database that the history is of",
+        )
+    return Takeover(files, is_certain=True, findings=tuple(findings))
+
+
+def _note(records: Records, names: tuple[str, ...]) -> Finding:
+    many = "1 file" if len(names) == 1 else f"{len(names)} files"
+    return Finding(
+        "taken-over",
+        f"{many} recorded, not run: {records.history.tool} has applied them, by {records.table}: "
+        f"{named(names)}",
+        is_note=True,
+    )
+
+
+def _ambiguous(found: list[Records]) -> Finding:
+    where = ", ".join(f"{records.table} ({records.history.tool})" for records in found)
+    return Finding(
+        "ambiguous-history",
+        f"several tables may tell which files have been applied here: {where}",
+        'say whose the folder is with format = "TOOL" in predeploy.toml, or set the search_path in '
+        "the connection string (options=-csearch_path=SCHEMA) to the schema of its table",
+        ExitCode.BAD_SOURCES,
+    )

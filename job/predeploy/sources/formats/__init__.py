@@ -1,0 +1,92 @@
+"""The formats in which tools keep migrations, one module for each tool.
+
+A module here says how its tool's folder is read: names, order, what undoes a file and is therefore
+left alone, and how its history table is understood. It never runs anything and never looks at a
+database. Which format a folder has is decided here, before a module is imported: a settled run
+needs none but its own.
+"""
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+
+from predeploy.contract.errors import SettingsError
+from predeploy.sources.formats.format import Format
+from predeploy.sources.formats.history import History
+from predeploy.sources.layout import Role
+from predeploy.sources.walk import Folder
+
+_HEAD = 1 << 16  # bytes of a file in which its tool's mark is looked for
+NATIVE = "native"
+
+
+def _named(pattern: str, folder: Folder) -> str:
+    """Return the first file whose path below the migrations matches; empty if none does."""
+    wanted = re.compile(pattern, re.IGNORECASE)
+    below = (name for name in folder.names if name.startswith(folder.home))
+    return next((name for name in below if wanted.search(name.removeprefix(folder.home))), "")
+
+
+def _marked(pattern: bytes, folder: Folder) -> str:
+    """Return the first migration that holds a line which matches; empty if none does."""
+    wanted = re.compile(rb"^\s*" + pattern, re.IGNORECASE | re.MULTILINE)
+    migrations = folder.having(Role.MIGRATION)
+    return next((file.name for file in migrations if wanted.search(file.content[:_HEAD])), "")
+
+
+def _drizzle(folder: Folder) -> str:
+    return _named(r"^meta/_journal\.json$", folder) or _named(
+        r"^\d{14}_[^/]*/snapshot\.json$", folder
+    )
+
+
+def _prisma(folder: Folder) -> str:
+    return "" if _drizzle(folder) else _named(r"^\d+_[^/]*/migration\.sql$", folder)
+
+
+# What a folder shows: the file by which it is taken for one of that format. Only plain files with
+# a version in their names are left to the native format.
+_SIGNS: dict[str, Callable[[Folder], str]] = {
+    "prisma": _prisma,
+    "drizzle": _drizzle,
+}
+# Formats that look alike in the folder: the history table in the database tells them apart.
+_ALIKE = {NATIVE: ("supabase",)}
+FORMATS = (*_SIGNS, *(name for alike in _ALIKE.values() for name in alike), NATIVE)
+"""The names of all formats, as settings have them."""
+
+
+def format_of(folder: Folder, wanted: str, problems: list[str]) -> str:
+    """Return the name of the folder's format: `wanted`, or what the folder shows.
+
+    That several fit is a problem, which goes to `problems`. Raises SettingsError (78) if `wanted`
+    is no format's name.
+    """
+    if wanted and wanted not in FORMATS:
+        raise SettingsError(
+            (f"PREDEPLOY_FORMAT is {wanted!r}; it must be one of {', '.join(FORMATS)}",)
+        )
+    if wanted:
+        return wanted
+    fitting = {name: file for name, sign in _SIGNS.items() if (file := sign(folder))}
+    first = next(iter(fitting), NATIVE)
+    if len(fitting) > 1:
+        why = ", ".join(f"{name} by {file}" for name, file in fitting.items())
+        problems.append(
+            f"the migrations look like those of several tools ({why}); say whose they are: "
+            f'format = "{first}" in predeploy.toml'
+        )
+    return first
+
+
+def named(name: str) -> Format:
+    """Return the format of this name."""
+    found = import_module(f"{__name__}.{name.replace('-', '_')}").FORMAT
+    assert isinstance(found, Format)  # noqa: S101 - each module of this room has one
+    return found
+
+
+def histories_of(name: str) -> tuple[History, ...]:
+    """Return the histories that may be about a folder of this format."""
+    formats = (named(each) for each in (name, *_ALIKE.get(name, ())))
+    return tuple(each.history for each in formats if each.history)

@@ -1,0 +1,138 @@
+"""Prisma up to 7: `migrations/<YYYYMMDDHHMMSS>_<name>/migration.sql`, run in the order of names.
+
+Other files of a migration's folder, such as a `down.sql`, are left alone, as Prisma leaves them.
+https://www.prisma.io/docs/orm/prisma-migrate/understanding-prisma-migrate/migration-histories
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from predeploy.contract.errors import SourcesError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding
+from predeploy.settings.versions import version_of
+from predeploy.sources.formats.format import Format
+from predeploy.sources.formats.history import Applied, History, Row
+from predeploy.sources.layout import Role, shown
+from predeploy.sources.script import Script, script_of
+from predeploy.sources.walk import Folder
+
+_SQL = "migration.sql"
+_TABLE = "_prisma_migrations"
+
+
+def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
+    """Read the migrations, which are named by their folders; problems go to `problems`."""
+    scripts: list[Script] = []
+    for file in folder.having(Role.MIGRATION):
+        inside, _, base = file.name.removeprefix(folder.home).rpartition("/")
+        if base == _SQL and inside and "/" not in inside:
+            try:
+                scripts.append(script_of(file, name=inside, version=version_of(inside)))
+            except SourcesError as error:
+                problems.extend(error.problems)
+        elif not inside:
+            problems.append(
+                f"{shown(file.name)}: is not run by Prisma, which runs <name>/{_SQL}; move it into "
+                "a folder of its own, or out of the migrations"
+            )
+    problems.extend(_empty(folder, scripts))
+    return tuple(sorted(scripts, key=lambda script: script.name))
+
+
+def _empty(folder: Folder, scripts: list[Script]) -> Iterator[str]:
+    """Name the folders without a migration, which Prisma refuses as well (P3015)."""
+    known = {script.name for script in scripts}
+    for name in folder.folders:
+        inside = name.removeprefix(folder.home)
+        is_below = name.startswith(folder.home) and inside and "/" not in inside
+        if is_below and version_of(inside) and inside not in known and not _holds_sql(folder, name):
+            yield f"{shown(name)}: holds no {_SQL}; put it back, or remove the folder"
+
+
+def _holds_sql(folder: Folder, name: str) -> bool:
+    return any(file.name == f"{name}/{_SQL}" for file in folder.files)
+
+
+def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
+    """Return what has been applied: rows that are finished and not rolled back.
+
+    A migration has several rows if it was tried several times.
+    """
+    by_name: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_name[row["migration_name"]].append(row)
+    texts = {script.name: script for script in scripts}
+    done = {
+        name: finished
+        for name, tries in by_name.items()
+        if (finished := next((r for r in tries if _is_done(r)), None))
+    }
+    return Applied(
+        {name: str(row["finished_at"]) for name, row in done.items() if name in texts},
+        tuple(
+            (name, _failed(name, tries[-1]))
+            for name, tries in by_name.items()
+            if name not in done and any(_has_failed(row) for row in tries)
+        ),
+        tuple(_edited(texts, done)),
+    )
+
+
+def _is_done(row: Row) -> bool:
+    return row["finished_at"] is not None and row["rolled_back_at"] is None
+
+
+def _has_failed(row: Row) -> bool:
+    return row["finished_at"] is None and row["rolled_back_at"] is None
+
+
+def _failed(name: str, row: Row) -> Finding:
+    return Finding(
+        "history-failed",
+        f"Prisma started {name} at {row['started_at']} and did not finish it (P3009): what it has "
+        "done until then is not known",
+        f"look at `select logs from {_TABLE} where migration_name = '{name}'` and at the database; "
+        f"then run `prisma migrate resolve --applied {name}` if all of it is there, or "
+        f"`--rolled-back {name}` once nothing of it is",
+        ExitCode.BAD_SOURCES,
+    )
+
+
+def _edited(texts: Mapping[str, Script], done: Mapping[str, Row]) -> Iterator[Finding]:
+    """Warn of files that have changed since; Prisma does not stop for them, either."""
+    for name, script in texts.items():
+        if name in done and done[name]["checksum"] not in _checksums(script):
+            yield Finding(
+                "history-edited",
+                f"{script.path} has been edited since Prisma applied it at "
+                f"{done[name]['finished_at']}: its checksum is another",
+                "put the old text back, so that new databases get what this one has",
+            )
+
+
+def _checksums(script: Script) -> set[str]:
+    """Return what Prisma accepts: the file's SHA-256, with either kind of line end.
+
+    Rows of old versions lack leading zeros of each byte.
+    """
+    unix = script.text.replace("\r\n", "\n")
+    texts = (unix, unix.replace("\n", "\r\n"))
+    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
+    digests.append(bytes.fromhex(script.raw_hash))
+    return {
+        form for digest in digests for form in (digest.hex(), "".join(map("{:x}".format, digest)))
+    }
+
+
+FORMAT = Format(
+    read,
+    History(
+        "Prisma",
+        _TABLE,
+        frozenset({"migration_name", "checksum", "finished_at", "rolled_back_at", "started_at"}),
+        "started_at",
+        judge,
+    ),
+)

@@ -1,0 +1,320 @@
+"""Folders of other tools, and databases that those have migrated."""
+
+import json
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Database, run_job
+from production import report_of, whole_files
+
+Folder = Callable[[Mapping[str, str]], Path]
+Run = Callable[..., tuple[int, dict[str, Any]]]
+
+INIT, DATA, INDEX = (
+    "create table users (id int primary key, email text);",
+    "insert into users values (1, 'a');",
+    "create index concurrently users_email on users (email);",
+)
+NAMES = ("20240101000000_init", "20240102000000_data", "20240103000000_index")
+TEXTS = dict(zip(NAMES, (INIT, DATA, INDEX), strict=True))
+WHEN = {name: 1704067200000 + n * 86400000 for n, name in enumerate(NAMES)}
+
+_PRISMA_TABLE = """create table _prisma_migrations (id varchar(36) primary key,
+    checksum varchar(64) not null, finished_at timestamptz, migration_name varchar(255) not null,
+    logs text, rolled_back_at timestamptz, started_at timestamptz not null default now(),
+    applied_steps_count integer not null default 0)"""
+_DRIZZLE_TABLE = """create schema drizzle; create table drizzle.__drizzle_migrations (
+    id serial primary key, hash text not null, created_at bigint)"""
+_SUPABASE_TABLE = """create schema supabase_migrations;
+    create table supabase_migrations.schema_migrations (version text primary key,
+    statements text[], name text)"""
+
+
+@pytest.fixture
+def run(database: Database, folder: Folder) -> Run:
+    """Runs a command on a folder; returns exit code and report."""
+
+    def job(
+        files: Mapping[str, str], *command: str, **variables: str
+    ) -> tuple[int, dict[str, Any]]:
+        environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files))}
+        done = run_job(*command, environ=environ | variables)
+        return done.returncode, report_of(done)
+
+    return job
+
+
+def prisma_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
+    files = {f"migrations/{name}/migration.sql": text for name, text in texts.items()}
+    return files | {"migrations/migration_lock.toml": 'provider = "postgresql"\n'}
+
+
+def prisma_row(name: str, *, text: str = "", state: str = "now(), null") -> str:
+    checksum = sha256((text or TEXTS[name]).encode()).hexdigest()
+    return f"""insert into _prisma_migrations
+        (id, checksum, migration_name, finished_at, rolled_back_at)
+        values (gen_random_uuid()::text, '{checksum}', '{name}', {state})"""
+
+
+def drizzle_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
+    entries = [
+        {"idx": n, "version": "7", "when": WHEN[name], "tag": name, "breakpoints": True}
+        for n, name in enumerate(texts)
+    ]
+    journal = json.dumps({"version": "7", "dialect": "postgresql", "entries": entries})
+    files = {f"migrations/{name}.sql": text for name, text in texts.items()}
+    return files | {"migrations/meta/_journal.json": journal, "migrations/meta/0_s.json": "{}"}
+
+
+def drizzle_row(name: str, *, text: str = "") -> str:
+    digest = sha256((text or TEXTS[name]).encode()).hexdigest()
+    return f"""insert into drizzle.__drizzle_migrations (hash, created_at)
+        values ('{digest}', {WHEN[name]})"""
+
+
+def drizzle_folders(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
+    files = {f"migrations/{name}/migration.sql": text for name, text in texts.items()}
+    return files | {f"migrations/{name}/snapshot.json": "{}" for name in texts}
+
+
+def supabase_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
+    return {f"migrations/{name}.sql": text for name, text in texts.items()}
+
+
+def supabase_row(name: str) -> str:
+    version, _, rest = name.partition("_")
+    return f"""insert into supabase_migrations.schema_migrations
+        values ('{version}', array['…'], '{rest}')"""
+
+
+TOOLS = {
+    "prisma": (prisma_files, _PRISMA_TABLE, prisma_row),
+    "drizzle": (drizzle_files, _DRIZZLE_TABLE, drizzle_row),
+    "drizzle of 1.0 after 0.x": (drizzle_folders, _DRIZZLE_TABLE, drizzle_row),
+    "supabase": (supabase_files, _SUPABASE_TABLE, supabase_row),
+}
+tools = pytest.mark.parametrize("tool", TOOLS)
+
+
+@tools
+def test_a_tool_s_folder_runs_as_it_is(tool: str, database: Database, run: Run) -> None:
+    """On an empty database all files run once, CONCURRENTLY included; the second run is settled."""
+    files, _, _ = TOOLS[tool]
+
+    first, report = run(files())
+    second, again = run(files())
+
+    assert (first, second, again["outcome"]) == (0, 0, "settled"), report
+    assert database.rows("table users") == [(1, "a")]
+    assert database.value(
+        "select indisvalid from pg_index where indexrelid = 'users_email'::regclass"
+    )
+    assert len(whole_files(database)) == len(NAMES)
+
+
+@tools
+def test_the_tool_s_own_folder_may_be_the_sql_folder(
+    tool: str, database: Database, run: Run
+) -> None:
+    """PREDEPLOY_SQL_DIR may name it: the migrations lie at its top."""
+    files, _, _ = TOOLS[tool]
+    flat = {name.removeprefix("migrations/"): text for name, text in files().items()}
+
+    code, report = run(flat)
+
+    assert code == 0, report
+    assert len(whole_files(database)) == len(NAMES)
+
+
+@tools
+def test_a_run_goes_on_where_the_tool_stopped(tool: str, database: Database, run: Run) -> None:
+    """What has a row in the tool's table is recorded; the rest runs; the table is only read."""
+    files, table, row = TOOLS[tool]
+    for sql in (table, INIT, DATA, row(NAMES[0]), row(NAMES[1])):
+        database.execute(sql)
+
+    planned, _ = run(files(), "plan")
+    code, report = run(files())
+    again, settled = run(files())
+
+    assert (planned, code, again, settled["outcome"]) == (0, 0, 0, "settled"), report
+    assert database.rows("table users") == [(1, "a")]
+    assert len(whole_files(database)) == len(NAMES)
+    note = next(f for f in report["findings"] if f["code"] == "taken-over")
+    assert note["message"].startswith("2 files recorded, not run: ")
+    assert database.value(f"select count(*) from {_table_of(tool)}") == 2
+
+
+def _table_of(tool: str) -> str:
+    return {
+        "prisma": "_prisma_migrations",
+        "supabase": "supabase_migrations.schema_migrations",
+    }.get(tool, "drizzle.__drizzle_migrations")
+
+
+@tools
+def test_what_the_tool_applies_later_is_recorded_too(
+    tool: str, database: Database, run: Run
+) -> None:
+    """The tool may go on with a file of its own between two runs: it does not run twice."""
+    files, table, row = TOOLS[tool]
+    two = {name: TEXTS[name] for name in NAMES[:1]}
+    for sql in (table, INIT, row(NAMES[0])):
+        database.execute(sql)
+    first, _ = run(files(two))
+    for sql in (DATA, row(NAMES[1])):
+        database.execute(sql)
+
+    code, report = run(files())
+
+    assert (first, code) == (0, 0), report
+    assert database.rows("table users") == [(1, "a")]
+    assert len(whole_files(database)) == len(NAMES)
+
+
+@tools
+def test_recorded_work_must_be_there(tool: str, database: Database, run: Run) -> None:
+    """A history that was restored without the tables is no reason to record anything."""
+    files, table, row = TOOLS[tool]
+    for sql in (table, "create table other (id int)", row(NAMES[0]), row(NAMES[1])):
+        database.execute(sql)
+
+    code, report = run(files())
+
+    assert code == 65, report
+    assert "whose work is not there: table:public.users" in report["message"]
+    assert database.value("select to_regnamespace('predeploy') is null")
+
+
+# Prisma
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("null, null", 65), ("null, now()", 0)], ids=["failed", "rolled back"]
+)
+def test_a_migration_that_prisma_did_not_finish_is_not_run(
+    state: str, code: int, database: Database, run: Run
+) -> None:
+    """What of it was done is not known (P3009); what was rolled back runs again."""
+    for sql in (_PRISMA_TABLE, INIT, prisma_row(NAMES[0]), prisma_row(NAMES[1], state=state)):
+        database.execute(sql)
+
+    found, report = run(prisma_files())
+
+    assert found == code, report
+    if code:
+        assert "(P3009)" in report["message"]
+        assert f"prisma migrate resolve --applied {NAMES[1]}" in report["findings"][0]["next"]
+        assert database.value("select count(*) from users") == 0
+
+
+def test_a_prisma_file_of_another_line_end_is_the_same(database: Database, run: Run) -> None:
+    """Git may have changed the line ends: Prisma accepts that. It only warns of an edited file."""
+    crlf = {**TEXTS, NAMES[0]: INIT.replace("(", "(\r\n")}
+    recorded = prisma_row(NAMES[0], text=INIT.replace("(", "(\n"))
+    edited = prisma_row(NAMES[1], text="-- another")
+    for sql in (_PRISMA_TABLE, INIT, DATA, recorded, edited):
+        database.execute(sql)
+
+    code, report = run(prisma_files(crlf))
+
+    findings = [f["message"] for f in report["findings"] if "edited" in f["code"]]
+    assert code == 0
+    assert len(findings) == 1
+    assert NAMES[1] in findings[0]
+
+
+# Drizzle
+
+
+def test_one_row_of_drizzle_s_is_a_baseline(database: Database, run: Run) -> None:
+    """Who had a database before wrote one row, for the last file that is done."""
+    for sql in (_DRIZZLE_TABLE, INIT, DATA, drizzle_row(NAMES[1])):
+        database.execute(sql)
+
+    code, report = run(drizzle_files())
+
+    assert code == 0, report
+    assert database.rows("table users") == [(1, "a")]
+
+
+def test_a_late_file_of_drizzle_s_is_refused(database: Database, run: Run) -> None:
+    """Drizzle would pass it over for ever: neither running nor recording it would be right."""
+    for sql in (_DRIZZLE_TABLE, INIT, drizzle_row(NAMES[0]), drizzle_row(NAMES[2])):
+        database.execute(sql)
+
+    code, report = run(drizzle_files())
+
+    assert code == 65
+    assert f"migrations/{NAMES[1]}.sql is not applied" in report["message"]
+    assert "give its entry in meta/_journal.json a `when`" in report["findings"][0]["next"]
+
+
+# malformed folders
+
+
+MALFORMED = {
+    "no file for an entry": (
+        {
+            "migrations/meta/_journal.json": '{"entries": [{"tag": "0_a", "when": 1}]}',
+            "migrations/0_b.sql": "",
+        },
+        "migrations/0_a.sql: meta/_journal.json lists it, and it is not there",
+    ),
+    "no entry for a file": (
+        {**drizzle_files(), "migrations/0009_z.sql": INIT},
+        "migrations/0009_z.sql: meta/_journal.json does not list it",
+    ),
+    "a journal that is no JSON": (
+        {"migrations/meta/_journal.json": '{"entries": [\n<<<<<<< HEAD', "migrations/0_a.sql": ""},
+        "migrations/meta/_journal.json:2: is not valid JSON",
+    ),
+    "a journal of another shape": (
+        {"migrations/meta/_journal.json": '{"entries": [1]}', "migrations/0_a.sql": ""},
+        "migrations/meta/_journal.json: entry 0 has no `tag` and `when`",
+    ),
+    "a conflict": (
+        prisma_files({NAMES[0]: "select 1;\n<<<<<<< HEAD\nselect 2;\n=======\n>>>>>>> a\n"}),
+        f"migrations/{NAMES[0]}/migration.sql:2: holds a merge conflict",
+    ),
+    "a stray file": (
+        {**prisma_files(), "migrations/0009_z.sql": INIT},
+        "migrations/0009_z.sql: is not run by Prisma",
+    ),
+    "a folder without its file": (
+        {**prisma_files(), "migrations/20250101000000_x/README.md": ""},
+        "migrations/20250101000000_x: holds no migration.sql",
+    ),
+    "two tools": (
+        {**prisma_files(), "migrations/meta/_journal.json": '{"entries": []}'},
+        "/migration.sql: meta/_journal.json does not list it",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_folder_is_refused_with_its_file(case: str, run: Run) -> None:
+    """65 with file and line, before anything is looked at."""
+    files, problem = MALFORMED[case]
+
+    code, report = run(files)
+
+    assert code == 65, report
+    assert any(problem in told for told in report["problems"]), report["problems"]
+
+
+def test_the_setting_decides_about_the_format(database: Database, run: Run) -> None:
+    """Also against what the folder shows; a name that is no format's is 78."""
+    files = {"migrations/0001_a.sql": INIT, "migrations/meta/_journal.json": "{}"}
+
+    refused, _ = run(files)
+    unknown, report = run(files, PREDEPLOY_FORMAT="prism")
+    by_variable, _ = run(files, PREDEPLOY_FORMAT="native")
+    by_file, _ = run({**files, "predeploy.toml": 'format = "native"'})
+
+    assert (refused, unknown, by_variable, by_file) == (65, 78, 0, 0)
+    assert "it must be one of prisma, drizzle, supabase, native" in report["message"]
+    assert whole_files(database) == ["0001_a.sql"]
