@@ -1,6 +1,7 @@
 """What the migrate layer plans, from a folder and what the ledger holds."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -306,3 +307,16 @@ def test_a_step_that_locks_first_and_works_then_is_warned_about() -> None:
         ),
     )
     assert planned((made, script("2_change.sql", *added.split(";"))), rows(made)).findings == ()
+
+
+def test_what_only_its_tool_can_run_is_refused_until_the_ledger_holds_it() -> None:
+    """A later file may need it. Its row says that the tool has applied it."""
+    program = replace(script("2_b.go", ""), only_by="goose")
+    files = (script("1_a.sql", A), program)
+
+    refused = planned(files, rows(files[0]))
+    recorded = planned(files, rows(files[0]) + rows(program))
+
+    assert refused.refusal
+    assert refused.refusal.message == "migrations/2_b.go is not applied, and only goose can run it"
+    assert recorded == Plan()

@@ -369,3 +369,15 @@ def test_what_a_file_says_of_its_transaction_is_said_by_the_steps_begin(
     (step,) = cut(text).steps
 
     assert step.isolation == expected
+
+
+def test_a_file_that_its_tool_runs_without_a_transaction_is_a_step_a_statement() -> None:
+    """Its own BEGIN … COMMIT is one step all the same; a SET counts for those behind it."""
+    text = "set a.b = 1; select 1; begin; select 2; select 3; commit; vacuum t"
+
+    steps = steps_of(Script("1_a.sql", PATH, text, RAW_HASH, version=(1,), commits_each=True)).steps
+
+    assert [step.text for step in steps] == [
+        *("set a.b = 1", "select 1", "select 2; select 3", "vacuum t")
+    ]
+    assert [step.preamble for step in steps[1:]] == [("set a.b = 1",)] * 3

@@ -19,6 +19,7 @@ from predeploy.layers.situation.lineage import Comparison, Lineage, tell
 from predeploy.settings.versions import NO_VERSION, Version, version_of
 from predeploy.snapshot import View
 from predeploy.sources import filtered
+from predeploy.sources.script import Script
 from predeploy.sources.steps import ScriptSteps, steps_of
 
 _RENAMED = "renamed"
@@ -42,6 +43,7 @@ def plan(situation: Situation) -> Plan:
         findings.extend(_edits(history, cut, pending))
         if not history.is_whole and history.script.name not in takeover.applied:
             findings.extend(cut.findings)
+            findings.extend(_not_sql(history.script))
         is_applied = history.script.name in takeover.applied and not history.is_known
         if not history.rows and squashed is None and not is_applied:
             findings.extend(_out_of_order(history, newest))
@@ -76,6 +78,18 @@ def judge(situation: Situation, planned: Plan) -> tuple[Finding, ...]:
 
 
 LAYER = Layer("migrate", frozenset({View.LEDGER}), plan, may_be_rescued=True, asks=True)
+
+
+def _not_sql(script: Script) -> Iterator[Finding]:
+    """Refuse what only its own tool can run, unless that has applied it."""
+    if script.only_by:
+        yield Finding(
+            "only-its-tool",
+            f"{script.path} is not applied, and only {script.only_by} can run it",
+            f"apply it with {script.only_by} and run again, which records it; or have "
+            f"{script.only_by} run all of them: command = […] under [migrate] in predeploy.toml",
+            ExitCode.BAD_SOURCES,
+        )
 
 
 def _edits(

@@ -18,7 +18,9 @@ class Script:
     `name` is what the ledger keeps: the file's name alone, or that of its folder where a tool gives
     each file one. `path` is relative to the SQL folder, for people. `raw_hash` is the SHA-256 of
     its bytes. Only migrations have a `version`; `recorded_as` is how its tool's history table
-    knows it, where that is not the name.
+    knows it, where that is not the name. With `commits_each` its tool runs it without a
+    transaction: each statement is committed by itself. `only_by` names the tool if nothing else
+    can run it, as it is written in Go, for instance; then there is no text.
     """
 
     name: str
@@ -27,6 +29,8 @@ class Script:
     raw_hash: str
     version: Version = NO_VERSION
     recorded_as: str = ""
+    commits_each: bool = False
+    only_by: str = ""
 
 
 def script_of(

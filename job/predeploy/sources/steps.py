@@ -98,6 +98,8 @@ class _Groups:
         match statement.mode:
             case Mode.TRANSACTION:
                 self._open.append(statement)
+                if self._script.commits_each and self._begin is None:
+                    self._close()
             case Mode.OWN_TRANSACTION | Mode.AUTOCOMMIT if self._begin is None:
                 self._close()
                 self._groups.append([statement])
