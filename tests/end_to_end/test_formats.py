@@ -318,3 +318,69 @@ def test_the_setting_decides_about_the_format(database: Database, run: Run) -> N
     assert (refused, unknown, by_variable, by_file) == (65, 78, 0, 0)
     assert "it must be one of prisma, drizzle, supabase, native" in report["message"]
     assert whole_files(database) == ["0001_a.sql"]
+
+
+# what such a file destroys
+
+
+DROP = {**TEXTS, "20240104000000_drop": "alter table users drop column email;"}
+
+
+def test_a_foreign_file_that_destroys_is_allowed_in_predeploy_toml(
+    database: Database, run: Run
+) -> None:
+    """It must not be edited: 84 gives the line to paste, and with that it runs."""
+    run(prisma_files())
+    refused, report = run(prisma_files(DROP))
+
+    line = '"20240104000000_drop" = ["drop-column public.users.email"]'
+    assert refused == 84
+    assert f"declare it under [allow] in predeploy.toml: {line}" in report["failure"]["next"]
+    assert report["asks"] == [
+        {
+            "file": "migrations/20240104000000_drop/migration.sql",
+            "in": "predeploy.toml [allow]",
+            "lines": [line],
+        }
+    ]
+
+    code, report = run({**prisma_files(DROP), "predeploy.toml": f"[allow]\n{line}\n"})
+
+    assert code == 0, report
+    assert database.rows("table users") == [(1,)]
+
+
+def test_own_files_may_be_allowed_there_too(database: Database, run: Run) -> None:
+    """For each of its steps; what the list names and no step does is no mistake."""
+    files = {f"migrations/{name}.sql": text for name, text in DROP.items()}
+    allowed = '[allow]\n"20240104000000_drop.sql" = ["drop-table old", "drop-column users.email"]'
+    run({name: files[name] for name in list(files)[:3]})
+
+    code, report = run({**files, "predeploy.toml": allowed})
+
+    assert code == 0, report
+    assert database.rows("table users") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "problem"),
+    [
+        ('"9_x" = ["drop-table t"]', "[allow] '9_x' is no migration of this folder"),
+        (
+            f'"{NAMES[0]}" = "drop-table t"',
+            f"[allow] '{NAMES[0]}' must be a list such as",
+        ),
+        (
+            f'"{NAMES[0]}" = ["drop-tabel t"]',
+            f'[allow] "{NAMES[0]}": unknown directive',
+        ),
+        (f'"{NAMES[0]}" = ["drop-table *"]', "names nothing, so it would allow everything"),
+    ],
+)
+def test_what_allow_cannot_mean_is_refused(allowed: str, problem: str, run: Run) -> None:
+    """A line that is passed over would be found out about only when it is needed."""
+    code, report = run({**prisma_files(), "predeploy.toml": f"[allow]\n{allowed}\n"})
+
+    told = [*report.get("problems", ()), *(f["message"] for f in report.get("findings", ()))]
+    assert code in (65, 78), report
+    assert any(problem in each for each in told), told

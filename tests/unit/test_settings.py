@@ -474,7 +474,7 @@ def test_an_empty_declaration_declares_nothing(declaration: str | None) -> None:
 
 
 COLUMNS = "must be a list of different columns"
-NO_TABLE = "is not one of the tables [critical], [settings], [accept], [sync]"
+NO_TABLE = "is not one of the tables [critical], [settings], [accept], [allow], [sync]"
 
 
 @pytest.mark.parametrize(

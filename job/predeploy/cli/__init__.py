@@ -175,7 +175,7 @@ def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
         default_sql_dir=folder.path,
         problems=problems,
     )
-    sources = sources_of(folder, settings.format)
+    sources = sources_of(folder, settings.format, settings.allowed)
     if not sources.declares_something and not settings.critical:
         nothing = f"the SQL folder {folder.path} declares nothing that could be run or verified"
         where = "put migrations/, schema.sql, seed/ or verify/ into it, or mount the right one"

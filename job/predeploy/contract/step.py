@@ -109,6 +109,11 @@ class Step:
         return ()
 
     @property
+    def allow_key(self) -> str:
+        """The name under [allow] in predeploy.toml of a file that must not be edited; or empty."""
+        return ""
+
+    @property
     def is_replay(self) -> bool:
         """Whether the database existed before the ledger, so that a file may only add to it."""
         return False
@@ -146,6 +151,7 @@ class FileStep(Step):
 
     is_resumed: bool = False
     is_replay: bool = False
+    allow_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from predeploy.settings.declaration import (
     CriticalTable,
     Sync,
     read_accepted,
+    read_allowed,
     read_baseline,
     read_critical,
     read_format,
@@ -142,6 +143,8 @@ class Settings:
     baseline: Version = NO_VERSION
     accepted: tuple[tuple[str, str], ...] = ()
     accepted_missing: frozenset[str] = frozenset()
+    allowed: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What files may destroy: by the file's name, such as `drop-table old`."""
     sync: Sync = field(default_factory=Sync)
 
     @property
@@ -298,6 +301,7 @@ def parse_settings(
         "critical": read_critical(declared.get("critical", {}), found),
         "accepted": read_accepted(declared.get("accept", {}), found),
         "accepted_missing": read_missing(declared.get("accept", {}), found),
+        "allowed": read_allowed(declared.get("allow", {}), found),
         "sync": read_sync(declared.get("sync", {}), found),
         "admin": _admin(environ, found),
     }

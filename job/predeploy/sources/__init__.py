@@ -6,9 +6,9 @@ is its name, its text and its hash.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
@@ -53,8 +53,14 @@ def declaration_of(folder: Folder) -> str | None:
     return None
 
 
-def sources_of(folder: Folder, wanted_format: str = "") -> Sources:
+def sources_of(
+    folder: Folder,
+    wanted_format: str = "",
+    allowed: Sequence[tuple[str, tuple[str, ...]]] = (),
+) -> Sources:
     """Return the sources in the folder; its migrations are of `wanted_format`, if that is said.
+
+    `allowed` is what files may destroy, by the file's name, beside what they say themselves.
 
     Raises SourcesError with every problem: 66 if there is nothing to run or `migrations/` is empty,
     otherwise 65. Raises SettingsError (78) for a format that does not exist.
@@ -67,7 +73,7 @@ def sources_of(folder: Folder, wanted_format: str = "") -> Sources:
     _scripts(folder, Role.DECLARATION, problems)  # `declaration_of` leaves its problem to us
     format_name = formats.format_of(folder, wanted_format, problems)
     sources = Sources(
-        migrations=formats.named(format_name).read(folder, problems),
+        migrations=_migrations(folder, format_name, dict(allowed), problems),
         format=format_name,
         fallbacks=_scripts(folder, Role.FALLBACK, problems),
         seeds=_scripts(folder, Role.SEED, problems),
@@ -80,6 +86,20 @@ def sources_of(folder: Folder, wanted_format: str = "") -> Sources:
     if problems:
         raise SourcesError(tuple(problems))
     return sources
+
+
+def _migrations(
+    folder: Folder, format_name: str, allowed: Mapping[str, tuple[str, ...]], problems: list[str]
+) -> tuple[Script, ...]:
+    scripts = formats.named(format_name).read(folder, problems)
+    unknown = allowed.keys() - {script.name for script in scripts}
+    problems.extend(
+        f"predeploy.toml: [allow] {name!r} is no migration of this folder; call it as "
+        "`predeploy status` does"
+        for name in sorted(unknown)
+    )
+    tool = "" if format_name == formats.NATIVE else format_name
+    return tuple(replace(s, tool=tool, allows=allowed.get(s.name, ())) for s in scripts)
 
 
 def _scripts(folder: Folder, role: Role, problems: list[str]) -> tuple[Script, ...]:
