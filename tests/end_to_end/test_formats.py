@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable, Mapping
-from hashlib import sha256
+from hashlib import sha256, sha384
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Database, run_job
 from production import report_of, whole_files
+
+from predeploy.sources.formats import FORMATS
 
 Folder = Callable[[Mapping[str, str]], Path]
 Run = Callable[..., tuple[int, dict[str, Any]]]
@@ -90,7 +92,79 @@ def supabase_row(name: str) -> str:
         values ('{version}', array['…'], '{rest}')"""
 
 
+_GOLANG_TABLE = "create table schema_migrations (version bigint not null primary key, dirty bool)"
+_DBMATE_TABLE = "create table schema_migrations (version varchar(128) primary key)"
+_GOOSE_TABLE = """create table goose_db_version (id serial primary key, version_id bigint not null,
+    is_applied boolean not null, tstamp timestamp default now());
+    insert into goose_db_version (version_id, is_applied) values (0, true)"""
+_SQLX_TABLE = """create table _sqlx_migrations (version bigint primary key,
+    description text not null, installed_on timestamptz not null default now(),
+    success boolean not null, checksum bytea not null, execution_time bigint not null)"""
+_DOWN = "drop table users;"
+
+
+def version(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def pairs(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
+    """`.up.sql` and `.down.sql`, as golang-migrate has them, and sqlx."""
+    ups = {f"migrations/{name}.up.sql": text for name, text in texts.items()}
+    return ups | {f"migrations/{name}.down.sql": _DOWN for name in texts}
+
+
+def golang_row(name: str, *, dirty: bool = False) -> str:
+    value = f"({version(name)}, {dirty})"
+    return f"truncate schema_migrations; insert into schema_migrations values {value}"
+
+
+def goose_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
+    outside = {name: "-- +goose NO TRANSACTION\n" for name, t in texts.items() if "concurr" in t}
+    return {
+        f"migrations/{name}.sql": f"{outside.get(name, '')}-- +goose Up\n-- +goose StatementBegin\n"
+        f"{text}\n-- +goose StatementEnd\n-- +goose Down\n{_DOWN}\n"
+        for name, text in texts.items()
+    }
+
+
+def goose_row(name: str, *, is_applied: bool = True) -> str:
+    return f"""insert into goose_db_version (version_id, is_applied)
+        values ({version(name)}, {is_applied})"""
+
+
+def dbmate_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
+    outside = {name: " transaction:false" for name, text in texts.items() if "concurr" in text}
+    return {
+        f"migrations/{name}.sql": f"-- migrate:up{outside.get(name, '')}\n{text}\n"
+        f"-- migrate:down\n{_DOWN}\n"
+        for name, text in texts.items()
+    }
+
+
+def dbmate_row(name: str) -> str:
+    return f"insert into schema_migrations values ('{version(name)}')"
+
+
+def sqlx_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
+    return {f"migrations/{name}.sql": sqlx_text(text) for name, text in texts.items()}
+
+
+def sqlx_text(text: str) -> str:
+    return f"-- no-transaction\n{text}" if "concurrently" in text else text
+
+
+def sqlx_row(name: str, *, text: str = "", success: bool = True) -> str:
+    checksum = sha384((text or TEXTS[name]).encode()).hexdigest()
+    return f"""insert into _sqlx_migrations values
+        ({version(name)}, 'x', now(), {success}, '\\x{checksum}', -1)"""
+
+
 TOOLS = {
+    "golang-migrate": (pairs, _GOLANG_TABLE, golang_row),
+    "goose": (goose_files, _GOOSE_TABLE, goose_row),
+    "dbmate": (dbmate_files, _DBMATE_TABLE, dbmate_row),
+    "sqlx": (sqlx_files, _SQLX_TABLE, sqlx_row),
+    "sqlx, reversible": (pairs, _SQLX_TABLE, sqlx_row),
     "prisma": (prisma_files, _PRISMA_TABLE, prisma_row),
     "drizzle": (drizzle_files, _DRIZZLE_TABLE, drizzle_row),
     "drizzle of 1.0 after 0.x": (drizzle_folders, _DRIZZLE_TABLE, drizzle_row),
@@ -135,6 +209,7 @@ def test_a_run_goes_on_where_the_tool_stopped(tool: str, database: Database, run
     files, table, row = TOOLS[tool]
     for sql in (table, INIT, DATA, row(NAMES[0]), row(NAMES[1])):
         database.execute(sql)
+    history = _rows_of(tool, database)
 
     planned, _ = run(files(), "plan")
     code, report = run(files())
@@ -145,14 +220,13 @@ def test_a_run_goes_on_where_the_tool_stopped(tool: str, database: Database, run
     assert len(whole_files(database)) == len(NAMES)
     note = next(f for f in report["findings"] if f["code"] == "taken-over")
     assert note["message"].startswith("2 files recorded, not run: ")
-    assert database.value(f"select count(*) from {_table_of(tool)}") == 2
+    assert history == _rows_of(tool, database)
 
 
-def _table_of(tool: str) -> str:
-    return {
-        "prisma": "_prisma_migrations",
-        "supabase": "supabase_migrations.schema_migrations",
-    }.get(tool, "drizzle.__drizzle_migrations")
+def _rows_of(tool: str, database: Database) -> list[tuple]:
+    _, table, _ = TOOLS[tool]
+    name = table.rpartition("create table ")[2].split()[0]
+    return database.rows(f"select t::text from {name} t order by 1")
 
 
 @tools
@@ -253,6 +327,143 @@ def test_a_late_file_of_drizzle_s_is_refused(database: Database, run: Run) -> No
     assert "give its entry in meta/_journal.json a `when`" in report["findings"][0]["next"]
 
 
+# the others
+
+
+@pytest.mark.parametrize(
+    ("tool", "row", "expected"),
+    [
+        (
+            "golang-migrate",
+            golang_row(NAMES[1], dirty=True),
+            (
+                f"golang-migrate left version {version(NAMES[1])} dirty",
+                f"`migrate force {version(NAMES[1])}` if all of the file is there",
+            ),
+        ),
+        (
+            "golang-migrate",
+            golang_row("20240102500000_gone"),
+            (
+                "golang-migrate has recorded version 20240102500000, which no file here has",
+                "put its file back",
+            ),
+        ),
+        (
+            "sqlx",
+            sqlx_row(NAMES[1], success=False),
+            (
+                f"sqlx began migrations/{NAMES[1]}.sql and did not finish it",
+                f"delete from _sqlx_migrations where version = {version(NAMES[1])}",
+            ),
+        ),
+        (
+            "sqlx",
+            sqlx_row(NAMES[1], text="-- another"),
+            (
+                f"migrations/{NAMES[1]}.sql has been edited since sqlx applied it",
+                "put the old text back",
+            ),
+        ),
+        (
+            "sqlx",
+            sqlx_row("20240102500000_gone", text="x"),
+            (
+                "sqlx has applied version 20240102500000, which no file here has",
+                "put its file back",
+            ),
+        ),
+    ],
+)
+def test_what_the_tool_would_stop_for_is_refused(
+    tool: str, row: str, expected: tuple[str, str], database: Database, run: Run
+) -> None:
+    """65, and nothing is run or recorded; the way out is the tool's own."""
+    files, table, of = TOOLS[tool]
+    for sql in (table, INIT, of(NAMES[0]), row):
+        database.execute(sql)
+
+    code, report = run(files())
+
+    assert code == 65, report
+    message, remedy = expected
+    assert report["findings"][0]["message"].startswith(message)
+    assert remedy in report["findings"][0]["next"]
+    assert database.value("select count(*) from users") == 0
+    assert database.value("select to_regnamespace('predeploy') is null")
+
+
+def test_of_goose_s_rows_the_newest_counts(database: Database, run: Run) -> None:
+    """Old databases keep a row for each time that a version went up or down."""
+    rows = (goose_row(NAMES[1]), goose_row(NAMES[1], is_applied=False))
+    for sql in (_GOOSE_TABLE, INIT, goose_row(NAMES[0]), *rows):
+        database.execute(sql)
+
+    code, report = run(goose_files())
+
+    assert code == 0, report
+    assert database.rows("table users") == [(1, "a")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("20240102500000_x.go", "package migrations"),
+        (
+            "20240102500000_x.sql",
+            "-- +goose ENVSUB ON\n-- +goose Up\ninsert into users values (9, '${NAME}');",
+        ),
+    ],
+)
+def test_what_only_goose_can_run_has_to_be_run_by_it(
+    name: str, text: str, database: Database, run: Run
+) -> None:
+    """Refused by name, and recorded once goose has applied it."""
+    files = {**goose_files(), f"migrations/{name}": text, "migrations/a_test.go": ""}
+    for sql in (_GOOSE_TABLE, INIT, goose_row(NAMES[0]), DATA, goose_row(NAMES[1])):
+        database.execute(sql)
+
+    refused, report = run(files)
+    database.execute(goose_row(name))
+    code, _ = run(files)
+
+    assert (refused, code) == (65, 0)
+    assert report["findings"][0]["message"].endswith(
+        f"migrations/{name} is not applied, and only goose can run it"
+    )
+    assert len(whole_files(database)) == 4
+
+
+def test_errors_keep_their_lines_where_a_part_is_left_out(run: Run) -> None:
+    """What goes down lies before what goes up, in CRLF: the line is that of the file."""
+    text = "-- +goose Down\r\ndrop table nothing;\r\n-- +goose Up\r\nselect 1;\r\nselect nothing;"
+
+    code, report = run({"migrations/0001_a.sql": text})
+
+    assert code == 80
+    assert (report["failure"]["line"], report["failure"]["column"]) == (5, 8), report["failure"]
+
+
+def test_a_program_in_a_folder_of_plain_sql_is_refused(run: Run) -> None:
+    """It is no migration of predeploy's own, and a later file may need it."""
+    code, report = run({"migrations/0001_a.sql": INIT, "migrations/0002_b.go": "package a"})
+
+    assert code == 65
+    assert report["problems"][0].startswith("migrations/0002_b.go: cannot be run here")
+
+
+def test_rails_table_is_not_taken_for_dbmate_s(database: Database, run: Run) -> None:
+    """Both are called schema_migrations: the one beside ar_internal_metadata is Rails'."""
+    rails = "create table ar_internal_metadata (key varchar primary key, value varchar)"
+    for sql in (_DBMATE_TABLE, rails, INIT, dbmate_row(NAMES[0]), dbmate_row(NAMES[1])):
+        database.execute(sql)
+
+    code, report = run(dbmate_files())
+
+    assert code == 65
+    assert report["findings"][0]["code"] == "unknown-database"
+
+
 # malformed folders
 
 
@@ -288,6 +499,26 @@ MALFORMED = {
         {**prisma_files(), "migrations/20250101000000_x/README.md": ""},
         "migrations/20250101000000_x: holds no migration.sql",
     ),
+    "no mark": (
+        {**goose_files(), "migrations/0009_z.sql": INIT},
+        "migrations/0009_z.sql: has no `-- +goose Up`",
+    ),
+    "a mark twice": (
+        {"migrations/0009_z.sql": "-- +goose Up\n-- +goose Up\n"},
+        "migrations/0009_z.sql: has 2 times `-- +goose Up`",
+    ),
+    "no mark of dbmate's": (
+        {**dbmate_files(), "migrations/0009_z.sql": INIT},
+        "migrations/0009_z.sql: has no `-- migrate:up`",
+    ),
+    "one version twice": (
+        {**pairs(), f"migrations/{version(NAMES[0])}_z.up.sql": INIT},
+        f"migrations/{version(NAMES[0])}_z.up.sql: has the version of",
+    ),
+    "a name of another form": (
+        {**pairs(), "migrations/0009_z.sql": INIT},
+        "migrations/0009_z.sql: is not run by golang-migrate",
+    ),
     "two tools": (
         {**prisma_files(), "migrations/meta/_journal.json": '{"entries": []}'},
         "/migration.sql: meta/_journal.json does not list it",
@@ -316,7 +547,7 @@ def test_the_setting_decides_about_the_format(database: Database, run: Run) -> N
     by_file, _ = run({**files, "predeploy.toml": 'format = "native"'})
 
     assert (refused, unknown, by_variable, by_file) == (65, 78, 0, 0)
-    assert "it must be one of prisma, drizzle, supabase, native" in report["message"]
+    assert f"it must be one of {', '.join(FORMATS)}" in report["message"]
     assert whole_files(database) == ["0001_a.sql"]
 
 

@@ -92,6 +92,12 @@ def _migrations(
     folder: Folder, format_name: str, allowed: Mapping[str, tuple[str, ...]], problems: list[str]
 ) -> tuple[Script, ...]:
     scripts = formats.named(format_name).read(folder, problems)
+    read = {script.path for script in scripts}
+    problems.extend(
+        f"{shown(file.name)}: cannot be run here, and later files may need it; rewrite it as SQL"
+        for file in folder.having(Role.PROGRAM)
+        if file.name not in read
+    )
     unknown = allowed.keys() - {script.name for script in scripts}
     problems.extend(
         f"predeploy.toml: [allow] {name!r} is no migration of this folder; call it as "

@@ -38,7 +38,12 @@ class Script:
 
 
 def script_of(
-    file: File, *, name: str = "", version: Version = NO_VERSION, recorded_as: str = ""
+    file: File,
+    *,
+    name: str = "",
+    version: Version = NO_VERSION,
+    recorded_as: str = "",
+    commits_each: bool = False,
 ) -> Script:
     """Decode a file's bytes as UTF-8, without a byte order mark; its name is its own unless given.
 
@@ -60,4 +65,4 @@ def script_of(
         line = text[: conflict.start()].count("\n") + 1
         raise SourcesError((f"{label}:{line}: holds a merge conflict; resolve it",))
     name = name or label.rsplit("/", 1)[-1]
-    return Script(name, label, text, file.sha256.hex(), version, recorded_as)
+    return Script(name, label, text, file.sha256.hex(), version, recorded_as, commits_each)

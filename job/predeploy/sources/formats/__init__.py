@@ -49,10 +49,13 @@ def _prisma(folder: Folder) -> str:
 _SIGNS: dict[str, Callable[[Folder], str]] = {
     "prisma": _prisma,
     "drizzle": _drizzle,
+    "goose": lambda folder: _marked(rb"--[ \t]*\+goose[ \t]+up\b", folder),
+    "dbmate": lambda folder: _marked(rb"--[ \t]*migrate:up\b", folder),
+    "golang-migrate": lambda folder: _named(r"^\d+_[^/]*\.up\.sql$", folder),
 }
 # Formats that look alike in the folder: the history table in the database tells them apart.
-_ALIKE = {NATIVE: ("supabase",)}
-FORMATS = (*_SIGNS, *(name for alike in _ALIKE.values() for name in alike), NATIVE)
+_ALIKE = {NATIVE: ("supabase", "sqlx"), "golang-migrate": ("sqlx",)}
+FORMATS = (*_SIGNS, *_ALIKE[NATIVE], NATIVE)
 """The names of all formats, as settings have them."""
 
 
