@@ -615,3 +615,48 @@ def test_what_allow_cannot_mean_is_refused(allowed: str, problem: str, run: Run)
     told = [*report.get("problems", ()), *(f["message"] for f in report.get("findings", ()))]
     assert code in (65, 78), report
     assert any(problem in each for each in told), told
+
+
+# the tool's table is written, too
+
+
+@tools
+def test_a_mirrored_history_is_the_tool_s_own(tool: str, database: Database, run: Run) -> None:
+    """With each file its row, in the step's transaction: without our ledger it tells all."""
+    files, _, _ = TOOLS[tool]
+    name = tool.partition(",")[0].partition(" ")[0]
+    settings = {"PREDEPLOY_MIRROR_HISTORY": "true", "PREDEPLOY_FORMAT": name}
+
+    first, report = run(files({n: TEXTS[n] for n in NAMES[:2]}), **settings)
+    assert first == 0, report
+    second, _ = run(files(), **settings)
+    database.execute("drop schema predeploy cascade")
+    third, again = run(files(), PREDEPLOY_FORMAT=name)
+
+    assert (second, third) == (0, 0), again
+    assert again["findings"][0]["message"].startswith("3 files recorded, not run: ")
+    assert database.rows("table users") == [(1, "a")]
+
+
+@tools
+def test_a_mirrored_row_joins_the_tool_s_own(tool: str, database: Database, run: Run) -> None:
+    """In the table that is there, with the columns that it has; what fails leaves no row."""
+    files, table, row = TOOLS[tool]
+    for sql in (table, INIT, row(NAMES[0])):
+        database.execute(sql)
+    broken = files({**TEXTS, NAMES[2]: "select nothing"})
+
+    code, report = run(broken, PREDEPLOY_MIRROR_HISTORY="true")
+    history = _rows_of(tool, database)
+
+    assert code == 80, report
+    assert len(history) == (1 if tool == "golang-migrate" else 3 if tool == "goose" else 2)
+
+
+def test_whose_history_is_meant_has_to_be_certain(database: Database, run: Run) -> None:
+    """Plain files may be Supabase's or sqlx's; predeploy's own need no other table."""
+    code, report = run(supabase_files(), PREDEPLOY_MIRROR_HISTORY="true")
+
+    assert code == 78
+    assert "several tools fit (Supabase, sqlx)" in report["message"]
+    assert database.value("select to_regclass('users') is null")

@@ -86,6 +86,7 @@ EXAMPLES = [
     ("PREDEPLOY_DESTRUCTIVE", "allow", Destructive.ALLOW),
     ("PREDEPLOY_LEDGER_SCHEMA", "ledger_2", "ledger_2"),
     ("PREDEPLOY_FORMAT", "Prisma", "prisma"),
+    ("PREDEPLOY_MIRROR_HISTORY", "TRUE", True),
     (
         "PREDEPLOY_SHADOW_URL",
         "postgresql://joe:QQQQ@scratch/s",

@@ -114,6 +114,11 @@ class Step:
         return ""
 
     @property
+    def mirror(self) -> tuple[str, ...]:
+        """The statements that record a file in its tool's own table, when the step completes it."""
+        return ()
+
+    @property
     def is_replay(self) -> bool:
         """Whether the database existed before the ledger, so that a file may only add to it."""
         return False
@@ -152,6 +157,7 @@ class FileStep(Step):
     is_resumed: bool = False
     is_replay: bool = False
     allow_key: str = ""
+    mirror: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ class Sources:
     `migrations` are in the order in which they run, `fallbacks`, `seeds` and `checks` in name
     order. `digest` is the SHA-256 over every file's path and bytes, whatever it is for: what the
     settled key uses. `schema` is the desired state: `schema.sql`, or the files below `schema/` in
-    name order; empty without either. `format` is the name of the format of the migrations.
+    name order; empty without either. `format` is the name of the format of the migrations, and
+    `tools` names the formats whose tools may have migrated with them.
     """
 
     migrations: tuple[Script, ...]
@@ -38,6 +39,7 @@ class Sources:
     fallbacks: tuple[Script, ...] = ()
     schema: tuple[Script, ...] = ()
     format: str = formats.NATIVE
+    tools: tuple[str, ...] = ()
 
     @property
     def declares_something(self) -> bool:
@@ -75,6 +77,7 @@ def sources_of(
     sources = Sources(
         migrations=_migrations(folder, format_name, dict(allowed), problems),
         format=format_name,
+        tools=formats.tools_of(format_name, wanted_format),
         fallbacks=_scripts(folder, Role.FALLBACK, problems),
         seeds=_scripts(folder, Role.SEED, problems),
         checks=_scripts(folder, Role.CHECK, problems),

@@ -7,7 +7,7 @@ needs none but its own.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 
 from predeploy.contract.errors import SettingsError
@@ -89,7 +89,14 @@ def named(name: str) -> Format:
     return found
 
 
-def histories_of(name: str) -> tuple[History, ...]:
-    """Return the histories that may be about a folder of this format."""
-    formats = (named(each) for each in (name, *_ALIKE.get(name, ())))
-    return tuple(each.history for each in formats if each.history)
+def tools_of(name: str, wanted: str) -> tuple[str, ...]:
+    """Return the formats whose tools may have migrated with a folder of the format `name`.
+
+    One, if a setting says whose it is.
+    """
+    return (name,) if wanted else (name, *_ALIKE.get(name, ()))
+
+
+def histories_of(tools: Iterable[str]) -> tuple[History, ...]:
+    """Return the histories of these formats."""
+    return tuple(found for tool in tools if (found := named(tool).history))

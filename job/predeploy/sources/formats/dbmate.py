@@ -7,9 +7,10 @@ import re
 from dataclasses import replace
 
 from predeploy.contract.errors import SourcesError
+from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import Format
-from predeploy.sources.formats.history import Applied, History, Row
+from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.formats.sections import only, sections
 from predeploy.sources.layout import Role, shown
@@ -58,10 +59,19 @@ def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
     return Applied({s.name: "" for s in scripts if s.recorded_as in versions})
 
 
+def _create(table: str) -> tuple[str, ...]:
+    return (f"create table if not exists {table} (version varchar(128) primary key)",)
+
+
+def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
+    return (f"insert into {table} (version) values ({literal(script.recorded_as)})",)
+
+
 FORMAT = Format(
     read,
     History(
         "dbmate", "schema_migrations", frozenset({"version"}), "version", judge,
         foreign=frozenset({"dirty", "inserted_at", "statements", "name", "ar_internal_metadata"}),
+        mirror=Mirror(_create, _write),
     ),
 )  # fmt: skip

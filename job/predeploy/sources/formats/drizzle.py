@@ -12,9 +12,10 @@ from typing import Any
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
+from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import Format
-from predeploy.sources.formats.history import Applied, History, Row
+from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of
 from predeploy.sources.walk import File, Folder
@@ -169,9 +170,38 @@ def _edited(script: Script, row: Row) -> Finding:
     )
 
 
+def _create(table: str) -> tuple[str, ...]:
+    # 1.0 adds its columns at its first run.
+    return (
+        "create schema if not exists drizzle",
+        f"""create table if not exists {table}
+            (id serial primary key, hash text not null, created_at bigint)""",
+    )
+
+
+def _write(script: Script, table: str, columns: frozenset[str]) -> tuple[str, ...]:
+    named = "name" in columns
+    values = f"{literal(script.raw_hash)}, {script.recorded_as or _milliseconds(script.name)}"
+    return (
+        f"""insert into {table} (hash, created_at{", name, applied_at" if named else ""})
+            values ({values}{f", {literal(script.name)}, now()" if named else ""})""",
+    )
+
+
+def _milliseconds(name: str) -> int:
+    """Return the time in the name of a folder, as 1.0 writes it: in UTC."""
+    moment = datetime.strptime(name.partition("_")[0], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1000
+
+
 FORMAT = Format(
     read,
     History(
-        "Drizzle", "__drizzle_migrations", frozenset({"id", "hash", "created_at"}), "id", judge
+        "Drizzle",
+        "__drizzle_migrations",
+        frozenset({"id", "hash", "created_at"}),
+        "id",
+        judge,
+        mirror=Mirror(_create, _write, "drizzle"),
     ),
 )

@@ -12,7 +12,7 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import Format
-from predeploy.sources.formats.history import Applied, History, Row
+from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of
 from predeploy.sources.walk import Folder
@@ -87,7 +87,31 @@ def _unknown(version: int) -> Finding:
     )
 
 
+def _create(table: str) -> tuple[str, ...]:
+    return (
+        f"""create table if not exists {table}
+            (version bigint not null primary key, dirty boolean not null)""",
+    )
+
+
+def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
+    # The only row holds the newest version, whatever came late.
+    version = script.version[0]
+    return (
+        f"update {table} set version = {version} where version < {version}",
+        f"""insert into {table} (version, dirty) select {version}, false
+            where not exists (select from {table})""",
+    )
+
+
 FORMAT = Format(
     read,
-    History("golang-migrate", _TABLE, frozenset({"version", "dirty"}), "version", judge),
+    History(
+        "golang-migrate",
+        _TABLE,
+        frozenset({"version", "dirty"}),
+        "version",
+        judge,
+        mirror=Mirror(_create, _write),
+    ),
 )

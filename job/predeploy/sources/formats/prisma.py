@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
+from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import Format
-from predeploy.sources.formats.history import Applied, History, Row
+from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of
 from predeploy.sources.walk import Folder
@@ -126,6 +127,25 @@ def _checksums(script: Script) -> set[str]:
     }
 
 
+def _create(table: str) -> tuple[str, ...]:
+    return (
+        f"""create table if not exists {table} (
+            id varchar(36) primary key not null, checksum varchar(64) not null,
+            finished_at timestamptz, migration_name varchar(255) not null, logs text,
+            rolled_back_at timestamptz, started_at timestamptz not null default now(),
+            applied_steps_count integer not null default 0)""",
+    )
+
+
+def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
+    values = f"{literal(script.raw_hash)}, {literal(script.name)}"
+    return (
+        f"""insert into {table}
+            (id, checksum, migration_name, started_at, finished_at, applied_steps_count)
+            values (pg_catalog.gen_random_uuid()::text, {values}, now(), clock_timestamp(), 1)""",
+    )
+
+
 FORMAT = Format(
     read,
     History(
@@ -134,5 +154,6 @@ FORMAT = Format(
         frozenset({"migration_name", "checksum", "finished_at", "rolled_back_at", "started_at"}),
         "started_at",
         judge,
+        mirror=Mirror(_create, _write),
     ),
 )

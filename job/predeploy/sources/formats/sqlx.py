@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
+from predeploy.contract.quoting import literal
 from predeploy.settings.versions import Version, version_of
 from predeploy.sources.formats.format import Format
-from predeploy.sources.formats.history import Applied, History, Row
+from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of
@@ -115,6 +116,24 @@ def _missing(
     )
 
 
+def _create(table: str) -> tuple[str, ...]:
+    return (
+        f"""create table if not exists {table} (
+            version bigint primary key, description text not null,
+            installed_on timestamptz not null default now(), success boolean not null,
+            checksum bytea not null, execution_time bigint not null)""",
+    )
+
+
+def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
+    name = script.name.removesuffix(".sql").removesuffix(".up").partition("_")[2]
+    description, checksum = literal(name.replace("_", " ")), literal(f"\\x{_checksum(script)}")
+    return (
+        f"""insert into {table} (version, description, success, checksum, execution_time)
+            values ({script.version[0]}, {description}, true, {checksum}::bytea, -1)""",
+    )
+
+
 FORMAT = Format(
     read,
     History(
@@ -123,5 +142,6 @@ FORMAT = Format(
         frozenset({"version", "description", "success", "checksum", "installed_on"}),
         "version",
         judge,
+        mirror=Mirror(_create, _write),
     ),
 )
