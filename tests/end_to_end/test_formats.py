@@ -1,6 +1,5 @@
 """Folders of other tools, and databases that those have migrated."""
 
-import json
 from collections.abc import Callable, Mapping
 from hashlib import sha256, sha384
 from pathlib import Path
@@ -8,6 +7,18 @@ from typing import Any
 
 import pytest
 from conftest import Database, run_job
+from foreign_folders import (
+    dbmate_files,
+    drizzle_files,
+    drizzle_folders,
+    goose_files,
+    pairs,
+    prisma_files,
+    sqlx_files,
+    supabase_files,
+    version,
+    when,
+)
 from production import report_of, whole_files
 
 from predeploy.sources.formats import FORMATS
@@ -22,7 +33,6 @@ INIT, DATA, INDEX = (
 )
 NAMES = ("20240101000000_init", "20240102000000_data", "20240103000000_index")
 TEXTS = dict(zip(NAMES, (INIT, DATA, INDEX), strict=True))
-WHEN = {name: 1704067200000 + n * 86400000 for n, name in enumerate(NAMES)}
 
 _PRISMA_TABLE = """create table _prisma_migrations (id varchar(36) primary key,
     checksum varchar(64) not null, finished_at timestamptz, migration_name varchar(255) not null,
@@ -49,11 +59,6 @@ def run(database: Database, folder: Folder) -> Run:
     return job
 
 
-def prisma_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    files = {f"migrations/{name}/migration.sql": text for name, text in texts.items()}
-    return files | {"migrations/migration_lock.toml": 'provider = "postgresql"\n'}
-
-
 def prisma_row(name: str, *, text: str = "", state: str = "now(), null") -> str:
     checksum = sha256((text or TEXTS[name]).encode()).hexdigest()
     return f"""insert into _prisma_migrations
@@ -61,29 +66,10 @@ def prisma_row(name: str, *, text: str = "", state: str = "now(), null") -> str:
         values (gen_random_uuid()::text, '{checksum}', '{name}', {state})"""
 
 
-def drizzle_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    entries = [
-        {"idx": n, "version": "7", "when": WHEN[name], "tag": name, "breakpoints": True}
-        for n, name in enumerate(texts)
-    ]
-    journal = json.dumps({"version": "7", "dialect": "postgresql", "entries": entries})
-    files = {f"migrations/{name}.sql": text for name, text in texts.items()}
-    return files | {"migrations/meta/_journal.json": journal, "migrations/meta/0_s.json": "{}"}
-
-
 def drizzle_row(name: str, *, text: str = "") -> str:
     digest = sha256((text or TEXTS[name]).encode()).hexdigest()
     return f"""insert into drizzle.__drizzle_migrations (hash, created_at)
-        values ('{digest}', {WHEN[name]})"""
-
-
-def drizzle_folders(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    files = {f"migrations/{name}/migration.sql": text for name, text in texts.items()}
-    return files | {f"migrations/{name}/snapshot.json": "{}" for name in texts}
-
-
-def supabase_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    return {f"migrations/{name}.sql": text for name, text in texts.items()}
+        values ('{digest}', {when(name)})"""
 
 
 def supabase_row(name: str) -> str:
@@ -100,17 +86,6 @@ _GOOSE_TABLE = """create table goose_db_version (id serial primary key, version_
 _SQLX_TABLE = """create table _sqlx_migrations (version bigint primary key,
     description text not null, installed_on timestamptz not null default now(),
     success boolean not null, checksum bytea not null, execution_time bigint not null)"""
-_DOWN = "drop table users;"
-
-
-def version(name: str) -> str:
-    return name.partition("_")[0]
-
-
-def pairs(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    """`.up.sql` and `.down.sql`, as golang-migrate has them, and sqlx."""
-    ups = {f"migrations/{name}.up.sql": text for name, text in texts.items()}
-    return ups | {f"migrations/{name}.down.sql": _DOWN for name in texts}
 
 
 def golang_row(name: str, *, dirty: bool = False) -> str:
@@ -118,39 +93,13 @@ def golang_row(name: str, *, dirty: bool = False) -> str:
     return f"truncate schema_migrations; insert into schema_migrations values {value}"
 
 
-def goose_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    outside = {name: "-- +goose NO TRANSACTION\n" for name, t in texts.items() if "concurr" in t}
-    return {
-        f"migrations/{name}.sql": f"{outside.get(name, '')}-- +goose Up\n-- +goose StatementBegin\n"
-        f"{text}\n-- +goose StatementEnd\n-- +goose Down\n{_DOWN}\n"
-        for name, text in texts.items()
-    }
-
-
 def goose_row(name: str, *, is_applied: bool = True) -> str:
     return f"""insert into goose_db_version (version_id, is_applied)
         values ({version(name)}, {is_applied})"""
 
 
-def dbmate_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    outside = {name: " transaction:false" for name, text in texts.items() if "concurr" in text}
-    return {
-        f"migrations/{name}.sql": f"-- migrate:up{outside.get(name, '')}\n{text}\n"
-        f"-- migrate:down\n{_DOWN}\n"
-        for name, text in texts.items()
-    }
-
-
 def dbmate_row(name: str) -> str:
     return f"insert into schema_migrations values ('{version(name)}')"
-
-
-def sqlx_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    return {f"migrations/{name}.sql": sqlx_text(text) for name, text in texts.items()}
-
-
-def sqlx_text(text: str) -> str:
-    return f"-- no-transaction\n{text}" if "concurrently" in text else text
 
 
 def sqlx_row(name: str, *, text: str = "", success: bool = True) -> str:
@@ -178,8 +127,8 @@ def test_a_tool_s_folder_runs_as_it_is(tool: str, database: Database, run: Run) 
     """On an empty database all files run once, CONCURRENTLY included; the second run is settled."""
     files, _, _ = TOOLS[tool]
 
-    first, report = run(files())
-    second, again = run(files())
+    first, report = run(files(TEXTS))
+    second, again = run(files(TEXTS))
 
     assert (first, second, again["outcome"]) == (0, 0, "settled"), report
     assert database.rows("table users") == [(1, "a")]
@@ -195,7 +144,7 @@ def test_the_tool_s_own_folder_may_be_the_sql_folder(
 ) -> None:
     """PREDEPLOY_SQL_DIR may name it: the migrations lie at its top."""
     files, _, _ = TOOLS[tool]
-    flat = {name.removeprefix("migrations/"): text for name, text in files().items()}
+    flat = {name.removeprefix("migrations/"): text for name, text in files(TEXTS).items()}
 
     code, report = run(flat)
 
@@ -211,9 +160,9 @@ def test_a_run_goes_on_where_the_tool_stopped(tool: str, database: Database, run
         database.execute(sql)
     history = _rows_of(tool, database)
 
-    planned, _ = run(files(), "plan")
-    code, report = run(files())
-    again, settled = run(files())
+    planned, _ = run(files(TEXTS), "plan")
+    code, report = run(files(TEXTS))
+    again, settled = run(files(TEXTS))
 
     assert (planned, code, again, settled["outcome"]) == (0, 0, 0, "settled"), report
     assert database.rows("table users") == [(1, "a")]
@@ -242,7 +191,7 @@ def test_what_the_tool_applies_later_is_recorded_too(
     for sql in (DATA, row(NAMES[1])):
         database.execute(sql)
 
-    code, report = run(files())
+    code, report = run(files(TEXTS))
 
     assert (first, code) == (0, 0), report
     assert database.rows("table users") == [(1, "a")]
@@ -256,7 +205,7 @@ def test_recorded_work_must_be_there(tool: str, database: Database, run: Run) ->
     for sql in (table, "create table other (id int)", row(NAMES[0]), row(NAMES[1])):
         database.execute(sql)
 
-    code, report = run(files())
+    code, report = run(files(TEXTS))
 
     assert code == 65, report
     assert "whose work is not there: table:public.users" in report["message"]
@@ -276,7 +225,7 @@ def test_a_migration_that_prisma_did_not_finish_is_not_run(
     for sql in (_PRISMA_TABLE, INIT, prisma_row(NAMES[0]), prisma_row(NAMES[1], state=state)):
         database.execute(sql)
 
-    found, report = run(prisma_files())
+    found, report = run(prisma_files(TEXTS))
 
     assert found == code, report
     if code:
@@ -309,7 +258,7 @@ def test_one_row_of_drizzle_s_is_a_baseline(database: Database, run: Run) -> Non
     for sql in (_DRIZZLE_TABLE, INIT, DATA, drizzle_row(NAMES[1])):
         database.execute(sql)
 
-    code, report = run(drizzle_files())
+    code, report = run(drizzle_files(TEXTS))
 
     assert code == 0, report
     assert database.rows("table users") == [(1, "a")]
@@ -320,7 +269,7 @@ def test_a_late_file_of_drizzle_s_is_refused(database: Database, run: Run) -> No
     for sql in (_DRIZZLE_TABLE, INIT, drizzle_row(NAMES[0]), drizzle_row(NAMES[2])):
         database.execute(sql)
 
-    code, report = run(drizzle_files())
+    code, report = run(drizzle_files(TEXTS))
 
     assert code == 65
     assert f"migrations/{NAMES[1]}.sql is not applied" in report["message"]
@@ -383,7 +332,7 @@ def test_what_the_tool_would_stop_for_is_refused(
     for sql in (table, INIT, of(NAMES[0]), row):
         database.execute(sql)
 
-    code, report = run(files())
+    code, report = run(files(TEXTS))
 
     assert code == 65, report
     message, remedy = expected
@@ -399,7 +348,7 @@ def test_of_goose_s_rows_the_newest_counts(database: Database, run: Run) -> None
     for sql in (_GOOSE_TABLE, INIT, goose_row(NAMES[0]), *rows):
         database.execute(sql)
 
-    code, report = run(goose_files())
+    code, report = run(goose_files(TEXTS))
 
     assert code == 0, report
     assert database.rows("table users") == [(1, "a")]
@@ -419,7 +368,7 @@ def test_what_only_goose_can_run_has_to_be_run_by_it(
     name: str, text: str, database: Database, run: Run
 ) -> None:
     """Refused by name, and recorded once goose has applied it."""
-    files = {**goose_files(), f"migrations/{name}": text, "migrations/a_test.go": ""}
+    files = {**goose_files(TEXTS), f"migrations/{name}": text, "migrations/a_test.go": ""}
     for sql in (_GOOSE_TABLE, INIT, goose_row(NAMES[0]), DATA, goose_row(NAMES[1])):
         database.execute(sql)
 
@@ -458,7 +407,7 @@ def test_rails_table_is_not_taken_for_dbmate_s(database: Database, run: Run) -> 
     for sql in (_DBMATE_TABLE, rails, INIT, dbmate_row(NAMES[0]), dbmate_row(NAMES[1])):
         database.execute(sql)
 
-    code, report = run(dbmate_files())
+    code, report = run(dbmate_files(TEXTS))
 
     assert code == 65
     assert report["findings"][0]["code"] == "unknown-database"
@@ -476,7 +425,7 @@ MALFORMED = {
         "migrations/0_a.sql: meta/_journal.json lists it, and it is not there",
     ),
     "no entry for a file": (
-        {**drizzle_files(), "migrations/0009_z.sql": INIT},
+        {**drizzle_files(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: meta/_journal.json does not list it",
     ),
     "a journal that is no JSON": (
@@ -492,15 +441,15 @@ MALFORMED = {
         f"migrations/{NAMES[0]}/migration.sql:2: holds a merge conflict",
     ),
     "a stray file": (
-        {**prisma_files(), "migrations/0009_z.sql": INIT},
+        {**prisma_files(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: is not run by Prisma",
     ),
     "a folder without its file": (
-        {**prisma_files(), "migrations/20250101000000_x/README.md": ""},
+        {**prisma_files(TEXTS), "migrations/20250101000000_x/README.md": ""},
         "migrations/20250101000000_x: holds no migration.sql",
     ),
     "no mark": (
-        {**goose_files(), "migrations/0009_z.sql": INIT},
+        {**goose_files(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: has no `-- +goose Up`",
     ),
     "a mark twice": (
@@ -508,19 +457,19 @@ MALFORMED = {
         "migrations/0009_z.sql: has 2 times `-- +goose Up`",
     ),
     "no mark of dbmate's": (
-        {**dbmate_files(), "migrations/0009_z.sql": INIT},
+        {**dbmate_files(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: has no `-- migrate:up`",
     ),
     "one version twice": (
-        {**pairs(), f"migrations/{version(NAMES[0])}_z.up.sql": INIT},
+        {**pairs(TEXTS), f"migrations/{version(NAMES[0])}_z.up.sql": INIT},
         f"migrations/{version(NAMES[0])}_z.up.sql: has the version of",
     ),
     "a name of another form": (
-        {**pairs(), "migrations/0009_z.sql": INIT},
+        {**pairs(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: is not run by golang-migrate",
     ),
     "two tools": (
-        {**prisma_files(), "migrations/meta/_journal.json": '{"entries": []}'},
+        {**prisma_files(TEXTS), "migrations/meta/_journal.json": '{"entries": []}'},
         "/migration.sql: meta/_journal.json does not list it",
     ),
 }
@@ -561,7 +510,7 @@ def test_a_foreign_file_that_destroys_is_allowed_in_predeploy_toml(
     database: Database, run: Run
 ) -> None:
     """It must not be edited: 84 gives the line to paste, and with that it runs."""
-    run(prisma_files())
+    run(prisma_files(TEXTS))
     refused, report = run(prisma_files(DROP))
 
     line = '"20240104000000_drop" = ["drop-column public.users.email"]'
@@ -610,7 +559,7 @@ def test_own_files_may_be_allowed_there_too(database: Database, run: Run) -> Non
 )
 def test_what_allow_cannot_mean_is_refused(allowed: str, problem: str, run: Run) -> None:
     """A line that is passed over would be found out about only when it is needed."""
-    code, report = run({**prisma_files(), "predeploy.toml": f"[allow]\n{allowed}\n"})
+    code, report = run({**prisma_files(TEXTS), "predeploy.toml": f"[allow]\n{allowed}\n"})
 
     told = [*report.get("problems", ()), *(f["message"] for f in report.get("findings", ()))]
     assert code in (65, 78), report
@@ -629,9 +578,9 @@ def test_a_mirrored_history_is_the_tool_s_own(tool: str, database: Database, run
 
     first, report = run(files({n: TEXTS[n] for n in NAMES[:2]}), **settings)
     assert first == 0, report
-    second, _ = run(files(), **settings)
+    second, _ = run(files(TEXTS), **settings)
     database.execute("drop schema predeploy cascade")
-    third, again = run(files(), PREDEPLOY_FORMAT=name)
+    third, again = run(files(TEXTS), PREDEPLOY_FORMAT=name)
 
     assert (second, third) == (0, 0), again
     assert again["findings"][0]["message"].startswith("3 files recorded, not run: ")
@@ -655,7 +604,7 @@ def test_a_mirrored_row_joins_the_tool_s_own(tool: str, database: Database, run:
 
 def test_whose_history_is_meant_has_to_be_certain(database: Database, run: Run) -> None:
     """Plain files may be Supabase's or sqlx's; predeploy's own need no other table."""
-    code, report = run(supabase_files(), PREDEPLOY_MIRROR_HISTORY="true")
+    code, report = run(supabase_files(TEXTS), PREDEPLOY_MIRROR_HISTORY="true")
 
     assert code == 78
     assert "several tools fit (Supabase, sqlx)" in report["message"]
