@@ -14,7 +14,7 @@ from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.sources import formats
 from predeploy.sources.layout import SCHEMA_FILE, Role, misplaced, shown
-from predeploy.sources.script import Script, script_of
+from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import Folder, read_folder
 
 __all__ = ["Folder", "Sources", "declaration_of", "read_folder", "sources_of"]
@@ -112,13 +112,7 @@ def _migrations(
 
 
 def _scripts(folder: Folder, role: Role, problems: list[str]) -> tuple[Script, ...]:
-    scripts = []
-    for file in folder.having(role):
-        try:
-            scripts.append(script_of(file))
-        except SourcesError as error:
-            problems.extend(error.problems)
-    return tuple(scripts)
+    return tuple(scripts_of(folder.having(role), script_of, problems))
 
 
 def _schema(folder: Folder, problems: list[str]) -> tuple[Script, ...]:

@@ -1,6 +1,7 @@
 """One file of SQL: its name, its text, its hash."""
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from predeploy.contract.errors import SourcesError
@@ -66,3 +67,18 @@ def script_of(
         raise SourcesError((f"{label}:{line}: holds a merge conflict; resolve it",))
     name = name or label.rsplit("/", 1)[-1]
     return Script(name, label, text, file.sha256.hex(), version, recorded_as, commits_each)
+
+
+def scripts_of(
+    files: Iterable[File], read: Callable[[File], Script | None], problems: list[str]
+) -> list[Script]:
+    """Read files one by one; what `read` refuses goes to `problems`, and its None is left out."""
+    scripts = []
+    for file in files:
+        try:
+            script = read(file)
+        except SourcesError as error:
+            problems.extend(error.problems)
+        else:
+            scripts += [script] if script is not None else []
+    return scripts

@@ -14,7 +14,7 @@ from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.formats.sections import only, sections
 from predeploy.sources.layout import Role, shown
-from predeploy.sources.script import Script, script_of
+from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder
 
 _MARK = re.compile(r"^[ \t]*--[ \t]*migrate:((?:up|down)\b[^\n]*)\n?", re.MULTILINE)
@@ -23,12 +23,7 @@ _VERSION = re.compile(r"\d+")
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Read the migrations, in the order of their names; problems go to `problems`."""
-    scripts: list[Script] = []
-    for file in folder.having(Role.MIGRATION):
-        try:
-            scripts.append(_read(file))
-        except SourcesError as error:
-            problems.extend(error.problems)
+    scripts = scripts_of(folder.having(Role.MIGRATION), _read, problems)
     problems.extend(same_names(scripts))
     return tuple(sorted(scripts, key=lambda script: script.name))
 

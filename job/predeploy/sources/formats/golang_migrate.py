@@ -7,15 +7,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Format
+from predeploy.sources.formats.format import Format, stray
 from predeploy.sources.formats.history import Applied, History, Mirror, Row
-from predeploy.sources.layout import Role, shown
-from predeploy.sources.script import Script, script_of
-from predeploy.sources.walk import Folder
+from predeploy.sources.layout import Role
+from predeploy.sources.script import Script, script_of, scripts_of
+from predeploy.sources.walk import File, Folder
 
 _NAME = re.compile(r"(\d+)_.*\.(up|down)\.sql")
 _TABLE = "schema_migrations"
@@ -23,22 +22,17 @@ _TABLE = "schema_migrations"
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Read the migrations that go up; problems go to `problems`."""
-    scripts: list[Script] = []
-    for file in folder.having(Role.MIGRATION):
-        base = file.name.rpartition("/")[2]
-        match = _NAME.fullmatch(base)
-        if match is None:
-            problems.append(
-                f"{shown(file.name)}: is not run by golang-migrate; call it "
-                "<version>_<name>.up.sql, or move it out of the migrations"
-            )
-        elif match[2] == "up":
-            try:
-                scripts.append(script_of(file, version=version_of(base)))
-            except SourcesError as error:
-                problems.extend(error.problems)
+    scripts = scripts_of(folder.having(Role.MIGRATION), _read, problems)
     problems.extend(_twice(scripts))
     return tuple(sorted(scripts, key=lambda script: script.version))
+
+
+def _read(file: File) -> Script | None:
+    base = file.name.rpartition("/")[2]
+    match = _NAME.fullmatch(base)
+    if match is None:
+        raise stray(file, "golang-migrate", "<version>_<name>.up.sql")
+    return script_of(file, version=version_of(base)) if match[2] == "up" else None
 
 
 def _twice(scripts: list[Script]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.formats.sections import only, sections
 from predeploy.sources.layout import Role, shown
-from predeploy.sources.script import Script, script_of
+from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder
 
 _MARK = re.compile(
@@ -30,12 +30,7 @@ _PROGRAM = re.compile(r"\d+_.*(?<!_test)\.go")
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Read the migrations; problems go to `problems`. What is written in Go has no text."""
-    scripts: list[Script] = []
-    for file in folder.having(Role.MIGRATION):
-        try:
-            scripts.append(_read(file))
-        except SourcesError as error:
-            problems.extend(error.problems)
+    scripts = scripts_of(folder.having(Role.MIGRATION), _read, problems)
     for file in folder.having(Role.PROGRAM):
         base = shown(file.name).rpartition("/")[2]
         if _PROGRAM.fullmatch(base):

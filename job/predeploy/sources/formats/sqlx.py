@@ -7,17 +7,16 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import literal
 from predeploy.settings.versions import Version, version_of
-from predeploy.sources.formats.format import Format
+from predeploy.sources.formats.format import Format, stray
 from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.layout import Role, shown
-from predeploy.sources.script import Script, script_of
-from predeploy.sources.walk import Folder
+from predeploy.sources.script import Script, script_of, scripts_of
+from predeploy.sources.walk import File, Folder
 
 _NAME = re.compile(r"\d+_.+\.sql")
 _DOWN = ".down.sql"
@@ -27,22 +26,19 @@ _TABLE = "_sqlx_migrations"
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Read the migrations; problems go to `problems`."""
-    scripts: list[Script] = []
-    for file in folder.having(Role.MIGRATION):
-        base = shown(file.name).rpartition("/")[2]
-        if _NAME.fullmatch(base) is None:
-            problems.append(
-                f"{shown(file.name)}: is not run by sqlx; call it <version>_<name>.sql, or move it "
-                "out of the migrations"
-            )
-        elif not base.endswith(_DOWN):
-            try:
-                is_outside = file.content.startswith(_OUTSIDE.encode())
-                scripts.append(script_of(file, version=version_of(base), commits_each=is_outside))
-            except SourcesError as error:
-                problems.extend(error.problems)
+    scripts = scripts_of(folder.having(Role.MIGRATION), _read, problems)
     problems.extend(same_names(scripts))
     return tuple(sorted(scripts, key=lambda script: (script.version, script.name)))
+
+
+def _read(file: File) -> Script | None:
+    base = shown(file.name).rpartition("/")[2]
+    if _NAME.fullmatch(base) is None:
+        raise stray(file, "sqlx", "<version>_<name>.sql")
+    if base.endswith(_DOWN):
+        return None
+    is_outside = file.content.startswith(_OUTSIDE.encode())
+    return script_of(file, version=version_of(base), commits_each=is_outside)
 
 
 def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
