@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from conftest import Database, run_job
 from foreign_folders import (
+    DOWN,
     dbmate_files,
     drizzle_files,
     drizzle_folders,
@@ -467,6 +468,10 @@ MALFORMED = {
     "a name of another form": (
         {**pairs(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: is not run by golang-migrate",
+    ),
+    "only what goes down": (
+        {"migrations/0001_a.down.sql": DOWN, "predeploy.toml": 'format = "sqlx"', "schema.sql": ""},
+        "migrations/0001_a.down.sql: is no migration that sqlx would run",
     ),
     "two tools": (
         {**prisma_files(TEXTS), "migrations/meta/_journal.json": '{"entries": []}'},

@@ -95,6 +95,12 @@ def _migrations(
     folder: Folder, format_name: str, allowed: Mapping[str, tuple[str, ...]], problems: list[str]
 ) -> tuple[Script, ...]:
     scripts = formats.named(format_name).read(folder, problems)
+    files = folder.having(Role.MIGRATION)
+    if files and not scripts and not problems:
+        problems.append(
+            f"{shown(files[0].name)}: is no migration that {format_name} would run, nor is another "
+            "file there; mount the right folder"
+        )
     read = {script.path for script in scripts}
     problems.extend(
         f"{shown(file.name)}: cannot be run here, and later files may need it; rewrite it as SQL"
