@@ -34,6 +34,7 @@ INIT, DATA, INDEX = (
 )
 NAMES = ("20240101000000_init", "20240102000000_data", "20240103000000_index")
 TEXTS = dict(zip(NAMES, (INIT, DATA, INDEX), strict=True))
+LATE = {"20240105000000_late": "create table late ()"}
 
 _PRISMA_TABLE = """create table _prisma_migrations (id varchar(36) primary key,
     checksum varchar(64) not null, finished_at timestamptz, migration_name varchar(255) not null,
@@ -61,14 +62,14 @@ def run(database: Database, folder: Folder) -> Run:
 
 
 def prisma_row(name: str, *, text: str = "", state: str = "now(), null") -> str:
-    checksum = sha256((text or TEXTS[name]).encode()).hexdigest()
+    checksum = sha256((text or {**TEXTS, **LATE}[name]).encode()).hexdigest()
     return f"""insert into _prisma_migrations
         (id, checksum, migration_name, finished_at, rolled_back_at)
         values (gen_random_uuid()::text, '{checksum}', '{name}', {state})"""
 
 
 def drizzle_row(name: str, *, text: str = "") -> str:
-    digest = sha256((text or TEXTS[name]).encode()).hexdigest()
+    digest = sha256((text or {**TEXTS, **LATE}[name]).encode()).hexdigest()
     return f"""insert into drizzle.__drizzle_migrations (hash, created_at)
         values ('{digest}', {when(name)})"""
 
@@ -104,7 +105,7 @@ def dbmate_row(name: str) -> str:
 
 
 def sqlx_row(name: str, *, text: str = "", success: bool = True) -> str:
-    checksum = sha384((text or TEXTS[name]).encode()).hexdigest()
+    checksum = sha384((text or {**TEXTS, **LATE}[name]).encode()).hexdigest()
     return f"""insert into _sqlx_migrations values
         ({version(name)}, 'x', now(), {success}, '\\x{checksum}', -1)"""
 
@@ -412,6 +413,89 @@ def test_rails_table_is_not_taken_for_dbmate_s(database: Database, run: Run) -> 
 
     assert code == 65
     assert report["findings"][0]["code"] == "unknown-database"
+
+
+# histories of others
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        (_SQLX_TABLE, sqlx_row("20240101000000_x", text="of another app")),
+        (_SQLX_TABLE, sqlx_row("20240109000000_x", text="of another app")),
+        (_SUPABASE_TABLE, supabase_row("20240101000000_another")),
+    ],
+)
+def test_another_app_s_history_is_no_business_of_plain_files(
+    table: str, row: str, database: Database, run: Run
+) -> None:
+    """Its versions may be the same; its checksums and names are not."""
+    two = {name: TEXTS[name] for name in NAMES[:2]}
+    first, _ = run(supabase_files(two))
+    for sql in (table, row):
+        database.execute(sql)
+
+    code, report = run(supabase_files(TEXTS))
+
+    assert (first, code) == (0, 0), report
+    assert len(whole_files(database)) == len(NAMES)
+
+
+def test_a_table_that_may_not_be_read_is_passed_over_by_plain_files(
+    database: Database, run: Run
+) -> None:
+    """Who deploys beside Supabase has no rights on its schemas, and needs none."""
+    role = f"deployer_{database.name}"
+    for sql in (
+        f"{_SUPABASE_TABLE}; {supabase_row(NAMES[0])}",
+        f"create role {role} login password 'x'; grant create on schema public to {role}",
+        f"grant create on database {database.name} to {role}",
+    ):
+        database.execute(sql)
+
+    code, report = run(
+        supabase_files(TEXTS), DATABASE_URL=database.url.replace("postgres@", f"{role}:x@")
+    )
+
+    assert code == 0, report
+    assert len(whole_files(database)) == len(NAMES)
+
+
+@tools
+def test_an_empty_history_says_nothing_about_other_tables(
+    tool: str, database: Database, run: Run
+) -> None:
+    """They may be what the files make; where there are none, nothing has been applied."""
+    files, table, _ = TOOLS[tool]
+    if tool == "goose":  # it has a row from the start
+        pytest.skip("goose's table is never empty")
+    for sql in (table, "create table users (id int)"):
+        database.execute(sql)
+
+    refused, report = run(files({**TEXTS, NAMES[0]: f"truncate users; {INIT}"}))
+    database.execute("drop table users")
+    code, _ = run(files(TEXTS))
+
+    assert (refused, code) == (65, 0), report
+    assert report["findings"][0]["code"] == "unknown-database"
+    assert database.rows("table users") == [(1, "a")]
+
+
+@tools
+def test_what_we_have_dropped_since_is_not_missed(tool: str, database: Database, run: Run) -> None:
+    """The tool's file of old has made it, ours has taken it away; then the tool goes on."""
+    files, table, row = TOOLS[tool]
+    drop = {"20240104000000_drop": "alter table users drop column email"}
+    for sql in (table, INIT, row(NAMES[0])):
+        database.execute(sql)
+    first, _ = run(files({NAMES[0]: INIT, **drop}), PREDEPLOY_DESTRUCTIVE="allow")
+    for name, text in LATE.items():
+        database.execute(text)
+        database.execute(row(name))
+
+    code, report = run(files({NAMES[0]: INIT, **drop, **LATE}))
+
+    assert (first, code) == (0, 0), report
 
 
 # malformed folders

@@ -24,7 +24,11 @@ def tables_sql(histories: Iterable[History]) -> str:
         if foreign
         else "select null"
     )
-    return f"""select n.nspname, c.relname, (
+    # Behind CASE, as has_table_privilege comes too late where the schema may not be used.
+    readable = """case when pg_catalog.has_schema_privilege(n.oid, 'usage')
+            then pg_catalog.has_table_privilege(c.oid, 'select')
+                and not pg_catalog.row_security_active(c.oid) else false end"""
+    return f"""select n.nspname, c.relname, {readable}, (
             select pg_catalog.json_agg(a.attname)::text from pg_catalog.pg_attribute a
             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
             coalesce(({neighbours}), '[]')
@@ -48,18 +52,25 @@ def read(
 ) -> tuple[Records, ...]:
     """Return the tools' tables among `found`, the result of `tables_sql`, with their rows.
 
-    Of several of one tool, those in `schemas`, the operator's search_path, leave out the others, as
-    the tool itself would find them there. Raises DatabaseRefusedError (77) if one may not be read.
+    Those count that are where the tool looks: in `schemas`, the operator's search_path, or in its
+    own schema. If only one tool can be meant, its table counts wherever it is, and has to be
+    readable: DatabaseRefusedError (77). Another's is passed over if it may not be read.
     """
     tables = [
-        Table(schema, name, frozenset(columns), frozenset(neighbours))
-        for schema, name, columns, neighbours in typed(
-            tuple[str, str, tuple[str, ...], tuple[str, ...]], found
+        (Table(schema, name, frozenset(columns), frozenset(neighbours)), is_readable)
+        for schema, name, is_readable, columns, neighbours in typed(
+            tuple[str, str, bool, tuple[str, ...], tuple[str, ...]], found
         )
     ]
-    kept = [(history, t) for history in histories for t in tables if history.is_kept_in(t)]
-    near = {history.tool for history, table in kept if table.schema in schemas}
-    wanted = [(h, t) for h, t in kept if t.schema in schemas or h.tool not in near]
+    is_certain = len(histories) == 1
+    kept = [
+        (history, table)
+        for history in histories
+        for table, is_readable in tables
+        if history.is_kept_in(table) and (is_readable or is_certain)
+    ]
+    near = [(h, t) for h, t in kept if t.schema in (*schemas, h.mirror.schema if h.mirror else "")]
+    wanted = near or (kept if is_certain else [])
     if not wanted:
         return ()
     answers = wire.ask_all(

@@ -16,7 +16,8 @@ class Takeover:
     """What a tool's history says about files that the ledger does not know.
 
     `applied` names those that the tool has applied, and when. `is_certain` says that there is a
-    history of this folder, so that what it does not name was not applied.
+    history of this folder, so that what it does not name was not applied; an empty one is that only
+    in a database without other tables.
     """
 
     applied: Mapping[str, str] = field(default_factory=dict)
@@ -39,14 +40,21 @@ def take_over(situation: Situation) -> Takeover:
         (records, records.history.read(situation.sources.migrations, records.rows))
         for records in snapshot.histories
     ]
-    ours = [(r, a) for r, a in judged if a.files or a.refusals or not r.rows]
-    sharing = [(r, a) for r, a in ours if r.rows] or ours
-    if not sharing:
-        return Takeover()
+    sharing = [(records, applied) for records, applied in judged if applied.is_about_the_folder]
     if len(sharing) > 1:
         return Takeover(findings=(_ambiguous([records for records, _ in sharing]),))
+    if not sharing:
+        return Takeover(is_certain=_holds_nothing_else(situation))
     ((records, applied),) = sharing
     return _taken(situation, records, applied, unknown)
+
+
+def _holds_nothing_else(situation: Situation) -> bool:
+    """Whether the tools' tables are empty and there is no other: nothing has been applied."""
+    snapshot = situation.snapshot
+    empty = {(r.table.schema, r.table.name) for r in snapshot.histories if not r.rows}
+    tables = {(schema, name) for kind, schema, _, name in snapshot.names if kind == "table"}
+    return bool(empty) and tables == empty
 
 
 def _taken(situation: Situation, records: Records, applied: Applied, unknown: set[str]) -> Takeover:
@@ -55,7 +63,9 @@ def _taken(situation: Situation, records: Records, applied: Applied, unknown: se
     if files:
         findings += applied.warnings
         findings.append(_note(records, tuple(files)))
-        through = [s.text for s in situation.sources.migrations if s.name in applied.files]
+        whole = {file.script.name for file in situation.files if file.is_whole}
+        done = applied.files.keys() | whole
+        through = [s.text for s in situation.sources.migrations if s.name in done]
         findings += not_there(
             situation,
             through,

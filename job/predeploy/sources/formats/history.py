@@ -24,6 +24,11 @@ class Applied:
     refusals: tuple[tuple[str, Finding], ...] = ()
     warnings: tuple[Finding, ...] = ()
 
+    @property
+    def is_about_the_folder(self) -> bool:
+        """Whether the history shares a file with it."""
+        return bool(self.files or self.refusals)
+
 
 @dataclass(frozen=True, slots=True)
 class Mirror:

@@ -42,17 +42,22 @@ def _read(file: File) -> Script | None:
 
 
 def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
-    """Return what has been applied; what sqlx refuses is refused here, too."""
+    """Return what has been applied; what sqlx refuses is refused here, too.
+
+    The history is another app's if no checksum is that of a file: versions alone may be anybody's.
+    """
     by_version: dict[Version, Row] = {(row["version"],): row for row in rows}
     known = {script.version: script for script in scripts}
     shared = {v: row for v, row in by_version.items() if v in known}
+    if not any(_is_of(row, known[version]) for version, row in shared.items()):
+        return Applied()
     return Applied(
         {
             known[version].name: str(row["installed_on"])
             for version, row in shared.items()
             if row["success"]
         },
-        tuple(_refusals(known, shared)) + _missing(by_version, known, is_ours=bool(shared)),
+        tuple(_refusals(known, shared)) + _missing(by_version, known),
     )
 
 
@@ -63,8 +68,12 @@ def _refusals(
         script = known[version]
         if not row["success"]:
             yield script.name, _failed(script)
-        elif row["checksum"].removeprefix("\\x") != _checksum(script):
+        elif not _is_of(row, script):
             yield script.name, _edited(script, row)
+
+
+def _is_of(row: Row, script: Script) -> bool:
+    return bool(row["checksum"].removeprefix("\\x") == _checksum(script))
 
 
 def _checksum(script: Script) -> str:
@@ -93,11 +102,11 @@ def _edited(script: Script, row: Row) -> Finding:
 
 
 def _missing(
-    rows: dict[Version, Row], known: dict[Version, Script], *, is_ours: bool
+    rows: dict[Version, Row], known: dict[Version, Script]
 ) -> tuple[tuple[str, Finding], ...]:
     """Refuse versions without a file, as sqlx does unless it is told to ignore them."""
     gone = sorted(rows.keys() - known.keys())
-    if not gone or not is_ours:
+    if not gone:
         return ()
     return (
         (

@@ -11,9 +11,16 @@ from predeploy.sources.script import Script
 
 
 def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
-    """Return what has been applied: files whose version has a row. It keeps no time."""
-    versions = {row["version"] for row in rows}
-    return Applied({s.name: "" for s in scripts if s.name.partition("_")[0] in versions})
+    """Return what has been applied: files whose version and name have a row. It keeps no time."""
+    done = {(row["version"], row["name"]) for row in rows}
+    named = {script.name: _version_and_name(script) for script in scripts}
+    # Old rows have no name.
+    return Applied({n: "" for n, (v, rest) in named.items() if done & {(v, rest), (v, None)}})
+
+
+def _version_and_name(script: Script) -> tuple[str, str]:
+    version, _, rest = script.name.removesuffix(".sql").partition("_")
+    return version, rest
 
 
 def _create(table: str) -> tuple[str, ...]:
@@ -25,7 +32,7 @@ def _create(table: str) -> tuple[str, ...]:
 
 
 def _write(script: Script, table: str, _columns: frozenset[str]) -> tuple[str, ...]:
-    version, _, rest = script.name.removesuffix(".sql").partition("_")
+    version, rest = _version_and_name(script)
     return (
         f"""insert into {table} (version, name, statements)
             values ({literal(version)}, {literal(rest)}, array[{literal(script.text)}])""",
