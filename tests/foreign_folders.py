@@ -1,8 +1,10 @@
 """Folders of migrations as tools keep them, made of names such as 20240101000000_init and texts."""
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 
 DOWN = "drop table users;"
 
@@ -35,6 +37,19 @@ def drizzle_files(texts: Mapping[str, str]) -> dict[str, str]:
 def drizzle_folders(texts: Mapping[str, str]) -> dict[str, str]:
     files = {f"migrations/{name}/migration.sql": text for name, text in texts.items()}
     return files | {f"migrations/{name}/snapshot.json": "{}" for name in texts}
+
+
+def atlas_files(texts: Mapping[str, str]) -> dict[str, str]:
+    outside = {n: "-- atlas:txmode none\n\n" for n, text in texts.items() if "concurrently" in text}
+    files = {f"{name}.sql": outside.get(name, "") + text for name, text in texts.items()}
+    sha, whole, lines = sha256(), sha256(), []
+    for name, text in files.items():
+        sha.update(name.encode() + text.encode())
+        one = b64encode(sha.digest()).decode()
+        whole.update(name.encode() + one.encode())
+        lines.append(f"{name} h1:{one}\n")
+    sums = f"h1:{b64encode(whole.digest()).decode()}\n" + "".join(lines)
+    return {f"migrations/{n}": t for n, t in files.items()} | {"migrations/atlas.sum": sums}
 
 
 def supabase_files(texts: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pytest
 from conftest import Database, run_job
 from foreign_folders import (
     DOWN,
+    atlas_files,
     dbmate_files,
     drizzle_files,
     drizzle_folders,
@@ -110,7 +111,21 @@ def sqlx_row(name: str, *, text: str = "", success: bool = True) -> str:
         ({version(name)}, 'x', now(), {success}, '\\x{checksum}', -1)"""
 
 
+_ATLAS_TABLE = """create schema atlas_schema_revisions;
+    create table atlas_schema_revisions.atlas_schema_revisions (version varchar primary key,
+    description varchar not null, type bigint not null default 2, applied bigint not null default 0,
+    total bigint not null default 0, executed_at timestamptz not null,
+    execution_time bigint not null, error text, error_stmt text, hash varchar not null, partial_hashes jsonb,
+    operator_version varchar not null)"""
+
+
+def atlas_row(name: str, *, kind: int = 2, applied: int = 1, error: str = "") -> str:
+    return f"""insert into atlas_schema_revisions.atlas_schema_revisions values
+        ('{version(name)}', 'x', {kind}, {applied}, 1, now(), 1, '{error}', '', 'x', null, 'x')"""
+
+
 TOOLS = {
+    "atlas": (atlas_files, _ATLAS_TABLE, atlas_row),
     "golang-migrate": (pairs, _GOLANG_TABLE, golang_row),
     "goose": (goose_files, _GOOSE_TABLE, goose_row),
     "dbmate": (dbmate_files, _DBMATE_TABLE, dbmate_row),
@@ -301,6 +316,22 @@ def test_a_late_file_of_drizzle_s_is_refused(database: Database, run: Run) -> No
             ),
         ),
         (
+            "atlas",
+            atlas_row(NAMES[1], applied=0, error="x"),
+            (
+                "Atlas has applied 0 of the 1 statements of migrations/20240102000000_data.sql",
+                "`atlas migrate set 20240102000000`",
+            ),
+        ),
+        (
+            "atlas",
+            atlas_row(NAMES[2]),
+            (
+                "migrations/20240102000000_data.sql is not applied, and Atlas would not run it",
+                "`atlas migrate rebase 20240102000000`",
+            ),
+        ),
+        (
             "sqlx",
             sqlx_row(NAMES[1], success=False),
             (
@@ -342,6 +373,17 @@ def test_what_the_tool_would_stop_for_is_refused(
     assert remedy in report["findings"][0]["next"]
     assert database.value("select count(*) from users") == 0
     assert database.value("select to_regnamespace('predeploy') is null")
+
+
+def test_a_baseline_of_atlas_counts_for_what_is_before_it(database: Database, run: Run) -> None:
+    """Its row is of no file that was run."""
+    for sql in (_ATLAS_TABLE, INIT, DATA, atlas_row(NAMES[1], kind=1, applied=0)):
+        database.execute(sql)
+
+    code, report = run(atlas_files(TEXTS))
+
+    assert code == 0, report
+    assert database.rows("table users") == [(1, "a")]
 
 
 def test_of_goose_s_rows_the_newest_counts(database: Database, run: Run) -> None:
@@ -553,6 +595,22 @@ MALFORMED = {
         {**pairs(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: is not run by golang-migrate",
     ),
+    "a file that is not what its sum says": (
+        {**atlas_files(TEXTS), f"migrations/{NAMES[1]}.sql": DATA + " "},
+        f"migrations/{NAMES[1]}.sql: is not what atlas.sum says it was; run `atlas migrate hash`",
+    ),
+    "a file without a sum": (
+        {**atlas_files(TEXTS), "migrations/20240109000000_z.sql": INIT},
+        "migrations/20240109000000_z.sql: atlas.sum does not list it",
+    ),
+    "a sum without a file": (
+        {k: v for k, v in atlas_files(TEXTS).items() if "_data" not in k},
+        f"migrations/{NAMES[1]}.sql: atlas.sum lists it, and it is not there",
+    ),
+    "a sum with a conflict": (
+        {**atlas_files(TEXTS), "migrations/atlas.sum": "h1:abc=\n<<<<<<< HEAD\n"},
+        "migrations/atlas.sum:2: is no line of atlas.sum",
+    ),
     "only what goes down": (
         {"migrations/0001_a.down.sql": DOWN, "predeploy.toml": 'format = "sqlx"', "schema.sql": ""},
         "migrations/0001_a.down.sql: is no migration that sqlx would run",
@@ -658,7 +716,10 @@ def test_what_allow_cannot_mean_is_refused(allowed: str, problem: str, run: Run)
 # the tool's table is written, too
 
 
-@tools
+mirrored = pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool != "atlas"])
+
+
+@mirrored
 def test_a_mirrored_history_is_the_tool_s_own(tool: str, database: Database, run: Run) -> None:
     """With each file its row, in the step's transaction: without our ledger it tells all."""
     files, _, _ = TOOLS[tool]
@@ -676,7 +737,7 @@ def test_a_mirrored_history_is_the_tool_s_own(tool: str, database: Database, run
     assert database.rows("table users") == [(1, "a")]
 
 
-@tools
+@mirrored
 def test_a_mirrored_row_joins_the_tool_s_own(tool: str, database: Database, run: Run) -> None:
     """In the table that is there, with the columns that it has; what fails leaves no row."""
     files, table, row = TOOLS[tool]

@@ -109,3 +109,37 @@ def test_what_goes_down_is_no_part_of_a_script(
     ]
     assert found.format == name
     assert statements == ["create table a ()", "create table b ()"]
+
+
+# What Atlas itself (ariga.io/atlas, `migrate.NewHashFile`) writes for these files.
+ATLAS = {
+    "20240101000000_a.sql": "create table a (id int);\n",
+    "20240102000000_b.sql": "-- atlas:sum ignore\n\ncreate table b (id int);\n",
+    "20240103000000.sql": "create table c (id int);\r\n",
+    "atlas.sum": """h1:fie3ajTDgJX/5VyYvc+Ha8exhorGMCDSEM104pu2jJI=
+20240101000000_a.sql h1:NpPSNHUdrZYCQeJ1BEyEVuc4CGHcWD/zRVxYbib2qFw=
+20240103000000.sql h1:QGqzmx2jq+mQKlJbA8RvIji2KT/gzdx9EIHmheDJbxc=
+""",
+}
+
+
+def test_the_sums_are_those_of_atlas(tmp_path: Path) -> None:
+    """A file that is left out of the sums counts by its name."""
+    _written(tmp_path, {name: text.encode() for name, text in ATLAS.items()})
+
+    found = sources_of(read_folder(tmp_path))
+
+    assert (found.format, len(found.migrations)) == ("atlas", 3)
+
+
+@pytest.mark.parametrize("changed", [name for name in ATLAS if "_b" not in name][:2])
+def test_a_byte_that_differs_is_found(changed: str, tmp_path: Path) -> None:
+    """In the first file it changes all sums behind it, and only that file is named."""
+    files = {**ATLAS, changed: ATLAS[changed] + " "}
+    _written(tmp_path, {name: text.encode() for name, text in files.items()})
+
+    with pytest.raises(SourcesError) as caught:
+        sources_of(read_folder(tmp_path))
+
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{changed}: is not what atlas.sum says it was")

@@ -432,7 +432,7 @@ def test_the_order_does_not_depend_on_how_files_were_made(
 
 COMPANIONS = (
     *("README", "LICENSE", "LICENSE-MIT", "CODEOWNERS", "erd.svg", "a.sql~", ".gitkeep"),
-    *("atlas.sum", "migration_lock.toml", "meta/0000_snapshot.json", "2_b/snapshot.json"),
+    *("migration_lock.toml", "meta/0000_snapshot.json", "2_b/snapshot.json"),
     *("sqitch.plan", "flyway.conf", "tern.conf", "alembic.ini", "env.py", "script.py.mako"),
     *("__init__.py", "__pycache__/0001_a.cpython-313.pyc", "embed.go", "mod.rs", "index.ts"),
 )

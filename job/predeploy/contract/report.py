@@ -248,7 +248,8 @@ def as_text(report: Report, secrets: Sequence[Secret] = ()) -> str:
         statement = redact(failure.statement, secrets)[:_STATEMENT_SHOWN]
         lines += [f"  statement  {statement}"] if statement else []
         lines += [f"  detail     {failure.detail}"] if failure.detail else []
-    lines += asks_text(report.asks)
+    if report.command == "run":  # a plan's own text has them
+        lines += asks_text(report.asks)
     return redact("\n".join([*lines, headline(report)]), secrets)
 
 

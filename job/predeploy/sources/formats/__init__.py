@@ -49,6 +49,7 @@ def _prisma(folder: Folder) -> str:
 _SIGNS: dict[str, Callable[[Folder], str]] = {
     "prisma": _prisma,
     "drizzle": _drizzle,
+    "atlas": lambda folder: _named(r"^atlas\.sum$", folder),
     "goose": lambda folder: _marked(rb"--[ \t]*\+goose[ \t]+up\b", folder),
     "dbmate": lambda folder: _marked(rb"--[ \t]*migrate:up\b", folder),
     "golang-migrate": lambda folder: _named(r"^\d+_[^/]*\.up\.sql$", folder),
