@@ -10,17 +10,8 @@ from predeploy.database.catalog import granted, path_view
 from predeploy.database.sentinel import catalog_state, holdings, made, sentinel, values
 from predeploy.database.server.transaction import END_OF_STATEMENTS
 from predeploy.database.steps import frame, lockout
-from predeploy.database.steps.message import (
-    Attempt,
-    Closing,
-    Deliver,
-    Outcome,
-    Part,
-    Role,
-    Sent,
-    Suspects,
-    ours,
-)
+from predeploy.database.steps.message import Attempt, Closing, Part, Role, ours
+from predeploy.database.steps.outcome import Deliver, Outcome, Sent, Suspects
 from predeploy.judgment.gap import Gap
 from predeploy.judgment.replay_check import changes_of_the_old
 from predeploy.judgment.verdict import (
