@@ -31,7 +31,7 @@ from predeploy.database.server import wire
 from predeploy.database.server.path import KEEP, SCHEMAS, operator_path_sql
 from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import settings_sql
-from predeploy.database.server.wire import Connection, Reply
+from predeploy.database.server.wire import Connection, NamedAnswer
 from predeploy.database.shadow.declared import read_declared
 from predeploy.judgment.drift import Standing
 from predeploy.schema import kinds
@@ -341,7 +341,7 @@ def _ask_all(
     return found, tuple(failed.get(q) or response(q, reply) for q in questions)
 
 
-def _require_usable(known: Mapping[Hashable, str], reply: Reply, schema: str) -> None:
+def _require_usable(known: Mapping[Hashable, str], reply: NamedAnswer, schema: str) -> None:
     if _STATE in known and reply.has(_STATE):
         ledger.require_usable(schema, reply.rows(_STATE))
 

@@ -10,7 +10,7 @@ from predeploy.database.catalog import row_security
 from predeploy.database.catalog.advice import for_refusal
 from predeploy.database.server.failure import is_filtered
 from predeploy.database.server.transaction import between_policies
-from predeploy.database.server.wire import Connection, Reply
+from predeploy.database.server.wire import Connection, NamedAnswer
 from predeploy.settings import Settings
 from predeploy.snapshot import Response
 from predeploy.sources import Sources
@@ -60,13 +60,13 @@ def in_turn(questions: Iterable[Question]) -> dict[Hashable, str]:
     return sent
 
 
-def response(question: Question, reply: Reply) -> Response:
+def response(question: Question, reply: NamedAnswer) -> Response:
     """Return the query's result, with the first ten rows to show."""
     rows = reply.rows(question)
     return Response(question.path, reply.columns(question), tuple(rows[:_SHOWN_ROWS]), len(rows))
 
 
-def refused(conn: Connection, question: Question, reply: Reply) -> Response:
+def refused(conn: Connection, question: Question, reply: NamedAnswer) -> Response:
     """Return why the query failed and what to do; needs an idle connection."""
     error = reply.answer.error
     assert error is not None  # noqa: S101 - only called with one

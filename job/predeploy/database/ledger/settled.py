@@ -139,7 +139,7 @@ def server_since(conn: Connection) -> str:
     return since
 
 
-def _server(reply: wire.Reply) -> tuple[int | None, str]:
+def _server(reply: wire.NamedAnswer) -> tuple[int | None, str]:
     """Return the backend's pid and the server's start time, if the message got that far."""
     if not reply.has(_SERVER):
         return None, ""

@@ -99,7 +99,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class NamedAnswer:
     """The answer to a message of statements that have names, in the order of `texts`."""
 
     texts: Mapping[Hashable, str]
@@ -176,9 +176,9 @@ def send(
 
 def send_named(
     conn: Connection, texts: Mapping[Hashable, str], *, on_tick: Callable[[], None] = lambda: None
-) -> Reply:
+) -> NamedAnswer:
     """Like `send`, for texts of one statement each, whose results are then read by name."""
-    return Reply(texts, send(conn, _SEPARATOR.join(texts.values()), on_tick=on_tick))
+    return NamedAnswer(texts, send(conn, _SEPARATOR.join(texts.values()), on_tick=on_tick))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import psycopg
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure, Finding
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, Reply
+from predeploy.database.server.wire import Connection, NamedAnswer
 from predeploy.database.shadow.block import Block, failure_in
 from predeploy.database.shadow.limits import body_not_checked
 
@@ -23,7 +23,7 @@ class Ran:
     """
 
     findings: tuple[Finding, ...]
-    behind: Reply
+    behind: NamedAnswer
 
 
 def run_block(
@@ -47,7 +47,7 @@ def run_block(
                 raise answer.error
         return failure
     findings = tuple(body_not_checked(function) for function in block.unchecked(notices))
-    return Ran(findings, Reply(behind, replace(answer, results=answer.results[place + 1 :])))
+    return Ran(findings, NamedAnswer(behind, replace(answer, results=answer.results[place + 1 :])))
 
 
 def run_blocks(conn: Connection, blocks: Sequence[Block]) -> tuple[int, Failure] | None:
