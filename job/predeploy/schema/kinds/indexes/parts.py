@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from predeploy.schema.ddl import Change, Report, drift
-from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import index_ddl
@@ -114,11 +114,8 @@ PARTITION_INDEX = Entry(
         join pg_catalog.pg_index px on px.indexrelid = pi.oid
         join pg_catalog.pg_class p on p.oid = px.indrelid
         join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
-        where i.relispartition and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
-          and not exists (
-            select from pg_catalog.pg_constraint k
-            where k.conrelid = x.indrelid and k.conindid = i.oid
-              and k.contype in ('p', 'u', 'x'))""",
+        where i.relispartition and {OWN_RELATION}
+          and {index_ddl.IS_NO_KEY}""",
     plan,
     is_twin=is_twin,
 )

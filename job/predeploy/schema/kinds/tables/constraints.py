@@ -18,7 +18,7 @@ from predeploy.schema.ddl import (
     relation,
     warning,
 )
-from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import not_null_helper
@@ -272,7 +272,7 @@ _WHEN = {"deferrable": flag("k.condeferrable"), "deferred": flag("k.condeferred"
 _SOURCE = f"""from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
     left join pg_catalog.pg_index x on x.indexrelid = k.conindid
     left join pg_catalog.pg_class i on i.oid = x.indexrelid"""
-_IS_OURS = f"""c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+_IS_OURS = f"""{OWN_RELATION}
     and {own("pg_constraint", "k.oid")}"""
 
 CONSTRAINT = Entry(
