@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
+from predeploy.schema.ddl import Change, Phase, Report, change, create_only, drift, relation
 from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -131,15 +131,14 @@ def plan_statistics(
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create them; the next ANALYZE fills them."""
-    if live is not None:
-        yield drift(desired, live, "statistics-differ", live.definition, _BY_MIGRATION)
-        return
     schema = desired.get("in") or identifier(desired.schema)
     kinds = f" ({desired.get('kinds')})" if desired.get("kinds") else ""
     subjects = ", ".join((*desired.listed("columns"), *desired.listed("expressions")))
-    yield change(
+    return create_only(
         desired,
-        Phase.TOGETHER,
+        live,
+        "statistics-differ",
+        _BY_MIGRATION,
         f"CREATE STATISTICS {schema}.{identifier(desired.name)}{kinds} ON {subjects} "
         f"FROM {relation(desired)}",
     )
