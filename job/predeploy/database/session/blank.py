@@ -79,7 +79,7 @@ def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]
         f"exists (select from {relation} t, made where not made.ages @> age(t.xmin))"
         for relation in relations
     )
-    rows_of = f"with made as materialized ({made.our_ages_sql(schema)}) select {rows}"
+    rows_of = f"with made as materialized ({made.transaction_ages_sql(schema)}) select {rows}"
     return _read(conn, rows_of) in (None, [("t",)])
 
 

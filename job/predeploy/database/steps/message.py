@@ -114,14 +114,14 @@ class Reply:
     @property
     def positions(self) -> SequencePositions | None:
         """The positions of sequences; None if not queried, or if the query was not reached."""
-        return parse_positions(self._told(Role.POSITIONS))
+        return parse_positions(self._value(Role.POSITIONS))
 
     @property
     def suspected(self) -> Suspicion:
         """What may have lost something, as far as it was queried."""
-        return sentinel.parse_suspicion(self._told(Role.SUSPECTS))
+        return sentinel.parse_suspicion(self._value(Role.SUSPECTS))
 
-    def _told(self, role: Role) -> str | None:
+    def _value(self, role: Role) -> str | None:
         done = self.answer.results[: -1 if self.answer.error else None]
         for index, part in enumerate(self.parts[: len(done)]):
             if part.role is role:

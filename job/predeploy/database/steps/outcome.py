@@ -135,7 +135,7 @@ def meaning(attempt: Attempt, part: Part, error: psycopg.Error) -> Outcome:
             return None
         case Role.QUESTION if sqlstate == _DIVISION_BY_ZERO:
             return AlreadyThere()
-        case Role.CLOSING if sentinel.has_spoken(attempt.schema, error):
+        case Role.CLOSING if sentinel.is_guard_error(attempt.schema, error):
             return suspects(error)
         case Role.OWN if _may_be_there(step, part, sqlstate):
             return AlreadyThere()

@@ -40,7 +40,7 @@ class _Graph:
         self._needs = Needs(pair, self._of_fact.keys())
         self._found: dict[Key, tuple[Key, ...]] = {}
         self._before = [self._needed_by(number) for number in range(len(changes))]
-        self._fixed = [self._told(number) for number in range(len(changes))]
+        self._fixed = [self._stated_needs(number) for number in range(len(changes))]
         for number, before in enumerate(self._before):
             self._before[number] = {n for n in before if not self._contradicts(n, number)}
 
@@ -82,7 +82,7 @@ class _Graph:
         is_mutual = number in self._before[before]
         return is_mutual and self._created(before) > self._created(number)
 
-    def _told(self, number: int) -> set[int]:
+    def _stated_needs(self, number: int) -> set[int]:
         """Return the changes that `change.needs` lists, and the earlier ones of the same fact."""
         fact, change = self._changes[number]
         earlier = (n for n in self._of_fact[fact.key] if n < number)

@@ -53,7 +53,7 @@ def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
         return change(desired, Phase.ONLINE, *built)
     if is_plain:
         made = create_sql(desired, desired.name)
-        return change(desired, Phase.TOGETHER, *parts.made_first(desired, pair), made)
+        return change(desired, Phase.TOGETHER, *parts.create_statements(desired, pair), made)
     if live is None:
         return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
     # The statement's runner drops what a failed build left, unless another session is still

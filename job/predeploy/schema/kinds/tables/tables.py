@@ -122,8 +122,8 @@ def _created(desired: Fact, columns: tuple[Fact, ...], pair: SchemaPair) -> Iter
         return
     parent, bound = ".".join(map(identifier, desired.listed("partition of"))), desired.get("bound")
     own_parts = [
-        parts.made(part)
-        for part, root in parts.of_a_partition(desired, pair)
+        parts.create_part_sql(part)
+        for part, root in parts.missing_on(desired, pair)
         if parts.is_there(root, pair)
     ]
     not_nulls = [
