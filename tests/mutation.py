@@ -27,7 +27,7 @@ from mutated import CODE, ROOT, Lines, Watch, guarded, run
 
 from predeploy.embedded import server, wheel_binaries
 
-_TRIES = 40
+_TRIES = 80
 _AT_A_TURN = 2  # changes of one function before another has its turn
 _BACKGROUND = 12  # further cases that are traced to find out which lines are run by many
 _TRACED_AT_ONCE = 12

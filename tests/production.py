@@ -143,7 +143,7 @@ def loaded(settings: Mapping[str, str]) -> tuple[Settings, Sources]:
     folder = read_folder(Path(settings["PREDEPLOY_SQL_DIR"]))
     declaration = declaration_of(folder)
     parsed = parse_settings(settings, declaration=declaration, default_sql_dir=folder.path)
-    return parsed, sources_of(folder, parsed.format)
+    return parsed, sources_of(folder, parsed.format, parsed.allowed)
 
 
 @contextmanager

@@ -290,7 +290,7 @@ def _tell_asks(journal: Journal, situation: Situation, layer: Layer, plan: Plan)
     journal.note(LayerReport(layer.name, asks=asks))
     for ask in asks:
         where = "" if lacking else " where tables hold rows"
-        many = f"{len(ask.lines)} declaration(s) before line {ask.line}"
+        many = f"{len(ask.declarations)} declaration(s) {ask.where}"
         log.info(f"{ask.path} needs {many}{where}", code="to-declare", lines=ask.lines)
 
 

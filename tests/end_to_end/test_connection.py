@@ -206,7 +206,7 @@ def test_a_session_that_somebody_ends_ends_the_run(
 
     The next run goes on where it was, and no step is applied twice.
     """
-    longer = {name: text.replace("pg_sleep(1)", "pg_sleep(2)") for name, text in STEPS.items()}
+    longer = {name: text.replace("pg_sleep(1)", "pg_sleep(5)") for name, text in STEPS.items()}
     environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(longer))}
 
     with start_job(environ=environ) as job:

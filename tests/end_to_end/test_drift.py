@@ -6,6 +6,7 @@
 import json
 import os
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -149,11 +150,14 @@ def went_back(before: dict[str, int], after: dict[str, int]) -> list[str]:
 
 
 def attached(database: Database, shapes: Iterable[Fact]) -> set[Fact]:
-    """Return the indexes of partitions that have become part of their parent's, as they were."""
+    """Return what partitions have and is now part of their parent's, as it was."""
     names = database.rows(
-        "select relname from pg_class where relkind in ('i', 'I') and relispartition"
+        """select relname from pg_class where relkind in ('i', 'I') and relispartition
+        union select k.conname from pg_constraint k join pg_class c on c.oid = k.conrelid
+        where c.relispartition and (k.coninhcount > 0 or k.conparentid > 0)"""
     )
-    return {fact for fact in shapes if fact.kind == "index" and (fact.name,) in names}
+    kinds = {"index", "constraint"}
+    return {fact for fact in shapes if fact.kind in kinds and (fact.name,) in names}
 
 
 def not_kept(
@@ -205,14 +209,40 @@ def unlike(found: Difference) -> set[str]:
     pairs = [pair for pair in found.changed if not satisfies(*pair)]
     facts = (*found.missing, *(desired for desired, _ in pairs))
     labels = {fact.label for fact in facts}
-    return {fact.label for fact in facts if not _is_told_with_its_relation(fact, labels)}
+    tables = {fact.label for fact in found.missing if fact.kind == "table"}
+    retyped = [a for a, b in pairs if a.kind == "column" and "type" in a.differing(b)]
+    casts = {a.label for a, b in pairs if any(_is_cast_with(column, a, b) for column in retyped)}
+    return {
+        fact.label
+        for fact in facts
+        if not _is_told_with_its_relation(fact, labels, tables)
+        and not _is_told_with_its_sequence(fact, labels)
+    } - casts
 
 
-def _is_told_with_its_relation(fact: Fact, labels: set[str]) -> bool:
-    """Whether it is a column of a view, or one that a table has from its parent."""
+def _is_cast_with(column: Fact, desired: Fact, live: Fact) -> bool:
+    """Whether only casts differ in what is printed, as a column in it has another type."""
+    is_of_it = (column.schema, column.relation) == (desired.schema, desired.relation)
+    texts = {re.sub(r"::text|[()]", "", fact.definition) for fact in (desired, live)}
+    return is_of_it and len(texts) == 1
+
+
+def _is_told_with_its_relation(fact: Fact, labels: set[str], tables: set[str]) -> bool:
+    """Whether it is a column of a view, of a table that is missing, or from a table's parent."""
     relation = f"{fact.schema}.{fact.relation}"
     views = {f"{kind} {relation}" for kind in ("view", "materialized view")}
-    return fact.kind == "column" and bool(fact.get("inherited") or labels & views)
+    return fact.kind == "column" and bool(
+        fact.get("inherited") or labels & views or f"table {relation}" in tables
+    )
+
+
+def _is_told_with_its_sequence(fact: Fact, labels: set[str]) -> bool:
+    """Whether its default lacks a sequence that is missing, which would begin before the rows."""
+    default = fact.get("default")
+    return fact.kind == "column" and any(
+        label.startswith("sequence ") and label.removeprefix("sequence ") in default
+        for label in labels
+    )
 
 
 def satisfies(desired: Fact, live: Fact) -> bool:
@@ -238,9 +268,14 @@ def errors(report: Report, desired: frozenset[Fact]) -> set[str]:
     """Return the labels that the report's errors name: exactly one each."""
     found = [f for f in report.findings if f.level == "error" and f.code != "violated"]
     labels = {fact.label for fact in desired}
-    named = [_named(finding, labels) for finding in found]
+    named = [_named(finding, labels) for finding in found if not _is_about_more(finding)]
     assert len(set(named)) == len(named), found
     return set(named)
+
+
+def _is_about_more(finding: Finding) -> bool:
+    """Whether it is about what somebody may do although no file grants it."""
+    return " where schema.sql leaves it " in finding.message
 
 
 def _named(finding: Finding, labels: set[str]) -> str:

@@ -1,14 +1,28 @@
 """Folders of other tools, and databases that those have migrated."""
 
-import json
 from collections.abc import Callable, Mapping
-from hashlib import sha256
+from hashlib import sha256, sha384
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Database, run_job
+from foreign_folders import (
+    DOWN,
+    dbmate_files,
+    drizzle_files,
+    drizzle_folders,
+    goose_files,
+    pairs,
+    prisma_files,
+    sqlx_files,
+    supabase_files,
+    version,
+    when,
+)
 from production import report_of, whole_files
+
+from predeploy.sources.formats import FORMATS
 
 Folder = Callable[[Mapping[str, str]], Path]
 Run = Callable[..., tuple[int, dict[str, Any]]]
@@ -20,7 +34,6 @@ INIT, DATA, INDEX = (
 )
 NAMES = ("20240101000000_init", "20240102000000_data", "20240103000000_index")
 TEXTS = dict(zip(NAMES, (INIT, DATA, INDEX), strict=True))
-WHEN = {name: 1704067200000 + n * 86400000 for n, name in enumerate(NAMES)}
 
 _PRISMA_TABLE = """create table _prisma_migrations (id varchar(36) primary key,
     checksum varchar(64) not null, finished_at timestamptz, migration_name varchar(255) not null,
@@ -47,11 +60,6 @@ def run(database: Database, folder: Folder) -> Run:
     return job
 
 
-def prisma_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    files = {f"migrations/{name}/migration.sql": text for name, text in texts.items()}
-    return files | {"migrations/migration_lock.toml": 'provider = "postgresql"\n'}
-
-
 def prisma_row(name: str, *, text: str = "", state: str = "now(), null") -> str:
     checksum = sha256((text or TEXTS[name]).encode()).hexdigest()
     return f"""insert into _prisma_migrations
@@ -59,29 +67,10 @@ def prisma_row(name: str, *, text: str = "", state: str = "now(), null") -> str:
         values (gen_random_uuid()::text, '{checksum}', '{name}', {state})"""
 
 
-def drizzle_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    entries = [
-        {"idx": n, "version": "7", "when": WHEN[name], "tag": name, "breakpoints": True}
-        for n, name in enumerate(texts)
-    ]
-    journal = json.dumps({"version": "7", "dialect": "postgresql", "entries": entries})
-    files = {f"migrations/{name}.sql": text for name, text in texts.items()}
-    return files | {"migrations/meta/_journal.json": journal, "migrations/meta/0_s.json": "{}"}
-
-
 def drizzle_row(name: str, *, text: str = "") -> str:
     digest = sha256((text or TEXTS[name]).encode()).hexdigest()
     return f"""insert into drizzle.__drizzle_migrations (hash, created_at)
-        values ('{digest}', {WHEN[name]})"""
-
-
-def drizzle_folders(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    files = {f"migrations/{name}/migration.sql": text for name, text in texts.items()}
-    return files | {f"migrations/{name}/snapshot.json": "{}" for name in texts}
-
-
-def supabase_files(texts: Mapping[str, str] = TEXTS) -> dict[str, str]:
-    return {f"migrations/{name}.sql": text for name, text in texts.items()}
+        values ('{digest}', {when(name)})"""
 
 
 def supabase_row(name: str) -> str:
@@ -90,7 +79,42 @@ def supabase_row(name: str) -> str:
         values ('{version}', array['…'], '{rest}')"""
 
 
+_GOLANG_TABLE = "create table schema_migrations (version bigint not null primary key, dirty bool)"
+_DBMATE_TABLE = "create table schema_migrations (version varchar(128) primary key)"
+_GOOSE_TABLE = """create table goose_db_version (id serial primary key, version_id bigint not null,
+    is_applied boolean not null, tstamp timestamp default now());
+    insert into goose_db_version (version_id, is_applied) values (0, true)"""
+_SQLX_TABLE = """create table _sqlx_migrations (version bigint primary key,
+    description text not null, installed_on timestamptz not null default now(),
+    success boolean not null, checksum bytea not null, execution_time bigint not null)"""
+
+
+def golang_row(name: str, *, dirty: bool = False) -> str:
+    value = f"({version(name)}, {dirty})"
+    return f"truncate schema_migrations; insert into schema_migrations values {value}"
+
+
+def goose_row(name: str, *, is_applied: bool = True) -> str:
+    return f"""insert into goose_db_version (version_id, is_applied)
+        values ({version(name)}, {is_applied})"""
+
+
+def dbmate_row(name: str) -> str:
+    return f"insert into schema_migrations values ('{version(name)}')"
+
+
+def sqlx_row(name: str, *, text: str = "", success: bool = True) -> str:
+    checksum = sha384((text or TEXTS[name]).encode()).hexdigest()
+    return f"""insert into _sqlx_migrations values
+        ({version(name)}, 'x', now(), {success}, '\\x{checksum}', -1)"""
+
+
 TOOLS = {
+    "golang-migrate": (pairs, _GOLANG_TABLE, golang_row),
+    "goose": (goose_files, _GOOSE_TABLE, goose_row),
+    "dbmate": (dbmate_files, _DBMATE_TABLE, dbmate_row),
+    "sqlx": (sqlx_files, _SQLX_TABLE, sqlx_row),
+    "sqlx, reversible": (pairs, _SQLX_TABLE, sqlx_row),
     "prisma": (prisma_files, _PRISMA_TABLE, prisma_row),
     "drizzle": (drizzle_files, _DRIZZLE_TABLE, drizzle_row),
     "drizzle of 1.0 after 0.x": (drizzle_folders, _DRIZZLE_TABLE, drizzle_row),
@@ -104,8 +128,8 @@ def test_a_tool_s_folder_runs_as_it_is(tool: str, database: Database, run: Run) 
     """On an empty database all files run once, CONCURRENTLY included; the second run is settled."""
     files, _, _ = TOOLS[tool]
 
-    first, report = run(files())
-    second, again = run(files())
+    first, report = run(files(TEXTS))
+    second, again = run(files(TEXTS))
 
     assert (first, second, again["outcome"]) == (0, 0, "settled"), report
     assert database.rows("table users") == [(1, "a")]
@@ -121,7 +145,7 @@ def test_the_tool_s_own_folder_may_be_the_sql_folder(
 ) -> None:
     """PREDEPLOY_SQL_DIR may name it: the migrations lie at its top."""
     files, _, _ = TOOLS[tool]
-    flat = {name.removeprefix("migrations/"): text for name, text in files().items()}
+    flat = {name.removeprefix("migrations/"): text for name, text in files(TEXTS).items()}
 
     code, report = run(flat)
 
@@ -135,24 +159,24 @@ def test_a_run_goes_on_where_the_tool_stopped(tool: str, database: Database, run
     files, table, row = TOOLS[tool]
     for sql in (table, INIT, DATA, row(NAMES[0]), row(NAMES[1])):
         database.execute(sql)
+    history = _rows_of(tool, database)
 
-    planned, _ = run(files(), "plan")
-    code, report = run(files())
-    again, settled = run(files())
+    planned, _ = run(files(TEXTS), "plan")
+    code, report = run(files(TEXTS))
+    again, settled = run(files(TEXTS))
 
     assert (planned, code, again, settled["outcome"]) == (0, 0, 0, "settled"), report
     assert database.rows("table users") == [(1, "a")]
     assert len(whole_files(database)) == len(NAMES)
     note = next(f for f in report["findings"] if f["code"] == "taken-over")
     assert note["message"].startswith("2 files recorded, not run: ")
-    assert database.value(f"select count(*) from {_table_of(tool)}") == 2
+    assert history == _rows_of(tool, database)
 
 
-def _table_of(tool: str) -> str:
-    return {
-        "prisma": "_prisma_migrations",
-        "supabase": "supabase_migrations.schema_migrations",
-    }.get(tool, "drizzle.__drizzle_migrations")
+def _rows_of(tool: str, database: Database) -> list[tuple]:
+    _, table, _ = TOOLS[tool]
+    name = table.rpartition("create table ")[2].split()[0]
+    return database.rows(f"select t::text from {name} t order by 1")
 
 
 @tools
@@ -168,7 +192,7 @@ def test_what_the_tool_applies_later_is_recorded_too(
     for sql in (DATA, row(NAMES[1])):
         database.execute(sql)
 
-    code, report = run(files())
+    code, report = run(files(TEXTS))
 
     assert (first, code) == (0, 0), report
     assert database.rows("table users") == [(1, "a")]
@@ -182,7 +206,7 @@ def test_recorded_work_must_be_there(tool: str, database: Database, run: Run) ->
     for sql in (table, "create table other (id int)", row(NAMES[0]), row(NAMES[1])):
         database.execute(sql)
 
-    code, report = run(files())
+    code, report = run(files(TEXTS))
 
     assert code == 65, report
     assert "whose work is not there: table:public.users" in report["message"]
@@ -202,7 +226,7 @@ def test_a_migration_that_prisma_did_not_finish_is_not_run(
     for sql in (_PRISMA_TABLE, INIT, prisma_row(NAMES[0]), prisma_row(NAMES[1], state=state)):
         database.execute(sql)
 
-    found, report = run(prisma_files())
+    found, report = run(prisma_files(TEXTS))
 
     assert found == code, report
     if code:
@@ -235,7 +259,7 @@ def test_one_row_of_drizzle_s_is_a_baseline(database: Database, run: Run) -> Non
     for sql in (_DRIZZLE_TABLE, INIT, DATA, drizzle_row(NAMES[1])):
         database.execute(sql)
 
-    code, report = run(drizzle_files())
+    code, report = run(drizzle_files(TEXTS))
 
     assert code == 0, report
     assert database.rows("table users") == [(1, "a")]
@@ -246,11 +270,148 @@ def test_a_late_file_of_drizzle_s_is_refused(database: Database, run: Run) -> No
     for sql in (_DRIZZLE_TABLE, INIT, drizzle_row(NAMES[0]), drizzle_row(NAMES[2])):
         database.execute(sql)
 
-    code, report = run(drizzle_files())
+    code, report = run(drizzle_files(TEXTS))
 
     assert code == 65
     assert f"migrations/{NAMES[1]}.sql is not applied" in report["message"]
     assert "give its entry in meta/_journal.json a `when`" in report["findings"][0]["next"]
+
+
+# the others
+
+
+@pytest.mark.parametrize(
+    ("tool", "row", "expected"),
+    [
+        (
+            "golang-migrate",
+            golang_row(NAMES[1], dirty=True),
+            (
+                f"golang-migrate left version {version(NAMES[1])} dirty",
+                f"`migrate force {version(NAMES[1])}` if all of the file is there",
+            ),
+        ),
+        (
+            "golang-migrate",
+            golang_row("20240102500000_gone"),
+            (
+                "golang-migrate has recorded version 20240102500000, which no file here has",
+                "put its file back",
+            ),
+        ),
+        (
+            "sqlx",
+            sqlx_row(NAMES[1], success=False),
+            (
+                f"sqlx began migrations/{NAMES[1]}.sql and did not finish it",
+                f"delete from _sqlx_migrations where version = {version(NAMES[1])}",
+            ),
+        ),
+        (
+            "sqlx",
+            sqlx_row(NAMES[1], text="-- another"),
+            (
+                f"migrations/{NAMES[1]}.sql has been edited since sqlx applied it",
+                "put the old text back",
+            ),
+        ),
+        (
+            "sqlx",
+            sqlx_row("20240102500000_gone", text="x"),
+            (
+                "sqlx has applied version 20240102500000, which no file here has",
+                "put its file back",
+            ),
+        ),
+    ],
+)
+def test_what_the_tool_would_stop_for_is_refused(
+    tool: str, row: str, expected: tuple[str, str], database: Database, run: Run
+) -> None:
+    """65, and nothing is run or recorded; the way out is the tool's own."""
+    files, table, of = TOOLS[tool]
+    for sql in (table, INIT, of(NAMES[0]), row):
+        database.execute(sql)
+
+    code, report = run(files(TEXTS))
+
+    assert code == 65, report
+    message, remedy = expected
+    assert report["findings"][0]["message"].startswith(message)
+    assert remedy in report["findings"][0]["next"]
+    assert database.value("select count(*) from users") == 0
+    assert database.value("select to_regnamespace('predeploy') is null")
+
+
+def test_of_goose_s_rows_the_newest_counts(database: Database, run: Run) -> None:
+    """Old databases keep a row for each time that a version went up or down."""
+    rows = (goose_row(NAMES[1]), goose_row(NAMES[1], is_applied=False))
+    for sql in (_GOOSE_TABLE, INIT, goose_row(NAMES[0]), *rows):
+        database.execute(sql)
+
+    code, report = run(goose_files(TEXTS))
+
+    assert code == 0, report
+    assert database.rows("table users") == [(1, "a")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("20240102500000_x.go", "package migrations"),
+        (
+            "20240102500000_x.sql",
+            "-- +goose ENVSUB ON\n-- +goose Up\ninsert into users values (9, '${NAME}');",
+        ),
+    ],
+)
+def test_what_only_goose_can_run_has_to_be_run_by_it(
+    name: str, text: str, database: Database, run: Run
+) -> None:
+    """Refused by name, and recorded once goose has applied it."""
+    files = {**goose_files(TEXTS), f"migrations/{name}": text, "migrations/a_test.go": ""}
+    for sql in (_GOOSE_TABLE, INIT, goose_row(NAMES[0]), DATA, goose_row(NAMES[1])):
+        database.execute(sql)
+
+    refused, report = run(files)
+    database.execute(goose_row(name))
+    code, _ = run(files)
+
+    assert (refused, code) == (65, 0)
+    assert report["findings"][0]["message"].endswith(
+        f"migrations/{name} is not applied, and only goose can run it"
+    )
+    assert len(whole_files(database)) == 4
+
+
+def test_errors_keep_their_lines_where_a_part_is_left_out(run: Run) -> None:
+    """What goes down lies before what goes up, in CRLF: the line is that of the file."""
+    text = "-- +goose Down\r\ndrop table nothing;\r\n-- +goose Up\r\nselect 1;\r\nselect nothing;"
+
+    code, report = run({"migrations/0001_a.sql": text})
+
+    assert code == 80
+    assert (report["failure"]["line"], report["failure"]["column"]) == (5, 8), report["failure"]
+
+
+def test_a_program_in_a_folder_of_plain_sql_is_refused(run: Run) -> None:
+    """It is no migration of predeploy's own, and a later file may need it."""
+    code, report = run({"migrations/0001_a.sql": INIT, "migrations/0002_b.go": "package a"})
+
+    assert code == 65
+    assert report["problems"][0].startswith("migrations/0002_b.go: cannot be run here")
+
+
+def test_rails_table_is_not_taken_for_dbmate_s(database: Database, run: Run) -> None:
+    """Both are called schema_migrations: the one beside ar_internal_metadata is Rails'."""
+    rails = "create table ar_internal_metadata (key varchar primary key, value varchar)"
+    for sql in (_DBMATE_TABLE, rails, INIT, dbmate_row(NAMES[0]), dbmate_row(NAMES[1])):
+        database.execute(sql)
+
+    code, report = run(dbmate_files(TEXTS))
+
+    assert code == 65
+    assert report["findings"][0]["code"] == "unknown-database"
 
 
 # malformed folders
@@ -265,7 +426,7 @@ MALFORMED = {
         "migrations/0_a.sql: meta/_journal.json lists it, and it is not there",
     ),
     "no entry for a file": (
-        {**drizzle_files(), "migrations/0009_z.sql": INIT},
+        {**drizzle_files(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: meta/_journal.json does not list it",
     ),
     "a journal that is no JSON": (
@@ -281,15 +442,39 @@ MALFORMED = {
         f"migrations/{NAMES[0]}/migration.sql:2: holds a merge conflict",
     ),
     "a stray file": (
-        {**prisma_files(), "migrations/0009_z.sql": INIT},
+        {**prisma_files(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: is not run by Prisma",
     ),
     "a folder without its file": (
-        {**prisma_files(), "migrations/20250101000000_x/README.md": ""},
+        {**prisma_files(TEXTS), "migrations/20250101000000_x/README.md": ""},
         "migrations/20250101000000_x: holds no migration.sql",
     ),
+    "no mark": (
+        {**goose_files(TEXTS), "migrations/0009_z.sql": INIT},
+        "migrations/0009_z.sql: has no `-- +goose Up`",
+    ),
+    "a mark twice": (
+        {"migrations/0009_z.sql": "-- +goose Up\n-- +goose Up\n"},
+        "migrations/0009_z.sql: has 2 times `-- +goose Up`",
+    ),
+    "no mark of dbmate's": (
+        {**dbmate_files(TEXTS), "migrations/0009_z.sql": INIT},
+        "migrations/0009_z.sql: has no `-- migrate:up`",
+    ),
+    "one version twice": (
+        {**pairs(TEXTS), f"migrations/{version(NAMES[0])}_z.up.sql": INIT},
+        f"migrations/{version(NAMES[0])}_z.up.sql: has the version of",
+    ),
+    "a name of another form": (
+        {**pairs(TEXTS), "migrations/0009_z.sql": INIT},
+        "migrations/0009_z.sql: is not run by golang-migrate",
+    ),
+    "only what goes down": (
+        {"migrations/0001_a.down.sql": DOWN, "predeploy.toml": 'format = "sqlx"', "schema.sql": ""},
+        "migrations/0001_a.down.sql: is no migration that sqlx would run",
+    ),
     "two tools": (
-        {**prisma_files(), "migrations/meta/_journal.json": '{"entries": []}'},
+        {**prisma_files(TEXTS), "migrations/meta/_journal.json": '{"entries": []}'},
         "/migration.sql: meta/_journal.json does not list it",
     ),
 }
@@ -316,5 +501,116 @@ def test_the_setting_decides_about_the_format(database: Database, run: Run) -> N
     by_file, _ = run({**files, "predeploy.toml": 'format = "native"'})
 
     assert (refused, unknown, by_variable, by_file) == (65, 78, 0, 0)
-    assert "it must be one of prisma, drizzle, supabase, native" in report["message"]
+    assert f"it must be one of {', '.join(FORMATS)}" in report["message"]
     assert whole_files(database) == ["0001_a.sql"]
+
+
+# what such a file destroys
+
+
+DROP = {**TEXTS, "20240104000000_drop": "alter table users drop column email;"}
+
+
+def test_a_foreign_file_that_destroys_is_allowed_in_predeploy_toml(
+    database: Database, run: Run
+) -> None:
+    """It must not be edited: 84 gives the line to paste, and with that it runs."""
+    run(prisma_files(TEXTS))
+    refused, report = run(prisma_files(DROP))
+
+    line = '"20240104000000_drop" = ["drop-column public.users.email"]'
+    assert refused == 84
+    assert f"declare it under [allow] in predeploy.toml: {line}" in report["failure"]["next"]
+    assert report["asks"] == [
+        {
+            "file": "migrations/20240104000000_drop/migration.sql",
+            "in": "predeploy.toml [allow]",
+            "lines": [line],
+        }
+    ]
+
+    code, report = run({**prisma_files(DROP), "predeploy.toml": f"[allow]\n{line}\n"})
+
+    assert code == 0, report
+    assert database.rows("table users") == [(1,)]
+
+
+def test_own_files_may_be_allowed_there_too(database: Database, run: Run) -> None:
+    """For each of its steps; what the list names and no step does is no mistake."""
+    files = {f"migrations/{name}.sql": text for name, text in DROP.items()}
+    allowed = '[allow]\n"20240104000000_drop.sql" = ["drop-table old", "drop-column users.email"]'
+    run({name: files[name] for name in list(files)[:3]})
+
+    code, report = run({**files, "predeploy.toml": allowed})
+
+    assert code == 0, report
+    assert database.rows("table users") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "problem"),
+    [
+        ('"9_x" = ["drop-table t"]', "[allow] '9_x' is no migration of this folder"),
+        (
+            f'"{NAMES[0]}" = "drop-table t"',
+            f"[allow] '{NAMES[0]}' must be a list such as",
+        ),
+        (
+            f'"{NAMES[0]}" = ["drop-tabel t"]',
+            f'[allow] "{NAMES[0]}": unknown directive',
+        ),
+        (f'"{NAMES[0]}" = ["drop-table *"]', "names nothing, so it would allow everything"),
+    ],
+)
+def test_what_allow_cannot_mean_is_refused(allowed: str, problem: str, run: Run) -> None:
+    """A line that is passed over would be found out about only when it is needed."""
+    code, report = run({**prisma_files(TEXTS), "predeploy.toml": f"[allow]\n{allowed}\n"})
+
+    told = [*report.get("problems", ()), *(f["message"] for f in report.get("findings", ()))]
+    assert code in (65, 78), report
+    assert any(problem in each for each in told), told
+
+
+# the tool's table is written, too
+
+
+@tools
+def test_a_mirrored_history_is_the_tool_s_own(tool: str, database: Database, run: Run) -> None:
+    """With each file its row, in the step's transaction: without our ledger it tells all."""
+    files, _, _ = TOOLS[tool]
+    name = tool.partition(",")[0].partition(" ")[0]
+    settings = {"PREDEPLOY_MIRROR_HISTORY": "true", "PREDEPLOY_FORMAT": name}
+
+    first, report = run(files({n: TEXTS[n] for n in NAMES[:2]}), **settings)
+    assert first == 0, report
+    second, _ = run(files(TEXTS), **settings)
+    database.execute("drop schema predeploy cascade")
+    third, again = run(files(TEXTS), PREDEPLOY_FORMAT=name)
+
+    assert (second, third) == (0, 0), again
+    assert again["findings"][0]["message"].startswith("3 files recorded, not run: ")
+    assert database.rows("table users") == [(1, "a")]
+
+
+@tools
+def test_a_mirrored_row_joins_the_tool_s_own(tool: str, database: Database, run: Run) -> None:
+    """In the table that is there, with the columns that it has; what fails leaves no row."""
+    files, table, row = TOOLS[tool]
+    for sql in (table, INIT, row(NAMES[0])):
+        database.execute(sql)
+    broken = files({**TEXTS, NAMES[2]: "select nothing"})
+
+    code, report = run(broken, PREDEPLOY_MIRROR_HISTORY="true")
+    history = _rows_of(tool, database)
+
+    assert code == 80, report
+    assert len(history) == (1 if tool == "golang-migrate" else 3 if tool == "goose" else 2)
+
+
+def test_whose_history_is_meant_has_to_be_certain(database: Database, run: Run) -> None:
+    """Plain files may be Supabase's or sqlx's; predeploy's own need no other table."""
+    code, report = run(supabase_files(TEXTS), PREDEPLOY_MIRROR_HISTORY="true")
+
+    assert code == 78
+    assert "several tools fit (Supabase, sqlx)" in report["message"]
+    assert database.value("select to_regclass('users') is null")

@@ -86,6 +86,7 @@ EXAMPLES = [
     ("PREDEPLOY_DESTRUCTIVE", "allow", Destructive.ALLOW),
     ("PREDEPLOY_LEDGER_SCHEMA", "ledger_2", "ledger_2"),
     ("PREDEPLOY_FORMAT", "Prisma", "prisma"),
+    ("PREDEPLOY_MIRROR_HISTORY", "TRUE", True),
     (
         "PREDEPLOY_SHADOW_URL",
         "postgresql://joe:QQQQ@scratch/s",
@@ -474,7 +475,7 @@ def test_an_empty_declaration_declares_nothing(declaration: str | None) -> None:
 
 
 COLUMNS = "must be a list of different columns"
-NO_TABLE = "is not one of the tables [critical], [settings], [accept], [sync]"
+NO_TABLE = "is not one of the tables [critical], [settings], [accept], [allow], [sync]"
 
 
 @pytest.mark.parametrize(

@@ -490,14 +490,14 @@ def test_a_migration_in_another_language_stops_the_run(tmp_path: Path) -> None:
     found = problems(tmp_path, {f"migrations/{name}": SQL for name in ("1_a.sql", *files)})
 
     why = "cannot be run here, and later files may need it; rewrite it as SQL"
-    assert found == tuple(f"migrations/{name}: {why}" for name in files)
+    assert {*found} == {f"migrations/{name}: {why}" for name in files}
 
 
 def test_a_file_that_undoes_is_refused(tmp_path: Path) -> None:
     """Run forward, it would drop what its twin has made."""
     files = ("1_a.UNDO.sql", "1_a.down.sql", "1_a.rollback.SQL")
 
-    found = problems(tmp_path, {f"migrations/{name}": SQL for name in ("1_a.up.sql", *files)})
+    found = problems(tmp_path, {f"migrations/{name}": SQL for name in ("1_a.sql", *files)})
 
     why = "undoes a migration; predeploy only goes forward, so move it elsewhere"
     assert found == tuple(f"migrations/{name}: {why}" for name in files)
@@ -538,7 +538,7 @@ def test_a_section_that_undoes_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_only_goes_up_may_say_so(tmp_path: Path) -> None:
     """The marks of other tools for the way up are comments."""
-    text = "-- migrate:up\n-- +goose Up\n-- Up Migration\n-- slow down migrations here\nselect 1"
+    text = "-- migrate:up\n-- Up Migration\n-- slow down migrations here\nselect 1"
 
     assert names(tmp_path, {"migrations/1_a.sql": text}) == ["1_a.sql"]
 

@@ -106,6 +106,11 @@ def _with_settings(
         settings, sources = _load(environ)
     except JobError as error:
         return _end(_early(command, error), _output_of(environ), edge)
+    except Exception as error:  # noqa: BLE001 - the last resort: see below
+        # Without its message, as no secret is known yet that could be redacted from it.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        report = _unexpected(command, f"{where}{type(error).__name__}")
+        return _end(report, _output_of(environ), edge)
     output = _Output(
         settings.log_format, settings.report_path, settings.step_summary_path, settings.secrets
     )
@@ -124,11 +129,14 @@ def _with_settings(
         if interruption := interruption_behind(error):
             stop = JobError(str(interruption), exit_code=interruption.exit_code)
             return _end(_early(command, stop), output, edge)
-        # A bug is reported too, and exits with 1.
-        text = redact(traceback.format_exc(), settings.secrets)
-        logger.error("unexpected: this is a bug in predeploy", traceback=text)  # noqa: TRY400 - the traceback is redacted first
-        report = _early(command, JobError(ExitCode.UNEXPECTED.explanation))
+        report = _unexpected(command, redact(traceback.format_exc(), settings.secrets))
     return _end(report, output, edge)
+
+
+def _unexpected(command: str, told: str) -> Report:
+    """Log an exception, which is a bug, by its redacted traceback; return the report of it (1)."""
+    structlog.get_logger().error("unexpected: this is a bug in predeploy", traceback=told)
+    return _early(command, JobError(ExitCode.UNEXPECTED.explanation))
 
 
 def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -> Report:
@@ -175,7 +183,7 @@ def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
         default_sql_dir=folder.path,
         problems=problems,
     )
-    sources = sources_of(folder, settings.format)
+    sources = sources_of(folder, settings.format, settings.allowed)
     if not sources.declares_something and not settings.critical:
         nothing = f"the SQL folder {folder.path} declares nothing that could be run or verified"
         where = "put migrations/, schema.sql, seed/ or verify/ into it, or mount the right one"

@@ -1,5 +1,6 @@
 """What a layer plans, what was found, and the results. Values only: no I/O, no decision."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -102,17 +103,37 @@ class Plan:
 class Ask:
     """The declarations that a step of the file at `path` needs if its tables hold rows.
 
-    They may be placed anywhere before the step's first statement, which is on line `line`.
+    They may be placed anywhere before the step's first statement, which is on line `line`. A file
+    that must not be edited has an `allow_key`: they go into predeploy.toml, under that name.
     """
 
     path: str
     line: int
     declarations: tuple[Declaration, ...]
+    allow_key: str = ""
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The lines to paste: `-- predeploy: allow drop-column public.users.note`."""
-        return tuple(f"-- predeploy: allow {d.verb} {d.target}" for d in self.declarations)
+        """The lines to paste: `-- predeploy: allow drop-column public.users.note`.
+
+        Or the one line for predeploy.toml: `"0007_notes" = ["drop-column public.users.note"]`.
+        """
+        said = [f"{d.verb} {d.target}" for d in self.declarations]
+        if self.allow_key:
+            return (f"{_toml(self.allow_key)} = [{', '.join(map(_toml, said))}]",)
+        return tuple(f"-- predeploy: allow {each}" for each in said)
+
+    @property
+    def where(self) -> str:
+        """Where to paste them, said of the file."""
+        if self.allow_key:
+            return "under [allow] in predeploy.toml"
+        return f"before line {self.line}"
+
+
+def _toml(text: str) -> str:
+    # Every JSON string is a basic string of TOML.
+    return json.dumps(text, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,11 @@ def as_data(report: Report) -> dict[str, Any]:
 
 def asks_data(asks: Sequence[Ask]) -> list[dict[str, Any]]:
     """Return what files have to declare as plain data."""
-    return [{"file": ask.path, "before_line": ask.line, "lines": list(ask.lines)} for ask in asks]
+    return [{"file": ask.path, **_where(ask), "lines": list(ask.lines)} for ask in asks]
+
+
+def _where(ask: Ask) -> dict[str, Any]:
+    return {"in": "predeploy.toml [allow]"} if ask.allow_key else {"before_line": ask.line}
 
 
 def asks_text(asks: Sequence[Ask]) -> list[str]:
@@ -199,7 +203,7 @@ def asks_text(asks: Sequence[Ask]) -> list[str]:
         line
         for ask in asks
         for line in (
-            f"to declare in {ask.path} before line {ask.line}, where its tables hold rows:",
+            f"to declare for {ask.path} {ask.where}, where its tables hold rows:",
             *(f"  {line}" for line in ask.lines),
         )
     ]
@@ -258,8 +262,8 @@ def as_markdown(report: Report) -> str:
     table = ["| layer | steps | rows | result |", "|---|---|---|---|", *rows] if rows else []
     findings = [f"- **{f.level}** `{f.code}` {f.message}" for f in report.findings]
     asks = [
-        f"To declare in `{ask.path}` before line {ask.line}, where its tables hold rows:\n\n"
-        "```sql\n" + "\n".join(ask.lines) + "\n```"
+        f"To declare for `{ask.path}` {ask.where}, where its tables hold rows:\n\n"
+        f"```{'toml' if ask.allow_key else 'sql'}\n" + "\n".join(ask.lines) + "\n```"
         for ask in report.asks
     ]
     mark = "✅" if report.exit_code in _GOOD else "❌"

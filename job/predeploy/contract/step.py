@@ -109,6 +109,16 @@ class Step:
         return ()
 
     @property
+    def allow_key(self) -> str:
+        """The name under [allow] in predeploy.toml of a file that must not be edited; or empty."""
+        return ""
+
+    @property
+    def mirror(self) -> tuple[str, ...]:
+        """The statements that record a file in its tool's own table, when the step completes it."""
+        return ()
+
+    @property
     def is_replay(self) -> bool:
         """Whether the database existed before the ledger, so that a file may only add to it."""
         return False
@@ -146,6 +156,8 @@ class FileStep(Step):
 
     is_resumed: bool = False
     is_replay: bool = False
+    allow_key: str = ""
+    mirror: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,9 +120,10 @@ def _loss(
     """
     asked = to_declare(surprising, names)
     line = step.statements[0].line
-    ask = Ask(step.path, line, tuple(loss.declaration for loss in asked))
+    ask = Ask(step.path, line, tuple(loss.declaration for loss in asked), step.allow_key)
     lines = "; ".join(ask.lines[:_SHOWN])
-    more = f"; and {len(asked) - _SHOWN} more, listed in the report" if asked[_SHOWN:] else ""
+    left_out = len(ask.lines) - _SHOWN
+    more = f"; and {left_out} more, listed in the report" if left_out > 0 else ""
     beside = "".join(f"; allow {d.verb} {d.target} means none of it" for d in idle[:_SHOWN])
     message = f"would lose what its file does not declare: {_listed(surprising)}{beside}"
     if isinstance(step, Addition):
@@ -133,7 +134,7 @@ def _loss(
         line,
         ExitCode.REFUSED,
         message,
-        f"if it is meant, declare it before line {line}: {lines}{more}{_pattern(asked)}",
+        f"if it is meant, declare it {ask.where}: {lines}{more}{_pattern(ask, asked)}",
     )
     return replace(failure, asks=(ask,))
 
@@ -143,13 +144,14 @@ def _listed(found: Sequence[Loss]) -> str:
     return ", ".join(str(loss) for loss in found[:_SHOWN]) + more
 
 
-def _pattern(asked: Sequence[Loss]) -> str:
+def _pattern(ask: Ask, asked: Sequence[Loss]) -> str:
     """Return one line that covers the same loss in the schemas of several tenants."""
     alike = Counter((loss.verb, loss.target.partition(".")[2]) for loss in asked)
     (verb, rest), schemas = alike.most_common(1)[0]
     if schemas == 1:
         return ""
-    return f"; or in all schemas alike: -- predeploy: allow {verb.value} *.{rest}"
+    everywhere = replace(ask, declarations=(Declaration(verb.value, f"*.{rest}", 0),))
+    return f"; or in all schemas alike: {everywhere.lines[0]}"
 
 
 def _idle_declaration(step: Step, idle: Declaration, surprising: tuple[Loss, ...]) -> Failure:

@@ -10,6 +10,7 @@ from predeploy.contract.statement import Creatable
 from predeploy.contract.step import FileStep, LedgerRow, Migration, OnlineMigration, Record, Step
 from predeploy.layers import naming
 from predeploy.layers.migrating.adoption import adopt, is_unknown, judge_baseline
+from predeploy.layers.migrating.mirroring import mirror
 from predeploy.layers.migrating.squashing import squash, strays, without_header
 from predeploy.layers.migrating.takeover import take_over
 from predeploy.layers.migrating.undo import undone_again
@@ -60,6 +61,9 @@ def plan(situation: Situation) -> Plan:
             findings.extend(adopted.findings)
         findings.extend(undone_again(cut, planned, situation.settings.destructive))
         steps.extend(planned)
+    mirrored = mirror(situation, steps)
+    findings.extend(mirrored.findings)
+    steps = [*mirrored.steps]
     findings.extend(strays(situation))
     recorded = [step for step in steps if isinstance(step, Record)]
     findings.extend(judge_baseline(situation, recorded))

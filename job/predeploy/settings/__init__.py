@@ -20,6 +20,7 @@ from predeploy.settings.declaration import (
     CriticalTable,
     Sync,
     read_accepted,
+    read_allowed,
     read_baseline,
     read_critical,
     read_format,
@@ -127,6 +128,8 @@ class Settings:
     on_failure: OnFailure = OnFailure.STOP
     on_drift: OnDrift = OnDrift.BLOCK
     destructive: Destructive = Destructive.REFUSE
+    mirror_history: bool = False
+    """Whether a file is recorded in its tool's own history table, too."""
     ledger_schema: str = "predeploy"
     format: str = ""
     """The name of the folder's format; empty if the folder tells."""
@@ -142,6 +145,8 @@ class Settings:
     baseline: Version = NO_VERSION
     accepted: tuple[tuple[str, str], ...] = ()
     accepted_missing: frozenset[str] = frozenset()
+    allowed: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What files may destroy: by the file's name, such as `drop-table old`."""
     sync: Sync = field(default_factory=Sync)
 
     @property
@@ -224,6 +229,13 @@ def _parse_format(text: str) -> str:
     raise ValueError("the name of a format, such as prisma")
 
 
+def _parse_switch(text: str) -> bool:
+    switch = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+    if text.lower() in switch:
+        return switch[text.lower()]
+    raise ValueError("true or false")
+
+
 def _parse_path(text: str) -> Path:
     if "://" not in text:
         return Path(text)
@@ -252,6 +264,7 @@ SETTINGS = (
     Setting("PREDEPLOY_DESTRUCTIVE", "destructive", partial(_parse_choice, Destructive), (str,)),
     Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
     Setting("PREDEPLOY_FORMAT", "format", _parse_format),
+    Setting("PREDEPLOY_MIRROR_HISTORY", "mirror_history", _parse_switch),
     Setting(SHADOW_URL, "shadow", partial(parse_endpoint, SHADOW_URL)),
     Setting("PREDEPLOY_REPORT", "report_path", _parse_path),
     Setting("PREDEPLOY_LOG_FORMAT", "log_format", partial(_parse_choice, LogFormat), (str,)),
@@ -298,6 +311,7 @@ def parse_settings(
         "critical": read_critical(declared.get("critical", {}), found),
         "accepted": read_accepted(declared.get("accept", {}), found),
         "accepted_missing": read_missing(declared.get("accept", {}), found),
+        "allowed": read_allowed(declared.get("allow", {}), found),
         "sync": read_sync(declared.get("sync", {}), found),
         "admin": _admin(environ, found),
     }

@@ -10,8 +10,8 @@ from predeploy.settings.versions import NO_VERSION, Version, version_of
 DECLARATION = "predeploy.toml: "
 EVERY_TABLE = "*"
 _MISSING = "missing"  # under [accept]: no kind of object is called so
-_TABLES = ("critical", "settings", "accept", "sync")
-_NO_TABLE = "is not one of the tables [critical], [settings], [accept], [sync]"
+_TABLES = ("critical", "settings", "accept", "allow", "sync")
+_NO_TABLE = "is not one of the tables [critical], [settings], [accept], [allow], [sync]"
 _ALTER = {"safe": True, "never": False}
 
 
@@ -151,6 +151,21 @@ def read_accepted(declared: Mapping[str, object], found: list[str]) -> tuple[tup
     ]
     shapes = ((name, shape) for name, shape in declared.items() if name != _MISSING)
     return tuple((name, shape) for name, shape in shapes if isinstance(shape, str))
+
+
+def read_allowed(
+    declared: Mapping[str, object], found: list[str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return what `[allow]` lists by file, as `drop-table old`; problems go to `found`."""
+    allowed = []
+    for file, said in declared.items():
+        if isinstance(said, list) and said and all(isinstance(each, str) for each in said):
+            allowed.append((file, tuple(said)))
+        else:
+            found.append(
+                f'{DECLARATION}[allow] {file!r} must be a list such as ["drop-column users.note"]'
+            )
+    return tuple(allowed)
 
 
 def _flat(declared: Mapping[str, object]) -> Iterator[tuple[str, object]]:

@@ -6,15 +6,15 @@ is its name, its text and its hash.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.sources import formats
 from predeploy.sources.layout import SCHEMA_FILE, Role, misplaced, shown
-from predeploy.sources.script import Script, script_of
+from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import Folder, read_folder
 
 __all__ = ["Folder", "Sources", "declaration_of", "read_folder", "sources_of"]
@@ -28,7 +28,8 @@ class Sources:
     `migrations` are in the order in which they run, `fallbacks`, `seeds` and `checks` in name
     order. `digest` is the SHA-256 over every file's path and bytes, whatever it is for: what the
     settled key uses. `schema` is the desired state: `schema.sql`, or the files below `schema/` in
-    name order; empty without either. `format` is the name of the format of the migrations.
+    name order; empty without either. `format` is the name of the format of the migrations, and
+    `tools` names the formats whose tools may have migrated with them.
     """
 
     migrations: tuple[Script, ...]
@@ -38,6 +39,7 @@ class Sources:
     fallbacks: tuple[Script, ...] = ()
     schema: tuple[Script, ...] = ()
     format: str = formats.NATIVE
+    tools: tuple[str, ...] = ()
 
     @property
     def declares_something(self) -> bool:
@@ -53,8 +55,14 @@ def declaration_of(folder: Folder) -> str | None:
     return None
 
 
-def sources_of(folder: Folder, wanted_format: str = "") -> Sources:
+def sources_of(
+    folder: Folder,
+    wanted_format: str = "",
+    allowed: Sequence[tuple[str, tuple[str, ...]]] = (),
+) -> Sources:
     """Return the sources in the folder; its migrations are of `wanted_format`, if that is said.
+
+    `allowed` is what files may destroy, by the file's name, beside what they say themselves.
 
     Raises SourcesError with every problem: 66 if there is nothing to run or `migrations/` is empty,
     otherwise 65. Raises SettingsError (78) for a format that does not exist.
@@ -67,8 +75,9 @@ def sources_of(folder: Folder, wanted_format: str = "") -> Sources:
     _scripts(folder, Role.DECLARATION, problems)  # `declaration_of` leaves its problem to us
     format_name = formats.format_of(folder, wanted_format, problems)
     sources = Sources(
-        migrations=formats.named(format_name).read(folder, problems),
+        migrations=_migrations(folder, format_name, dict(allowed), problems),
         format=format_name,
+        tools=formats.tools_of(format_name, wanted_format),
         fallbacks=_scripts(folder, Role.FALLBACK, problems),
         seeds=_scripts(folder, Role.SEED, problems),
         checks=_scripts(folder, Role.CHECK, problems),
@@ -82,14 +91,34 @@ def sources_of(folder: Folder, wanted_format: str = "") -> Sources:
     return sources
 
 
+def _migrations(
+    folder: Folder, format_name: str, allowed: Mapping[str, tuple[str, ...]], problems: list[str]
+) -> tuple[Script, ...]:
+    scripts = formats.named(format_name).read(folder, problems)
+    files = folder.having(Role.MIGRATION)
+    if files and not scripts and not problems:
+        problems.append(
+            f"{shown(files[0].name)}: is no migration that {format_name} would run, nor is another "
+            "file there; mount the right folder"
+        )
+    read = {script.path for script in scripts}
+    problems.extend(
+        f"{shown(file.name)}: cannot be run here, and later files may need it; rewrite it as SQL"
+        for file in folder.having(Role.PROGRAM)
+        if file.name not in read
+    )
+    unknown = allowed.keys() - {script.name for script in scripts}
+    problems.extend(
+        f"predeploy.toml: [allow] {name!r} is no migration of this folder; call it as "
+        "`predeploy status` does"
+        for name in sorted(unknown)
+    )
+    tool = "" if format_name == formats.NATIVE else format_name
+    return tuple(replace(s, tool=tool, allows=allowed.get(s.name, ())) for s in scripts)
+
+
 def _scripts(folder: Folder, role: Role, problems: list[str]) -> tuple[Script, ...]:
-    scripts = []
-    for file in folder.having(role):
-        try:
-            scripts.append(script_of(file))
-        except SourcesError as error:
-            problems.extend(error.problems)
-    return tuple(scripts)
+    return tuple(scripts_of(folder.having(role), script_of, problems))
 
 
 def _schema(folder: Folder, problems: list[str]) -> tuple[Script, ...]:

@@ -1,15 +1,22 @@
 """The `-- predeploy:` lines of a file: what they declare, and which of them are invalid."""
 
+from dataclasses import replace
+
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.step import Declaration
 from predeploy.losses.allowlist import names_all
 from predeploy.losses.loss import Verb
+from predeploy.sources.script import Script
 from predeploy.sources.squash import REPLACES
 from predeploy.sql import Directive
 
 _AUTOCOMMIT = "autocommit"
-_COMMIT_INSIDE = "allow commit-inside"
+COMMIT_INSIDE = "commit-inside"
+"""What lets a file's routines commit, behind `allow`."""
+EVERYWHERE = -1
+"""The offset of a declaration outside the file, which is meant for each of its steps."""
+_COMMIT_INSIDE = f"allow {COMMIT_INSIDE}"
 _KNOWN = ", ".join(f"allow {verb.value} OBJECT" for verb in Verb)
 
 
@@ -45,19 +52,35 @@ def read_declarations(
     return tuple(declared), tuple(findings)
 
 
+def declared_outside(
+    script: Script,
+) -> tuple[tuple[tuple[int, Declaration], ...], tuple[Finding, ...]]:
+    """Return what predeploy.toml declares for a file, and the refusals (65), as above.
+
+    It counts for each step, so that it may be idle for some.
+    """
+    said = tuple(Directive(f"allow {each}", 0, EVERYWHERE) for each in script.allows)
+    declared, refused = read_declarations(f'predeploy.toml: [allow] "{script.name}"', said)
+    return tuple((at, replace(each, is_seen=True)) for at, each in declared), refused
+
+
 def _means_all(path: str, directive: Directive) -> Finding:
     return Finding(
         "unknown-directive",
-        f"{path}:{directive.line}: {directive.text!r} names nothing, so it would allow everything",
+        f"{_at(path, directive)}: {directive.text!r} names nothing, so it would allow everything",
         "name what is meant, with * in a part of it: allow drop-column *.inventory.old",
         ExitCode.BAD_SOURCES,
     )
 
 
+def _at(path: str, directive: Directive) -> str:
+    return f"{path}:{directive.line}" if directive.line else path
+
+
 def _unknown(path: str, directive: Directive) -> Finding:
     return Finding(
         "unknown-directive",
-        f"{path}:{directive.line}: unknown directive {directive.text!r}",
+        f"{_at(path, directive)}: unknown directive {directive.text!r}",
         f"write {_AUTOCOMMIT}, {_COMMIT_INSIDE}, replaces 0001..0050, or one of {_KNOWN}",
         ExitCode.BAD_SOURCES,
     )

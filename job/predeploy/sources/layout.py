@@ -25,6 +25,7 @@ class Role(Enum):
     SEED = "seed"
     CHECK = "verify"
     DECLARATION = DECLARATION
+    PROGRAM = "a migration that is a program"
     TOOL = "a file by which a tool keeps its migrations"
     OTHER = "nothing that is run"
     UNREAD = "something that nothing here runs"
@@ -52,7 +53,7 @@ _COMPANION = re.compile(
     r"|owners|todo|makefile|justfile|build(\.bazel)?"
     r"|[^/]+\.(sum|lock|mod|toml|ini|conf|cfg|hcl|prisma)|meta/[^/]+\.json|_journal\.json"
     r"|snapshot\.json|sqitch\.plan|script\.py\.mako|__pycache__/[^/]+|(env|__init__)\.py"
-    r"|(embed|fs|migrations)\.go|(mod|lib|main|build)\.rs|index\.[jt]s"
+    r"|(embed|fs|migrations|[^/]+_test)\.go|(mod|lib|main|build)\.rs|index\.[jt]s"
     r"|(package|package-lock|tsconfig)\.json)$",
     re.IGNORECASE,
 )
@@ -60,6 +61,8 @@ _COMPANION = re.compile(
 _TOOL = re.compile(
     r"(^|/)(_journal\.json|atlas\.sum|flyway\.(conf|toml)|[^/]+\.sql\.conf|sqlx\.toml)$"
 )
+# A migration in Go, whose tests lie beside it.
+_PROGRAM = re.compile(r"(^|/)\d+_[^/]*(?<!_test)\.go$", re.IGNORECASE)
 # Top-level entries of a folder that is a tool's own folder of migrations.
 _MIGRATION = re.compile(
     r"[^/]+\.sql$|[^/]+/(migration|up)\.sql$|meta/_journal\.json$", re.IGNORECASE
@@ -100,6 +103,8 @@ def role_of(name: str, home: str = _BELOW) -> Role:
         return _PARTS[top]
     if top == Role.MIGRATION.value and _TOOL.search(name):
         return Role.TOOL
+    if top == Role.MIGRATION.value and _PROGRAM.search(name):
+        return Role.PROGRAM
     is_other = _PROSE.search(name) and not _looks_like_sql(name)
     return Role.OTHER if is_other or _COMPANION.search(name) else Role.UNREAD
 

@@ -1,6 +1,7 @@
 """One file of SQL: its name, its text, its hash."""
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from predeploy.contract.errors import SourcesError
@@ -20,7 +21,9 @@ class Script:
     its bytes. Only migrations have a `version`; `recorded_as` is how its tool's history table
     knows it, where that is not the name. With `commits_each` its tool runs it without a
     transaction: each statement is committed by itself. `only_by` names the tool if nothing else
-    can run it, as it is written in Go, for instance; then there is no text.
+    can run it, as it is written in Go, for instance; then there is no text. `tool` is the format
+    whose file it is, and which must not be edited; empty if it is predeploy's own. `allows` is what
+    predeploy.toml lets it do, such as `drop-table old`.
     """
 
     name: str
@@ -31,10 +34,17 @@ class Script:
     recorded_as: str = ""
     commits_each: bool = False
     only_by: str = ""
+    tool: str = ""
+    allows: tuple[str, ...] = ()
 
 
 def script_of(
-    file: File, *, name: str = "", version: Version = NO_VERSION, recorded_as: str = ""
+    file: File,
+    *,
+    name: str = "",
+    version: Version = NO_VERSION,
+    recorded_as: str = "",
+    commits_each: bool = False,
 ) -> Script:
     """Decode a file's bytes as UTF-8, without a byte order mark; its name is its own unless given.
 
@@ -56,4 +66,19 @@ def script_of(
         line = text[: conflict.start()].count("\n") + 1
         raise SourcesError((f"{label}:{line}: holds a merge conflict; resolve it",))
     name = name or label.rsplit("/", 1)[-1]
-    return Script(name, label, text, file.sha256.hex(), version, recorded_as)
+    return Script(name, label, text, file.sha256.hex(), version, recorded_as, commits_each)
+
+
+def scripts_of(
+    files: Iterable[File], read: Callable[[File], Script | None], problems: list[str]
+) -> list[Script]:
+    """Read files one by one; what `read` refuses goes to `problems`, and its None is left out."""
+    scripts = []
+    for file in files:
+        try:
+            script = read(file)
+        except SourcesError as error:
+            problems.extend(error.problems)
+        else:
+            scripts += [script] if script is not None else []
+    return scripts

@@ -15,7 +15,14 @@ from predeploy.contract.secret import constants_of, may_hold_secret, redact
 from predeploy.contract.statement import Mode, Statement
 from predeploy.contract.step import Declaration, FileStep, LedgerEntry, Migration, OnlineMigration
 from predeploy.losses.loss import Verb
-from predeploy.sources.directives import allows_commit_inside, is_replacing, read_declarations
+from predeploy.sources.directives import (
+    COMMIT_INSIDE,
+    EVERYWHERE,
+    allows_commit_inside,
+    declared_outside,
+    is_replacing,
+    read_declarations,
+)
 from predeploy.sources.script import Script
 from predeploy.sources.squash import squash_of
 
@@ -45,8 +52,15 @@ def steps_of(script: Script) -> ScriptSteps:
         return ScriptSteps(
             (), (_refusal(script, "unreadable", error.line, f"cannot be read: {error}"),)
         )
-    declared, refused = read_declarations(script.path, reading.directives)
-    findings = [*refused, *_idle_directives(script, reading), *_commits_inside(script, reading)]
+    outside, misread = declared_outside(script)
+    inside, refused = read_declarations(script.path, reading.directives)
+    declared = (*outside, *inside)
+    findings = [
+        *misread,
+        *refused,
+        *_idle_directives(script, reading),
+        *_commits_inside(script, reading),
+    ]
     findings.extend(_unnamed_builds(script, reading))
     findings.extend(_idle_squash(script, reading))
     if reading.complaint:
@@ -70,7 +84,7 @@ def steps_of(script: Script) -> ScriptSteps:
 
 
 def _judged_by(undone: tuple[sql.Undone, ...], said: Declaration) -> Declaration:
-    return replace(said, is_seen=any(_means(said, one) for one in undone))
+    return replace(said, is_seen=said.is_seen or any(_means(said, one) for one in undone))
 
 
 def _means(said: Declaration, undone: sql.Undone) -> bool:
@@ -158,6 +172,7 @@ def _entries(
     )
     squash = squash_of(script)
     replaces = str(squash) if squash else ""
+    key = script.name if script.tool else ""
     for position, (group, isolation) in enumerate(groups, start=1):
         step_hash = sql.digest(group)
         seen[step_hash] += 1
@@ -169,14 +184,14 @@ def _entries(
         span = (group[0].start, group[-1].end) if group else None
         own = (script.path, whole if group else "", tuple(group), entry, preamble, span)
         if alone:
-            steps.append(OnlineMigration(*own))
+            steps.append(OnlineMigration(*own, allow_key=key))
         else:
             said = tuple(
                 declaration
                 for at, declaration in declared
-                if at > bound and (position == last or at <= group[-1].end)
+                if at == EVERYWHERE or (at > bound and (position == last or at <= group[-1].end))
             )
-            steps.append(Migration(*own, declarations=said, isolation=isolation))
+            steps.append(Migration(*own, allow_key=key, declarations=said, isolation=isolation))
         preamble += tuple(s.text for s in group if sql.sets_session(s))
         bound = bound if alone or not group else group[-1].end
     return tuple(steps)
@@ -257,11 +272,15 @@ def _unnamed_builds(script: Script, reading: sql.Reading) -> Iterator[Finding]:
 
 def _commits_inside(script: Script, reading: sql.Reading) -> Iterator[Finding]:
     """Refuse hidden commits, which cannot be undone, unless the file allows them."""
-    if allows_commit_inside(reading.directives):
+    if allows_commit_inside(reading.directives) or COMMIT_INSIDE in script.allows:
         return
     for statement in filter(sql.is_unwatched, reading.statements):
         why = f"{statement.what} outside a transaction can commit what cannot be undone"
         remedy = "say so in a line: -- predeploy: allow commit-inside"
+        if script.tool:
+            remedy = (
+                f'say so under [allow] in predeploy.toml: "{script.name}" = ["{COMMIT_INSIDE}"]'
+            )
         finding = _refusal(script, "commit-inside", statement.line, why)
         yield replace(finding, remedy=remedy)
 

@@ -83,7 +83,9 @@ def run_autocommit(
         return outcome
     if step.entry is not None:
         found = [drift.kept for drift in outcome]
-        wire.ask(context.work, ledger.done_sql(schema, step.entry, told, found))
+        done = ledger.done_sql(schema, step.entry, told, found)
+        # In one message, and so in one transaction.
+        wire.ask(context.work, "; ".join([done, *step.mirror]))
     return StepResult(step.label, time.monotonic() - started, 1, 0, losses=told, drifts=outcome)
 
 

@@ -106,7 +106,16 @@ def keep(
         notes.note_gap_sql(attempt.schema, later, str(gap)) for later, gap in relying(attempt, gaps)
     ]
     # RESET ALL also resets the search_path, so predeploy's is set again after it.
-    return [*what_is_made(attempt), *RESET, *left, OWN_PATH, *noted, *done, "commit"]
+    return [
+        *what_is_made(attempt),
+        *RESET,
+        *left,
+        OWN_PATH,
+        *noted,
+        *done,
+        *attempt.step.mirror,
+        "commit",
+    ]
 
 
 def what_is_made(attempt: Attempt) -> list[str]:

@@ -119,7 +119,9 @@ def result_of(step: Step, sent: Sent, duration_s: float) -> StepResult:
 
 def _asks(step: Step, sent: Sent) -> tuple[Ask, ...]:
     declarations = tuple(loss.declaration for loss in sent.asked)
-    return (Ask(step.path, step.statements[0].line, declarations),) if declarations else ()
+    if not declarations:
+        return ()
+    return (Ask(step.path, step.statements[0].line, declarations, step.allow_key),)
 
 
 def _try(

@@ -5,6 +5,7 @@ what the text of the other steps shows is reported with it.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from predeploy import sql
 from predeploy.contract.plan import Ask
@@ -39,7 +40,7 @@ def with_expected(
         said = there.declarations if there else ()
         more = undeclared((_loss(d.verb, d.target) for d in ask.declarations), said, names)
         lines = (*said, *(loss.declaration for loss in more))
-        found[ask.path, ask.line] = Ask(ask.path, ask.line, lines)
+        found[ask.path, ask.line] = replace(ask, declarations=lines)
     return tuple(found[key] for key in sorted(found))
 
 
@@ -47,7 +48,8 @@ def _lacking(step: Step, lost: tuple[Loss, ...], names: Names) -> Ask | None:
     missing = to_declare(undeclared(lost, step.declarations, names), names)
     if not missing:
         return None
-    return Ask(step.path, step.statements[0].line, tuple(loss.declaration for loss in missing))
+    declarations = tuple(loss.declaration for loss in missing)
+    return Ask(step.path, step.statements[0].line, declarations, step.allow_key)
 
 
 def _loss(verb: str, target: str) -> Loss:

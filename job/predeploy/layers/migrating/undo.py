@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding
-from predeploy.contract.step import Record, Step
+from predeploy.contract.plan import Ask, Finding
+from predeploy.contract.step import Declaration, Record, Step
 from predeploy.settings import Destructive
 from predeploy.sources.steps import ScriptSteps
 
@@ -19,7 +19,7 @@ def undone_again(
     for one in cut.undone:
         step = next((step for step in running if one.gone in step.statements), None)
         if step is not None:
-            yield Finding("undone", _message(step.path, one), _remedy(one), code)
+            yield Finding("undone", _message(step.path, one), _remedy(step, one), code)
 
 
 def _message(path: str, one: sql.Undone) -> str:
@@ -29,11 +29,12 @@ def _message(path: str, one: sql.Undone) -> str:
     )
 
 
-def _remedy(one: sql.Undone) -> str:
-    line = f"-- predeploy: allow {one.verb.value} {one.target}"
+def _remedy(step: Step, one: sql.Undone) -> str:
+    said = (Declaration(one.verb.value, one.target, 0),)
+    ask = Ask(step.path, one.gone.line, said, step.allow_key)
     temporary = "use CREATE TEMP TABLE, or " if one.what.startswith("table ") else ""
     return (
         "predeploy only goes forward: if a section of the file undoes it, remove that; if "
-        f"{one.target} is meant to be temporary, {temporary}declare it before line "
-        f"{one.gone.line}: {line}"
+        f"{one.target} is meant to be temporary, {temporary}declare it {ask.where}: "
+        f"{ask.lines[0]}"
     )

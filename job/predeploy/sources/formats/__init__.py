@@ -7,7 +7,7 @@ needs none but its own.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 
 from predeploy.contract.errors import SettingsError
@@ -49,10 +49,13 @@ def _prisma(folder: Folder) -> str:
 _SIGNS: dict[str, Callable[[Folder], str]] = {
     "prisma": _prisma,
     "drizzle": _drizzle,
+    "goose": lambda folder: _marked(rb"--[ \t]*\+goose[ \t]+up\b", folder),
+    "dbmate": lambda folder: _marked(rb"--[ \t]*migrate:up\b", folder),
+    "golang-migrate": lambda folder: _named(r"^\d+_[^/]*\.up\.sql$", folder),
 }
 # Formats that look alike in the folder: the history table in the database tells them apart.
-_ALIKE = {NATIVE: ("supabase",)}
-FORMATS = (*_SIGNS, *(name for alike in _ALIKE.values() for name in alike), NATIVE)
+_ALIKE = {NATIVE: ("supabase", "sqlx"), "golang-migrate": ("sqlx",)}
+FORMATS = (*_SIGNS, *_ALIKE[NATIVE], NATIVE)
 """The names of all formats, as settings have them."""
 
 
@@ -86,7 +89,14 @@ def named(name: str) -> Format:
     return found
 
 
-def histories_of(name: str) -> tuple[History, ...]:
-    """Return the histories that may be about a folder of this format."""
-    formats = (named(each) for each in (name, *_ALIKE.get(name, ())))
-    return tuple(each.history for each in formats if each.history)
+def tools_of(name: str, wanted: str) -> tuple[str, ...]:
+    """Return the formats whose tools may have migrated with a folder of the format `name`.
+
+    One, if a setting says whose it is.
+    """
+    return (name,) if wanted else (name, *_ALIKE.get(name, ()))
+
+
+def histories_of(tools: Iterable[str]) -> tuple[History, ...]:
+    """Return the histories of these formats."""
+    return tuple(found for tool in tools if (found := named(tool).history))

@@ -7,16 +7,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
+from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Format
-from predeploy.sources.formats.history import Applied, History, Row
+from predeploy.sources.formats.format import Format, stray
+from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.layout import Role, shown
-from predeploy.sources.script import Script, script_of
+from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder
 
 _JOURNAL = "meta/_journal.json"
@@ -46,17 +47,16 @@ def _read_journal(folder: Folder, journal: File, problems: list[str]) -> tuple[S
     is_read = len(problems) == known
     files = {f.name.removeprefix(folder.home): f for f in folder.having(Role.MIGRATION)}
     listed = {f"{entry.tag}.sql": entry for entry in entries}
-    scripts = []
-    for name, entry in listed.items():
-        if name not in files:
-            problems.append(f"{folder.home}{name}: {_JOURNAL} lists it, and it is not there")
-            continue
-        try:
-            scripts.append(
-                script_of(files[name], version=version_of(name), recorded_as=str(entry.when))
-            )
-        except SourcesError as error:
-            problems.extend(error.problems)
+    problems.extend(
+        f"{folder.home}{name}: {_JOURNAL} lists it, and it is not there"
+        for name in listed
+        if name not in files
+    )
+    scripts = scripts_of(
+        (files[name] for name in listed if name in files),
+        lambda file: _read_listed(file, listed[file.name.removeprefix(folder.home)]),
+        problems,
+    )
     if is_read:
         problems.extend(
             f"{shown(files[name].name)}: {_JOURNAL} does not list it, so Drizzle would not run "
@@ -64,6 +64,10 @@ def _read_journal(folder: Folder, journal: File, problems: list[str]) -> tuple[S
             for name in sorted(files.keys() - listed.keys())
         )
     return tuple(scripts)
+
+
+def _read_listed(file: File, entry: _Entry) -> Script:
+    return script_of(file, version=version_of(entry.tag), recorded_as=str(entry.when))
 
 
 def _entries(journal: File, problems: list[str]) -> Iterator[_Entry]:
@@ -90,20 +94,16 @@ def _entries(journal: File, problems: list[str]) -> Iterator[_Entry]:
 
 
 def _read_folders(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
-    scripts: list[Script] = []
-    for file in folder.having(Role.MIGRATION):
-        inside, _, base = file.name.removeprefix(folder.home).rpartition("/")
-        if base != _SQL or not inside or "/" in inside:
-            problems.append(
-                f"{shown(file.name)}: is not run by Drizzle, which runs <name>/{_SQL}; move it "
-                "into a folder of its own, or out of the migrations"
-            )
-            continue
-        try:
-            scripts.append(script_of(file, name=inside, version=version_of(inside)))
-        except SourcesError as error:
-            problems.extend(error.problems)
+    read = partial(_read_folder, home=folder.home)
+    scripts = scripts_of(folder.having(Role.MIGRATION), read, problems)
     return tuple(sorted(scripts, key=lambda script: script.name))
+
+
+def _read_folder(file: File, home: str) -> Script:
+    inside, _, base = file.name.removeprefix(home).rpartition("/")
+    if base != _SQL or not inside or "/" in inside:
+        raise stray(file, "Drizzle", f"<name>/{_SQL}")
+    return script_of(file, name=inside, version=version_of(inside))
 
 
 def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
@@ -169,9 +169,38 @@ def _edited(script: Script, row: Row) -> Finding:
     )
 
 
+def _create(table: str) -> tuple[str, ...]:
+    # 1.0 adds its columns at its first run.
+    return (
+        "create schema if not exists drizzle",
+        f"""create table if not exists {table}
+            (id serial primary key, hash text not null, created_at bigint)""",
+    )
+
+
+def _write(script: Script, table: str, columns: frozenset[str]) -> tuple[str, ...]:
+    named = "name" in columns
+    values = f"{literal(script.raw_hash)}, {script.recorded_as or _milliseconds(script.name)}"
+    return (
+        f"""insert into {table} (hash, created_at{", name, applied_at" if named else ""})
+            values ({values}{f", {literal(script.name)}, now()" if named else ""})""",
+    )
+
+
+def _milliseconds(name: str) -> int:
+    """Return the time in the name of a folder, as 1.0 writes it: in UTC."""
+    moment = datetime.strptime(name.partition("_")[0], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1000
+
+
 FORMAT = Format(
     read,
     History(
-        "Drizzle", "__drizzle_migrations", frozenset({"id", "hash", "created_at"}), "id", judge
+        "Drizzle",
+        "__drizzle_migrations",
+        frozenset({"id", "hash", "created_at"}),
+        "id",
+        judge,
+        mirror=Mirror(_create, _write, "drizzle"),
     ),
 )

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from predeploy.contract.errors import SourcesError
 from predeploy.sources.formats.history import History
+from predeploy.sources.layout import shown
 from predeploy.sources.script import Script
-from predeploy.sources.walk import Folder
+from predeploy.sources.walk import File, Folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +21,9 @@ class Format:
 
     read: Callable[[Folder, list[str]], tuple[Script, ...]]
     history: History | None = None
+
+
+def stray(file: File, tool: str, wanted: str) -> SourcesError:
+    """Return the refusal of a file that the tool would pass over; `wanted` is what it runs."""
+    what = f"{shown(file.name)}: is not run by {tool}; call it {wanted}, or move it"
+    return SourcesError((f"{what} out of the migrations",))

@@ -26,6 +26,20 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirror:
+    """How to record a file in the tool's table, so that the tool takes it for applied.
+
+    `create` returns the statements that make the table as the tool does, and `write` those for a
+    file; both are given the table's quoted name, `write` its columns, too (none for a new table).
+    `schema` is where the tool makes it; empty for the first schema of the search_path.
+    """
+
+    create: Callable[[str], tuple[str, ...]]
+    write: Callable[[Script, str, frozenset[str]], tuple[str, ...]]
+    schema: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """The table in which a tool records what it has applied.
 
@@ -40,6 +54,7 @@ class History:
     order: str
     read: Callable[[tuple[Script, ...], tuple[Row, ...]], Applied]
     foreign: frozenset[str] = frozenset()
+    mirror: Mirror | None = None
 
     def is_kept_in(self, table: "Table") -> bool:
         """Whether this table is one of the tool's."""

@@ -11,7 +11,7 @@ from predeploy.contract.errors import SourcesError
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import Format
 from predeploy.sources.layout import Role, shown
-from predeploy.sources.script import Script, script_of
+from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder
 
 _DOWN_NAME = re.compile(r"\.(down|undo|rollback)\.sql$", re.IGNORECASE)
@@ -29,12 +29,7 @@ _DOWN_SECTION = re.compile(
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Put the files of `migrations/` in the order in which they run; problems go to `problems`."""
-    scripts: list[Script] = []
-    for file in folder.having(Role.MIGRATION):
-        try:
-            scripts.append(_read(file))
-        except SourcesError as error:
-            problems.extend(error.problems)
+    scripts = scripts_of(folder.having(Role.MIGRATION), _read, problems)
     problems.extend(same_names(scripts))
     return tuple(sorted(scripts, key=lambda s: (s.version, s.name)))
 

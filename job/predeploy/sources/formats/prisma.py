@@ -7,16 +7,17 @@ https://www.prisma.io/docs/orm/prisma-migrate/understanding-prisma-migrate/migra
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import partial
 
-from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
+from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Format
-from predeploy.sources.formats.history import Applied, History, Row
+from predeploy.sources.formats.format import Format, stray
+from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.layout import Role, shown
-from predeploy.sources.script import Script, script_of
-from predeploy.sources.walk import Folder
+from predeploy.sources.script import Script, script_of, scripts_of
+from predeploy.sources.walk import File, Folder
 
 _SQL = "migration.sql"
 _TABLE = "_prisma_migrations"
@@ -24,21 +25,17 @@ _TABLE = "_prisma_migrations"
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Read the migrations, which are named by their folders; problems go to `problems`."""
-    scripts: list[Script] = []
-    for file in folder.having(Role.MIGRATION):
-        inside, _, base = file.name.removeprefix(folder.home).rpartition("/")
-        if base == _SQL and inside and "/" not in inside:
-            try:
-                scripts.append(script_of(file, name=inside, version=version_of(inside)))
-            except SourcesError as error:
-                problems.extend(error.problems)
-        elif not inside:
-            problems.append(
-                f"{shown(file.name)}: is not run by Prisma, which runs <name>/{_SQL}; move it into "
-                "a folder of its own, or out of the migrations"
-            )
+    scripts = scripts_of(folder.having(Role.MIGRATION), partial(_read, home=folder.home), problems)
     problems.extend(_empty(folder, scripts))
     return tuple(sorted(scripts, key=lambda script: script.name))
+
+
+def _read(file: File, home: str) -> Script | None:
+    inside, _, base = file.name.removeprefix(home).rpartition("/")
+    if not inside:
+        raise stray(file, "Prisma", f"<name>/{_SQL}")
+    is_run = base == _SQL and "/" not in inside
+    return script_of(file, name=inside, version=version_of(inside)) if is_run else None
 
 
 def _empty(folder: Folder, scripts: list[Script]) -> Iterator[str]:
@@ -126,6 +123,25 @@ def _checksums(script: Script) -> set[str]:
     }
 
 
+def _create(table: str) -> tuple[str, ...]:
+    return (
+        f"""create table if not exists {table} (
+            id varchar(36) primary key not null, checksum varchar(64) not null,
+            finished_at timestamptz, migration_name varchar(255) not null, logs text,
+            rolled_back_at timestamptz, started_at timestamptz not null default now(),
+            applied_steps_count integer not null default 0)""",
+    )
+
+
+def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
+    values = f"{literal(script.raw_hash)}, {literal(script.name)}"
+    return (
+        f"""insert into {table}
+            (id, checksum, migration_name, started_at, finished_at, applied_steps_count)
+            values (pg_catalog.gen_random_uuid()::text, {values}, now(), clock_timestamp(), 1)""",
+    )
+
+
 FORMAT = Format(
     read,
     History(
@@ -134,5 +150,6 @@ FORMAT = Format(
         frozenset({"migration_name", "checksum", "finished_at", "rolled_back_at", "started_at"}),
         "started_at",
         judge,
+        mirror=Mirror(_create, _write),
     ),
 )

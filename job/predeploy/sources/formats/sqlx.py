@@ -1,0 +1,143 @@
+"""sqlx: `<version>_<name>.sql`, or `.up.sql` with a `.down.sql` beside it that is left alone.
+
+https://docs.rs/sqlx/latest/sqlx/macro.migrate.html
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding
+from predeploy.contract.quoting import literal
+from predeploy.settings.versions import Version, version_of
+from predeploy.sources.formats.format import Format, stray
+from predeploy.sources.formats.history import Applied, History, Mirror, Row
+from predeploy.sources.formats.native import same_names
+from predeploy.sources.layout import Role, shown
+from predeploy.sources.script import Script, script_of, scripts_of
+from predeploy.sources.walk import File, Folder
+
+_NAME = re.compile(r"\d+_.+\.sql")
+_DOWN = ".down.sql"
+_OUTSIDE = "-- no-transaction"
+_TABLE = "_sqlx_migrations"
+
+
+def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
+    """Read the migrations; problems go to `problems`."""
+    scripts = scripts_of(folder.having(Role.MIGRATION), _read, problems)
+    problems.extend(same_names(scripts))
+    return tuple(sorted(scripts, key=lambda script: (script.version, script.name)))
+
+
+def _read(file: File) -> Script | None:
+    base = shown(file.name).rpartition("/")[2]
+    if _NAME.fullmatch(base) is None:
+        raise stray(file, "sqlx", "<version>_<name>.sql")
+    if base.endswith(_DOWN):
+        return None
+    is_outside = file.content.startswith(_OUTSIDE.encode())
+    return script_of(file, version=version_of(base), commits_each=is_outside)
+
+
+def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
+    """Return what has been applied; what sqlx refuses is refused here, too."""
+    by_version: dict[Version, Row] = {(row["version"],): row for row in rows}
+    known = {script.version: script for script in scripts}
+    shared = {v: row for v, row in by_version.items() if v in known}
+    return Applied(
+        {
+            known[version].name: str(row["installed_on"])
+            for version, row in shared.items()
+            if row["success"]
+        },
+        tuple(_refusals(known, shared)) + _missing(by_version, known, is_ours=bool(shared)),
+    )
+
+
+def _refusals(
+    known: dict[Version, Script], shared: dict[Version, Row]
+) -> Iterator[tuple[str, Finding]]:
+    for version, row in shared.items():
+        script = known[version]
+        if not row["success"]:
+            yield script.name, _failed(script)
+        elif row["checksum"].removeprefix("\\x") != _checksum(script):
+            yield script.name, _edited(script, row)
+
+
+def _checksum(script: Script) -> str:
+    return hashlib.sha384(script.text.encode()).hexdigest()
+
+
+def _failed(script: Script) -> Finding:
+    version = script.version[0]
+    return Finding(
+        "history-failed",
+        f"sqlx began {script.path} and did not finish it: what of it is done is not known",
+        f"look at `select * from {_TABLE} where version = {version}` and at the database; undo "
+        f"what is done of it, then `delete from {_TABLE} where version = {version}`",
+        ExitCode.BAD_SOURCES,
+    )
+
+
+def _edited(script: Script, row: Row) -> Finding:
+    return Finding(
+        "history-edited",
+        f"{script.path} has been edited since sqlx applied it at {row['installed_on']}: its "
+        "checksum is another, and sqlx stops for that",
+        "put the old text back, and write the change as a new migration",
+        ExitCode.BAD_SOURCES,
+    )
+
+
+def _missing(
+    rows: dict[Version, Row], known: dict[Version, Script], *, is_ours: bool
+) -> tuple[tuple[str, Finding], ...]:
+    """Refuse versions without a file, as sqlx does unless it is told to ignore them."""
+    gone = sorted(rows.keys() - known.keys())
+    if not gone or not is_ours:
+        return ()
+    return (
+        (
+            "",
+            Finding(
+                "history-unknown",
+                f"sqlx has applied version {gone[0][0]}, which no file here has",
+                "deploy the folder that has it, or put its file back",
+                ExitCode.BAD_SOURCES,
+            ),
+        ),
+    )
+
+
+def _create(table: str) -> tuple[str, ...]:
+    return (
+        f"""create table if not exists {table} (
+            version bigint primary key, description text not null,
+            installed_on timestamptz not null default now(), success boolean not null,
+            checksum bytea not null, execution_time bigint not null)""",
+    )
+
+
+def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
+    name = script.name.removesuffix(".sql").removesuffix(".up").partition("_")[2]
+    description, checksum = literal(name.replace("_", " ")), literal(f"\\x{_checksum(script)}")
+    return (
+        f"""insert into {table} (version, description, success, checksum, execution_time)
+            values ({script.version[0]}, {description}, true, {checksum}::bytea, -1)""",
+    )
+
+
+FORMAT = Format(
+    read,
+    History(
+        "sqlx",
+        _TABLE,
+        frozenset({"version", "description", "success", "checksum", "installed_on"}),
+        "version",
+        judge,
+        mirror=Mirror(_create, _write),
+    ),
+)

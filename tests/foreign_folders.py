@@ -1,0 +1,73 @@
+"""Folders of migrations as tools keep them, made of names such as 20240101000000_init and texts."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+DOWN = "drop table users;"
+
+
+def version(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def when(name: str) -> int:
+    """The time in a name, in milliseconds, as Drizzle's journal has it."""
+    moment = datetime.strptime(version(name), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1000
+
+
+def prisma_files(texts: Mapping[str, str]) -> dict[str, str]:
+    files = {f"migrations/{name}/migration.sql": text for name, text in texts.items()}
+    return files | {"migrations/migration_lock.toml": 'provider = "postgresql"\n'}
+
+
+def drizzle_files(texts: Mapping[str, str]) -> dict[str, str]:
+    entries = [
+        {"idx": n, "version": "7", "when": when(name), "tag": name, "breakpoints": True}
+        for n, name in enumerate(texts)
+    ]
+    journal = json.dumps({"version": "7", "dialect": "postgresql", "entries": entries})
+    files = {f"migrations/{name}.sql": text for name, text in texts.items()}
+    return files | {"migrations/meta/_journal.json": journal, "migrations/meta/0_s.json": "{}"}
+
+
+def drizzle_folders(texts: Mapping[str, str]) -> dict[str, str]:
+    files = {f"migrations/{name}/migration.sql": text for name, text in texts.items()}
+    return files | {f"migrations/{name}/snapshot.json": "{}" for name in texts}
+
+
+def supabase_files(texts: Mapping[str, str]) -> dict[str, str]:
+    return {f"migrations/{name}.sql": text for name, text in texts.items()}
+
+
+def pairs(texts: Mapping[str, str]) -> dict[str, str]:
+    """`.up.sql` and `.down.sql`, as golang-migrate has them, and sqlx."""
+    ups = {f"migrations/{name}.up.sql": text for name, text in texts.items()}
+    return ups | {f"migrations/{name}.down.sql": DOWN for name in texts}
+
+
+def goose_files(texts: Mapping[str, str]) -> dict[str, str]:
+    outside = {name: "-- +goose NO TRANSACTION\n" for name, t in texts.items() if "concurr" in t}
+    return {
+        f"migrations/{name}.sql": f"{outside.get(name, '')}-- +goose Up\n-- +goose StatementBegin\n"
+        f"{text}\n-- +goose StatementEnd\n-- +goose Down\n{DOWN}\n"
+        for name, text in texts.items()
+    }
+
+
+def dbmate_files(texts: Mapping[str, str]) -> dict[str, str]:
+    outside = {name: " transaction:false" for name, text in texts.items() if "concurr" in text}
+    return {
+        f"migrations/{name}.sql": f"-- migrate:up{outside.get(name, '')}\n{text}\n"
+        f"-- migrate:down\n{DOWN}\n"
+        for name, text in texts.items()
+    }
+
+
+def sqlx_files(texts: Mapping[str, str]) -> dict[str, str]:
+    return {f"migrations/{name}.sql": sqlx_text(text) for name, text in texts.items()}
+
+
+def sqlx_text(text: str) -> str:
+    return f"-- no-transaction\n{text}" if "concurrently" in text else text
