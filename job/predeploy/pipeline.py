@@ -53,7 +53,7 @@ _CORRECTIONS = {
 }
 # The views that later layers need, too: if nothing has to be done, one look serves all layers.
 # A layer that runs files of the folder gets none of them, because its files may change everything.
-_BEHIND = {
+_LATER_VIEWS = {
     layer.name: frozenset[View]().union(*(behind.sees for behind in PIPELINE[number:]))
     if not layer.asks
     else frozenset[View]()
@@ -314,7 +314,7 @@ def _situation(journal: Journal, context: RunContext, snapshot: Snapshot) -> Sit
 def _look_and_plan(
     journal: Journal, context: RunContext, reader: SnapshotReader, layer: Layer
 ) -> tuple[Snapshot, Plan]:
-    snapshot = reader.read(layer.sees, _BEHIND[layer.name])
+    snapshot = reader.read(layer.sees, _LATER_VIEWS[layer.name])
     if snapshot.schema is not None and snapshot.schema.is_new and not journal.remembered:
         schema = context.settings.ledger_schema
         journal.remembered = remember_sql(schema, journal.sources, snapshot.schema)

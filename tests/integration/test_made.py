@@ -11,7 +11,7 @@ from predeploy.database.sentinel import made
 
 SCHEMA = "predeploy"
 NOTE = made.note_sql(f"{SCHEMA}.made")
-AGES = made.our_ages_sql(SCHEMA)
+AGES = made.transaction_ages_sql(SCHEMA)
 ALL_KINDS = """
     create table plain (id int); create table parted (id int) partition by list (id);
     create table part partition of parted default; create materialized view stored as select 1;

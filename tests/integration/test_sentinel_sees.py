@@ -43,7 +43,7 @@ def suspects(
             with conn.transaction():
                 conn.execute(sentinel.guard_sql(SCHEMA))
         except psycopg.Error as error:
-            if not sentinel.has_spoken(SCHEMA, error):
+            if not sentinel.is_guard_error(SCHEMA, error):
                 raise
             oids = sorted(sentinel.parse_suspicion(error.diag.message_detail).oids)
             found = conn.execute("select unnest(%s::oid[])::regclass::text", [oids])

@@ -73,6 +73,22 @@ def test_a_key_that_is_there_and_invalid_is_built_before_what_refers_to_it() -> 
     assert [c.fact.name for c in in_order(made, pair)] == ["key", "foreign"]
 
 
+def test_a_sequence_is_made_before_the_table_that_owns_it() -> None:
+    """Its need of the table is only for OWNED BY, and the table's default draws from it."""
+    table = Fact("table", "public", "t", "", order=(1, 0), needs=(("sequence", "public", "s", ""),))
+    owned = (("owned by", '["public", "t", "id"]'),)
+    sequence = Fact("sequence", "public", "s", "", owned, order=(2, 0), needs=(table.key,))
+
+    changes = [change(table, Phase.TOGETHER, ""), change(sequence, Phase.TOGETHER, "")]
+    desired, nothing = SchemaIndex([table, sequence]), SchemaIndex(())
+    pair = SchemaPair(desired, nothing, desired, nothing, nothing, {}, 180000, {}, may_alter=True)
+
+    assert [c.fact.kind for c in in_order([(c.fact, c) for c in changes], pair)] == [
+        "sequence",
+        "table",
+    ]
+
+
 def test_what_a_change_says_counts_more_than_the_catalogs() -> None:
     """And two that both say so are not an endless loop."""
     a, b = routine("a", 1), routine("b", 2, "a")

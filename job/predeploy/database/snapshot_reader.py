@@ -6,9 +6,8 @@ is asked again without it.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
 
 from predeploy import sql
 from predeploy.contract.deadline import Deadline
@@ -29,10 +28,10 @@ from predeploy.database.ledger.questions import (
     seed_questions,
 )
 from predeploy.database.server import wire
-from predeploy.database.server.path import KEPT, SCHEMAS, keep_sql, operator_path_sql
+from predeploy.database.server.path import KEEP, SCHEMAS, operator_path_sql
 from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import settings_sql
-from predeploy.database.server.wire import Answer, Connection
+from predeploy.database.server.wire import Connection, NamedAnswer
 from predeploy.database.shadow.declared import read_declared
 from predeploy.judgment.drift import Standing
 from predeploy.schema import kinds
@@ -46,9 +45,6 @@ from predeploy.sources.formats import histories_of
 from predeploy.sources.formats.history import History
 from predeploy.sources.squash import squash_of
 
-_SEPARATOR = "\n;\n"
-_OPENING = 2 + KEPT  # BEGIN, the operator's path, and the settings
-_BETWEEN = 2  # settings and search_path for the operator's questions, after our own
 _STATE = "state"  # the first question: the others are about a ledger that we know
 _LOCKS_AND_ROLE = """select pg_catalog.current_setting('max_locks_per_transaction')::bigint
     * (pg_catalog.current_setting('max_connections')::int
@@ -206,10 +202,10 @@ def _known(
     histories: Sequence[History],
     *,
     has_ledger: bool,
-) -> dict[str, str]:
+) -> dict[Hashable, str]:
     """Return the questions of ours that `views` need, by what they are about."""
     schema = settings.ledger_schema
-    known = {_STATE: ledger.state_sql(schema)} if has_ledger else {}
+    known: dict[Hashable, str] = {_STATE: ledger.state_sql(schema)} if has_ledger else {}
     known["path"] = path_view.view_sql(settings.endpoint)
     if has_ledger and View.LEDGER in views:
         known["ledger"] = ledger.rows_sql(schema)
@@ -257,7 +253,7 @@ def _with_names(declared: SchemaView) -> frozenset[tuple[str, str]]:
     )
 
 
-def _both_sides(declared: SchemaView, found: Mapping[str, list[wire.Row]]) -> SchemaView:
+def _both_sides(declared: SchemaView, found: Mapping[Hashable, list[wire.Row]]) -> SchemaView:
     sizes = dict(typed(tuple[str, int], found["sizes"]))
     ((capacity, role),) = typed(tuple[int, str], found["locks"])
     live = parse_facts([*found["live"], *found["partitions"], *found["named only"]])
@@ -302,64 +298,52 @@ def facts_sql(critical: Sequence[CriticalTable]) -> str:
 
 def _ask_all(
     conn: Connection,
-    known: Mapping[str, str],
+    known: Mapping[Hashable, str],
     questions: Sequence[Question],
     deadline: Deadline,
     settings: Settings,
-) -> tuple[Mapping[str, list[wire.Row]], tuple[Response, ...]]:
+) -> tuple[Mapping[Hashable, list[wire.Row]], tuple[Response, ...]]:
     """Ask everything in one message; once more without each question that fails."""
     schema = settings.ledger_schema
     failed: dict[Question, Response] = {}
     limit = {"statement_timeout": f"{int(deadline.left_s * 1000) + 1}"}
-    opening = ";\n".join(
-        (
-            "begin isolation level repeatable read read only",
-            keep_sql(settings.endpoint),
-            settings_sql({**limit, **READ_WITH}),
-        )
-    )
+    operator_path = operator_path_sql(settings.endpoint)
     names = ", ".join(literal(name) for name in READ_WITH if name != "search_path")
     unpin = f"""select pg_catalog.set_config(name, reset_val, true)
         from pg_catalog.pg_settings where name in ({names})"""
     while True:
         # Our questions run under our search_path, the operator's under theirs.
-        asked = in_turn(q for q in questions if q not in failed)
-        ours = [opening, *known.values(), unpin, operator_path_sql(settings.endpoint)]
-        # Up to PostgreSQL 15 a read-only transaction can write large objects, in whatever function.
-        parts = [*ours, *(sql for sql, _ in asked), "rollback"]
-        answer = wire.send(conn, _SEPARATOR.join(parts))
-        if answer.error is None:
+        texts: dict[Hashable, str] = {
+            "begin": "begin isolation level repeatable read read only",
+            "resolve": operator_path,
+            "keep": KEEP,
+            "pin": settings_sql({**limit, **READ_WITH}),
+            **known,
+            "unpin": unpin,
+            "operator's path": operator_path,
+            **in_turn(q for q in questions if q not in failed),
+            # Up to 15 a read-only transaction can write large objects, in whatever function.
+            "end": "rollback",
+        }
+        reply = wire.send_named(conn, texts)
+        error = reply.answer.error
+        if error is None:
             break
         wire.roll_back(conn)
-        _require_usable(known, answer, schema)  # what else failed may come of that
-        index = _failed_part(answer, parts) - len(ours)
-        question = asked[index][1] if 0 <= index < len(asked) else None
-        if question is None:
+        _require_usable(known, reply, schema)  # what else failed may come of that
+        question = reply.failed
+        if not isinstance(question, Question):
             with wire.translated(conn):
-                raise answer.error
-        failed[question] = refused(conn, question, answer)
-    _require_usable(known, answer, schema)
-    found = defaultdict(list, {n: answer.rows(_OPENING + i) for i, n in enumerate(known)})
-    first = _OPENING + len(known) + _BETWEEN
-    replied = {q: response(q, answer, first + i) for i, (_, q) in enumerate(asked) if q}
-    return found, tuple((failed | replied)[q] for q in questions)
+                raise error
+        failed[question] = refused(conn, question, reply)
+    _require_usable(known, reply, schema)
+    found = defaultdict(list, {name: reply.rows(name) for name in known})
+    return found, tuple(failed.get(q) or response(q, reply) for q in questions)
 
 
-def _require_usable(known: Mapping[str, str], answer: Answer, schema: str) -> None:
-    if _STATE in known and answer.failed_index > _OPENING:
-        ledger.require_usable(schema, answer.rows(_OPENING))
-
-
-def _failed_part(answer: Answer, parts: Sequence[str]) -> int:
-    """Return which part failed, from 0. The opening is one part and several statements.
-
-    A syntax error fails the whole message before any of it runs: then only its position tells.
-    """
-    position = answer.error.diag.statement_position if answer.error else None
-    if answer.failed_index or not position:
-        return answer.failed_index - (_OPENING - 1)
-    ends = list(accumulate(len(part) + len(_SEPARATOR) for part in parts))
-    return next((i for i, end in enumerate(ends) if int(position) <= end), len(parts))
+def _require_usable(known: Mapping[Hashable, str], reply: NamedAnswer, schema: str) -> None:
+    if _STATE in known and reply.has(_STATE):
+        ledger.require_usable(schema, reply.rows(_STATE))
 
 
 def _standing(conn: Connection, rows: Sequence[wire.Row]) -> tuple[Standing, ...]:

@@ -1,6 +1,6 @@
 """The outcome of a difference: statements to run, by phase, or a report. Values only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -95,6 +95,19 @@ def drift(
     return Report(
         Verdict.DRIFT, code, live.label, message, remedy, declared, there, *described(live)
     )
+
+
+def create_only(
+    desired: Fact, live: Fact | None, code: str, remedy: str, *statements: str, what: str = ""
+) -> Iterator[Change | Report]:
+    """Create what is missing by these statements; a live object of another shape is only reported.
+
+    `what` is the live shape in words; by default its definition.
+    """
+    if live is None:
+        yield change(desired, Phase.TOGETHER, *statements)
+    else:
+        yield drift(desired, live, code, what or live.definition, remedy)
 
 
 def breaking(live: Fact, code: str, message: str, remedy: str, told: str) -> Report:

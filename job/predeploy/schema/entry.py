@@ -92,3 +92,5 @@ def name_of(oid: str) -> str:
 OF_RELATION = """
     join pg_catalog.pg_class c on c.oid = {}
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace"""
+OWN_RELATION = f"""c.relpersistence <> 't' and {own("pg_class", "c.oid")}"""
+"""A condition: the relation c is neither temporary nor a member of an extension."""

@@ -83,6 +83,15 @@ class Needs:
                 yield (kind.value, fact.schema, fact.relation, ""), is_its_query
         yield from self._of_columns(fact)
 
+    def before(self, fact: Fact) -> Iterator[Key]:
+        """Yield the keys of the facts that have to be made before `fact`.
+
+        Not what owns a sequence, which only OWNED BY needs: a default there may need the sequence.
+        Not the parts of an index or constraint, which its own change makes.
+        """
+        owner = fact.listed("owned by")[:2]
+        return (key for key, _ in self.of(fact) if key[1:3] != owner and key[0] not in PARTS)
+
     def _of_parts(self, whole: Fact) -> Iterator[tuple[Key, bool]]:
         """Yield the named parts of an index or constraint, and the partitions that they are on."""
         for part in self._pair.desired.parts_of(whole):

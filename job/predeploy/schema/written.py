@@ -149,7 +149,7 @@ class Written:
             if is_ours and naming.arguments in (None, target.arguments):
                 yield naming
 
-    def said_of(self, grantee: str, target: Target, role: str) -> Iterator[Naming]:
+    def namings_of_grantee(self, grantee: str, target: Target, role: str) -> Iterator[Naming]:
         """Yield the namings of an object that cover a grantee."""
         names = {grantee, CURRENT_USER} if grantee == role else {grantee}
         return (n for n in self.namings(target, role) if not names.isdisjoint(n.grantees))

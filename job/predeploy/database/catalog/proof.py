@@ -100,9 +100,8 @@ def _probe(conn: Connection, build: IndexBuild) -> str:
         {OWN_PATH};
         select pg_catalog.pg_get_indexdef('pg_temp.{PROBE_INDEX}'::pg_catalog.regclass)""",
     )
-    definition = answer.rows(-1)[0][0] if answer.error is None else None
     wire.roll_back(conn)
-    return definition or ""
+    return answer.last[0][0] or "" if answer.last else ""
 
 
 def _shape(definition: str) -> tuple[bool, str]:

@@ -1,6 +1,6 @@
 """The operator's own queries: those of `verify/`, and whether a seed is present."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from psycopg.errors import InsufficientPrivilege
@@ -9,8 +9,8 @@ from predeploy.contract.quoting import literal
 from predeploy.database.catalog import row_security
 from predeploy.database.catalog.advice import for_refusal
 from predeploy.database.server.failure import is_filtered
-from predeploy.database.server.transaction import row_security_sql
-from predeploy.database.server.wire import Answer, Connection
+from predeploy.database.server.transaction import between_policies
+from predeploy.database.server.wire import Connection, NamedAnswer
 from predeploy.settings import Settings
 from predeploy.snapshot import Response
 from predeploy.sources import Sources
@@ -52,25 +52,23 @@ def check_questions(sources: Sources) -> tuple[Question, ...]:
     return tuple(Question(c.script.path, c.sql, c.is_filtered) for c in checks if not c.findings)
 
 
-def in_turn(questions: Iterable[Question]) -> list[tuple[str, Question | None]]:
+def in_turn(questions: Iterable[Question]) -> dict[Hashable, str]:
     """Return what is sent for each query; policies may filter it if its file allows that."""
-    sent: list[tuple[str, Question | None]] = []
+    sent: dict[Hashable, str] = {}
     for question in questions:
-        sent += [(row_security_sql(is_on=True), None)] if question.is_filtered else []
-        sent.append((question.sql, question))
-        sent += [(row_security_sql(), None)] if question.is_filtered else []
+        sent |= between_policies(question, question.sql, is_filtered=question.is_filtered)
     return sent
 
 
-def response(question: Question, answer: Answer, index: int) -> Response:
+def response(question: Question, reply: NamedAnswer) -> Response:
     """Return the query's result, with the first ten rows to show."""
-    rows = answer.rows(index)
-    return Response(question.path, answer.columns(index), tuple(rows[:_SHOWN_ROWS]), len(rows))
+    rows = reply.rows(question)
+    return Response(question.path, reply.columns(question), tuple(rows[:_SHOWN_ROWS]), len(rows))
 
 
-def refused(conn: Connection, question: Question, answer: Answer) -> Response:
+def refused(conn: Connection, question: Question, reply: NamedAnswer) -> Response:
     """Return why the query failed and what to do; needs an idle connection."""
-    error = answer.error
+    error = reply.answer.error
     assert error is not None  # noqa: S101 - only called with one
     sqlstate, message = error.sqlstate or "", error.diag.message_primary or ""
     remedy = ""

@@ -8,7 +8,7 @@ before.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,9 @@ from predeploy.database.catalog import trust
 from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.server import wire
 from predeploy.database.server.allowed import where_allowed
-from predeploy.database.server.path import KEPT, TEXT, keep_sql, operator_path_sql
+from predeploy.database.server.path import KEEP, TEXT, operator_path_sql
 from predeploy.database.server.rows import typed
-from predeploy.database.server.transaction import row_security_sql, settings_sql
+from predeploy.database.server.transaction import between_policies, settings_sql
 from predeploy.database.server.wire import Connection
 from predeploy.settings import Settings
 from predeploy.sources import Sources, filtered
@@ -36,8 +36,7 @@ _READ_ONLY = "transaction isolation level repeatable read read only"
 # Up to 15 a read-only transaction may write large objects; there it is begun explicitly and rolled
 # back.
 _LEAVES_LARGE_OBJECTS = 160_000
-_PID = 2 + KEPT  # after that come the operator's path and the settings
-_GUARD = _PID + 2
+_SERVER, _GUARD = "server", "guard"
 
 # The cluster and the database: a restored or copied database has a separate history from then on.
 # If the cluster's identifier may not be read, the fingerprint shows most copies.
@@ -49,7 +48,7 @@ _SYSTEM = (
 
 
 _SINCE = "extract(epoch from pg_catalog.pg_postmaster_start_time())"
-_Asked = tuple[str, bool | None]  # whether a row is expected; None for SET and ROLLBACK
+_Asked = tuple[str, str, bool]  # the file's path, its query, and whether policies may filter it
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +85,30 @@ def read(conn: Connection, settings: Settings, sources: Sources) -> Reading:
     to PostgreSQL 15 a negative answer costs one more round trip.
     """
     is_rolled_back = conn.info.server_version < _LEAVES_LARGE_OBJECTS
-    opening = [
-        f"{'begin' if is_rolled_back else 'set'} {_READ_ONLY}",
-        keep_sql(settings.endpoint),
-        settings_sql({"statement_timeout": "30s"}),
-        f"select pg_catalog.pg_backend_pid(), {_SINCE}",
-        trust.fence_sql(settings.ledger_schema),  # before any table, or view in its place, is read
-        _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
-        operator_path_sql(settings.endpoint),
-    ]
-    asked = [*_seeds(settings, sources), *_checks(sources)]
+    seeds, checks = [*_seeds(settings, sources)], [*_checks(sources)]
+    texts: dict[Hashable, str] = {
+        "begin": f"{'begin' if is_rolled_back else 'set'} {_READ_ONLY}",
+        "path": operator_path_sql(settings.endpoint),
+        "keep": KEEP,
+        "settings": settings_sql({"statement_timeout": "30s"}),
+        _SERVER: f"select pg_catalog.pg_backend_pid(), {_SINCE}",
+        # Before any table, or view in its place, is read.
+        "trust": trust.fence_sql(settings.ledger_schema),
+        _GUARD: _guard_sql(settings, settled_key(settings, sources, conn.info.server_version)),
+        "operator's path": operator_path_sql(settings.endpoint),
+    }
+    for path, sql, is_filtered in (*seeds, *checks):
+        texts |= between_policies(path, sql, is_filtered=is_filtered)
     if is_rolled_back:
-        asked.append(("rollback", None))
-    answer = wire.send(conn, "\n;\n".join([*opening, *(sql for sql, _ in asked)]))
+        texts["end"] = "rollback"
+    reply = wire.send_named(conn, texts)
     wire.roll_back(conn)
-    first = len(opening) + KEPT - 1
-    # A different number of results means that some text was not a single statement.
-    if answer.error is not None or len(answer.results) != first + len(asked):
-        return Reading(*_server(answer), is_settled=False)
-    found = zip(answer.results[first:], asked, strict=True)
-    is_fine = all(wants is None or wants == bool(r.ntuples) for r, (_, wants) in found)
-    standing = tuple(_standing(answer.rows(_GUARD)[0][1])) if is_fine else ()
-    return Reading(*_server(answer), is_settled=is_fine, standing=standing)
+    if not reply.is_complete:
+        return Reading(*_server(reply), is_settled=False)
+    has_seeds = all(reply.rows(path) for path, _, _ in seeds)
+    is_fine = has_seeds and not any(reply.rows(path) for path, _, _ in checks)
+    standing = tuple(_standing(reply.rows(_GUARD)[0][1])) if is_fine else ()
+    return Reading(*_server(reply), is_settled=is_fine, standing=standing)
 
 
 def _standing(kept: str | None) -> Iterator[Finding]:
@@ -122,22 +123,14 @@ def _seeds(settings: Settings, sources: Sources) -> Iterator[_Asked]:
     for script in sources.seeds:
         is_filtered, _ = filtered.apart(script.text)
         if sql := presence_question(script, literals):
-            yield from _asked(sql, is_filtered=is_filtered, wants=True)
+            yield script.path, sql, is_filtered
 
 
 def _checks(sources: Sources) -> Iterator[_Asked]:
     """Yield the checks, none of which should return a row."""
     for script in sources.checks:
         is_filtered, sql = filtered.apart(script.text)
-        yield from _asked(sql, is_filtered=is_filtered, wants=False)
-
-
-def _asked(sql: str, *, is_filtered: bool, wants: bool) -> Iterator[_Asked]:
-    if is_filtered:
-        yield (row_security_sql(is_on=True), None)
-    yield (sql, wants)
-    if is_filtered:
-        yield (row_security_sql(), None)
+        yield script.path, sql, is_filtered
 
 
 def server_since(conn: Connection) -> str:
@@ -146,11 +139,11 @@ def server_since(conn: Connection) -> str:
     return since
 
 
-def _server(answer: wire.Answer) -> tuple[int | None, str]:
+def _server(reply: wire.NamedAnswer) -> tuple[int | None, str]:
     """Return the backend's pid and the server's start time, if the message got that far."""
-    if answer.failed_index <= _PID:
+    if not reply.has(_SERVER):
         return None, ""
-    ((pid, since),) = typed(tuple[int, str], answer.rows(_PID))
+    ((pid, since),) = typed(tuple[int, str], reply.rows(_SERVER))
     return pid, since
 
 

@@ -353,10 +353,9 @@ def _unveiled(conn: Connection, relation: _Relation, query: str) -> int | None:
         conn,
         f"savepoint {_SAVEPOINT}; alter table {relation.sql} no force row level security; {query}",
     )
-    rows = answer.rows(-1) if answer.error is None else []
     wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
     if answer.error is None:
-        ((_, number),) = rows
+        ((_, number),) = answer.last
         return int(number or 0)
     if answer.error.sqlstate == InsufficientPrivilege.sqlstate:
         return None

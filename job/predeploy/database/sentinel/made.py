@@ -15,7 +15,7 @@ from predeploy.database.server.wire import Connection
 _KEY = "wrote "  # before the id of the transaction of a step
 NOTED = f"starts_with(m.key, {literal(_KEY)})"
 _FIRST = f"age(substr(m.key, {len(_KEY) + 1})::xid8::xid)"
-_OUR_AGES = f"""
+_TRANSACTION_AGES = f"""
     select coalesce(range_agg(int4range(n.first - upper(i.ids) + 1, n.first - lower(i.ids) + 1)),
                     '{{}}') as ages
     from (select case when {NOTED} then {_FIRST} end as first, age(m.xmin) as own,
@@ -57,7 +57,7 @@ end
 # a relation, the row of a system column; for a composite type, which has no system columns, its
 # dependency on its row type; for an enum, the dependency of its array type on it.
 _MADE_SQL = f"""
-    with ours as materialized ({_OUR_AGES})
+    with ours as materialized ({_TRANSACTION_AGES})
     select 'r', a.attrelid::text
     from pg_catalog.pg_class c join pg_catalog.pg_attribute a
       on a.attrelid = c.oid and a.attnum = -6, ours
@@ -94,12 +94,12 @@ def forget_sql(schema: str) -> str:
     return f"delete from {identifier(schema)}.meta m where {NOTED}"
 
 
-def our_ages_sql(schema: str) -> str:
+def transaction_ages_sql(schema: str) -> str:
     """Return the SELECT of `ages`: the ages of the transaction ids of all steps whose notes count.
 
     It returns one row with one column, an int4multirange.
     """
-    return _OUR_AGES.replace("LEDGER", identifier(schema))
+    return _TRANSACTION_AGES.replace("LEDGER", identifier(schema))
 
 
 def read(conn: Connection, schema: str) -> tuple[frozenset[int], frozenset[int]]:

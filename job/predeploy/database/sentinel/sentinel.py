@@ -291,7 +291,7 @@ def _altered(text: str) -> Iterator[str]:
             yield name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
-def has_spoken(schema: str, error: psycopg.Error) -> bool:
+def is_guard_error(schema: str, error: psycopg.Error) -> bool:
     """Whether the guard raised the error: other functions may raise the same SQLSTATE."""
     guard = functions(schema).guard
     first, _, _ = (error.diag.context or "").partition("\n")

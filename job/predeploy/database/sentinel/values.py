@@ -265,10 +265,9 @@ def _ask_unveiled(conn: Connection, table: int, counts: str) -> list[int]:
         else ""
     )
     answer = wire.send(conn, f"savepoint {_SAVEPOINT}; {unveil}select {counts} from {named}")
-    rows = answer.rows(-1) if answer.error is None else []
     wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
     if answer.error is None:
-        return [int(amount or 0) for amount in rows[0]]
+        return [int(amount or 0) for amount in answer.last[0]]
     if answer.error.sqlstate == UndefinedFunction.sqlstate:
         raise _NoEqualityError
     with wire.translated(conn):

@@ -37,8 +37,9 @@ TEXT = f"pg_catalog.current_setting('{_SETTING}')"
 """An SQL expression for queries after `keep_sql`: the schemas of the operator's path, as text."""
 SCHEMAS = f"{TEXT}::pg_catalog.name[]"
 """The same, as an array of names."""
-KEPT = 2
-"""The number of statements that `keep_sql` returns."""
+KEEP = f"""select pg_catalog.set_config('{_SETTING}',
+    pg_catalog.current_schemas(false)::pg_catalog.text, true)"""
+"""The query that stores the schemas of the current path for later queries of the transaction."""
 
 
 def keep_sql(endpoint: Endpoint) -> str:
@@ -47,6 +48,4 @@ def keep_sql(endpoint: Endpoint) -> str:
     They belong at the start of a transaction, before predeploy's path is set, so the functions that
     they call are qualified.
     """
-    return f"""{operator_path_sql(endpoint)};
-        select pg_catalog.set_config('{_SETTING}',
-            pg_catalog.current_schemas(false)::pg_catalog.text, true)"""
+    return f"{operator_path_sql(endpoint)};\n{KEEP}"

@@ -6,7 +6,7 @@ view pg_settings could be asked, too, but takes as long as a small step, since i
 settings.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 from predeploy.contract.quoting import literal
 from predeploy.contract.step import Migration, Step
@@ -71,6 +71,14 @@ def session_sql(settings: Mapping[str, str]) -> str:
 def row_security_sql(scope: str = "local", *, is_on: bool = False) -> str:
     """Return a SET that lets row-level security hide rows, or (the default) makes that an error."""
     return f"set {scope} row_security to {'on' if is_on else 'off'}"
+
+
+def between_policies(name: Hashable, sql: str, *, is_filtered: bool) -> dict[Hashable, str]:
+    """Return a named query; if row-level security may hide its rows, with the SETs around it."""
+    if not is_filtered:
+        return {name: sql}
+    allow, forbid = row_security_sql(is_on=True), row_security_sql()
+    return {("allow", name): allow, name: sql, ("forbid", name): forbid}
 
 
 def step_application(ledger_schema: str) -> str:

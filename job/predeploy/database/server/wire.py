@@ -6,9 +6,10 @@ order up to the first that fails; the number of results tells which one that was
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import psycopg
@@ -36,6 +37,7 @@ _T = TypeVar("_T")
 
 _TICK_S = 0.25
 _SAVEPOINT = "predeploy_ours"
+_SEPARATOR = "\n;\n"  # a text may end with a comment
 # Limits on shutdown, so that a job ends within a second of a signal, even behind a dead network.
 # What could not be cancelled the server ends itself, once it notices that the client is gone.
 _CANCEL_S = 0.2
@@ -85,10 +87,57 @@ class Answer:
             for r in range(result.ntuples)
         ]
 
+    @property
+    def last(self) -> list[Row]:
+        """The rows of the last statement; none if one failed."""
+        return [] if self.error is not None else self.rows(-1)
+
     def columns(self, index: int) -> tuple[str, ...]:
         """Return the column names of one statement's result."""
         result = self.results[index]
         return tuple((result.fname(c) or b"?").decode() for c in range(result.nfields))
+
+
+@dataclass(frozen=True, slots=True)
+class NamedAnswer:
+    """The answer to a message of statements that have names, in the order of `texts`."""
+
+    texts: Mapping[Hashable, str]
+    answer: Answer
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no statement failed, and each text was a single statement."""
+        return self.answer.error is None and len(self.answer.results) == len(self.texts)
+
+    @property
+    def failed(self) -> Hashable:
+        """The name of the statement that failed; None if there is no such name.
+
+        A syntax error fails the whole message before any of it runs: then only its position tells.
+        """
+        number = self.answer.failed_index
+        position = self.answer.error.diag.statement_position if self.answer.error else None
+        if number == 0 and position:
+            ends = accumulate(len(text) + len(_SEPARATOR) for text in self.texts.values())
+            number = sum(end < int(position) for end in ends)
+        return dict(enumerate(self.texts)).get(number)
+
+    def has(self, name: Hashable) -> bool:
+        """Whether the statement of that name was reached and did not fail."""
+        done = len(self.answer.results) - (self.answer.error is not None)
+        return self._index(name) < done
+
+    def rows(self, name: Hashable) -> list[Row]:
+        """Return the rows of one statement, as text."""
+        return self.answer.rows(self._index(name))
+
+    def columns(self, name: Hashable) -> tuple[str, ...]:
+        """Return the column names of one statement's result."""
+        return self.answer.columns(self._index(name))
+
+    def _index(self, name: Hashable) -> int:
+        return [*self.texts].index(name)
 
 
 def storable(conn: Connection, text: str) -> str:
@@ -123,6 +172,13 @@ def send(
         conn.close()
         raise JobError("a COPY from or to the client was started; it cannot be part of a step")
     return answer_of(conn, results, tuple(skipped))
+
+
+def send_named(
+    conn: Connection, texts: Mapping[Hashable, str], *, on_tick: Callable[[], None] = lambda: None
+) -> NamedAnswer:
+    """Like `send`, for texts of one statement each, whose results are then read by name."""
+    return NamedAnswer(texts, send(conn, _SEPARATOR.join(texts.values()), on_tick=on_tick))
 
 
 @contextmanager
@@ -208,7 +264,7 @@ def ask_plainly(
     """Like `ask`, but with the current search_path, which must not matter to `sql`."""
     answer = send(conn, sql, on_tick=on_tick)
     _require_no_error(conn, answer)
-    return answer.rows(-1)
+    return answer.last
 
 
 def ask_within(conn: Connection, sql: str) -> list[Row]:

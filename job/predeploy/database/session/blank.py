@@ -79,7 +79,7 @@ def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]
         f"exists (select from {relation} t, made where not made.ages @> age(t.xmin))"
         for relation in relations
     )
-    rows_of = f"with made as materialized ({made.our_ages_sql(schema)}) select {rows}"
+    rows_of = f"with made as materialized ({made.transaction_ages_sql(schema)}) select {rows}"
     return _read(conn, rows_of) in (None, [("t",)])
 
 
@@ -88,12 +88,16 @@ def _read(conn: Connection, query: str) -> list[wire.Row] | None:
 
     It does not wait for a table that another session has locked: even its size cannot be read.
     """
-    answer = wire.send(conn, f"begin read only; {settings_sql(_PATIENCE)}; {query}; rollback")
+    settings = settings_sql(_PATIENCE)
+    reply = wire.send_named(
+        conn,
+        {"begin": "begin read only", "settings": settings, "query": query, "end": "rollback"},
+    )
     wire.roll_back(conn)
-    if answer.error is None:
-        return answer.rows(2)
+    if reply.answer.error is None:
+        return reply.rows("query")
     log.info(
         "could not read whether the tables hold rows, so it is assumed that they do",
-        why=str(answer.error),
+        why=str(reply.answer.error),
     )
     return None

@@ -66,7 +66,7 @@ class LockMonitor:
         self._label = label
         self._hold = hold
         self._ticks = 0
-        self._told = ""
+        self._logged_pids = ""
 
     def follow(self, pid: int, context: RunContext) -> None:
         """Watch the backend of a step outside a transaction, through the idle work connection.
@@ -128,9 +128,9 @@ class LockMonitor:
             for pid, application, state, address, age, _ in rows
         )
         pids = ",".join(str(row[0]) for row in rows)
-        if pids != self._told:
+        if pids != self._logged_pids:
             log.info(f"{self._label} waits for a lock, {self.blockers}")
-            self._told = pids
+            self._logged_pids = pids
         if any(is_waiting_for_us == "t" for *_, is_waiting_for_us in rows):
             # They wait for the guard, and the step waits for them: nothing else would resolve that.
             log.warning(f"{self._label} lets another tool migrate at the same time: it would block")

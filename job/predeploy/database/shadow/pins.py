@@ -10,8 +10,3 @@ def pins_sql() -> str:
         f"pg_catalog.set_config({literal(k)}, {literal(v)}, true)" for k, v in READ_WITH.items()
     )
     return f"select {', '.join(pins)}"
-
-
-def asked_sql(question: str) -> str:
-    """Return two queries: the settings, and the question."""
-    return f"{pins_sql()};\n{question}\n"

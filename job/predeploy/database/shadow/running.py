@@ -1,15 +1,16 @@
 """Sends a block and collects the messages that it raises."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import psycopg
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure, Finding
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Answer, Connection
+from predeploy.database.server.wire import Connection, NamedAnswer
 from predeploy.database.shadow.block import Block, failure_in
 from predeploy.database.shadow.limits import body_not_checked
 
@@ -22,11 +23,14 @@ class Ran:
     """
 
     findings: tuple[Finding, ...]
-    behind: Answer
+    behind: NamedAnswer
 
 
 def run_block(
-    conn: Connection, block: Block, opening: Sequence[str] = (), behind: Sequence[str] = ()
+    conn: Connection,
+    block: Block,
+    opening: Sequence[str] = (),
+    behind: Mapping[Hashable, str] = MappingProxyType({}),
 ) -> Ran | Failure:
     """Run a block between other statements, in one message; return its failure, if it fails.
 
@@ -34,7 +38,7 @@ def run_block(
     """
     sent = block.behind(opening)
     with _hearing(conn) as notices:
-        answer = wire.send(conn, ";\n".join((sent.sql, *behind)))
+        answer = wire.send(conn, ";\n".join((sent.sql, *behind.values())))
     place = len(opening)
     if answer.error is not None and answer.failed_index <= place:
         failure = failure_in(sent, answer.error, notices)
@@ -43,7 +47,7 @@ def run_block(
                 raise answer.error
         return failure
     findings = tuple(body_not_checked(function) for function in block.unchecked(notices))
-    return Ran(findings, replace(answer, results=answer.results[place + 1 :]))
+    return Ran(findings, NamedAnswer(behind, replace(answer, results=answer.results[place + 1 :])))
 
 
 def run_blocks(conn: Connection, blocks: Sequence[Block]) -> tuple[int, Failure] | None:

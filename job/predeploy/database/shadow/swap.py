@@ -6,8 +6,9 @@ https://www.postgresql.org/docs/current/sql-alterschema.html
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from psycopg import pq
 
@@ -28,7 +29,7 @@ from predeploy.database.shadow.block import (
     in_rounds,
 )
 from predeploy.database.shadow.limits import Limits, Request, ShadowFacts
-from predeploy.database.shadow.pins import asked_sql
+from predeploy.database.shadow.pins import pins_sql
 from predeploy.database.shadow.running import Ran, run_block
 from predeploy.database.shadow.statements import as_run
 from predeploy.database.shadow.survey import Survey
@@ -40,12 +41,12 @@ PROVIDER = "swap"
 APPLICATION = "predeploy shadow"
 _BATCH = 500
 # These fail if no transaction is open: then the shadow could have been committed.
-_INTACT = ("savepoint predeploy_loaded", "release savepoint predeploy_loaded")
+_INTACT: Mapping[Hashable, str] = {
+    "open": "savepoint predeploy_loaded",
+    "intact": "release savepoint predeploy_loaded",
+}
 _NO_TRANSACTION = "25P01"
-# Result numbers: _TOLD counts from the block, past _INTACT and the settings; the others count from
-# the end.
-_TOLD = len(_INTACT) + 1
-_FACTS, _, _, _SCHEMAS = range(-4, 0)
+_NOTHING: Mapping[Hashable, str] = MappingProxyType({})
 
 
 def read_by_swap(conn: Connection, seen: Survey, request: Request) -> ShadowFacts | Failure:
@@ -58,7 +59,7 @@ def read_by_swap(conn: Connection, seen: Survey, request: Request) -> ShadowFact
         return _read(conn, seen, request)
     finally:
         if conn.pgconn.transaction_status != pq.TransactionStatus.IDLE:
-            rows = wire.ask(conn, ";".join(_end(seen, request.mark)))
+            rows = wire.ask(conn, ";".join(_end(seen, request.mark).values()))
             _require_unchanged(seen, request.mark, rows)
 
 
@@ -91,14 +92,16 @@ def _load_and_ask(
     Before the query, check for undeclared live objects in use; if there are any, return those.
     """
     undeclared = undeclared_sql(request.mark + schema.name for schema in seen.schemas)
-    asked = (asked_sql(request.question), *_end(seen, request.mark))
-    loaded = _load_anew(conn, seen, request, statements, () if last else (undeclared, *asked))
+    asked = {"pins": pins_sql(), "facts": request.question, **_end(seen, request.mark)}
+    at_once = {"undeclared's pins": pins_sql(), "undeclared": undeclared, **asked}
+    loaded = _load_anew(conn, seen, request, statements, _NOTHING if last else at_once)
     if isinstance(loaded, Failure):
         return loaded
     if not last:
-        told = told_in(loaded.behind.rows(_TOLD)) if loaded.behind.failed_index > _TOLD else ()
+        is_told = loaded.behind.has("undeclared")
+        told = told_in(loaded.behind.rows("undeclared")) if is_told else ()
         return told or _answered(conn, seen, request.mark, loaded)
-    if told := told_in(wire.ask(conn, undeclared)):
+    if told := told_in(wire.ask(conn, f"{pins_sql()};\n{undeclared}")):
         return told
     done = _load(conn, last, request.mark, behind=asked)
     if isinstance(done, Failure):
@@ -108,13 +111,13 @@ def _load_and_ask(
 
 def _answered(conn: Connection, seen: Survey, mark: str, ran: Ran) -> ShadowFacts:
     """Return the answer to the question, which was sent after the last block."""
-    answer = ran.behind
-    if answer.error is not None:
+    reply = ran.behind
+    if reply.answer.error is not None:
         with wire.translated(conn):
-            raise answer.error
-    _require_unchanged(seen, mark, answer.rows(_SCHEMAS))
+            raise reply.answer.error
+    _require_unchanged(seen, mark, reply.rows("schemas"))
     # Members of extensions are printed with the temporary names of the live schemas.
-    rows = (tuple(v and v.replace(mark, "") for v in row) for row in answer.rows(_FACTS))
+    rows = (tuple(v and v.replace(mark, "") for v in row) for row in reply.rows("facts"))
     return ShadowFacts(tuple(rows), PROVIDER, ran.findings)
 
 
@@ -123,7 +126,7 @@ def _load_anew(
     seen: Survey,
     request: Request,
     statements: Sequence[DesiredStatement],
-    behind: tuple[str, ...],
+    behind: Mapping[Hashable, str],
 ) -> Ran | Failure:
     """Make the shadow and load it: in order, or in rounds if something is missing."""
     opening = _opening(seen, request)
@@ -169,13 +172,13 @@ def _load(
     statements: Sequence[DesiredStatement],
     mark: str,
     opening: tuple[str, ...] = (),
-    behind: tuple[str, ...] = (),
+    behind: Mapping[Hashable, str] = _NOTHING,
 ) -> Ran | Failure:
     """Load in order; the first message includes the opening, and the last one `behind`."""
     starts = range(0, max(len(statements), 1), _BATCH)
     *blocks, last = (in_file_order(statements[first : first + _BATCH], mark) for first in starts)
     for block in blocks:
-        outcome = _run(conn, block, opening, ())
+        outcome = _run(conn, block, opening, _NOTHING)
         if isinstance(outcome, Failure):
             return outcome
         opening = ()
@@ -183,13 +186,13 @@ def _load(
 
 
 def _run(
-    conn: Connection, block: Block, opening: tuple[str, ...], behind: tuple[str, ...]
+    conn: Connection, block: Block, opening: tuple[str, ...], behind: Mapping[Hashable, str]
 ) -> Ran | Failure:
     """Run a block; raise InternalError unless the transaction is still open afterwards."""
-    outcome = run_block(conn, block, opening, (*_INTACT, *behind))
-    if isinstance(outcome, Failure) or outcome.behind.failed_index >= len(_INTACT):
+    outcome = run_block(conn, block, opening, {**_INTACT, **behind})
+    if isinstance(outcome, Failure) or outcome.behind.has("intact"):
         return outcome
-    if (error := outcome.behind.error) is not None:
+    if (error := outcome.behind.answer.error) is not None:
         if error.sqlstate == _NO_TRANSACTION:
             raise InternalError("the shadow's transaction was ended from within")
         with wire.translated(conn):
@@ -211,15 +214,15 @@ def _uses_undeclared(request: Request, told: Undeclared) -> Failure:
     )
 
 
-def _end(seen: Survey, mark: str) -> tuple[str, ...]:
+def _end(seen: Survey, mark: str) -> dict[Hashable, str]:
     """Return the rollback, and the query of the schemas that exist after it."""
     oids = ", ".join(["0", *(str(schema.oid) for schema in seen.schemas)])
-    return (
-        "rollback",
-        OWN_PATH,
-        f"""select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})
+    return {
+        "end": "rollback",
+        "path": OWN_PATH,
+        "schemas": f"""select oid, nspname from pg_catalog.pg_namespace where oid in ({oids})
             or left(nspname, {len(mark)}) = {literal(mark)}""",
-    )
+    }
 
 
 def _require_unchanged(seen: Survey, mark: str, rows: Sequence[Row]) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from predeploy.contract.quoting import literal
 from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Row
-from predeploy.database.shadow.pins import pins_sql
 
 # The catalogs of objects that have a schema, and the column with the schema.
 _CATALOGS = (
@@ -29,7 +28,7 @@ def told_in(rows: Iterable[Row]) -> Undeclared:
 
 
 def undeclared_sql(schemas: Iterable[str]) -> str:
-    """Return the settings, and the query of what uses the live `schemas`, by their current names.
+    """Return the query of what uses the live `schemas`, by their current names, after the pins.
 
     An unqualified name can refer to one, since extensions' schemas are on the search_path; only
     extension members are meant to be used that way. Runs in the shadow's transaction.
@@ -41,8 +40,7 @@ def undeclared_sql(schemas: Iterable[str]) -> str:
         f"where n.nspname in ({names})"
         for catalog, schema in _CATALOGS
     )
-    return f"""{pins_sql()};
-        with live(classid, objid, xmin) as ({objects}), extension(classid, objid) as (
+    return f"""with live(classid, objid, xmin) as ({objects}), extension(classid, objid) as (
             select classid, objid from pg_catalog.pg_depend where deptype = 'e'
         ), own(classid, objid, xmin) as (
             select * from live l

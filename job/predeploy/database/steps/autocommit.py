@@ -76,7 +76,7 @@ def run_autocommit(
         outcome = _do(conn, step, target, budget, monitor, drop_wait=_drop_wait(context))
         if not isinstance(outcome, Failure) and _may_be_another(step, target):
             outcome = _judged(conn, context, step, monitor)
-        told = () if isinstance(outcome, Failure) else _told(conn, target)
+        told = () if isinstance(outcome, Failure) else _losses_of_detached(conn, target)
     if isinstance(outcome, Failure):
         if outcome.remains != _STARTED and step.entry is not None:
             wire.ask(context.work, ledger.forget_sql(schema, step.entry))
@@ -99,7 +99,7 @@ def _session(context: RunContext) -> Iterator[Connection]:
             wire.send(conn, "discard all")
 
 
-def _told(conn: Connection, target: AutocommitTarget | None) -> tuple[str, ...]:
+def _losses_of_detached(conn: Connection, target: AutocommitTarget | None) -> tuple[str, ...]:
     """Return the report's text on a partition that is now a separate table."""
     if not isinstance(target, Detach):
         return ()

@@ -16,20 +16,8 @@ from predeploy.database.catalog.shape import Unproved, compare, is_taken, left_f
 from predeploy.database.server import wire
 from predeploy.database.server.failure import failure_of, may_pass_again, was_cancelled
 from predeploy.database.session import operator_settings
-from predeploy.database.steps.message import (
-    Attempt,
-    Closing,
-    Outcome,
-    Part,
-    Reply,
-    Sent,
-    begin,
-    end,
-    offset_in,
-    ours,
-    own_part,
-    send,
-)
+from predeploy.database.steps.message import Attempt, Closing, Part, Reply, ours, own_part, send
+from predeploy.database.steps.outcome import Outcome, Sent, begin, end, offset_in
 from predeploy.judgment.verdict import judge_drifts
 from predeploy.losses.loss import Loss, Verb
 from predeploy.sql import ColumnRemoval, Creation

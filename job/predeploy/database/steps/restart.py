@@ -122,7 +122,7 @@ def _restart(
     if answer.error is not None:
         wire.ask(context.work, f"rollback to savepoint {_SAVEPOINT}")
         return None
-    return parse_positions(answer.rows(-1)[0][0])
+    return parse_positions(answer.last[0][0])
 
 
 def _columns(context: RunContext, oid: int) -> tuple[Column, ...]:

@@ -25,13 +25,11 @@ from predeploy.database.server.failure import failure_of
 from predeploy.database.server.transaction import clean_up
 from predeploy.database.steps import frame
 from predeploy.database.steps.frame import closing, opening, positions_query, preamble
-from predeploy.database.steps.message import (
+from predeploy.database.steps.message import Attempt, Part, Role
+from predeploy.database.steps.outcome import (
     AlreadyThere,
-    Attempt,
     Deliver,
     Outcome,
-    Part,
-    Role,
     Sent,
     Suspects,
     at_once,

@@ -15,17 +15,8 @@ from predeploy.database.server import wire
 from predeploy.database.server.pooler import Pooling
 from predeploy.database.server.transaction import clean_up
 from predeploy.database.steps import frame, script
-from predeploy.database.steps.message import (
-    AlreadyThere,
-    Attempt,
-    Part,
-    Reply,
-    Sent,
-    Suspects,
-    meaning,
-    own,
-    transmit,
-)
+from predeploy.database.steps.message import Attempt, Part, Reply, own, transmit
+from predeploy.database.steps.outcome import AlreadyThere, Sent, Suspects, meaning
 from predeploy.database.steps.script import Tried
 
 _MOST_STEPS = 200

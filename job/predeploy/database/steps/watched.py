@@ -10,17 +10,8 @@ from predeploy.database.catalog import granted, path_view
 from predeploy.database.sentinel import catalog_state, holdings, made, sentinel, values
 from predeploy.database.server.transaction import END_OF_STATEMENTS
 from predeploy.database.steps import frame, lockout
-from predeploy.database.steps.message import (
-    Attempt,
-    Closing,
-    Deliver,
-    Outcome,
-    Part,
-    Role,
-    Sent,
-    Suspects,
-    ours,
-)
+from predeploy.database.steps.message import Attempt, Closing, Part, Role, ours
+from predeploy.database.steps.outcome import Deliver, Outcome, Sent, Suspects
 from predeploy.judgment.gap import Gap
 from predeploy.judgment.replay_check import changes_of_the_old
 from predeploy.judgment.verdict import (
@@ -128,11 +119,11 @@ def _judge(attempt: Attempt, before: _Before, sent: Sent) -> tuple[Loss, ...] | 
     unsaid = [oid for oid, loss in asked.items() if undeclared([loss], said, names)]
     if unsaid and settings.destructive is Destructive.REFUSE:
         return Suspects(frozenset(unsaid), is_doubtful=True)
-    gone = _told_once(losses(held, after), in_doubt)
+    gone = _without_doubled(losses(held, after), in_doubt)
     found = (*gone, *values.lost(work, before.stake, gone))
     parted = values.tell_detached(work, detached(held, after))
     changed = (*found, *renames(held, after), *rewrites(held, after), *parted)
-    may_be_said = (*_told_by_text(step), *of_rows(held, after), *before.stake.conversions)
+    may_be_said = (*_possible_losses(step), *of_rows(held, after), *before.stake.conversions)
     declarable = (*changed, *sent.gone, *made_anew(held, after), *may_be_said)
     return judge_losses(step, found, declarable, settings, names) or changed
 
@@ -143,7 +134,7 @@ def _in_doubt(sent: Sent, before: Holdings, after: Holdings) -> Mapping[int, Los
     return doubtful(before, after, suspected.oids) if suspected.is_doubtful else {}
 
 
-def _told_once(gone: tuple[Loss, ...], in_doubt: Mapping[int, Loss]) -> tuple[Loss, ...]:
+def _without_doubled(gone: tuple[Loss, ...], in_doubt: Mapping[int, Loss]) -> tuple[Loss, ...]:
     """Report for each table either what its counters say, or that they are in doubt."""
     vague = {loss.target for loss in in_doubt.values()}
     sure = (loss for loss in gone if loss.verb not in _OF_ROWS or loss.target not in vague)
@@ -169,7 +160,7 @@ def _lock_undeclared(attempt: Attempt, in_danger: list[Column], names: Names) ->
     lockout.lock(attempt, asked, lockout.EVERYBODY if is_brief else lockout.WRITERS)
 
 
-def _told_by_text(step: Step) -> tuple[Loss, ...]:
+def _possible_losses(step: Step) -> tuple[Loss, ...]:
     """Return what the step may do, depending on the database: declaring that is never an error."""
     dropped = (loss for s in step.statements for loss in sql.guarded_drops(s))
     converted = sql.conversions(step.statements)

@@ -65,7 +65,7 @@ def difference(
     missing.
     """
     desired, live = frozenset(desired), frozenset(live)
-    desired |= owners.ours(desired, live, written, role)
+    desired |= owners.grants_to_own_role(desired, live, written, role)
     # Nearly all facts are equal; set operations find that without sorting them. The owner of an
     # object is not declared, and matters only to what is reported of rights.
     lacking = frozenset(fact for fact in desired - live if not fact.get("owned"))
@@ -103,7 +103,7 @@ def difference(
     for fact in missing:
         refused = refusal(fact, taken, wanted)
         planned = [refused] if refused else _entry(fact).plan(fact, None, pair)
-        outcomes += ((fact, outcome) for outcome in _closed(tuple(planned), fact, pair))
+        outcomes += ((fact, outcome) for outcome in _with_revokes(tuple(planned), fact, pair))
     for fact, other in changed:
         if not is_only_printed_otherwise(fact, other, pair):
             outcomes += ((fact, outcome) for outcome in _entry(fact).plan(fact, other, pair))
@@ -126,7 +126,7 @@ def difference(
         *reports,
         *naming.misnamed(twins, pair),
         *rights.excess(compared.changed, pair),
-        *rights.given((fact for fact, _ in changes), pair),
+        *rights.undeclared_defaults((fact for fact, _ in changes), pair),
     )
     return Difference(
         in_order(changes, pair),
@@ -156,11 +156,11 @@ def _with_moved(
     return tuple(kept), tuple(other)
 
 
-def _closed(
+def _with_revokes(
     planned: Sequence[Change | Report], made: Fact, pair: SchemaPair
 ) -> Iterator[Change | Report]:
     """Add the REVOKEs of undeclared default privileges to the change that creates the object."""
-    revoked = tuple(rights.closed(made, pair))
+    revoked = tuple(rights.revokes(made, pair))
     first = next((outcome for outcome in planned if isinstance(outcome, Change)), None)
     for outcome in planned:
         if outcome is first and first is not None and revoked:

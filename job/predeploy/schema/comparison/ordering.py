@@ -10,7 +10,7 @@ from predeploy.schema.comparison.waiting import Made
 from predeploy.schema.ddl import Change, Phase
 from predeploy.schema.facts import Key
 from predeploy.schema.kind import Kind
-from predeploy.schema.needs import INDEX_LIKE, PARTS, Needs
+from predeploy.schema.needs import INDEX_LIKE, Needs
 from predeploy.schema.schema_pair import SchemaPair
 
 _Place = tuple[int, tuple[int, int], int, str]
@@ -40,7 +40,7 @@ class _Graph:
         self._needs = Needs(pair, self._of_fact.keys())
         self._found: dict[Key, tuple[Key, ...]] = {}
         self._before = [self._needed_by(number) for number in range(len(changes))]
-        self._fixed = [self._told(number) for number in range(len(changes))]
+        self._fixed = [self._stated_needs(number) for number in range(len(changes))]
         for number, before in enumerate(self._before):
             self._before[number] = {n for n in before if not self._contradicts(n, number)}
 
@@ -82,7 +82,7 @@ class _Graph:
         is_mutual = number in self._before[before]
         return is_mutual and self._created(before) > self._created(number)
 
-    def _told(self, number: int) -> set[int]:
+    def _stated_needs(self, number: int) -> set[int]:
         """Return the changes that `change.needs` lists, and the earlier ones of the same fact."""
         fact, change = self._changes[number]
         earlier = (n for n in self._of_fact[fact.key] if n < number)
@@ -91,10 +91,7 @@ class _Graph:
 
     def _needed_by(self, number: int) -> set[int]:
         fact, _ = self._changes[number]
-        needed = (key for key, _ in self._needs.of(fact))
-        # Only OWNED BY needs the table that owns a sequence: a default in it may need the sequence.
-        owner = fact.listed("owned by")[:2]
-        needed = (key for key in needed if key[1:3] != owner and key[0] not in PARTS)
+        needed = self._needs.before(fact)
         return {n for key in needed for n in self._made_for(key, number)}
 
     def _made_for(self, key: Key, number: int) -> Iterator[int]:

@@ -24,7 +24,7 @@ from predeploy.schema.written import (
 _ON_COLUMNS = ("INSERT", "REFERENCES", "SELECT", "UPDATE")
 
 
-def ours(
+def grants_to_own_role(
     desired: frozenset[Fact], live: frozenset[Fact], written: Written, role: str
 ) -> frozenset[Fact]:
     """Return the grants of the files to predeploy's role that the shadow cannot show.
@@ -36,7 +36,7 @@ def ours(
     names = {role, CURRENT_USER}
     if not any(n.given and not names.isdisjoint(n.grantees) for n in written.rights):
         return frozenset()
-    return frozenset(_ours(SchemaIndex(desired), SchemaIndex(live), written, role))
+    return frozenset(_grants_to_own_role(SchemaIndex(desired), SchemaIndex(live), written, role))
 
 
 def withheld(target: Target, desired: SchemaIndex) -> frozenset[str]:
@@ -52,7 +52,9 @@ def is_declared(target: Target, desired: SchemaIndex) -> bool:
     return not is_sequence or any((desired.get(Kind.SEQUENCE, *place), desired.numbered_by(*place)))
 
 
-def _ours(desired: SchemaIndex, live: SchemaIndex, written: Written, role: str) -> Iterator[Fact]:
+def _grants_to_own_role(
+    desired: SchemaIndex, live: SchemaIndex, written: Written, role: str
+) -> Iterator[Fact]:
     for about in live.all(Kind.GRANT):
         target = target_of(about) if about.get("owned") or about.get("withheld") else None
         if target is None or not is_declared(target, desired):
@@ -73,7 +75,7 @@ def _given_to_us(about: Fact, target: Target, written: Written, role: str) -> It
 
     If `about` is a single privilege that is withheld, yield at most that one.
     """
-    rights = (right for n in written.said_of(role, target, role) for right in n.given)
+    rights = (right for n in written.namings_of_grantee(role, target, role) for right in n.given)
     for privilege, column in sorted(set(rights)):
         if about.get("withheld"):
             if not column and privilege in (ALL, about.get("privilege")):

@@ -33,7 +33,7 @@ def without_retired(
     names = {(f.schema, f.name) for f in hanging}
     comments = frozenset(f for f in declared if _is_on_index(f) and f.key[1:3] in names)
     kept = declared - hanging - comments
-    return kept, tuple(_told(table) for _, table in sorted(gone.items()))
+    return kept, tuple(_report(table) for _, table in sorted(gone.items()))
 
 
 def _is_on_index(fact: Fact) -> bool:
@@ -57,7 +57,7 @@ def _is_below(
     return False
 
 
-def _told(table: Fact) -> Report:
+def _report(table: Fact) -> Report:
     (parent,) = parents(table)
     return Report(
         Verdict.NOTE,

@@ -50,7 +50,7 @@ Object = tuple[Target, str]  # and its name in SQL
 Held = dict[str, dict[str, bool]]  # by grantee: each privilege, and whether it is grantable
 
 
-def closed(made: Fact, pair: SchemaPair) -> Iterator[str]:
+def revokes(made: Fact, pair: SchemaPair) -> Iterator[str]:
     """Yield the REVOKEs of undeclared default privileges on a new object, for named grantees."""
     for target, name in _made_by(made, pair):
         declared = pair.desired.rights_on(target)
@@ -95,7 +95,7 @@ def excess(changed: Iterable[tuple[Fact, Fact]], pair: SchemaPair) -> Iterator[R
     yield from _more_by_default(pair)
 
 
-def given(made: Iterable[Fact], pair: SchemaPair) -> Iterator[Report]:
+def undeclared_defaults(made: Iterable[Fact], pair: SchemaPair) -> Iterator[Report]:
     """Report once what default privileges grant on new objects that no file covers."""
     told: dict[str, list[str]] = defaultdict(list)
     for fact in made:
@@ -215,7 +215,7 @@ def _more_for_its_owner(owned: Fact, pair: SchemaPair) -> Iterator[Report]:
     target, name, owner = target_of(owned), owned.get("on"), owned.get("owner")
     if target is None or not is_declared(target, pair.desired):
         return
-    said = pair.written.said_of(unquoted(owner), target, pair.role)
+    said = pair.written.namings_of_grantee(unquoted(owner), target, pair.role)
     taken = frozenset[Right]().union(*(naming.taken for naming in said))
     kept = _held(pair.desired.rights_on(target)).get(unquoted(owner), {})
     more = [

@@ -6,28 +6,32 @@ from collections.abc import Iterable, Iterator
 
 from predeploy.contract.statement import Statement
 from predeploy.sql.parser.parsing import COMMENTS
-from predeploy.sql.parser.scanning import scanned_piece
+from predeploy.sql.parser.scanning import (
+    BLANK,
+    LITERAL,
+    NUMBER,
+    OPERATOR_CHARACTERS,
+    QUOTED,
+    scanned_piece,
+)
 
 _PART_OF_LITERAL = re.compile(rb"'(?:[^']|'')*'|[^'\s]+")
 _PART_OF_ESCAPED = re.compile(rb"'(?:[^'\\]|\\.|'')*'|[^'\s]+", re.DOTALL)
 # Tokens that are recognized without the scanner: what follows them cannot change their meaning.
-_BLANK = r"[ \t\n\r\f\v]"
 _NO_MORE = r"(?![\w$]|[^\x00-\x7f])"
-_SIGN = r"[-+*/<>=~!@#%^&|]"
-_NO_SIGN = r"(?![-+*/<>=~!@#%^&|`?])"
-_LITERAL = r"'(?:[^']++|'')*+'"
-_QUOTED = r'"(?:[^"]++|"")++"'
+_SIGN = rf"[{OPERATOR_CHARACTERS}]"
+_NO_SIGN = rf"(?![{OPERATOR_CHARACTERS}`?])"
 _TOKEN = (
-    rf"[(),;\[\]]|[0-9]++(?:\.[0-9]++)?+(?!\.){_NO_MORE}|{_LITERAL}(?!{_BLANK}*+(?:'|--))"
-    rf"|[A-Za-z_][A-Za-z_0-9]*+(?!['&]){_NO_MORE}|{_QUOTED}"
+    rf"[(),;\[\]]|{NUMBER}(?!\.){_NO_MORE}|{LITERAL}(?!{BLANK}*+(?:'|--))"
+    rf"|[A-Za-z_][A-Za-z_0-9]*+(?!['&]){_NO_MORE}|{QUOTED}"
     r'|::(?=[A-Za-z_"])|\.(?=[A-Za-z_"])'
     rf"|(?:(?!--|/\*){_SIGN})++{_NO_SIGN}(?<![-+])|[-+]{_NO_SIGN}"
 )
 # The same tokens without the look-ahead, for text that _RUN has matched.
 _TOKENS = re.compile(
-    rf"[(),;.\[\]]|[0-9]++(?:\.[0-9]++)?+|{_LITERAL}|[A-Za-z_][A-Za-z_0-9]*+|{_QUOTED}|::|{_SIGN}++"
+    rf"[(),;.\[\]]|{NUMBER}|{LITERAL}|[A-Za-z_][A-Za-z_0-9]*+|{QUOTED}|::|{_SIGN}++"
 )
-_RUN = re.compile(rf"(?:{_TOKEN}|{_BLANK}++){{1,20000}}+", re.ASCII)
+_RUN = re.compile(rf"(?:{_TOKEN}|{BLANK}++){{1,20000}}+", re.ASCII)
 _FEW = 500  # characters that are passed to the scanner if a token needs it
 
 

@@ -7,30 +7,31 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from predeploy.sql.parser.scanning import BLANK, LITERAL, NUMBER, OPERATOR_CHARACTERS, QUOTED
+
 _LONG = 20_000  # characters; the rows of a shorter INSERT are not searched
 # The most shapes of rows that one INSERT may have, and the longest pattern of a shape.
 _MOST_SHAPES = 32
 _LONGEST_SHAPE = 50_000
 _DEEPEST = 8  # nested pairs of parentheses in a row
 _PIECE_OF_TEXT = 1 << 20
-_BLANK = r"[ \t\n\r\f\v]"
-_BLANKS = rf"{_BLANK}*+"
-_SPACE = rf"(?:{_BLANK}++|--[^\n]*+\n)*+"
-_NAME = r'(?:"(?:[^"]|"")+"|[A-Za-z_][\w$]*)'
+_BLANKS = rf"{BLANK}*+"
+_SPACE = rf"(?:{BLANK}++|--[^\n]*+\n)*+"
+_NAME = rf"(?:{QUOTED}|[A-Za-z_][\w$]*)"
 # A literal that may continue on another line ('a' 'b') is left to the parser.
 _ENDS = rf"(?!{_BLANKS}')"
-_LITERAL = rf"'(?:[^']++|'')*+'{_ENDS}"
+_LITERAL = rf"{LITERAL}{_ENDS}"
 _ESCAPED = rf"[eE]'(?:[^'\\]++|''|\\[\s\S])*+'{_ENDS}"
-_NUMBER = r"[0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+(?![\w.])"
+_NUMBER = rf"{NUMBER}(?:[eE][-+]?[0-9]++)?+(?![\w.])"
 _CONSTANT = rf"(?:{_LITERAL}|[-+]?{_NUMBER}|(?i:null|true|false|default)(?![\w$]))"
 _WORD = r"(?![eE]')[A-Za-z_][\w$]*+"
-_SIGN = r"(?!--|/\*)[-+*/<>=~!@#%^&|?:.\[\]]"
+_SIGN = rf"(?!--|/\*)[{OPERATOR_CHARACTERS}?:.\[\]]"
 _KINDS = {
-    "blank": rf"{_BLANK}++",
+    "blank": rf"{BLANK}++",
     "escaped": _ESCAPED,
     "literal": _LITERAL,
     "number": _NUMBER,
-    "other": rf'{_WORD}|"(?:[^"]++|"")*+"|{_SIGN}',
+    "other": rf"{_WORD}|{QUOTED}|{_SIGN}",
 }
 _TOKEN = "|".join(_KINDS.values())
 
@@ -56,8 +57,8 @@ _PIECE = re.compile(
     re.ASCII,
 )
 _HEAD = re.compile(
-    rf"{_SPACE}insert{_BLANK}++into{_BLANK}++{_NAME}(?:\.{_NAME})?+{_BLANKS}(?:\([^()]*\))?+{_BLANKS}"
-    rf"(?:overriding{_BLANK}++(?:system|user){_BLANK}++value{_BLANK}++)?+values{_BLANKS}(?=\()",
+    rf"{_SPACE}insert{BLANK}++into{BLANK}++{_NAME}(?:\.{_NAME})?+{_BLANKS}(?:\([^()]*\))?+{_BLANKS}"
+    rf"(?:overriding{BLANK}++(?:system|user){BLANK}++value{BLANK}++)?+values{_BLANKS}(?=\()",
     re.IGNORECASE | re.ASCII,
 )
 

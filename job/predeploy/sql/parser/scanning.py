@@ -6,6 +6,13 @@ from typing import Any
 
 import postgast
 
+# Regular expressions of tokens that can be recognized without the scanner.
+BLANK = r"[ \t\n\r\f\v]"
+LITERAL = r"'(?:[^']++|'')*+'"
+QUOTED = r'"(?:[^"]++|"")++"'
+NUMBER = r"[0-9]++(?:\.[0-9]++)?+"
+OPERATOR_CHARACTERS = r"-+*/<>=~!@#%^&|"
+
 _PIECE = 100_000  # characters that are scanned at a time
 
 

@@ -15,7 +15,15 @@ from predeploy.schema.ddl import (
     relation,
     warning,
 )
-from predeploy.schema.entry import FOREIGN, OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.entry import (
+    FOREIGN,
+    OF_RELATION,
+    OWN_RELATION,
+    Entry,
+    attributes,
+    flag,
+    order,
+)
 from predeploy.schema.facts import FLAG, Fact, Key
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns import identities, inherited_columns, retyped, view_columns
@@ -360,9 +368,8 @@ COLUMN = Entry(
         from pg_catalog.pg_attribute a {OF_RELATION.format("a.attrelid")}
         join pg_catalog.pg_type t on t.oid = a.atttypid
         left join pg_catalog.pg_attrdef ad on ad.adrelid = c.oid and ad.adnum = a.attnum
-        where c.relkind in ('r', 'p', 'f', 'v', 'm') and c.relpersistence <> 't'
-          and a.attnum > 0 and not a.attisdropped
-          and {own("pg_class", "c.oid")}""",
+        where c.relkind in ('r', 'p', 'f', 'v', 'm') and a.attnum > 0 and not a.attisdropped
+          and {OWN_RELATION}""",
     plan,
     undeclared,
 )

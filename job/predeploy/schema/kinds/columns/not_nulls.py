@@ -9,7 +9,7 @@ https://www.postgresql.org/docs/current/catalog-pg-constraint.html
 from collections.abc import Iterator
 
 from predeploy.schema.ddl import Change, Report
-from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaPair
@@ -45,7 +45,7 @@ NOT_NULL = Entry(
     }, {order("k.oid")}
         from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
         join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
-        where k.contype = 'n' and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+        where k.contype = 'n' and {OWN_RELATION}
           and {own("pg_constraint", "k.oid")}
         union all
         select n.nspname, t.typname, k.conname, {attributes(domain="'true'")}, {order("k.oid")}

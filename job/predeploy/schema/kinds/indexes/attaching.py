@@ -41,8 +41,8 @@ def attach(desired: Fact, pair: SchemaPair) -> Change:
     parent = identifier(schema, name)
     statement = f"ALTER TABLE {parent} ATTACH PARTITION {relation(desired)} {desired.get('bound')}"
     if not pair.size(desired):
-        lacking = parts.of_a_partition(desired, pair)
-        made = (parts.made(part) for part, root in lacking if parts.is_there(root, pair))
+        lacking = parts.missing_on(desired, pair)
+        made = (parts.create_part_sql(part) for part, root in lacking if parts.is_there(root, pair))
         return change(desired, Phase.TOGETHER, *made, statement)
     built = [
         text

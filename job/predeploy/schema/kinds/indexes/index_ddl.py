@@ -37,6 +37,13 @@ def is_twin(desired: Fact, live: Fact) -> bool:
     return desired.is_alike(live, "unique", "definition", "type", "index")
 
 
+IS_NO_KEY = """not exists (
+            select from pg_catalog.pg_constraint k
+            where k.conrelid = x.indrelid and k.conindid = i.oid
+              and k.contype in ('p', 'u', 'x'))"""
+"""An SQL condition for a query with pg_index x and its pg_class i: no constraint owns the index."""
+
+
 def named(constraint: Fact) -> str:
     """Return it as in ADD; the storage parameters are known only from its index."""
     when = timing(constraint)

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from predeploy.contract.quoting import literal
 from predeploy.schema.ddl import Change, Phase, Report, change, not_addable
-from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import partitions, parts
 from predeploy.schema.kinds.indexes.index_ddl import (
+    IS_NO_KEY,
     create_sql,
     definition_sql,
     identifying,
@@ -52,7 +53,7 @@ def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
         return change(desired, Phase.ONLINE, *built)
     if is_plain:
         made = create_sql(desired, desired.name)
-        return change(desired, Phase.TOGETHER, *parts.made_first(desired, pair), made)
+        return change(desired, Phase.TOGETHER, *parts.create_statements(desired, pair), made)
     if live is None:
         return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
     # The statement's runner drops what a failed build left, unless another session is still
@@ -83,12 +84,9 @@ INDEX = Entry(
     }, {order("i.oid")}
         from pg_catalog.pg_index x {OF_RELATION.format("x.indrelid")}
         join pg_catalog.pg_class i on i.oid = x.indexrelid
-        where c.relkind in ('r', 'p', 'm') and c.relpersistence <> 't' and not i.relispartition
-          and {own("pg_class", "c.oid")} and {own("pg_class", "i.oid")}
-          and not exists (
-            select from pg_catalog.pg_constraint k
-            where k.conrelid = x.indrelid and k.conindid = i.oid
-              and k.contype in ('p', 'u', 'x'))""",
+        where c.relkind in ('r', 'p', 'm') and not i.relispartition
+          and {OWN_RELATION} and {own("pg_class", "i.oid")}
+          and {IS_NO_KEY}""",
     plan,
     is_twin=is_twin,
 )

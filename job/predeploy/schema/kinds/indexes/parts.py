@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from predeploy.schema.ddl import Change, Report, drift
-from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import index_ddl
@@ -46,15 +46,15 @@ def is_twin(desired: Fact, live: Fact) -> bool:
     return is_same and desired.listed("of")[:2] == live.listed("of")[:2]
 
 
-def made_first(whole: Fact, pair: SchemaPair, how: str = "") -> tuple[str, ...]:
+def create_statements(whole: Fact, pair: SchemaPair, how: str = "") -> tuple[str, ...]:
     """Return the statements that create the named parts before their index or constraint.
 
     The partitions exist when these run. `how` is appended to each statement.
     """
-    return tuple(_made_first(whole, pair, how))
+    return tuple(_create_statements(whole, pair, how))
 
 
-def of_a_partition(table: Fact, pair: SchemaPair) -> Iterator[tuple[Fact, Fact]]:
+def missing_on(table: Fact, pair: SchemaPair) -> Iterator[tuple[Fact, Fact]]:
     """Yield the declared parts that a table does not have yet, in the order of their creation.
 
     Each comes with its root: the index or constraint of the outermost partitioned table.
@@ -72,7 +72,7 @@ def is_there(root: Fact, pair: SchemaPair) -> bool:
     return root.key in pair.renamed.facts or (live is not None and index_ddl.is_twin(root, live))
 
 
-def made(part: Fact) -> str:
+def create_part_sql(part: Fact) -> str:
     """Return the statement that creates a part before it is attached to its parent."""
     is_index = part.kind == Kind.PARTITION_INDEX.value
     return create_sql(part, part.name) if is_index else add_key(part)
@@ -83,13 +83,13 @@ def _root(part: Fact, pair: SchemaPair) -> Fact:
     return part if whole is None else _root(whole, pair)
 
 
-def _made_first(whole: Fact, pair: SchemaPair, how: str) -> Iterator[str]:
+def _create_statements(whole: Fact, pair: SchemaPair, how: str) -> Iterator[str]:
     for part in sorted(pair.desired.parts_of(whole), key=lambda part: part.order):
         place = (Kind.TABLE, part.schema, part.relation)
         table = pair.live.get(*place) or pair.desired.get(*place)
         if table is not None and not _has_own(part, table, pair):
-            yield from _made_first(part, pair, how)
-            yield f"{made(part)}{how}"
+            yield from _create_statements(part, pair, how)
+            yield f"{create_part_sql(part)}{how}"
 
 
 def _has_own(part: Fact, table: Fact, pair: SchemaPair) -> bool:
@@ -114,11 +114,8 @@ PARTITION_INDEX = Entry(
         join pg_catalog.pg_index px on px.indexrelid = pi.oid
         join pg_catalog.pg_class p on p.oid = px.indrelid
         join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
-        where i.relispartition and c.relpersistence <> 't' and {own("pg_class", "c.oid")}
-          and not exists (
-            select from pg_catalog.pg_constraint k
-            where k.conrelid = x.indrelid and k.conindid = i.oid
-              and k.contype in ('p', 'u', 'x'))""",
+        where i.relispartition and {OWN_RELATION}
+          and {index_ddl.IS_NO_KEY}""",
     plan,
     is_twin=is_twin,
 )

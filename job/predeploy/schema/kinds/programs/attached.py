@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
-from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.ddl import Change, Phase, Report, change, create_only, drift, relation
+from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaPair, parents
@@ -131,15 +131,14 @@ def plan_statistics(
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create them; the next ANALYZE fills them."""
-    if live is not None:
-        yield drift(desired, live, "statistics-differ", live.definition, _BY_MIGRATION)
-        return
     schema = desired.get("in") or identifier(desired.schema)
     kinds = f" ({desired.get('kinds')})" if desired.get("kinds") else ""
     subjects = ", ".join((*desired.listed("columns"), *desired.listed("expressions")))
-    yield change(
+    return create_only(
         desired,
-        Phase.TOGETHER,
+        live,
+        "statistics-differ",
+        _BY_MIGRATION,
         f"CREATE STATISTICS {schema}.{identifier(desired.name)}{kinds} ON {subjects} "
         f"FROM {relation(desired)}",
     )
@@ -158,8 +157,8 @@ TRIGGER = Entry(
         )
     }, {order("g.oid")}
         from pg_catalog.pg_trigger g {OF_RELATION.format("g.tgrelid")}
-        where not g.tgisinternal and g.tgparentid = 0 and c.relpersistence <> 't'
-          and {own("pg_class", "c.oid")} and {own("pg_trigger", "g.oid")}
+        where not g.tgisinternal and g.tgparentid = 0 and {OWN_RELATION}
+          and {own("pg_trigger", "g.oid")}
         union all
         select n.nspname, c.relname, g.tgname, {
         attributes(
@@ -183,8 +182,7 @@ RULE = Entry(
         )
     }, {order("r.oid")}
         from pg_catalog.pg_rewrite r {OF_RELATION.format("r.ev_class")}
-        where r.rulename <> '_RETURN' and c.relpersistence <> 't'
-          and {own("pg_class", "c.oid")} and {own("pg_rewrite", "r.oid")}""",
+        where r.rulename <> '_RETURN' and {OWN_RELATION} and {own("pg_rewrite", "r.oid")}""",
     plan_rule,
 )
 
@@ -234,7 +232,7 @@ STATISTICS = Entry(
         )
     }, {order("s.oid")}
         from pg_catalog.pg_statistic_ext s {OF_RELATION.format("s.stxrelid")}
-        where c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+        where {OWN_RELATION}
           and {own("pg_statistic_ext", "s.oid")}""",
     plan_statistics,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Phase, Report, change, drift
+from predeploy.schema.ddl import Change, Phase, Report, change, create_only, drift
 from predeploy.schema.entry import Entry, alone, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
@@ -65,26 +65,19 @@ def plan_aggregate(
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; only report one with another shape."""
-    if live is not None:
-        yield drift(
-            desired,
-            live,
-            "aggregate-differs",
-            live.definition,
-            "replace it in a migration, or declare it as it is",
-        )
-    else:
-        parts = ", ".join(
-            name.upper().replace(" ", "_") + ("" if value == FLAG else f" = {value}")
-            for name, value in desired.attributes
-            if name not in {"arguments", "name"}
-        )
-        name = f"{identifier(desired.schema)}.{desired.get('name')}"
-        yield change(
-            desired,
-            Phase.TOGETHER,
-            f"CREATE AGGREGATE {name}({desired.get('arguments')}) ({parts})",
-        )
+    parts = ", ".join(
+        name.upper().replace(" ", "_") + ("" if value == FLAG else f" = {value}")
+        for name, value in desired.attributes
+        if name not in {"arguments", "name"}
+    )
+    name = f"{identifier(desired.schema)}.{desired.get('name')}"
+    return create_only(
+        desired,
+        live,
+        "aggregate-differs",
+        "replace it in a migration, or declare it as it is",
+        f"CREATE AGGREGATE {name}({desired.get('arguments')}) ({parts})",
+    )
 
 
 # Quoted, with its argument types, which distinguish a routine from its overloads.

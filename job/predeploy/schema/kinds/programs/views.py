@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
-from predeploy.schema.entry import Entry, attributes, flag, order, own
+from predeploy.schema.entry import OWN_RELATION, Entry, attributes, flag, order
 from predeploy.schema.facts import FLAG, Fact, Key
 from predeploy.schema.kind import Kind
 from predeploy.schema.needs import Needs
@@ -129,7 +129,7 @@ def _query(relkind: str, populated: str) -> str:
         from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         join pg_catalog.pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
-        where c.relkind = '{relkind}' and c.relpersistence <> 't' and {own("pg_class", "c.oid")}"""
+        where c.relkind = '{relkind}' and {OWN_RELATION}"""
 
 
 VIEW = Entry(Kind.VIEW, _query("v", "null"), plan_view)

@@ -18,7 +18,7 @@ from predeploy.schema.ddl import (
     relation,
     warning,
 )
-from predeploy.schema.entry import OF_RELATION, Entry, attributes, flag, order, own
+from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import not_null_helper
@@ -66,7 +66,9 @@ def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterat
             "swap the two in a migration",
         )
     elif pair.can_build_at_once(desired) and not _has_index(desired, pair):
-        yield change(desired, Phase.TOGETHER, *parts.made_first(desired, pair), _add(desired))
+        yield change(
+            desired, Phase.TOGETHER, *parts.create_statements(desired, pair), _add(desired)
+        )
     elif desired.get("type") in _UNIQUE:
         yield from _unique(desired, pair)
     elif desired.get("type") == "exclude":
@@ -221,7 +223,7 @@ def _checked_later(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]
         return
     added = _add(replace(desired, attributes=(*desired.attributes, ("not valid", "true"))))
     validated = () if desired.get("not valid") else (_validate(desired),)
-    own = parts.made_first(desired, pair, _NOT_VALID)
+    own = parts.create_statements(desired, pair, _NOT_VALID)
     yield change(desired, Phase.ONLINE, *own, added, *validated)
 
 
@@ -235,7 +237,7 @@ def _needs_lock(
     query = violating_rows(desired, pair.live)
     first = f"fix the rows that this finds, if any: {query}; then, " if query else ""
     drop = f"{_alter(instead)} DROP CONSTRAINT {identifier(instead.name)}; " if instead else ""
-    added = "; ".join((*parts.made_first(desired, pair), _add(desired)))
+    added = "; ".join((*parts.create_statements(desired, pair), _add(desired)))
     return not_addable(
         desired,
         "constraint-needs-lock",
@@ -272,7 +274,7 @@ _WHEN = {"deferrable": flag("k.condeferrable"), "deferred": flag("k.condeferred"
 _SOURCE = f"""from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
     left join pg_catalog.pg_index x on x.indexrelid = k.conindid
     left join pg_catalog.pg_class i on i.oid = x.indexrelid"""
-_IS_OURS = f"""c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+_IS_OURS = f"""{OWN_RELATION}
     and {own("pg_constraint", "k.oid")}"""
 
 CONSTRAINT = Entry(

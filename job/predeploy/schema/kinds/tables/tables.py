@@ -15,7 +15,15 @@ from predeploy.schema.ddl import (
     warning,
     way_to_leave,
 )
-from predeploy.schema.entry import FOREIGN, Entry, attributes, flag, name_of, order, own
+from predeploy.schema.entry import (
+    FOREIGN,
+    OWN_RELATION,
+    Entry,
+    attributes,
+    flag,
+    name_of,
+    order,
+)
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import column_sql, settings_sql, with_options
@@ -114,8 +122,8 @@ def _created(desired: Fact, columns: tuple[Fact, ...], pair: SchemaPair) -> Iter
         return
     parent, bound = ".".join(map(identifier, desired.listed("partition of"))), desired.get("bound")
     own_parts = [
-        parts.made(part)
-        for part, root in parts.of_a_partition(desired, pair)
+        parts.create_part_sql(part)
+        for part, root in parts.missing_on(desired, pair)
         if parts.is_there(root, pair)
     ]
     not_nulls = [
@@ -267,7 +275,6 @@ TABLE = Entry(
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         left join pg_catalog.pg_am m on m.oid = c.relam
         left join pg_catalog.pg_class oc on oc.oid = c.reltoastrelid
-        where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't'
-          and {own("pg_class", "c.oid")}""",
+        where c.relkind in ('r', 'p', 'f') and {OWN_RELATION}""",
     plan,
 )

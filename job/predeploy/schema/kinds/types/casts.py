@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from predeploy.schema.ddl import Change, Phase, Report, change, drift
+from predeploy.schema.ddl import Change, Report, create_only
 from predeploy.schema.entry import Entry, alone, attributes, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -20,15 +20,13 @@ def plan(
 ) -> Iterator[Change | Report]:
     """Create it; only report one with another function or context."""
     cast = f"CAST {desired.name} {desired.get('by')}{desired.get('where')}"
-    if live is None:
-        yield change(desired, Phase.TOGETHER, f"CREATE {cast}")
-        return
-    yield drift(
+    return create_only(
         desired,
         live,
         "cast-differs",
-        f"{live.get('by')}{live.get('where')}",
-        f"in a migration: DROP CAST {live.name}; CREATE {cast}",
+        f"in a migration: DROP CAST {desired.name}; CREATE {cast}",
+        f"CREATE {cast}",
+        what=f"{live.get('by')}{live.get('where')}" if live else "",
     )
 
 

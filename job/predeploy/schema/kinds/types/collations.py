@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from predeploy.contract.quoting import literal
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, qualified
+from predeploy.schema.ddl import Change, Report, create_only, qualified
 from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
@@ -18,17 +18,14 @@ def plan(
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; only report one with other rules, because indexes are sorted by them."""
-    if live is not None:
-        yield drift(
-            desired,
-            live,
-            "collation-differs",
-            live.definition,
-            "PostgreSQL cannot change a collation; make another in a migration",
-        )
-        return
     options = ", ".join(_option(name, value) for name, value in desired.attributes)
-    yield change(desired, Phase.TOGETHER, f"CREATE COLLATION {qualified(desired)} ({options})")
+    return create_only(
+        desired,
+        live,
+        "collation-differs",
+        "PostgreSQL cannot change a collation; make another in a migration",
+        f"CREATE COLLATION {qualified(desired)} ({options})",
+    )
 
 
 def _option(name: str, value: str) -> str:

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 
 from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import Change, Phase, Report, change, drift, not_addable, relation
-from predeploy.schema.entry import OF_RELATION, Entry, alone, attributes, flag, order, own
+from predeploy.schema.entry import (
+    OF_RELATION,
+    OWN_RELATION,
+    Entry,
+    alone,
+    attributes,
+    flag,
+    order,
+)
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.numbering import clauses, is_safe, read_numbering
@@ -113,7 +121,7 @@ SEQUENCE = Entry(
         )
     }, {order("c.oid")}
         from pg_catalog.pg_sequence s {OF_RELATION.format("s.seqrelid")}
-        where c.relpersistence <> 't' and {own("pg_class", "c.oid")}
+        where {OWN_RELATION}
           and {alone("pg_class", "c.oid")}""",
     plan,
     is_twin=is_twin,

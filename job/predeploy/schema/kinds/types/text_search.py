@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, qualified
+from predeploy.schema.ddl import Change, Report, create_only, qualified
 from predeploy.schema.entry import Entry, attributes, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -20,12 +20,15 @@ def plan_dictionary(
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; only report one with another shape, because stored data depends on it."""
-    if live is not None:
-        yield drift(desired, live, "dictionary-differs", live.definition, _BY_MIGRATION)
-        return
     given = f", {desired.get('options')}" if desired.get("options") else ""
     create = f"CREATE TEXT SEARCH DICTIONARY {qualified(desired)}"
-    yield change(desired, Phase.TOGETHER, f"{create} (TEMPLATE = {desired.get('template')}{given})")
+    return create_only(
+        desired,
+        live,
+        "dictionary-differs",
+        _BY_MIGRATION,
+        f"{create} (TEMPLATE = {desired.get('template')}{given})",
+    )
 
 
 def plan_configuration(
@@ -34,11 +37,8 @@ def plan_configuration(
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; only report one with another shape, because stored data depends on it."""
-    if live is not None:
-        names = live.differing(desired)
-        what = ", ".join(f"{name}: {live.get(name) or 'none'}" for name in names)
-        yield drift(desired, live, "configuration-differs", what, _BY_MIGRATION)
-        return
+    differing = live.differing(desired) if live else ()
+    what = ", ".join(f"{name}: {live.get(name) or 'none'}" for name in differing if live)
     named = f"TEXT SEARCH CONFIGURATION {qualified(desired)}"
     mappings = (
         (value, identifier(name.removeprefix(_MAPPING)))
@@ -51,7 +51,9 @@ def plan_configuration(
         for dictionaries, group in groupby(sorted(mappings), key=lambda mapping: mapping[0])
     )
     create = f"CREATE {named} (PARSER = {desired.get('parser')})"
-    yield change(desired, Phase.TOGETHER, create, *added)
+    return create_only(
+        desired, live, "configuration-differs", _BY_MIGRATION, create, *added, what=what
+    )
 
 
 def _named(catalog: str, prefix: str, oid: str) -> str:

@@ -4,7 +4,17 @@ import json
 from collections.abc import Iterator
 
 from predeploy.contract.quoting import identifier, literal
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, qualified, relation, warning
+from predeploy.schema.ddl import (
+    Change,
+    Phase,
+    Report,
+    change,
+    create_only,
+    drift,
+    qualified,
+    relation,
+    warning,
+)
 from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -182,21 +192,16 @@ def plan_range(
     pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
 ) -> Iterator[Change | Report]:
     """Create it; only report one with another shape."""
-    if live is None:
-        inner = ", ".join(
-            f"{name.upper().replace(' ', '_')} = {value}" for name, value in desired.attributes
-        )
-        yield change(
-            desired, Phase.TOGETHER, f"CREATE TYPE {qualified(desired)} AS RANGE ({inner})"
-        )
-    else:
-        yield drift(
-            desired,
-            live,
-            "range-differs",
-            live.definition,
-            "PostgreSQL cannot change a range type; make another in a migration",
-        )
+    inner = ", ".join(
+        f"{name.upper().replace(' ', '_')} = {value}" for name, value in desired.attributes
+    )
+    return create_only(
+        desired,
+        live,
+        "range-differs",
+        "PostgreSQL cannot change a range type; make another in a migration",
+        f"CREATE TYPE {qualified(desired)} AS RANGE ({inner})",
+    )
 
 
 def _types(kind: str, where: str, attribute_sql: str, oid: str = "t.oid", more: str = "") -> str:
