@@ -10,8 +10,8 @@ from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 from predeploy.sql.statement.targets import Name
 
-# Catalogs with an extension's named members, and their columns for the name and the schema.
-_NAMED = (
+# The catalogs of objects that have a schema, and their columns for the name and the schema.
+IN_SCHEMAS = (
     ("pg_class", "relname", "relnamespace"),
     ("pg_type", "typname", "typnamespace"),
     ("pg_proc", "proname", "pronamespace"),
@@ -98,7 +98,7 @@ def _questions(schemas: Sequence[str]) -> tuple[str, ...]:
         f"join pg_catalog.pg_namespace n on n.oid = x.{schema} "
         f"where d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass "
         f"and d.deptype = 'e' and {managed}"
-        for catalog, name, schema in _NAMED
+        for catalog, name, schema in IN_SCHEMAS
     )
     return (
         f"""select n.nspname, n.oid, pg_catalog.pg_get_userbyid(n.nspowner),

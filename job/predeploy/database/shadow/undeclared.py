@@ -5,15 +5,13 @@ from collections.abc import Iterable
 from predeploy.contract.quoting import literal
 from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Row
+from predeploy.database.shadow.survey import IN_SCHEMAS
 
-# The catalogs of objects that have a schema, and the column with the schema.
+# The survey does not look for conversions.
 _CATALOGS = (
-    ("pg_class", "relnamespace"), ("pg_type", "typnamespace"), ("pg_proc", "pronamespace"),
-    ("pg_operator", "oprnamespace"), ("pg_opclass", "opcnamespace"),
-    ("pg_opfamily", "opfnamespace"), ("pg_collation", "collnamespace"),
-    ("pg_conversion", "connamespace"), ("pg_ts_config", "cfgnamespace"),
-    ("pg_ts_dict", "dictnamespace"),
-)  # fmt: skip
+    *((catalog, schema) for catalog, _, schema in IN_SCHEMAS),
+    ("pg_conversion", "connamespace"),
+)
 
 
 class Undeclared(tuple[str, ...]):
