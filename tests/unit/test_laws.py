@@ -196,10 +196,10 @@ def reads_files(path: Path) -> bool:
 
 
 def test_only_the_folder_and_secrets_are_read_from_files() -> None:
-    """Each by one module; the demo's server has a log of its own."""
+    """Each by one module; the demo's server has a log of its own, and `new` only writes."""
     readers = {name_of(path) for path in FILES if reads_files(path)}
 
-    assert readers == {"sources/walk", "settings/environment", "embedded"}, (
+    assert readers == {"sources/walk", "settings/environment", "embedded", "cli/new"}, (
         "sources/walk.py reads the SQL folder, settings/environment.py what NAME_FILE names"
     )
 

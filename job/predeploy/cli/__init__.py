@@ -88,14 +88,23 @@ def main(argv: Sequence[str], environ: Mapping[str, str], edge: Edge) -> ExitCod
         return _end(_early(" ".join(argv[:1]), error), _output_of(environ), edge)
     if arguments.command == "explain":
         return _explain(arguments.code)
-    if arguments.command == "demo":
-        from predeploy.cli.demo import demo  # noqa: PLC0415 - only here is a server of our own needed
+    try:
+        if arguments.command == "demo":
+            from predeploy.cli.demo import demo  # noqa: PLC0415 - only here is a server of our own needed
 
-        try:
             return demo(environ, lambda settings: main(["run"], settings, edge))
-        except JobError as error:
-            return _end(_early("demo", error), _output_of(environ), edge)
+        if arguments.command == "new":
+            from predeploy.cli.new import new  # noqa: PLC0415 - only what the command needs
+
+            return new(sql_dir(environ, _default_folder()), environ, arguments.name)
+    except JobError as error:
+        return _end(_early(arguments.command, error), _output_of(environ), edge)
     return _with_settings(arguments, environ, edge)
+
+
+def _default_folder() -> Path:
+    # lexists: a dangling mount must not fall back to another folder
+    return _MOUNTED_SQL if os.path.lexists(_MOUNTED_SQL) else Path("sql")
 
 
 def _with_settings(
@@ -174,9 +183,7 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
 def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
     """Read settings and folder; all problems of the settings are reported first."""
     complete, problems = with_files(environ, FILE_VARIABLES)
-    # lexists: a dangling mount must not fall back to another folder
-    default = _MOUNTED_SQL if os.path.lexists(_MOUNTED_SQL) else Path("sql")
-    folder = read_folder(sql_dir(complete, default), max_file_bytes(complete))
+    folder = read_folder(sql_dir(complete, _default_folder()), max_file_bytes(complete))
     settings = parse_settings(
         complete,
         declaration=declaration_of(folder),
@@ -289,6 +296,9 @@ def _parser() -> argparse.ArgumentParser:
         correction.add_argument(
             f"--{word}", dest="correction", action="store_const", const=word, help=summary
         )
+    add("new", "make the next migration's file, as the folder's own tool would").add_argument(
+        "name", metavar="NAME", help="what it does, such as add_email"
+    )
     names = [name for code in ExitCode for name in (str(int(code)), code.label)]
     add("explain", "explain an exit code").add_argument(
         "code", nargs="?", choices=names, metavar="CODE"

@@ -5,11 +5,12 @@ https://github.com/amacneil/dbmate#creating-migrations
 
 import re
 from dataclasses import replace
+from datetime import datetime
 
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Format
+from predeploy.sources.formats.format import Format, timestamp
 from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.formats.sections import only, sections
@@ -62,6 +63,11 @@ def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
     return (f"insert into {table} (version) values ({literal(script.recorded_as)})",)
 
 
+def _new(names: tuple[str, ...], name: str, now: datetime) -> dict[str, str]:
+    version = timestamp(names, now)
+    return {f"{version}_{name}.sql": "-- migrate:up\n\n-- migrate:down\n"}
+
+
 FORMAT = Format(
     read,
     History(
@@ -69,4 +75,5 @@ FORMAT = Format(
         foreign=frozenset({"dirty", "inserted_at", "statements", "name", "ar_internal_metadata"}),
         mirror=Mirror(_create, _write),
     ),
+    _new,
 )  # fmt: skip

@@ -6,11 +6,12 @@ https://github.com/golang-migrate/migrate/blob/master/MIGRATIONS.md
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Format, stray
+from predeploy.sources.formats.format import Format, next_version, stray
 from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.layout import Role
 from predeploy.sources.script import Script, script_of, scripts_of
@@ -98,6 +99,11 @@ def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
     )
 
 
+def _new(names: tuple[str, ...], name: str, now: datetime) -> dict[str, str]:
+    version = next_version(names, now)
+    return {f"{version}_{name}.{way}.sql": "" for way in ("up", "down")}
+
+
 FORMAT = Format(
     read,
     History(
@@ -108,4 +114,5 @@ FORMAT = Format(
         judge,
         mirror=Mirror(_create, _write),
     ),
+    _new,
 )

@@ -5,10 +5,11 @@ The part that goes down is left alone. https://pressly.github.io/goose/documenta
 
 import re
 from dataclasses import replace
+from datetime import datetime
 
 from predeploy.contract.errors import SourcesError
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Format
+from predeploy.sources.formats.format import Format, next_version
 from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.formats.sections import only, sections
@@ -83,10 +84,16 @@ def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
     return (f"insert into {table} (version_id, is_applied) values ({script.version[0]}, true)",)
 
 
+def _new(names: tuple[str, ...], name: str, now: datetime) -> dict[str, str]:
+    version = next_version(names, now)
+    return {f"{version}_{name}.sql": "-- +goose Up\n\n-- +goose Down\n"}
+
+
 FORMAT = Format(
     read,
     History(
         "goose", "goose_db_version", frozenset({"id", "version_id", "is_applied", "tstamp"}), "id",
         judge, mirror=Mirror(_create, _write),
     ),
+    _new,
 )  # fmt: skip

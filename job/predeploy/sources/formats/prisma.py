@@ -7,13 +7,14 @@ https://www.prisma.io/docs/orm/prisma-migrate/understanding-prisma-migrate/migra
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import partial
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Format, stray
+from predeploy.sources.formats.format import Format, stray, timestamp
 from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of
@@ -142,6 +143,11 @@ def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
     )
 
 
+def _new(names: tuple[str, ...], name: str, now: datetime) -> dict[str, str]:
+    version = timestamp(names, now)
+    return {f"{version}_{name}/{_SQL}": ""}
+
+
 FORMAT = Format(
     read,
     History(
@@ -152,4 +158,5 @@ FORMAT = Format(
         judge,
         mirror=Mirror(_create, _write),
     ),
+    _new,
 )

@@ -6,12 +6,13 @@ https://docs.rs/sqlx/latest/sqlx/macro.migrate.html
 import hashlib
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import literal
 from predeploy.settings.versions import Version, version_of
-from predeploy.sources.formats.format import Format, stray
+from predeploy.sources.formats.format import Format, stray, timestamp
 from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.layout import Role, shown
@@ -139,6 +140,12 @@ def _write(script: Script, table: str, _: frozenset[str]) -> tuple[str, ...]:
     )
 
 
+def _new(names: tuple[str, ...], name: str, now: datetime) -> dict[str, str]:
+    is_reversible = any(each.endswith(_DOWN) for each in names)
+    stem = f"{timestamp(names, now)}_{name}"
+    return {f"{stem}{way}.sql": "" for way in ((".up", ".down") if is_reversible else ("",))}
+
+
 FORMAT = Format(
     read,
     History(
@@ -149,4 +156,5 @@ FORMAT = Format(
         judge,
         mirror=Mirror(_create, _write),
     ),
+    _new,
 )

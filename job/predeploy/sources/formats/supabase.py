@@ -3,9 +3,11 @@
 https://supabase.com/docs/guides/deployment/database-migrations
 """
 
+from datetime import datetime
+
 from predeploy.contract.quoting import literal
 from predeploy.sources.formats import native
-from predeploy.sources.formats.format import Format
+from predeploy.sources.formats.format import Format, timestamp
 from predeploy.sources.formats.history import Applied, History, Mirror, Row
 from predeploy.sources.script import Script
 
@@ -39,10 +41,15 @@ def _write(script: Script, table: str, _columns: frozenset[str]) -> tuple[str, .
     )
 
 
+def _new(names: tuple[str, ...], name: str, now: datetime) -> dict[str, str]:
+    return {f"{timestamp(names, now)}_{name}.sql": ""}
+
+
 FORMAT = Format(
     native.read,
     History(
         "Supabase", "schema_migrations", frozenset({"version", "statements", "name"}), "version",
         judge, mirror=Mirror(_create, _write, "supabase_migrations"),
     ),
+    _new,
 )  # fmt: skip
