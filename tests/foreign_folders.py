@@ -39,6 +39,12 @@ def drizzle_folders(texts: Mapping[str, str]) -> dict[str, str]:
     return files | {f"migrations/{name}/snapshot.json": "{}" for name in texts}
 
 
+def flyway_files(texts: Mapping[str, str]) -> dict[str, str]:
+    ups = {f"migrations/V{version(n)}__{n.partition('_')[2]}.sql": t for n, t in texts.items()}
+    downs = {f"migrations/U{version(n)}__{n.partition('_')[2]}.sql": DOWN for n in texts}
+    return ups | downs
+
+
 def atlas_files(texts: Mapping[str, str]) -> dict[str, str]:
     outside = {n: "-- atlas:txmode none\n\n" for n, text in texts.items() if "concurrently" in text}
     files = {f"{name}.sql": outside.get(name, "") + text for name, text in texts.items()}

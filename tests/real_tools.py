@@ -9,6 +9,7 @@ from pathlib import Path
 from foreign_folders import (
     dbmate_files,
     drizzle_files,
+    flyway_files,
     goose_files,
     pairs,
     prisma_files,
@@ -46,7 +47,7 @@ class Tool:
 
     `files` lays out migrations, below `migrations/`; `beside` are further files of the folder above
     it. In the command and in `environ`, `{home}` is where the tool is, `{folder}` the folder above
-    the migrations, `{url}` the database. `suffix` is what a file's name has behind the migration's.
+    the migrations, `{url}` the database, `{jdbc}` in Java's words. `file` is how a file is named.
     `table` is its history table, and `without` what it cannot run: `concurrently`, as it runs the
     whole folder in one transaction, or a `semicolon` that does not end a statement.
     """
@@ -56,7 +57,7 @@ class Tool:
     files: Callable[[Mapping[str, str]], dict[str, str]]
     command: tuple[str, ...]
     table: str
-    suffix: str = ".sql"
+    file: str = "{version}_{rest}.sql"
     without: tuple[str, ...] = ()
     beside: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +70,12 @@ class Tool:
         modules = folder / "node_modules"
         if (home / "node_modules").exists() and not modules.exists():
             modules.symlink_to(home / "node_modules")
-        values = {"home": str(home), "folder": str(folder), "url": f"{url}?sslmode=disable"}
+        values = {
+            "home": str(home),
+            "folder": str(folder),
+            "url": f"{url}?sslmode=disable",
+            "jdbc": f"jdbc:postgresql://{url.rpartition('@')[2]}?sslmode=disable",
+        }
         return subprocess.run(
             [part.format(**values) for part in self.command],
             cwd=folder,
@@ -100,7 +106,7 @@ TOOLS = {
             prisma_files,
             ("{home}/node_modules/.bin/prisma", "migrate", "deploy"),
             "public._prisma_migrations",
-            suffix="",
+            file="{version}_{rest}",
             without=("semicolon",),
             beside={"prisma.config.ts": _PRISMA_CONFIG, "schema.prisma": _PRISMA_SCHEMA},
             environ={
@@ -118,12 +124,23 @@ TOOLS = {
             beside={"drizzle.config.js": _DRIZZLE_CONFIG},
         ),
         Tool(
+            "flyway",
+            _peer("flyway"),
+            flyway_files,
+            (
+                *("java", "-cp", "{home}/jars/*:{home}", "Main", "{jdbc}"),
+                *("postgres", "{folder}/migrations"),
+            ),
+            "public.flyway_schema_history",
+            file="V{version}__{rest}.sql",
+        ),
+        Tool(
             "golang-migrate",
             _peer("golang-migrate"),
             pairs,
             ("{home}/bin/migrate", "-path", "{folder}/migrations", "-database", "{url}", "up"),
             "public.schema_migrations",
-            suffix=".up.sql",
+            file="{version}_{rest}.up.sql",
         ),
         Tool(
             "goose",

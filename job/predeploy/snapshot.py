@@ -9,7 +9,7 @@ from predeploy.contract.step import LedgerRow
 from predeploy.judgment.drift import Standing
 from predeploy.schema.facts import Fact
 from predeploy.schema.written import NOTHING_WRITTEN, Written
-from predeploy.sources.formats.history import Records
+from predeploy.sources.formats.format import Records
 from predeploy.sources.squash import Squash
 
 Row = tuple[str | None, ...]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256, sha384
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from conftest import Database, run_job
@@ -13,6 +14,7 @@ from foreign_folders import (
     dbmate_files,
     drizzle_files,
     drizzle_folders,
+    flyway_files,
     goose_files,
     pairs,
     prisma_files,
@@ -124,7 +126,31 @@ def atlas_row(name: str, *, kind: int = 2, applied: int = 1, error: str = "") ->
         ('{version(name)}', 'x', {kind}, {applied}, 1, now(), 1, '{error}', '', 'x', null, 'x')"""
 
 
+_FLYWAY_TABLE = """create table flyway_schema_history (installed_rank int primary key,
+    version varchar(50), description varchar(200) not null, type varchar(20) not null,
+    script varchar(1000) not null, checksum int, installed_by varchar(100) not null,
+    installed_on timestamp not null default now(), execution_time int not null,
+    success boolean not null)"""
+
+
+def flyway_row(name: str, *, text: str = "", kind: str = "SQL", success: bool = True) -> str:
+    text = text or {**TEXTS, **LATE}.get(name, "")
+    number, rest = (name[3:], "") if name.startswith("R__") else (version(name), name)
+    what = rest.partition("_")[2] or number
+    known = f"'{number}'" if rest else "null"
+    return f"""insert into flyway_schema_history select coalesce(max(installed_rank), 0) + 1,
+        {known}, '{what}', '{kind}', 'x', {crc(text)}, 'x', now(), 1, {success}
+        from flyway_schema_history"""
+
+
+def crc(text: str) -> int:
+    """Flyway's checksum, by its rule: of the lines, whatever ends them, as an int of Java."""
+    value = crc32("".join(text.replace("\r\n", "\n").split("\n")).encode())
+    return value - 2**32 if value >= 2**31 else value
+
+
 TOOLS = {
+    "flyway": (flyway_files, _FLYWAY_TABLE, flyway_row),
     "atlas": (atlas_files, _ATLAS_TABLE, atlas_row),
     "golang-migrate": (pairs, _GOLANG_TABLE, golang_row),
     "goose": (goose_files, _GOOSE_TABLE, goose_row),
@@ -316,6 +342,32 @@ def test_a_late_file_of_drizzle_s_is_refused(database: Database, run: Run) -> No
             ),
         ),
         (
+            "flyway",
+            flyway_row(NAMES[1], success=False),
+            ("Flyway began migrations/V20240102000000__data.sql and it failed", "`flyway repair`"),
+        ),
+        (
+            "flyway",
+            flyway_row(NAMES[1], text="another"),
+            (
+                "migrations/V20240102000000__data.sql has been edited since Flyway",
+                "`flyway repair`",
+            ),
+        ),
+        (
+            "flyway",
+            flyway_row(NAMES[2]),
+            ("migrations/V20240102000000__data.sql is not applied, and Flyway", "-outOfOrder=true"),
+        ),
+        (
+            "flyway",
+            flyway_row("20240101500000_gone"),
+            (
+                "Flyway has applied version 20240101500000, which no file here has",
+                "`flyway repair`",
+            ),
+        ),
+        (
             "atlas",
             atlas_row(NAMES[1], applied=0, error="x"),
             (
@@ -384,6 +436,142 @@ def test_a_baseline_of_atlas_counts_for_what_is_before_it(database: Database, ru
 
     assert code == 0, report
     assert database.rows("table users") == [(1, "a")]
+
+
+def test_flyway_s_baseline_and_undone_versions(database: Database, run: Run) -> None:
+    """All up to a baseline is done; what was undone or deleted is not."""
+    undone = (flyway_row(NAMES[2]), flyway_row(NAMES[2], kind="UNDO_SQL"))
+    for sql in (_FLYWAY_TABLE, INIT, DATA, flyway_row(NAMES[1], kind="BASELINE"), *undone):
+        database.execute(sql)
+
+    code, report = run(flyway_files(TEXTS))
+
+    # A history that shares no file but by its baseline is the folder's all the same.
+    assert code == 0, report
+    assert database.rows("table users") == [(1, "a")]
+    assert len(whole_files(database)) == len(NAMES)
+
+
+VIEW = "create or replace view emails as select {} from users;"
+
+
+def test_a_repeatable_file_runs_whenever_its_text_changes(database: Database, run: Run) -> None:
+    """After all others; going back to an older text is a change, too. Settled runs stay settled."""
+    texts = (VIEW.format("email"), f"drop view emails; {VIEW.format('id')}")
+    one, two = ({**flyway_files(TEXTS), "migrations/R__emails.sql": text} for text in texts)
+    back = {**one, "migrations/R__emails.sql": f"drop view if exists emails; {texts[0]}"}
+    column = "select attname from pg_attribute where attrelid = 'emails'::regclass"
+    found = []
+
+    for files in (one, two, back, two, back):
+        code, report = run(files)
+        again, settled = run(files)
+        found.append((code, again, settled["outcome"], database.value(column)))
+
+    good = (0, 0, "settled")
+    expected = [(*good, name) for name in ("email", "id", "email", "id", "email")]
+    assert found == expected, report
+    rows = "select count(*) from predeploy.migration where file = 'R__emails.sql'"
+    assert database.value(rows) == 1
+    assert whole_files(database)[-1] == "R__emails.sql"
+
+
+def test_a_repeatable_file_that_fails_keeps_its_former_row(database: Database, run: Run) -> None:
+    """It is tried again by the next run; what was there stays."""
+    files = {**flyway_files(TEXTS), "migrations/R__emails.sql": VIEW.format("email")}
+    run(files)
+
+    failed, _ = run({**files, "migrations/R__emails.sql": VIEW.format("nothing")})
+    rows = database.rows("select is_done from predeploy.migration where file = 'R__emails.sql'")
+    code, _ = run(files)
+
+    assert (failed, rows, code) == (80, [(True,)], 0)
+
+
+def test_a_repeatable_file_of_an_older_version_waits(database: Database, run: Run) -> None:
+    """After a rollback a newer version's view stays: the older text may not fit what there is."""
+    older = {**flyway_files(TEXTS), "migrations/R__emails.sql": VIEW.format("email")}
+    newer = {
+        **older,
+        **flyway_files({**TEXTS, **LATE}),
+        "migrations/R__emails.sql": VIEW.format("email, id"),
+    }
+    run(newer)
+
+    code, report = run(older)
+
+    assert (code, report["outcome"]) == (0, "ahead"), report
+    assert "id" in str(database.value("select pg_get_viewdef('emails'::regclass)"))
+
+
+def test_flyway_s_repeatable_rows_are_known_by_their_checksum(database: Database, run: Run) -> None:
+    """What Flyway ran with this text is recorded; another text runs."""
+    text = VIEW.format("email")
+    files = {**flyway_files(TEXTS), "migrations/R__emails.sql": text}
+    rows = [flyway_row(name) for name in NAMES[:2]]
+    for sql in (_FLYWAY_TABLE, INIT, DATA, text, *rows, flyway_row("R__emails", text=text)):
+        database.execute(sql)
+
+    _, report = run(files, "plan")
+    code, _ = run({**files, "migrations/R__emails.sql": VIEW.format("email, 1 as one")})
+
+    note = next(f for f in report["findings"] if f["code"] == "taken-over")
+    assert note["message"].startswith("3 files recorded, not run: ")
+    assert code == 0
+    assert database.rows("table emails") == [("a", 1)]
+
+
+def test_placeholders_have_values_or_are_refused(database: Database, run: Run) -> None:
+    """With file and line; what only Flyway knows has to be run by it."""
+    text = "insert into users\nvalues (2, '${Name}');"
+    files = {**flyway_files(TEXTS), "migrations/V20240104__p.sql": text}
+    conf = {"migrations/flyway.conf": "# settings\nflyway.placeholders.name = b\n"}
+    toml = {"migrations/flyway.toml": '[flyway.placeholders]\nname = "b"\n'}
+    other = {"migrations/V20240104__p.sql": "select '${flyway:user}';"}
+
+    refused, report = run({**files, "migrations/V99990101000000__p.sql": text})
+    by_flyway, known = run({**flyway_files(TEXTS), **other})
+    code, _ = run({**flyway_files(TEXTS), **conf, "migrations/V99990101000000__p.sql": text})
+    again, _ = run({**flyway_files(TEXTS), **toml, "migrations/V99990101000000__p.sql": text})
+
+    assert (refused, by_flyway, code, again) == (65, 65, 0, 0)
+    assert (
+        "migrations/V20240104__p.sql:2: the placeholder ${Name} has no value" in report["message"]
+    )
+    assert "only flyway can run it" in known["message"].lower()
+    assert database.rows("select email from users where id = 2") == [("b",)]
+
+
+def test_a_side_file_runs_statements_by_themselves(database: Database, run: Run) -> None:
+    """executeInTransaction=false: what is before the one that fails stays."""
+    name = "migrations/V99990101000000__two.sql"
+    files = {
+        **flyway_files(TEXTS),
+        name: "create table one (); select nothing;",
+        f"{name}.conf": "executeInTransaction=false\n",
+    }
+
+    code, _ = run(files)
+
+    assert code == 80
+    assert database.value("select to_regclass('one') is not null")
+
+
+def test_a_baseline_file_stands_for_what_is_gone(database: Database, run: Run) -> None:
+    """Beside the versions that it stands for it is left alone."""
+    both = {**flyway_files(TEXTS), "migrations/B20240103000000__base.sql": "select nothing;"}
+    alone = {
+        "migrations/B20240103__base.sql": f"{INIT} {DATA}",
+        "migrations/V20240104__more.sql": "create table more ();",
+    }
+
+    code, report = run(alone)
+
+    assert code == 0, report
+    assert whole_files(database) == ["B20240103__base.sql", "V20240104__more.sql"]
+    database.execute("drop schema predeploy cascade; drop table users, more")
+    with_both, report = run(both)
+    assert with_both == 0, report
 
 
 def test_of_goose_s_rows_the_newest_counts(database: Database, run: Run) -> None:
@@ -594,6 +782,26 @@ MALFORMED = {
     "a name of another form": (
         {**pairs(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: is not run by golang-migrate",
+    ),
+    "a callback": (
+        {**flyway_files(TEXTS), "migrations/afterMigrate.sql": INIT},
+        "migrations/afterMigrate.sql: is a callback, which only Flyway runs",
+    ),
+    "one underscore": (
+        {**flyway_files(TEXTS), "migrations/V9_z.sql": INIT},
+        "migrations/V9_z.sql: is not run by Flyway; call it V<version>__<description>.sql",
+    ),
+    "one version twice, of Flyway": (
+        {"migrations/V1.0__a.sql": INIT, "migrations/V1__b.sql": INIT},
+        "migrations/V1__b.sql: has the version of migrations/V1.0__a.sql",
+    ),
+    "a table of another name": (
+        {**flyway_files(TEXTS), "migrations/flyway.conf": "flyway.table=mine"},
+        "flyway.table is 'mine'",
+    ),
+    "settings that are no TOML": (
+        {**flyway_files(TEXTS), "migrations/flyway.toml": "[flyway"},
+        "migrations/flyway.toml: cannot be read",
     ),
     "a file that is not what its sum says": (
         {**atlas_files(TEXTS), f"migrations/{NAMES[1]}.sql": DATA + " "},

@@ -81,7 +81,8 @@ tools = pytest.mark.parametrize(
 def laid(folder: Folder, tool: Tool, texts: Mapping[str, str]) -> Path:
     """Write the tool's folder, and what predeploy needs beside it to let the files destroy."""
     drops = {"m8": ["drop-column users.fax"], "m10": ["drop-table old"]}
-    allowed = {f"{n}{tool.suffix}": drops[n[15:]] for n in texts if n[15:] in drops}
+    names = {n: tool.file.format(version=n[:14], rest=n[15:]) for n in texts}
+    allowed = {names[n]: drops[n[15:]] for n in texts if n[15:] in drops}
     lines = [f"{json.dumps(name)} = {json.dumps(said)}" for name, said in allowed.items()]
     if "concurrently" in tool.without:
         texts = {name: text.replace("concurrently ", "") for name, text in texts.items()}

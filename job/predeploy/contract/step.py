@@ -15,6 +15,7 @@ class LedgerEntry:
     the step's place in its file, from 1. `is_final` says that this row completes the file.
     `raw_hash` is the SHA-256 of the file's bytes, including comments. `replaces` says which
     versions the file replaces, such as `1..50`; entries read from the ledger do not set it.
+    With `restarts` the rows of the file's former text are removed with this row's insertion.
     """
 
     file: str
@@ -24,6 +25,7 @@ class LedgerEntry:
     is_final: bool
     raw_hash: str
     replaces: str = ""
+    restarts: bool = False
 
     @property
     def identity(self) -> tuple[str, int]:

@@ -42,7 +42,7 @@ from predeploy.settings.declaration import CriticalTable
 from predeploy.snapshot import PathView, Response, SchemaView, Snapshot, View
 from predeploy.sources import Sources
 from predeploy.sources.formats import histories_of
-from predeploy.sources.formats.history import History
+from predeploy.sources.formats.format import History
 from predeploy.sources.squash import squash_of
 
 _STATE = "state"  # the first question: the others are about a ledger that we know

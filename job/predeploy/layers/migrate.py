@@ -1,6 +1,7 @@
 """Versioned SQL files, each run once. Only the ledger decides what runs."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
@@ -38,8 +39,11 @@ def plan(situation: Situation) -> Plan:
     for history in situation.files:
         if history.is_untouched:
             continue
+        if situation.is_held_back(history):
+            findings.append(_held_back(history))
+            continue
         cut = steps_of(history.script)
-        pending = pending_steps(history, cut)
+        pending = _restarting(history, pending_steps(history, cut))
         squashed = squash(history, pending, situation)
         findings.extend(_edits(history, cut, pending))
         if not history.is_whole and history.script.name not in takeover.applied:
@@ -82,6 +86,22 @@ def judge(situation: Situation, planned: Plan) -> tuple[Finding, ...]:
 
 
 LAYER = Layer("migrate", frozenset({View.LEDGER}), plan, may_be_rescued=True, asks=True)
+
+
+def _restarting(history: FileHistory, pending: tuple[FileStep, ...]) -> tuple[FileStep, ...]:
+    """Have the first step of a repeatable file that has changed remove the file's former rows."""
+    if not history.has_changed or not pending or pending[0].entry is None:
+        return pending
+    return (replace(pending[0], entry=replace(pending[0].entry, restarts=True)), *pending[1:])
+
+
+def _held_back(history: FileHistory) -> Finding:
+    return Finding(
+        "held-back",
+        f"{history.script.path} has another text than was applied and is not run: it is that of an "
+        "older version, and may not fit what the newer one has made",
+        is_note=True,
+    )
 
 
 def _not_sql(script: Script) -> Iterator[Finding]:
@@ -183,7 +203,7 @@ def _renamed(
 
 
 def _out_of_order(history: FileHistory, newest: Version) -> Iterator[Finding]:
-    if history.script.version < newest:
+    if history.script.version < newest and not history.script.is_repeatable:
         yield Finding(
             "out-of-order",
             f"{history.script.path} is older than the newest applied migration and runs after it",

@@ -105,7 +105,7 @@ def _relations(facts: Iterable[Fact]) -> frozenset[str]:
 def _pending(situation: Situation, exit_code: ExitCode | None) -> Iterator[Finding]:
     """Report each file that is not complete in the ledger: nothing is skipped silently."""
     for history in situation.files:
-        if not history.is_whole:
+        if not history.is_whole and not situation.is_held_back(history):
             yield Finding(
                 "not-applied",
                 f"{history.script.path} has not been applied",

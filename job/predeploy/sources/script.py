@@ -21,7 +21,8 @@ class Script:
     its bytes. Only migrations have a `version`; `recorded_as` is how its tool's history table
     knows it, where that is not the name. With `commits_each` its tool runs it without a
     transaction: each statement is committed by itself. `only_by` names the tool if nothing else
-    can run it, as it is written in Go, for instance; then there is no text. `tool` is the format
+    can run it, as it is written in Go, for instance; then there is no text. A repeatable one has no
+    version and runs whenever its hash is another than at its last application. `tool` is the format
     whose file it is, and which must not be edited; empty if it is predeploy's own. `allows` is what
     predeploy.toml lets it do, such as `drop-table old`.
     """
@@ -34,6 +35,7 @@ class Script:
     recorded_as: str = ""
     commits_each: bool = False
     only_by: str = ""
+    is_repeatable: bool = False
     tool: str = ""
     allows: tuple[str, ...] = ()
 

@@ -168,11 +168,15 @@ def forget_sql(schema: str, entry: LedgerEntry) -> str:
     return f"delete from {identifier(schema)}.migration where {_is(entry)} and not is_done"
 
 
+def remove_file_sql(schema: str, file: str) -> str:
+    """Return the DELETE of all rows of a file."""
+    return f"delete from {identifier(schema)}.migration where {_of(file)}"
+
+
 def forget_file(conn: Connection, schema: str, file: str) -> None:
     """Delete all rows of a file and the settled state, so that the next run checks everything."""
-    name = identifier(schema)
     squash = notes.forget_squash_sql(schema, file)
-    _correct(conn, schema, f"delete from {name}.migration where {_of(file)}; {squash}")
+    _correct(conn, schema, f"{remove_file_sql(schema, file)}; {squash}")
 
 
 def finish_file(conn: Connection, schema: str, file: str) -> None:

@@ -9,7 +9,7 @@ from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.rows import typed
 from predeploy.database.server.transaction import row_security_sql
 from predeploy.database.server.wire import Connection
-from predeploy.sources.formats.history import History, Records, Table
+from predeploy.sources.formats.format import History, Records, Table
 
 
 def tables_sql(histories: Iterable[History]) -> str:

@@ -10,6 +10,13 @@ STOPPED = ("23505", "22012")
 """The SQLSTATEs of a fence that was not passed: the row exists, or the catalog has changed."""
 
 
+def restart_sql(context: RunContext, step: Step) -> list[str]:
+    """Return what precedes the fence: the removal of a repeatable file's former rows, if any."""
+    if step.entry is None or not step.entry.restarts:
+        return []
+    return [ledger.remove_file_sql(context.settings.ledger_schema, step.entry.file)]
+
+
 def fence_sql(context: RunContext, step: Step) -> str:
     """Return the INSERT of the step's row; without a row, a check of the catalog's fingerprint.
 

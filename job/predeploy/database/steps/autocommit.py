@@ -33,7 +33,7 @@ from predeploy.database.server.pooler import Pooling, served_by
 from predeploy.database.server.transaction import row_security_sql, session_sql, step_application
 from predeploy.database.server.wire import Connection
 from predeploy.database.session import operator_settings
-from predeploy.database.session.fence import STOPPED, fence_sql
+from predeploy.database.session.fence import STOPPED, fence_sql, restart_sql
 from predeploy.database.session.lock_monitor import LockMonitor
 from predeploy.database.session.run_context import RunContext
 from predeploy.judgment.verdict import judge_drifts
@@ -129,7 +129,8 @@ def _begin(context: RunContext, step: Online) -> bool:
     """Commit the step's row, if it has one; return False if another run was faster."""
     if step.entry is None and not (isinstance(step, SyncStep) and step.fingerprint):
         return True  # there is no fence to pass
-    answer = wire.send(context.work, f"{OWN_PATH};\n{fence_sql(context, step)}")
+    texts = [OWN_PATH, *restart_sql(context, step), fence_sql(context, step)]
+    answer = wire.send(context.work, ";\n".join(texts))
     if answer.error is not None and answer.error.sqlstate not in STOPPED:
         with wire.translated(context.work):
             raise answer.error

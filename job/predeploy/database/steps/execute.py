@@ -40,6 +40,7 @@ from predeploy.database.server.failure import has_lacked_locks, may_pass_again
 from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.pooler import Pooling, no_session
 from predeploy.database.server.wire import Connection
+from predeploy.database.session.fence import fence_sql, restart_sql
 from predeploy.database.session.lock_monitor import watch_over
 from predeploy.database.session.lock_wait_budget import LockWaitBudget
 from predeploy.database.session.run_context import RunContext
@@ -296,7 +297,7 @@ def _record(context: RunContext, step: Record) -> StepResult | None:
     """Record a step as done because of a baseline; return None if another run just did."""
     schema, entry = context.settings.ledger_schema, step.entry
     assert entry is not None  # noqa: S101 - every step of a file has one
-    begun = [] if step.is_resumed else [ledger.insert_sql(schema, entry, context.run_id)]
+    begun = [] if step.is_resumed else [*restart_sql(context, step), fence_sql(context, step)]
     answer = wire.send(
         context.work,
         "; ".join(["begin", OWN_PATH, *begun, ledger.done_sql(schema, entry), "commit"]),

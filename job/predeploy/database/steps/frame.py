@@ -23,7 +23,7 @@ from predeploy.database.server.transaction import (
     step_application,
 )
 from predeploy.database.session import operator_settings
-from predeploy.database.session.fence import fence_sql
+from predeploy.database.session.fence import fence_sql, restart_sql
 from predeploy.database.session.run_context import RunContext
 from predeploy.database.steps.message import Attempt, Part, Role, ours
 from predeploy.judgment.gap import Gap, relies_on
@@ -45,6 +45,7 @@ def opening(
     parts = [
         Part(begin_sql(step, isolation)),
         Part(step_settings(context, step, **dict(settings))),
+        *ours(restart_sql(context, step)),
         Part(fence_sql(context, step), Role.FENCE),
         Part(sentinel.begin_sql(attempt.schema, step.texts)),
     ]

@@ -144,7 +144,7 @@ def adopt(script: Script, pending: tuple[FileStep, ...], baseline: Version) -> P
     replayed, or the plan is refused (65) at the first statement that cannot be replayed.
     """
     if baseline:
-        if script.version > baseline:
+        if script.version > baseline or script.is_repeatable:
             return Plan(pending)
         return Plan(tuple(map(Record.of, pending)))
     unfit = next((s for step in pending for s in step.statements if not sql.is_additive(s)), None)

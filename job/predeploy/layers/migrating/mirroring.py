@@ -9,7 +9,7 @@ from predeploy.contract.quoting import identifier
 from predeploy.contract.step import Migration, OnlineMigration, Step
 from predeploy.layers.situation.base import Situation
 from predeploy.sources.formats import histories_of
-from predeploy.sources.formats.history import History, Mirror, Table
+from predeploy.sources.formats.format import History, Mirror, Table
 
 
 @dataclass(frozen=True, slots=True)

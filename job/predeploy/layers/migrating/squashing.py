@@ -91,7 +91,7 @@ def without_header(situation: Situation) -> Iterator[Finding]:
     if not files or files[0].is_known or squash_of(files[0].script):
         return
     first = files[0].script
-    known = [file.script.version for file in files if file.is_known]
+    known = [f.script.version for f in files if f.is_known and not f.script.is_repeatable]
     newest = max(map(version_of, absent), default=NO_VERSION)
     if known and newest >= min(known):
         return

@@ -8,7 +8,7 @@ from predeploy.contract.plan import Finding
 from predeploy.layers.migrating.adoption import is_unknown, not_there
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.situation.lineage import named
-from predeploy.sources.formats.history import Applied, Records
+from predeploy.sources.formats.format import Applied, Records
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,10 @@ class Situation:
             return replace(found, lineage=Lineage.DIVERGED)
         return found
 
+    def is_held_back(self, history: FileHistory) -> bool:
+        """Whether a repeatable file does not run as a newer version of the app has been here."""
+        return history.script.is_repeatable and self.comparison.is_ahead
+
     @property
     def files(self) -> tuple[FileHistory, ...]:
         """Each migration of the folder with its rows in the ledger."""

@@ -18,12 +18,14 @@ class FileHistory:
     """A file of the folder and the ledger's rows for it, in the order of their positions.
 
     `is_replaced` says that a squash, which is in the ledger but not in the folder, was run in its
-    place.
+    place. `has_changed` says that a repeatable file has another text than in the ledger,
+    whose rows of it do not count then.
     """
 
     script: Script
     rows: tuple[LedgerRow, ...]
     is_replaced: bool = False
+    has_changed: bool = False
 
     @property
     def is_known(self) -> bool:
@@ -53,7 +55,9 @@ def histories(
     by_file = _by_file(ledger)
     ran = _ran_in_place(sources, by_file, squashes)
     return tuple(
-        FileHistory(
+        _repeated(script, by_file.get(script.name, ()))
+        if script.is_repeatable
+        else FileHistory(
             script,
             by_file.get(script.name, ()),
             is_replaced=script.name not in by_file
@@ -61,6 +65,16 @@ def histories(
         )
         for script in sources.migrations
     )
+
+
+def _repeated(script: Script, rows: tuple[LedgerRow, ...]) -> FileHistory:
+    """Pair a repeatable file with its rows, which count as long as its text is theirs.
+
+    A step whose end is not known is kept: it has to be settled first.
+    """
+    is_another = any(row.entry.raw_hash != script.raw_hash for row in rows)
+    has_changed = is_another and all(row.is_done for row in rows)
+    return FileHistory(script, () if has_changed else rows, has_changed=has_changed)
 
 
 def is_whole(rows: Iterable[LedgerRow]) -> bool:

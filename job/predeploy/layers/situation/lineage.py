@@ -9,7 +9,7 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.step import LedgerRow
 from predeploy.layers.situation.history import FileHistory, histories, is_whole
-from predeploy.settings.versions import Version, version_of
+from predeploy.settings.versions import NO_VERSION, Version, version_of
 from predeploy.sources import Sources
 from predeploy.sources.squash import Squash, header_for, squash_of
 
@@ -64,7 +64,8 @@ def compare(
     versions = {n: v for n, v in absent.items() if not any(s.replaces(v) for s in ours)}
     if not sources.migrations:
         return Comparison(Lineage.CURRENT, pruned=tuple(versions))
-    oldest, newest = sources.migrations[0].version, sources.migrations[-1].version
+    found = [script.version for script in sources.migrations if not script.is_repeatable]
+    oldest, newest = min(found, default=NO_VERSION), max(found, default=NO_VERSION)
     pruned = tuple(name for name, version in versions.items() if version < oldest)
     # A squash that ends where the folder does, or before, stands for no file beyond the folder.
     covered = {
@@ -132,7 +133,8 @@ def _lineage(
 ) -> Lineage:
     if not missing:
         return Lineage.CURRENT
-    newest = files[-1].script.version
+    files = tuple(file for file in files if not file.script.is_repeatable)
+    newest = max((file.script.version for file in files), default=NO_VERSION)
     later = _recorded_later({file.script.name for file in files} | covered, rows)
     are_newer = all(version > newest or name in later for name, version in missing.items())
     is_done = all(file.is_whole for file in files)

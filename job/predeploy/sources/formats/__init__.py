@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 
 from predeploy.contract.errors import SettingsError
-from predeploy.sources.formats.format import Format
-from predeploy.sources.formats.history import History
+from predeploy.sources.formats.format import Format, History
 from predeploy.sources.layout import Role
 from predeploy.sources.walk import Folder
 
@@ -49,6 +48,7 @@ def _prisma(folder: Folder) -> str:
 _SIGNS: dict[str, Callable[[Folder], str]] = {
     "prisma": _prisma,
     "drizzle": _drizzle,
+    "flyway": lambda folder: _named(r"(^|/)(V\d+([._]\d+)*|R)__[^/]*\.sql$", folder),
     "atlas": lambda folder: _named(r"^atlas\.sum$", folder),
     "goose": lambda folder: _marked(rb"--[ \t]*\+goose[ \t]+up\b", folder),
     "dbmate": lambda folder: _marked(rb"--[ \t]*migrate:up\b", folder),

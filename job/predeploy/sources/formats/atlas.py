@@ -12,8 +12,7 @@ from dataclasses import replace
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Format, only_by, stray
-from predeploy.sources.formats.history import Applied, History, Row
+from predeploy.sources.formats.format import Applied, Format, History, Row, only_by, stray
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder

@@ -11,8 +11,15 @@ from datetime import datetime
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Format, next_version, stray
-from predeploy.sources.formats.history import Applied, History, Mirror, Row
+from predeploy.sources.formats.format import (
+    Applied,
+    Format,
+    History,
+    Mirror,
+    Row,
+    next_version,
+    stray,
+)
 from predeploy.sources.layout import Role
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder

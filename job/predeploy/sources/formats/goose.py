@@ -9,8 +9,7 @@ from datetime import datetime
 
 from predeploy.contract.errors import SourcesError
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Format, next_version
-from predeploy.sources.formats.history import Applied, History, Mirror, Row
+from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, next_version
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.formats.sections import only, sections
 from predeploy.sources.layout import Role, shown

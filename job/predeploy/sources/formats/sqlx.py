@@ -12,8 +12,7 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import literal
 from predeploy.settings.versions import Version, version_of
-from predeploy.sources.formats.format import Format, stray, timestamp
-from predeploy.sources.formats.history import Applied, History, Mirror, Row
+from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, stray, timestamp
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of

@@ -7,8 +7,7 @@ from datetime import datetime
 
 from predeploy.contract.quoting import literal
 from predeploy.sources.formats import native
-from predeploy.sources.formats.format import Format, timestamp
-from predeploy.sources.formats.history import Applied, History, Mirror, Row
+from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, timestamp
 from predeploy.sources.script import Script
 
 
