@@ -49,7 +49,8 @@ class Tool:
     it. In the command and in `environ`, `{home}` is where the tool is, `{folder}` the folder above
     the migrations, `{url}` the database, `{jdbc}` in Java's words. `file` is how a file is named.
     `table` is its history table, and `without` what it cannot run: `concurrently`, as it runs the
-    whole folder in one transaction, or a `semicolon` that does not end a statement.
+    whole folder in one transaction or waits for its own lock, or a `semicolon` that does not end a
+    statement.
     """
 
     name: str
@@ -133,6 +134,7 @@ TOOLS = {
             ),
             "public.flyway_schema_history",
             file="V{version}__{rest}.sql",
+            without=("concurrently",),
         ),
         Tool(
             "golang-migrate",
