@@ -35,7 +35,7 @@ _PARTS = {
     role.value: role for role in (Role.MIGRATION, Role.SCHEMA, Role.FALLBACK, Role.SEED, Role.CHECK)
 }
 FOLDERS = tuple(_PARTS)
-_BELOW = f"{Role.MIGRATION.value}/"
+BELOW = f"{Role.MIGRATION.value}/"
 _FILES = {DECLARATION: Role.DECLARATION, SCHEMA_FILE: Role.SCHEMA}
 _ALL = frozenset({*FOLDERS, *_FILES})
 # SQL that the app or its tests run, as with sqlc, PgTyped and pgTAP.
@@ -79,21 +79,21 @@ def home_of(names: Collection[str]) -> str:
     """
     tops = {name.split("/")[0] for name in names}
     if tops & (_ALL - {DECLARATION}):
-        return _BELOW
+        return BELOW
     found = any(
         _MIGRATION.match(name) and (version_of(name) or _REPEATABLE.match(name)) for name in names
     )
     is_own = found or "meta/_journal.json" in names
-    return "" if is_own else _BELOW
+    return "" if is_own else BELOW
 
 
-def role_of(name: str, home: str = _BELOW) -> Role:
+def role_of(name: str, home: str = BELOW) -> Role:
     """Return what a file is; `name` is its path below the SQL folder, with slashes.
 
     `home` is where the migrations are, as `home_of` says.
     """
     if not home and name != DECLARATION:
-        name = f"{_BELOW}{name}"
+        name = f"{BELOW}{name}"
     top, *below = name.split("/")
     if not below and top in _FILES:
         return _FILES[top]

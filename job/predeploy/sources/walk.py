@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from predeploy.sources.layout import Role, home_of, role_of, shown
+from predeploy.sources.layout import BELOW, Role, home_of, role_of, shown
 
 # A mounted ConfigMap is swapped about once a minute: the next reading sees one state of it.
 _READINGS = 5
@@ -41,7 +41,8 @@ class Folder:
 
     `files` are those that were read, `names` the paths of all files, `folders` those of the folders
     below it. `problems` say what could not be read: path and reason. `is_there` is False if the
-    folder does not exist.
+    folder does not exist. `home` is where the migrations are, as a prefix of the paths:
+    `migrations/`, or empty.
     """
 
     path: Path
@@ -50,11 +51,7 @@ class Folder:
     folders: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     is_there: bool = True
-
-    @property
-    def home(self) -> str:
-        """Where the migrations are, as a prefix of the paths: `migrations/`, or empty."""
-        return home_of(self.names)
+    home: str = BELOW
 
     def having(self, role: Role) -> tuple[File, ...]:
         """Return the files of one role that were read."""
@@ -116,13 +113,15 @@ def read_folder(path: Path, max_file_bytes: int = 256 << 20) -> Folder:
 def _folder(path: Path, entries: tuple[_Entry, ...]) -> Folder:
     unreadable = [entry for entry in entries if isinstance(entry, _Unreadable)]
     files = tuple(entry for entry in entries if isinstance(entry, File))
+    names = tuple(sorted([f.name for f in files] + [u.name for u in unreadable if u.is_file]))
     return Folder(
         path,
         files,
-        names=tuple(sorted([f.name for f in files] + [u.name for u in unreadable if u.is_file])),
+        names,
         folders=tuple(entry.name for entry in entries if isinstance(entry, _Subfolder)),
         problems=tuple(_problem(path, entry) for entry in unreadable),
         is_there=not any(not u.name and u.number in _NOWHERE for u in unreadable),
+        home=home_of(names),
     )
 
 
@@ -169,9 +168,13 @@ def _entries(root: Path, most: int) -> Iterator[_Entry]:
                 found.append((label, child.path))
         if len(found) + len(waiting) > _MOST_ENTRIES:
             raise _EndlessError([entry for _, entry in found] + [_too_many(name)])
-    home = home_of([name for name, entry in found if isinstance(entry, str)])
+    home = home_of([name for name, entry in found if _is_of_a_file(entry)])
     for name, entry in sorted(found, key=lambda pair: pair[0]):
         yield _read(name, entry, role_of(name, home), most) if isinstance(entry, str) else entry
+
+
+def _is_of_a_file(entry: str | _Entry) -> bool:
+    return isinstance(entry, str) or (isinstance(entry, _Unreadable) and entry.is_file)
 
 
 def _identity(folder: str, above: frozenset[_Identity]) -> _Identity:

@@ -26,11 +26,17 @@ def _named(pattern: str, folder: Folder) -> str:
     return next((name for name in below if wanted.search(name.removeprefix(folder.home))), "")
 
 
-def _marked(pattern: bytes, folder: Folder) -> str:
-    """Return the first migration that holds a line which matches; empty if none does."""
-    wanted = re.compile(rb"^\s*" + pattern, re.IGNORECASE | re.MULTILINE)
-    migrations = folder.having(Role.MIGRATION)
-    return next((file.name for file in migrations if wanted.search(file.content[:_HEAD])), "")
+def _marked(word: bytes, pattern: bytes, folder: Folder) -> str:
+    """Return the first migration that holds a line which matches; empty if none does.
+
+    `word`, in lower case, is in each such line: looking for it first takes a tenth of the time.
+    """
+    wanted = re.compile(rb"^\s*" + pattern, re.MULTILINE)
+    for file in folder.having(Role.MIGRATION):
+        head = file.content[:_HEAD].lower()
+        if word in head and wanted.search(head):
+            return file.name
+    return ""
 
 
 def _drizzle(folder: Folder) -> str:
@@ -50,8 +56,8 @@ _SIGNS: dict[str, Callable[[Folder], str]] = {
     "drizzle": _drizzle,
     "flyway": lambda folder: _named(r"(^|/)(V\d+([._]\d+)*|R)__[^/]*\.sql$", folder),
     "atlas": lambda folder: _named(r"^atlas\.sum$", folder),
-    "goose": lambda folder: _marked(rb"--[ \t]*\+goose[ \t]+up\b", folder),
-    "dbmate": lambda folder: _marked(rb"--[ \t]*migrate:up\b", folder),
+    "goose": lambda folder: _marked(b"+goose", rb"--[ \t]*\+goose[ \t]+up\b", folder),
+    "dbmate": lambda folder: _marked(b"migrate:up", rb"--[ \t]*migrate:up\b", folder),
     "golang-migrate": lambda folder: _named(r"^\d+_[^/]*\.up\.sql$", folder),
 }
 # Formats that look alike in the folder: the history table in the database tells them apart.
