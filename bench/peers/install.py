@@ -1,5 +1,6 @@
 """Installs peers from the package registries, once, each into a separate folder."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -107,13 +108,17 @@ def installed(name: str, install: Install) -> Path:
     """Return the folder of an installed tool. Raises BenchError if it cannot be installed."""
     home = _CACHE / re.sub(r"\W+", "-", name)
     stamp = home / _STAMP
-    if not stamp.exists() or stamp.read_text() != repr(install):
-        if program := install.missing():
-            raise BenchError(f"{Path(program).name} is not here")
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
-        _install(home, install)
-        stamp.write_text(repr(install))
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    # Several processes may want the same tool, as tests that run side by side do.
+    with (_CACHE / f"{home.name}.lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != repr(install):
+            if program := install.missing():
+                raise BenchError(f"{Path(program).name} is not here")
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir(parents=True)
+            _install(home, install)
+            stamp.write_text(repr(install))
     return home
 
 

@@ -239,13 +239,15 @@ def test_a_run_that_lost_its_lock_ends_its_own_row_alone(
     """Another replica holds the lock by then, and goes on: each has its row, and its own end."""
     longer = {name: text.replace("pg_sleep(1)", "pg_sleep(2)") for name, text in STEPS.items()}
     environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(longer))}
-    waits = "select count(*) from pg_stat_activity where query ~ 'pg_try_advisory'"
+    # One that waits for the lock has two connections.
+    waits = """select count(*) from pg_stat_activity
+        where datname = current_database() and application_name like 'predeploy%'"""
 
     with start_job(environ=environ) as first:
         until(lambda: database.rows(A_STEP_SLEEPS, "%second%"))
         before = database.value(waits)
         with start_job(environ=environ) as second:
-            until(lambda: database.value(waits) > before)
+            until(lambda: database.value(waits) > before + 1)
             database.rows("select pg_terminate_backend(%s)", database.value(LOCK_HOLDER))
             assert first.wait(60) == 75
             output, _ = second.communicate(timeout=60)

@@ -342,6 +342,14 @@ def test_a_late_file_of_drizzle_s_is_refused(database: Database, run: Run) -> No
             ),
         ),
         (
+            "goose",
+            goose_row(NAMES[2]),
+            (
+                "migrations/20240102000000_data.sql is not applied, and goose would stop for it",
+                "`goose up -allow-missing`",
+            ),
+        ),
+        (
             "flyway",
             flyway_row(NAMES[1], success=False),
             ("Flyway began migrations/V20240102000000__data.sql and it failed", "`flyway repair`"),
@@ -425,6 +433,17 @@ def test_what_the_tool_would_stop_for_is_refused(
     assert remedy in report["findings"][0]["next"]
     assert database.value("select count(*) from users") == 0
     assert database.value("select to_regnamespace('predeploy') is null")
+
+
+def test_a_first_file_that_atlas_did_not_finish_is_refused(database: Database, run: Run) -> None:
+    """Nothing else is applied: the history is the folder's all the same."""
+    for sql in (_ATLAS_TABLE, "create table part ()", atlas_row(NAMES[0], applied=0, error="x")):
+        database.execute(sql)
+
+    code, report = run(atlas_files(TEXTS))
+
+    assert code == 65
+    assert report["findings"][0]["code"] == "history-failed"
 
 
 def test_a_baseline_of_atlas_counts_for_what_is_before_it(database: Database, run: Run) -> None:
@@ -774,6 +793,14 @@ MALFORMED = {
     "no mark of dbmate's": (
         {**dbmate_files(TEXTS), "migrations/0009_z.sql": INIT},
         "migrations/0009_z.sql: has no `-- migrate:up`",
+    ),
+    "a statement before the mark": (
+        {"migrations/0009_z.sql": "/* of\nold */\nselect 1;\n-- +goose Up\nselect 2;\n"},
+        "migrations/0009_z.sql:3: is before `-- +goose Up`, where goose allows no statement",
+    ),
+    "a statement before dbmate's mark": (
+        {"migrations/0009_z.sql": "-- x\n\nselect 1;\n-- migrate:up\nselect 2;\n"},
+        "migrations/0009_z.sql:3: is before `-- migrate:up`, where dbmate allows no statement",
     ),
     "one version twice": (
         {**pairs(TEXTS), f"migrations/{version(NAMES[0])}_z.up.sql": INIT},

@@ -8,6 +8,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
@@ -55,12 +56,13 @@ def _read(file: File) -> Script:
 
 
 def _directives(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the directives in the lines at the top, which a blank line ends."""
-    for line in text.splitlines():
-        if not line.startswith("--"):
-            return
-        if match := _DIRECTIVE.match(line):
-            yield match[1], match[2].strip()
+    """Yield the directives in the comments at the top, behind which an empty line has to be."""
+    lines = text.splitlines()
+    top = list(takewhile(lambda line: line.startswith("--"), lines))
+    if len(top) < len(lines) and not lines[len(top)].strip():
+        for line in top:
+            if match := _DIRECTIVE.match(line):
+                yield match[1], match[2].strip()
 
 
 def _differences(sums: File, files: Sequence[File], home: str) -> Iterator[str]:
@@ -120,7 +122,8 @@ def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
             refusals.append((script.name, _failed(script, row)))
         elif row is not None:
             applied[script.name] = str(row["executed_at"])
-    return Applied(applied, tuple(refusals) if applied else ())
+    is_ours = any(script.recorded_as in by_version for script in scripts)
+    return Applied(applied, tuple(refusals) if applied or is_ours else ())
 
 
 def _failed(script: Script, row: Row) -> Finding:

@@ -12,7 +12,7 @@ from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, timestamp
 from predeploy.sources.formats.native import same_names
-from predeploy.sources.formats.sections import only, sections
+from predeploy.sources.formats.sections import demand_marks, only, sections
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder
@@ -37,6 +37,7 @@ def _read(file: File) -> Script:
             (f"{script.path}: has no version; dbmate runs files such as 20240102030405_name.sql",)
         )
     found = sections(script.text, _MARK)
+    demand_marks(script, found, "dbmate", "-- migrate:up")
     ups = [section for section in found if section.mark[0] == "up"]
     if not ups:
         raise SourcesError((f"{script.path}: has no `-- migrate:up`, without which dbmate stops",))

@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from predeploy.contract.errors import SourcesError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.contract.plan import Finding
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, next_version
 from predeploy.sources.formats.native import same_names
-from predeploy.sources.formats.sections import only, sections
+from predeploy.sources.formats.sections import demand_marks, only, sections
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder
@@ -49,6 +51,7 @@ def _read(file: File) -> Script:
             (f"{script.path}: has no version; goose runs files such as 00042_name.sql",)
         )
     found = sections(script.text, _MARK)
+    demand_marks(script, found, "goose", "-- +goose Up")
     ups = [section for section in found if section.mark == ("up",)]
     if len(ups) != 1:
         many = "no" if not ups else f"{len(ups)} times"
@@ -63,10 +66,24 @@ def _read(file: File) -> Script:
 
 
 def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
-    """Return what has been applied: of each version, the newest row says so."""
+    """Return what has been applied: of each version, the newest row says so.
+
+    Refused are files that goose would stop for, as a later one is applied.
+    """
     newest = {(row["version_id"],): row for row in sorted(rows, key=lambda row: row["id"])}
     done = {version: row for version, row in newest.items() if row["is_applied"]}
-    return Applied({s.name: str(done[s.version]["tstamp"]) for s in scripts if s.version in done})
+    applied = {s.name: str(done[s.version]["tstamp"]) for s in scripts if s.version in done}
+    late = [s for s in scripts if s.name not in applied and s.version < max(done, default=())]
+    return Applied(applied, tuple((s.name, _late(s)) for s in late) if applied else ())
+
+
+def _late(script: Script) -> Finding:
+    return Finding(
+        "history-late",
+        f"{script.path} is not applied, and goose would stop for it: a later file is applied",
+        "give it a version above all others, or apply it with `goose up -allow-missing`",
+        ExitCode.BAD_SOURCES,
+    )
 
 
 def _create(table: str) -> tuple[str, ...]:

@@ -1,8 +1,12 @@
 """Files with a part that migrates and a part that undoes it, each behind a mark of its tool."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from predeploy.contract.errors import SourcesError
+from predeploy.sources.comments import COMMENT
+from predeploy.sources.script import Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,15 @@ def only(text: str, kept: Iterator[Section]) -> str:
         parts += [_blank(text[at : section.start]), text[section.start : section.end]]
         at = section.end
     return "".join([*parts, _blank(text[at:])])
+
+
+def demand_marks(script: Script, found: Sequence[Section], tool: str, mark: str) -> None:
+    """Raise SourcesError if a statement precedes the first of all sections, as the tool does."""
+    before = "".join(script.text.splitlines(keepends=True)[: found[0].line - 1]) if found else ""
+    statement = re.search(r"\S", re.sub(COMMENT, lambda comment: _blank(comment[0]), before))
+    if statement:
+        where = f"{script.path}:{before.count(chr(10), 0, statement.start()) + 1}"
+        raise SourcesError((f"{where}: is before `{mark}`, where {tool} allows no statement",))
 
 
 def _blank(text: str) -> str:

@@ -38,7 +38,8 @@ def _read(file: File) -> Script | None:
     if base.endswith(_DOWN):
         return None
     is_outside = file.content.startswith(_OUTSIDE.encode())
-    return script_of(file, version=version_of(base), commits_each=is_outside)
+    sha = hashlib.sha384(file.content).hexdigest()
+    return script_of(file, version=version_of(base), recorded_as=sha, commits_each=is_outside)
 
 
 def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
@@ -77,7 +78,8 @@ def _is_of(row: Row, script: Script) -> bool:
 
 
 def _checksum(script: Script) -> str:
-    return hashlib.sha384(script.text.encode()).hexdigest()
+    # Plain files that were read as another format's have none yet.
+    return script.recorded_as or hashlib.sha384(script.text.encode()).hexdigest()
 
 
 def _failed(script: Script) -> Finding:
