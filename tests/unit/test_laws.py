@@ -17,8 +17,8 @@ ORDER = {
         "log", "embedded", "cli", "__main__",
     ),
     "sources": (
-        "comments", "layout", "walk", "script", "filtered", "placeholders", "squash", "formats",
-        "directives", "seeds", "checks", "steps",
+        "comments", "layout", "walk", "inputs", "script", "filtered", "placeholders", "squash",
+        "formats", "directives", "seeds", "checks", "steps",
     ),
     "sql": ("parser", "statement", "script", "schema_file", "outcome"),
     "schema": (
@@ -33,7 +33,8 @@ ORDER = {
         "situation", "naming", "migrating", "seed", "sync", "migrate", "verify", "fallback",
     ),
     "database": (
-        "server", "catalog", "shadow", "sentinel", "ledger", "snapshot_reader", "session", "steps",
+        "server", "catalog", "shadow", "sentinel", "ledger", "snapshot_reader", "session",
+        "command", "steps",
     ),
 }  # fmt: skip
 MODULES_A_ROOM = 12
@@ -199,8 +200,10 @@ def test_only_the_folder_and_secrets_are_read_from_files() -> None:
     """Each by one module; the demo's server has a log of its own, and `new` only writes."""
     readers = {name_of(path) for path in FILES if reads_files(path)}
 
-    assert readers == {"sources/walk", "settings/environment", "embedded", "cli/new"}, (
-        "sources/walk.py reads the SQL folder, settings/environment.py what NAME_FILE names"
+    ours = {"sources/walk", "sources/inputs", "settings/environment", "embedded", "cli/new"}
+    assert readers == ours, (
+        "sources/walk.py reads the SQL folder, sources/inputs.py what a command depends on, and "
+        "settings/environment.py what NAME_FILE names"
     )
 
 
