@@ -16,7 +16,9 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Ask, Finding, LayerReport, Outcome, Plan
 from predeploy.contract.report import Report, asks_data, asks_text
 from predeploy.contract.step import LedgerRow, Online, Step
+from predeploy.database.catalog import path_view
 from predeploy.database.catalog.advice import advised
+from predeploy.database.catalog.names import names_sql, parse_names
 from predeploy.database.catalog.open_schemas import open_schemas
 from predeploy.database.ledger import initial_state, ledger, runs, settled
 from predeploy.database.server import pooler, wire
@@ -30,7 +32,7 @@ from predeploy.layers import verify as verify_layer
 from predeploy.layers.migrating import adoption, asking
 from predeploy.layers.situation.base import Situation
 from predeploy.settings import Settings
-from predeploy.snapshot import Snapshot
+from predeploy.snapshot import Name, Snapshot
 from predeploy.sources import Sources
 
 log = structlog.get_logger()
@@ -155,6 +157,17 @@ def status(settings: Settings, sources: Sources) -> Inspection:
     layers = (LayerReport("migrate", findings=found),)
     report = _report("status", situation, layers, version, started_s)
     return replace(report, pending=len(data["pending"])), _status_text(data), data
+
+
+def names_in(settings: Settings) -> frozenset[Name]:
+    """Return what the schemas of the search_path hold, by kind and name; the ledger left out.
+
+    Raises JobError if the database cannot be looked at.
+    """
+    with _connected(settings) as conn:
+        path = path_view.read_view(conn, settings.endpoint).schemas
+        found = parse_names(wire.ask(conn, names_sql("true")))
+    return frozenset(name for name in found if name[1] in path)
 
 
 def verify(settings: Settings, sources: Sources, *, wait_s: float = 0.0) -> Report:

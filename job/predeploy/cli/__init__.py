@@ -95,17 +95,28 @@ def main(argv: Sequence[str], environ: Mapping[str, str], edge: Edge) -> ExitCod
     if arguments.command == "explain":
         return _explain(arguments.code)
     try:
-        if arguments.command == "demo":
-            from predeploy.cli.demo import demo  # noqa: PLC0415 - only here is a server of our own needed
-
-            return demo(environ, lambda settings: main(["run"], settings, edge))
-        if arguments.command == "new":
-            from predeploy.cli.new import new  # noqa: PLC0415 - only what the command needs
-
-            return new(sql_dir(environ, _default_folder()), environ, arguments.name)
+        if arguments.command in ("demo", "new", "init"):
+            return _without_report(arguments, environ, edge)
     except JobError as error:
         return _end(_early(arguments.command, error), _output_of(environ), edge)
     return _with_settings(arguments, given, environ, edge)
+
+
+def _without_report(
+    arguments: argparse.Namespace, environ: Mapping[str, str], edge: Edge
+) -> ExitCode:
+    """Run a command for a person at a terminal. Each imports what only it needs."""
+    if arguments.command == "demo":
+        from predeploy.cli.demo import demo  # noqa: PLC0415 - only here is a server of our own needed
+
+        return demo(environ, lambda settings: main(["run"], settings, edge))
+    if arguments.command == "new":
+        from predeploy.cli.new import new  # noqa: PLC0415 - as above
+
+        return new(sql_dir(environ, _default_folder()), environ, arguments.name)
+    from predeploy.cli.init import init  # noqa: PLC0415 - as above
+
+    return init(Path(), environ, arguments.platform, write=arguments.write)
 
 
 def _apart(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -343,6 +354,14 @@ def _parser() -> argparse.ArgumentParser:
     add("new", "make the next migration's file, as the folder's own tool would").add_argument(
         "name", metavar="NAME", help="what it does, such as add_email"
     )
+    command = add("init", "show the files with which a project starts, and write them when asked")
+    command.add_argument(
+        "--platform",
+        default="",
+        choices=("railway", "kubernetes", "compose", "github", "gitlab", "fly", "render"),
+        help="also those by which this platform runs predeploy",
+    )
+    command.add_argument("--write", action="store_true", help="write what is shown without it")
     names = [name for code in ExitCode for name in (str(int(code)), code.label)]
     add("explain", "explain an exit code").add_argument(
         "code", nargs="?", choices=names, metavar="CODE"
