@@ -45,6 +45,7 @@ _TERMINATION_LOG = Path("/dev/termination-log")
 _MOUNTED_SQL = Path("/sql")
 _WAIT_S = 300.0
 _BEHIND = "--"
+_FLYWAY = "FLYWAY_"  # the only tool whose variables say what its files mean
 
 
 class Edge(Protocol):
@@ -230,7 +231,7 @@ def _load(environ: Mapping[str, str], given: Sequence[str]) -> tuple[Settings, S
     )
     command = settings.command
     sources = sources_of(
-        folder,
+        folder.knowing(complete, _FLYWAY),
         settings.format,
         settings.allowed,
         command=command.label if command else "",

@@ -6,6 +6,7 @@ is its name, its text and its hash.
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.sources import formats
-from predeploy.sources.layout import SCHEMA_FILE, Role, misplaced, shown
+from predeploy.sources.layout import SCHEMA_FILE, STRUCTURE_FILE, Role, misplaced, shown
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import Folder, read_folder
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:  # only who has a command pays for it
 
 __all__ = ["Folder", "Sources", "declaration_of", "read_folder", "sources_of"]
 _SHOWN = 5  # names of what was found instead
+# The versions that Rails has applied, at the end of its structure.sql.
+_HISTORY = re.compile(
+    r'^INSERT INTO (?:"?\w+"?\.)?"schema_migrations" \(version\) VALUES\s[^;]*;', re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ def sources_of(
         seeds=_scripts(folder, Role.SEED, problems),
         checks=_scripts(folder, Role.CHECK, problems),
         digest=_digest(folder) + (inputs.digest if inputs else ""),
-        schema=_schema(folder, problems),
+        schema=_schema(folder, command, problems),
     )
     if empty:
         raise SourcesError((*empty, *problems), exit_code=ExitCode.NO_INPUT)
@@ -147,12 +152,31 @@ def _scripts(folder: Folder, role: Role, problems: list[str]) -> tuple[Script, .
     return tuple(scripts_of(folder.having(role), script_of, problems))
 
 
-def _schema(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
-    """Read the desired state; two of them would be ambiguous."""
+def _schema(folder: Folder, command: str, problems: list[str]) -> tuple[Script, ...]:
+    """Read the desired state; two of them would be ambiguous.
+
+    Rails' has its history at the end, which the command records that has migrated.
+    """
     names = {file.name for file in folder.having(Role.SCHEMA)}
-    if SCHEMA_FILE in names and len(names) > 1:
-        problems.append(f"{SCHEMA_FILE} and {Role.SCHEMA.value}/ are both there; keep one of them")
-    return _scripts(folder, Role.SCHEMA, problems)
+    for own in (SCHEMA_FILE, STRUCTURE_FILE):
+        if own in names and len(names) > 1:
+            first, below, _ = min(names - {own}).partition("/")
+            other = f"{first}{below}"
+            problems.append(f"{own} and {other} are both there; keep one of them")
+            break
+    scripts = _scripts(folder, Role.SCHEMA, problems)
+    if STRUCTURE_FILE not in names:
+        return scripts
+    if not command:
+        problems.append(
+            f"{STRUCTURE_FILE}: is Rails' own, whose history only Rails records; have Rails "
+            'migrate: command = ["bin/rails", "db:migrate"] under [migrate] in predeploy.toml'
+        )
+    return tuple(replace(each, text=_HISTORY.sub(_blank, each.text)) for each in scripts)
+
+
+def _blank(match: re.Match[str]) -> str:
+    return re.sub(r"[^\r\n]", " ", match[0])
 
 
 def _empty(folder: Folder, *, has_command: bool) -> Iterator[str]:
