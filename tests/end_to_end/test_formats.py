@@ -1,5 +1,6 @@
 """Folders of other tools, and databases that those have migrated."""
 
+import json
 from collections.abc import Callable, Mapping
 from hashlib import sha256, sha384
 from pathlib import Path
@@ -23,7 +24,7 @@ from foreign_folders import (
     version,
     when,
 )
-from production import report_of, until, whole_files
+from production import has_ledger, report_of, until, whole_files
 
 from predeploy.sources.formats import FORMATS
 
@@ -985,6 +986,25 @@ def test_a_mirrored_row_joins_the_tool_s_own(tool: str, database: Database, run:
 
     assert code == 80, report
     assert len(history) == (1 if tool == "golang-migrate" else 3 if tool == "goose" else 2)
+
+
+@tools
+def test_adopt_shows_each_file(tool: str, database: Database, folder: Folder) -> None:
+    """What the tool has applied and when, and what a run does with it; nothing is changed."""
+    files, table, row = TOOLS[tool]
+    for sql in (table, INIT, row(NAMES[0])):
+        database.execute(sql)
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files(TEXTS)))}
+
+    shown = run_job("adopt", environ=environ, check=0).stdout.splitlines()
+    lines = run_job("adopt", "--json", environ=environ, check=0).stdout.splitlines()
+
+    (told,) = [json.loads(line)["files"] for line in lines if '"files":' in line]
+    assert told[0]["fate"] == "recorded, not run"
+    assert "recorded" not in told[1]["fate"]
+    assert ["file", "a", "run", "its", "tool"] in [line.split() for line in shown]
+    assert any(line.startswith(told[0]["path"]) for line in shown)
+    assert not has_ledger(database)
 
 
 @mirrored
