@@ -12,11 +12,14 @@ from conftest import ROOT, Database, job_environ
 from foreign_folders import (
     atlas_files,
     dbmate_files,
+    diesel_files,
     drizzle_files,
     flyway_files,
     goose_files,
+    node_pg_files,
     pairs,
     prisma_files,
+    sql_migrate_files,
     sqlx_files,
     supabase_files,
 )
@@ -36,6 +39,9 @@ FILES: Mapping[str, Callable[[Mapping[str, str]], dict[str, str]]] = {
     "flyway": flyway_files,
     "dbmate": dbmate_files,
     "sqlx": sqlx_files,
+    "sql-migrate": sql_migrate_files,
+    "node-pg-migrate": node_pg_files,
+    "diesel": diesel_files,
     "atlas": atlas_files,
 }
 
