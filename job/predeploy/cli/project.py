@@ -114,9 +114,9 @@ class Project:
 def look(root: Path, environ: Mapping[str, str]) -> Project:
     """Return what the project below `root` migrates with; an empty `sql/` if it has nothing.
 
-    A folder that PREDEPLOY_SQL_DIR names counts before all others; PREDEPLOY_FORMAT, or the folder's
-    predeploy.toml, says whose it is. Raises SourcesError if the folder that is found cannot be read
-    as it is, and SettingsError (78) for a format that does not exist.
+    A folder that PREDEPLOY_SQL_DIR names counts before all others; PREDEPLOY_FORMAT, or the
+    folder's predeploy.toml, says whose it is. Raises SourcesError if the folder that is found
+    cannot be read as it is, and SettingsError (78) for a format that does not exist.
     """
     if wanted := environ.get("PREDEPLOY_SQL_DIR", "").strip():
         return _read(root, _below(root, wanted), environ)
