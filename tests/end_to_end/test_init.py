@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Database, job_environ, run_job
+from conftest import ROOT, Database, job_environ, run_job
 from foreign_folders import goose_files, pairs, prisma_files
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,6 +114,15 @@ def test_a_tool_whose_migrations_are_programs_is_a_command(
     command = read_command(found, (), {}, problems)
     assert command is not None, problems
     assert command.argv == program.command
+
+
+def test_the_page_of_commands_shows_the_same() -> None:
+    page = (ROOT / "docs" / "from" / "ORM.md").read_text()
+    shown = dict(re.findall(r"^\| ([\w ]+) \| `(\[[^`]+\])` \|", page, re.MULTILINE))
+
+    assert {each.name: [*each.command] for each in PROGRAMS} == {
+        name: json.loads(command) for name, command in shown.items() if name != "Prisma"
+    }
 
 
 def test_the_database_is_looked_at_where_there_is_an_address(
