@@ -47,8 +47,9 @@ from predeploy.database.session.run_context import RunContext
 from predeploy.database.steps.autocommit import run_autocommit
 from predeploy.database.steps.frame import relying
 from predeploy.database.steps.message import Attempt
+from predeploy.database.steps.outcome import Tried
 from predeploy.database.steps.presence import FirstLook, look
-from predeploy.database.steps.script import Tried, run_script
+from predeploy.database.steps.script import run_script
 from predeploy.database.steps.together import batch_of, run_together
 from predeploy.judgment.delivery import asks_for_a_look, deliveries, lookups, uses_of
 from predeploy.judgment.sequence_use import SequenceUse
