@@ -138,3 +138,8 @@ class Snapshot:
     search_path: PathView = PathView()
     schema: SchemaView | None = None
     fingerprint: str = ""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the database has a history that is not, or not yet fully, in its ledger."""
+        return self.is_adopting or (self.has_tables and not self.has_ledger)

@@ -14,7 +14,6 @@ from predeploy.contract.plan import Drift, Finding, Plan
 from predeploy.contract.statement import Mode
 from predeploy.contract.step import OnlineSchemaChange, Purpose, SchemaChange, SyncStep
 from predeploy.judgment.drift import DRIFT, way_to_accept
-from predeploy.layers.migrating.adoption import is_unknown
 from predeploy.layers.situation.base import Layer, Situation
 from predeploy.layers.situation.lineage import Comparison, named
 from predeploy.schema.comparison.difference import Difference, difference
@@ -101,7 +100,7 @@ def _difference(
 def _accepted(situation: Situation) -> frozenset[tuple[str, str]] | None:
     """Return the accepted drifts as (object, live shape); None: all drifts are accepted."""
     settings, snapshot = situation.settings, situation.snapshot
-    is_adopted_now = is_unknown(snapshot) and not snapshot.has_synced
+    is_adopted_now = snapshot.is_unknown and not snapshot.has_synced
     if is_adopted_now or settings.on_drift is OnDrift.WARN:
         return None
     return frozenset((*snapshot.adopted, *settings.accepted))

@@ -30,18 +30,13 @@ WAYS_OUT = (
 )
 
 
-def is_unknown(snapshot: Snapshot) -> bool:
-    """Whether the database has a history that is not, or not yet fully, in its ledger."""
-    return snapshot.is_adopting or (snapshot.has_tables and not snapshot.has_ledger)
-
-
 def judge_baseline(situation: Situation, recorded: Sequence[Step]) -> Iterator[Finding]:
     """Judge what a baseline says is done: `recorded` are the steps that would not be run.
 
     It must be the version of a file, and the net result of the files up to it must exist (65).
     """
     baseline, files = situation.settings.baseline, situation.sources.migrations
-    if not baseline or not files or not is_unknown(situation.snapshot):
+    if not baseline or not files or not situation.snapshot.is_unknown:
         return
     if all(script.version != baseline for script in files):
         names = ", ".join(sorted(script.name for script in _nearest(baseline, files)))

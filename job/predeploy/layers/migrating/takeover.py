@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
-from predeploy.layers.migrating.adoption import is_unknown, not_there
+from predeploy.layers.migrating.adoption import not_there
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.situation.lineage import named
 from predeploy.sources.formats.format import Applied, Records
@@ -34,7 +34,7 @@ def take_over(situation: Situation) -> Takeover:
     """
     snapshot = situation.snapshot
     unknown = {file.script.name for file in situation.files if not file.is_known}
-    if not unknown or (situation.settings.baseline and is_unknown(snapshot)):
+    if not unknown or (situation.settings.baseline and snapshot.is_unknown):
         return Takeover()
     judged = [
         (records, records.history.read(situation.sources.migrations, records.rows))
