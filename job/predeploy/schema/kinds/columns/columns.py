@@ -24,7 +24,7 @@ from predeploy.schema.entry import (
     flag,
     order,
 )
-from predeploy.schema.facts import FLAG, Fact, Key
+from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns import identities, inherited_columns, retyped, view_columns
 from predeploy.schema.kinds.columns.column_ddl import (
@@ -39,7 +39,7 @@ from predeploy.schema.kinds.columns.column_ddl import (
     settings_sql,
     with_not_null_name,
 )
-from predeploy.schema.needs import Needs
+from predeploy.schema.kinds.columns.inlined import default_waits, type_waits
 from predeploy.schema.schema_pair import SchemaIndex, SchemaPair, parents
 
 _REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -123,55 +123,16 @@ def _fired(table: tuple[str, str], pair: SchemaPair) -> Iterator[Fact]:
         yield from _fired(parents(there)[0], pair)
 
 
-def inlined(table: Fact, pair: SchemaPair) -> tuple[Fact, ...]:
-    """Return a new table's columns in order, in the form that CREATE TABLE can contain."""
-    columns = pair.desired.on((table.schema, table.relation), Kind.COLUMN)
-    own_columns = (column for column in columns if not column.get("inherited"))
-    return tuple(
-        with_not_null_name(_without_default(c) if _default_waits(c, table, pair) else c, pair)
-        for c in sorted(own_columns, key=lambda column: column.position)
-        if not _type_waits(c, table, pair)
-    )
-
-
-def _without_default(column: Fact) -> Fact:
-    kept = tuple(item for item in column.attributes if item[0] != "default")
-    return Fact(column.kind, column.schema, column.relation, column.name, kept, column.order)
-
-
-def _type_waits(column: Fact, table: Fact, pair: SchemaPair) -> bool:
-    """Whether the column is added after its table, because its type needs the table.
-
-    So does a generated column, whose expression cannot be set later.
-    """
-    named = f"{column.get('type')} {column.get('collation')}"
-    circular = _circular(column, table, pair)
-    # A match within another name makes the column wait without need, which does no harm.
-    is_of_type = any((key[3] or key[2]) in named for key in circular)
-    return is_of_type or (bool(circular) and bool(column.get("generated")))
-
-
-def _default_waits(column: Fact, table: Fact, pair: SchemaPair) -> bool:
-    """Whether the default is set after the table was created, because it needs the table."""
-    return bool(column.get("default")) and bool(_circular(column, table, pair))
-
-
-def _circular(column: Fact, table: Fact, pair: SchemaPair) -> tuple[Key, ...]:
-    """Return what a new table's column needs that itself needs the table."""
-    others = (key for key in column.needs if key[1:3] != table.key[1:3])
-    return tuple(key for key in others if Needs(pair).leads_to(table.key, [key]))
-
-
 def _deferred(desired: Fact, table: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
     """Yield what CREATE TABLE had to leave out."""
-    if _type_waits(desired, table, pair):
+    if type_waits(desired, table, pair):
         yield change(
             desired,
             Phase.TOGETHER,
             _add_sql(desired, pair),
             *settings_sql(desired),
         )
-    elif _default_waits(desired, table, pair):
+    elif default_waits(desired, table, pair):
         yield change(desired, Phase.TOGETHER, set_default(desired))
 
 

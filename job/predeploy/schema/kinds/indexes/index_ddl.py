@@ -1,4 +1,4 @@
-"""The DDL of indexes, and of the keys that own one."""
+"""The DDL of indexes and of the keys that own one, of one table."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
+from predeploy.schema.names import derived
+from predeploy.schema.schema_pair import SchemaPair
 
 # Storage parameters, at the end of an index definition.
 _STORED = re.compile(r" WITH \([^()\"]+\)$")
@@ -101,3 +103,47 @@ def identifying(desired: Fact, live: Fact | None) -> Iterator[Change]:
         name = identifier((live or desired).name)
         statement = f"ALTER TABLE {relation(desired)} REPLICA IDENTITY USING INDEX {name}"
         yield change(desired, Phase.AFTER, statement)
+
+
+def leaf(own: Fact, table: Fact, pair: SchemaPair) -> Iterator[str]:
+    """Yield the statements that build a table's own index or key online, if it is missing."""
+    there = twin(own, table, pair)
+    is_built = there is not None and not there.get("invalid")
+    if own.kind == Kind.INDEX.value:
+        if not is_built:
+            yield create_sql(own, own.name, "CONCURRENTLY IF NOT EXISTS ")
+    elif there is None:
+        yield from _key(own, table, pair)
+    elif not is_built:
+        yield f"REINDEX INDEX CONCURRENTLY {index_name(own)}"
+
+
+def name_on(thing: Fact, table: Fact, pair: SchemaPair) -> str:
+    """Return the name of a table's counterpart of its parent's index or key, present or future.
+
+    The files' name for it takes precedence over a generated one.
+    """
+    there = twin(thing, table, pair)
+    if there is not None:
+        return there.name
+    place = (table.schema, table.relation)
+    written = (
+        part.name
+        for part in pair.desired.parts_of(thing)
+        if (part.schema, part.relation) == place and part.key not in pair.live.facts
+    )
+    return next(written, derived(table.relation, thing.name))
+
+
+def twin(thing: Fact, table: Fact, pair: SchemaPair) -> Fact | None:
+    """Return the live table's own index or key that is the same except for the name."""
+    found = pair.live.on((table.schema, table.relation), Kind(thing.kind))
+    return next((fact for fact in found if is_twin(thing, fact)), None)
+
+
+def _key(own: Fact, table: Fact, pair: SchemaPair) -> Iterator[str]:
+    index = twin(index_of(own), table, pair)
+    name = own.name if index is None else index.name
+    if index is None or index.get("invalid"):
+        yield create_sql(index_of(own), name, "CONCURRENTLY IF NOT EXISTS ")
+    yield take_over(own, name)

@@ -22,7 +22,7 @@ from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes,
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import not_null_helper
-from predeploy.schema.kinds.indexes import index_ddl, indexes, partitions, parts
+from predeploy.schema.kinds.indexes import building, index_ddl, parts
 from predeploy.schema.kinds.indexes.index_ddl import index_of, named, take_over, timing
 from predeploy.schema.names import derived
 from predeploy.schema.schema_pair import SchemaPair
@@ -132,7 +132,7 @@ def _unique(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
         yield _needs_lock(desired, "with WITHOUT OVERLAPS it cannot take over an index", pair)
         return
     table = pair.table_of(desired)
-    if table is not None and table.get("kind") == partitions.PARTITIONED:
+    if table is not None and table.get("kind") == building.PARTITIONED:
         made = _over_partitions(desired, None, table, pair)
         if isinstance(made, Change) and _has_index(desired, pair):
             yield _behind_rename(made, desired)
@@ -151,7 +151,7 @@ def _unique(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
         )
         return
     is_built = there is not None and not there.get("invalid")
-    built = () if is_built else indexes.build(index, there, pair).statements
+    built = () if is_built else building.build(index, there, pair).statements
     yield change(desired, Phase.ONLINE, *built, take_over(desired, desired.name))
 
 
@@ -181,10 +181,10 @@ def _other_name(desired: Fact) -> str:
 def _over_partitions(
     desired: Fact, live: Fact | None, table: Fact, pair: SchemaPair
 ) -> Change | Report:
-    if partitions.has_foreign(table, pair):
+    if building.has_foreign(table, pair):
         why = "a partition is a foreign table, over which PostgreSQL has no keys"
         return not_addable(desired, "key-over-foreign-table", why, "declare it on the others")
-    return change(desired, Phase.ONLINE, *partitions.built(desired, live, table, pair))
+    return change(desired, Phase.ONLINE, *building.built(desired, live, table, pair))
 
 
 def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
@@ -197,7 +197,7 @@ def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
         return not_addable(
             desired, "half-built", why, f"in a quiet hour, in a migration: {drop}; {_add(named_so)}"
         )
-    if table is not None and table.get("kind") == partitions.PARTITIONED:
+    if table is not None and table.get("kind") == building.PARTITIONED:
         return _over_partitions(named_so, live, table, pair)
     index = identifier(live.schema, live.name)
     return change(desired, Phase.ONLINE, f"REINDEX INDEX CONCURRENTLY {index}")
@@ -285,7 +285,7 @@ CONSTRAINT = Entry(
             definition=_DEFINITION,
             index=_INDEX,
             invalid=flag("k.contype in ('p', 'u', 'x') and not x.indisvalid"),
-            attached=f"case when k.contype in ('p', 'u', 'x') then {partitions.ATTACHED} end",
+            attached=f"case when k.contype in ('p', 'u', 'x') then {building.ATTACHED} end",
             replica_identity=_IDENTIFIES,
             **_WHEN,
             references=_REFERENCES,

@@ -27,8 +27,8 @@ from predeploy.schema.entry import (
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import column_sql, settings_sql, with_options
-from predeploy.schema.kinds.columns.columns import inlined
-from predeploy.schema.kinds.indexes import attaching, parts
+from predeploy.schema.kinds.columns.inlined import inlined
+from predeploy.schema.kinds.indexes import attaching, building, parts
 from predeploy.schema.schema_pair import SchemaPair, parents
 
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
@@ -78,7 +78,7 @@ def _otherwise(
     attach = None
     is_apart = not live.get("partition of") and desired.get("bound")
     if is_apart and attaching.ATTRIBUTES.issuperset(differing):
-        attach, why = attaching.attach(desired, pair), attaching.obstacle(desired, live, pair)
+        attach, why = building.attach(desired, pair), attaching.obstacle(desired, live, pair)
         what = f"it is no such partition{f' ({why})' if why else ''}"
         remedy = f"in a migration: {attach.statements[-1]}"
     told = drift(desired, live, "table-differs", what, remedy)
