@@ -20,6 +20,7 @@ from predeploy.schema.comparison.difference import Difference, difference
 from predeploy.schema.comparison.retired import without_retired
 from predeploy.schema.comparison.waiting import WAITS, Unmet
 from predeploy.schema.ddl import Change, Phase, Report, Verdict
+from predeploy.schema.described import as_drift
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaIndex
 from predeploy.schema.violating_rows import violating_rows
@@ -112,7 +113,7 @@ def drifts(snapshot: Snapshot, settings: Settings) -> tuple[Drift, ...]:
     if schema is None or schema.is_unread:
         return ()
     found = _difference(snapshot, schema, settings, Unmet())
-    return tuple(report.as_drift for report in found.reports if report.verdict in _STANDING)
+    return tuple(as_drift(report) for report in found.reports if report.verdict in _STANDING)
 
 
 def judged(situation: Situation, found: Difference) -> Iterator[Finding]:
@@ -137,7 +138,7 @@ def _missing(report: Report) -> Finding:
 
 
 def _drift(situation: Situation, report: Report) -> Iterator[Finding]:
-    settings, snapshot, drift = situation.settings, situation.snapshot, report.as_drift
+    settings, snapshot, drift = situation.settings, situation.snapshot, as_drift(report)
     if any(drift.is_accepted_by(dict(known)) for known in (snapshot.adopted, settings.accepted)):
         return
     if snapshot.is_adopting and not snapshot.has_synced:

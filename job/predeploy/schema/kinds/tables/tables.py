@@ -13,7 +13,6 @@ from predeploy.schema.ddl import (
     not_addable,
     relation,
     warning,
-    way_to_leave,
 )
 from predeploy.schema.entry import (
     FOREIGN,
@@ -30,6 +29,7 @@ from predeploy.schema.kinds.columns.column_ddl import column_sql, settings_sql, 
 from predeploy.schema.kinds.columns.inlined import inlined
 from predeploy.schema.kinds.indexes import attaching, building, parts
 from predeploy.schema.schema_pair import SchemaPair, parents
+from predeploy.settings.declaration import way_to_leave
 
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
 _AS_A_PARTITION_HAS_IT = " ".join(
