@@ -1,22 +1,17 @@
 """Calls the parser, except for texts that are nested too deeply for it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import postgast
 from google._upb import _message
 from google.protobuf.message import DecodeError
-from postgast import pg_query_pb2 as pb
 
 from predeploy.sql.parser.depth import is_too_deep
 from predeploy.sql.parser.repeated_rows import Runs, abridged
-from predeploy.sql.parser.scanning import Token, scanned
 
 # Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is not a
 # syntax error. The call is private to protobuf; postgast offers none of its own.
 _message.SetAllowOversizeProtos(True)  # noqa: FBT003
-
-COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
 
 
 class TooDeepError(postgast.PgQueryError):
@@ -46,14 +41,6 @@ def parse(text: str, runs: Runs | None = None) -> Any:
         raw.stmt_location = short.byte(raw.stmt_location)
         raw.stmt_len = end - raw.stmt_location if end else 0
     return parsed
-
-
-def tokens(text: str) -> Iterator[Token]:
-    """Yield the tokens of a text without its comments, with offsets in bytes of UTF-8.
-
-    Raises postgast.PgQueryError if the text cannot be scanned, such as for a quote that never ends.
-    """
-    return (token for token in scanned(text) if token.token not in COMMENTS)
 
 
 def _parsed(text: str) -> Any:
