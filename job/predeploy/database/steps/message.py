@@ -18,12 +18,13 @@ from predeploy.database.sentinel import sentinel
 from predeploy.database.sentinel.sentinel import Suspicion
 from predeploy.database.sentinel.sequences import SequencePositions, parse_positions
 from predeploy.database.server import wire
+from predeploy.database.server.rows import Answer
 from predeploy.database.server.stream import Query, stream
 from predeploy.database.server.transaction import name_sql, rows_written
-from predeploy.database.server.wire import Answer, Connection
+from predeploy.database.server.wire import Connection
 from predeploy.database.session.lock_monitor import LockMonitor
 from predeploy.database.session.run_context import RunContext
-from predeploy.judgment.delivery import PLAIN, Delivery
+from predeploy.judgment.ways import PLAIN, Delivery
 
 _MOST_PARTS = 1_000  # in one message
 _LONGEST_MESSAGE = 1 << 18  # characters, unless a single statement is longer

@@ -17,8 +17,8 @@ from predeploy.database.server.failure import failure_of
 from predeploy.database.server.transaction import name_sql
 from predeploy.database.session.fence import STOPPED
 from predeploy.database.steps.message import Attempt, Closing, Part, Reply, Role, send
-from predeploy.judgment.delivery import Delivery
 from predeploy.judgment.gap import Gap
+from predeploy.judgment.ways import Delivery
 from predeploy.losses.loss import Loss
 
 # The error of `absent_sql` if a name is taken.
