@@ -1,7 +1,6 @@
 """Reads the existing objects by kind and name, in the terms in which files create them."""
 
-from predeploy.database.server import wire
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.snapshot import Name
 
 _SYSTEM = "n.nspname !~ '^(pg_|information_schema$)'"
@@ -69,6 +68,6 @@ def names_sql(condition: str) -> str:
         ) q(kind, schema, name, of) where {condition}"""
 
 
-def parse_names(rows: list[wire.Row]) -> frozenset[Name]:
+def parse_names(rows: list[Row]) -> frozenset[Name]:
     """Convert the result of `names_sql` into names."""
     return frozenset(typed(tuple[str, str, str, str], rows))

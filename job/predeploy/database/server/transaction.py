@@ -12,7 +12,7 @@ from predeploy.contract.quoting import literal
 from predeploy.contract.step import Migration, Step
 from predeploy.contract.words import mentions
 from predeploy.database.server.path import OURS
-from predeploy.database.server.wire import Answer
+from predeploy.database.server.rows import Answer
 
 # An inherited timeout must never end a migration or release the lock; if the client vanishes from
 # the network, the lock must be released within half a minute.

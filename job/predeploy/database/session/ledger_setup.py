@@ -24,6 +24,7 @@ from predeploy.database.ledger import initial_state, ledger, runs
 from predeploy.database.ledger.initial_state import InitialState
 from predeploy.database.sentinel import sentinel
 from predeploy.database.server import wire
+from predeploy.database.server.rows import Answer
 from predeploy.database.server.transaction import settings_sql, step_application
 from predeploy.database.session.lock_monitor import LockMonitor, watch_over
 from predeploy.database.session.run_context import RunContext
@@ -104,7 +105,7 @@ def _has_ledger(context: RunContext) -> bool:
     return initial_state.find(context.work, context.settings.ledger_schema).has_ledger
 
 
-def _send(context: RunContext, sql: str, monitor: LockMonitor) -> wire.Answer:
+def _send(context: RunContext, sql: str, monitor: LockMonitor) -> Answer:
     """Send statements as one transaction, with a step's application name and lock timeout."""
     settings = settings_sql(
         {

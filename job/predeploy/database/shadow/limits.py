@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from predeploy.contract.deadline import Deadline
 from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import literal
-from predeploy.database.server.wire import Row
+from predeploy.database.server.rows import Row
 from predeploy.settings.endpoint import Endpoint
 from predeploy.sql.schema_file.desired import Desired
 from predeploy.sql.schema_file.prepared import DesiredStatement

@@ -18,9 +18,9 @@ from predeploy.contract.plan import Failure
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
 from predeploy.database.server.path import OWN_PATH
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.transaction import settings_sql
-from predeploy.database.server.wire import Connection, Row
+from predeploy.database.server.wire import Connection
 from predeploy.database.shadow.block import (
     NOTHING_CHANGED,
     ORDER_CODES,
