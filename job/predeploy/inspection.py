@@ -11,14 +11,16 @@ import structlog
 
 from predeploy import __version__
 from predeploy.contract.deadline import Deadline
-from predeploy.contract.errors import JobError
+from predeploy.contract.errors import JobError, SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Ask, Finding, LayerReport, Outcome, Plan
 from predeploy.contract.report import Report, asks_data, asks_text
 from predeploy.contract.step import LedgerRow, Online, Step
+from predeploy.database.catalog import path_view
 from predeploy.database.catalog.advice import advised
+from predeploy.database.catalog.names import names_sql, parse_names
 from predeploy.database.catalog.open_schemas import open_schemas
-from predeploy.database.ledger import initial_state, ledger, runs
+from predeploy.database.ledger import initial_state, ledger, runs, settled
 from predeploy.database.server import pooler, wire
 from predeploy.database.server.connection import connect
 from predeploy.database.server.wire import Connection
@@ -30,7 +32,7 @@ from predeploy.layers import verify as verify_layer
 from predeploy.layers.migrating import asking
 from predeploy.layers.situation.base import Situation
 from predeploy.settings import Settings
-from predeploy.snapshot import Snapshot
+from predeploy.snapshot import Name, Snapshot
 from predeploy.sources import Sources
 
 log = structlog.get_logger()
@@ -53,6 +55,7 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
     plans: dict[str, Plan] = {}
     with _connected(settings) as conn:
         reader = _reader(conn, settings, sources)
+        settings = _while_not_settled(conn, settings, sources)
         for layer in PIPELINE:
             situation = _before_a_run(settings, sources, reader.read(layer.sees))
             plans[layer.name] = layer.plan(situation)
@@ -79,6 +82,16 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
     report = _report("plan", situation, reports, version, started_s)
     report = replace(report, pending=len(data["pending"]))
     return report, "\n".join([_plan_text(plans, provisional), *asks_text(asks)]), data
+
+
+def _while_not_settled(conn: Connection, settings: Settings, sources: Sources) -> Settings:
+    """Return the settings without the command, if a run would not start it.
+
+    Only that tells, since nobody but the command knows what it would do.
+    """
+    if settings.command is None or not settled.read(conn, settings, sources).is_settled:
+        return settings
+    return replace(settings, command=None)
 
 
 def _asks(situation: Situation, planned: Plan) -> tuple[Ask, ...]:
@@ -110,6 +123,7 @@ def status(settings: Settings, sources: Sources) -> Inspection:
     schema = settings.ledger_schema
     with _connected(settings) as conn:
         snapshot = _reader(conn, settings, sources).read(migrate.LAYER.sees)
+        settings = _while_not_settled(conn, settings, sources)
         holder = lock.find_holder(conn, schema)
         latest = runs.last(conn, schema) if snapshot.has_ledger else ()
         situation = Situation(settings, sources, snapshot)
@@ -122,7 +136,10 @@ def status(settings: Settings, sources: Sources) -> Inspection:
         "ledger": schema if snapshot.has_ledger else None,
         "applied": [h.script.path for h in files if h.is_whole],
         "half_applied": [h.script.path for h in files if h.rows and not h.is_whole],
-        "pending": [h.script.path for h in files if not h.is_whole],
+        "pending": [
+            *(h.script.path for h in files if not h.is_whole),
+            *([settings.command.label] if settings.command else []),
+        ],
         "not_in_folder": [*comparison.pruned, *comparison.missing],
         "lineage": comparison.lineage.value,
         "ahead": comparison.is_ahead,
@@ -141,8 +158,26 @@ def status(settings: Settings, sources: Sources) -> Inspection:
     return replace(report, pending=len(data["pending"])), _status_text(data), data
 
 
+def names_in(settings: Settings) -> frozenset[Name]:
+    """Return what the schemas of the search_path hold, by kind and name; the ledger left out.
+
+    Raises JobError if the database cannot be looked at.
+    """
+    with _connected(settings) as conn:
+        path = path_view.read_view(conn, settings.endpoint).schemas
+        found = parse_names(wire.ask(conn, names_sql("true")))
+    return frozenset(name for name in found if name[1] in path)
+
+
 def verify(settings: Settings, sources: Sources, *, wait_s: float = 0.0) -> Report:
-    """Judge folder and database as a run would; look again for up to `wait_s` seconds."""
+    """Judge folder and database as a run would; look again for up to `wait_s` seconds.
+
+    Raises SourcesError (66) if only a command knows what should be there.
+    """
+    if settings.command and not (settings.critical or sources.schema or sources.checks):
+        nothing = "nothing is declared that could be verified beside what the command migrates"
+        where = "add schema.sql, checks in verify/, or [critical] tables in predeploy.toml"
+        raise SourcesError((f"{nothing}: {where}",), exit_code=ExitCode.NO_INPUT)
     started_s = time.monotonic()
     end = Deadline.after(wait_s)
     while True:
@@ -293,7 +328,9 @@ def _plan_text(plans: Mapping[str, Plan], provisional: list[str]) -> str:
     for name, planned in plans.items():
         lines += [f"{name}: {len(planned.steps) or 'no'} step(s)"]
         for step in planned.steps:
-            if step.lines:
+            if not step.statements and not step.lines:
+                lines += [f"  {step.label} ({step.how})"]
+            elif step.lines:
                 lines += [f"  {step.label} ({step.lines}, {step.how}): {_summary(step)}"]
             else:
                 texts = (" ".join(statement.text.split()) for statement in step.statements)

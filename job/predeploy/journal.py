@@ -112,6 +112,8 @@ class Journal:
                 # what to do next is at the end of its message, so the step goes before it
                 step = f"{self.current.label}: " if self.current else ""
                 problems = (f"{step}{stop}",)
+            case Interrupted() if stop.remains:
+                problems = (f"{stop}{self.where}: {stop.remains}",)
             case Interrupted() if stop.is_heard:
                 left = "cancelled on the server and rolled back" if self.current else _IDLE
                 problems = (f"{stop}{self.where}: {left}",)

@@ -226,7 +226,8 @@ def _verified(journal: Journal, context: RunContext, snapshot: Snapshot) -> Repo
         notes.end_adoption(context.work, context.settings.ledger_schema)
     if _situation(journal, context, snapshot).comparison.is_ahead:
         return journal.report(Outcome.AHEAD, ExitCode.OK)
-    if _is_let_through(journal):
+    command = journal.settings.command
+    if _is_let_through(journal) or (command is not None and not command.inputs):
         return journal.report(Outcome.OK, ExitCode.OK)
     key = settled.settled_key(context.settings, journal.sources, journal.server_version)
     standing = tuple(snapshot.schema.warnings if snapshot.schema else ())
@@ -249,7 +250,7 @@ def _is_rescued(journal: Journal, layer: Layer, came: LayerReport) -> bool:
     server.
     """
     wants = journal.settings.on_failure is OnFailure.RESCUE
-    if not wants or not layer.may_be_rescued or came.failure is None:
+    if not wants or not layer.may_be_rescued or came.failure is None or came.failure.is_final:
         return False
     return not (came.exit_code.is_retryable or came.exit_code is ExitCode.WRONG_ENDPOINT)
 

@@ -258,7 +258,8 @@ def _placed(
         if pooling is Pooling.TRANSACTION:  # the lock occupies one of its server connections
             pooler.served_by(work, endpoint, budget)
         _, histories, found = answers
-        other_tools.exclude_others(guard, budget, histories)
+        # A command of the operator's takes its own tool's lock, and is not kept out of it.
+        other_tools.exclude_others(guard, budget, [] if settings.command else histories)
         there = initial_state.parse(found)
         initial_state.require_trusted(guard, settings.ledger_schema, there)
         yield RunContext(work, guard, settings, journal.deadline, journal.id, there, pooling)

@@ -7,6 +7,7 @@ from enum import Enum, auto
 from predeploy.contract.plan import Finding
 from predeploy.contract.step import LedgerRow
 from predeploy.judgment.drift import Standing
+from predeploy.losses.loss import Loss
 from predeploy.schema.facts import Fact
 from predeploy.schema.written import NOTHING_WRITTEN, Written
 from predeploy.sources.formats.format import Records
@@ -116,6 +117,7 @@ class Snapshot:
     as `schema.sql` declares it at adoption has been accepted, and `adopted` what: (object, shape).
     `names` holds what is there by kind and name where a baseline is about to be recorded, or where
     not one file of the folder is in the ledger.
+    `lost` is what the operator's command has taken away although nobody had declared it.
     `histories` are what tools that keep migrations as the folder does have recorded here.
     `schema` is None where nobody asked for it or no file declares one. `fingerprint` changes with
     every DDL. `search_path` is that of the operator's own text.
@@ -130,6 +132,7 @@ class Snapshot:
     has_synced: bool = False
     names: frozenset[Name] = frozenset()
     histories: tuple[Records, ...] = ()
+    lost: tuple[Loss, ...] = ()
     facts: frozenset[Fact] = frozenset()
     seeded: tuple[Response, ...] = ()
     checks: tuple[Response, ...] = ()

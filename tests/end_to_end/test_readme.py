@@ -2,12 +2,15 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, SQL, Database
 from conftest import run_cold_job as run_job
+
+from predeploy.settings.command import read_command
 
 README = (ROOT / "README.md").read_text()
 
@@ -38,7 +41,10 @@ def test_the_readmes_predeploy_toml_is_understood(
     database: Database, folder: Callable[[dict[str, str]], Path]
 ) -> None:
     """The example declares two tables, and names a setting by its short name."""
-    declaration, accept, baseline = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    examples = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (command,) = (each for each in examples if "command" in each)
+    declaration, accept, baseline = (each for each in examples if each != command)
+    assert read_command(tomllib.loads(command)["migrate"], (), {}, []) is not None
     root = folder({"predeploy.toml": baseline + declaration + accept})
 
     done = run_job("run", environ={"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(root)})

@@ -24,7 +24,7 @@ bounded = settings(
     max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate)
 )
 
-OK = Report("run", "1.2.3", Outcome.OK, ExitCode.OK)
+OK = Report("run", "1.2.3", Outcome.OK, ExitCode.OK, compared="1 migration")
 BROKEN = Failure(
     ExitCode.FAILED,
     "migrations/0003_tags.sql",
@@ -87,6 +87,8 @@ REMAINS = (
         (replace(OK, layers=(LayerReport("migrate", steps(1)),)), "ok: 1 step applied, verified"),
         (replace(OK, layers=(LayerReport("migrate", steps(2)), LayerReport("seed", steps(1)))),
          "ok: 3 steps applied, verified"),
+        (replace(OK, compared=""),
+         "ok: nothing to apply, and nothing is declared that could be verified"),
         (replace(OK, outcome=Outcome.SETTLED),
          "settled: nothing has changed since the last good run"),
         (AHEAD, "ahead: nothing to apply; users is there; the ledger holds 2.sql; next: forget it"),

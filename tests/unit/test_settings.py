@@ -475,7 +475,7 @@ def test_an_empty_declaration_declares_nothing(declaration: str | None) -> None:
 
 
 COLUMNS = "must be a list of different columns"
-NO_TABLE = "is not one of the tables [critical], [settings], [accept], [allow], [sync]"
+NO_TABLE = "is not one of the tables [critical], [settings], [accept], [allow], [sync], [migrate]"
 
 
 @pytest.mark.parametrize(

@@ -693,7 +693,6 @@ WHERE = {
     "fallback.psql": "put it into fallback/",
     "Schema.SQL": "call it schema.sql",
     "schema.ddl": "call it schema.sql",
-    "structure.sql": "call it schema.sql",
     "migrations.sql": "put it into migrations/",
     "functions.sql": "put it into migrations/, schema/, seed/, verify/ or fallback/",
     "functions/f.sql": "put it into migrations/, schema/, seed/, verify/ or fallback/",

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import structlog
 
@@ -35,12 +35,17 @@ from predeploy.settings import (
 )
 from predeploy.settings.environment import with_files
 from predeploy.settings.versions import Version, version_of
-from predeploy.sources import Sources, declaration_of, read_folder, sources_of
+from predeploy.sources import Folder, Sources, declaration_of, read_folder, sources_of
 from predeploy.sources.formats import NATIVE
+
+if TYPE_CHECKING:
+    from predeploy.sources.inputs import Inputs
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 _MOUNTED_SQL = Path("/sql")
 _WAIT_S = 300.0
+_BEHIND = "--"
+_FLYWAY = "FLYWAY_"  # the only tool whose variables say what its files mean
 
 
 class Edge(Protocol):
@@ -82,24 +87,51 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str], environ: Mapping[str, str], edge: Edge) -> ExitCode:
     """Run one command; return its exit code. Its last line on stdout is the report."""
     log.configure()
+    own, given = _apart(argv)
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parser().parse_args(own)
+        _require_use(arguments, given)
     except JobError as error:
         return _end(_early(" ".join(argv[:1]), error), _output_of(environ), edge)
     if arguments.command == "explain":
         return _explain(arguments.code)
     try:
-        if arguments.command == "demo":
-            from predeploy.cli.demo import demo  # noqa: PLC0415 - only here is a server of our own needed
-
-            return demo(environ, lambda settings: main(["run"], settings, edge))
-        if arguments.command == "new":
-            from predeploy.cli.new import new  # noqa: PLC0415 - only what the command needs
-
-            return new(sql_dir(environ, _default_folder()), environ, arguments.name)
+        if arguments.command in ("demo", "new", "init"):
+            return _without_report(arguments, environ, edge)
     except JobError as error:
         return _end(_early(arguments.command, error), _output_of(environ), edge)
-    return _with_settings(arguments, environ, edge)
+    return _with_settings(arguments, given, environ, edge)
+
+
+def _without_report(
+    arguments: argparse.Namespace, environ: Mapping[str, str], edge: Edge
+) -> ExitCode:
+    """Run a command for a person at a terminal. Each imports what only it needs."""
+    if arguments.command == "demo":
+        from predeploy.cli.demo import demo  # noqa: PLC0415 - only here is a server of our own needed
+
+        return demo(environ, lambda settings: main(["run"], settings, edge))
+    if arguments.command == "new":
+        from predeploy.cli.new import new  # noqa: PLC0415 - as above
+
+        return new(sql_dir(environ, _default_folder()), environ, arguments.name)
+    from predeploy.cli.init import init  # noqa: PLC0415 - as above
+
+    return init(Path(), environ, arguments.platform, write=arguments.write)
+
+
+def _apart(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return predeploy's own arguments, and the command behind `--`."""
+    at = [*argv, _BEHIND].index(_BEHIND)
+    return argv[:at], argv[at + 1 :]
+
+
+def _require_use(arguments: argparse.Namespace, given: Sequence[str]) -> None:
+    if given and arguments.command not in ("run", "plan"):
+        raise JobError(
+            f"{arguments.command} starts no command; see `predeploy --help`",
+            exit_code=ExitCode.USAGE,
+        )
 
 
 def _default_folder() -> Path:
@@ -108,11 +140,11 @@ def _default_folder() -> Path:
 
 
 def _with_settings(
-    arguments: argparse.Namespace, environ: Mapping[str, str], edge: Edge
+    arguments: argparse.Namespace, given: Sequence[str], environ: Mapping[str, str], edge: Edge
 ) -> ExitCode:
     command = str(arguments.command)
     try:
-        settings, sources = _load(environ)
+        settings, sources = _load(environ, given)
     except JobError as error:
         return _end(_early(command, error), _output_of(environ), edge)
     except Exception as error:  # noqa: BLE001 - the last resort: see below
@@ -127,7 +159,7 @@ def _with_settings(
     logger = structlog.get_logger()
     for note in settings.endpoint.notes:
         logger.info(note, variable=settings.endpoint.variable)
-    if sources.format != NATIVE:
+    if sources.format != NATIVE and not settings.command:
         logger.info(f"the migrations are read as {sources.format} has them")
     edge.set_deadline(settings.deadline_s)
     try:
@@ -180,22 +212,44 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
     return report
 
 
-def _load(environ: Mapping[str, str]) -> tuple[Settings, Sources]:
-    """Read settings and folder; all problems of the settings are reported first."""
+def _load(environ: Mapping[str, str], given: Sequence[str]) -> tuple[Settings, Sources]:
+    """Read settings and folder; all problems of the settings are reported first.
+
+    With a command given, there need be no folder where none is named.
+    """
     complete, problems = with_files(environ, FILE_VARIABLES)
-    folder = read_folder(sql_dir(complete, _default_folder()), max_file_bytes(complete))
+    path = sql_dir(complete, _default_folder())
+    is_named = complete.get("PREDEPLOY_SQL_DIR", "").strip()
+    is_lacking = given and not is_named and not os.path.lexists(path)
+    folder = Folder(path) if is_lacking else read_folder(path, max_file_bytes(complete))
     settings = parse_settings(
         complete,
         declaration=declaration_of(folder),
+        command=given,
         default_sql_dir=folder.path,
         problems=problems,
     )
-    sources = sources_of(folder, settings.format, settings.allowed)
-    if not sources.declares_something and not settings.critical:
+    command = settings.command
+    sources = sources_of(
+        folder.knowing(complete, _FLYWAY),
+        settings.format,
+        settings.allowed,
+        command=command.label if command else "",
+        inputs=_inputs_of(settings),
+    )
+    if not (sources.declares_something or settings.critical or command):
         nothing = f"the SQL folder {folder.path} declares nothing that could be run or verified"
         where = "put migrations/, schema.sql, seed/ or verify/ into it, or mount the right one"
         raise SourcesError((f"{nothing}; {where}",), exit_code=ExitCode.NO_INPUT)
     return settings, sources
+
+
+def _inputs_of(settings: Settings) -> "Inputs | None":
+    if settings.command is None:
+        return None
+    from predeploy.sources.inputs import read_inputs  # noqa: PLC0415 - only who has a command
+
+    return read_inputs(Path.cwd(), settings.command.inputs, settings.max_file_bytes)
 
 
 def _early(command: str, error: JobError) -> Report:
@@ -257,7 +311,9 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=name)
         return command
 
-    add("run", "migrate, sync, fallback, seed, verify (the default)")
+    add(
+        "run", "migrate, sync, fallback, seed, verify (the default)"
+    ).epilog = "behind -- the command that migrates: predeploy run -- alembic upgrade head"
     for name, summary in (
         ("plan", "show what a run would do, and change nothing"),
         ("status", "show the ledger, what is pending, who holds the lock, the last runs"),
@@ -299,6 +355,14 @@ def _parser() -> argparse.ArgumentParser:
     add("new", "make the next migration's file, as the folder's own tool would").add_argument(
         "name", metavar="NAME", help="what it does, such as add_email"
     )
+    command = add("init", "show the files with which a project starts, and write them when asked")
+    command.add_argument(
+        "--platform",
+        default="",
+        choices=("railway", "kubernetes", "compose", "github", "gitlab", "fly", "render"),
+        help="also those by which this platform runs predeploy",
+    )
+    command.add_argument("--write", action="store_true", help="write what is shown without it")
     names = [name for code in ExitCode for name in (str(int(code)), code.label)]
     add("explain", "explain an exit code").add_argument(
         "code", nargs="?", choices=names, metavar="CODE"

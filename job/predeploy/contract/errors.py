@@ -129,9 +129,11 @@ class Interrupted(KeyboardInterrupt):
     """SIGTERM, SIGINT or the deadline. Not a JobError, so that no `except Exception` swallows it.
 
     `is_heard` says whether the server has confirmed that it cancelled predeploy's statement.
+    `remains` says what a command that was stopped has left; empty for anything else.
     """
 
     is_heard = True
+    remains = ""
 
     def __init__(self, exit_code: ExitCode, why: str) -> None:
         """Keep the exit code: 143 for SIGTERM, 130 for SIGINT, 75 for the deadline."""

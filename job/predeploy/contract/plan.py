@@ -145,6 +145,7 @@ class Failure:
     the step makes, such as `constraint public.users.users_age_check`, where it tells. `is_race`
     says that another session has changed the same row of the catalog meanwhile, `is_filtered` that
     row-level security would have hidden rows from it. `asks` are the declarations that it lacks.
+    `is_final` says that no policy may go on behind it.
     """
 
     exit_code: ExitCode
@@ -161,6 +162,7 @@ class Failure:
     is_race: bool = False
     is_filtered: bool = False
     asks: tuple[Ask, ...] = ()
+    is_final: bool = False
 
     @property
     def is_violation(self) -> bool:
@@ -189,7 +191,8 @@ class StepResult:
     PostgreSQL reported as skipped, `drifts` the objects of another shape, `gaps` the sequences that
     skipped numbers because an attempt of the step was rolled back, `ungranted` the grants that were
     lost when objects were recreated. `asks` are the declarations for what was allowed on this
-    database but will not be on others.
+    database but will not be on others. `changes` says what a command has changed, which nobody knew
+    beforehand, and `unread` what could not be examined.
     """
 
     label: str
@@ -203,6 +206,8 @@ class StepResult:
     gaps: tuple[str, ...] = ()
     ungranted: tuple[Ungranted, ...] = ()
     asks: tuple[Ask, ...] = ()
+    changes: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)

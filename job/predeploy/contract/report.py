@@ -98,7 +98,10 @@ def _good_run(report: Report) -> str:
         case Outcome.DEGRADED:
             return f"degraded: {_amount(report)}, verified nonetheless; {_what_failed(report)}"
         case _:
-            return f"{report.outcome.value}: {_amount(report)}, verified{_to_declare(report)}"
+            end = (
+                "verified" if report.compared else "and nothing is declared that could be verified"
+            )
+            return f"{report.outcome.value}: {_amount(report)}, {end}{_to_declare(report)}"
 
 
 def _to_declare(report: Report) -> str:

@@ -238,6 +238,30 @@ class OnlineSchemaChange(SyncStep):
         return "outside a transaction"
 
 
+@dataclass(frozen=True, slots=True)
+class CommandStep(Step):
+    """The operator's own command, which migrates in sessions of its own.
+
+    `path` is the command as people know it. `may_retry` says that it leaves nothing behind if it is
+    cancelled, so that it may run again. `declarations` are the losses that it may cause; names
+    without schema are looked for in `schemas`.
+    """
+
+    may_retry: bool = False
+    declarations: tuple[Declaration, ...] = ()
+    schemas: tuple[str, ...] = ()
+
+    @property
+    def how(self) -> str:
+        """How it will be run, in a few words for a plan."""
+        return "a command of yours"
+
+    @property
+    def lines(self) -> str:
+        """Nothing: it is in no file."""
+        return ""
+
+
 Online = OnlineMigration | OnlineSchemaChange
 """The steps that run outside a transaction, on a separate connection."""
 

@@ -127,6 +127,7 @@ class SnapshotReader:
             ),
             ledger=ledger.parse_rows(found["ledger"]),
             squashes=notes.parse_squashes(found["squashes"]),
+            lost=notes.parse_lost(found["lost"]),
             is_adopting=("adopting",) in found["adoption"],
             has_synced=("synced",) in found["adoption"],
             adopted=tuple(typed(tuple[str, str], found["adopted"])),
@@ -211,6 +212,8 @@ def _known(
         known["ledger"] = ledger.rows_sql(schema)
         known["adoption"] = notes.adoption_sql(schema)
         known["squashes"] = notes.squashes_sql(schema)
+        if settings.command:
+            known["lost"] = notes.lost_sql(schema)
     wants_names = _wants_names(settings, sources, histories, has_ledger=has_ledger)
     if View.LEDGER in views and wants_names:
         known["names"] = names_sql(wants_names)

@@ -17,6 +17,10 @@ def findings_of(result: StepResult, settings: Settings) -> Iterator[Finding]:
     for loss in result.losses:
         code = _CHANGES.get(loss.partition(" ")[0], "taken-away")
         yield Finding(code, f"{result.label}: {loss}", is_note=True)
+    if result.changes:
+        yield Finding("changed", f"{result.label} {result.changes}", is_note=True)
+    if result.unread:
+        yield Finding("not-compared", result.unread)
     for duplicate in result.duplicates:
         yield Finding(
             "duplicate", f"{duplicate}; skipped", "guard it with IF NOT EXISTS, or remove it"

@@ -8,7 +8,7 @@ from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import ABSENT, Ask, Drift, Failure
 from predeploy.contract.statement import Statement
-from predeploy.contract.step import Addition, Declaration, Step
+from predeploy.contract.step import Addition, CommandStep, Declaration, Step
 from predeploy.judgment.drift import tell, unaccepted, way_to_accept
 from predeploy.losses.allowlist import Names, to_ask, to_declare, undeclared, unused
 from predeploy.losses.loss import Loss
@@ -58,6 +58,33 @@ def judge_uncounted(
         what = _listed(surprising)
         return replace(failure, message=f"may lose what is too much to count: {what}")
     return None
+
+
+def judge_command(
+    step: CommandStep, found: Iterable[Loss], settings: Settings
+) -> tuple[Failure | None, tuple[Loss, ...]]:
+    """Refuse the losses that a command has caused undeclared (84); return them, too.
+
+    They cannot be taken back, because the command has committed them.
+    """
+    asked = [loss for loss in found if loss.is_asked_about]
+    missing = undeclared(asked, step.declarations, Names(step.schemas))
+    if not missing or settings.destructive is Destructive.ALLOW:
+        return None, ()
+    lines = ", ".join(f'"{loss.verb.value} {loss.target}"' for loss in missing)
+    failure = Failure(
+        ExitCode.REFUSED,
+        step.path,
+        line=0,
+        column=0,
+        sqlstate="",
+        message=f"took away what nobody had declared: {', '.join(map(str, missing))}",
+        remains="the command has committed that",
+        remedy=f"restore it where it is needed; then accept it: allow = [{lines}] under [migrate] "
+        "in predeploy.toml, and run again",
+        is_final=True,
+    )
+    return failure, missing
 
 
 def judge_replay(step: Step, changed: tuple[str, ...]) -> Failure | None:

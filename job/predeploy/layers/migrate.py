@@ -11,6 +11,7 @@ from predeploy.contract.statement import Creatable
 from predeploy.contract.step import FileStep, LedgerRow, Migration, OnlineMigration, Record, Step
 from predeploy.layers import naming
 from predeploy.layers.migrating.adoption import adopt, judge_baseline
+from predeploy.layers.migrating.commanding import plan_command
 from predeploy.layers.migrating.mirroring import mirror
 from predeploy.layers.migrating.pending import edited_rows, former_rows, pending_steps
 from predeploy.layers.migrating.squashing import squash, strays, without_header
@@ -29,7 +30,9 @@ _RENAMED = "renamed"
 
 
 def plan(situation: Situation) -> Plan:
-    """Plan the pending steps, in the order of the folder."""
+    """Plan the pending steps, in the order of the folder; or the operator's command."""
+    if situation.settings.command is not None:
+        return plan_command(situation, situation.settings.command)
     snapshot = situation.snapshot
     newest = max((version_of(row.entry.file) for row in snapshot.ledger), default=NO_VERSION)
     steps: list[Step] = []

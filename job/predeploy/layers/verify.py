@@ -56,7 +56,10 @@ LAYER = Layer("verify", frozenset(View) - {View.SEEDED}, plan)
 
 
 def _compared(situation: Situation) -> str:
-    """Return what the layer compares; nothing else is called verified."""
+    """Return what the layer compares, and nothing else is called verified; empty if nothing is.
+
+    Only a command's migrations are known to nobody but the command.
+    """
     settings, sources = situation.settings, situation.sources
     critical = _count(len(settings.critical), "critical table")
     schema = "schema.sql" if sources.schema else ""
@@ -70,6 +73,8 @@ def _compared(situation: Situation) -> str:
     migrations = _count(len(files), "migration")
     migrations = migrations if whole == len(files) else f"{whole} of {migrations}"
     declared = ", ".join(filter(None, (critical, schema, _count(len(sources.checks), "check"))))
+    if settings.command is not None:
+        return declared
     return ", ".join(
         filter(None, (migrations, declared or "no table, column or check is declared"))
     )

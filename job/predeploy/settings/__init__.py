@@ -5,13 +5,13 @@ Pure: both are passed in. No problem shows the value of a connection string, a p
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from predeploy.contract.errors import SettingsError
 from predeploy.contract.secret import Secret
@@ -37,6 +37,9 @@ from predeploy.settings.endpoint import (
     parse_endpoint,
 )
 from predeploy.settings.versions import NO_VERSION, Version
+
+if TYPE_CHECKING:  # only who has a command pays for it
+    from predeploy.settings.command import Command
 
 ADMIN_VARIABLES = ("ADMIN_USERNAME", "ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_PASSWORD_HASH")
 SHADOW_URL = "PREDEPLOY_SHADOW_URL"
@@ -148,6 +151,8 @@ class Settings:
     allowed: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """What files may destroy: by the file's name, such as `drop-table old`."""
     sync: Sync = field(default_factory=Sync)
+    command: "Command | None" = None
+    """What migrates in the place of the SQL folder's migrations."""
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -156,6 +161,7 @@ class Settings:
         values = [value for endpoint in endpoints for _, value in endpoint.parameters]
         if self.admin:
             values += [v for v in (self.admin.password, self.admin.password_hash) if v]
+        values += self.command.secrets if self.command else ()
         return tuple(value for value in values if isinstance(value, Secret))
 
     @property
@@ -171,6 +177,7 @@ class Settings:
             *(() if self.sync.may_alter else (("alter", "never"),)),
             *(("partitions left", name) for name in sorted(self.sync.left)),
             *(self.admin.identity if self.admin else ()),
+            *(self.command.identity if self.command else ()),
         )
 
 
@@ -290,12 +297,14 @@ def parse_settings(
     environ: Mapping[str, str],
     *,
     declaration: str | None = None,
+    command: Sequence[str] = (),
     default_sql_dir: Path,
     problems: tuple[str, ...] = (),
 ) -> Settings:
     """Return the settings; the environment wins over `declaration`, the text of predeploy.toml.
 
-    Blank is not set. Raises SettingsError with `problems`, the caller's, and all that are found.
+    `command` holds the words of a command that is to migrate, which wins, too. Blank is not set.
+    Raises SettingsError with `problems`, the caller's, and all that are found.
     """
     found = list(problems)
     endpoint = _endpoint(environ, found)
@@ -314,6 +323,7 @@ def parse_settings(
         "allowed": read_allowed(declared.get("allow", {}), found),
         "sync": read_sync(declared.get("sync", {}), found),
         "admin": _admin(environ, found),
+        "command": _command(declared.get("migrate", {}), command, environ, found),
     }
     found += _unknown_variables(environ)
     if found or endpoint is None:
@@ -331,6 +341,19 @@ def _endpoint(environ: Mapping[str, str], found: list[str]) -> Endpoint | None:
     if endpoint is None and not any(problem.startswith(URL_VARIABLES) for problem in found):
         found.append(_NO_ENDPOINT)
     return endpoint
+
+
+def _command(
+    declared: Mapping[str, object],
+    given: Sequence[str],
+    environ: Mapping[str, str],
+    found: list[str],
+) -> "Command | None":
+    if not (declared or given):
+        return None
+    from predeploy.settings.command import read_command  # noqa: PLC0415 - only who has one
+
+    return read_command(declared, given, environ, found)
 
 
 def _from_environ(environ: Mapping[str, str], found: list[str]) -> dict[str, object]:

@@ -10,8 +10,8 @@ from predeploy.settings.versions import NO_VERSION, Version, version_of
 DECLARATION = "predeploy.toml: "
 EVERY_TABLE = "*"
 _MISSING = "missing"  # under [accept]: no kind of object is called so
-_TABLES = ("critical", "settings", "accept", "allow", "sync")
-_NO_TABLE = "is not one of the tables [critical], [settings], [accept], [allow], [sync]"
+_TABLES = ("critical", "settings", "accept", "allow", "sync", "migrate")
+_NO_TABLE = f"is not one of the tables {', '.join(f'[{name}]' for name in _TABLES)}"
 _ALTER = {"safe": True, "never": False}
 
 

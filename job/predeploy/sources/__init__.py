@@ -6,19 +6,28 @@ is its name, its text and its hash.
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.sources import formats
-from predeploy.sources.layout import SCHEMA_FILE, Role, misplaced, shown
+from predeploy.sources.layout import SCHEMA_FILE, STRUCTURE_FILE, Role, misplaced, shown
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import Folder, read_folder
 
+if TYPE_CHECKING:  # only who has a command pays for it
+    from predeploy.sources.inputs import Inputs
+
 __all__ = ["Folder", "Sources", "declaration_of", "read_folder", "sources_of"]
 _SHOWN = 5  # names of what was found instead
+# The versions that Rails has applied, at the end of its structure.sql.
+_HISTORY = re.compile(
+    r'^INSERT INTO (?:"?\w+"?\.)?"schema_migrations" \(version\) VALUES\s[^;]*;', re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,8 @@ class Sources:
     order. `digest` is the SHA-256 over every file's path and bytes, whatever it is for: what the
     settled key uses. `schema` is the desired state: `schema.sql`, or the files below `schema/` in
     name order; empty without either. `format` is the name of the format of the migrations, and
-    `tools` names the formats whose tools may have migrated with them.
+    `tools` names the formats whose tools may have migrated with them. `inputs` are the files that
+    the operator's command depends on, which migrates in the place of `migrations`.
     """
 
     migrations: tuple[Script, ...]
@@ -40,6 +50,7 @@ class Sources:
     schema: tuple[Script, ...] = ()
     format: str = formats.NATIVE
     tools: tuple[str, ...] = ()
+    inputs: "Inputs | None" = None
 
     @property
     def declares_something(self) -> bool:
@@ -59,10 +70,14 @@ def sources_of(
     folder: Folder,
     wanted_format: str = "",
     allowed: Sequence[tuple[str, tuple[str, ...]]] = (),
+    *,
+    command: str = "",
+    inputs: "Inputs | None" = None,
 ) -> Sources:
     """Return the sources in the folder; its migrations are of `wanted_format`, if that is said.
 
-    `allowed` is what files may destroy, by the file's name, beside what they say themselves.
+    `allowed` is what files may destroy, by the file's name, beside what they say themselves. With a
+    `command`, which depends on `inputs`, the folder's migrations are left to that.
 
     Raises SourcesError with every problem: 66 if there is nothing to run or `migrations/` is empty,
     otherwise 65. Raises SettingsError (78) for a format that does not exist.
@@ -71,18 +86,21 @@ def sources_of(
     if not folder.is_there:
         raise SourcesError(folder.problems, exit_code=ExitCode.NO_INPUT)
     # A folder that could not be listed is not known to be empty.
-    empty = () if folder.problems else tuple(_empty(folder))
+    empty = () if folder.problems else tuple(_empty(folder, has_command=bool(command)))
     _scripts(folder, Role.DECLARATION, problems)  # `declaration_of` leaves its problem to us
     format_name = formats.format_of(folder, wanted_format, problems)
     sources = Sources(
-        migrations=_migrations(folder, format_name, dict(allowed), problems),
+        migrations=_left_to(command, folder, format_name, problems)
+        if command
+        else _migrations(folder, format_name, dict(allowed), problems),
+        inputs=inputs,
         format=format_name,
         tools=formats.tools_of(format_name, wanted_format),
         fallbacks=_scripts(folder, Role.FALLBACK, problems),
         seeds=_scripts(folder, Role.SEED, problems),
         checks=_scripts(folder, Role.CHECK, problems),
-        digest=_digest(folder),
-        schema=_schema(folder, problems),
+        digest=_digest(folder) + (inputs.digest if inputs else ""),
+        schema=_schema(folder, command, problems),
     )
     if empty:
         raise SourcesError((*empty, *problems), exit_code=ExitCode.NO_INPUT)
@@ -117,21 +135,55 @@ def _migrations(
     return tuple(replace(s, tool=tool, allows=allowed.get(s.name, ())) for s in scripts)
 
 
+def _left_to(
+    command: str, folder: Folder, format_name: str, problems: list[str]
+) -> tuple[Script, ...]:
+    """Leave the folder's migrations to the command, unless nobody else could mean to run them."""
+    own = folder.having(Role.MIGRATION) if format_name == formats.NATIVE else ()
+    problems.extend(
+        f"{shown(file.name)}: is a migration of predeploy's, and predeploy.toml has `{command}` "
+        "migrate; keep one of them"
+        for file in own[:1]
+    )
+    return ()
+
+
 def _scripts(folder: Folder, role: Role, problems: list[str]) -> tuple[Script, ...]:
     return tuple(scripts_of(folder.having(role), script_of, problems))
 
 
-def _schema(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
-    """Read the desired state; two of them would be ambiguous."""
+def _schema(folder: Folder, command: str, problems: list[str]) -> tuple[Script, ...]:
+    """Read the desired state; two of them would be ambiguous.
+
+    Rails' has its history at the end, which the command records that has migrated.
+    """
     names = {file.name for file in folder.having(Role.SCHEMA)}
-    if SCHEMA_FILE in names and len(names) > 1:
-        problems.append(f"{SCHEMA_FILE} and {Role.SCHEMA.value}/ are both there; keep one of them")
-    return _scripts(folder, Role.SCHEMA, problems)
+    for own in (SCHEMA_FILE, STRUCTURE_FILE):
+        if own in names and len(names) > 1:
+            first, below, _ = min(names - {own}).partition("/")
+            other = f"{first}{below}"
+            problems.append(f"{own} and {other} are both there; keep one of them")
+            break
+    scripts = _scripts(folder, Role.SCHEMA, problems)
+    if STRUCTURE_FILE not in names:
+        return scripts
+    if not command:
+        problems.append(
+            f"{STRUCTURE_FILE}: is Rails' own, whose history only Rails records; have Rails "
+            'migrate: command = ["bin/rails", "db:migrate"] under [migrate] in predeploy.toml'
+        )
+    return tuple(replace(each, text=_HISTORY.sub(_blank, each.text)) for each in scripts)
 
 
-def _empty(folder: Folder) -> Iterator[str]:
+def _blank(match: re.Match[str]) -> str:
+    return re.sub(r"[^\r\n]", " ", match[0])
+
+
+def _empty(folder: Folder, *, has_command: bool) -> Iterator[str]:
     """Say where nothing is to be run although something has to be, and what is there instead."""
-    is_idle = all(file.role in (Role.OTHER, Role.UNREAD) for file in folder.files)
+    is_idle = not has_command and all(
+        file.role in (Role.OTHER, Role.UNREAD) for file in folder.files
+    )
     for role in (Role.MIGRATION, Role.SCHEMA):
         inside = f"{role.value}/"
         files = [file for file in folder.having(role) if file.name.startswith(inside)]

@@ -64,6 +64,13 @@ def declared_outside(
     return tuple((at, replace(each, is_seen=True)) for at, each in declared), refused
 
 
+def declared_for(said: tuple[str, ...]) -> tuple[tuple[Declaration, ...], tuple[Finding, ...]]:
+    """Return what predeploy.toml declares for the operator's command, and the refusals (65)."""
+    lines = tuple(Directive(f"allow {each}", 0, EVERYWHERE) for each in said)
+    declared, refused = read_declarations("predeploy.toml: [migrate] allow", lines)
+    return tuple(each for _, each in declared), refused
+
+
 def _means_all(path: str, directive: Directive) -> Finding:
     return Finding(
         "unknown-directive",

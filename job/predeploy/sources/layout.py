@@ -13,6 +13,7 @@ from predeploy.settings.versions import version_of
 
 DECLARATION = "predeploy.toml"
 SCHEMA_FILE = "schema.sql"
+STRUCTURE_FILE = "structure.sql"  # as Rails writes it
 _LIKENESS = 0.8  # of a name to that of a part: seeds to seed, migration to migrations
 
 
@@ -36,7 +37,11 @@ _PARTS = {
 }
 FOLDERS = tuple(_PARTS)
 BELOW = f"{Role.MIGRATION.value}/"
-_FILES = {DECLARATION: Role.DECLARATION, SCHEMA_FILE: Role.SCHEMA}
+_FILES = {
+    DECLARATION: Role.DECLARATION,
+    SCHEMA_FILE: Role.SCHEMA,
+    STRUCTURE_FILE: Role.SCHEMA,
+}
 _ALL = frozenset({*FOLDERS, *_FILES})
 # SQL that the app or its tests run, as with sqlc, PgTyped and pgTAP.
 _OF_OTHERS = frozenset({"queries", "query", "tests", "test", "docs"})
@@ -133,6 +138,11 @@ def _misplaced(names: tuple[str, ...], folders: frozenset[str]) -> Iterator[str]
         yield from (_unread_in_part(name, Role.MIGRATION.value) for name in unread)
         return
     yield from (f"{name} is no folder" for name in FOLDERS if name in names)
+    if "schema.rb" in names and STRUCTURE_FILE not in names and SCHEMA_FILE not in names:
+        yield (
+            "schema.rb is not SQL; have Rails write structure.sql: "
+            "config.active_record.schema_format = :sql"
+        )
     for name in sorted(folders):
         if name in _FILES or (name.split("/")[0] in _PARTS and is_sql(name)):
             yield f"{name} is no file"
@@ -157,6 +167,7 @@ def _misplaced(names: tuple[str, ...], folders: frozenset[str]) -> Iterator[str]
 def _near_misses(names: tuple[str, ...], folders: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Yield names that resemble an absent part of the same kind: (name, part)."""
     absent = _ALL.difference(names, folders)
+    absent -= {STRUCTURE_FILE}  # nobody writes it by hand
     if len(absent & {SCHEMA_FILE, Role.SCHEMA.value}) == 1:
         absent -= {SCHEMA_FILE, Role.SCHEMA.value}  # either will do
     for tops, parts in ((names, _FILES), (folders, FOLDERS)):
@@ -179,7 +190,7 @@ def _where(name: str) -> str:
     for part in ("seed", "verify", "fallback", "migration"):
         if stem.startswith(part):
             return f"put it into {'migrations' if part == 'migration' else part}/"
-    if stem in ("schema", "structure"):
+    if stem == "schema":
         return f"call it {SCHEMA_FILE}"
     return "put it into migrations/, schema/, seed/, verify/ or fallback/"
 

@@ -4,9 +4,9 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -18,6 +18,8 @@ _READINGS = 5
 _OF_THE_FILE_SYSTEM = "lost+found"
 _MOST_CIRCLES = 10  # among n folders with links to each other there are more than n! of them
 _MOST_ENTRIES = 50_000  # files and folders; a link to / or to /proc/self leads to more
+VARIABLES = "variables of the environment"
+"""The name, below the migrations, of what stands for the variables of a tool."""
 _CHUNK = 1 << 20  # bytes that are read at once
 _NOWHERE = {errno.ENOENT: "does not exist", errno.ENOTDIR: "is not a folder"}
 
@@ -52,6 +54,17 @@ class Folder:
     problems: tuple[str, ...] = ()
     is_there: bool = True
     home: str = BELOW
+
+    def knowing(self, environ: Mapping[str, str], prefix: str) -> "Folder":
+        """Return the folder with the variables of a tool as one file of it more, if it has some."""
+        found = sorted(name for name in environ if name.startswith(prefix))
+        if not found:
+            return self
+        text = "".join(f"{name}={environ[name]}\n" for name in found)
+        content = text.encode(errors="surrogateescape")
+        sha = hashlib.sha256(content).digest()
+        said = File(f"{self.home}{VARIABLES}", Role.TOOL, content, sha)
+        return replace(self, files=(*self.files, said))
 
     def having(self, role: Role) -> tuple[File, ...]:
         """Return the files of one role that were read."""

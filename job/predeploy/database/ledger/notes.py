@@ -1,4 +1,4 @@
-"""Entries in the ledger's `meta`: what was adopted, squashed, or skipped because of a gap."""
+"""Entries in the ledger's `meta`: what was adopted, squashed, lost, or skipped because of a gap."""
 
 from collections.abc import Iterable
 
@@ -8,12 +8,15 @@ from predeploy.contract.step import LedgerEntry
 from predeploy.database.server import wire
 from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.wire import Connection
+from predeploy.losses.loss import Loss, Verb
 from predeploy.sources.squash import Squash, spans_of
 
 # Prefixes of keys, followed by the name of an object or a file.
 _ADOPTED = "adopted "
 _GAP = "gap "
 _REPLACES = "replaces "
+_LOST = "lost "
+_BEFORE_COMMAND = "before the command"
 
 
 def adoption_sql(schema: str) -> str:
@@ -89,3 +92,42 @@ def note_squash_sql(schema: str, entry: LedgerEntry) -> str:
 def forget_squash_sql(schema: str, file: str) -> str:
     """Return the DELETE of the record of what a file replaces."""
     return f"delete from {identifier(schema)}.meta where key = {literal(_REPLACES + file)}"
+
+
+def lost_sql(schema: str) -> str:
+    """Return the query of what the operator's command has taken away undeclared."""
+    return f"""select substr(key, {len(_LOST) + 1}), value from {identifier(schema)}.meta
+        where starts_with(key, {literal(_LOST)}) order by key"""
+
+
+def parse_lost(rows: list[Row]) -> tuple[Loss, ...]:
+    """Convert the result of `lost_sql` into losses."""
+    found = typed(tuple[str, str], rows)
+    pairs = ((*key.partition(" ")[::2], detail) for key, detail in found)
+    return tuple(Loss(Verb(verb), target, detail=detail) for verb, target, detail in pairs)
+
+
+def before_command_sql(schema: str) -> str:
+    """Return the query of what there was to lose when a command began whose end is not noted."""
+    return f"select value from {identifier(schema)}.meta where key = {literal(_BEFORE_COMMAND)}"
+
+
+def note_before_command_sql(schema: str, holdings: str) -> str:
+    """Return the INSERT that records what there is to lose, unless an earlier one still counts."""
+    return (
+        f"insert into {identifier(schema)}.meta values "
+        f"({literal(_BEFORE_COMMAND)}, {literal(holdings)}) on conflict (key) do nothing"
+    )
+
+
+def end_command_sql(schema: str, lost: Iterable[Loss]) -> str:
+    """Return the statements that record what a command has taken away undeclared; nothing else.
+
+    The earlier records go: they have been declared, or the command would not have run.
+    """
+    meta = f"{identifier(schema)}.meta"
+    rows = {f"{_LOST}{loss.verb.value} {loss.target}": loss.detail for loss in lost}
+    values = ", ".join(f"({literal(key)}, {literal(value)})" for key, value in rows.items())
+    forget = f"""delete from {meta}
+        where key = {literal(_BEFORE_COMMAND)} or starts_with(key, {literal(_LOST)})"""
+    return f"{forget}; insert into {meta} values {values}" if rows else forget

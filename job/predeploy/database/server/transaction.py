@@ -89,6 +89,16 @@ def step_application(ledger_schema: str) -> str:
     return f"predeploy step {ledger_schema}"[:63]
 
 
+def command_applications(ledger_schema: str) -> str:
+    """Return how the application names begin that the operator's commands get, of this ledger."""
+    return f"predeploy command {ledger_schema}"[:54] + " "
+
+
+def command_application(ledger_schema: str, run_id: str) -> str:
+    """Return the application name that the sessions of a run's command get; 63 bytes at most."""
+    return command_applications(ledger_schema) + run_id[:8]
+
+
 STEP_NAMED = r"^/\* predeploy (.*?) \*/"
 """A regular expression of PostgreSQL that matches the comment that `name_sql` returns."""
 

@@ -19,7 +19,12 @@ from predeploy.contract.errors import NotObtainedError
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
 from predeploy.database.server.rows import Row, typed
-from predeploy.database.server.transaction import STEP_NAMED, settings_sql, step_application
+from predeploy.database.server.transaction import (
+    STEP_NAMED,
+    command_applications,
+    settings_sql,
+    step_application,
+)
 from predeploy.database.server.wire import Connection
 
 log = structlog.get_logger()
@@ -105,14 +110,15 @@ def holder_of(conn: Connection, key: int) -> Holder | None:
 
 
 def _stray_sql(ledger_schema: str) -> str:
-    """Return a condition: session `a` runs a step of this ledger for a job that died.
+    """Return a condition: session `a` runs a step, or a command, of this ledger for a dead job.
 
     Any session can use that application name, but only a role that may write to the ledger runs its
     steps. An idle session runs none: a pooler may keep it, with its name, for the next client. The
     state of other roles' sessions may be hidden, but their locks are visible, and every transaction
     holds one.
     """
-    return f"""(a.application_name = {literal(step_application(ledger_schema))}
+    return f"""((a.application_name = {literal(step_application(ledger_schema))}
+            or starts_with(a.application_name, {literal(command_applications(ledger_schema))}))
         and (a.usesysid = (select r.oid from pg_catalog.pg_roles r where r.rolname = session_user)
              or exists (
                 select from pg_catalog.pg_class c

@@ -68,19 +68,23 @@ class LockMonitor:
         self._ticks = 0
         self._logged_pids = ""
 
-    def follow(self, pid: int, context: RunContext) -> None:
-        """Watch the backend of a step outside a transaction, through the idle work connection.
+    def follow(self, watched: str, context: RunContext) -> None:
+        """Watch the backends that a query names, through the idle work connection.
 
         CONCURRENTLY waits for every transaction that it has seen with a snapshot. If it saw the
         guard while that runs a query, it would wait for the guard forever.
         """
-        self._watched = f"select {pid}"
+        self._watched = watched
         self._looker = context.work
         self._guard_pid = str(context.guard.info.backend_pid)
         if context.pooling is not Pooling.NONE:
             self._guard_pid = str(
                 wire.ask(context.guard, "select pg_catalog.pg_backend_pid()")[0][0]
             )
+
+    def limit(self, hold: LockWaitBudget | None) -> None:
+        """Cancel from now on what waits for longer than `hold` allows; None: nothing is."""
+        self._hold = hold
 
     def tick(self) -> None:
         """Look if it is time to; cancel a wait that has blocked other sessions for too long."""

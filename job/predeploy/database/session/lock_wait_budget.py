@@ -15,7 +15,8 @@ from predeploy.database.server.failure import was_cancelled
 from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
 
-_LOCK_NOT_AVAILABLE = "55P03"
+LOCK_NOT_AVAILABLE = "55P03"
+_JUST_S = 2.0
 _STRONG = "'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'"
 
 
@@ -30,6 +31,7 @@ class LockWaitBudget:
         self._waited_s = 0.0
         self._looked_s = 0.0
         self._has_cancelled = False
+        self._seen_waiting_s = 0.0
 
     def is_used_up(self, watched: str) -> bool:
         """Check once more whether the backend waits; return whether it has waited for too long.
@@ -42,6 +44,7 @@ class LockWaitBudget:
         looked_s = time.monotonic()
         rows = wire.ask(self._guard, _waiting_sql(watched))
         if rows:
+            self._seen_waiting_s = looked_s
             ((transaction, seconds),) = typed(tuple[str, float], rows)
             # A new transaction starts with a new allowance.
             if transaction == self._transaction:
@@ -50,6 +53,10 @@ class LockWaitBudget:
                 self._transaction, self._waited_s = transaction, seconds
         self._looked_s = looked_s
         return bool(rows) and self._waited_s >= self._allowance_s
+
+    def has_just_waited(self) -> bool:
+        """Whether the backend was waiting at one of the last looks, before it gave up."""
+        return time.monotonic() - self._seen_waiting_s < _JUST_S
 
     def cancel(self, watched: str) -> None:
         """Cancel the backend's statement. The server ignores that between two statements."""
@@ -63,7 +70,7 @@ class LockWaitBudget:
         self._has_cancelled = False
         return replace(
             failure,
-            sqlstate=_LOCK_NOT_AVAILABLE,
+            sqlstate=LOCK_NOT_AVAILABLE,
             message=f"the step has waited {self._allowance_s:g} s for its locks in all, while it "
             "kept others from its tables",
         )

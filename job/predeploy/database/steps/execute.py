@@ -24,6 +24,7 @@ from predeploy.contract.errors import DatabaseRefusedError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure, Plan, StepResult
 from predeploy.contract.step import (
+    CommandStep,
     Online,
     OnlineMigration,
     OnlineSchemaChange,
@@ -32,6 +33,7 @@ from predeploy.contract.step import (
     SyncStep,
 )
 from predeploy.database.catalog import advice, row_security
+from predeploy.database.command.run import run_command
 from predeploy.database.ledger import ledger
 from predeploy.database.sentinel.sequences import SequencePositions
 from predeploy.database.server import wire
@@ -283,6 +285,8 @@ def _try_step(attempt: Attempt, positions: SequencePositions | None) -> Tried:
     match step:
         case Record():
             return Tried(_record(context, step), attempt.delivery)
+        case CommandStep():
+            return Tried(run_command(context, step, monitor), attempt.delivery)
         case OnlineMigration() | OnlineSchemaChange():
             return Tried(run_autocommit(context, step, monitor), attempt.delivery)
     return _judged(attempt, run_script(attempt, positions))

@@ -49,6 +49,14 @@ def _prisma(folder: Folder) -> str:
     return "" if _drizzle(folder) else _named(r"^\d+_[^/]*/migration\.sql$", folder)
 
 
+def _sqlx(folder: Folder) -> str:
+    return _named(r"^sqlx\.toml$", folder)
+
+
+def _golang_migrate(folder: Folder) -> str:
+    return "" if _sqlx(folder) else _named(r"^\d+_[^/]*\.up\.sql$", folder)
+
+
 # What a folder shows: the file by which it is taken for one of that format. Only plain files with
 # a version in their names are left to the native format.
 _SIGNS: dict[str, Callable[[Folder], str]] = {
@@ -58,11 +66,12 @@ _SIGNS: dict[str, Callable[[Folder], str]] = {
     "atlas": lambda folder: _named(r"^atlas\.sum$", folder),
     "goose": lambda folder: _marked(b"+goose", rb"--[ \t]*\+goose[ \t]+up\b", folder),
     "dbmate": lambda folder: _marked(b"migrate:up", rb"--[ \t]*migrate:up\b", folder),
-    "golang-migrate": lambda folder: _named(r"^\d+_[^/]*\.up\.sql$", folder),
+    "golang-migrate": _golang_migrate,
+    "sqlx": _sqlx,
 }
 # Formats that look alike in the folder: the history table in the database tells them apart.
 _ALIKE = {NATIVE: ("supabase", "sqlx"), "golang-migrate": ("sqlx",)}
-FORMATS = (*_SIGNS, *_ALIKE[NATIVE], NATIVE)
+FORMATS = (*dict.fromkeys((*_SIGNS, *_ALIKE[NATIVE], NATIVE)),)
 """The names of all formats, as settings have them."""
 
 

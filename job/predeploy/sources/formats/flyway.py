@@ -23,7 +23,7 @@ from predeploy.sources.formats.format import Applied, Format, History, Mirror, R
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of
-from predeploy.sources.walk import File, Folder
+from predeploy.sources.walk import VARIABLES, File, Folder
 
 _NAME = re.compile(r"(?:[VBU]\d+(?:[._]\d+)*|R)__(.+)\.sql")
 _CALLBACK = re.compile(r"(before|after|create)[A-Z]\w*\.sql")
@@ -99,12 +99,15 @@ def _twice(scripts: Iterable[Script]) -> Iterator[str]:
 
 
 def _settings(beside: Mapping[str, File], problems: list[str]) -> dict[str, str]:
-    """Return what `flyway.conf` and `flyway.toml` in the folder say, without `flyway.`."""
+    """Return what `flyway.conf`, `flyway.toml` and the environment say, without `flyway.`.
+
+    The last one wins.
+    """
     found: dict[str, str] = {}
-    for name in ("flyway.conf", "flyway.toml"):
+    for name, parse in (("flyway.conf", _properties), ("flyway.toml", _toml), (VARIABLES, _named)):
         if name in beside:
             try:
-                said = _properties(beside[name]) if name.endswith("conf") else _toml(beside[name])
+                said = parse(beside[name])
             except ValueError as error:
                 problems.append(f"{shown(beside[name].name)}: cannot be read: {error}")
                 continue
@@ -118,6 +121,17 @@ def _properties(file: File) -> dict[str, str]:
     lines = file.content.decode(errors="replace").splitlines()
     said = (line.split("=", 1) for line in lines if "=" in line and line.lstrip()[:1] not in "#!")
     return {key.strip().lower(): value.strip() for key, value in said}
+
+
+def _named(file: File) -> dict[str, str]:
+    """Return what variables say: FLYWAY_PLACEHOLDERS_APP is `placeholders.app`."""
+
+    def key(name: str) -> str:
+        words = name.removeprefix("flyway_")
+        own = words.removeprefix("placeholders_")
+        return f"placeholders.{own}" if own != words else words.replace("_", "")
+
+    return {key(name): value for name, value in _properties(file).items()}
 
 
 def _toml(file: File) -> dict[str, str]:
@@ -151,7 +165,8 @@ def _replaced(script: Script, settings: Mapping[str, str]) -> tuple[str, bool]:
         if found is None:
             line = script.text.count("\n", 0, match.start()) + 1
             what = f"{script.path}:{line}: the placeholder {match[0]} has no value; give it one in"
-            how = f"flyway.conf beside the migrations: flyway.placeholders.{match[1]}=…"
+            how = f"flyway.conf beside the migrations: flyway.placeholders.{match[1]}=…; or as the"
+            how += f" variable FLYWAY_PLACEHOLDERS_{match[1].upper()}"
             raise SourcesError((f"{what} {how}",))
         return found
 

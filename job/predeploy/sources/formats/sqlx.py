@@ -5,8 +5,11 @@ https://docs.rs/sqlx/latest/sqlx/macro.migrate.html
 
 import hashlib
 import re
+import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
@@ -22,24 +25,43 @@ _NAME = re.compile(r"\d+_.+\.sql")
 _DOWN = ".down.sql"
 _OUTSIDE = "-- no-transaction"
 _TABLE = "_sqlx_migrations"
+_SETTINGS = "sqlx.toml"
 
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
-    """Read the migrations; problems go to `problems`."""
-    scripts = scripts_of(folder.having(Role.MIGRATION), _read, problems)
+    """Read the migrations, by what `sqlx.toml` says of them; problems go to `problems`."""
+    ignored = ""
+    for file in folder.having(Role.TOOL):
+        if file.name == folder.home + _SETTINGS:
+            ignored = _ignored(file, problems)
+    scripts = scripts_of(folder.having(Role.MIGRATION), partial(_read, ignored=ignored), problems)
     problems.extend(same_names(scripts))
     return tuple(sorted(scripts, key=lambda script: (script.version, script.name)))
 
 
-def _read(file: File) -> Script | None:
+def _ignored(file: File, problems: list[str]) -> str:
+    """Return the characters that do not count for a checksum."""
+    try:
+        said = tomllib.loads(file.content.decode()).get("migrate", {})
+        table, ignored = said.get("table-name", _TABLE), said.get("ignored-chars", [])
+        if table != _TABLE:
+            problems.append(f"{file.name}: table-name is {table!r}; predeploy only knows {_TABLE}")
+        return "".join(ignored)
+    except (ValueError, TypeError, AttributeError) as error:
+        problems.append(f"{file.name}: cannot be read: {error}")
+    return ""
+
+
+def _read(file: File, ignored: str) -> Script | None:
     base = shown(file.name).rpartition("/")[2]
     if _NAME.fullmatch(base) is None:
         raise stray(file, "sqlx", "<version>_<name>.sql")
     if base.endswith(_DOWN):
         return None
     is_outside = file.content.startswith(_OUTSIDE.encode())
-    sha = hashlib.sha384(file.content).hexdigest()
-    return script_of(file, version=version_of(base), recorded_as=sha, commits_each=is_outside)
+    script = script_of(file, version=version_of(base), commits_each=is_outside)
+    counted = file.content.decode().translate({ord(each): None for each in ignored})
+    return replace(script, recorded_as=hashlib.sha384(counted.encode()).hexdigest())
 
 
 def judge(scripts: tuple[Script, ...], rows: tuple[Row, ...]) -> Applied:
