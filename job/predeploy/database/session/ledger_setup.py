@@ -26,7 +26,7 @@ from predeploy.database.sentinel import sentinel
 from predeploy.database.server import wire
 from predeploy.database.server.rows import Answer
 from predeploy.database.server.transaction import settings_sql, step_application
-from predeploy.database.session.lock_monitor import LockMonitor, watch_over
+from predeploy.database.session.lock_monitor import LockMonitor
 from predeploy.database.session.run_context import RunContext
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ def ensure(context: RunContext, *, is_adopting: bool) -> None:
     trigger forbids DDL.
     """
     budget = context.deadline.part(context.settings.ddl_budget_s)
-    monitor = watch_over(context, "the ledger")
+    monitor = LockMonitor(context.guard, context.work_pid_sql, "the ledger")
     found = context.initial
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
