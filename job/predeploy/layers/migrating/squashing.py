@@ -7,7 +7,7 @@ from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.step import FileStep, Record
-from predeploy.layers.migrating.adoption import not_there
+from predeploy.layers.migrating.recording import not_there
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.situation.history import FileHistory, is_whole, rows_by_file
 from predeploy.layers.situation.lineage import named

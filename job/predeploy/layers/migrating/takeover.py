@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
-from predeploy.layers.migrating.adoption import not_there
+from predeploy.layers.migrating.recording import not_there
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.situation.lineage import named
 from predeploy.sources.formats.format import Applied, Records
