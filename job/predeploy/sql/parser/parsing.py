@@ -6,6 +6,7 @@ import postgast
 from google._upb import _message
 from google.protobuf.message import DecodeError
 
+from predeploy.contract.statement import Statement
 from predeploy.sql.parser.depth import is_too_deep
 from predeploy.sql.parser.repeated_rows import Runs, abridged
 
@@ -41,6 +42,16 @@ def parse(text: str, runs: Runs | None = None) -> Any:
         raw.stmt_location = short.byte(raw.stmt_location)
         raw.stmt_len = end - raw.stmt_location if end else 0
     return parsed
+
+
+def node_of(statement: Statement) -> Any:
+    """Return the parser's node of one statement. Raises as `parse` does."""
+    return getattr(parse(statement.text).stmts[0].stmt, statement.node)
+
+
+def commands_of(stmt: Any) -> list[Any]:
+    """Return the commands of an ALTER TABLE, or of what is altered like a table."""
+    return [node.alter_table_cmd for node in stmt.cmds]
 
 
 def _parsed(text: str) -> Any:
