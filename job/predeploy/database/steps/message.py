@@ -105,7 +105,7 @@ class Reply:
     def rows(self) -> int:
         """How many rows the step's own statements have written."""
         return sum(
-            rows_written(self.answer, index, 1)
+            rows_written(self.answer, index)
             for index, part in enumerate(self.parts)
             if part.role is Role.OWN
         )

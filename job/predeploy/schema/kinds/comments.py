@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from predeploy.contract.quoting import literal
+from predeploy.contract.quoting import FIRST_USER_OID, literal
 from predeploy.schema.ddl import Change, Phase, Report, change, not_addable
 from predeploy.schema.entry import Entry, attributes
 from predeploy.schema.facts import Fact
@@ -80,7 +80,7 @@ def _other(catalog: str, namespace: str = "", name: str = "i.identity") -> str:
         || pg_catalog.regexp_replace(i.identity, '^(for .*) on language ', '\\1 language '), 0::oid
         from pg_catalog.{catalog} x, pg_catalog.pg_identify_object(
             'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0) i
-        where x.oid >= 16384 and i.identity !~ '{PUT_ASIDE.removeprefix("^")}'"""
+        where x.oid >= {FIRST_USER_OID} and i.identity !~ '{PUT_ASIDE.removeprefix("^")}'"""
 
 
 # Each: catalog, OID, number of the part, schema, relation, name, name in SQL, OID of the relation.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from predeploy.contract.quoting import FIRST_USER_OID
 from predeploy.schema.ddl import Change, Report, not_addable
 from predeploy.schema.entry import Entry, alone, attributes, order, own
 from predeploy.schema.facts import Fact
@@ -23,7 +24,6 @@ _OF_THE_DATABASE = (
     "pg_publication", "pg_transform", "pg_am",
 )  # fmt: skip
 # User objects have OIDs from here on (FirstNormalObjectId in access/transam.h).
-_FIRST_USER_OID = 16384
 
 
 def plan(
@@ -44,7 +44,7 @@ def _part(catalog: str, schema: str, where: str = "true") -> str:
             i.type || ' ' || i.identity
         from pg_catalog.{catalog} x, pg_catalog.pg_identify_object(
             'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0) i
-        where x.oid >= {_FIRST_USER_OID} and {where}
+        where x.oid >= {FIRST_USER_OID} and {where}
           and {own(catalog, "x.oid")} and {alone(catalog, "x.oid")}"""
 
 

@@ -40,9 +40,8 @@ from predeploy.schema.kinds.columns.column_ddl import (
     with_not_null_name,
 )
 from predeploy.schema.kinds.columns.inlined import default_waits, type_waits
-from predeploy.schema.schema_pair import SchemaIndex, SchemaPair, parents
+from predeploy.schema.schema_pair import BIG_BYTES, SchemaIndex, SchemaPair, parents
 
-_REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
 # If one of these differs, nothing else of the column is altered.
 _BASIC = frozenset(("type", "generated", "identity"))
@@ -147,7 +146,7 @@ def _add(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
             "declare a default; or add it nullable, fill it in a migration, then declare NOT NULL",
         )
         return
-    if pair.size(desired) > _REWRITE_LIMIT_BYTES and (why := _rewrites(desired, pair)):
+    if pair.size(desired) > BIG_BYTES and (why := _rewrites(desired, pair)):
         yield not_addable(
             desired,
             "rewrite",

@@ -39,6 +39,12 @@ def is_twin(desired: Fact, live: Fact) -> bool:
     return desired.is_alike(live, "unique", "definition", "type", "index")
 
 
+_OPENING = """'CREATE ' || case when x.indisunique then 'UNIQUE ' else '' end || 'INDEX '
+    || pg_catalog.quote_ident(i.relname) || ' ON '
+    || case when c.relkind = 'p' then 'ONLY ' else '' end
+    || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || ' '"""
+DEFINITION = f"substr(pg_catalog.pg_get_indexdef(x.indexrelid), pg_catalog.length({_OPENING}) + 1)"
+"""An SQL expression for what follows the table's name: `USING btree (id) WHERE …`."""
 IS_NO_KEY = """not exists (
             select from pg_catalog.pg_constraint k
             where k.conrelid = x.indrelid and k.conindid = i.oid
@@ -62,9 +68,9 @@ def timing(constraint: Fact) -> str:
     return f"{deferrable} INITIALLY DEFERRED" if constraint.get("deferred") else deferrable
 
 
-def add_key(key: Fact, only: str = "") -> str:
+def add_key(key: Fact) -> str:
     """Return the statement that adds a unique constraint or primary key, with a new index."""
-    return f"ALTER TABLE {only}{relation(key)} ADD {named(key)}"
+    return f"ALTER TABLE {relation(key)} ADD {named(key)}"
 
 
 def take_over(key: Fact, index_name: str) -> str:
@@ -83,17 +89,6 @@ def otherwise_defined(desired: Fact, live: Fact) -> Report:
         "index-definition",
         live.get("definition"),
         "build the new one under another name and drop this one, in a migration",
-    )
-
-
-def definition_sql(index: str) -> str:
-    """Return an expression for what follows the table's name: `USING btree (id) WHERE …`."""
-    opening = f"""'CREATE ' || case when {index}.indisunique then 'UNIQUE ' else '' end || 'INDEX '
-        || pg_catalog.quote_ident(i.relname) || ' ON '
-        || case when c.relkind = 'p' then 'ONLY ' else '' end
-        || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || ' '"""
-    return (
-        f"substr(pg_catalog.pg_get_indexdef({index}.indexrelid), pg_catalog.length({opening}) + 1)"
     )
 
 

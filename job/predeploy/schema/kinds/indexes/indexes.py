@@ -8,9 +8,9 @@ from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import building, parts
 from predeploy.schema.kinds.indexes.index_ddl import (
+    DEFINITION,
     IS_NO_KEY,
     create_sql,
-    definition_sql,
     identifying,
     is_twin,
     otherwise_defined,
@@ -46,7 +46,7 @@ INDEX = Entry(
     f"""select n.nspname, c.relname, i.relname, {
         attributes(
             unique=flag("x.indisunique"),
-            definition=definition_sql("x"),
+            definition=DEFINITION,
             invalid=flag("not x.indisvalid"),
             attached=building.ATTACHED,
             replica_identity=flag("x.indisreplident"),
@@ -68,7 +68,7 @@ PARTITION_INDEX = Entry(
         attributes(
             of="pg_catalog.json_build_array(pn.nspname, p.relname, pi.relname)::text",
             unique=flag("x.indisunique"),
-            definition=definition_sql("x"),
+            definition=DEFINITION,
             replica_identity=flag("x.indisreplident"),
         )
     }, {order("i.oid")}

@@ -268,7 +268,7 @@ _REFERENCES = """(select pg_catalog.json_build_array(rn.nspname, r.relname)
 
 _TYPE = """case k.contype when 'p' then 'primary key' when 'u' then 'unique'
     when 'f' then 'foreign key' when 'c' then 'check' else 'exclude' end"""
-_INDEX = f"case when k.contype in ('p', 'u') then {index_ddl.definition_sql('x')} end"
+_INDEX = f"case when k.contype in ('p', 'u') then {index_ddl.DEFINITION} end"
 _IDENTIFIES = flag("k.contype in ('p', 'u') and x.indisreplident")
 _WHEN = {"deferrable": flag("k.condeferrable"), "deferred": flag("k.condeferred")}
 _SOURCE = f"""from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}

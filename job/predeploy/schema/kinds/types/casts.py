@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from predeploy.contract.quoting import FIRST_USER_OID
 from predeploy.schema.ddl import Change, Report, create_only
 from predeploy.schema.entry import Entry, alone, attributes, order, own
 from predeploy.schema.facts import Fact
@@ -57,7 +58,9 @@ CAST = Entry(
         )
     }, {order("x.oid")}
         from pg_catalog.pg_cast x
-        where x.oid >= 16384 and {own("pg_cast", "x.oid")} and {alone("pg_cast", "x.oid")}
+        where x.oid >= {FIRST_USER_OID} and {own("pg_cast", "x.oid")} and {
+        alone("pg_cast", "x.oid")
+    }
           and not {_is_live("x.castsource")} and not {_is_live("x.casttarget")}""",
     plan,
 )

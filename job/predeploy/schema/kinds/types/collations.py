@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from predeploy.contract.quoting import literal
+from predeploy.contract.quoting import FIRST_USER_OID, literal
 from predeploy.schema.ddl import Change, Report, create_only, qualified
 from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
@@ -55,6 +55,6 @@ COLLATION = Entry(
     }, {order("x.oid")}
         from pg_catalog.pg_collation x
         join pg_catalog.pg_namespace n on n.oid = x.collnamespace
-        where x.oid >= 16384 and {own("pg_collation", "x.oid")}""",
+        where x.oid >= {FIRST_USER_OID} and {own("pg_collation", "x.oid")}""",
     plan,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import groupby
 
-from predeploy.contract.quoting import identifier
+from predeploy.contract.quoting import FIRST_USER_OID, identifier
 from predeploy.schema.ddl import Change, Report, create_only, qualified
 from predeploy.schema.entry import Entry, attributes, order, own
 from predeploy.schema.facts import Fact
@@ -82,7 +82,7 @@ TEXT_SEARCH_DICTIONARY = Entry(
     }, {order("x.oid")}
         from pg_catalog.pg_ts_dict x
         join pg_catalog.pg_namespace n on n.oid = x.dictnamespace
-        where x.oid >= 16384 and {own("pg_ts_dict", "x.oid")}""",
+        where x.oid >= {FIRST_USER_OID} and {own("pg_ts_dict", "x.oid")}""",
     plan_dictionary,
 )
 
@@ -93,6 +93,6 @@ TEXT_SEARCH_CONFIGURATION = Entry(
             from pg_catalog.pg_ts_config_map cm where cm.mapcfg = x.oid))
         from pg_catalog.pg_ts_config x
         join pg_catalog.pg_namespace n on n.oid = x.cfgnamespace
-        where x.oid >= 16384 and {own("pg_ts_config", "x.oid")}""",
+        where x.oid >= {FIRST_USER_OID} and {own("pg_ts_config", "x.oid")}""",
     plan_configuration,
 )
