@@ -13,6 +13,8 @@ from predeploy.schema.written import NOTHING_WRITTEN, Written
 from predeploy.sources.formats.format import Records
 from predeploy.sources.squash import Squash
 
+MIRRORED = "mirrored "
+"""How the ledger's note begins that a file was written to its tool's table; its name follows."""
 Row = tuple[str | None, ...]
 Name = tuple[str, str, str, str]
 """Kind, schema, table of which the object is a part or on which it is (or ''), and name."""
@@ -117,7 +119,8 @@ class Snapshot:
     as `schema.sql` declares it at adoption has been accepted, and `adopted` what: (object, shape).
     `names` holds what is there by kind and name where a baseline is about to be recorded, or where
     not one file of the folder is in the ledger.
-    `lost` is what the operator's command has taken away although nobody had declared it.
+    `mirrored` names the files that were written to their tool's table. `lost` is what the
+    operator's command has taken away although nobody had declared it.
     `histories` are what tools that keep migrations as the folder does have recorded here.
     `schema` is None where nobody asked for it or no file declares one. `fingerprint` changes with
     every DDL. `search_path` is that of the operator's own text.
@@ -133,6 +136,7 @@ class Snapshot:
     names: frozenset[Name] = frozenset()
     histories: tuple[Records, ...] = ()
     lost: tuple[Loss, ...] = ()
+    mirrored: frozenset[str] = frozenset()
     facts: frozenset[Fact] = frozenset()
     seeded: tuple[Response, ...] = ()
     checks: tuple[Response, ...] = ()

@@ -987,6 +987,46 @@ def test_a_mirrored_row_joins_the_tool_s_own(tool: str, database: Database, run:
     assert len(history) == (1 if tool == "golang-migrate" else 3 if tool == "goose" else 2)
 
 
+@mirrored
+def test_what_was_applied_before_it_was_asked_for_is_mirrored(
+    tool: str, database: Database, run: Run
+) -> None:
+    """Otherwise the tool would run it once more; but not again what the tool has taken back."""
+    files, _, _ = TOOLS[tool]
+    name = tool.partition(",")[0].partition(" ")[0]
+    settings = {"PREDEPLOY_FORMAT": name}
+    assert run(files(TEXTS), **settings)[0] == 0
+    settings["PREDEPLOY_MIRROR_HISTORY"] = "true"
+
+    first, report = run(files(TEXTS), **settings)
+    history = _rows_of(tool, database)
+    second, again = run(files(TEXTS), **settings)
+
+    assert first == 0, report
+    assert len(history) == (1 if tool == "golang-migrate" else 4 if tool == "goose" else 3)
+    assert (second, again["outcome"]) == (0, "settled")
+    database.execute("drop schema predeploy cascade")
+    code, again = run(files(TEXTS), PREDEPLOY_FORMAT=name)
+    assert code == 0, again
+    assert again["findings"][0]["message"].startswith("3 files recorded, not run: ")
+
+
+def test_what_the_tool_took_back_is_not_mirrored_again(database: Database, run: Run) -> None:
+    """Its row is gone as its work is: to bring it back would hide that from the tool."""
+    settings = {"PREDEPLOY_FORMAT": "dbmate", "PREDEPLOY_MIRROR_HISTORY": "true"}
+    files = dbmate_files(TEXTS)
+    assert run(files, **settings)[0] == 0
+    database.execute(f"delete from schema_migrations where version = '{version(NAMES[2])}'")
+    database.execute("drop index users_email")
+
+    run({**files, "migrations/20240104000000_x.sql": "-- migrate:up\nselect 1;"}, **settings)
+
+    assert len(database.rows("table schema_migrations")) == 3
+    assert not database.rows(
+        "select from schema_migrations where version = %s", str(version(NAMES[2]))
+    )
+
+
 def test_whose_history_is_meant_has_to_be_certain(database: Database, run: Run) -> None:
     """Plain files may be Supabase's or sqlx's; predeploy's own need no other table."""
     code, report = run(supabase_files(TEXTS), PREDEPLOY_MIRROR_HISTORY="true")

@@ -138,7 +138,8 @@ def test_a_vacuum_that_does_not_yield_is_named_as_what_it_is(
         database.execute(f"do $$ begin for n in 1..100100 loop {a_transaction}; end loop; end $$")
         worker = """select pid from pg_stat_activity
             where backend_type = 'autovacuum worker' and query ~ 'public.log .to prevent'"""
-        until(lambda: database.rows(worker), "autovacuum to come to the table")
+        # It looks at one database after the other, and the machine may be busy.
+        until(lambda: database.rows(worker), "autovacuum to come to the table", 120)
         pid = database.value(worker)
         folder(AFTER)
 

@@ -93,27 +93,29 @@ class Project:
 def look(root: Path, environ: Mapping[str, str]) -> Project:
     """Return what the project below `root` migrates with; an empty `sql/` if it has nothing.
 
-    A folder that PREDEPLOY_SQL_DIR names counts before all others. Raises SourcesError if the
-    folder that is found cannot be read as it is.
+    A folder that PREDEPLOY_SQL_DIR names counts before all others, and PREDEPLOY_FORMAT says whose
+    it is. Raises SourcesError if the folder that is found cannot be read as it is, and
+    SettingsError (78) for a format that does not exist.
     """
+    format_name = environ.get("PREDEPLOY_FORMAT", "").strip().lower()
     if wanted := environ.get("PREDEPLOY_SQL_DIR", "").strip():
-        return _read(root, wanted)
+        return _read(root, wanted, format_name)
     # Its folder of programs may be called like one of SQL.
     for program in PROGRAMS:
         if all(any((root / path).exists() for path in sign) for sign in program.signs):
             return Project(_FOLDERS[0], program=program)
     there = [name for name in _FOLDERS if (root / name).is_dir()]
-    found = [project for name in there if (project := _read(root, name)).texts]
+    found = [project for name in there if (project := _read(root, name, format_name)).texts]
     return next(iter(found), Project(there[0] if there else _FOLDERS[0]))
 
 
-def _read(root: Path, name: str) -> Project:
+def _read(root: Path, name: str, format_name: str) -> Project:
     """Read a folder of SQL. One with nothing to run is no problem: a project starts like that."""
     folder = read_folder(root / name)
     if not folder.is_there:
         raise SourcesError(folder.problems, exit_code=ExitCode.NO_INPUT)
     problems: list[str] = []
-    wanted = formats.format_of(folder, "", problems)
+    wanted = formats.format_of(folder, format_name, problems)
     if problems:
         raise SourcesError(tuple(problems))
     try:

@@ -205,6 +205,23 @@ class Record(FileStep):
 
 
 @dataclass(frozen=True, slots=True)
+class LateMirror(Step):
+    """What records files in their tool's own table that were applied before that was asked for."""
+
+    mirror: tuple[str, ...] = ()
+
+    @property
+    def how(self) -> str:
+        """How it will be run, in a few words for a plan."""
+        return "recorded in the tool's own table"
+
+    @property
+    def lines(self) -> str:
+        """Nothing: it is in no file."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class SyncStep(Step):
     """A step that predeploy has written, so that it takes nothing away.
 

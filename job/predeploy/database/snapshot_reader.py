@@ -128,6 +128,7 @@ class SnapshotReader:
             ledger=ledger.parse_rows(found["ledger"]),
             squashes=notes.parse_squashes(found["squashes"]),
             lost=notes.parse_lost(found["lost"]),
+            mirrored=frozenset(name for (name,) in typed(tuple[str], found["mirrored"])),
             is_adopting=("adopting",) in found["adoption"],
             has_synced=("synced",) in found["adoption"],
             adopted=tuple(typed(tuple[str, str], found["adopted"])),
@@ -209,11 +210,7 @@ def _known(
     known: dict[Hashable, str] = {_STATE: ledger.state_sql(schema)} if has_ledger else {}
     known["path"] = path_view.view_sql(settings.endpoint)
     if has_ledger and View.LEDGER in views:
-        known["ledger"] = ledger.rows_sql(schema)
-        known["adoption"] = notes.adoption_sql(schema)
-        known["squashes"] = notes.squashes_sql(schema)
-        if settings.command:
-            known["lost"] = notes.lost_sql(schema)
+        known |= _of_the_ledger(settings)
     wants_names = _wants_names(settings, sources, histories, has_ledger=has_ledger)
     if View.LEDGER in views and wants_names:
         known["names"] = names_sql(wants_names)
@@ -235,6 +232,17 @@ def _known(
         known["users"] = kinds.COLUMN_USERS_SQL
         known["locks"] = _LOCKS_AND_ROLE
     return known
+
+
+def _of_the_ledger(settings: Settings) -> dict[Hashable, str]:
+    schema = settings.ledger_schema
+    return {
+        "ledger": ledger.rows_sql(schema),
+        "adoption": notes.adoption_sql(schema),
+        "squashes": notes.squashes_sql(schema),
+        **({"lost": notes.lost_sql(schema)} if settings.command else {}),
+        **({"mirrored": notes.mirrored_sql(schema)} if settings.mirror_history else {}),
+    }
 
 
 def _with_names(declared: SchemaView) -> frozenset[tuple[str, str]]:

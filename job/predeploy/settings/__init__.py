@@ -173,6 +173,7 @@ class Settings:
             ("ledger_schema", self.ledger_schema),
             *((("search_path", path.text),) if path else ()),
             *((("format", self.format),) if self.format else ()),
+            *((("mirror_history", "true"),) if self.mirror_history else ()),
             *(("critical", json.dumps(table)) for table in tables),
             *(() if self.sync.may_alter else (("alter", "never"),)),
             *(("partitions left", name) for name in sorted(self.sync.left)),

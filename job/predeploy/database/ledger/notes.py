@@ -9,6 +9,7 @@ from predeploy.database.server import wire
 from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.wire import Connection
 from predeploy.losses.loss import Loss, Verb
+from predeploy.snapshot import MIRRORED
 from predeploy.sources.squash import Squash, spans_of
 
 # Prefixes of keys, followed by the name of an object or a file.
@@ -92,6 +93,12 @@ def note_squash_sql(schema: str, entry: LedgerEntry) -> str:
 def forget_squash_sql(schema: str, file: str) -> str:
     """Return the DELETE of the record of what a file replaces."""
     return f"delete from {identifier(schema)}.meta where key = {literal(_REPLACES + file)}"
+
+
+def mirrored_sql(schema: str) -> str:
+    """Return the query of the files that were written to their tool's own table, too."""
+    return f"""select substr(key, {len(MIRRORED) + 1}) from {identifier(schema)}.meta
+        where starts_with(key, {literal(MIRRORED)})"""
 
 
 def lost_sql(schema: str) -> str:

@@ -4,6 +4,7 @@ A step is applied completely or not at all. If only its locks could not be obtai
 another session changed the same catalog row meanwhile, the whole step is tried again.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -25,6 +26,7 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure, Plan, StepResult
 from predeploy.contract.step import (
     CommandStep,
+    LateMirror,
     Online,
     OnlineMigration,
     OnlineSchemaChange,
@@ -287,6 +289,8 @@ def _try_step(attempt: Attempt, positions: SequencePositions | None) -> Tried:
     match step:
         case Record():
             return Tried(_record(context, step), attempt.delivery)
+        case LateMirror():
+            return Tried(_mirror(context, step), attempt.delivery)
         case CommandStep():
             return Tried(run_command(context, step, monitor), attempt.delivery)
         case OnlineMigration() | OnlineSchemaChange():
@@ -298,6 +302,17 @@ def _judged(attempt: Attempt, tried: Tried) -> Tried:
     if isinstance(tried.outcome, Failure):
         return replace(tried, outcome=attempt.monitor.judge(tried.outcome))
     return tried
+
+
+def _mirror(context: RunContext, step: LateMirror) -> StepResult:
+    """Write to the tool's table, in one transaction."""
+    started_s = time.monotonic()
+    answer = wire.send(context.work, "; ".join(["begin", OWN_PATH, *step.mirror, "commit"]))
+    wire.roll_back(context.work)
+    if answer.error is not None:
+        with wire.translated(context.work):
+            raise answer.error
+    return StepResult(step.label, time.monotonic() - started_s, len(step.mirror), 0)
 
 
 def _record(context: RunContext, step: Record) -> StepResult | None:
