@@ -13,8 +13,6 @@ from predeploy.schema.written import NOTHING_WRITTEN, Written
 from predeploy.sources.formats.format import Records
 from predeploy.sources.squash import Squash
 
-MIRRORED = "mirrored "
-"""How the ledger's note begins that a file was written to its tool's table; its name follows."""
 Row = tuple[str | None, ...]
 Name = tuple[str, str, str, str]
 """Kind, schema, table of which the object is a part or on which it is (or ''), and name."""

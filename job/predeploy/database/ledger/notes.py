@@ -4,12 +4,11 @@ from collections.abc import Iterable
 
 from predeploy.contract.plan import Drift
 from predeploy.contract.quoting import identifier, literal
-from predeploy.contract.step import LedgerEntry
+from predeploy.contract.step import MIRRORED, LedgerEntry
 from predeploy.database.server import wire
 from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.wire import Connection
 from predeploy.losses.loss import Loss, Verb
-from predeploy.snapshot import MIRRORED
 from predeploy.sources.squash import Squash, spans_of
 
 # Prefixes of keys, followed by the name of an object or a file.

@@ -44,7 +44,8 @@ def judge_baseline(situation: Situation, recorded: Sequence[Step]) -> Iterator[F
         return
     if recorded:
         yield from not_there(
-            situation,
+            situation.snapshot,
+            situation.settings.accepted_missing,
             (s.text for s in files if s.version <= baseline),
             f"baseline {written(baseline)} would record files whose work is not there",
             "make it the version of the last file that was run here; in a new database, move or "

@@ -1,12 +1,11 @@
 """Whether what files make is there, before they are recorded without being run."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
-from predeploy.layers.situation.base import Situation
 from predeploy.snapshot import Snapshot
 from predeploy.sql import NamedObject
 
@@ -16,17 +15,17 @@ _WITHOUT_SCHEMA = ("schema", "extension")
 
 
 def not_there(
-    situation: Situation, texts: Iterable[str], what: str, remedy: str
+    snapshot: Snapshot, accepted: Container[str], texts: Iterable[str], what: str, remedy: str
 ) -> Iterator[Finding]:
     """Refuse (65) to record files, given as `texts` in their order, whose net result is missing.
 
-    `what` and `remedy` begin the message and what to do; accepting the absence ends it.
+    `accepted` are the labels of what may be missing. `what` and `remedy` begin the message and what
+    to do; accepting the absence ends it.
     """
-    snapshot, settings = situation.snapshot, situation.settings
     done = sql.net_result(texts)
     absent = tuple(_absent(done.things, snapshot))
     home = next(iter(snapshot.search_path.schemas), "public")
-    labels = [label for t in absent if (label := _label(t, home)) not in settings.accepted_missing]
+    labels = [label for t in absent if (label := _label(t, home)) not in accepted]
     if done.unseen:
         yield Finding(
             "not-judged",

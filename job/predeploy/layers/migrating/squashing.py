@@ -57,7 +57,8 @@ def _unlike(history: FileHistory, situation: Situation, said: Squash) -> Iterato
     files = situation.files
     applied = [file for file in files[files.index(history) + 1 :] if file.is_whole]
     yield from not_there(
-        situation,
+        situation.snapshot,
+        situation.settings.accepted_missing,
         (history.script.text, *(file.script.text for file in applied)),
         f"{history.script.path} replaces {said} and would be recorded, but it makes what is not "
         "there",

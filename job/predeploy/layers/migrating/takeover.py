@@ -67,7 +67,8 @@ def _taken(situation: Situation, records: Records, applied: Applied, unknown: se
         done = applied.files.keys() | whole
         through = [s.text for s in situation.sources.migrations if s.name in done]
         findings += not_there(
-            situation,
+            situation.snapshot,
+            situation.settings.accepted_missing,
             through,
             f"{records.history.tool} has recorded files in {records.table} whose work is not there",
             "bring back what they made, or run predeploy on the database that the history is of",
