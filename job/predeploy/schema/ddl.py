@@ -62,6 +62,10 @@ class Report:
     fact: Fact | None = None
 
 
+Outcome = Iterator[Change | Report]
+"""What a kind plans for a fact: changes, and reports of what is not executed."""
+
+
 def change(fact: Fact, phase: Phase, *statements: str, needs: Iterable[Key] = ()) -> Change:
     """Return a Change of some statements."""
     return Change(fact, phase, statements, tuple(needs))
@@ -88,7 +92,7 @@ def drift(
 
 def create_only(
     desired: Fact, live: Fact | None, code: str, remedy: str, *statements: str, what: str = ""
-) -> Iterator[Change | Report]:
+) -> Outcome:
     """Create what is missing by these statements; a live object of another shape is only reported.
 
     `what` is the live shape in words; by default its definition.

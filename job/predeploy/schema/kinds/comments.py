@@ -1,10 +1,9 @@
 """Comments on all modelled objects."""
 
 import json
-from collections.abc import Iterator
 
 from predeploy.contract.quoting import FIRST_USER_OID, literal
-from predeploy.schema.ddl import Change, Phase, Report, change, not_addable
+from predeploy.schema.ddl import Outcome, Phase, change, not_addable
 from predeploy.schema.entry import Entry, attributes
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -28,11 +27,7 @@ _IN_SCHEMA = (
 _OF_THE_DATABASE = ("pg_cast", "pg_transform")
 
 
-def plan(
-    desired: Fact,
-    live: Fact | None,  # noqa: ARG001 - every kind is asked the same way
-    pair: SchemaPair,
-) -> Iterator[Change | Report]:
+def plan(desired: Fact, _live: Fact | None, pair: SchemaPair) -> Outcome:
     """Set it, replacing another if necessary; an undeclared live comment is kept."""
     what, _, name = desired.name.partition(" ")
     if what == "sequence" and is_sequence_renamed(desired.schema, desired.relation, pair):

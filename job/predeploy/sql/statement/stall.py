@@ -9,6 +9,7 @@ from postgast import pg_query_pb2 as pb
 from predeploy.contract.statement import Statement
 from predeploy.sql.parser.names import SERIALS
 from predeploy.sql.parser.parsing import commands_of, node_of
+from predeploy.sql.parser.tree import below
 
 # These take SHARE UPDATE EXCLUSIVE on the table, which blocks neither reads nor writes.
 _BRIEFLY = (
@@ -116,15 +117,10 @@ def _filled(statement: Statement, made: Container[str]) -> str:
 
 def _is_volatile(constraint: Any) -> bool:
     """Whether a default may differ from row to row: any function not known to be steady may."""
-    todo = [constraint.raw_expr] if constraint.contype == pb.CONSTR_DEFAULT else []
-    while todo:
-        node: Any = todo.pop()
-        if isinstance(node, pb.FuncCall) and not _is_steady(node):
-            return True
-        for field, value in node.ListFields():
-            if field.message_type is not None:
-                todo.extend([value] if hasattr(value, "ListFields") else value)
-    return False
+    return constraint.contype == pb.CONSTR_DEFAULT and any(
+        isinstance(node, pb.FuncCall) and not _is_steady(node)
+        for node in below(constraint.raw_expr)
+    )
 
 
 def _is_steady(call: Any) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from predeploy.schema.ddl import (
     Change,
+    Outcome,
     Phase,
     Report,
     breaking,
@@ -59,7 +60,7 @@ _SILENT = ("DISABLE", "ENABLE REPLICA")
 _CALL = re.compile(r"[\w\"]+\(")
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Add it, or set a live one's default and NOT NULL; report a type that cannot change safely."""
     table = pair.desired.get(Kind.TABLE, desired.schema, desired.relation)
     if desired.get("inherited"):
@@ -122,7 +123,7 @@ def _fired(table: tuple[str, str], pair: SchemaPair) -> Iterator[Fact]:
         yield from _fired(parents(there)[0], pair)
 
 
-def _deferred(desired: Fact, table: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _deferred(desired: Fact, table: Fact, pair: SchemaPair) -> Outcome:
     """Yield what CREATE TABLE had to leave out."""
     if type_waits(desired, table, pair):
         yield change(
@@ -135,7 +136,7 @@ def _deferred(desired: Fact, table: Fact, pair: SchemaPair) -> Iterator[Change |
         yield change(desired, Phase.TOGETHER, set_default(desired))
 
 
-def _add(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _add(desired: Fact, pair: SchemaPair) -> Outcome:
     is_filled = any((desired.get("generated"), desired.get("identity"), _default(desired, pair)))
     takes_no_null = any(f.get("not null") for f in (desired, *_domains(desired, pair.desired)))
     if takes_no_null and not is_filled and not pair.can_build_at_once(desired):
@@ -206,7 +207,7 @@ def _domains(column: Fact, side: SchemaIndex) -> Iterator[Fact]:
         domain = known.get(domain.get("type").replace('"', ""))
 
 
-def _alter(desired: Fact, live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _alter(desired: Fact, live: Fact, pair: SchemaPair) -> Outcome:
     differing = [name for name in _SHAPE if desired.get(name) != live.get(name)]
     outcome = _otherwise(desired, live, differing, pair) if differing else None
     if isinstance(outcome, Report):
@@ -264,7 +265,7 @@ def _counts_alike(desired: Fact, live: Fact, pair: SchemaPair) -> bool:
     return is_renamed and all(f.get("default").startswith("nextval(") for f in (desired, live))
 
 
-def _other_default(desired: Fact, live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _other_default(desired: Fact, live: Fact, pair: SchemaPair) -> Outcome:
     if desired.get("default"):
         yield change(desired, Phase.TOGETHER, set_default(desired))
         yield from inherited_columns.restored(desired, pair)

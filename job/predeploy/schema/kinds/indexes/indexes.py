@@ -1,8 +1,6 @@
 """Indexes without a constraint, and those of partitions that are parts of one."""
 
-from collections.abc import Iterator
-
-from predeploy.schema.ddl import Change, Report, not_addable
+from predeploy.schema.ddl import Outcome, Report, not_addable
 from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -18,7 +16,7 @@ from predeploy.schema.kinds.indexes.index_ddl import (
 from predeploy.schema.schema_pair import SchemaPair
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Build it; rebuild an invalid one; only report one with another definition."""
     if live is not None and not is_twin(desired, live):
         yield otherwise_defined(desired, live)

@@ -10,7 +10,7 @@ https://www.postgresql.org/docs/current/ddl-partitioning.html
 from collections.abc import Iterator
 from dataclasses import replace
 
-from predeploy.schema.ddl import Change, Report, drift
+from predeploy.schema.ddl import Outcome, drift
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import index_ddl
@@ -19,7 +19,7 @@ from predeploy.schema.schema_pair import SchemaPair
 from predeploy.schema.written import named_as
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Report a live part that belongs to another parent, if the declared parent exists.
 
     Otherwise set the replica identity of its table, if that is declared to use it.

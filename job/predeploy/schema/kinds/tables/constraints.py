@@ -3,12 +3,12 @@
 NOT NULL is reported with its column, although PostgreSQL 18 stores it as a constraint, too.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import (
     Change,
+    Outcome,
     Phase,
     Report,
     Verdict,
@@ -36,7 +36,7 @@ _NOT_VALID = " NOT VALID"
 _NOT_VALIDATED = "PostgreSQL does not validate a foreign key with PERIOD that was added NOT VALID"
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Add it, or validate a live one; report a live one with another definition.
 
     If nothing is reported, also set the replica identity of its table, if that is declared.
@@ -47,7 +47,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
         yield from index_ddl.identifying(desired, live)
 
 
-def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     if live is not None and not is_twin(desired, live):
         yield _otherwise(desired, live, pair)
     elif live is not None:
@@ -94,7 +94,7 @@ def _otherwise(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     return pair.altered(told, change(desired, Phase.TOGETHER, statement))
 
 
-def undeclared(live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def undeclared(live: Fact, pair: SchemaPair) -> Outcome:
     """Drop a helper constraint that a crashed run left, once no column needs it any more."""
     columns = pair.live.on((live.schema, live.relation), Kind.COLUMN)
     idle = {not_null_helper(column) for column in columns if not _needs_proof(column, pair)}
@@ -126,7 +126,7 @@ def _validate(constraint: Fact) -> str:
     return f"{_alter(constraint)} VALIDATE CONSTRAINT {identifier(constraint.name)}"
 
 
-def _unique(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _unique(desired: Fact, pair: SchemaPair) -> Outcome:
     """Build the index first, without a lock; the constraint then takes it over instantly."""
     if "WITHOUT OVERLAPS" in desired.get("definition"):
         yield _needs_lock(desired, "with WITHOUT OVERLAPS it cannot take over an index", pair)
@@ -203,7 +203,7 @@ def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     return change(desired, Phase.ONLINE, f"REINDEX INDEX CONCURRENTLY {index}")
 
 
-def _checked_later(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _checked_later(desired: Fact, pair: SchemaPair) -> Outcome:
     """Add it NOT VALID, which is instant; then validate it, which blocks no reads or writes."""
     table = pair.table_of(desired)
     is_partitioned = table is not None and table.get("kind") == "partitioned table"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import (
     Change,
+    Outcome,
     Phase,
     Report,
     Verdict,
@@ -40,7 +41,7 @@ _AS_A_PARTITION_HAS_IT = " ".join(
 _ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Create it with its columns, or set a live one's options and row-level security."""
     if live is None:
         yield from _create(desired, pair)
@@ -169,7 +170,7 @@ def _create_sql(desired: Fact, columns: tuple[Fact, ...], like: str = "") -> str
     return text
 
 
-def _create(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _create(desired: Fact, pair: SchemaPair) -> Outcome:
     if desired.get("kind") == FOREIGN:
         yield not_addable(
             desired, "foreign-table", "sync does not make foreign tables", "make it in a migration"
@@ -219,7 +220,7 @@ def _renamed(desired: Fact, pair: SchemaPair) -> Iterator[Report]:
         return
 
 
-def _options(desired: Fact, live: Fact) -> Iterator[Change | Report]:
+def _options(desired: Fact, live: Fact) -> Outcome:
     has = dict(option.split("=", 1) for option in live.listed("options"))
     wants = dict(option.split("=", 1) for option in desired.listed("options"))
     lacking = [f"{name}={value}" for name, value in wants.items() if has.get(name) != value]

@@ -1,10 +1,9 @@
 """Text search dictionaries, and configurations, which map token types to dictionaries."""
 
-from collections.abc import Iterator
 from itertools import groupby
 
 from predeploy.contract.quoting import FIRST_USER_OID, identifier
-from predeploy.schema.ddl import Change, Report, create_only, qualified
+from predeploy.schema.ddl import Outcome, create_only, qualified
 from predeploy.schema.entry import Entry, attributes, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -14,11 +13,7 @@ _MAPPING = "mapping for "
 _BY_MIGRATION = "change it in a migration, with all that was computed by it, or declare it as it is"
 
 
-def plan_dictionary(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_dictionary(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it; only report one with another shape, because stored data depends on it."""
     given = f", {desired.get('options')}" if desired.get("options") else ""
     create = f"CREATE TEXT SEARCH DICTIONARY {qualified(desired)}"
@@ -31,11 +26,7 @@ def plan_dictionary(
     )
 
 
-def plan_configuration(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_configuration(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it; only report one with another shape, because stored data depends on it."""
     differing = live.differing(desired) if live else ()
     what = ", ".join(f"{name}: {live.get(name) or 'none'}" for name in differing if live)
