@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
@@ -29,7 +29,7 @@ from predeploy.database.snapshot_reader import SnapshotReader
 from predeploy.judgment.drift import DRIFT
 from predeploy.layers import PIPELINE, migrate, sync
 from predeploy.layers import verify as verify_layer
-from predeploy.layers.migrating import asking
+from predeploy.layers.migrating import asking, takeover
 from predeploy.layers.situation.base import Situation
 from predeploy.settings import Settings
 from predeploy.snapshot import Name, Snapshot
@@ -59,6 +59,8 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
         for layer in PIPELINE:
             situation = _before_a_run(settings, sources, reader.read(layer.sees))
             plans[layer.name] = layer.plan(situation)
+            if layer is migrate.LAYER:
+                files = takeover.fates(situation, plans[layer.name])
             if plans[layer.name].steps or plans[layer.name].refusal:
                 break
         last = list(plans)[-1]
@@ -79,9 +81,22 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
         for name, p in plans.items()
     )
     data = _plan_data(plans, provisional) | {"asks": asks_data(asks)}
+    data["files"] = [asdict(file) for file in files]
     report = _report("plan", situation, reports, version, started_s)
     report = replace(report, pending=len(data["pending"]))
     return report, "\n".join([_plan_text(plans, provisional), *asks_text(asks)]), data
+
+
+def adopt(settings: Settings, sources: Sources) -> Inspection:
+    """Return the same, with a table of what a run would do with each file."""
+    report, text, data = plan(settings, sources)
+    rows = [
+        ("file", "a run", "its tool"),
+        *((f["path"], f["fate"], f["applied_at"]) for f in data["files"]),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    table = (f"{path:{widths[0]}}  {fate:{widths[1]}}  {at}".rstrip() for path, fate, at in rows)
+    return report, "\n".join([*(table if data["files"] else ()), text]), data
 
 
 def _while_not_settled(conn: Connection, settings: Settings, sources: Sources) -> Settings:

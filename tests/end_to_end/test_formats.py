@@ -1,5 +1,6 @@
 """Folders of other tools, and databases that those have migrated."""
 
+import json
 from collections.abc import Callable, Mapping
 from hashlib import sha256, sha384
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-from conftest import Database, run_job
+from conftest import Database, run_job, start_job
 from foreign_folders import (
     DOWN,
     atlas_files,
@@ -23,7 +24,7 @@ from foreign_folders import (
     version,
     when,
 )
-from production import report_of, whole_files
+from production import has_ledger, report_of, until, whole_files
 
 from predeploy.sources.formats import FORMATS
 
@@ -985,6 +986,55 @@ def test_a_mirrored_row_joins_the_tool_s_own(tool: str, database: Database, run:
 
     assert code == 80, report
     assert len(history) == (1 if tool == "golang-migrate" else 3 if tool == "goose" else 2)
+
+
+@tools
+def test_adopt_shows_each_file(tool: str, database: Database, folder: Folder) -> None:
+    """What the tool has applied and when, and what a run does with it; nothing is changed."""
+    files, table, row = TOOLS[tool]
+    for sql in (table, INIT, row(NAMES[0])):
+        database.execute(sql)
+    environ = {"DATABASE_URL": database.url, "PREDEPLOY_SQL_DIR": str(folder(files(TEXTS)))}
+
+    shown = run_job("adopt", environ=environ, check=0).stdout.splitlines()
+    lines = run_job("adopt", "--json", environ=environ, check=0).stdout.splitlines()
+
+    (told,) = [json.loads(line)["files"] for line in lines if '"files":' in line]
+    assert told[0]["fate"] == "recorded, not run"
+    assert "recorded" not in told[1]["fate"]
+    assert ["file", "a", "run", "its", "tool"] in [line.split() for line in shown]
+    assert any(line.startswith(told[0]["path"]) for line in shown)
+    assert not has_ledger(database)
+
+
+@mirrored
+def test_of_two_copies_one_is_killed_in_the_middle(
+    tool: str, database: Database, folder: Folder
+) -> None:
+    """Behind the tool's first half: the other copy does what is left, once, and mirrors it once."""
+    files, table, row = TOOLS[tool]
+    for sql in (table, INIT, row(NAMES[0])):
+        database.execute(sql)
+    slow = f"{DATA} select pg_sleep(2);"
+    environ = {
+        "DATABASE_URL": database.url,
+        "PREDEPLOY_SQL_DIR": str(folder(files({**TEXTS, NAMES[1]: slow}))),
+        "PREDEPLOY_MIRROR_HISTORY": "true",
+    }
+    asleep = """select from pg_stat_activity where datname = current_database()
+        and application_name like 'predeploy step%' and wait_event = 'PgSleep'"""
+
+    with start_job("run", environ=environ) as one:
+        until(lambda: database.rows(asleep), "a step to sleep")
+        with start_job("run", environ=environ) as other:
+            one.kill()
+            statuses = [one.wait(60), other.wait(60)]
+
+    assert statuses == [-9, 0]
+    assert database.rows("table users") == [(1, "a")]
+    assert len(whole_files(database)) == 3
+    history = _rows_of(tool, database)
+    assert len(history) == (1 if tool == "golang-migrate" else 4 if tool == "goose" else 3)
 
 
 @mirrored

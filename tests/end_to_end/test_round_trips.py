@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ADMIN, Database, run_job
+from production import whole_files
 from psycopg.conninfo import conninfo_to_dict
 
 from bench.relay import Relay, relayed
@@ -65,6 +66,50 @@ def test_more_files_take_no_more(
 
     # A long message may be answered before all of it has come, which counts as one more.
     assert many < few + 10
+
+
+def mixed(count: int) -> dict[str, str]:
+    """Files of every sort, each of which writes its number into `seen`."""
+    files = {"001": "create table seen (n int); create type mood as enum ('m0');"}
+    for number in range(2, count + 1):
+        seen = f"insert into seen values ({number});"
+        sorts = (
+            f"create table t{number} (id serial primary key, a text); {seen}",
+            f"{seen} alter table t{number - 1} add column b int not null default 1;",
+            f"create index concurrently i{number} on t{number - 2} (a);",
+            f"{seen} insert into t{number - 3} (a) select g::text from generate_series(1, 9) g;",
+            f"alter type mood add value 'm{number}'; {seen}",
+            f"create function f{number}() returns int language sql as 'select 1'; {seen}",
+            f"begin; {seen} commit; create view v{number} as select a from t{number - 6};",
+            f"copy t{number - 7} (a) from stdin;\nx\ny\n\\.\n{seen}",
+            (
+                f"-- predeploy: allow drop-column t{number - 8}.b\n"
+                f"alter table t{number - 8} drop column b; {seen}"
+            ),
+            f"do $$ begin {seen} end $$; drop view v{number - 3};",
+        )
+        files[f"{number:03}"] = sorts[(number - 2) % len(sorts)]
+    return {f"migrations/{number}_f.sql": text for number, text in files.items()}
+
+
+@pytest.mark.dear
+def test_five_hundred_files_of_every_sort(
+    trips: Callable[..., tuple[int, int]],
+    folder: Callable[[Mapping[str, str]], Path],
+    database: Database,
+) -> None:
+    """In their order, all in the ledger, and then settled."""
+    files = mixed(500)
+    root = str(folder(files))
+
+    trips(PREDEPLOY_SQL_DIR=root)
+
+    assert whole_files(database) == [name.partition("/")[2] for name in files]
+    seen = [n for (n,) in database.rows("select n from seen order by ctid")]
+    assert seen == sorted(seen)
+    assert len(seen) == 499 - 50
+    assert database.value("select count(*) from pg_enum") == 1 + 50
+    assert trips(PREDEPLOY_SQL_DIR=root) == (1, 2)
 
 
 @pytest.mark.parametrize(

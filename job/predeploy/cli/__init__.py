@@ -201,8 +201,8 @@ def _call(arguments: argparse.Namespace, settings: Settings, sources: Sources) -
 
     if arguments.command == "verify":
         return inspection.verify(settings, sources, wait_s=arguments.wait)
-    look = inspection.status if arguments.command == "status" else inspection.plan
-    report, text, data = look(settings, sources)
+    looks = {"plan": inspection.plan, "status": inspection.status, "adopt": inspection.adopt}
+    report, text, data = looks[arguments.command](settings, sources)
     report = replace(report, command=str(arguments.command))  # adopt looks as plan does
     secrets = settings.secrets
     told = json.dumps(redact_all(data, secrets), ensure_ascii=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Finding
+from predeploy.contract.plan import Finding, Plan
 from predeploy.layers.migrating.recording import not_there
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.situation.lineage import named
@@ -23,6 +23,33 @@ class Takeover:
     applied: Mapping[str, str] = field(default_factory=dict)
     is_certain: bool = False
     findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What a run does with a file, and since when its tool has applied it, in the tool's words."""
+
+    path: str
+    fate: str
+    applied_at: str = ""
+
+
+def fates(situation: Situation, planned: Plan) -> tuple[Fate, ...]:
+    """Return what a run does with each file of the folder, in order."""
+    applied = take_over(situation).applied
+    ways = {step.path: step.how for step in planned.steps}
+    return tuple(
+        Fate(
+            file.script.path,
+            "in the ledger"
+            if file.is_whole
+            else "refused"
+            if planned.refusal
+            else ways.get(file.script.path, "nothing to run"),
+            applied.get(file.script.name, ""),
+        )
+        for file in situation.files
+    )
 
 
 def take_over(situation: Situation) -> Takeover:
