@@ -29,7 +29,7 @@ from predeploy.database.snapshot_reader import SnapshotReader
 from predeploy.judgment.drift import DRIFT
 from predeploy.layers import PIPELINE, migrate, sync
 from predeploy.layers import verify as verify_layer
-from predeploy.layers.migrating import adoption, asking, takeover
+from predeploy.layers.migrating import asking, takeover
 from predeploy.layers.situation.base import Situation
 from predeploy.settings import Settings
 from predeploy.snapshot import Name, Snapshot
@@ -116,8 +116,7 @@ def _asks(situation: Situation, planned: Plan) -> tuple[Ask, ...]:
 
 def _before_a_run(settings: Settings, sources: Sources, snapshot: Snapshot) -> Situation:
     """Return the situation that a run would see, which has created its ledger by then."""
-    adopts = snapshot.is_adopting or adoption.is_unknown(snapshot)
-    return Situation(settings, sources, replace(snapshot, is_adopting=adopts))
+    return Situation(settings, sources, replace(snapshot, is_adopting=snapshot.is_unknown))
 
 
 def _drifted(settings: Settings, sources: Sources, reader: SnapshotReader) -> tuple[Finding, ...]:

@@ -29,9 +29,9 @@ from predeploy.database.ledger.questions import (
 )
 from predeploy.database.server import wire
 from predeploy.database.server.path import KEEP, SCHEMAS, operator_path_sql
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import NamedAnswer, Row, typed
 from predeploy.database.server.transaction import settings_sql
-from predeploy.database.server.wire import Connection, NamedAnswer
+from predeploy.database.server.wire import Connection
 from predeploy.database.shadow.declared import read_declared
 from predeploy.judgment.drift import Standing
 from predeploy.schema import kinds
@@ -264,7 +264,7 @@ def _with_names(declared: SchemaView) -> frozenset[tuple[str, str]]:
     )
 
 
-def _both_sides(declared: SchemaView, found: Mapping[Hashable, list[wire.Row]]) -> SchemaView:
+def _both_sides(declared: SchemaView, found: Mapping[Hashable, list[Row]]) -> SchemaView:
     sizes = dict(typed(tuple[str, int], found["sizes"]))
     ((capacity, role),) = typed(tuple[int, str], found["locks"])
     live = parse_facts([*found["live"], *found["partitions"], *found["named only"]])
@@ -313,7 +313,7 @@ def _ask_all(
     questions: Sequence[Question],
     deadline: Deadline,
     settings: Settings,
-) -> tuple[Mapping[Hashable, list[wire.Row]], tuple[Response, ...]]:
+) -> tuple[Mapping[Hashable, list[Row]], tuple[Response, ...]]:
     """Ask everything in one message; once more without each question that fails."""
     schema = settings.ledger_schema
     failed: dict[Question, Response] = {}
@@ -357,7 +357,7 @@ def _require_usable(known: Mapping[Hashable, str], reply: NamedAnswer, schema: s
         ledger.require_usable(schema, reply.rows(_STATE))
 
 
-def _standing(conn: Connection, rows: Sequence[wire.Row]) -> tuple[Standing, ...]:
+def _standing(conn: Connection, rows: Sequence[Row]) -> tuple[Standing, ...]:
     """Return the drifts that the ledger holds, and how [accept] names what is there now."""
     standing = [
         Standing(file, Drift(kind, name, declared, then, is_adopted), now or ABSENT)

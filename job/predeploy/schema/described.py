@@ -6,6 +6,8 @@ on which part was found to differ, nor on parts that do not matter.
 
 import hashlib
 
+from predeploy.contract.plan import Drift
+from predeploy.schema.ddl import Report
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 
@@ -46,6 +48,13 @@ def described(fact: Fact) -> tuple[str, str]:
     # An index name is unique within a schema, so the table is part of the shape.
     on = f"on {fact.schema}.{fact.relation} " if fact.kind == Kind.INDEX.value else ""
     return _key(fact), _short(on + ", ".join(words))
+
+
+def as_drift(report: Report) -> Drift:
+    """Return a report in the form that `[accept]` can name and the ledger can hold."""
+    kind, _, name = report.object.partition(" ")
+    key, shape = described(report.fact) if report.fact is not None else ("", "")
+    return Drift(kind, name, report.declared, report.live, key=key, shape=shape)
 
 
 def _key(fact: Fact) -> str:

@@ -11,6 +11,7 @@ from psycopg import pq
 from predeploy.contract.plan import ABSENT, Drift
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
+from predeploy.database.server.rows import Row
 from predeploy.database.server.transaction import settings_sql
 from predeploy.database.server.wire import Connection
 from predeploy.schema.described import described
@@ -52,7 +53,7 @@ def _named(drift: Drift, shapes: dict[str, str]) -> Drift:
     return replace(drift, key=key, shape=shapes[key]) if key else drift
 
 
-def _read(conn: Connection, drifts: Iterable[Drift]) -> list[wire.Row]:
+def _read(conn: Connection, drifts: Iterable[Drift]) -> list[Row]:
     names = ", ".join(sorted({literal(drift.name) for drift in drifts}))
     kinds = {kind: None for drift in drifts for kind in _MAY_BE[drift.kind][0]}
     path = "concat_ws('.', q.schema, nullif(q.relation, ''), nullif(q.name, ''))"
