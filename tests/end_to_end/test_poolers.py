@@ -1,5 +1,7 @@
 """Behind a PgBouncer: the way round it, what works through it, and nothing of ours left in it."""
 
+import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -94,6 +96,37 @@ def wrong(done: CompletedProcess[str]) -> str:
 
 
 # what works
+
+
+MIGRATE = """
+import os, psycopg
+with psycopg.connect(os.environ["DATABASE_URL"]) as conn:
+    conn.execute("create table if not exists works (id int)")
+print("options:", os.environ.get("PGOPTIONS", "none"))
+"""
+
+
+def test_a_command_runs_through_a_pooler(
+    either: Bouncer, database: Database, tmp_path: Path
+) -> None:
+    """Without startup options, which a pooler refuses or drops; and then it is settled."""
+    program = tmp_path / "migrate.py"
+    program.write_text(MIGRATE)
+    (tmp_path / "sql").mkdir()
+    command, inputs = json.dumps([sys.executable, str(program)]), json.dumps([str(program)])
+    (tmp_path / "sql/predeploy.toml").write_text(
+        f"[migrate]\ncommand = {command}\ninputs = {inputs}\nretry = true\n[critical]\nworks = []\n"
+    )
+    settings = environ(
+        either.to(database), PREDEPLOY_SQL_DIR=str(tmp_path / "sql"), PYTHONWARNINGS="ignore"
+    )
+
+    first, second = run_job("run", environ=settings), run_job("run", environ=settings)
+
+    assert (first.returncode, report_of(first)["outcome"]) == (0, "ok"), first.stdout
+    assert "options: none" in first.stdout
+    assert report_of(second)["outcome"] == "settled", second.stdout
+    assert left_in(either, database) == []
 
 
 def test_all_42_tables_come_through_a_pooler(either: Bouncer, database: Database) -> None:

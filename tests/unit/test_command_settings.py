@@ -14,6 +14,7 @@ from predeploy.settings.endpoint import endpoint_from_environ
 from predeploy.sources.inputs import read_inputs
 
 _LIMIT = 1 << 20
+_SEEN = ("a.ini", "b.ini", "m/1.py", "m/n/2.py")
 _PAGE = (Path(__file__).parents[2] / "docs" / "from" / "ORM.md").read_text()
 
 
@@ -156,7 +157,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 )
 def test_patterns_match_as_shells_do(tmp_path: Path, pattern: str, expected: list[str]) -> None:
     """Save for hidden files and caches, which are nobody's input."""
-    for path in ("a.ini", "b.ini", "m/1.py", "m/n/2.py", "m/.git/3.py", "m/__pycache__/4.pyc"):
+    for path in (*_SEEN, "m/.git/3.py", "m/__pycache__/4.pyc", "m/venv/lib/site-packages/m/5.py"):
         target = tmp_path / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(path)

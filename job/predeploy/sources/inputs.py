@@ -13,8 +13,8 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.sources.layout import shown
 
 _MOST_ENTRIES = 50_000
-# Written by those who read the others.
-_NEVER_MEANT = ("__pycache__", "node_modules")
+# Made by whoever reads or installs the others.
+_NEVER_MEANT = ("__pycache__", "node_modules", "site-packages")
 _WILD = re.compile(r"[*?\[]")
 _PARTS = re.compile(
     r"(?P<any>\*\*/?)|(?P<some>\*)|(?P<one>\?)|\[(?P<no>!)?(?P<of>[^\]]+)\]|(?P<as>.)"
@@ -51,7 +51,8 @@ def read_inputs(root: Path, patterns: Sequence[str], max_file_bytes: int) -> Inp
     """Return the files below `root` that one of the patterns matches, in the order of their paths.
 
     `**` stands for any folders, `*`, `?` and `[abc]` for parts of a name; hidden files,
-    `__pycache__` and `node_modules` count only where a pattern spells them out. A folder stands for
+    `__pycache__`, `node_modules` and `site-packages` count only where a pattern spells them out. A
+    folder stands for
     all files in it.
 
     Raises SourcesError: with 66 for a pattern that matches no file, as a wrong working directory
