@@ -52,8 +52,7 @@ def read_inputs(root: Path, patterns: Sequence[str], max_file_bytes: int) -> Inp
 
     `**` stands for any folders, `*`, `?` and `[abc]` for parts of a name; hidden files,
     `__pycache__`, `node_modules` and `site-packages` count only where a pattern spells them out. A
-    folder stands for
-    all files in it.
+    folder stands for all files in it.
 
     Raises SourcesError: with 66 for a pattern that matches no file, as a wrong working directory
     looks like that, and with 65 for what cannot be read.
