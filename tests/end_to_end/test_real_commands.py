@@ -318,7 +318,7 @@ def test_after_a_failure_it_goes_on(app: App) -> None:
 
 
 def test_after_sigterm_in_the_middle_it_goes_on(app: App) -> None:
-    """It is told to stop, what it runs is cancelled, and nothing of it is left on the server."""
+    """It gets the signal, what it runs is cancelled, and nothing of it is left on the server."""
     app.run(0)
     app.write({4: "select pg_sleep(60)"})
     with start_job("run", environ=app.environ()) as job:
@@ -335,7 +335,7 @@ def test_after_sigterm_in_the_middle_it_goes_on(app: App) -> None:
 
 
 def test_behind_a_long_reader(app: App) -> None:
-    """A known tool keeps nobody waiting longer than the lock timeout; of others it is told."""
+    """A known tool keeps nobody waiting longer than the lock timeout; others are only logged."""
     app.run(0)
     app.write({4: "alter table works add column price numeric"})
     waits: list[float] = []

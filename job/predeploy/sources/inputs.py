@@ -13,7 +13,7 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.sources.layout import shown
 
 _MOST_ENTRIES = 50_000
-# Made by whoever reads or installs the others.
+# Folders of caches and of installed packages.
 _NEVER_MEANT = ("__pycache__", "node_modules", "site-packages")
 _WILD = re.compile(r"[*?\[]")
 _PARTS = re.compile(

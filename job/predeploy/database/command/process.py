@@ -21,7 +21,7 @@ _TICK_S = 0.25
 _CHUNK = 65_536
 _LONGEST_LINE = 16_384  # bytes
 _LINE_ENDS = re.compile(rb"\r\n|\n|\r")
-# What terminals are told: colours, cursor movements, titles.
+# Control sequences of terminals: colours, cursor movements, titles.
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]"
 )
@@ -130,7 +130,7 @@ def _keep() -> tuple[int, int]:
         os.close(ours)
         _wait_for_the_end(theirs)
     os.close(theirs)
-    with suppress(OSError):  # the keeper does the same; whoever is first
+    with suppress(OSError):  # the keeper does the same
         os.setpgid(keeper, keeper)
     return keeper, ours
 

@@ -75,7 +75,7 @@ class _Ended:
 
 @dataclass(frozen=True, slots=True)
 class _Sessions:
-    """How the command's sessions are told from others: by their name, and when they began."""
+    """What identifies the command's sessions: their name, and when they began."""
 
     application: str
     since: str
