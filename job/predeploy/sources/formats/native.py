@@ -5,7 +5,7 @@ ties. A file that cannot be run must stop the job, because a later file may depe
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from predeploy.contract.errors import SourcesError
 from predeploy.settings.versions import version_of
@@ -29,9 +29,16 @@ _DOWN_SECTION = re.compile(
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Put the files of `migrations/` in the order in which they run; problems go to `problems`."""
-    scripts = scripts_of(folder.having(Role.MIGRATION), _read, problems)
+    return by_version(folder, _read, problems)
+
+
+def by_version(
+    folder: Folder, read_one: Callable[[File], Script | None], problems: list[str]
+) -> tuple[Script, ...]:
+    """Read the migrations one by one; return them by version, then by name. No name may repeat."""
+    scripts = scripts_of(folder.having(Role.MIGRATION), read_one, problems)
     problems.extend(same_names(scripts))
-    return tuple(sorted(scripts, key=lambda s: (s.version, s.name)))
+    return tuple(sorted(scripts, key=lambda script: (script.version, script.name)))
 
 
 def _read(file: File) -> Script:

@@ -16,9 +16,9 @@ from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import literal
 from predeploy.settings.versions import Version, version_of
 from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, stray, timestamp
-from predeploy.sources.formats.native import same_names
+from predeploy.sources.formats.native import by_version
 from predeploy.sources.layout import Role, shown
-from predeploy.sources.script import Script, script_of, scripts_of
+from predeploy.sources.script import Script, script_of
 from predeploy.sources.walk import File, Folder
 
 _NAME = re.compile(r"\d+_.+\.sql")
@@ -34,9 +34,7 @@ def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     for file in folder.having(Role.TOOL):
         if file.name == folder.home + _SETTINGS:
             ignored = _ignored(file, problems)
-    scripts = scripts_of(folder.having(Role.MIGRATION), partial(_read, ignored=ignored), problems)
-    problems.extend(same_names(scripts))
-    return tuple(sorted(scripts, key=lambda script: (script.version, script.name)))
+    return by_version(folder, partial(_read, ignored=ignored), problems)
 
 
 def _ignored(file: File, problems: list[str]) -> str:

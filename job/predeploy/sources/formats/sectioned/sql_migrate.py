@@ -13,10 +13,10 @@ from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, next_version
-from predeploy.sources.formats.native import same_names
+from predeploy.sources.formats.native import by_version
 from predeploy.sources.formats.sectioned.sections import demand_marks, only, sections
-from predeploy.sources.layout import Role, shown
-from predeploy.sources.script import Script, script_of, scripts_of
+from predeploy.sources.layout import shown
+from predeploy.sources.script import Script, script_of
 from predeploy.sources.walk import File, Folder
 
 _MARK = re.compile(
@@ -27,9 +27,7 @@ _TABLE = "gorp_migrations"
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Read the migrations: by the number in their names, then by name; problems to `problems`."""
-    scripts = scripts_of(folder.having(Role.MIGRATION), _read, problems)
-    problems.extend(same_names(scripts))
-    return tuple(sorted(scripts, key=lambda script: (script.version, script.name)))
+    return by_version(folder, _read, problems)
 
 
 def _read(file: File) -> Script:
