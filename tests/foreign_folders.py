@@ -92,3 +92,31 @@ def sqlx_files(texts: Mapping[str, str]) -> dict[str, str]:
 
 def sqlx_text(text: str) -> str:
     return f"-- no-transaction\n{text}" if "concurrently" in text else text
+
+
+def sql_migrate_files(texts: Mapping[str, str]) -> dict[str, str]:
+    outside = {name: " notransaction" for name, text in texts.items() if "concurr" in text}
+    return {
+        f"migrations/{name}.sql": f"-- +migrate Up{outside.get(name, '')}\n"
+        f"-- +migrate StatementBegin\n{text}\n-- +migrate StatementEnd\n"
+        f"-- +migrate Down\n{DOWN}\n"
+        for name, text in texts.items()
+    }
+
+
+def node_pg_files(texts: Mapping[str, str]) -> dict[str, str]:
+    return {
+        f"migrations/{name}.sql": f"-- Up Migration\n{text}\n\n-- Down Migration\n{DOWN}\n"
+        for name, text in texts.items()
+    }
+
+
+def diesel_files(texts: Mapping[str, str]) -> dict[str, str]:
+    ups = {f"migrations/{name}/up.sql": text for name, text in texts.items()}
+    downs = {f"migrations/{name}/down.sql": DOWN for name in texts}
+    outside = {
+        f"migrations/{name}/metadata.toml": "run_in_transaction = false\n"
+        for name, text in texts.items()
+        if "concurrently" in text
+    }
+    return ups | downs | outside

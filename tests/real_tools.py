@@ -11,8 +11,10 @@ from foreign_folders import (
     drizzle_files,
     flyway_files,
     goose_files,
+    node_pg_files,
     pairs,
     prisma_files,
+    sql_migrate_files,
 )
 
 from bench.peers.install import Install, installed, npm
@@ -36,6 +38,11 @@ export default defineConfig({
 _PRISMA_SCHEMA = 'datasource db {\n  provider = "postgresql"\n  url = env("DATABASE_URL")\n}\n'
 _DRIZZLE_CONFIG = """module.exports = { dialect: "postgresql", out: "./migrations",
   schema: "./schema.ts", dbCredentials: { url: process.env.DATABASE_URL } };
+"""
+_SQL_MIGRATE_CONFIG = """development:
+  dialect: postgres
+  datasource: ${DATABASE_URL}
+  dir: migrations
 """
 # The engine in JavaScript needs no program; its loader only asks whether there is one.
 _PRISMA = npm("prisma@6.19.3", "@prisma/adapter-pg@6.19.3", "pg@8.23.1")
@@ -135,6 +142,22 @@ TOOLS = {
             "public.flyway_schema_history",
             file="V{version}__{rest}.sql",
             without=("concurrently",),
+        ),
+        Tool(
+            "node-pg-migrate",
+            _peer("node-pg-migrate"),
+            node_pg_files,
+            ("{home}/node_modules/.bin/node-pg-migrate", "up", "-m", "{folder}/migrations"),
+            "public.pgmigrations",
+            without=("concurrently",),
+        ),
+        Tool(
+            "sql-migrate",
+            _peer("sql-migrate"),
+            sql_migrate_files,
+            ("{home}/bin/sql-migrate", "up"),
+            "public.gorp_migrations",
+            beside={"dbconfig.yml": _SQL_MIGRATE_CONFIG},
         ),
         Tool(
             "golang-migrate",

@@ -18,7 +18,7 @@ from predeploy.contract.report import Report, asks_data, asks_text
 from predeploy.contract.step import LedgerRow, Online, Step
 from predeploy.database.catalog import path_view
 from predeploy.database.catalog.advice import advised
-from predeploy.database.catalog.names import names_sql, parse_names
+from predeploy.database.catalog.names import dependent_tables_sql, names_sql, parse_names
 from predeploy.database.catalog.open_schemas import open_schemas
 from predeploy.database.ledger import initial_state, ledger, runs, settled
 from predeploy.database.server import pooler, wire
@@ -177,11 +177,13 @@ def status(settings: Settings, sources: Sources) -> Inspection:
 def names_in(settings: Settings) -> frozenset[Name]:
     """Return what the schemas of the search_path hold, by kind and name; the ledger left out.
 
-    Raises JobError if the database cannot be looked at.
+    So are tables that come and go with something else: partitions, and those of extensions. Raises
+    JobError if the database cannot be looked at.
     """
     with _connected(settings) as conn:
         path = path_view.read_view(conn, settings.endpoint).schemas
         found = parse_names(wire.ask(conn, names_sql("true")))
+        found -= parse_names(wire.ask(conn, dependent_tables_sql()))
     return frozenset(name for name in found if name[1] in path)
 
 

@@ -13,12 +13,15 @@ from foreign_folders import (
     DOWN,
     atlas_files,
     dbmate_files,
+    diesel_files,
     drizzle_files,
     drizzle_folders,
     flyway_files,
     goose_files,
+    node_pg_files,
     pairs,
     prisma_files,
+    sql_migrate_files,
     sqlx_files,
     supabase_files,
     version,
@@ -150,7 +153,29 @@ def crc(text: str) -> int:
     return value - 2**32 if value >= 2**31 else value
 
 
+_SQL_MIGRATE_TABLE = "create table gorp_migrations (id text primary key, applied_at timestamptz)"
+_NODE_PG_TABLE = """create table pgmigrations (id serial primary key, name varchar(255) not null,
+    run_on timestamp not null)"""
+_DIESEL_TABLE = """create table __diesel_schema_migrations (version varchar(50) primary key,
+    run_on timestamp not null default current_timestamp)"""
+
+
+def sql_migrate_row(name: str) -> str:
+    return f"insert into gorp_migrations values ('{name}.sql', now())"
+
+
+def node_pg_row(name: str) -> str:
+    return f"insert into pgmigrations (name, run_on) values ('{name}', now())"
+
+
+def diesel_row(name: str) -> str:
+    return f"insert into __diesel_schema_migrations values ('{version(name)}', now())"
+
+
 TOOLS = {
+    "sql-migrate": (sql_migrate_files, _SQL_MIGRATE_TABLE, sql_migrate_row),
+    "node-pg-migrate": (node_pg_files, _NODE_PG_TABLE, node_pg_row),
+    "diesel": (diesel_files, _DIESEL_TABLE, diesel_row),
     "flyway": (flyway_files, _FLYWAY_TABLE, flyway_row),
     "atlas": (atlas_files, _ATLAS_TABLE, atlas_row),
     "golang-migrate": (pairs, _GOLANG_TABLE, golang_row),

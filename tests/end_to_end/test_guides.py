@@ -12,15 +12,20 @@ from conftest import ROOT, Database, job_environ
 from foreign_folders import (
     atlas_files,
     dbmate_files,
+    diesel_files,
     drizzle_files,
     flyway_files,
     goose_files,
+    node_pg_files,
     pairs,
     prisma_files,
+    sql_migrate_files,
     sqlx_files,
     supabase_files,
 )
 from production import whole_files
+from real_tools import TOOLS
+from tiers import sampled
 
 PAGES = ROOT / "docs" / "from"
 TEXTS = {
@@ -36,6 +41,9 @@ FILES: Mapping[str, Callable[[Mapping[str, str]], dict[str, str]]] = {
     "flyway": flyway_files,
     "dbmate": dbmate_files,
     "sqlx": sqlx_files,
+    "sql-migrate": sql_migrate_files,
+    "node-pg-migrate": node_pg_files,
+    "diesel": diesel_files,
     "atlas": atlas_files,
 }
 
@@ -89,3 +97,48 @@ def test_the_commands_of_a_guide_run_as_they_are_shown(
     database.execute("drop schema predeploy cascade")
     again = shell(f"PREDEPLOY_SQL_DIR={folder} predeploy run", tmp_path, database)
     assert "2 files recorded, not run" in again
+
+
+@pytest.mark.dear
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sampled([name for name in TOOLS if name not in ("golang-migrate", "goose")], 1),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("golang-migrate", "goose")),
+    ],
+)
+def test_the_tool_itself_goes_on_after_a_guide(
+    name: str, tmp_path: Path, database: Database
+) -> None:
+    """It has begun; the guide goes on, and back; it takes no offence at what `init` has written."""
+    tool, names = TOOLS[name], [*TEXTS]
+
+    def lay_out(texts: Mapping[str, str]) -> None:
+        for path, text in tool.files(texts).items():
+            target = tmp_path / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+
+    def apply() -> None:
+        done = tool.apply(tmp_path, database.url)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def history() -> list[tuple]:
+        return database.rows(f"select t::text from {tool.table} t order by 1")
+
+    lay_out({names[0]: TEXTS[names[0]]})
+    apply()
+    lay_out(TEXTS)
+    first, back = blocks(name)
+    (folder,) = re.findall(r"PREDEPLOY_SQL_DIR=(\S+)", first)
+    shell(first.replace(folder, "migrations"), tmp_path, database)
+    assert (tmp_path / "migrations" / "predeploy.toml").exists()
+    assert database.rows("select * from users") == [(1, "a")]
+
+    shell(f"export PREDEPLOY_SQL_DIR=migrations\n{back}", tmp_path, database)
+    told = history()
+    apply()
+    assert history() == told
+    lay_out({**TEXTS, "20240103000000_more": "create table more (id int primary key);"})
+    apply()
+    assert database.rows("select * from more") == []

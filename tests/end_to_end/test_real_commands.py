@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import ROOT, Database, run_job, start_job
+from conftest import ROOT, Database, job_environ, run_job, start_job
 from real_tools import TOOLS
 from tiers import sampled
 
@@ -359,3 +360,30 @@ def test_behind_a_long_reader(app: App) -> None:
     else:
         assert f"waits for a lock, blocked by pid {pid}" in out
     assert app.database.value("select count(price) from works") == 0
+
+
+@pytest.mark.parametrize("tool", sampled(ALL[:3], 1), ids=lambda tool: tool.name)
+def test_what_init_writes_runs_it(tool: Tool, tmp_path: Path, database: Database) -> None:
+    """In the app's folder, its tool on the PATH: the first run migrates, the second settles."""
+    app = App(tool, tmp_path, database)
+    app.write(FIRST)
+    path = f"{app.home}/bin:{os.environ['PATH']}"
+    environ = job_environ(app.environ(PATH=path, PREDEPLOY_SQL_DIR=""))
+
+    def predeploy(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "predeploy", *words],
+            cwd=app.root / "app",
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    predeploy("init", "--write")
+    predeploy("run")
+    assert database.rows("select * from works") == [(1, "a")]
+    assert '"outcome":"settled"' in predeploy("run")
+    assert '"works" = []' in predeploy("init")

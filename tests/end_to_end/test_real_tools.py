@@ -67,7 +67,7 @@ MORE = {
     "20240201000000_more": "create table more (id int primary key); insert into more values (1)"
 }
 # What has to be compiled first takes minutes.
-_COMPILED = ("golang-migrate", "goose")
+_COMPILED = ("golang-migrate", "goose", "sql-migrate")
 tools = pytest.mark.parametrize(
     "tool",
     [

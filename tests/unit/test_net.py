@@ -122,3 +122,19 @@ def test_what_cannot_be_seen_is_counted() -> None:
 def test_a_folder_is_at_home_where_it_makes_things(text: str, expected: list[str]) -> None:
     """What it refers to, or hangs a trigger on, is somebody else's."""
     assert sorted(homes([text], ["app", "auth", "two words"])) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (PARTITIONED + PARTITION, ["q"]),
+        (PARTITIONED + "create table q (id int); alter table p attach partition q default;", ["q"]),
+        (PARTITIONED + PARTITION + "alter table p detach partition q;", []),
+        (TABLE + "create table b () inherits (a); alter table b rename to c;", ["c"]),
+        (TABLE + "create sequence s owned by a.id;", []),
+    ],
+)
+def test_the_children_are_the_tables_that_go_with_their_parent(
+    text: str, expected: list[str]
+) -> None:
+    assert [child.name for child in net_result([text]).children] == expected

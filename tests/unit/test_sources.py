@@ -233,6 +233,13 @@ def test_a_folder_above_the_sql_folder_may_not_be_entered(tmp_path: Path) -> Non
     assert found == (f"the SQL folder {tmp_path}/app/sql cannot be read: Permission denied",)
 
 
+def test_what_npm_has_installed_is_not_ours(tmp_path: Path) -> None:
+    """Templates of migrations among it, which nobody means to run."""
+    files = {"migrations/1_a.sql": SQL, "node_modules/x/template.sql": SQL}
+
+    assert len(sources_in(write(tmp_path, files)).migrations) == 1
+
+
 def test_the_file_system_s_own_folder_is_none_of_ours(tmp_path: Path) -> None:
     """A volume of ext4 has a `lost+found` that root alone may list."""
     write(tmp_path, {"migrations/1_a.sql": SQL, "lost+found/x": ""})

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from predeploy.cli.project import said_format
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.settings.declaration import read_format
-from predeploy.sources import declaration_of, formats, read_folder
+from predeploy.sources import formats, read_folder
 
 
 def new(root: Path, environ: Mapping[str, str], name: str) -> ExitCode:
@@ -22,9 +22,7 @@ def new(root: Path, environ: Mapping[str, str], name: str) -> ExitCode:
         code = ExitCode.BAD_SOURCES if folder.is_there else ExitCode.NO_INPUT
         raise SourcesError(folder.problems, exit_code=code)
     problems: list[str] = []
-    said = read_format(declaration_of(folder), problems).get("format", "")
-    wanted = environ.get("PREDEPLOY_FORMAT", "").strip().lower() or said
-    chosen = formats.format_of(folder, wanted, problems)
+    chosen = formats.format_of(folder, said_format(folder, environ, problems), problems)
     if problems:
         raise SourcesError(tuple(problems))
     names = tuple(

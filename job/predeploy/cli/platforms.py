@@ -1,6 +1,8 @@
 """The files by which a platform runs predeploy before an app, as `predeploy init` writes them.
 
-Names in capitals are to be replaced. What each line is for is in docs/platforms.md.
+Names in capitals are to be replaced; no platform takes them as they are. What each line is for is
+in docs/platforms.md. A command of the operator's needs the app's image: predeploy's own has neither
+its interpreter nor its files.
 """
 
 import json
@@ -50,35 +52,29 @@ spec:
       automountServiceAccountToken: false
       securityContext:
         runAsNonRoot: true
-        runAsUser: 65532
-        runAsGroup: 65532
-        seccompProfile: {{type: RuntimeDefault}}
+{user}        seccompProfile: {{type: RuntimeDefault}}
       containers:
         - name: predeploy
-          image: ghcr.io/OWNER/APP-migrations:RELEASE
-          env:
+{job}          env:
             - {{name: PREDEPLOY_DEADLINE, value: 10m}}
             - name: DATABASE_URL
               valueFrom:
                 secretKeyRef: {{name: APP-database, key: DATABASE_URL}}
           resources:
             requests: {{cpu: 50m, memory: 64Mi}}
-            limits: {{memory: 256Mi}}
+            limits: {{memory: {memory}}}
           securityContext:
             allowPrivilegeEscalation: false
-            readOnlyRootFilesystem: true
+            readOnlyRootFilesystem: {read_only}
             capabilities: {{drop: [ALL]}}
 """
 _COMPOSE = """# docker compose --file compose.yaml --file compose.predeploy.yaml up --detach
 services:
   predeploy:
-    image: {image}
-    environment:
+{service}    environment:
       DATABASE_URL: ${{DATABASE_URL:?}}
-    volumes:
-      - ./{folder}:/sql:ro
     restart: "no"
-    read_only: true
+    read_only: {read_only}
     cap_drop: [ALL]
     security_opt: ["no-new-privileges:true"]
 """
@@ -100,7 +96,7 @@ jobs:
       DATABASE_URL: postgresql://postgres:smoke@localhost:5432/postgres
     steps:
       - uses: actions/checkout@v6
-      - name: Migrate
+{install}      - name: Migrate
         uses: OWNER/predeploy@v{version}
         with:
           sql-dir: {folder}
@@ -116,7 +112,7 @@ jobs:
 """
 _GITLAB = """database:
   image:
-    name: {image}
+    name: {ci_image}
     entrypoint: [""]
   services:
     - name: postgres:18
@@ -127,8 +123,8 @@ _GITLAB = """database:
     PREDEPLOY_SQL_DIR: $CI_PROJECT_DIR/{folder}
     PREDEPLOY_REPORT: /tmp/predeploy.json
   script:
-    - predeploy run
-    - predeploy run
+    - {ci_program} run
+    - {ci_program} run
     - grep '"outcome":"settled"' "$PREDEPLOY_REPORT"
   rules:
     - if: $CI_PIPELINE_SOURCE == "merge_request_event"
@@ -169,38 +165,79 @@ _RAILWAY = (
     + "\n"
 )
 
+_BUILT = "build and push the image of predeploy.Dockerfile with each release"
+_WAITS = (
+    "have the app wait, by its depends_on:",
+    "  predeploy: {{condition: service_completed_successfully}}",
+)
+_INCLUDED = "include it in .gitlab-ci.yml: include: .gitlab/predeploy.gitlab-ci.yml"
+
 PLATFORMS = {
     "railway": Platform({"railway.json": _RAILWAY}, _TO_THE_DOCKERFILE),
     "kubernetes": Platform(
-        {"predeploy-job.yaml": _JOB, "predeploy.Dockerfile": _IMAGE_OF_ITS_OWN},
-        ("build and push the image of predeploy.Dockerfile with each release",),
+        {"predeploy-job.yaml": _JOB, "predeploy.Dockerfile": _IMAGE_OF_ITS_OWN}, (_BUILT,)
     ),
-    "compose": Platform(
-        {"compose.predeploy.yaml": _COMPOSE},
-        (
-            "have the app wait, by its depends_on:",
-            "  predeploy: {{condition: service_completed_successfully}}",
-        ),
-    ),
+    "compose": Platform({"compose.predeploy.yaml": _COMPOSE}, _WAITS),
     "github": Platform({".github/workflows/predeploy.yml": _GITHUB}, ()),
-    "gitlab": Platform(
-        {".gitlab/predeploy.gitlab-ci.yml": _GITLAB},
-        ("include it in .gitlab-ci.yml: include: .gitlab/predeploy.gitlab-ci.yml",),
-    ),
+    "gitlab": Platform({".gitlab/predeploy.gitlab-ci.yml": _GITLAB}, (_INCLUDED,)),
     "fly": Platform({"fly.toml": _FLY}, _TO_THE_DOCKERFILE),
     "render": Platform({"render.yaml": _RENDER}, _TO_THE_DOCKERFILE),
 }
+# Where what is written for a command is something else.
+_OF_A_COMMAND = {
+    "kubernetes": Platform(
+        {"predeploy-job.yaml": _JOB},
+        (*_TO_THE_DOCKERFILE, "and, as no container there may run as root: USER 65532"),
+    ),
+    "compose": Platform({"compose.predeploy.yaml": _COMPOSE}, (*_TO_THE_DOCKERFILE, *_WAITS)),
+    "github": Platform(
+        {".github/workflows/predeploy.yml": _GITHUB},
+        ("put in the place of INSTALL_COMMAND what installs {tool} and what it imports",),
+    ),
+    "gitlab": Platform(
+        {".gitlab/predeploy.gitlab-ci.yml": _GITLAB}, (*_TO_THE_DOCKERFILE, _INCLUDED)
+    ),
+}
+_IN_AN_IMAGE_OF_ITS_OWN = {
+    "job": "          image: ghcr.io/OWNER/APP-migrations:RELEASE\n",
+    "user": "        runAsUser: 65532\n        runAsGroup: 65532\n",
+    "memory": "256Mi",
+    "read_only": "true",
+    "service": "    image: {image}\n    volumes:\n      - ./{folder}:/sql:ro\n",
+    "install": "",
+    "ci_image": "{image}",
+    "ci_program": "predeploy",
+}
+# Whose user may write where its tools keep caches, and whose interpreter takes more memory.
+_IN_THE_APPS_IMAGE = {
+    "job": (
+        f"          image: ghcr.io/OWNER/APP:RELEASE\n          command: [{_IN_THE_APP}, run]\n"
+    ),
+    "user": "",
+    "memory": "512Mi",
+    "read_only": "false",
+    "service": f"    build: .\n    entrypoint: [{_IN_THE_APP}, run]\n",
+    "install": "      - name: Install {tool}\n        run: INSTALL_COMMAND\n",
+    "ci_image": "ghcr.io/OWNER/APP:RELEASE",
+    "ci_program": _IN_THE_APP,
+}
 
 
-def filled(name: str, folder: str, version: str) -> Platform:
-    """Return a platform's files for the SQL folder at `folder`, and this version of predeploy."""
-    platform = PLATFORMS[name]
+def filled(name: str, folder: str, version: str, tool: str = "") -> Platform:
+    """Return a platform's files for the SQL folder at `folder`, and this version of predeploy.
+
+    `tool` names the program whose command migrates; empty where predeploy reads the SQL itself.
+    """
+    platform = (_OF_A_COMMAND if tool else {}).get(name, PLATFORMS[name])
     values = {
         "folder": folder,
         "image": f"{_IMAGE}:{version}",
         "program": _IN_THE_APP,
         "version": version,
+        "tool": tool,
     }
+    varied = _IN_THE_APPS_IMAGE if tool else _IN_AN_IMAGE_OF_ITS_OWN
+    values |= {key: text.format(**values) for key, text in varied.items()}
     return Platform(
         {path: text.format(**values) for path, text in platform.files.items()},
         tuple(text.format(**values) for text in platform.by_hand),

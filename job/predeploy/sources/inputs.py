@@ -75,6 +75,11 @@ def read_inputs(root: Path, patterns: Sequence[str], max_file_bytes: int) -> Inp
     return Inputs(tuple(found[path] for path in sorted(found)))
 
 
+def is_there(root: Path, pattern: str) -> bool:
+    """Whether a pattern, as `read_inputs` has it, matches a file below `root` that can be found."""
+    return any(_matching(root, pattern, []))
+
+
 def _missing(root: Path, pattern: str) -> str:
     return (
         f"predeploy.toml: [migrate] inputs: {pattern!r} matches no file below {root}; start "

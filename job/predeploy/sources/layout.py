@@ -64,7 +64,8 @@ _COMPANION = re.compile(
 )
 # What says in which order migrations run, or what they were when they were written.
 _TOOL = re.compile(
-    r"(^|/)(_journal\.json|atlas\.sum|flyway\.(conf|toml)|[^/]+\.sql\.conf|sqlx\.toml)$"
+    r"(^|/)(_journal\.json|atlas\.sum|flyway\.(conf|toml)|[^/]+\.sql\.conf|sqlx\.toml"
+    r"|metadata\.toml)$"
 )
 # A migration in Go, whose tests lie beside it.
 _PROGRAM = re.compile(r"(^|/)\d+_[^/]*(?<!_test)\.go$", re.IGNORECASE)

@@ -14,8 +14,9 @@ from predeploy.sources.layout import BELOW, Role, home_of, role_of, shown
 
 # A mounted ConfigMap is swapped about once a minute: the next reading sees one state of it.
 _READINGS = 5
-# At the root of a volume, for the file system itself; only root may list it.
-_OF_THE_FILE_SYSTEM = "lost+found"
+# The first is at the root of a volume, for the file system itself, and only root may list it; the
+# second holds what others have written, templates of migrations among it.
+_NEVER_MEANT = ("lost+found", "node_modules")
 _MOST_CIRCLES = 10  # among n folders with links to each other there are more than n! of them
 _MOST_ENTRIES = 50_000  # files and folders; a link to / or to /proc/self leads to more
 VARIABLES = "variables of the environment"
@@ -200,7 +201,7 @@ def _identity(folder: str, above: frozenset[_Identity]) -> _Identity:
 
 
 def _counts(name: str) -> bool:
-    return name[0] != "." and name != _OF_THE_FILE_SYSTEM
+    return name[0] != "." and name not in _NEVER_MEANT
 
 
 def _read(name: str, path: str, role: Role, most: int) -> File | _Unreadable:

@@ -69,6 +69,20 @@ def names_sql(condition: str) -> str:
         ) q(kind, schema, name, of) where {condition}"""
 
 
+def dependent_tables_sql() -> str:
+    """Return the query of the tables that come and go with something else, as `names_sql` has it.
+
+    Those are partitions and other children, and what an extension has made.
+    """
+    return f"""select 'table', n.nspname, '', c.relname
+        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where {_SYSTEM} and c.relkind in ('r', 'p', 'f')
+          and (exists (select 1 from pg_catalog.pg_inherits i where i.inhrelid = c.oid)
+               or exists (select 1 from pg_catalog.pg_depend d
+                          where d.classid = 'pg_catalog.pg_class'::regclass
+                            and d.objid = c.oid and d.deptype = 'e'))"""
+
+
 def parse_names(rows: list[wire.Row]) -> frozenset[Name]:
     """Convert the result of `names_sql` into names."""
     return frozenset(typed(tuple[str, str, str, str], rows))

@@ -57,6 +57,15 @@ def _golang_migrate(folder: Folder) -> str:
     return "" if _sqlx(folder) else _named(r"^\d+_[^/]*\.up\.sql$", folder)
 
 
+def _node_pg_migrate(folder: Folder) -> str:
+    """Return a file with a part that goes up, if there are parts that go down, too.
+
+    One of the marks alone may be any comment.
+    """
+    ups = _marked(b"migration", rb"--[ \t-]*up[ \t]+migration\b", folder)
+    return ups and _marked(b"migration", rb"--[ \t-]*down[ \t]+migration\b", folder) and ups
+
+
 # What a folder shows: the file by which it is taken for one of that format. Only plain files with
 # a version in their names are left to the native format.
 _SIGNS: dict[str, Callable[[Folder], str]] = {
@@ -66,11 +75,15 @@ _SIGNS: dict[str, Callable[[Folder], str]] = {
     "atlas": lambda folder: _named(r"^atlas\.sum$", folder),
     "goose": lambda folder: _marked(b"+goose", rb"--[ \t]*\+goose[ \t]+up\b", folder),
     "dbmate": lambda folder: _marked(b"migrate:up", rb"--[ \t]*migrate:up\b", folder),
+    "sql-migrate": lambda folder: _marked(b"+migrate", rb"--[ \t]*\+migrate[ \t]+up\b", folder),
+    "node-pg-migrate": _node_pg_migrate,
+    "diesel": lambda folder: _named(r"^[\d-]+_[^/]*/up\.sql$", folder),
     "golang-migrate": _golang_migrate,
     "sqlx": _sqlx,
 }
 # Formats that look alike in the folder: the history table in the database tells them apart.
 _ALIKE = {NATIVE: ("supabase", "sqlx"), "golang-migrate": ("sqlx",)}
+_SECTIONED = frozenset({"goose", "dbmate", "sql-migrate", "node-pg-migrate"})
 FORMATS = (*dict.fromkeys((*_SIGNS, *_ALIKE[NATIVE], NATIVE)),)
 """The names of all formats, as settings have them."""
 
@@ -100,7 +113,8 @@ def format_of(folder: Folder, wanted: str, problems: list[str]) -> str:
 
 def named(name: str) -> Format:
     """Return the format of this name."""
-    found = import_module(f"{__name__}.{name.replace('-', '_')}").FORMAT
+    room = f"{__name__}.sectioned" if name in _SECTIONED else __name__
+    found = import_module(f"{room}.{name.replace('-', '_')}").FORMAT
     assert isinstance(found, Format)  # noqa: S101 - each module of this room has one
     return found
 

@@ -37,10 +37,12 @@ class NetResult:
     """The objects that exist at the end, in the order of their creation.
 
     A schema left to the search_path is empty; `of` is the table that a part belongs to or that an
-    index is on. `unseen` counts the statements that may have made or dropped anything.
+    index is on. `children` are the tables among them that go with their parent: partitions, and
+    those that inherit. `unseen` counts the statements that may have made or dropped anything.
     """
 
     things: tuple[NamedObject, ...]
+    children: frozenset[NamedObject]
     unseen: int
 
 
@@ -61,7 +63,8 @@ def net_result(texts: Iterable[str]) -> NetResult:
             continue
         for statement, stmt in zip(statements, nodes, strict=True):
             inventory.apply(statement.node, stmt)
-    return NetResult(tuple(inventory.there), inventory.unseen)
+    children = (t for t, o in inventory.there.items() if o.owner and t.kind == "table")
+    return NetResult(tuple(inventory.there), frozenset(children), inventory.unseen)
 
 
 @dataclass(slots=True)

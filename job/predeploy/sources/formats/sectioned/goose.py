@@ -13,7 +13,7 @@ from predeploy.contract.plan import Finding
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, next_version
 from predeploy.sources.formats.native import same_names
-from predeploy.sources.formats.sections import demand_marks, only, sections
+from predeploy.sources.formats.sectioned.sections import demand_marks, only, sections
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder

@@ -12,7 +12,7 @@ from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, timestamp
 from predeploy.sources.formats.native import same_names
-from predeploy.sources.formats.sections import demand_marks, only, sections
+from predeploy.sources.formats.sectioned.sections import demand_marks, only, sections
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder
