@@ -250,10 +250,8 @@ def _every_sql(kind: Creatable, schema: str, relation: str, name: str) -> str:
     match kind:
         case Creatable.TABLE:
             asked = [((*_RELATIONS, Kind.COLUMN), part), (_OTHERS, named)]
-        case Creatable.COLUMN:
-            asked = [((Kind.COLUMN,), f"{part} and {named}")]
-        case Creatable.CONSTRAINT:
-            asked = [((Kind.CONSTRAINT,), f"{part} and {named}")]
+        case Creatable.COLUMN | Creatable.CONSTRAINT:
+            asked = [((Kind(kind.value),), f"{part} and {named}")]
         case Creatable.INDEX | Creatable.SEQUENCE:
             asked = [(_RELATIONS, itself), (_OTHERS, named)]
         case Creatable.TYPE:
