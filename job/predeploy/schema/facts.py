@@ -182,14 +182,14 @@ def as_read_back(fact: Fact) -> Fact:
     return replace(fact, attributes=tuple((n, read_back(text)) for n, text in fact.attributes))
 
 
-def as_printed(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
+def as_printed(rows: Iterable[tuple[str | None, ...]]) -> tuple[Fact, ...]:
     """Return the facts of `parse_facts` with their texts exactly as PostgreSQL prints them."""
     told = [json.loads(text or "[]") for (text,) in rows]
     needs: dict[Key, list[Key]] = defaultdict(list)
     for pairs in (part["needs"] or [] for part in told if isinstance(part, dict)):
         for of, needed in pairs:
             needs[_keys([of])[0]] += _keys([needed])
-    return frozenset(
+    return tuple(
         Fact(
             kind,
             schema or "",
