@@ -29,7 +29,8 @@ from predeploy.database.snapshot_reader import SnapshotReader
 from predeploy.judgment.drift import DRIFT
 from predeploy.layers import PIPELINE, migrate, sync
 from predeploy.layers import verify as verify_layer
-from predeploy.layers.migrating import adoption, asking, takeover
+from predeploy.layers.migrating import asking
+from predeploy.layers.migrating.takeover import Fate, fates
 from predeploy.layers.situation.base import Situation
 from predeploy.settings import Settings
 from predeploy.snapshot import Name, Snapshot
@@ -46,7 +47,23 @@ Inspection = tuple[Report, str, dict[str, Any]]
 
 
 def plan(settings: Settings, sources: Sources) -> Inspection:
-    """Return what a run would do: as a report, as text, and as data.
+    """Return what a run would do: as a report, as text, and as data."""
+    inspection, _ = _planned(settings, sources)
+    return inspection
+
+
+def adopt(settings: Settings, sources: Sources) -> Inspection:
+    """Return the same, with a table of what a run would do with each file."""
+    (report, text, data), files = _planned(settings, sources)
+    rows = [("file", "a run", "its tool"), *((f.path, f.fate, f.applied_at) for f in files)]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    table = (f"{path:{widths[0]}}  {fate:{widths[1]}}  {at}".rstrip() for path, fate, at in rows)
+    told = {**data, "files": [asdict(file) for file in files]}
+    return report, "\n".join([*(table if files else ()), text]), told
+
+
+def _planned(settings: Settings, sources: Sources) -> tuple[Inspection, tuple[Fate, ...]]:
+    """Return what a run would do, and what it would do with each file.
 
     Layers after pending migrations are not planned, because they depend on these. But drift from
     `schema.sql` that exists now is reported.
@@ -60,7 +77,7 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
             situation = _before_a_run(settings, sources, reader.read(layer.sees))
             plans[layer.name] = layer.plan(situation)
             if layer is migrate.LAYER:
-                files = takeover.fates(situation, plans[layer.name])
+                files = fates(situation, plans[layer.name])
             if plans[layer.name].steps or plans[layer.name].refusal:
                 break
         last = list(plans)[-1]
@@ -81,22 +98,10 @@ def plan(settings: Settings, sources: Sources) -> Inspection:
         for name, p in plans.items()
     )
     data = _plan_data(plans, provisional) | {"asks": asks_data(asks)}
-    data["files"] = [asdict(file) for file in files]
     report = _report("plan", situation, reports, version, started_s)
     report = replace(report, pending=len(data["pending"]))
-    return report, "\n".join([_plan_text(plans, provisional), *asks_text(asks)]), data
-
-
-def adopt(settings: Settings, sources: Sources) -> Inspection:
-    """Return the same, with a table of what a run would do with each file."""
-    report, text, data = plan(settings, sources)
-    rows = [
-        ("file", "a run", "its tool"),
-        *((f["path"], f["fate"], f["applied_at"]) for f in data["files"]),
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    table = (f"{path:{widths[0]}}  {fate:{widths[1]}}  {at}".rstrip() for path, fate, at in rows)
-    return report, "\n".join([*(table if data["files"] else ()), text]), data
+    text = "\n".join([_plan_text(plans, provisional), *asks_text(asks)])
+    return (report, text, data), files
 
 
 def _while_not_settled(conn: Connection, settings: Settings, sources: Sources) -> Settings:
@@ -116,8 +121,7 @@ def _asks(situation: Situation, planned: Plan) -> tuple[Ask, ...]:
 
 def _before_a_run(settings: Settings, sources: Sources, snapshot: Snapshot) -> Situation:
     """Return the situation that a run would see, which has created its ledger by then."""
-    adopts = snapshot.is_adopting or adoption.is_unknown(snapshot)
-    return Situation(settings, sources, replace(snapshot, is_adopting=adopts))
+    return Situation(settings, sources, replace(snapshot, is_adopting=snapshot.is_unknown))
 
 
 def _drifted(settings: Settings, sources: Sources, reader: SnapshotReader) -> tuple[Finding, ...]:

@@ -34,7 +34,6 @@ from predeploy.judgment.after_a_step import findings_of, violation
 from predeploy.judgment.drift import DRIFT
 from predeploy.layers import PIPELINE, migrate, sync, verify
 from predeploy.layers.migrating import asking, settling
-from predeploy.layers.migrating.adoption import is_unknown
 from predeploy.layers.migrating.settling import Correction
 from predeploy.layers.situation.base import Layer, Situation
 from predeploy.settings import Destructive, OnFailure
@@ -171,7 +170,7 @@ def _record_baseline(journal: Journal, context: RunContext) -> Report:
     """Record what migrate plans to record; what it plans to run stays pending."""
     reader = _reader(journal, context)
     snapshot, plan = _look_and_plan(journal, context, reader, migrate.LAYER)
-    if not is_unknown(snapshot):
+    if not snapshot.is_unknown:
         raise JobError(
             "there is nothing to adopt: the database has a ledger, or no table",
             exit_code=ExitCode.BAD_SOURCES,

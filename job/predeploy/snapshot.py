@@ -13,8 +13,6 @@ from predeploy.schema.written import NOTHING_WRITTEN, Written
 from predeploy.sources.formats.format import Records
 from predeploy.sources.squash import Squash
 
-MIRRORED = "mirrored "
-"""How the ledger's note begins that a file was written to its tool's table; its name follows."""
 Row = tuple[str | None, ...]
 Name = tuple[str, str, str, str]
 """Kind, schema, table of which the object is a part or on which it is (or ''), and name."""
@@ -145,3 +143,8 @@ class Snapshot:
     search_path: PathView = PathView()
     schema: SchemaView | None = None
     fingerprint: str = ""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the database has a history that is not, or not yet fully, in its ledger."""
+        return self.is_adopting or (self.has_tables and not self.has_ledger)

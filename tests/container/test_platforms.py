@@ -16,7 +16,7 @@ from predeploy.settings import parse_settings
 
 TEXT = (ROOT / "docs/platforms.md").read_text()
 SNIPPETS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"(?:/opt/predeploy/bin/|`)predeploy ([a-z]+(?: --?[\w-]+)*)")
+COMMAND = re.compile(r"(?:/opt/predeploy/bin/|`)predeploy ([a-z]+(?: --?[\w-]+)*(?: [a-z]+(?=`))?)")
 
 
 def snippet(name: str) -> Any:  # noqa: ANN401 - as the file is

@@ -8,6 +8,7 @@ import pytest
 from conftest import Database
 
 from predeploy.database.sentinel import made
+from predeploy.database.server import wire
 
 SCHEMA = "predeploy"
 NOTE = made.note_sql(f"{SCHEMA}.made")
@@ -44,7 +45,7 @@ def step(conn: psycopg.Connection) -> Iterator[None]:
 
 def names(conn: psycopg.Connection) -> tuple[set[str], set[str]]:
     """The names of the relations and of the enums that count as made by noted steps."""
-    relations, types = made.read(conn, SCHEMA)  # type: ignore[arg-type]
+    relations, types = made.parse_made(wire.ask(conn, made.made_sql(SCHEMA)))  # type: ignore[arg-type]
     told = conn.execute(
         "select array(select unnest(%s::oid[])::regclass::text),"
         " array(select unnest(%s::oid[])::regtype::text)",

@@ -17,6 +17,7 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure
 from predeploy.database.shadow import Limits, ShadowFacts, read_shadow
 from predeploy.embedded import wheel_binaries
+from predeploy.schema.kinds import READ_WITH
 from predeploy.sql.schema_file.desired import Desired, read_desired
 from tests.conftest import ROOT, SQL, Database, job_environ
 
@@ -81,7 +82,7 @@ def limits(lock_budget_s: float = 10) -> Limits:
 
 def shadow(url: str, found: Desired, asked: str = "") -> ShadowFacts | Failure:
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as conn:
-        return read_shadow(conn, found, asked or question(*found.schemas), limits())
+        return read_shadow(conn, found, asked or question(*found.schemas), READ_WITH, limits())
 
 
 def rows(url: str, *texts: str) -> tuple[tuple[str | None, ...], ...]:
@@ -449,9 +450,11 @@ def test_a_writer_of_the_unmanaged_table_is_waited_for(unchanged: Database) -> N
     with unchanged.connect() as writer, unchanged.connect() as conn:
         writer.execute("begin; update auth.users set id = id")
         with pytest.raises(NotObtainedError):
-            read_shadow(conn, desired(text), question("public"), limits(1))
+            read_shadow(conn, desired(text), question("public"), READ_WITH, limits(1))
         with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(read_shadow, conn, desired(text), question("public"), limits())
+            future = pool.submit(
+                read_shadow, conn, desired(text), question("public"), READ_WITH, limits()
+            )
             wait_until(unchanged, "select count(*) from pg_locks where not granted")
             writer.execute("commit")
 
@@ -548,7 +551,7 @@ def shadow_patiently(url: str, waiting: str) -> object:
     with psycopg.connect(url, autocommit=True) as conn:
         patient = Limits(20, Deadline.after(20), Deadline.after(20))
         found = desired("create table t (a int); create index on t (a)")
-        return read_shadow(conn, found, waiting, patient)
+        return read_shadow(conn, found, waiting, READ_WITH, patient)
 
 
 def wait_until(database: Database, sql: str) -> None:
@@ -583,7 +586,9 @@ def test_a_lock_that_is_not_to_be_had_is_tried_for_a_while(unchanged: Database) 
     with unchanged.connect() as other:
         other.execute("begin; grant usage on schema public to pg_monitor")
         with unchanged.connect() as conn, pytest.raises(NotObtainedError) as caught:
-            read_shadow(conn, desired("create table t ()"), question("public"), limits(1))
+            read_shadow(
+                conn, desired("create table t ()"), question("public"), READ_WITH, limits(1)
+            )
         other.execute("rollback")
 
     assert caught.value.exit_code is ExitCode.TEMPFAIL

@@ -11,6 +11,7 @@ from predeploy.contract.errors import DatabaseRefusedError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure
 from predeploy.database.shadow import Elsewhere, ShadowFacts, read_shadow
+from predeploy.schema.kinds import READ_WITH
 from predeploy.settings.endpoint import parse_endpoint
 from tests.conftest import SQL, Database
 from tests.integration.test_shadow import SCHEMAS, desired, limits, live, question
@@ -32,7 +33,9 @@ def read(url: str, *texts: str, scratch: str = "") -> ShadowFacts | Failure:
     other = parse_endpoint("PREDEPLOY_SHADOW_URL", scratch) if scratch else None
     elsewhere = Elsewhere(parse_endpoint("DATABASE_URL", url), other)
     with psycopg.connect(url, autocommit=True) as conn:
-        return read_shadow(conn, found, question(*found.schemas), limits(), elsewhere)
+        return read_shadow(
+            conn, found, question(*found.schemas), READ_WITH, limits(), elsewhere=elsewhere
+        )
 
 
 def test_thekeyn_in_a_temporary_database(database: Database, guest_url: str) -> None:
@@ -190,7 +193,7 @@ def test_a_schema_there_has_only_what_the_file_says(guest_url: str) -> None:
     found = desired("create table t (); create table app.t (); grant usage on schema app to public")
     with psycopg.connect(guest_url, autocommit=True) as conn:
         elsewhere = Elsewhere(parse_endpoint("DATABASE_URL", guest_url))
-        answer = read_shadow(conn, found, SCHEMAS, limits(), elsewhere)
+        answer = read_shadow(conn, found, SCHEMAS, READ_WITH, limits(), elsewhere=elsewhere)
 
     assert isinstance(answer, ShadowFacts), answer
     assert answer.rows == (("app", None, "unknown (OID=0) USAGE"), ("public", None, None))

@@ -4,7 +4,8 @@ import pytest
 
 from predeploy.contract.statement import Address, Creatable
 from predeploy.contract.step import Step
-from predeploy.judgment.delivery import Delivery, NameLookup, deliveries, lookups, uses_of
+from predeploy.judgment.delivery import NameLookup, deliveries, lookups, uses_of
+from predeploy.judgment.ways import Delivery
 from predeploy.sources.script import Script
 from predeploy.sources.steps import steps_of
 

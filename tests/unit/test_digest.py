@@ -9,8 +9,9 @@ from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.statement import Mode, Statement
 from predeploy.sql.parser.digest import digest
-from predeploy.sql.parser.parsing import parse, tokens
+from predeploy.sql.parser.parsing import parse
 from predeploy.sql.parser.repeated_rows import abridged
+from predeploy.sql.parser.scanning import tokens
 
 PIECES = (
     "'a'", "'it''s'", "'a\nb'", "\n", "\n'b'", "--c\n", " ", "(", ")", ",", ";", "insert", "e",

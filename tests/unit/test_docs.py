@@ -1,6 +1,7 @@
 """The documentation's tables agree with the code."""
 
 import re
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,18 @@ def test_what_the_walks_name_is_where_they_say() -> None:
         f"the rows: {lost}"
     )
     assert len(places) > 60
+
+
+@pytest.mark.parametrize("walk", ["A setting", "A step", "A fact"])
+def test_a_walk_enters_every_room_once(walk: str) -> None:
+    """Its rows of one room stand together, so that a reader goes from room to room."""
+    table = ARCHITECTURE.partition(f"### {walk}, from")[2].partition("\n#")[0]
+    rooms = [path.rpartition("/")[0] or path for path, _ in _PLACE.findall(table)]
+
+    entered = [room for room, _ in groupby(rooms)]
+    assert len(entered) > 5
+    again = {room for room in entered if entered.count(room) > 1}
+    assert not again, f"put the rows of {sorted(again)} together in docs/architecture.md"
 
 
 @pytest.mark.parametrize("within", ORDER)

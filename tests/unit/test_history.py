@@ -5,7 +5,8 @@ import hashlib
 import pytest
 
 from predeploy.contract.step import LedgerEntry, LedgerRow
-from predeploy.layers.situation.history import FileHistory, edited_rows, histories, pending_steps
+from predeploy.layers.migrating.pending import edited_rows, pending_steps
+from predeploy.layers.situation.history import FileHistory, histories
 from predeploy.settings.versions import version_of
 from predeploy.sources import Sources
 from predeploy.sources.script import Script

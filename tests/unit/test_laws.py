@@ -22,7 +22,7 @@ ORDER = {
     ),
     "sql": ("parser", "statement", "script", "schema_file", "outcome"),
     "schema": (
-        "kind", "names", "keys", "facts", "described", "written", "ddl", "schema_pair", "needs",
+        "kind", "names", "keys", "facts", "written", "ddl", "described", "schema_pair", "needs",
         "violating_rows", "namespaces", "entry", "kinds", "comparison",
     ),
     "schema/kinds": (

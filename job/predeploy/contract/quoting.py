@@ -1,5 +1,8 @@
 """Names and values as SQL text: the one definition of quoting."""
 
+FIRST_USER_OID = 16384
+"""The smallest OID of an object that initdb has not made (FirstNormalObjectId)."""
+
 
 def identifier(*parts: str) -> str:
     """Quote the parts of a name and join them by dots."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from predeploy.contract.secret import Secret
 from predeploy.contract.statement import Statement
 
+MIRRORED = "mirrored "
+"""How the ledger's note begins that a file was written to its tool's table; its name follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:

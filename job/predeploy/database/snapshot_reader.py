@@ -27,9 +27,9 @@ from predeploy.database.ledger.questions import (
 )
 from predeploy.database.server import wire
 from predeploy.database.server.path import KEEP, SCHEMAS, operator_path_sql
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import NamedAnswer, Row, typed
 from predeploy.database.server.transaction import settings_sql
-from predeploy.database.server.wire import Connection, NamedAnswer
+from predeploy.database.server.wire import Connection
 from predeploy.database.shadow.declared import read_declared
 from predeploy.schema import kinds
 from predeploy.schema.facts import parse_facts
@@ -261,7 +261,7 @@ def _with_names(declared: SchemaView) -> frozenset[tuple[str, str]]:
     )
 
 
-def _both_sides(declared: SchemaView, found: Mapping[Hashable, list[wire.Row]]) -> SchemaView:
+def _both_sides(declared: SchemaView, found: Mapping[Hashable, list[Row]]) -> SchemaView:
     sizes = dict(typed(tuple[str, int], found["sizes"]))
     ((capacity, role),) = typed(tuple[int, str], found["locks"])
     live = parse_facts([*found["live"], *found["partitions"], *found["named only"]])
@@ -310,7 +310,7 @@ def _ask_all(
     questions: Sequence[Question],
     deadline: Deadline,
     settings: Settings,
-) -> tuple[Mapping[Hashable, list[wire.Row]], tuple[Response, ...]]:
+) -> tuple[Mapping[Hashable, list[Row]], tuple[Response, ...]]:
     """Ask everything in one message; once more without each question that fails."""
     schema = settings.ledger_schema
     failed: dict[Question, Response] = {}

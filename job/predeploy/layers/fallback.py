@@ -6,7 +6,7 @@ from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.statement import Mode
 from predeploy.contract.step import Addition
 from predeploy.layers.situation.base import Layer, Situation
-from predeploy.layers.verify import missing_tables
+from predeploy.layers.situation.critical import missing_tables
 from predeploy.snapshot import View
 from predeploy.sources.script import Script
 from predeploy.sources.steps import steps_of

@@ -10,14 +10,15 @@ from predeploy.contract.quoting import literal
 from predeploy.contract.statement import Creatable
 from predeploy.contract.step import FileStep, LedgerRow, Migration, OnlineMigration, Record, Step
 from predeploy.layers import naming
-from predeploy.layers.migrating.adoption import adopt, is_unknown, judge_baseline
+from predeploy.layers.migrating.adoption import adopt, judge_baseline
 from predeploy.layers.migrating.commanding import plan_command
 from predeploy.layers.migrating.mirroring import mirror
+from predeploy.layers.migrating.pending import edited_rows, former_rows, pending_steps
 from predeploy.layers.migrating.squashing import squash, strays, without_header
 from predeploy.layers.migrating.takeover import take_over
 from predeploy.layers.migrating.undo import undone_again
 from predeploy.layers.situation.base import Layer, Situation
-from predeploy.layers.situation.history import FileHistory, edited_rows, former_rows, pending_steps
+from predeploy.layers.situation.history import FileHistory
 from predeploy.layers.situation.lineage import Comparison, Lineage, tell
 from predeploy.settings.versions import NO_VERSION, Version, version_of
 from predeploy.snapshot import View
@@ -62,7 +63,7 @@ def plan(situation: Situation) -> Plan:
             findings.extend(squashed.findings)
         elif is_applied:
             planned = tuple(map(Record.of, pending))
-        elif is_unknown(snapshot) and not takeover.is_certain:
+        elif snapshot.is_unknown and not takeover.is_certain:
             adopted = adopt(history.script, pending, situation.settings.baseline)
             planned = adopted.steps
             findings.extend(adopted.findings)

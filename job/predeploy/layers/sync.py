@@ -14,13 +14,13 @@ from predeploy.contract.plan import Drift, Finding, Plan
 from predeploy.contract.statement import Mode
 from predeploy.contract.step import OnlineSchemaChange, Purpose, SchemaChange, SyncStep
 from predeploy.judgment.drift import DRIFT, way_to_accept
-from predeploy.layers.migrating.adoption import is_unknown
 from predeploy.layers.situation.base import Layer, Situation
 from predeploy.layers.situation.lineage import Comparison, named
 from predeploy.schema.comparison.difference import Difference, difference
 from predeploy.schema.comparison.retired import without_retired
 from predeploy.schema.comparison.waiting import WAITS, Unmet
 from predeploy.schema.ddl import Change, Phase, Report, Verdict
+from predeploy.schema.described import as_drift
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaIndex
 from predeploy.schema.violating_rows import violating_rows
@@ -101,7 +101,7 @@ def _difference(
 def _accepted(situation: Situation) -> frozenset[tuple[str, str]] | None:
     """Return the accepted drifts as (object, live shape); None: all drifts are accepted."""
     settings, snapshot = situation.settings, situation.snapshot
-    is_adopted_now = is_unknown(snapshot) and not snapshot.has_synced
+    is_adopted_now = snapshot.is_unknown and not snapshot.has_synced
     if is_adopted_now or settings.on_drift is OnDrift.WARN:
         return None
     return frozenset((*snapshot.adopted, *settings.accepted))
@@ -113,7 +113,7 @@ def drifts(snapshot: Snapshot, settings: Settings) -> tuple[Drift, ...]:
     if schema is None or schema.is_unread:
         return ()
     found = _difference(snapshot, schema, settings, Unmet())
-    return tuple(report.as_drift for report in found.reports if report.verdict in _STANDING)
+    return tuple(as_drift(report) for report in found.reports if report.verdict in _STANDING)
 
 
 def judged(situation: Situation, found: Difference) -> Iterator[Finding]:
@@ -138,7 +138,7 @@ def _missing(report: Report) -> Finding:
 
 
 def _drift(situation: Situation, report: Report) -> Iterator[Finding]:
-    settings, snapshot, drift = situation.settings, situation.snapshot, report.as_drift
+    settings, snapshot, drift = situation.settings, situation.snapshot, as_drift(report)
     if any(drift.is_accepted_by(dict(known)) for known in (snapshot.adopted, settings.accepted)):
         return
     if snapshot.is_adopting and not snapshot.has_synced:

@@ -1,6 +1,6 @@
 """The gate: whether the database has what the app declares. Changes nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import dropwhile, islice
 
@@ -10,12 +10,11 @@ from predeploy.contract.plan import Finding, Plan
 from predeploy.judgment.drift import Standing, judge_standing
 from predeploy.layers import naming, sync
 from predeploy.layers.situation.base import Layer, Situation
+from predeploy.layers.situation.critical import RELATIONS, relations_of, resolved
 from predeploy.schema.comparison.difference import Difference
-from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.settings import OnFailure
-from predeploy.settings.declaration import CriticalTable
-from predeploy.snapshot import Response, Snapshot, View
+from predeploy.snapshot import Response, View
 from predeploy.sources import filtered
 from predeploy.sources.checks import read_check
 
@@ -24,7 +23,6 @@ _FOR_AN_OLDER_APP = (
     "a newer version has taken it away: deploy a version that does without it, or bring it back in "
     "a migration"
 )
-_RELATIONS = frozenset(kind.value for kind in (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW))
 
 
 def plan(situation: Situation) -> Plan:
@@ -82,31 +80,6 @@ def _compared(situation: Situation) -> str:
     )
 
 
-def missing_tables(critical: Iterable[CriticalTable], snapshot: Snapshot) -> tuple[str, ...]:
-    """Return the names of the critical tables that do not exist."""
-    there = _relations(snapshot.facts)
-    return tuple(table.name for table in _meant(critical, snapshot) if table.name not in there)
-
-
-def _meant(critical: Iterable[CriticalTable], snapshot: Snapshot) -> tuple[CriticalTable, ...]:
-    """Resolve the schema of each table as PostgreSQL would.
-
-    That is the first schema of the search_path that has the table; if none has it, the schema in
-    which it would be created.
-    """
-    schemas, there = snapshot.search_path.schemas, _relations(snapshot.facts)
-
-    def schema_of(name: str) -> str:
-        made_in = next(iter(schemas), "")
-        return next((schema for schema in schemas if f"{schema}.{name}" in there), made_in)
-
-    return tuple(replace(t, schema=t.schema or schema_of(t.table)) for t in critical)
-
-
-def _relations(facts: Iterable[Fact]) -> frozenset[str]:
-    return frozenset(fact.identity for fact in facts if fact.kind in _RELATIONS)
-
-
 def _pending(situation: Situation, exit_code: ExitCode | None) -> Iterator[Finding]:
     """Report each file that is not complete in the ledger: nothing is skipped silently."""
     for history in situation.files:
@@ -128,10 +101,10 @@ def _unnamed(situation: Situation) -> Iterator[Finding]:
 
 def _missing(situation: Situation) -> Iterator[Finding]:
     snapshot = situation.snapshot
-    there = _relations(snapshot.facts)
+    there = relations_of(snapshot.facts)
     columns = {f.identity for f in snapshot.facts if f.kind == Kind.COLUMN.value}
     remedy = _FOR_AN_OLDER_APP if situation.comparison.is_ahead else "add it in a migration"
-    for critical in _meant(situation.settings.critical, snapshot):
+    for critical in resolved(situation.settings.critical, snapshot):
         if critical.name not in there:
             yield _absent(f"table {critical.name}", remedy)
             continue
@@ -176,10 +149,10 @@ def _lacking(found: Difference) -> Iterator[Finding]:
 
     The parts of a missing table are not reported one by one.
     """
-    gone = {(f.schema, f.relation) for f in found.missing if f.kind in _RELATIONS}
+    gone = {(f.schema, f.relation) for f in found.missing if f.kind in RELATIONS}
     for fact in found.missing:
-        if fact.kind in _RELATIONS or (fact.schema, fact.relation) not in gone:
-            is_needed = fact.kind in _RELATIONS or fact.kind == Kind.COLUMN.value
+        if fact.kind in RELATIONS or (fact.schema, fact.relation) not in gone:
+            is_needed = fact.kind in RELATIONS or fact.kind == Kind.COLUMN.value
             what = f"{fact.label} is not there as schema.sql declares it"
             code = ExitCode.NOT_VERIFIED if is_needed else None
             yield Finding("missing", what, _FOR_AN_OLDER_APP if is_needed else "", code)

@@ -4,9 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from predeploy.contract.plan import Drift
 from predeploy.contract.quoting import identifier
-from predeploy.schema.described import described
 from predeploy.schema.facts import Fact, Key
 
 
@@ -50,8 +48,8 @@ class Report:
     """A report of something that is never executed: the consequence and the remedy, in words.
 
     `code` is stable and kebab-case, `object` is `<kind> <identity>`. `declared` and `live` are the
-    two shapes as text; `live` is empty if the object is missing. `key` and `shape` are the terms in
-    which `[accept]` names the live object.
+    two shapes as text; `live` is empty if the object is missing. `fact` is the live object, if
+    `[accept]` names it by its own shape.
     """
 
     verdict: Verdict
@@ -61,14 +59,11 @@ class Report:
     remedy: str
     declared: str = ""
     live: str = ""
-    key: str = ""
-    shape: str = ""
+    fact: Fact | None = None
 
-    @property
-    def as_drift(self) -> Drift:
-        """The report in the form that `[accept]` can name and the ledger can hold."""
-        kind, _, name = self.object.partition(" ")
-        return Drift(kind, name, self.declared, self.live, key=self.key, shape=self.shape)
+
+Outcome = Iterator[Change | Report]
+"""What a kind plans for a fact: changes, and reports of what is not executed."""
 
 
 def change(fact: Fact, phase: Phase, *statements: str, needs: Iterable[Key] = ()) -> Change:
@@ -92,14 +87,12 @@ def drift(
     differing = [n for n in live.differing(desired) if not names or n in names]
     message = f"{live.label} is there with another shape: {what}; it stays as it is"
     declared, there = desired.told(differing), live.told(differing)
-    return Report(
-        Verdict.DRIFT, code, live.label, message, remedy, declared, there, *described(live)
-    )
+    return Report(Verdict.DRIFT, code, live.label, message, remedy, declared, there, live)
 
 
 def create_only(
     desired: Fact, live: Fact | None, code: str, remedy: str, *statements: str, what: str = ""
-) -> Iterator[Change | Report]:
+) -> Outcome:
     """Create what is missing by these statements; a live object of another shape is only reported.
 
     `what` is the live shape in words; by default its definition.
@@ -118,11 +111,6 @@ def breaking(live: Fact, code: str, message: str, remedy: str, told: str) -> Rep
 def warning(fact: Fact, code: str, message: str, remedy: str) -> Report:
     """Return a report of a live fact that is not missing but may cause harm."""
     return Report(Verdict.WARNING, code, fact.label, message, remedy, live=fact.definition)
-
-
-def way_to_leave(table: str) -> str:
-    """Return the setting that leaves the partitions of a table to maintenance."""
-    return f'predeploy.toml: [sync.partitions] "{table}" = "leave"'
 
 
 def relation(fact: Fact) -> str:

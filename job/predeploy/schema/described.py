@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from predeploy.contract.plan import Drift
+from predeploy.schema.ddl import Report
 from predeploy.schema.facts import FLAG, Fact, as_read_back
 from predeploy.schema.kind import Kind
 
@@ -75,6 +77,13 @@ def described(fact: Fact) -> tuple[str, str]:
     # An index name is unique within a schema, so the table is part of the shape.
     on = f"on {fact.schema}.{fact.relation} " if fact.kind == Kind.INDEX.value else ""
     return _key(fact), _short(on + ", ".join(words))
+
+
+def as_drift(report: Report) -> Drift:
+    """Return a report in the form that `[accept]` can name and the ledger can hold."""
+    kind, _, name = report.object.partition(" ")
+    key, shape = described(report.fact) if report.fact is not None else ("", "")
+    return Drift(kind, name, report.declared, report.live, key=key, shape=shape)
 
 
 def _key(fact: Fact) -> str:

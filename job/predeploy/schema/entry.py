@@ -5,25 +5,23 @@ empty search_path, so that PostgreSQL prints every name with its schema
 (https://www.postgresql.org/docs/current/functions-info.html, pg_get_*def).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from predeploy.schema.ddl import Change, Report
+from predeploy.schema.ddl import Outcome
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaPair
 
 FOREIGN = "foreign table"  # a table's `kind`
 
-Outcome = Iterator[Change | Report]
 
-
-def nothing(live: Fact, pair: SchemaPair) -> Outcome:  # noqa: ARG001 - an entry's default
+def nothing(_live: Fact, _pair: SchemaPair) -> Outcome:
     """Report nothing about an undeclared live object."""
     yield from ()
 
 
-def no_twin(desired: Fact, live: Fact) -> bool:  # noqa: ARG001 - an entry's default
+def no_twin(_desired: Fact, _live: Fact) -> bool:
     """Match by name alone."""
     return False
 

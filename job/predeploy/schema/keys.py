@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 # Each character of a quoted text or name counts as an ordinary one.
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
-_NAME = r'(?:[^\W\d][\w$]*|"(?:[^"]|"")+")'
-_NAMED = re.compile(rf"{_NAME}(?:\.{_NAME})*")
-_COLLATED = re.compile(rf" COLLATE {_NAME}(?:\.{_NAME})?")
+NAME = r'(?:[^\W\d][\w$]*|"(?:[^"]|"")+")'
+"""A regular expression of a name, quoted or not."""
+_NAMED = re.compile(rf"{NAME}(?:\.{NAME})*")
+_COLLATED = re.compile(rf" COLLATE {NAME}(?:\.{NAME})?")
 
 
 def elements(definition: str, *, whole: bool = False) -> tuple[tuple[str, ...], str]:

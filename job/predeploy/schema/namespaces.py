@@ -10,16 +10,16 @@ from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import Report, not_addable
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
+from predeploy.schema.needs import PARTS
 from predeploy.schema.schema_pair import SchemaIndex
 
 Name = tuple[str, str, str]
 
 _ROWS = (Kind.TABLE.value, Kind.VIEW.value, Kind.MATERIALIZED_VIEW.value)
 _TYPES = (Kind.ENUM.value, Kind.DOMAIN.value, Kind.RANGE.value)
-_INDEXES = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
+INDEXES = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
 _CONSTRAINTS = (Kind.CONSTRAINT.value, Kind.PARTITION_CONSTRAINT.value)
-_PARTS = (Kind.PARTITION_INDEX.value, Kind.PARTITION_CONSTRAINT.value)
-_WITH_INDEX = ("primary key", "unique", "exclude")
+WITH_INDEX = ("primary key", "unique", "exclude")
 
 
 def names_of(fact: Fact) -> tuple[Name, ...]:
@@ -31,11 +31,11 @@ def names_of(fact: Fact) -> tuple[Name, ...]:
         return (("relation", fact.schema, fact.name), ("type", fact.schema, fact.name))
     if kind == Kind.SEQUENCE.value:
         return (("relation", fact.schema, fact.relation),)
-    if kind in _INDEXES:
+    if kind in INDEXES:
         return (("relation", fact.schema, fact.name),)
     if kind in _CONSTRAINTS:
         own = (("constraint", f"{fact.schema}.{fact.relation}", fact.name),)
-        is_relation = fact.get("type") in _WITH_INDEX
+        is_relation = fact.get("type") in WITH_INDEX
         return (*own, ("relation", fact.schema, fact.name)) if is_relation else own
     return (("type", fact.schema, fact.name),) if kind in _TYPES else ()
 
@@ -57,7 +57,7 @@ def refusal(missing: Fact, taken: dict[Name, Fact], desired: SchemaIndex) -> Rep
     others = [taken[name] for name in names_of(missing) if name in taken]
     if not others or _is_taken_over(others[0], missing):
         return None
-    if others[0].kind in _PARTS:
+    if others[0].kind in PARTS:
         return _part_of_another(missing, others[0], desired)
     return not_addable(
         missing,
@@ -73,13 +73,13 @@ def _is_taken_over(other: Fact, missing: Fact) -> bool:
         return False
     if missing.kind == Kind.CONSTRAINT.value:
         return other.kind == Kind.INDEX.value
-    is_own = missing.kind in _PARTS and other.kind not in _PARTS
+    is_own = missing.kind in PARTS and other.kind not in PARTS
     return is_own and missing.is_alike(other, "unique", "definition", "type", "index")
 
 
 def _part_of_another(missing: Fact, part: Fact, desired: SchemaIndex) -> Report:
     schema, table, name = part.listed("of")
-    kind = Kind.INDEX if part.kind in _INDEXES else Kind.CONSTRAINT
+    kind = Kind.INDEX if part.kind in INDEXES else Kind.CONSTRAINT
     is_declared = desired.get(kind, schema, table, name) is not None
     so = "; take this one out of the files" if is_declared else ", which is not declared"
     dropped = f"ALTER TABLE {identifier(schema, table)} DROP CONSTRAINT {identifier(name)}"

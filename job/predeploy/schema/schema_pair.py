@@ -11,6 +11,9 @@ from predeploy.schema.facts import Fact, Key
 from predeploy.schema.kind import Kind
 from predeploy.schema.written import NOTHING_WRITTEN, Target, Written, target_of, unquoted
 
+BIG_BYTES = 64 * 1024 * 1024
+"""A smaller table is read or rewritten under a lock quickly enough."""
+
 Group = TypeVar("Group")
 Columns = tuple[tuple[str, str], ...]
 _PARTS = {

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import relation
 from predeploy.schema.facts import Fact
-from predeploy.schema.keys import elements
+from predeploy.schema.keys import NAME, elements
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaIndex
 
-_NAME = r'(?:[^\W\d][\w$]*|"(?:[^"]|"")+")'
-_NAMES = rf"\(({_NAME}(?:, (?:PERIOD )?{_NAME})*)\)"
+_NAMES = rf"\(({NAME}(?:, (?:PERIOD )?{NAME})*)\)"
 # As pg_get_constraintdef prints them.
-_FOREIGN_KEY = re.compile(rf"FOREIGN KEY {_NAMES} REFERENCES ({_NAME}\.{_NAME}|{_NAME}){_NAMES}")
+_FOREIGN_KEY = re.compile(rf"FOREIGN KEY {_NAMES} REFERENCES ({NAME}\.{NAME}|{NAME}){_NAMES}")
 _CHECK = re.compile(r"CHECK (\(.*\))", re.DOTALL)
 _VALUE = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\bVALUE\b""")
 _PERIOD = "PERIOD "
@@ -85,7 +84,7 @@ def _clashes(table: str, definition: str) -> str:
         if element.endswith(_OVERLAPS):
             what, operator = element.removesuffix(_OVERLAPS), "&&"
         what, operator = (what, operator) if what else (element, "=")
-        if not re.fullmatch(_NAME, what):
+        if not re.fullmatch(NAME, what):
             return ""
         pairs.append(f"a.{what} {operator} b.{what}")
     rows = f"(select *, tableoid, ctid from {table}{f' where {condition}' if condition else ''})"

@@ -181,3 +181,8 @@ def _columns(value: object) -> tuple[str, ...] | None:
     columns: list[Any] = value if isinstance(value, list) else [None]
     are_names = all(isinstance(column, str) and column for column in columns)
     return tuple(columns) if are_names and len(set(columns)) == len(columns) else None
+
+
+def way_to_leave(table: str) -> str:
+    """Return the setting that leaves the partitions of a table to maintenance."""
+    return f'predeploy.toml: [sync.partitions] "{table}" = "leave"'

@@ -5,10 +5,9 @@ of table rows leave it unchanged; REINDEX, TRUNCATE, VACUUM FULL and REFRESH cha
 one full run. The ledger's own schema, temporary tables and TOAST are left out.
 """
 
-from predeploy.contract.quoting import literal
+from predeploy.contract.quoting import FIRST_USER_OID, literal
 
 # User objects have OIDs from here on (FirstNormalObjectId in access/transam.h).
-_FIRST_USER_OID = 16384
 
 # For each catalog: what identifies a row, and the OID that tells whether it is a user's.
 _BY_OID = (
@@ -52,18 +51,18 @@ def rows_sql(ledger_schema: str) -> str:
     theirs = f"""(select oid from pg_catalog.pg_namespace
         where nspname !~ '^pg_(toast|temp_|toast_temp_)' and nspname <> {literal(ledger_schema)})"""
     relations = f"""(select oid from pg_catalog.pg_class
-        where relnamespace in {theirs} and oid >= {_FIRST_USER_OID})"""
+        where relnamespace in {theirs} and oid >= {FIRST_USER_OID})"""
     parts = [
         f"""select 'pg_namespace', oid::text, xmin from pg_catalog.pg_namespace
             where oid in {theirs}""",
         *(
             f"""select '{name}', oid::text, xmin from pg_catalog.{name}
-                where oid >= {_FIRST_USER_OID}"""
+                where oid >= {FIRST_USER_OID}"""
             for name in _BY_OID
         ),
         *(
             f"""select '{name}', oid::text, xmin from pg_catalog.{name}
-                where {namespace} in {theirs} and oid >= {_FIRST_USER_OID}"""
+                where {namespace} in {theirs} and oid >= {FIRST_USER_OID}"""
             for name, namespace in _BY_NAMESPACE
         ),
         *(
@@ -76,17 +75,17 @@ def rows_sql(ledger_schema: str) -> str:
         "select 'pg_enum', oid::text, xmin from pg_catalog.pg_enum",
         "select 'pg_default_acl', oid::text, xmin from pg_catalog.pg_default_acl",
         f"""select 'pg_aggregate', aggfnoid::oid::text, xmin from pg_catalog.pg_aggregate
-            where aggfnoid::oid >= {_FIRST_USER_OID}""",
+            where aggfnoid::oid >= {FIRST_USER_OID}""",
         f"""select 'pg_range', rngtypid::text, xmin from pg_catalog.pg_range
-            where rngtypid >= {_FIRST_USER_OID}""",
+            where rngtypid >= {FIRST_USER_OID}""",
         f"""select 'pg_description', classoid::text || '.' || objoid || '.' || objsubid, xmin
-            from pg_catalog.pg_description where objoid >= {_FIRST_USER_OID}
+            from pg_catalog.pg_description where objoid >= {FIRST_USER_OID}
             or classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass""",
         f"""select 'pg_seclabel', classoid::text || '.' || objoid || '.' || objsubid || provider,
-            xmin from pg_catalog.pg_seclabel where objoid >= {_FIRST_USER_OID}""",
+            xmin from pg_catalog.pg_seclabel where objoid >= {FIRST_USER_OID}""",
         # Membership in an extension is recorded here alone.
         f"""select 'pg_depend', classid::text || '.' || objid || '.' || refobjid, xmin
-            from pg_catalog.pg_depend where deptype = 'e' and objid >= {_FIRST_USER_OID}""",
+            from pg_catalog.pg_depend where deptype = 'e' and objid >= {FIRST_USER_OID}""",
         """select 'pg_db_role_setting', setdatabase::text || '.' || setrole, xmin
             from pg_catalog.pg_db_role_setting where setdatabase in
             (0, (select oid from pg_catalog.pg_database where datname = current_database()))""",

@@ -1,7 +1,6 @@
 """Reads the existing objects by kind and name, in the terms in which files create them."""
 
-from predeploy.database.server import wire
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.snapshot import Name
 
 _SYSTEM = "n.nspname !~ '^(pg_|information_schema$)'"
@@ -83,6 +82,6 @@ def dependent_tables_sql() -> str:
                             and d.objid = c.oid and d.deptype = 'e'))"""
 
 
-def parse_names(rows: list[wire.Row]) -> frozenset[Name]:
+def parse_names(rows: list[Row]) -> frozenset[Name]:
     """Convert the result of `names_sql` into names."""
     return frozenset(typed(tuple[str, str, str, str], rows))

@@ -2,7 +2,8 @@
 
 from predeploy.contract.quoting import literal
 from predeploy.database.server.path import OWN_PATH
-from predeploy.database.server.wire import Connection, Row, ask_plainly
+from predeploy.database.server.rows import Row
+from predeploy.database.server.wire import Connection, ask_plainly
 
 NAMED = "nullif(current_setting('predeploy.named'), '')"
 """In a query for `ask_about`: the value of the expression as text, or NULL."""

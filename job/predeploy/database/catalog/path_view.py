@@ -5,7 +5,8 @@ import json
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
 from predeploy.database.server.path import OWN_PATH, SCHEMAS, TEXT, keep_sql
-from predeploy.database.server.wire import Connection, Row
+from predeploy.database.server.rows import Row
+from predeploy.database.server.wire import Connection
 from predeploy.settings.endpoint import Endpoint
 from predeploy.snapshot import PathView
 

@@ -10,7 +10,8 @@ from predeploy.contract.quoting import literal
 from predeploy.database.catalog import operator_names
 from predeploy.database.server import wire
 from predeploy.database.server.path import OWN_PATH
-from predeploy.database.server.wire import Connection, Row
+from predeploy.database.server.rows import Row
+from predeploy.database.server.wire import Connection
 from predeploy.sql.statement.autocommit_target import (
     PROBE_INDEX,
     AutocommitTarget,

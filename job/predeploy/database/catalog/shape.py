@@ -16,7 +16,7 @@ from predeploy.contract.quoting import identifier, literal
 from predeploy.contract.statement import Address, Creatable
 from predeploy.database.catalog import operator_names
 from predeploy.database.server import wire
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.transaction import RESET_ROLE, row_security_sql, settings_sql
 from predeploy.database.server.wire import Connection
 from predeploy.judgment.drift import Standing, satisfies
@@ -160,7 +160,7 @@ def standing_sql(schema: str) -> str:
         order by m.applied_at, m.file, d.kind, d.name"""
 
 
-def standing(conn: Connection, rows: Sequence[wire.Row]) -> tuple[Standing, ...]:
+def standing(conn: Connection, rows: Sequence[Row]) -> tuple[Standing, ...]:
     """Return the drifts that the ledger holds, and what is there now.
 
     Reads that in a transaction of its own, and nothing if there are no drifts.

@@ -146,7 +146,7 @@ def _run(context: RunContext, step: CommandStep, monitor: LockMonitor) -> _Ended
     theirs = _Sessions(
         command_application(settings.ledger_schema, context.run_id), sessions.now(context.work)
     )
-    monitor.follow(theirs.pids_sql, context)
+    monitor.follow(theirs.pids_sql, context.work, context.guard_pid())
     monitor.limit(hold)
     hear = _Listener(step.label)
 

@@ -6,7 +6,7 @@ from predeploy.contract.quoting import identifier, literal
 from predeploy.database.catalog import trust
 from predeploy.database.sentinel import sentinel
 from predeploy.database.server import wire
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.wire import Connection
 
 
@@ -32,7 +32,7 @@ def find(conn: Connection, schema: str) -> InitialState:
     return parse(wire.ask(conn, question_sql(schema)))
 
 
-def parse(rows: list[wire.Row]) -> InitialState:
+def parse(rows: list[Row]) -> InitialState:
     """Convert the result of `question_sql`."""
     (found,) = typed(InitialState, rows)
     return found

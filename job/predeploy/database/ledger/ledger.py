@@ -15,7 +15,7 @@ from predeploy.contract.step import LedgerEntry, LedgerRow
 from predeploy.database.catalog import trust
 from predeploy.database.ledger import notes
 from predeploy.database.server import wire
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.wire import Connection
 
 VERSION = 1
@@ -52,7 +52,7 @@ def lacks_sql(schema: str, file: str) -> str:
     return f"not exists (select from {migration} where file = {literal(file)} and is_final)"
 
 
-def is_blank(state: list[wire.Row]) -> bool:
+def is_blank(state: list[Row]) -> bool:
     """Whether the result of `state_sql` shows a ledger without any rows.
 
     A schema-only dump and restore produces one.
@@ -70,7 +70,7 @@ def state_sql(schema: str) -> str:
         from {identifier(schema)}.meta where key = 'version'"""
 
 
-def require_usable(schema: str, state: list[wire.Row]) -> None:
+def require_usable(schema: str, state: list[Row]) -> None:
     """Check the result of `state_sql`.
 
     Raises NotObtainedError (75) if a newer major version made the ledger, and InternalError (70) if

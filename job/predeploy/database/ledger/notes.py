@@ -4,12 +4,11 @@ from collections.abc import Iterable
 
 from predeploy.contract.plan import Drift
 from predeploy.contract.quoting import identifier, literal
-from predeploy.contract.step import LedgerEntry
+from predeploy.contract.step import MIRRORED, LedgerEntry
 from predeploy.database.server import wire
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.wire import Connection
 from predeploy.losses.loss import Loss, Verb
-from predeploy.snapshot import MIRRORED
 from predeploy.sources.squash import Squash, spans_of
 
 # Prefixes of keys, followed by the name of an object or a file.
@@ -55,7 +54,7 @@ def gaps_sql(schema: str) -> str:
         from {identifier(schema)}.meta where starts_with(key, {literal(_GAP)})"""
 
 
-def parse_gaps(rows: list[wire.Row]) -> dict[tuple[str, str], str]:
+def parse_gaps(rows: list[Row]) -> dict[tuple[str, str], str]:
     """Convert the result of `gaps_sql` into gaps, keyed by file name and hash of its bytes."""
     found = typed(tuple[str, str, str], rows)
     return {(file, raw_hash): gap for file, raw_hash, gap in found}
@@ -76,7 +75,7 @@ def squashes_sql(schema: str) -> str:
         where starts_with(key, {literal(_REPLACES)}) order by key"""
 
 
-def parse_squashes(rows: list[wire.Row]) -> tuple[Squash, ...]:
+def parse_squashes(rows: list[Row]) -> tuple[Squash, ...]:
     """Convert the result of `squashes_sql` into squashes."""
     read = (Squash(file, spans_of(spans)) for file, spans in typed(tuple[str, str], rows))
     return tuple(squash for squash in read if squash.spans)
@@ -107,7 +106,7 @@ def lost_sql(schema: str) -> str:
         where starts_with(key, {literal(_LOST)}) order by key"""
 
 
-def parse_lost(rows: list[wire.Row]) -> tuple[Loss, ...]:
+def parse_lost(rows: list[Row]) -> tuple[Loss, ...]:
     """Convert the result of `lost_sql` into losses."""
     found = typed(tuple[str, str], rows)
     pairs = ((*key.partition(" ")[::2], detail) for key, detail in found)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
 from predeploy.database.server.path import OWN_PATH
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.transaction import row_security_sql
 from predeploy.database.server.wire import Connection
 from predeploy.sources.formats.format import History, Records, Table
@@ -47,7 +47,7 @@ def there_sql(histories: Iterable[History]) -> str:
 def read(
     conn: Connection,
     histories: Sequence[History],
-    found: Sequence[wire.Row],
+    found: Sequence[Row],
     schemas: Sequence[str],
 ) -> tuple[Records, ...]:
     """Return the tools' tables among `found`, the result of `tables_sql`, with their rows.

@@ -9,8 +9,9 @@ from predeploy.contract.quoting import literal
 from predeploy.database.catalog import row_security
 from predeploy.database.catalog.advice import for_refusal
 from predeploy.database.server.failure import is_filtered
+from predeploy.database.server.rows import NamedAnswer
 from predeploy.database.server.transaction import between_policies
-from predeploy.database.server.wire import Connection, NamedAnswer
+from predeploy.database.server.wire import Connection
 from predeploy.settings import Settings
 from predeploy.snapshot import Response
 from predeploy.sources import Sources

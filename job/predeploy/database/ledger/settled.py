@@ -21,7 +21,7 @@ from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.server import wire
 from predeploy.database.server.allowed import where_allowed
 from predeploy.database.server.path import KEEP, TEXT, operator_path_sql
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import NamedAnswer, typed
 from predeploy.database.server.transaction import between_policies, settings_sql
 from predeploy.database.server.wire import Connection
 from predeploy.settings import Settings
@@ -139,7 +139,7 @@ def server_since(conn: Connection) -> str:
     return since
 
 
-def _server(reply: wire.NamedAnswer) -> tuple[int | None, str]:
+def _server(reply: NamedAnswer) -> tuple[int | None, str]:
     """Return the backend's pid and the server's start time, if the message got that far."""
     if not reply.has(_SERVER):
         return None, ""

@@ -12,9 +12,9 @@ from psycopg.errors import InsufficientPrivilege
 
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.wire import Connection
-from predeploy.judgment.delivery import Name
+from predeploy.judgment.ways import Name
 from predeploy.losses import values
 from predeploy.losses.loss import Holdings, Table
 
@@ -363,5 +363,5 @@ def _unveiled(conn: Connection, relation: _Relation, query: str) -> int | None:
         raise answer.error
 
 
-def _numbers(rows: list[wire.Row]) -> dict[int, int]:
+def _numbers(rows: list[Row]) -> dict[int, int]:
     return {int(table or 0): int(amount or 0) for table, amount in rows}

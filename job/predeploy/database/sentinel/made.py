@@ -7,10 +7,11 @@ and every existing row was written by a noted step. In a restored copy, the ids 
 from those of the rows, so none of the notes counts there.
 """
 
+from collections.abc import Iterable
+
 from predeploy.contract.quoting import identifier, literal
-from predeploy.database.server import wire
 from predeploy.database.server.path import OURS
-from predeploy.database.server.wire import Connection
+from predeploy.database.server.rows import Row
 
 _KEY = "wrote "  # before the id of the transaction of a step
 NOTED = f"starts_with(m.key, {literal(_KEY)})"
@@ -102,13 +103,16 @@ def transaction_ages_sql(schema: str) -> str:
     return _TRANSACTION_AGES.replace("LEDGER", identifier(schema))
 
 
-def read(conn: Connection, schema: str) -> tuple[frozenset[int], frozenset[int]]:
-    """Return the OIDs of the relations and of the enums that noted steps created.
+def made_sql(schema: str) -> str:
+    """Return the query of the relations and enums that noted steps created, for `parse_made`.
 
-    Must be called in the step's open transaction.
+    Must be run in the step's open transaction.
     """
-    rows = wire.ask(conn, _MADE_SQL.replace("LEDGER", identifier(schema)))
-    relations, types = (
-        frozenset(int(oid or 0) for kind, oid in rows if kind == which) for which in "rt"
-    )
-    return relations, types
+    return _MADE_SQL.replace("LEDGER", identifier(schema))
+
+
+def parse_made(rows: Iterable[Row]) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the OIDs of the relations and of the enums in the rows of `made_sql`."""
+    found = [(kind, int(oid or 0)) for kind, oid in rows]
+    relations, enums = (frozenset(oid for kind, oid in found if kind == which) for which in "rt")
+    return relations, enums

@@ -23,6 +23,7 @@ from predeploy.contract.secret import (
     without_constants,
 )
 from predeploy.contract.step import Addition, Online, Purpose, SchemaChange, Step, SyncStep
+from predeploy.settings.declaration import way_to_leave
 
 _T = TypeVar("_T")
 
@@ -209,8 +210,6 @@ def _way_out(purpose: Purpose, sqlstate: str, statement: str) -> str:
     if purpose.violating_rows and sqlstate.startswith(_VIOLATION):
         return f"fix the rows that this finds: {purpose.violating_rows}"
     if sqlstate.startswith(_VIOLATION) and (partition := _PARTITION.match(statement)):
-        from predeploy.schema.ddl import way_to_leave  # noqa: PLC0415 - a settled run plans no DDL
-
         parent = ".".join(name.replace('""', '"') for name in partition.groups())
         return (
             "its rows are in the default partition of its table: move them in a migration; or, "

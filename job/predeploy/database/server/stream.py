@@ -12,7 +12,8 @@ import psycopg
 from psycopg import pq, waiting
 
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Answer, Connection
+from predeploy.database.server.rows import Answer
+from predeploy.database.server.wire import Connection
 
 Query = tuple[str, Sequence[str]]
 """A statement, and the values of its parameters as text."""

@@ -12,7 +12,7 @@ from predeploy.contract.quoting import literal
 from predeploy.contract.step import Migration, Step
 from predeploy.contract.words import mentions
 from predeploy.database.server.path import OURS
-from predeploy.database.server.wire import Answer
+from predeploy.database.server.rows import Answer
 
 # An inherited timeout must never end a migration or release the lock; if the client vanishes from
 # the network, the lock must be released within half a minute.
@@ -125,9 +125,9 @@ def clean_up(step: Step) -> list[str]:
     return found
 
 
-def rows_written(answer: Answer, first: int, count: int) -> int:
-    """Return the number of rows written by `count` statements, from result `first` on."""
-    results = answer.results[first : first + count]
+def rows_written(answer: Answer, index: int) -> int:
+    """Return the number of rows written by one statement; 0 if it was not reached."""
+    results = answer.results[index : index + 1]
     statuses = [(result.command_status or b"").decode() for result in results]
     return sum(int(s.split()[-1]) for s in statuses if s.startswith(_WRITES))
 

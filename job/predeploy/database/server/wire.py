@@ -8,8 +8,6 @@ order up to the first that fails; the number of results tells which one that was
 import time
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any, TypeVar
 
 import psycopg
@@ -30,14 +28,13 @@ from predeploy.contract.quoting import identifier
 from predeploy.database.server.failure import exit_code_of, is_filtered, is_race, remedy_for
 from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.privilege import grant_for
+from predeploy.database.server.rows import SEPARATOR, Answer, NamedAnswer, Row
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-Row = tuple[str | None, ...]
 _T = TypeVar("_T")
 
 _TICK_S = 0.25
 _SAVEPOINT = "predeploy_ours"
-_SEPARATOR = "\n;\n"  # a text may end with a comment
 # Limits on shutdown, so that a job ends within a second of a signal, even behind a dead network.
 # What could not be cancelled the server ends itself, once it notices that the client is gone.
 _CANCEL_S = 0.2
@@ -61,83 +58,6 @@ _POOL_FULL = (
     "the pooler had no free server connection within its query_wait_timeout; raise its pool size, "
     f"or {DIRECTLY}"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The results of one message, in order; a failed statement's is the last, with its error.
-
-    `skipped` holds the notices of IF NOT EXISTS about objects that already exist.
-    """
-
-    results: tuple[pq.abc.PGresult, ...]
-    error: psycopg.Error | None
-    skipped: tuple[str, ...] = ()
-
-    @property
-    def failed_index(self) -> int:
-        """The number of the statement that failed, from 0."""
-        return len(self.results) - 1
-
-    def rows(self, index: int) -> list[Row]:
-        """Return the rows of one statement, as text."""
-        result = self.results[index]
-        return [
-            tuple(_text(result.get_value(r, c)) for c in range(result.nfields))
-            for r in range(result.ntuples)
-        ]
-
-    @property
-    def last(self) -> list[Row]:
-        """The rows of the last statement; none if one failed."""
-        return [] if self.error is not None else self.rows(-1)
-
-    def columns(self, index: int) -> tuple[str, ...]:
-        """Return the column names of one statement's result."""
-        result = self.results[index]
-        return tuple((result.fname(c) or b"?").decode() for c in range(result.nfields))
-
-
-@dataclass(frozen=True, slots=True)
-class NamedAnswer:
-    """The answer to a message of statements that have names, in the order of `texts`."""
-
-    texts: Mapping[Hashable, str]
-    answer: Answer
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether no statement failed, and each text was a single statement."""
-        return self.answer.error is None and len(self.answer.results) == len(self.texts)
-
-    @property
-    def failed(self) -> Hashable:
-        """The name of the statement that failed; None if there is no such name.
-
-        A syntax error fails the whole message before any of it runs: then only its position tells.
-        """
-        number = self.answer.failed_index
-        position = self.answer.error.diag.statement_position if self.answer.error else None
-        if number == 0 and position:
-            ends = accumulate(len(text) + len(_SEPARATOR) for text in self.texts.values())
-            number = sum(end < int(position) for end in ends)
-        return dict(enumerate(self.texts)).get(number)
-
-    def has(self, name: Hashable) -> bool:
-        """Whether the statement of that name was reached and did not fail."""
-        done = len(self.answer.results) - (self.answer.error is not None)
-        return self._index(name) < done
-
-    def rows(self, name: Hashable) -> list[Row]:
-        """Return the rows of one statement, as text."""
-        return self.answer.rows(self._index(name))
-
-    def columns(self, name: Hashable) -> tuple[str, ...]:
-        """Return the column names of one statement's result."""
-        return self.answer.columns(self._index(name))
-
-    def _index(self, name: Hashable) -> int:
-        return [*self.texts].index(name)
 
 
 def storable(conn: Connection, text: str) -> str:
@@ -178,7 +98,7 @@ def send_named(
     conn: Connection, texts: Mapping[Hashable, str], *, on_tick: Callable[[], None] = lambda: None
 ) -> NamedAnswer:
     """Like `send`, for texts of one statement each, whose results are then read by name."""
-    return NamedAnswer(texts, send(conn, _SEPARATOR.join(texts.values()), on_tick=on_tick))
+    return NamedAnswer(texts, send(conn, SEPARATOR.join(texts.values()), on_tick=on_tick))
 
 
 @contextmanager
@@ -433,7 +353,3 @@ def answers(conn: Connection) -> bool:
     except ConnectionLostError:
         return False
     return True
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()

@@ -10,6 +10,7 @@ from predeploy.contract.words import named
 from predeploy.database.ledger.initial_state import theirs_sql
 from predeploy.database.sentinel import made
 from predeploy.database.server import wire
+from predeploy.database.server.rows import Row
 from predeploy.database.server.transaction import settings_sql
 from predeploy.database.server.wire import Connection
 from predeploy.database.session.run_context import RunContext
@@ -83,7 +84,7 @@ def _hold_others(conn: Connection, schema: str, tables: Sequence[tuple[str, str]
     return _read(conn, rows_of) in (None, [("t",)])
 
 
-def _read(conn: Connection, query: str) -> list[wire.Row] | None:
+def _read(conn: Connection, query: str) -> list[Row] | None:
     """Return the rows of a query that reads tables or their sizes; None if it failed.
 
     It does not wait for a table that another session has locked: even its size cannot be read.

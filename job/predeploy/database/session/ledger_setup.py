@@ -24,8 +24,9 @@ from predeploy.database.ledger import initial_state, ledger, runs
 from predeploy.database.ledger.initial_state import InitialState
 from predeploy.database.sentinel import sentinel
 from predeploy.database.server import wire
+from predeploy.database.server.rows import Answer
 from predeploy.database.server.transaction import settings_sql, step_application
-from predeploy.database.session.lock_monitor import LockMonitor, watch_over
+from predeploy.database.session.lock_monitor import LockMonitor
 from predeploy.database.session.run_context import RunContext
 
 log = structlog.get_logger()
@@ -46,7 +47,7 @@ def ensure(context: RunContext, *, is_adopting: bool) -> None:
     trigger forbids DDL.
     """
     budget = context.deadline.part(context.settings.ddl_budget_s)
-    monitor = watch_over(context, "the ledger")
+    monitor = LockMonitor(context.guard, context.work_pid_sql, "the ledger")
     found = context.initial
 
     def wait_a_little(state: tenacity.RetryCallState) -> float:
@@ -104,7 +105,7 @@ def _has_ledger(context: RunContext) -> bool:
     return initial_state.find(context.work, context.settings.ledger_schema).has_ledger
 
 
-def _send(context: RunContext, sql: str, monitor: LockMonitor) -> wire.Answer:
+def _send(context: RunContext, sql: str, monitor: LockMonitor) -> Answer:
     """Send statements as one transaction, with a step's application name and lock timeout."""
     settings = settings_sql(
         {

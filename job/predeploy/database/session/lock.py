@@ -18,14 +18,14 @@ from predeploy.contract.deadline import Deadline
 from predeploy.contract.errors import NotObtainedError
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.transaction import (
     STEP_NAMED,
     command_applications,
     settings_sql,
     step_application,
 )
-from predeploy.database.server.wire import Connection, Row
+from predeploy.database.server.wire import Connection
 
 log = structlog.get_logger()
 

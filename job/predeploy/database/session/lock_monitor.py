@@ -5,14 +5,10 @@ from dataclasses import replace
 import structlog
 
 from predeploy.contract.plan import Failure
-from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
-from predeploy.database.server.pooler import Pooling
-from predeploy.database.server.transaction import step_application
 from predeploy.database.server.wire import Connection
 from predeploy.database.session.lock_wait_budget import LockWaitBudget
 from predeploy.database.session.other_tools import let_go
-from predeploy.database.session.run_context import RunContext
 
 log = structlog.get_logger()
 
@@ -27,22 +23,6 @@ _NAME = """case when b.pid = 0 then 'a prepared transaction, see pg_prepared_xac
     when a.backend_type = 'autovacuum worker' then a.query
     when a.application_name = '' and a.backend_type <> 'client backend' then a.backend_type
     else a.application_name end"""
-
-
-def watch_over(
-    context: RunContext, label: str, hold: LockWaitBudget | None = None
-) -> "LockMonitor":
-    """Watch the backend that does the work of `context`.
-
-    Behind a pooler it is found by the application name that every step sets; under the lock only
-    this run uses it.
-    """
-    worker = f"select {context.work.info.backend_pid}"
-    if context.pooling is not Pooling.NONE:
-        name = literal(step_application(context.settings.ledger_schema))
-        worker = f"""select pid from pg_catalog.pg_stat_activity
-            where datname = current_database() and application_name = {name}"""
-    return LockMonitor(context.guard, worker, label, hold)
 
 
 class LockMonitor:
@@ -68,19 +48,15 @@ class LockMonitor:
         self._ticks = 0
         self._logged_pids = ""
 
-    def follow(self, watched: str, context: RunContext) -> None:
-        """Watch the backends that a query names, through the idle work connection.
+    def follow(self, watched: str, looker: Connection, guard_pid: int) -> None:
+        """Watch the backends that a query names, through another idle connection.
 
         CONCURRENTLY waits for every transaction that it has seen with a snapshot. If it saw the
         guard while that runs a query, it would wait for the guard forever.
         """
         self._watched = watched
-        self._looker = context.work
-        self._guard_pid = str(context.guard.info.backend_pid)
-        if context.pooling is not Pooling.NONE:
-            self._guard_pid = str(
-                wire.ask(context.guard, "select pg_catalog.pg_backend_pid()")[0][0]
-            )
+        self._looker = looker
+        self._guard_pid = str(guard_pid)
 
     def limit(self, hold: LockWaitBudget | None) -> None:
         """Cancel from now on what waits for longer than `hold` allows; None: nothing is."""

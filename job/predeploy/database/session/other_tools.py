@@ -16,8 +16,8 @@ from predeploy.contract.deadline import Deadline
 from predeploy.contract.errors import NotObtainedError
 from predeploy.contract.quoting import literal
 from predeploy.database.server import wire
-from predeploy.database.server.rows import typed
-from predeploy.database.server.wire import Connection, Row
+from predeploy.database.server.rows import Row, typed
+from predeploy.database.server.wire import Connection
 from predeploy.database.session.lock import holder_of
 
 log = structlog.get_logger()

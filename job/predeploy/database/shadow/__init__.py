@@ -4,6 +4,7 @@ The only entry point is `read_shadow`. The caller chooses the query and interpre
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
@@ -34,12 +35,14 @@ def read_shadow(
     conn: Connection,
     desired: Desired,
     question: str,
+    read_with: Mapping[str, str],
     limits: Limits,
+    *,
     elsewhere: Elsewhere | None = None,
 ) -> ShadowFacts | Failure:
     """Load `desired` into a shadow and return the rows of `question`; `conn` must be idle.
 
-    `question` is one query, run with the settings of READ_WITH. The shadow is a swap of the managed
+    `question` is one query, run with the settings `read_with`. The shadow is a swap of the managed
     schemas. If rights, size or event triggers prevent that, it is a swap in the scratch database,
     if one was given, else a temporary database. A finding says which and why. A failure holds what
     the server complained of (65) or could not provide in time (75, 77).
@@ -48,7 +51,7 @@ def read_shadow(
     NotObtainedError (75) if locks could not be acquired within the budget; InternalError (70) if a
     live schema is not what it was before. Nothing is left behind.
     """
-    request = Request(desired, question, limits, _free_mark(desired))
+    request = Request(desired, question, read_with, limits, _free_mark(desired))
     seen = survey(conn, desired.schemas)
     found = _obstacles(conn, seen, request)
     stopping = tuple(f for f in found if f.exit_code is not None)

@@ -18,8 +18,8 @@ from predeploy.contract.quoting import identifier, literal
 from predeploy.contract.secret import redact
 from predeploy.database.server.failure import exit_code_of, is_race, remedy_for, secrets_in, shown
 from predeploy.database.server.path import OURS
+from predeploy.sql.parser.names import Name
 from predeploy.sql.schema_file.prepared import DesiredStatement
-from predeploy.sql.statement.targets import Name
 
 # Errors that may only mean a wrong order: 42P01 and the like, a key before the one that it refers
 # to (42830), a view before the primary key that it groups by (42803).

@@ -19,7 +19,7 @@ from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
 from predeploy.database.server.wire import Connection
 from predeploy.schema.facts import as_json, from_json, parse_facts
-from predeploy.schema.kinds import declared_sql
+from predeploy.schema.kinds import READ_WITH, declared_sql
 from predeploy.schema.kinds.programs.views import filled
 from predeploy.schema.kinds.schemas import placed
 from predeploy.schema.written import as_json as written_as_json
@@ -113,7 +113,7 @@ def _read(
     question = declared_sql(desired.schemas)
     try:
         elsewhere = Elsewhere(settings.endpoint, settings.shadow)
-        read = read_shadow(conn, desired, question, limits, elsewhere)
+        read = read_shadow(conn, desired, question, READ_WITH, limits, elsewhere=elsewhere)
     except DatabaseRefusedError as refused:
         what = f"schema.sql cannot be read here: {refused}"
         why = Finding("no-shadow", what, exit_code=refused.exit_code)

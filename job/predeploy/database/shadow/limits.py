@@ -1,13 +1,17 @@
 """The input and the result of a shadow."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from predeploy.contract.deadline import Deadline
 from predeploy.contract.plan import Finding
-from predeploy.database.server.wire import Row
+from predeploy.contract.quoting import literal
+from predeploy.database.server.rows import Row
 from predeploy.settings.endpoint import Endpoint
 from predeploy.sql.schema_file.desired import Desired
 from predeploy.sql.schema_file.prepared import DesiredStatement
+
+APPLICATION = "predeploy shadow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to load, the query to run there, and the time limits.
+    """What to load, the query to run there with some settings, and the time limits.
 
     `mark` is a random word that occurs nowhere in the files. It prefixes the names of live schemas
     while a shadow exists, and is removed from the server's messages.
@@ -40,8 +44,18 @@ class Request:
 
     desired: Desired
     question: str
+    read_with: Mapping[str, str]
     limits: Limits
     mark: str
+
+    @property
+    def pins(self) -> str:
+        """A SELECT that applies `read_with`, local to the transaction, and leaves all else."""
+        pins = (
+            f"pg_catalog.set_config({literal(name)}, {literal(value)}, true)"
+            for name, value in self.read_with.items()
+        )
+        return f"select {', '.join(pins)}"
 
 
 @dataclass(frozen=True, slots=True)

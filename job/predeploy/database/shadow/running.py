@@ -10,7 +10,8 @@ import psycopg
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Failure, Finding
 from predeploy.database.server import wire
-from predeploy.database.server.wire import Connection, NamedAnswer
+from predeploy.database.server.rows import NamedAnswer
+from predeploy.database.server.wire import Connection
 from predeploy.database.shadow.block import Block, failure_in
 from predeploy.database.shadow.limits import body_not_checked
 

@@ -8,7 +8,7 @@ from predeploy.database.server import wire
 from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.rows import typed
 from predeploy.database.server.wire import Connection
-from predeploy.sql.statement.targets import Name
+from predeploy.sql.parser.names import Name
 
 # The catalogs of objects that have a schema, and their columns for the name and the schema.
 IN_SCHEMAS = (

@@ -18,9 +18,9 @@ from predeploy.contract.plan import Failure
 from predeploy.contract.quoting import identifier, literal
 from predeploy.database.server import wire
 from predeploy.database.server.path import OWN_PATH
-from predeploy.database.server.rows import typed
+from predeploy.database.server.rows import Row, typed
 from predeploy.database.server.transaction import settings_sql
-from predeploy.database.server.wire import Connection, Row
+from predeploy.database.server.wire import Connection
 from predeploy.database.shadow.block import (
     NOTHING_CHANGED,
     ORDER_CODES,
@@ -28,8 +28,7 @@ from predeploy.database.shadow.block import (
     in_file_order,
     in_rounds,
 )
-from predeploy.database.shadow.limits import Limits, Request, ShadowFacts
-from predeploy.database.shadow.pins import pins_sql
+from predeploy.database.shadow.limits import APPLICATION, Limits, Request, ShadowFacts
 from predeploy.database.shadow.running import Ran, run_block
 from predeploy.database.shadow.statements import as_run
 from predeploy.database.shadow.survey import Survey
@@ -38,7 +37,6 @@ from predeploy.sql.schema_file.need import by_need
 from predeploy.sql.schema_file.prepared import DesiredStatement
 
 PROVIDER = "swap"
-APPLICATION = "predeploy shadow"
 _BATCH = 500
 # These fail if no transaction is open: then the shadow could have been committed.
 _INTACT: Mapping[Hashable, str] = {
@@ -92,8 +90,8 @@ def _load_and_ask(
     Before the query, check for undeclared live objects in use; if there are any, return those.
     """
     undeclared = undeclared_sql(request.mark + schema.name for schema in seen.schemas)
-    asked = {"pins": pins_sql(), "facts": request.question, **_end(seen, request.mark)}
-    at_once = {"undeclared's pins": pins_sql(), "undeclared": undeclared, **asked}
+    asked = {"pins": request.pins, "facts": request.question, **_end(seen, request.mark)}
+    at_once = {"undeclared's pins": request.pins, "undeclared": undeclared, **asked}
     loaded = _load_anew(conn, seen, request, statements, _NOTHING if last else at_once)
     if isinstance(loaded, Failure):
         return loaded
@@ -101,7 +99,7 @@ def _load_and_ask(
         is_told = loaded.behind.has("undeclared")
         told = told_in(loaded.behind.rows("undeclared")) if is_told else ()
         return told or _answered(conn, seen, request.mark, loaded)
-    if told := told_in(wire.ask(conn, f"{pins_sql()};\n{undeclared}")):
+    if told := told_in(wire.ask(conn, f"{request.pins};\n{undeclared}")):
         return told
     done = _load(conn, last, request.mark, behind=asked)
     if isinstance(done, Failure):

@@ -20,12 +20,10 @@ from predeploy.database.server.connection import connect_beside
 from predeploy.database.server.transaction import session_sql
 from predeploy.database.server.wire import Connection
 from predeploy.database.shadow.block import NAME_CODES, ORDER_CODES, as_said, in_file_order
-from predeploy.database.shadow.limits import Request, ShadowFacts, body_not_checked
-from predeploy.database.shadow.pins import pins_sql
+from predeploy.database.shadow.limits import APPLICATION, Request, ShadowFacts, body_not_checked
 from predeploy.database.shadow.running import run_block, run_blocks
 from predeploy.database.shadow.statements import as_run
 from predeploy.database.shadow.survey import Survey
-from predeploy.database.shadow.swap import APPLICATION
 from predeploy.settings.endpoint import Endpoint
 from predeploy.sql.schema_file.prepared import DesiredStatement
 
@@ -152,7 +150,10 @@ def _read(shadow: Connection, seen: Survey, request: Request) -> ShadowFacts | F
         return replace(last, remedy=_UNMANAGED)
     begin = "begin isolation level repeatable read read only"
     (facts,) = wire.ask_all(
-        shadow, [request.question], opening=[begin, pins_sql()], closing=["rollback"]
+        shadow,
+        [request.question],
+        opening=[begin, request.pins],
+        closing=["rollback"],
     )
     return ShadowFacts(tuple(facts), PROVIDER, (*findings, *loaded))
 

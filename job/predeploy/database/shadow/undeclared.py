@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 from predeploy.contract.quoting import literal
-from predeploy.database.server.rows import typed
-from predeploy.database.server.wire import Row
+from predeploy.database.server.rows import Row, typed
 from predeploy.database.shadow.survey import IN_SCHEMAS
 
 # The survey does not look for conversions.

@@ -68,7 +68,8 @@ def run_autocommit(
         }
         theirs = operator_settings.before(context, step, "session")
         settings = [row_security_sql("session"), *theirs, session_sql(limits)]
-        monitor.follow(f"select {_make_ready(context, conn, settings, budget)}", context)
+        worker = f"select {_make_ready(context, conn, settings, budget)}"
+        monitor.follow(worker, context.work, context.guard_pid())
         # Only when everything is ready: a row that says "started" must mean that the statement may
         # have run.
         if not _is_resumed(step) and not _begin(context, step):

@@ -45,14 +45,15 @@ from predeploy.database.server.path import OWN_PATH
 from predeploy.database.server.pooler import Pooling, no_session
 from predeploy.database.server.wire import Connection
 from predeploy.database.session.fence import fence_sql, restart_sql
-from predeploy.database.session.lock_monitor import watch_over
+from predeploy.database.session.lock_monitor import LockMonitor
 from predeploy.database.session.lock_wait_budget import LockWaitBudget
 from predeploy.database.session.run_context import RunContext
 from predeploy.database.steps.autocommit import run_autocommit
 from predeploy.database.steps.frame import relying
 from predeploy.database.steps.message import Attempt
+from predeploy.database.steps.outcome import Tried
 from predeploy.database.steps.presence import FirstLook, look
-from predeploy.database.steps.script import Tried, run_script
+from predeploy.database.steps.script import run_script
 from predeploy.database.steps.together import batch_of, run_together
 from predeploy.judgment.delivery import asks_for_a_look, deliveries, lookups, uses_of
 from predeploy.judgment.sequence_use import SequenceUse
@@ -124,7 +125,9 @@ def _contexts(
     found: FirstLook,
 ) -> Iterator[Attempt]:
     for step, delivery in zip(steps, deliveries(steps, uses, found.there), strict=True):
-        monitor = watch_over(context, step.label, _hold_of(context, step))
+        monitor = LockMonitor(
+            context.guard, context.work_pid_sql, step.label, _hold_of(context, step)
+        )
         yield Attempt(context, step, failed, monitor, delivery, steps, found.newest, found.path)
 
 

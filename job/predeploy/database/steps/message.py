@@ -13,19 +13,18 @@ from enum import Enum, auto
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Drift
 from predeploy.contract.secret import Secret
-from predeploy.contract.step import Addition, Step
-from predeploy.database.catalog.shape import absent_sql
+from predeploy.contract.step import Step
 from predeploy.database.sentinel import sentinel
 from predeploy.database.sentinel.sentinel import Suspicion
 from predeploy.database.sentinel.sequences import SequencePositions, parse_positions
 from predeploy.database.server import wire
+from predeploy.database.server.rows import Answer
 from predeploy.database.server.stream import Query, stream
 from predeploy.database.server.transaction import name_sql, rows_written
-from predeploy.database.server.wire import Answer, Connection
-from predeploy.database.session import operator_settings
+from predeploy.database.server.wire import Connection
 from predeploy.database.session.lock_monitor import LockMonitor
 from predeploy.database.session.run_context import RunContext
-from predeploy.judgment.delivery import PLAIN, Delivery
+from predeploy.judgment.ways import PLAIN, Delivery
 
 _MOST_PARTS = 1_000  # in one message
 _LONGEST_MESSAGE = 1 << 18  # characters, unless a single statement is longer
@@ -106,7 +105,7 @@ class Reply:
     def rows(self) -> int:
         """How many rows the step's own statements have written."""
         return sum(
-            rows_written(self.answer, index, 1)
+            rows_written(self.answer, index)
             for index, part in enumerate(self.parts)
             if part.role is Role.OWN
         )
@@ -132,28 +131,6 @@ class Reply:
 def ours(texts: Iterable[str]) -> list[Part]:
     """Return generated statements as parts."""
     return [Part(text) for text in texts]
-
-
-def own(attempt: Attempt) -> Iterator[Part]:
-    """Yield the step's own statements as parts.
-
-    Before each one with IF NOT EXISTS comes a query of whether it would be skipped: the file itself
-    may have created the object, or changed the search_path. A seed or a fallback is meant to skip
-    what exists, so nothing is asked there.
-    """
-    step = attempt.step
-    if isinstance(step, Addition):
-        pairs = zip(step.statements, step.binds, strict=True)
-        for number, (statement, values) in enumerate(pairs):
-            yield own_part(step, number, statement.text, values)
-        return
-    for number, statement in enumerate(step.statements):
-        guarded = [address for address in statement.creates if address.is_guarded]
-        if guarded:
-            yield Part(absent_sql(guarded), Role.QUESTION, number)
-        text = operator_settings.text_of(attempt.context, statement.text)
-        yield own_part(step, number, text)
-        yield from ours(operator_settings.behind(attempt.context, statement))
 
 
 def own_part(step: Step, number: int, text: str, values: tuple[str | Secret, ...] = ()) -> Part:

@@ -1,14 +1,14 @@
-"""What the answers to a step's parts mean for the step."""
+"""What the answers to a step's parts mean for the step: kept, run again in another way, failed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
 
 import psycopg
 
 from predeploy import sql
+from predeploy.contract.errors import InternalError
 from predeploy.contract.grants import Ungranted
-from predeploy.contract.plan import Drift, Failure
+from predeploy.contract.plan import Ask, Drift, Failure, StepResult
 from predeploy.contract.step import Addition, Step
 from predeploy.database.sentinel import sentinel
 from predeploy.database.sentinel.sentinel import UNSUSPECTED, Suspicion
@@ -16,17 +16,9 @@ from predeploy.database.sentinel.sequences import SequencePositions
 from predeploy.database.server.failure import failure_of
 from predeploy.database.server.transaction import name_sql
 from predeploy.database.session.fence import STOPPED
-from predeploy.database.steps.message import (
-    Attempt,
-    Closing,
-    Part,
-    Reply,
-    Role,
-    messages,
-    own,
-    send,
-)
+from predeploy.database.steps.message import Attempt, Closing, Part, Reply, Role, send
 from predeploy.judgment.gap import Gap
+from predeploy.judgment.ways import Delivery
 from predeploy.losses.loss import Loss
 
 # The error of `absent_sql` if a name is taken.
@@ -79,38 +71,24 @@ Outcome = Sent | Suspects | AlreadyThere | Failure | None
 Deliver = Callable[[Attempt, list[Part], Closing], Outcome]
 
 
-def at_once(attempt: Attempt, opening: list[Part], closing: Closing) -> Outcome:
-    """Send opening, statements and closing in one round trip, or in more.
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The outcome of a step: a result, a failure that left nothing, or None: another run did it.
 
-    More are needed if COPY brings data, and for long steps.
+    `delivery` is how it should be tried again; `positions` holds the first positions of sequences.
+    `gaps` are the sequences that skipped numbers, because a try that was rolled back drew them.
     """
-    outcome, _ = at_once_from_the_start(attempt, opening, closing)
-    return outcome
 
-
-def at_once_from_the_start(
-    attempt: Attempt, opening: list[Part], closing: Closing
-) -> tuple[Outcome, SequencePositions | None]:
-    """Like `at_once`, and also return the positions of sequences that the opening queries."""
-    rows = 0
-    notices: tuple[str, ...] = ()
-    suspected = UNSUSPECTED
+    outcome: StepResult | Failure | None
+    delivery: Delivery
     positions: SequencePositions | None = None
-    for parts in messages(chain(opening, own(attempt), closing(()))):
-        reply = send(attempt, parts)
-        positions = positions or reply.positions
-        notices += reply.answer.skipped
-        if reply.answer.error is not None:
-            return _refused(attempt, reply), positions
-        rows += reply.rows
-        suspected |= reply.suspected
-    return Sent(rows, notices=notices, suspected=suspected), positions
+    gaps: tuple[Gap, ...] = ()
 
 
 def begin(attempt: Attempt, opening: list[Part]) -> tuple[Outcome, SequencePositions | None]:
     """Send a step's opening separately; the outcome is None if its fence is not passed."""
     reply = send(attempt, opening)
-    return (Sent() if reply.answer.error is None else _refused(attempt, reply)), reply.positions
+    return (Sent() if reply.answer.error is None else meaning(attempt, reply)), reply.positions
 
 
 def end(attempt: Attempt, closing: list[Part]) -> Outcome:
@@ -118,7 +96,7 @@ def end(attempt: Attempt, closing: list[Part]) -> Outcome:
     reply = send(attempt, closing)
     if reply.answer.error is None:
         return Sent(suspected=reply.suspected)
-    return meaning(attempt, reply.failed_part, reply.answer.error)
+    return meaning(attempt, reply)
 
 
 def suspects(error: psycopg.Error) -> Suspects:
@@ -127,9 +105,11 @@ def suspects(error: psycopg.Error) -> Suspects:
     return Suspects(suspected.oids, suspected.is_doubtful)
 
 
-def meaning(attempt: Attempt, part: Part, error: psycopg.Error) -> Outcome:
-    """Return what the failure of one part means for its step; None if another run was faster."""
-    step, sqlstate = attempt.step, error.sqlstate or ""
+def meaning(attempt: Attempt, reply: Reply) -> Outcome:
+    """Return what the error in a reply means for the step; None if another run was faster."""
+    step, part, error = attempt.step, reply.failed_part, reply.answer.error
+    assert error is not None  # noqa: S101 - only called with one
+    sqlstate = error.sqlstate or ""
     match part.role:
         case Role.FENCE if sqlstate in STOPPED:
             return None
@@ -161,8 +141,40 @@ def offset_in(step: Step, part: Part, error: psycopg.Error) -> int | None:
     return start + int(position) - 1 - len(name_sql(step))
 
 
-def _refused(attempt: Attempt, reply: Reply) -> Outcome:
-    """Return what the error in a reply means for the step."""
-    error = reply.answer.error
-    assert error is not None  # noqa: S101 - only called with one
-    return meaning(attempt, reply.failed_part, error)
+def learned(attempt: Attempt, outcome: Suspects | AlreadyThere) -> Delivery:
+    """Return how to deliver the step after a try that had to be rolled back."""
+    delivery = attempt.delivery
+    match outcome:
+        case Suspects(oids, is_doubtful=True):
+            again = delivery.counting(oids)
+        case Suspects(oids):
+            again = delivery.watching(oids)
+        case AlreadyThere():
+            again = delivery.in_pieces()
+    if again == delivery:
+        raise InternalError(f"{attempt.step.label}: a guard failed that was not sent")
+    return again
+
+
+def result_of(step: Step, sent: Sent, duration_s: float) -> StepResult:
+    """Return the report's entry for a step that is done."""
+    return StepResult(
+        step.label,
+        duration_s,
+        len(step.statements),
+        sent.rows,
+        tuple(str(loss) for loss in sent.losses),
+        sent.duplicates,
+        sent.notices,
+        sent.drifts,
+        tuple(str(gap) for gap in sent.gaps),
+        sent.ungranted,
+        _asks(step, sent),
+    )
+
+
+def _asks(step: Step, sent: Sent) -> tuple[Ask, ...]:
+    declarations = tuple(loss.declaration for loss in sent.asked)
+    if not declarations:
+        return ()
+    return (Ask(step.path, step.statements[0].line, declarations, step.allow_key),)

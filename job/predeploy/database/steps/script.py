@@ -9,16 +9,15 @@ rolled back and delivered in the required way, after the sequences that it has d
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 
 import psycopg
 import structlog
 
-from predeploy.contract.errors import InternalError, ServerError
+from predeploy.contract.errors import ServerError
 from predeploy.contract.exit_codes import ExitCode
-from predeploy.contract.plan import Ask, Failure, StepResult
-from predeploy.contract.step import Step
+from predeploy.contract.plan import Failure
 from predeploy.database.sentinel.sequences import SequencePositions
 from predeploy.database.server import wire
 from predeploy.database.server.failure import failure_of
@@ -32,31 +31,18 @@ from predeploy.database.steps.outcome import (
     Outcome,
     Sent,
     Suspects,
-    at_once,
-    at_once_from_the_start,
+    Tried,
     begin,
+    learned,
+    result_of,
 )
 from predeploy.database.steps.piecewise import piecewise
 from predeploy.database.steps.restart import Made, put_back
+from predeploy.database.steps.together import at_once, at_once_from_the_start
 from predeploy.database.steps.watched import replay, watch
-from predeploy.judgment.delivery import Delivery
 from predeploy.judgment.gap import Gap
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """The outcome of a step: a result, a failure that left nothing, or None: another run did it.
-
-    `delivery` is how it should be tried again; `positions` holds the first positions of sequences.
-    `gaps` are the sequences that skipped numbers, because a try that was rolled back drew them.
-    """
-
-    outcome: StepResult | Failure | None
-    delivery: Delivery
-    positions: SequencePositions | None = None
-    gaps: tuple[Gap, ...] = ()
 
 
 Try = Callable[[Attempt, SequencePositions | None], tuple[Outcome, SequencePositions | None]]
@@ -83,45 +69,6 @@ def until_kept(attempt: Attempt, positions: SequencePositions | None, go: Try) -
                 _take_back_numbers(attempt, positions)
             return Tried(outcome, attempt.delivery, positions)
         attempt = replace(attempt, delivery=learned(attempt, outcome))
-
-
-def learned(attempt: Attempt, outcome: Suspects | AlreadyThere) -> Delivery:
-    """Return how to deliver the step after a try that had to be rolled back."""
-    delivery = attempt.delivery
-    match outcome:
-        case Suspects(oids, is_doubtful=True):
-            again = delivery.counting(oids)
-        case Suspects(oids):
-            again = delivery.watching(oids)
-        case AlreadyThere():
-            again = delivery.in_pieces()
-    if again == delivery:
-        raise InternalError(f"{attempt.step.label}: a guard failed that was not sent")
-    return again
-
-
-def result_of(step: Step, sent: Sent, duration_s: float) -> StepResult:
-    """Return the report's entry for a step that is done."""
-    return StepResult(
-        step.label,
-        duration_s,
-        len(step.statements),
-        sent.rows,
-        tuple(str(loss) for loss in sent.losses),
-        sent.duplicates,
-        sent.notices,
-        sent.drifts,
-        tuple(str(gap) for gap in sent.gaps),
-        sent.ungranted,
-        _asks(step, sent),
-    )
-
-
-def _asks(step: Step, sent: Sent) -> tuple[Ask, ...]:
-    declarations = tuple(loss.declaration for loss in sent.asked)
-    if not declarations:
-        return ()
-    return (Ask(step.path, step.statements[0].line, declarations, step.allow_key),)
 
 
 def _try(

@@ -8,6 +8,7 @@ from predeploy.contract.plan import Failure
 from predeploy.contract.step import Addition, Step
 from predeploy.database.catalog import granted, path_view
 from predeploy.database.sentinel import catalog_state, holdings, made, sentinel, values
+from predeploy.database.server import wire
 from predeploy.database.server.transaction import END_OF_STATEMENTS
 from predeploy.database.steps import frame, lockout
 from predeploy.database.steps.message import Attempt, Closing, Part, Role, ours
@@ -203,14 +204,14 @@ def _names(attempt: Attempt, before: Holdings) -> Names:
     schemas = path_view.read_schemas(context.work, context.settings.endpoint)
     tables = frozenset(table.name for table in before.tables.values())
     is_asked = not context.is_blank or isinstance(attempt.step, Addition)
-    ours = (frozenset(), frozenset()) if is_asked else made.read(context.work, attempt.schema)
+    rows = [] if is_asked else wire.ask(context.work, made.made_sql(attempt.schema))
     return Names(
         schemas,
         tables,
         above=before.above(),
         partitions=before.partitions(),
         partitioned=before.partitioned(),
-        made=before.names_of(*ours),
+        made=before.names_of(*made.parse_made(rows)),
     )
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, Plan
 from predeploy.contract.quoting import identifier, literal
-from predeploy.contract.step import LateMirror, Migration, OnlineMigration, Step
+from predeploy.contract.step import MIRRORED, LateMirror, Migration, OnlineMigration, Step
 from predeploy.layers.situation.base import Situation
-from predeploy.snapshot import MIRRORED
 from predeploy.sources.formats import histories_of
 from predeploy.sources.formats.format import History, Mirror, Table
 from predeploy.sources.script import Script

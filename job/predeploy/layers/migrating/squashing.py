@@ -1,16 +1,15 @@
 """Whether a squash is recorded, run or refused, depending on the ledger. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from itertools import groupby
 
 from predeploy import sql
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, Plan
-from predeploy.contract.step import FileStep, LedgerRow, Record
-from predeploy.layers.migrating.adoption import not_there
+from predeploy.contract.step import FileStep, Record
+from predeploy.layers.migrating.recording import not_there
 from predeploy.layers.situation.base import Situation
-from predeploy.layers.situation.history import FileHistory, is_whole
+from predeploy.layers.situation.history import FileHistory, is_whole, rows_by_file
 from predeploy.layers.situation.lineage import named
 from predeploy.settings.versions import NO_VERSION, Version, version_of, written
 from predeploy.sources.squash import Squash, header_for, squash_of
@@ -58,7 +57,8 @@ def _unlike(history: FileHistory, situation: Situation, said: Squash) -> Iterato
     files = situation.files
     applied = [file for file in files[files.index(history) + 1 :] if file.is_whole]
     yield from not_there(
-        situation,
+        situation.snapshot,
+        situation.settings.accepted_missing,
         (history.script.text, *(file.script.text for file in applied)),
         f"{history.script.path} replaces {said} and would be recorded, but it makes what is not "
         "there",
@@ -126,9 +126,10 @@ def _recorded(said: Squash, situation: Situation) -> tuple[tuple[str, ...], _Rec
     The files themselves are gone, so all are there when those at both ends of each span are, and
     none is half applied. A squash that was recorded before stands for those that it replaces.
     """
-    by_file = _by_file(situation.snapshot.ledger)
+    by_file = rows_by_file(situation.snapshot.ledger)
     others = {s.file: s for s in situation.snapshot.squashes if s.file != said.file}
-    names = [name for name in by_file if name != said.file and _concerns(said, name, others)]
+    found = (name for name in by_file if name != said.file and _concerns(said, name, others))
+    names = sorted(found, key=lambda name: (version_of(name), name))
     if not names:
         return (), _Recorded.NONE
     whole = [name for name in names if is_whole(by_file[name])]
@@ -146,8 +147,3 @@ def _concerns(said: Squash, name: str, others: Mapping[str, Squash]) -> bool:
 
 def _stands_for(name: str, version: Version, others: Mapping[str, Squash]) -> bool:
     return others[name].replaces(version) if name in others else version_of(name) == version
-
-
-def _by_file(ledger: Iterable[LedgerRow]) -> dict[str, tuple[LedgerRow, ...]]:
-    rows = sorted(ledger, key=lambda row: (version_of(row.entry.file), row.entry.file))
-    return {name: tuple(group) for name, group in groupby(rows, key=lambda row: row.entry.file)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, Plan
-from predeploy.layers.migrating.adoption import is_unknown, not_there
+from predeploy.layers.migrating.recording import not_there
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.situation.lineage import named
 from predeploy.sources.formats.format import Applied, Records
@@ -61,7 +61,7 @@ def take_over(situation: Situation) -> Takeover:
     """
     snapshot = situation.snapshot
     unknown = {file.script.name for file in situation.files if not file.is_known}
-    if not unknown or (situation.settings.baseline and is_unknown(snapshot)):
+    if not unknown or (situation.settings.baseline and snapshot.is_unknown):
         return Takeover()
     judged = [
         (records, records.history.read(situation.sources.migrations, records.rows))
@@ -94,7 +94,8 @@ def _taken(situation: Situation, records: Records, applied: Applied, unknown: se
         done = applied.files.keys() | whole
         through = [s.text for s in situation.sources.migrations if s.name in done]
         findings += not_there(
-            situation,
+            situation.snapshot,
+            situation.settings.accepted_missing,
             through,
             f"{records.history.tool} has recorded files in {records.table} whose work is not there",
             "bring back what they made, or run predeploy on the database that the history is of",

@@ -1,4 +1,5 @@
 """The input of a layer's planning: files and ledger side by side, and how they are related.
 
-What runs is not decided here.
+So is what several layers ask, such as which critical tables are missing. What runs is not decided
+here.
 """

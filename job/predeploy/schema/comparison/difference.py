@@ -8,7 +8,7 @@ from types import MappingProxyType
 from predeploy.schema.comparison import naming, owners, rights
 from predeploy.schema.comparison.ordering import in_order
 from predeploy.schema.comparison.waiting import Planned, Unmet, hold_back
-from predeploy.schema.ddl import Change, Phase, Report
+from predeploy.schema.ddl import Change, Outcome, Phase, Report
 from predeploy.schema.facts import Fact, compare
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds import KINDS, Entry
@@ -156,9 +156,7 @@ def _with_moved(
     return tuple(kept), tuple(other)
 
 
-def _with_revokes(
-    planned: Sequence[Change | Report], made: Fact, pair: SchemaPair
-) -> Iterator[Change | Report]:
+def _with_revokes(planned: Sequence[Change | Report], made: Fact, pair: SchemaPair) -> Outcome:
     """Add the REVOKEs of undeclared default privileges to the change that creates the object."""
     revoked = tuple(rights.revokes(made, pair))
     first = next((outcome for outcome in planned if isinstance(outcome, Change)), None)

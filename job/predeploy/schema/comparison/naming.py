@@ -12,11 +12,9 @@ from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import Report, Verdict, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.namespaces import Name, names_of, takers
+from predeploy.schema.namespaces import INDEXES, WITH_INDEX, Name, names_of, takers
 from predeploy.schema.schema_pair import SchemaPair
 
-_USED_BY_NAME = ("primary key", "unique", "exclude")
-_INDEXES = (Kind.INDEX.value, Kind.PARTITION_INDEX.value)
 _HANGS_ON_TABLE = (
     Kind.CONSTRAINT.value, Kind.PARTITION_CONSTRAINT.value, Kind.DOMAIN_CONSTRAINT.value,
     Kind.NOT_NULL.value,
@@ -32,7 +30,7 @@ def misnamed(twins: Mapping[Fact, Fact], pair: SchemaPair) -> Iterator[Report]:
     for desired, live in twins.items():
         if not pair.written.has_name_of(desired):
             continue
-        is_used = desired.get("type") in _USED_BY_NAME
+        is_used = desired.get("type") in WITH_INDEX
         fails = "; ON CONFLICT ON CONSTRAINT with the declared name fails" if is_used else ""
         remedy = f"in a migration: {_freed(desired, taken)}{_rename(desired, live)}"
         if live.get("inherited"):
@@ -76,7 +74,7 @@ def subjects(twins: Mapping[Fact, Fact]) -> dict[tuple[str, ...], Fact]:
             found["constraint", desired.schema, desired.relation, desired.name] = live
         if desired.kind == Kind.SEQUENCE.value:
             found["sequence", desired.schema, desired.relation, ""] = live
-        elif desired.kind in _INDEXES or desired.get("type") in _USED_BY_NAME:
+        elif desired.kind in INDEXES or desired.get("type") in WITH_INDEX:
             found["index", desired.schema, desired.name, ""] = live
     return found
 

@@ -15,7 +15,7 @@ from predeploy.schema.comparison.owners import is_declared, withheld
 from predeploy.schema.ddl import Report, Verdict, qualified, relation, warning
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.kinds.columns.columns import inlined
+from predeploy.schema.kinds.columns.inlined import inlined
 from predeploy.schema.schema_pair import SchemaPair
 from predeploy.schema.written import (
     ALL,

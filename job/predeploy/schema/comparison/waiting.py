@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from predeploy.schema.ddl import Change, Report, Verdict, not_addable
+from predeploy.schema.described import as_drift
 from predeploy.schema.facts import Fact, Key
 from predeploy.schema.kind import Kind
 from predeploy.schema.needs import Needs
@@ -48,7 +49,7 @@ class Unmet:
     def holds_back(self, report: Report) -> bool:
         """Whether dependents of the reported object have to wait for it."""
         if report.verdict is Verdict.DRIFT:
-            ways = {report.as_drift.line, (report.object, report.live)}
+            ways = {as_drift(report).line, (report.object, report.live)}
             is_accepted = self.accepted is None or not self.accepted.isdisjoint(ways)
             return not is_accepted and report.code not in _COUNTING
         return report.verdict is Verdict.NOT_ADDABLE

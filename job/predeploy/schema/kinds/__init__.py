@@ -14,8 +14,7 @@ from predeploy.schema.kinds.columns.columns import COLUMN
 from predeploy.schema.kinds.columns.not_nulls import NOT_NULL
 from predeploy.schema.kinds.columns.retyped import COLUMN_USERS_SQL
 from predeploy.schema.kinds.comments import COMMENT
-from predeploy.schema.kinds.indexes.indexes import INDEX
-from predeploy.schema.kinds.indexes.parts import PARTITION_INDEX
+from predeploy.schema.kinds.indexes.indexes import INDEX, PARTITION_INDEX
 from predeploy.schema.kinds.needs import needs_sql
 from predeploy.schema.kinds.privileges import DEFAULT_PRIVILEGE, GRANT
 from predeploy.schema.kinds.programs.attached import POLICY, RULE, STATISTICS, TRIGGER

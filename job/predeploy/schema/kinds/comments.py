@@ -1,10 +1,9 @@
 """Comments on all modelled objects."""
 
 import json
-from collections.abc import Iterator
 
-from predeploy.contract.quoting import literal
-from predeploy.schema.ddl import Change, Phase, Report, change, not_addable
+from predeploy.contract.quoting import FIRST_USER_OID, literal
+from predeploy.schema.ddl import Outcome, Phase, change, not_addable
 from predeploy.schema.entry import Entry, attributes
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -28,11 +27,7 @@ _IN_SCHEMA = (
 _OF_THE_DATABASE = ("pg_cast", "pg_transform")
 
 
-def plan(
-    desired: Fact,
-    live: Fact | None,  # noqa: ARG001 - every kind is asked the same way
-    pair: SchemaPair,
-) -> Iterator[Change | Report]:
+def plan(desired: Fact, _live: Fact | None, pair: SchemaPair) -> Outcome:
     """Set it, replacing another if necessary; an undeclared live comment is kept."""
     what, _, name = desired.name.partition(" ")
     if what == "sequence" and is_sequence_renamed(desired.schema, desired.relation, pair):
@@ -80,7 +75,7 @@ def _other(catalog: str, namespace: str = "", name: str = "i.identity") -> str:
         || pg_catalog.regexp_replace(i.identity, '^(for .*) on language ', '\\1 language '), 0::oid
         from pg_catalog.{catalog} x, pg_catalog.pg_identify_object(
             'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0) i
-        where x.oid >= 16384 and i.identity !~ '{PUT_ASIDE.removeprefix("^")}'"""
+        where x.oid >= {FIRST_USER_OID} and i.identity !~ '{PUT_ASIDE.removeprefix("^")}'"""
 
 
 # Each: catalog, OID, number of the part, schema, relation, name, name in SQL, OID of the relation.

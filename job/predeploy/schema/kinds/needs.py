@@ -6,14 +6,13 @@ function's quoted body uses, nor what uses a cast without a function.
 
 from collections.abc import Sequence
 
-from predeploy.contract.quoting import literal
+from predeploy.contract.quoting import FIRST_USER_OID, literal
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.programs.routines import SIGNATURE
 from predeploy.schema.kinds.types.casts import CAST_NAME
 from predeploy.schema.kinds.unmodelled import OTHERS
 
 # User objects have OIDs from here on (FirstNormalObjectId in access/transam.h).
-_FIRST_USER_OID = 16384
 _RELATION = "join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
 _KIND_OF_RELATION = f"""case c.relkind when 'v' then {literal(Kind.VIEW.value)}
     when 'm' then {literal(Kind.MATERIALIZED_VIEW.value)}
@@ -140,7 +139,7 @@ def needs_sql(schemas: Sequence[str]) -> str:
     names = ", ".join(literal(name) for name in ("", *sorted(set(schemas))))
     objects = " union all ".join(
         f"""select * from ({part}) q(classid, objid, kind, schema, relation, name)
-        where q.schema in ({names}) and q.objid >= {_FIRST_USER_OID}"""
+        where q.schema in ({names}) and q.objid >= {FIRST_USER_OID}"""
         for part in _OBJECTS
     )
     return f"""select pg_catalog.json_build_object('needs', (
@@ -150,7 +149,7 @@ def needs_sql(schemas: Sequence[str]) -> str:
             select d.classid, d.objid, d.objsubid, d.refclassid, d.refobjid, d.refobjsubid,
                 d.deptype
             from pg_catalog.pg_depend d where d.deptype not in ('e', 'x')
-              and d.refobjid >= {_FIRST_USER_OID}
+              and d.refobjid >= {FIRST_USER_OID}
             union all {_BY_CAST}
         ), named(of, needed) as (
             select {_key("o", "d.objsubid", "da")}, {_key("r", "d.refobjsubid", "ra")}

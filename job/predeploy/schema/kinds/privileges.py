@@ -6,9 +6,7 @@ are reported by `predeploy.schema.comparison.rights`.
 https://www.postgresql.org/docs/current/ddl-priv.html
 """
 
-from collections.abc import Iterator
-
-from predeploy.schema.ddl import Change, Phase, Report, Verdict, change, not_addable
+from predeploy.schema.ddl import Outcome, Phase, Report, Verdict, change, not_addable
 from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -23,11 +21,7 @@ _NAMED = (
 )  # fmt: skip
 
 
-def plan_grant(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,
-) -> Iterator[Change | Report]:
+def plan_grant(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Grant it, or report a privilege that should be revoked."""
     # Facts about ownership are only looked up (`_owner`, `_granted`), never planned.
     if desired.get("owned"):
@@ -49,11 +43,7 @@ def plan_grant(
         yield from _granted(desired, live, pair)
 
 
-def plan_default_privilege(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_default_privilege(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Grant it on what the role will create, or revoke that from PUBLIC."""
     if desired.get("revoked"):
         yield change(
@@ -75,7 +65,7 @@ def plan_default_privilege(
     )
 
 
-def _revoked(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _revoked(desired: Fact, pair: SchemaPair) -> Outcome:
     """Report what PUBLIC has on a live object; a new object revokes it when it is created."""
     statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM PUBLIC"
     if _is_there(desired, pair):
@@ -93,7 +83,7 @@ def _revoked(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
         yield change(desired, Phase.TOGETHER, statement)
 
 
-def _withheld(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _withheld(desired: Fact, pair: SchemaPair) -> Outcome:
     """Revoke the owner's privilege on a new object; on a live one, only report that it is held."""
     statement = f"REVOKE {desired.get('privilege')} ON {desired.get('on')} FROM CURRENT_USER"
     if not _is_there(desired, pair):
@@ -131,7 +121,7 @@ def _is_there(desired: Fact, pair: SchemaPair) -> bool:
     return any(pair.live.get(kind, desired.schema, "", desired.get("of")) for kind in _NAMED)
 
 
-def _granted(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def _granted(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     if live is not None and not desired.get("grantable"):
         return  # the live grant has the grant option, which is more than is declared
     if _is_its_owners(desired, pair) and not _is_lacking(desired, pair):

@@ -1,21 +1,17 @@
 """Schemas and extensions."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, warning
+from predeploy.schema.ddl import Outcome, Phase, change, drift, warning
 from predeploy.schema.entry import Entry, attributes, order
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaPair
 
 
-def plan_schema(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_schema(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it. It has no attributes that could differ."""
     if live is None:
         yield change(
@@ -23,11 +19,7 @@ def plan_schema(
         )
 
 
-def plan_extension(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,
-) -> Iterator[Change | Report]:
+def plan_extension(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Create it before anything uses it; another schema is drift, another version a warning."""
     schema, name = identifier(desired.get("schema")), identifier(desired.name)
     if live is None:

@@ -1,9 +1,9 @@
 """Objects that sync does not create; missing ones are reported, never ignored."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from predeploy.schema.ddl import Change, Report, not_addable
+from predeploy.contract.quoting import FIRST_USER_OID
+from predeploy.schema.ddl import Outcome, not_addable
 from predeploy.schema.entry import Entry, alone, attributes, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -22,15 +22,9 @@ _OF_THE_DATABASE = (
     "pg_event_trigger", "pg_foreign_data_wrapper", "pg_foreign_server", "pg_language",
     "pg_publication", "pg_transform", "pg_am",
 )  # fmt: skip
-# User objects have OIDs from here on (FirstNormalObjectId in access/transam.h).
-_FIRST_USER_OID = 16384
 
 
-def plan(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Report what is missing."""
     if live is None:
         why = "sync makes no objects of this kind"
@@ -44,7 +38,7 @@ def _part(catalog: str, schema: str, where: str = "true") -> str:
             i.type || ' ' || i.identity
         from pg_catalog.{catalog} x, pg_catalog.pg_identify_object(
             'pg_catalog.{catalog}'::pg_catalog.regclass, x.oid, 0) i
-        where x.oid >= {_FIRST_USER_OID} and {where}
+        where x.oid >= {FIRST_USER_OID} and {where}
           and {own(catalog, "x.oid")} and {alone(catalog, "x.oid")}"""
 
 

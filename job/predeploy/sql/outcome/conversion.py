@@ -9,7 +9,7 @@ from postgast import pg_query_pb2 as pb
 from predeploy.contract.quoting import identifier
 from predeploy.contract.statement import Statement
 from predeploy.sql.outcome.story import NamedObject, Renamed, events
-from predeploy.sql.parser.parsing import parse
+from predeploy.sql.parser.parsing import commands_of, node_of
 
 _TEXTS = ('"text"', '"pg_catalog"."text"', '"pg_catalog"."varchar"', '"varchar"')
 _THROUGH_TEXT = [[(text + end, ())] for text in _TEXTS for end in ("", "[]")]
@@ -56,7 +56,7 @@ def conversions(statements: Iterable[Statement]) -> tuple[Conversion, ...]:
         if statement.node in _RENAMING:
             names.follow(statement)
         elif statement.node == "create_enum_stmt":
-            enums.add(identifier(_parsed(statement).type_name[-1].string.sval))
+            enums.add(identifier(node_of(statement).type_name[-1].string.sval))
         else:
             found += [names.before(conversion) for conversion in _in(statement)]
     return tuple(replace(c, makes_enum=_last(c.type_sql) in enums) for c in found)
@@ -71,7 +71,7 @@ class _Names:
         self._columns: dict[tuple[str, str], str] = {}
 
     def follow(self, statement: Statement) -> None:
-        for event in events(statement.node, _parsed(statement)):
+        for event in events(statement.node, node_of(statement)):
             if not isinstance(event, Renamed):
                 continue
             old, new = event.old, event.new
@@ -103,15 +103,11 @@ def _in(statement: Statement) -> tuple[Conversion, ...]:
     # The text is searched first because parsing takes far longer.
     if statement.node != "alter_table_stmt" or "type" not in statement.text.lower():
         return ()
-    stmt = _parsed(statement)
+    stmt = node_of(statement)
     if stmt.objtype != pb.OBJECT_TABLE:
         return ()
-    commands = (node.alter_table_cmd for node in stmt.cmds)
+    commands = commands_of(stmt)
     return tuple(_of(stmt.relation, c) for c in commands if c.subtype == pb.AT_AlterColumnType)
-
-
-def _parsed(statement: Statement) -> Any:
-    return getattr(parse(statement.text).stmts[0].stmt, statement.node)
 
 
 def _of(relation: Any, command: Any) -> Conversion:

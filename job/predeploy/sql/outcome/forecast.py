@@ -19,7 +19,7 @@ from predeploy.losses.values import ENUM, Column
 from predeploy.sql.outcome.conversion import Conversion, conversions
 from predeploy.sql.outcome.model import Model, Relation
 from predeploy.sql.outcome.story import path_of
-from predeploy.sql.parser.parsing import parse
+from predeploy.sql.parser.parsing import commands_of, parse
 from predeploy.sql.parser.tree import below, nodes_of
 
 # A cheap test of the text, before it is parsed.
@@ -134,7 +134,7 @@ class _Story:
 
     def _alter(self, stmt: Any) -> None:
         table = self._model.altered(stmt)
-        commands = (node.alter_table_cmd for node in stmt.cmds)
+        commands = commands_of(stmt)
         for command in (c for c in commands if c.subtype == pb.AT_DropColumn):
             if table is not None and table.has(command.name, may_be_absent=command.missing_ok):
                 self._lose(Verb.DROP_COLUMN, table, command.name)

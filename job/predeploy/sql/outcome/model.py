@@ -7,6 +7,8 @@ from typing import Any
 from postgast import pg_query_pb2 as pb
 
 from predeploy.sql.outcome.story import TEMPORARY, NamedObject, Renamed, events
+from predeploy.sql.parser.names import dotted
+from predeploy.sql.parser.parsing import commands_of
 from predeploy.sql.statement.targets import constraints
 
 # The parser's code of ON DELETE CASCADE.
@@ -102,7 +104,7 @@ class Model:
         self._tables = [table for table in self._tables if table.schema != TEMPORARY]
         for table in self._tables:
             table.before, table.were = table.name, {}
-        self._labels = [(e, _dotted(e.schema, e.name), tuple(e.labels)) for e in self._enums]
+        self._labels = [(e, dotted(e.schema, e.name), tuple(e.labels)) for e in self._enums]
         self.path = ()
 
     def labels_gone(self) -> Iterator[str]:
@@ -111,7 +113,7 @@ class Model:
             if any(enum is one for one in self._enums):
                 continue
             # Tools replace an enum by a new type that takes over its name.
-            heir = next((e for e in self._enums if _dotted(e.schema, e.name) == name), None)
+            heir = next((e for e in self._enums if dotted(e.schema, e.name) == name), None)
             kept = heir.labels if heir else ()
             yield from (f"{name}.{label}" for label in labels if label not in kept)
 
@@ -272,7 +274,7 @@ class Model:
         if table is None:
             return
         self._refer(table, stmt)
-        for command in (node.alter_table_cmd for node in stmt.cmds):
+        for command in commands_of(stmt):
             definition = getattr(command, "def")
             match command.subtype:
                 case pb.AT_DropColumn:
@@ -328,10 +330,6 @@ class Model:
 
 _DEFAULT = {"", "public"}
 _WITH_COLUMNS = (pb.OBJECT_TABLE, pb.OBJECT_TYPE)
-
-
-def _dotted(schema: str, name: str) -> str:
-    return f"{schema}.{name}" if schema else name
 
 
 def _may_be(there: str, said: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from postgast import pg_query_pb2 as pb
 
 from predeploy.sql.outcome.story import TEMPORARY, Gone, Made, NamedObject, Renamed, events, path_of
+from predeploy.sql.parser.parsing import commands_of
 from predeploy.sql.parser.unparsed import UnreadableError
 from predeploy.sql.script.reading import read
 from predeploy.sql.statement.whitelist import path_of_select
@@ -150,7 +151,7 @@ class _Inventory:
                 self._part("constraint", relation, constraint.conname, column)
 
     def _alter(self, stmt: Any) -> None:
-        for command in (n.alter_table_cmd for n in stmt.cmds):
+        for command in commands_of(stmt):
             definition = getattr(command, "def")
             if command.subtype == pb.AT_AddColumn:
                 self._column(stmt.relation, definition.column_def)

@@ -18,9 +18,9 @@ from predeploy.contract.step import Declaration
 from predeploy.losses.allowlist import pattern_of
 from predeploy.losses.loss import Verb
 from predeploy.sql.outcome.story import Made, Renamed, events
-from predeploy.sql.parser.parsing import parse
+from predeploy.sql.parser.names import Name
+from predeploy.sql.parser.parsing import node_of
 from predeploy.sql.parser.tree import nodes_of
-from predeploy.sql.statement.targets import Name
 
 _TABLES = (pb.OBJECT_TABLE, pb.OBJECT_MATVIEW, pb.OBJECT_FOREIGN_TABLE)
 _ROWS = (Verb.DELETE.value, Verb.TRUNCATE.value)
@@ -79,7 +79,7 @@ def may_use(
         if statement.node in ("", "do_stmt", "select_stmt"):
             continue
         try:
-            stmt = getattr(parse(statement.text).stmts[0].stmt, statement.node)
+            stmt = node_of(statement)
         except (postgast.PgQueryError, IndexError):
             # What cannot be parsed could do anything.
             return True

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from predeploy.contract.statement import Statement
-from predeploy.sql.parser.parsing import COMMENTS
 from predeploy.sql.parser.scanning import (
     BLANK,
+    COMMENTS,
     LITERAL,
     NUMBER,
     OPERATOR_CHARACTERS,

@@ -5,7 +5,7 @@ import re
 import postgast
 
 from predeploy.sql.parser.offsets import Offsets
-from predeploy.sql.parser.parsing import tokens
+from predeploy.sql.parser.scanning import tokens
 
 _NAMES = {
     "\u00a0": "no-break space",

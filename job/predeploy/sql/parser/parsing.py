@@ -1,22 +1,18 @@
 """Calls the parser, except for texts that are nested too deeply for it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import postgast
 from google._upb import _message
 from google.protobuf.message import DecodeError
-from postgast import pg_query_pb2 as pb
 
+from predeploy.contract.statement import Statement
 from predeploy.sql.parser.depth import is_too_deep
 from predeploy.sql.parser.repeated_rows import Runs, abridged
-from predeploy.sql.parser.scanning import Token, scanned
 
 # Without it protobuf refuses deep but ordinary SQL (48 chained ||) with a DecodeError that is not a
 # syntax error. The call is private to protobuf; postgast offers none of its own.
 _message.SetAllowOversizeProtos(True)  # noqa: FBT003
-
-COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
 
 
 class TooDeepError(postgast.PgQueryError):
@@ -48,12 +44,14 @@ def parse(text: str, runs: Runs | None = None) -> Any:
     return parsed
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """Yield the tokens of a text without its comments, with offsets in bytes of UTF-8.
+def node_of(statement: Statement) -> Any:
+    """Return the parser's node of one statement. Raises as `parse` does."""
+    return getattr(parse(statement.text).stmts[0].stmt, statement.node)
 
-    Raises postgast.PgQueryError if the text cannot be scanned, such as for a quote that never ends.
-    """
-    return (token for token in scanned(text) if token.token not in COMMENTS)
+
+def commands_of(stmt: Any) -> list[Any]:
+    """Return the commands of an ALTER TABLE, or of what is altered like a table."""
+    return [node.alter_table_cmd for node in stmt.cmds]
 
 
 def _parsed(text: str) -> Any:

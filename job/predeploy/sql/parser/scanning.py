@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import postgast
+from postgast import pg_query_pb2 as pb
 
 # Regular expressions of tokens that can be recognized without the scanner.
 BLANK = r"[ \t\n\r\f\v]"
@@ -78,3 +79,14 @@ def _end_of_piece(text: str, start: int, at_least: int) -> int:
         if at_least < 0:
             break
     return len(text)
+
+
+COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """Yield the tokens of a text without its comments, with offsets in bytes of UTF-8.
+
+    Raises postgast.PgQueryError if the text cannot be scanned, such as for a quote that never ends.
+    """
+    return (token for token in scanned(text) if token.token not in COMMENTS)

@@ -9,8 +9,7 @@ from postgast import pg_query_pb2 as pb
 from predeploy.contract.statement import Mode, Statement
 from predeploy.sql.parser.offsets import Offsets
 from predeploy.sql.parser.opening import opening
-from predeploy.sql.parser.parsing import tokens
-from predeploy.sql.parser.scanning import Token
+from predeploy.sql.parser.scanning import Token, tokens
 
 _SEMICOLON, _OPEN, _CLOSE = pb.ASCII_59, pb.ASCII_40, pb.ASCII_41
 # fmt: off

@@ -15,13 +15,15 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.search_path import read_names
 from predeploy.schema.written import NOTHING_WRITTEN, Written
-from predeploy.sql import UnreadableError, read
+from predeploy.sql.parser.names import Name
+from predeploy.sql.parser.unparsed import UnreadableError
 from predeploy.sql.schema_file.locks import lock_count
 from predeploy.sql.schema_file.piece import Piece
 from predeploy.sql.schema_file.prepared import WITH_KEYS, DesiredStatement, prepared
 from predeploy.sql.schema_file.written import read_written
 from predeploy.sql.script.psql_lines import PsqlLineError, without_psql_lines
-from predeploy.sql.statement.targets import Name, changed, described, made, referenced
+from predeploy.sql.script.reading import read
+from predeploy.sql.statement.targets import changed, described, made, referenced
 from predeploy.sql.statement.whitelist import Verdict, judge, path_of_select, reason
 
 _RELATION_NODES = frozenset(

@@ -11,8 +11,8 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
+from predeploy.sql.parser.names import Name
 from predeploy.sql.parser.parsing import parse
-from predeploy.sql.statement.targets import Name
 
 _ATTRIBUTES = (
     pb.CONSTR_ATTR_DEFERRABLE, pb.CONSTR_ATTR_NOT_DEFERRABLE, pb.CONSTR_ATTR_DEFERRED,

@@ -10,8 +10,8 @@ from typing import Any
 
 from postgast import pg_query_pb2 as pb
 
+from predeploy.sql.parser.names import SERIALS, Name
 from predeploy.sql.schema_file.piece import Piece
-from predeploy.sql.statement.targets import Name
 
 _TABLE = 2  # the table and its row type
 _TOAST = 2  # its TOAST table, and the index of that
@@ -29,9 +29,8 @@ _OF_OTHERS = {
 }
 _ON_TABLES = ("create_stmt", "alter_table_stmt", "index_stmt")
 _KEYS = (pb.CONSTR_PRIMARY, pb.CONSTR_UNIQUE, pb.CONSTR_EXCLUSION)
-_SERIALS = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
 # Types of fixed length, or too short to need a TOAST table.
-_SHORT = _SERIALS | {
+_SHORT = SERIALS | {
     "bool", "int2", "int4", "int8", "float4", "float8", "money", "date", "time", "timetz",
     "timestamp", "timestamptz", "interval", "uuid", "oid", "name", "macaddr", "macaddr8",
 }  # fmt: skip
@@ -82,7 +81,7 @@ def _parts(elements: Iterable[Any]) -> int:
     constraints = list(_constraints(found))
     keys, others = _count_of(constraints, _KEYS), _count_of(constraints, (pb.CONSTR_FOREIGN,))
     identities = _count_of(constraints, (pb.CONSTR_IDENTITY,))
-    return _KEY * keys + others + identities + sum(name in _SERIALS for name in _types(found))
+    return _KEY * keys + others + identities + sum(name in SERIALS for name in _types(found))
 
 
 def _constraints(elements: Iterable[Any]) -> Iterable[Any]:

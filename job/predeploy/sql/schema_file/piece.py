@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from predeploy.contract.statement import Statement
-from predeploy.sql.statement.targets import Name
+from predeploy.sql.parser.names import Name
 
 
 @dataclass(frozen=True, slots=True)

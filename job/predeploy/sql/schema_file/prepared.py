@@ -7,10 +7,11 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from predeploy.sql.parser.parsing import tokens
+from predeploy.sql.parser.names import Name
+from predeploy.sql.parser.scanning import tokens
 from predeploy.sql.schema_file.external_keys import take_apart
 from predeploy.sql.schema_file.piece import Piece
-from predeploy.sql.statement.targets import Name, referenced
+from predeploy.sql.statement.targets import referenced
 
 WITH_KEYS = ("create_stmt", "alter_table_stmt")
 

@@ -9,9 +9,9 @@ from collections.abc import Set as AbstractSet
 import postgast
 from postgast import pg_query_pb2 as pb
 
-from predeploy.sql.statement.targets import Name
+from predeploy.sql.parser.names import Name
+from predeploy.sql.parser.scanning import COMMENTS
 
-_COMMENTS = (pb.SQL_COMMENT, pb.C_COMMENT)
 _DOT = pb.ASCII_46
 
 
@@ -20,7 +20,7 @@ def qualify(text: str, names: AbstractSet[Name], prefix: str) -> str:
     if not any(schema in text for schema in {schema for schema, _ in names}):
         return text
     raw = text.encode()
-    tokens = [t for t in postgast.scan(text).tokens if t.token not in _COMMENTS]
+    tokens = [t for t in postgast.scan(text).tokens if t.token not in COMMENTS]
     words = [raw[t.start : t.end].decode() for t in tokens]
     pieces, done = [], 0
     for i in range(len(tokens) - 2):

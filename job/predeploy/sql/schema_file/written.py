@@ -11,8 +11,9 @@ from postgast import pg_query_pb2 as pb
 from predeploy.schema.facts import Key
 from predeploy.schema.kind import Kind
 from predeploy.schema.written import ALL, CURRENT_USER, PUBLIC, Naming, Right, Sort, Written
+from predeploy.sql.parser.names import Name, name_of
 from predeploy.sql.schema_file.piece import Piece
-from predeploy.sql.statement.targets import Name, constraints, made
+from predeploy.sql.statement.targets import constraints, made
 
 Resolve = Callable[[Name], Name]
 Arguments = tuple[str, ...] | None
@@ -80,9 +81,9 @@ def _resolved(name: Name, piece: Piece, relations: set[Name]) -> Name:
 def _names(node: str, stmt: Any, resolve: Resolve) -> Iterator[Key]:
     """Yield the keys of constraints, indexes and sequences that are named explicitly here."""
     if node == "index_stmt" and stmt.idxname:
-        yield (Kind.INDEX.value, *resolve(_of(stmt.relation)), stmt.idxname)
+        yield (Kind.INDEX.value, *resolve(name_of(stmt.relation)), stmt.idxname)
     elif node == "create_seq_stmt":
-        schema, name = resolve(_of(stmt.sequence))
+        schema, name = resolve(name_of(stmt.sequence))
         yield (Kind.SEQUENCE.value, schema, name, "")
     elif node == "create_domain_stmt":
         domain = resolve(_of_names(stmt.domainname))
@@ -93,7 +94,7 @@ def _names(node: str, stmt: Any, resolve: Resolve) -> Iterator[Key]:
         if name:
             yield (Kind.DOMAIN_CONSTRAINT.value, *resolve(_of_names(stmt.type_name)), name)
     elif node in ("create_stmt", "alter_table_stmt"):
-        table = resolve(_of(stmt.relation))
+        table = resolve(name_of(stmt.relation))
         written = (c.conname or c.indexname for c in constraints(stmt))
         yield from ((Kind.CONSTRAINT.value, *table, name) for name in written if name)
 
@@ -134,7 +135,7 @@ def _object(item: Any, resolve: Resolve) -> Object:
         case "string":
             return ("", item.string.sval), None
         case "range_var":
-            return resolve(_of(item.range_var)), None
+            return resolve(name_of(item.range_var)), None
         case "list":
             return resolve(_of_names(item.list.items)), None
         case _:
@@ -220,10 +221,6 @@ def _types(parameters: Iterable[Any]) -> Arguments:
 def _type(type_name: Any) -> str:
     name = str(type_name.names[-1].string.sval)
     return f"{name}[]" if type_name.array_bounds else name
-
-
-def _of(range_var: Any) -> Name:
-    return (range_var.schemaname, range_var.relname)
 
 
 def _of_names(items: Iterable[Any]) -> Name:

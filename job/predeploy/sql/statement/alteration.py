@@ -6,7 +6,7 @@ from typing import Any
 from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.statement import Statement
-from predeploy.sql.parser.parsing import parse
+from predeploy.sql.parser.parsing import commands_of, node_of
 
 _NODES = frozenset((
     "alter_table_stmt", "rename_stmt", "drop_stmt", "alter_enum_stmt", "alter_seq_stmt",
@@ -21,14 +21,14 @@ def alters(statement: Statement) -> frozenset[str]:
     """Return the names that it alters, drops or renames, without schemas: `t`, `t.column`."""
     if statement.node not in _NODES:
         return frozenset()
-    stmt = getattr(parse(statement.text).stmts[0].stmt, statement.node)
+    stmt = node_of(statement)
     return frozenset(_names(statement.node, stmt))
 
 
 def _names(node: str, stmt: Any) -> Iterator[str]:
     match node:
         case "alter_table_stmt":
-            commands = (node.alter_table_cmd for node in stmt.cmds)
+            commands = commands_of(stmt)
             parts = (c.name for c in commands if c.subtype in _PARTS)
             yield from (f"{stmt.relation.relname}.{part}" for part in parts)
         case "rename_stmt" if stmt.rename_type in _OF_A_RELATION:

@@ -7,7 +7,7 @@ from typing import Any
 from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.statement import Mode, Statement
-from predeploy.sql.parser.parsing import parse
+from predeploy.sql.parser.parsing import commands_of, parse
 from predeploy.sql.statement.isolation import why_impossible
 
 COPY_FROM_STDIN = "COPY … FROM STDIN"
@@ -151,7 +151,7 @@ def _of_everything(stmt: Any) -> bool:
 
 def detaches_concurrently(stmt: Any) -> bool:
     """Whether an ALTER TABLE is DETACH PARTITION … CONCURRENTLY."""
-    commands = [node.alter_table_cmd for node in stmt.cmds]
+    commands = commands_of(stmt)
     return any(
         c.subtype == pb.AT_DetachPartition and getattr(c, "def").partition_cmd.concurrent
         for c in commands

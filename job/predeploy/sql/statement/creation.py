@@ -15,7 +15,7 @@ from postgast import pg_query_pb2 as pb
 from predeploy.contract.quoting import identifier
 from predeploy.contract.statement import Address, Creatable, Statement
 from predeploy.sql.parser.names import relation_sql
-from predeploy.sql.parser.parsing import parse
+from predeploy.sql.parser.parsing import commands_of, parse
 
 PROBE = "predeploy_probe"
 PROBE_PART = "predeploy_probe_part"
@@ -98,7 +98,7 @@ def creates(node: str, stmt: Any) -> tuple[Address, ...]:
         case "create_enum_stmt" | "create_range_stmt":
             found = [_type_address(stmt)]
         case "alter_table_stmt" if stmt.objtype == pb.OBJECT_TABLE:
-            found = [_added(stmt, command) for command in _commands(stmt)]
+            found = [_added(stmt, command) for command in commands_of(stmt)]
     return tuple(address for address in found if address)
 
 
@@ -110,7 +110,7 @@ def removes(node: str, stmt: Any) -> tuple[Address, ...]:
         return ()
     return tuple(
         _part(Creatable.COLUMN, stmt.relation, command.name)
-        for command in _commands(stmt)
+        for command in commands_of(stmt)
         if command.subtype == pb.AT_DropColumn and not command.missing_ok
     )
 
@@ -129,7 +129,7 @@ def abouts(statement: Statement, probe_schema: str) -> tuple[Creation | ColumnRe
         return (None,)
     if node != "alter_table_stmt":
         return (_about(node, stmt, probe_schema),)
-    commands = _commands(stmt)
+    commands = commands_of(stmt)
     only_adds = all(c.subtype in (pb.AT_AddColumn, pb.AT_AddConstraint) for c in commands)
     if len(commands) > 1 and not only_adds:
         return (None,)
@@ -354,10 +354,6 @@ def _deparse(node: str, stmt: Any) -> str:
     tree = pb.ParseResult()
     getattr(tree.stmts.add().stmt, node).CopyFrom(stmt)
     return postgast.deparse(tree)
-
-
-def _commands(stmt: Any) -> list[Any]:
-    return [node.alter_table_cmd for node in stmt.cmds]
 
 
 def _definition(command: Any) -> Any:

@@ -9,9 +9,9 @@ import postgast
 from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.statement import Statement
-from predeploy.sql.parser.parsing import parse
+from predeploy.sql.parser.names import SERIALS, Name, name_of
+from predeploy.sql.parser.parsing import commands_of, node_of
 from predeploy.sql.parser.tree import below, nodes_of
-from predeploy.sql.statement.targets import Name
 
 # Statements that write the catalog alone, so that a rollback leaves nothing behind.
 _PURE = frozenset((
@@ -52,7 +52,6 @@ _REWRITES = frozenset((
 # Unlike PRIMARY KEY, these do not make a column NOT NULL.
 _ADDED_AS_IT_IS = frozenset((pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_UNIQUE))
 _FILLED = frozenset((pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED))
-_SERIALS = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
 # As a default these give all rows the same value, so that no row is rewritten.
 _STABLE = frozenset(("now", "transaction_timestamp", "statement_timestamp", "current_setting"))
 _QUERIES = ("select_stmt", "insert_stmt", "update_stmt", "create_table_as_stmt", "prepare_stmt")
@@ -105,8 +104,8 @@ def destruction(statement: Statement, made: Container[str]) -> Destruction | Non
     find = _FINDERS.get(node)
     if find is None:
         return None
-    found = find(_parsed(statement))
-    if node in ("alter_table_stmt", "rename_stmt") and _parsed(statement).relation.relname in made:
+    found = find(node_of(statement))
+    if node in ("alter_table_stmt", "rename_stmt") and node_of(statement).relation.relname in made:
         return None
     return found
 
@@ -125,14 +124,10 @@ def relations_reached(statement: Statement) -> frozenset[str]:
     )
 
 
-def _parsed(statement: Statement) -> Any:
-    return getattr(parse(statement.text).stmts[0].stmt, statement.node)
-
-
 def _fills_by_function(statement: Statement) -> bool:
     return any(
         command.subtype in (pb.AT_AddColumn, pb.AT_AlterColumnType)
-        for command in _commands(_parsed(statement))
+        for command in commands_of(node_of(statement))
     ) and any(isinstance(node, pb.FuncCall) for node in nodes_of(statement.text))
 
 
@@ -150,7 +145,7 @@ def _of_query(statement: Statement) -> Destruction | None:
 
 
 def _of_relation(stmt: Any) -> Destruction:
-    return Destruction((_name(stmt.relation),))
+    return Destruction((name_of(stmt.relation),))
 
 
 def _of_merge(stmt: Any) -> Destruction | None:
@@ -159,7 +154,7 @@ def _of_merge(stmt: Any) -> Destruction | None:
 
 
 def _of_truncate(stmt: Any) -> Destruction:
-    return Destruction(tuple(_name(node.range_var) for node in stmt.relations))
+    return Destruction(tuple(name_of(node.range_var) for node in stmt.relations))
 
 
 def _of_drop(stmt: Any) -> Destruction | None:
@@ -184,10 +179,10 @@ def _always(_stmt: Any) -> Destruction:
 
 
 def _of_alter_table(stmt: Any) -> Destruction | None:
-    rewritten = any(c.subtype in _REWRITES or _is_filled(c) for c in _commands(stmt))
+    rewritten = any(c.subtype in _REWRITES or _is_filled(c) for c in commands_of(stmt))
     if rewritten:
         return _of_relation(stmt)
-    return None if all(_is_harmless(c) for c in _commands(stmt)) else Destruction()
+    return None if all(_is_harmless(c) for c in commands_of(stmt)) else Destruction()
 
 
 def _is_harmless(command: Any) -> bool:
@@ -205,7 +200,7 @@ def _is_filled(command: Any) -> bool:
     constraints = [node.constraint for node in column.constraints]
     names = [node.string.sval for node in column.type_name.names]
     return (
-        names[-1:] in [[serial] for serial in _SERIALS]
+        names[-1:] in [[serial] for serial in SERIALS]
         or any(c.contype in _FILLED for c in constraints)
         or any(
             isinstance(node, pb.FuncCall) and node.funcname[-1].string.sval not in _STABLE
@@ -214,14 +209,6 @@ def _is_filled(command: Any) -> bool:
             for node in below(c)
         )
     )
-
-
-def _commands(stmt: Any) -> list[Any]:
-    return [node.alter_table_cmd for node in stmt.cmds]
-
-
-def _name(range_var: Any) -> Name:
-    return (range_var.schemaname, range_var.relname)
 
 
 _FINDERS = {

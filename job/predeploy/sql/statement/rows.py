@@ -8,11 +8,10 @@ from typing import Any
 from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.statement import Rows, Statement
-from predeploy.sql.parser.parsing import parse
+from predeploy.sql.parser.names import SERIALS, Name
+from predeploy.sql.parser.parsing import node_of
 from predeploy.sql.parser.tree import below
-from predeploy.sql.statement.targets import Name
 
-_SERIALS = frozenset(("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"))
 # Built-in types and functions that neither draw from a sequence nor run text that could.
 _TYPES = frozenset((
     "bool", "boolean", "int2", "int4", "int8", "smallint", "int", "integer", "bigint", "numeric",
@@ -76,7 +75,7 @@ def rows_of(node: str, stmt: Any) -> Rows | None:
             case "column_def":
                 column = element.column_def
                 names = [name.string.sval for name in column.type_name.names]
-                if names[-1] in _SERIALS:
+                if names[-1] in SERIALS:
                     found = Rows.NUMBERED
                 elif not _is_known(names, _TYPES):
                     return None
@@ -111,7 +110,7 @@ def filled(statement: Statement) -> frozenset[Name] | None:
     """
     if plain := _ROWS_OF_CONSTANTS.fullmatch(statement.text):
         return frozenset([(_folded(plain["schema"] or ""), _folded(plain["name"]))])
-    stmt = getattr(parse(statement.text).stmts[0].stmt, statement.node)
+    stmt = node_of(statement)
     if statement.node == "copy_stmt":
         name = (stmt.relation.schemaname, stmt.relation.relname)
         return frozenset([name]) if statement.data is not None else None

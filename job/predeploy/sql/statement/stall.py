@@ -7,7 +7,9 @@ from typing import Any
 from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.statement import Statement
-from predeploy.sql.parser.parsing import parse
+from predeploy.sql.parser.names import SERIALS
+from predeploy.sql.parser.parsing import commands_of, node_of
+from predeploy.sql.parser.tree import below
 
 # These take SHARE UPDATE EXCLUSIVE on the table, which blocks neither reads nor writes.
 _BRIEFLY = (
@@ -33,7 +35,6 @@ _STEADY = frozenset((
     "numrange", "tsrange", "tstzrange", "daterange", "to_tsvector", "decode", "encode",
 ))
 # fmt: on
-_SERIALS = ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,12 @@ def stall(statements: Iterable[Statement], made: Container[str]) -> Stall | None
 
 def _locked(statement: Statement, made: Container[str]) -> str:
     """Return the first old table that the statement locks against readers or writers, or ""."""
-    names = _LOCKING[statement.node](_parsed(statement))
+    names = _LOCKING[statement.node](node_of(statement))
     return next((name for name in names if name and name not in made), "")
 
 
 def _is_slow(statement: Statement, made: Container[str]) -> bool:
-    return _SLOW[statement.node](_parsed(statement), made)
-
-
-def _parsed(statement: Statement) -> Any:
-    return getattr(parse(statement.text).stmts[0].stmt, statement.node)
+    return _SLOW[statement.node](node_of(statement), made)
 
 
 def _altered(stmt: Any) -> list[str]:
@@ -105,13 +102,13 @@ def _selects(stmt: Any, _made: Container[str]) -> bool:
 def _rewrites(stmt: Any, made: Container[str]) -> bool:
     return stmt.relation.relname not in made and any(
         command.subtype in _REWRITES or _fills(getattr(command, "def"))
-        for command in (node.alter_table_cmd for node in stmt.cmds)
+        for command in commands_of(stmt)
     )
 
 
 def _filled(statement: Statement, made: Container[str]) -> str:
     """Return the old table whose rows get a new value that may differ from row to row, or ""."""
-    stmt = _parsed(statement)
+    stmt = node_of(statement)
     added = [getattr(node.alter_table_cmd, "def") for node in stmt.cmds]
     columns = [d for d in added if d.WhichOneof("node") == "column_def"]
     is_old = stmt.relation.relname not in made
@@ -120,15 +117,10 @@ def _filled(statement: Statement, made: Container[str]) -> str:
 
 def _is_volatile(constraint: Any) -> bool:
     """Whether a default may differ from row to row: any function not known to be steady may."""
-    todo = [constraint.raw_expr] if constraint.contype == pb.CONSTR_DEFAULT else []
-    while todo:
-        node: Any = todo.pop()
-        if isinstance(node, pb.FuncCall) and not _is_steady(node):
-            return True
-        for field, value in node.ListFields():
-            if field.message_type is not None:
-                todo.extend([value] if hasattr(value, "ListFields") else value)
-    return False
+    return constraint.contype == pb.CONSTR_DEFAULT and any(
+        isinstance(node, pb.FuncCall) and not _is_steady(node)
+        for node in below(constraint.raw_expr)
+    )
 
 
 def _is_steady(call: Any) -> bool:
@@ -147,7 +139,7 @@ def _fills(definition: Any) -> bool:
             names = [node.string.sval for node in column.type_name.names]
             return (
                 any(kind in _FILLED for kind in kinds)
-                or names[-1:] in [[s] for s in _SERIALS]
+                or names[-1:] in [[s] for s in SERIALS]
                 or any(_is_volatile(node.constraint) for node in column.constraints)
             )
     return False

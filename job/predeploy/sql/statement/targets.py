@@ -9,9 +9,8 @@ from typing import Any
 from postgast import pg_query_pb2 as pb
 
 from predeploy.contract.statement import Statement
+from predeploy.sql.parser.names import Name, name_of
 from predeploy.sql.parser.parsing import parse
-
-Name = tuple[str, str]
 
 # The field with the name, for statements that create an object in a schema.
 _RANGE_VARS = {
@@ -50,11 +49,11 @@ _RELATIONS = (*_TABLES, pb.OBJECT_SEQUENCE, pb.OBJECT_INDEX)
 def made(node: str, stmt: Any) -> Name | None:
     """Return the object that it creates in a schema; None if the object has no schema."""
     if node in _RANGE_VARS:
-        return _of_range_var(getattr(stmt, _RANGE_VARS[node]))
+        return name_of(getattr(stmt, _RANGE_VARS[node]))
     if node == "create_foreign_table_stmt":
-        return _of_range_var(stmt.base_stmt.relation)
+        return name_of(stmt.base_stmt.relation)
     if node == "create_table_as_stmt":
-        return _of_range_var(stmt.into.rel)
+        return name_of(stmt.into.rel)
     if node in _NAME_LISTS:
         return _of_names([item.string.sval for item in getattr(stmt, _NAME_LISTS[node])])
     return None
@@ -71,16 +70,16 @@ def changed(node: str, stmt: Any) -> tuple[Name, ...]:
     """Return the relations that the statement locks or changes besides those it creates."""
     if node in ("create_stmt", "create_foreign_table_stmt"):
         base = stmt if node == "create_stmt" else stmt.base_stmt
-        return tuple(_of_range_var(n.range_var) for n in base.inh_relations)
+        return tuple(name_of(n.range_var) for n in base.inh_relations)
     if node == "create_stats_stmt":
-        return tuple(_of_range_var(n.range_var) for n in stmt.relations)
+        return tuple(name_of(n.range_var) for n in stmt.relations)
     if node == "alter_table_stmt" and stmt.objtype not in _TABLES:
-        return tuple(name for name in (_of_range_var(stmt.relation),) if name[0])
+        return tuple(name for name in (name_of(stmt.relation),) if name[0])
     if node in _CHANGED:
-        first = _of_range_var(getattr(stmt, _CHANGED[node]))
+        first = name_of(getattr(stmt, _CHANGED[node]))
         return (first, *_joined(stmt)) if node == "alter_table_stmt" else (first,)
     if node == "alter_seq_stmt" and stmt.sequence.schemaname:
-        return (_of_range_var(stmt.sequence),)
+        return (name_of(stmt.sequence),)
     return ()
 
 
@@ -101,7 +100,7 @@ def referenced(stmt: Any) -> Iterator[tuple[Any, Name]]:
     """Yield each foreign key of a CREATE TABLE or ALTER TABLE with the table it refers to."""
     for constraint in constraints(stmt):
         if constraint.contype == pb.CONSTR_FOREIGN:
-            yield constraint, _of_range_var(constraint.pktable)
+            yield constraint, name_of(constraint.pktable)
 
 
 def constraints(stmt: Any) -> Iterator[Any]:
@@ -123,9 +122,9 @@ def _joined(stmt: Any) -> Iterator[Name]:
     for definition in _definitions(stmt):
         match definition.WhichOneof("node"):
             case "partition_cmd":
-                yield _of_range_var(definition.partition_cmd.name)
+                yield name_of(definition.partition_cmd.name)
             case "range_var":
-                yield _of_range_var(definition.range_var)
+                yield name_of(definition.range_var)
 
 
 def _commented(stmt: Any) -> Iterator[str]:
@@ -147,17 +146,13 @@ def _granted(item: Any, stmt: Any) -> Iterator[str]:
         case "string":
             yield item.string.sval
         case "range_var":
-            yield _of_range_var(item.range_var)[0]
+            yield name_of(item.range_var)[0]
         case "object_with_args":
             yield _of_names([n.string.sval for n in item.object_with_args.objname])[0]
         case "list":
             yield _of_names([n.string.sval for n in item.list.items])[0]
         case other:
             raise ValueError(f"a grant on {other} of kind {stmt.objtype}")
-
-
-def _of_range_var(range_var: Any) -> Name:
-    return (range_var.schemaname, range_var.relname)
 
 
 def _of_names(parts: list[str]) -> Name:

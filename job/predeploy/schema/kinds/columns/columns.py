@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from predeploy.schema.ddl import (
     Change,
+    Outcome,
     Phase,
     Report,
     breaking,
@@ -24,7 +25,7 @@ from predeploy.schema.entry import (
     flag,
     order,
 )
-from predeploy.schema.facts import FLAG, Fact, Key
+from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns import identities, inherited_columns, retyped, view_columns
 from predeploy.schema.kinds.columns.column_ddl import (
@@ -39,10 +40,9 @@ from predeploy.schema.kinds.columns.column_ddl import (
     settings_sql,
     with_not_null_name,
 )
-from predeploy.schema.needs import Needs
-from predeploy.schema.schema_pair import SchemaIndex, SchemaPair, parents
+from predeploy.schema.kinds.columns.inlined import default_waits, type_waits
+from predeploy.schema.schema_pair import BIG_BYTES, SchemaIndex, SchemaPair, parents
 
-_REWRITE_LIMIT_BYTES = 64 * 1024 * 1024
 _SHAPE = ("type", "collation", "generated", "expression", "identity", "sequence")
 # If one of these differs, nothing else of the column is altered.
 _BASIC = frozenset(("type", "generated", "identity"))
@@ -60,7 +60,7 @@ _SILENT = ("DISABLE", "ENABLE REPLICA")
 _CALL = re.compile(r"[\w\"]+\(")
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Add it, or set a live one's default and NOT NULL; report a type that cannot change safely."""
     table = pair.desired.get(Kind.TABLE, desired.schema, desired.relation)
     if desired.get("inherited"):
@@ -123,59 +123,20 @@ def _fired(table: tuple[str, str], pair: SchemaPair) -> Iterator[Fact]:
         yield from _fired(parents(there)[0], pair)
 
 
-def inlined(table: Fact, pair: SchemaPair) -> tuple[Fact, ...]:
-    """Return a new table's columns in order, in the form that CREATE TABLE can contain."""
-    columns = pair.desired.on((table.schema, table.relation), Kind.COLUMN)
-    own_columns = (column for column in columns if not column.get("inherited"))
-    return tuple(
-        with_not_null_name(_without_default(c) if _default_waits(c, table, pair) else c, pair)
-        for c in sorted(own_columns, key=lambda column: column.position)
-        if not _type_waits(c, table, pair)
-    )
-
-
-def _without_default(column: Fact) -> Fact:
-    kept = tuple(item for item in column.attributes if item[0] != "default")
-    return Fact(column.kind, column.schema, column.relation, column.name, kept, column.order)
-
-
-def _type_waits(column: Fact, table: Fact, pair: SchemaPair) -> bool:
-    """Whether the column is added after its table, because its type needs the table.
-
-    So does a generated column, whose expression cannot be set later.
-    """
-    named = f"{column.get('type')} {column.get('collation')}"
-    circular = _circular(column, table, pair)
-    # A match within another name makes the column wait without need, which does no harm.
-    is_of_type = any((key[3] or key[2]) in named for key in circular)
-    return is_of_type or (bool(circular) and bool(column.get("generated")))
-
-
-def _default_waits(column: Fact, table: Fact, pair: SchemaPair) -> bool:
-    """Whether the default is set after the table was created, because it needs the table."""
-    return bool(column.get("default")) and bool(_circular(column, table, pair))
-
-
-def _circular(column: Fact, table: Fact, pair: SchemaPair) -> tuple[Key, ...]:
-    """Return what a new table's column needs that itself needs the table."""
-    others = (key for key in column.needs if key[1:3] != table.key[1:3])
-    return tuple(key for key in others if Needs(pair).leads_to(table.key, [key]))
-
-
-def _deferred(desired: Fact, table: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _deferred(desired: Fact, table: Fact, pair: SchemaPair) -> Outcome:
     """Yield what CREATE TABLE had to leave out."""
-    if _type_waits(desired, table, pair):
+    if type_waits(desired, table, pair):
         yield change(
             desired,
             Phase.TOGETHER,
             _add_sql(desired, pair),
             *settings_sql(desired),
         )
-    elif _default_waits(desired, table, pair):
+    elif default_waits(desired, table, pair):
         yield change(desired, Phase.TOGETHER, set_default(desired))
 
 
-def _add(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _add(desired: Fact, pair: SchemaPair) -> Outcome:
     is_filled = any((desired.get("generated"), desired.get("identity"), _default(desired, pair)))
     takes_no_null = any(f.get("not null") for f in (desired, *_domains(desired, pair.desired)))
     if takes_no_null and not is_filled and not pair.can_build_at_once(desired):
@@ -186,7 +147,7 @@ def _add(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
             "declare a default; or add it nullable, fill it in a migration, then declare NOT NULL",
         )
         return
-    if pair.size(desired) > _REWRITE_LIMIT_BYTES and (why := _rewrites(desired, pair)):
+    if pair.size(desired) > BIG_BYTES and (why := _rewrites(desired, pair)):
         yield not_addable(
             desired,
             "rewrite",
@@ -246,7 +207,7 @@ def _domains(column: Fact, side: SchemaIndex) -> Iterator[Fact]:
         domain = known.get(domain.get("type").replace('"', ""))
 
 
-def _alter(desired: Fact, live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _alter(desired: Fact, live: Fact, pair: SchemaPair) -> Outcome:
     differing = [name for name in _SHAPE if desired.get(name) != live.get(name)]
     outcome = _otherwise(desired, live, differing, pair) if differing else None
     if isinstance(outcome, Report):
@@ -304,7 +265,7 @@ def _counts_alike(desired: Fact, live: Fact, pair: SchemaPair) -> bool:
     return is_renamed and all(f.get("default").startswith("nextval(") for f in (desired, live))
 
 
-def _other_default(desired: Fact, live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _other_default(desired: Fact, live: Fact, pair: SchemaPair) -> Outcome:
     if desired.get("default"):
         yield change(desired, Phase.TOGETHER, set_default(desired))
         yield from inherited_columns.restored(desired, pair)

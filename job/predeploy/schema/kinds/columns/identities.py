@@ -8,11 +8,9 @@ from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import alter_column, identity_sql, printed
 from predeploy.schema.kinds.columns.numbering import Numbering, clauses, is_safe, read_numbering
-from predeploy.schema.schema_pair import SchemaPair
+from predeploy.schema.schema_pair import BIG_BYTES, SchemaPair
 
 ATTRIBUTES = frozenset(("identity", "sequence", "sequence name"))
-# A smaller table is read under a lock so quickly that it needs no index.
-_BIG_BYTES = 64 * 1024 * 1024
 
 
 def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
@@ -52,7 +50,7 @@ def _obstacle_of_table(live: Fact, pair: SchemaPair) -> str:
         return "other tables inherit it"
     if table.get("forced row security"):
         return "policies may hide the largest value, which its numbers have to follow"
-    if pair.size(live) > _BIG_BYTES and not _is_indexed(live, pair):
+    if pair.size(live) > BIG_BYTES and not _is_indexed(live, pair):
         return "no index tells its largest value, so the table would be read under a lock"
     return ""
 

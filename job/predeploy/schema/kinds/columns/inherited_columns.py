@@ -6,7 +6,7 @@ applies to all its children. https://www.postgresql.org/docs/current/ddl-partiti
 
 from collections.abc import Iterator
 
-from predeploy.schema.ddl import Change, Phase, Report, change
+from predeploy.schema.ddl import Change, Outcome, Phase, change
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import (
@@ -20,7 +20,7 @@ from predeploy.schema.kinds.columns.column_ddl import (
 from predeploy.schema.schema_pair import SchemaPair, parents
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Set the column's own default and NOT NULL, after those of its parents."""
     ancestors = tuple(_ancestors(desired, pair))
     if not ancestors:
@@ -63,7 +63,7 @@ def _gets_default(column: Fact, pair: SchemaPair) -> bool:
     return there is None or (bool(default) and default != there.get("default"))
 
 
-def _default(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def _default(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     if live is not None and live.get("default") and not desired.get("default"):
         yield extra_default(live)
     else:

@@ -6,20 +6,14 @@ that sets NOT NULL also sets the name.
 https://www.postgresql.org/docs/current/catalog-pg-constraint.html
 """
 
-from collections.abc import Iterator
-
-from predeploy.schema.ddl import Change, Report
+from predeploy.schema.ddl import Outcome
 from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.schema_pair import SchemaPair
 
 
-def plan(
-    desired: Fact,  # noqa: ARG001 - every kind is asked the same way
-    live: Fact | None,  # noqa: ARG001 - as above
-    pair: SchemaPair,  # noqa: ARG001 - as above
-) -> Iterator[Change | Report]:
+def plan(_desired: Fact, _live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Plan nothing: the plan of the column or domain covers its NOT NULL, including the name."""
     yield from ()
 

@@ -10,10 +10,8 @@ from predeploy.schema.ddl import Change, Phase, change
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import alter_column, printed
-from predeploy.schema.schema_pair import SchemaPair
+from predeploy.schema.schema_pair import BIG_BYTES, SchemaPair
 
-# The checks and indexes of a smaller table are redone under a lock quickly enough.
-_BIG_BYTES = 64 * 1024 * 1024
 _LIMITED = re.compile(r"(character varying|bit varying|numeric|interval|timestamp|time)"
                       r"(?:\((\d+)(?:,(-?\d+))?\))?((?: with(?:out)? time zone)?)")  # fmt: skip
 _TEXTS = ("text", "character varying")
@@ -47,7 +45,7 @@ def obstacle(desired: Fact, live: Fact, pair: SchemaPair) -> str:
         users = pair.users.get(f"{table}.{live.name}")
         if users:
             return f"{users} would have to be recreated"
-    if pair.size(live) > _BIG_BYTES and (reread := _rereads(live, pair)):
+    if pair.size(live) > BIG_BYTES and (reread := _rereads(live, pair)):
         return f"{reread.label} would be checked or rebuilt while nobody can use the table"
     return ""
 

@@ -1,8 +1,6 @@
 """Columns of views: they change with the view, and only a default is their own."""
 
-from collections.abc import Iterator
-
-from predeploy.schema.ddl import Change, Phase, Report, change, drift
+from predeploy.schema.ddl import Outcome, Phase, change, drift
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import extra_default, instead, set_default
@@ -12,7 +10,7 @@ from predeploy.schema.schema_pair import SchemaPair
 _OF_A_VIEW = ("type", "collation")
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Leave it to the view's own fact, except for its default and if only the column differs."""
     view = (desired.schema, desired.relation)
     is_same = all(

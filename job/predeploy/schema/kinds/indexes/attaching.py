@@ -1,4 +1,4 @@
-"""Live tables that are declared as partitions: attached if that reads no row.
+"""Whether a live table that is declared as a partition can be attached without reading a row.
 
 https://www.postgresql.org/docs/current/sql-altertable.html, ATTACH PARTITION: a CHECK that proves
 the bounds avoids the scan, and an equal index or key of the table avoids building one.
@@ -6,15 +6,11 @@ the bounds avoids the scan, and an equal index or key of the table avoids buildi
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
-from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Phase, change, relation
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import printed
-from predeploy.schema.kinds.indexes import parts
-from predeploy.schema.kinds.indexes.leaves import leaf, name_on, twin
+from predeploy.schema.kinds.indexes.index_ddl import twin
 from predeploy.schema.schema_pair import SchemaPair
 
 ATTRIBUTES = frozenset(("partition of", "bound"))
@@ -32,34 +28,8 @@ _KEY = re.compile(rf"(RANGE|LIST) \({_NAME}\)")
 Clause = tuple[str, str, str]
 
 
-def attach(desired: Fact, pair: SchemaPair) -> Change:
-    """Return the change that makes a live table the declared partition.
-
-    Indexes and keys of the parent that it lacks are built first, online.
-    """
-    schema, name = desired.listed("partition of")
-    parent = identifier(schema, name)
-    statement = f"ALTER TABLE {parent} ATTACH PARTITION {relation(desired)} {desired.get('bound')}"
-    if not pair.size(desired):
-        lacking = parts.missing_on(desired, pair)
-        made = (parts.create_part_sql(part) for part, root in lacking if parts.is_there(root, pair))
-        return change(desired, Phase.TOGETHER, *made, statement)
-    built = [
-        text
-        for thing in pair.live.on((schema, name), Kind.INDEX, Kind.CONSTRAINT)
-        if _has_index(thing)
-        for text in leaf(_on(thing, desired, pair), desired, pair)
-    ]
-    phase = Phase.ONLINE if built else Phase.TOGETHER
-    return change(desired, phase, *built, statement)
-
-
-def _on(thing: Fact, table: Fact, pair: SchemaPair) -> Fact:
-    name = name_on(thing, table, pair)
-    return replace(thing, schema=table.schema, relation=table.relation, name=name)
-
-
-def _has_index(thing: Fact) -> bool:
+def has_index(thing: Fact) -> bool:
+    """Whether it is an index, or a key, which has one."""
     return thing.kind == Kind.INDEX.value or thing.get("type") in ("primary key", "unique")
 
 
@@ -104,7 +74,7 @@ def _lacking(parent: Fact, live: Fact, pair: SchemaPair) -> Iterator[Fact]:
             is_own = "NO INHERIT" in fact.get("definition")
             if not is_own and (there is None or there.name != fact.name):
                 yield fact
-        elif has_rows and not is_there and not (is_plain and _has_index(fact)):
+        elif has_rows and not is_there and not (is_plain and has_index(fact)):
             yield fact
 
 

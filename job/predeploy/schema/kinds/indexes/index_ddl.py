@@ -1,4 +1,4 @@
-"""The DDL of indexes, and of the keys that own one."""
+"""The DDL of indexes and of the keys that own one, of one table."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
+from predeploy.schema.names import derived
+from predeploy.schema.schema_pair import SchemaPair
 
 # Storage parameters, at the end of an index definition.
 _STORED = re.compile(r" WITH \([^()\"]+\)$")
@@ -37,6 +39,12 @@ def is_twin(desired: Fact, live: Fact) -> bool:
     return desired.is_alike(live, "unique", "definition", "type", "index")
 
 
+_OPENING = """'CREATE ' || case when x.indisunique then 'UNIQUE ' else '' end || 'INDEX '
+    || pg_catalog.quote_ident(i.relname) || ' ON '
+    || case when c.relkind = 'p' then 'ONLY ' else '' end
+    || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || ' '"""
+DEFINITION = f"substr(pg_catalog.pg_get_indexdef(x.indexrelid), pg_catalog.length({_OPENING}) + 1)"
+"""An SQL expression for what follows the table's name: `USING btree (id) WHERE …`."""
 IS_NO_KEY = """not exists (
             select from pg_catalog.pg_constraint k
             where k.conrelid = x.indrelid and k.conindid = i.oid
@@ -60,9 +68,9 @@ def timing(constraint: Fact) -> str:
     return f"{deferrable} INITIALLY DEFERRED" if constraint.get("deferred") else deferrable
 
 
-def add_key(key: Fact, only: str = "") -> str:
+def add_key(key: Fact) -> str:
     """Return the statement that adds a unique constraint or primary key, with a new index."""
-    return f"ALTER TABLE {only}{relation(key)} ADD {named(key)}"
+    return f"ALTER TABLE {relation(key)} ADD {named(key)}"
 
 
 def take_over(key: Fact, index_name: str) -> str:
@@ -84,20 +92,53 @@ def otherwise_defined(desired: Fact, live: Fact) -> Report:
     )
 
 
-def definition_sql(index: str) -> str:
-    """Return an expression for what follows the table's name: `USING btree (id) WHERE …`."""
-    opening = f"""'CREATE ' || case when {index}.indisunique then 'UNIQUE ' else '' end || 'INDEX '
-        || pg_catalog.quote_ident(i.relname) || ' ON '
-        || case when c.relkind = 'p' then 'ONLY ' else '' end
-        || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) || ' '"""
-    return (
-        f"substr(pg_catalog.pg_get_indexdef({index}.indexrelid), pg_catalog.length({opening}) + 1)"
-    )
-
-
 def identifying(desired: Fact, live: Fact | None) -> Iterator[Change]:
     """Let the index, or that of a key, tell the rows that are replicated, if it is declared so."""
     if desired.get("replica identity") and not (live and live.get("replica identity")):
         name = identifier((live or desired).name)
         statement = f"ALTER TABLE {relation(desired)} REPLICA IDENTITY USING INDEX {name}"
         yield change(desired, Phase.AFTER, statement)
+
+
+def leaf(own: Fact, table: Fact, pair: SchemaPair) -> Iterator[str]:
+    """Yield the statements that build a table's own index or key online, if it is missing."""
+    there = twin(own, table, pair)
+    is_built = there is not None and not there.get("invalid")
+    if own.kind == Kind.INDEX.value:
+        if not is_built:
+            yield create_sql(own, own.name, "CONCURRENTLY IF NOT EXISTS ")
+    elif there is None:
+        yield from _key(own, table, pair)
+    elif not is_built:
+        yield f"REINDEX INDEX CONCURRENTLY {index_name(own)}"
+
+
+def name_on(thing: Fact, table: Fact, pair: SchemaPair) -> str:
+    """Return the name of a table's counterpart of its parent's index or key, present or future.
+
+    The files' name for it takes precedence over a generated one.
+    """
+    there = twin(thing, table, pair)
+    if there is not None:
+        return there.name
+    place = (table.schema, table.relation)
+    written = (
+        part.name
+        for part in pair.desired.parts_of(thing)
+        if (part.schema, part.relation) == place and part.key not in pair.live.facts
+    )
+    return next(written, derived(table.relation, thing.name))
+
+
+def twin(thing: Fact, table: Fact, pair: SchemaPair) -> Fact | None:
+    """Return the live table's own index or key that is the same except for the name."""
+    found = pair.live.on((table.schema, table.relation), Kind(thing.kind))
+    return next((fact for fact in found if is_twin(thing, fact)), None)
+
+
+def _key(own: Fact, table: Fact, pair: SchemaPair) -> Iterator[str]:
+    index = twin(index_of(own), table, pair)
+    name = own.name if index is None else index.name
+    if index is None or index.get("invalid"):
+        yield create_sql(index_of(own), name, "CONCURRENTLY IF NOT EXISTS ")
+    yield take_over(own, name)

@@ -10,18 +10,16 @@ https://www.postgresql.org/docs/current/ddl-partitioning.html
 from collections.abc import Iterator
 from dataclasses import replace
 
-from predeploy.schema.ddl import Change, Report, drift
-from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order
+from predeploy.schema.ddl import Outcome, drift
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.indexes import index_ddl
-from predeploy.schema.kinds.indexes.index_ddl import add_key, create_sql
-from predeploy.schema.kinds.indexes.leaves import twin
+from predeploy.schema.kinds.indexes.index_ddl import add_key, create_sql, twin
 from predeploy.schema.schema_pair import SchemaPair
 from predeploy.schema.written import named_as
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Report a live part that belongs to another parent, if the declared parent exists.
 
     Otherwise set the replica identity of its table, if that is declared to use it.
@@ -95,27 +93,3 @@ def _create_statements(whole: Fact, pair: SchemaPair, how: str) -> Iterator[str]
 def _has_own(part: Fact, table: Fact, pair: SchemaPair) -> bool:
     """Whether the table has an equal index or constraint that is not yet a part of another."""
     return twin(replace(part, kind=named_as(part)[0]), table, pair) is not None
-
-
-PARTITION_INDEX = Entry(
-    Kind.PARTITION_INDEX,
-    f"""select n.nspname, c.relname, i.relname, {
-        attributes(
-            of="pg_catalog.json_build_array(pn.nspname, p.relname, pi.relname)::text",
-            unique=flag("x.indisunique"),
-            definition=index_ddl.definition_sql("x"),
-            replica_identity=flag("x.indisreplident"),
-        )
-    }, {order("i.oid")}
-        from pg_catalog.pg_index x {OF_RELATION.format("x.indrelid")}
-        join pg_catalog.pg_class i on i.oid = x.indexrelid
-        join pg_catalog.pg_inherits h on h.inhrelid = i.oid
-        join pg_catalog.pg_class pi on pi.oid = h.inhparent
-        join pg_catalog.pg_index px on px.indexrelid = pi.oid
-        join pg_catalog.pg_class p on p.oid = px.indrelid
-        join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
-        where i.relispartition and {OWN_RELATION}
-          and {index_ddl.IS_NO_KEY}""",
-    plan,
-    is_twin=is_twin,
-)

@@ -1,10 +1,18 @@
 """Parts of tables that act on rows: triggers, rules, policies, extended statistics."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Phase, Report, change, create_only, drift, relation
+from predeploy.schema.ddl import (
+    Change,
+    Outcome,
+    Phase,
+    Report,
+    change,
+    create_only,
+    drift,
+    relation,
+)
 from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes, flag, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -15,11 +23,7 @@ _ON = "ENABLE"
 _BY_MIGRATION = "change it in a migration, or declare it as it is"
 
 
-def plan_trigger(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,
-) -> Iterator[Change | Report]:
+def plan_trigger(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Create it, replace it, enable or disable it; a single partition's trigger, too."""
     definition = desired.get("definition")
     if desired.get("inherited"):
@@ -36,7 +40,7 @@ def plan_trigger(
         yield change(desired, Phase.TOGETHER, anew, *_switched(desired))
 
 
-def _of_partition(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def _of_partition(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Enable or disable a trigger that comes with the parent's but has another state."""
     if live is None and pair.is_new(desired):
         yield change(desired, Phase.AFTER, _switch(desired))
@@ -44,7 +48,7 @@ def _of_partition(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterato
         yield _otherwise_switched(desired, live or _with(desired, desired.get("inherited")), pair)
 
 
-def undeclared_trigger(live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def undeclared_trigger(live: Fact, pair: SchemaPair) -> Outcome:
     """Set a partition's trigger to its parent's state, unless declared otherwise."""
     table = pair.desired.get(Kind.TABLE, live.schema, live.relation)
     if not live.get("inherited") or table is None:
@@ -61,11 +65,7 @@ def _with(trigger: Fact, switched: str) -> Fact:
     return replace(trigger, attributes=(*kept, ("enabled", switched)))
 
 
-def plan_rule(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,
-) -> Iterator[Change | Report]:
+def plan_rule(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Create it, replace it, or enable or disable it."""
     if live is not None and desired.get("enabled") != live.get("enabled"):
         yield _otherwise_switched(desired, live, pair)
@@ -100,11 +100,7 @@ def _otherwise_switched(desired: Fact, live: Fact, pair: SchemaPair) -> Change |
     return pair.altered(told, change(desired, Phase.AFTER, _switch(desired)))
 
 
-def plan_policy(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,
-) -> Iterator[Change | Report]:
+def plan_policy(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Create it, or change its roles and conditions; its command and kind cannot change."""
     named = f"POLICY {identifier(desired.name)} ON {relation(desired)}"
     using = f" USING ({desired.get('using')})" if desired.get("using") else ""
@@ -125,11 +121,7 @@ def plan_policy(
         yield pair.altered(told, change(desired, Phase.TOGETHER, f"ALTER {named} {to}"))
 
 
-def plan_statistics(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_statistics(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create them; the next ANALYZE fills them."""
     schema = desired.get("in") or identifier(desired.schema)
     kinds = f" ({desired.get('kinds')})" if desired.get("kinds") else ""

@@ -1,9 +1,7 @@
 """Functions, procedures and aggregates."""
 
-from collections.abc import Iterator
-
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Phase, Report, change, create_only, drift
+from predeploy.schema.ddl import Outcome, Phase, change, create_only, drift
 from predeploy.schema.entry import Entry, alone, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
@@ -23,11 +21,7 @@ _FUNCTIONS = (
 )
 
 
-def plan_routine(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_routine(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it, or replace it if its signature stays compatible with its callers."""
     # CREATE OR REPLACE can change neither the result type nor argument names, nor remove defaults.
     replaceable = live is None or (
@@ -59,11 +53,7 @@ def _calls_alike(desired: str, live: str) -> bool:
     )
 
 
-def plan_aggregate(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_aggregate(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it; only report one with another shape."""
     parts = ", ".join(
         name.upper().replace(" ", "_") + ("" if value == FLAG else f" = {value}")

@@ -1,11 +1,11 @@
 """Views and materialized views."""
 
 import json
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, relation
+from predeploy.schema.ddl import Outcome, Phase, change, drift, relation
 from predeploy.schema.entry import OWN_RELATION, Entry, attributes, flag, order
 from predeploy.schema.facts import FLAG, Fact, Key
 from predeploy.schema.kind import Kind
@@ -13,7 +13,7 @@ from predeploy.schema.needs import Needs
 from predeploy.schema.schema_pair import SchemaPair
 
 
-def plan_view(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan_view(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Create it, or replace it if it keeps its existing columns.
 
     A placeholder comes first if something that the view needs uses the view's row type.
@@ -61,11 +61,7 @@ def is_replaceable(desired: Fact, live: Fact) -> bool:
     return bool(wanted[: len(found)] == found)
 
 
-def plan_materialized_view(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_materialized_view(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it empty and fill it afterwards; only report one with another definition."""
     refresh = f"REFRESH MATERIALIZED VIEW {relation(desired)}"
     if live is None:

@@ -3,12 +3,12 @@
 NOT NULL is reported with its column, although PostgreSQL 18 stores it as a constraint, too.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import (
     Change,
+    Outcome,
     Phase,
     Report,
     Verdict,
@@ -22,7 +22,7 @@ from predeploy.schema.entry import OF_RELATION, OWN_RELATION, Entry, attributes,
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import not_null_helper
-from predeploy.schema.kinds.indexes import index_ddl, indexes, partitions, parts
+from predeploy.schema.kinds.indexes import building, index_ddl, parts
 from predeploy.schema.kinds.indexes.index_ddl import index_of, named, take_over, timing
 from predeploy.schema.names import derived
 from predeploy.schema.schema_pair import SchemaPair
@@ -36,7 +36,7 @@ _NOT_VALID = " NOT VALID"
 _NOT_VALIDATED = "PostgreSQL does not validate a foreign key with PERIOD that was added NOT VALID"
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Add it, or validate a live one; report a live one with another definition.
 
     If nothing is reported, also set the replica identity of its table, if that is declared.
@@ -47,7 +47,7 @@ def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change 
         yield from index_ddl.identifying(desired, live)
 
 
-def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def _added_or_told(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     if live is not None and not is_twin(desired, live):
         yield _otherwise(desired, live, pair)
     elif live is not None:
@@ -94,7 +94,7 @@ def _otherwise(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
     return pair.altered(told, change(desired, Phase.TOGETHER, statement))
 
 
-def undeclared(live: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def undeclared(live: Fact, pair: SchemaPair) -> Outcome:
     """Drop a helper constraint that a crashed run left, once no column needs it any more."""
     columns = pair.live.on((live.schema, live.relation), Kind.COLUMN)
     idle = {not_null_helper(column) for column in columns if not _needs_proof(column, pair)}
@@ -126,13 +126,13 @@ def _validate(constraint: Fact) -> str:
     return f"{_alter(constraint)} VALIDATE CONSTRAINT {identifier(constraint.name)}"
 
 
-def _unique(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _unique(desired: Fact, pair: SchemaPair) -> Outcome:
     """Build the index first, without a lock; the constraint then takes it over instantly."""
     if "WITHOUT OVERLAPS" in desired.get("definition"):
         yield _needs_lock(desired, "with WITHOUT OVERLAPS it cannot take over an index", pair)
         return
     table = pair.table_of(desired)
-    if table is not None and table.get("kind") == partitions.PARTITIONED:
+    if table is not None and table.get("kind") == building.PARTITIONED:
         made = _over_partitions(desired, None, table, pair)
         if isinstance(made, Change) and _has_index(desired, pair):
             yield _behind_rename(made, desired)
@@ -151,7 +151,7 @@ def _unique(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
         )
         return
     is_built = there is not None and not there.get("invalid")
-    built = () if is_built else indexes.build(index, there, pair).statements
+    built = () if is_built else building.build(index, there, pair).statements
     yield change(desired, Phase.ONLINE, *built, take_over(desired, desired.name))
 
 
@@ -181,10 +181,10 @@ def _other_name(desired: Fact) -> str:
 def _over_partitions(
     desired: Fact, live: Fact | None, table: Fact, pair: SchemaPair
 ) -> Change | Report:
-    if partitions.has_foreign(table, pair):
+    if building.has_foreign(table, pair):
         why = "a partition is a foreign table, over which PostgreSQL has no keys"
         return not_addable(desired, "key-over-foreign-table", why, "declare it on the others")
-    return change(desired, Phase.ONLINE, *partitions.built(desired, live, table, pair))
+    return change(desired, Phase.ONLINE, *building.built(desired, live, table, pair))
 
 
 def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
@@ -197,13 +197,13 @@ def _completed(desired: Fact, live: Fact, pair: SchemaPair) -> Change | Report:
         return not_addable(
             desired, "half-built", why, f"in a quiet hour, in a migration: {drop}; {_add(named_so)}"
         )
-    if table is not None and table.get("kind") == partitions.PARTITIONED:
+    if table is not None and table.get("kind") == building.PARTITIONED:
         return _over_partitions(named_so, live, table, pair)
     index = identifier(live.schema, live.name)
     return change(desired, Phase.ONLINE, f"REINDEX INDEX CONCURRENTLY {index}")
 
 
-def _checked_later(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _checked_later(desired: Fact, pair: SchemaPair) -> Outcome:
     """Add it NOT VALID, which is instant; then validate it, which blocks no reads or writes."""
     table = pair.table_of(desired)
     is_partitioned = table is not None and table.get("kind") == "partitioned table"
@@ -268,7 +268,7 @@ _REFERENCES = """(select pg_catalog.json_build_array(rn.nspname, r.relname)
 
 _TYPE = """case k.contype when 'p' then 'primary key' when 'u' then 'unique'
     when 'f' then 'foreign key' when 'c' then 'check' else 'exclude' end"""
-_INDEX = f"case when k.contype in ('p', 'u') then {index_ddl.definition_sql('x')} end"
+_INDEX = f"case when k.contype in ('p', 'u') then {index_ddl.DEFINITION} end"
 _IDENTIFIES = flag("k.contype in ('p', 'u') and x.indisreplident")
 _WHEN = {"deferrable": flag("k.condeferrable"), "deferred": flag("k.condeferred")}
 _SOURCE = f"""from pg_catalog.pg_constraint k {OF_RELATION.format("k.conrelid")}
@@ -285,7 +285,7 @@ CONSTRAINT = Entry(
             definition=_DEFINITION,
             index=_INDEX,
             invalid=flag("k.contype in ('p', 'u', 'x') and not x.indisvalid"),
-            attached=f"case when k.contype in ('p', 'u', 'x') then {partitions.ATTACHED} end",
+            attached=f"case when k.contype in ('p', 'u', 'x') then {building.ATTACHED} end",
             replica_identity=_IDENTIFIES,
             **_WHEN,
             references=_REFERENCES,

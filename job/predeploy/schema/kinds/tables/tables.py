@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from predeploy.contract.quoting import identifier
 from predeploy.schema.ddl import (
     Change,
+    Outcome,
     Phase,
     Report,
     Verdict,
@@ -13,7 +14,6 @@ from predeploy.schema.ddl import (
     not_addable,
     relation,
     warning,
-    way_to_leave,
 )
 from predeploy.schema.entry import (
     FOREIGN,
@@ -27,9 +27,10 @@ from predeploy.schema.entry import (
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
 from predeploy.schema.kinds.columns.column_ddl import column_sql, settings_sql, with_options
-from predeploy.schema.kinds.columns.columns import inlined
-from predeploy.schema.kinds.indexes import attaching, parts
+from predeploy.schema.kinds.columns.inlined import inlined
+from predeploy.schema.kinds.indexes import attaching, building, parts
 from predeploy.schema.schema_pair import SchemaPair, parents
+from predeploy.settings.declaration import way_to_leave
 
 _ROW_SECURITY = (("row security", "ENABLE"), ("forced row security", "FORCE"))
 _AS_A_PARTITION_HAS_IT = " ".join(
@@ -40,7 +41,7 @@ _AS_A_PARTITION_HAS_IT = " ".join(
 _ADDED = ("options", "replica identity", *(name for name, _ in _ROW_SECURITY))
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Create it with its columns, or set a live one's options and row-level security."""
     if live is None:
         yield from _create(desired, pair)
@@ -78,7 +79,7 @@ def _otherwise(
     attach = None
     is_apart = not live.get("partition of") and desired.get("bound")
     if is_apart and attaching.ATTRIBUTES.issuperset(differing):
-        attach, why = attaching.attach(desired, pair), attaching.obstacle(desired, live, pair)
+        attach, why = building.attach(desired, pair), attaching.obstacle(desired, live, pair)
         what = f"it is no such partition{f' ({why})' if why else ''}"
         remedy = f"in a migration: {attach.statements[-1]}"
     told = drift(desired, live, "table-differs", what, remedy)
@@ -169,7 +170,7 @@ def _create_sql(desired: Fact, columns: tuple[Fact, ...], like: str = "") -> str
     return text
 
 
-def _create(desired: Fact, pair: SchemaPair) -> Iterator[Change | Report]:
+def _create(desired: Fact, pair: SchemaPair) -> Outcome:
     if desired.get("kind") == FOREIGN:
         yield not_addable(
             desired, "foreign-table", "sync does not make foreign tables", "make it in a migration"
@@ -219,7 +220,7 @@ def _renamed(desired: Fact, pair: SchemaPair) -> Iterator[Report]:
         return
 
 
-def _options(desired: Fact, live: Fact) -> Iterator[Change | Report]:
+def _options(desired: Fact, live: Fact) -> Outcome:
     has = dict(option.split("=", 1) for option in live.listed("options"))
     wants = dict(option.split("=", 1) for option in desired.listed("options"))
     lacking = [f"{name}={value}" for name, value in wants.items() if has.get(name) != value]

@@ -1,8 +1,7 @@
 """Casts. They have no schema: a cast belongs to its source and target types."""
 
-from collections.abc import Iterator
-
-from predeploy.schema.ddl import Change, Report, create_only
+from predeploy.contract.quoting import FIRST_USER_OID
+from predeploy.schema.ddl import Outcome, create_only
 from predeploy.schema.entry import Entry, alone, attributes, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -13,11 +12,7 @@ from predeploy.schema.schema_pair import SchemaPair
 PUT_ASIDE = "^__predeploy_[0-9a-f]{12}_"
 
 
-def plan(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it; only report one with another function or context."""
     cast = f"CAST {desired.name} {desired.get('by')}{desired.get('where')}"
     return create_only(
@@ -57,7 +52,9 @@ CAST = Entry(
         )
     }, {order("x.oid")}
         from pg_catalog.pg_cast x
-        where x.oid >= 16384 and {own("pg_cast", "x.oid")} and {alone("pg_cast", "x.oid")}
+        where x.oid >= {FIRST_USER_OID} and {own("pg_cast", "x.oid")} and {
+        alone("pg_cast", "x.oid")
+    }
           and not {_is_live("x.castsource")} and not {_is_live("x.casttarget")}""",
     plan,
 )

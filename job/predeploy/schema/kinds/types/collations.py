@@ -1,9 +1,7 @@
 """Collations: the order of texts, and the provider of its rules."""
 
-from collections.abc import Iterator
-
-from predeploy.contract.quoting import literal
-from predeploy.schema.ddl import Change, Report, create_only, qualified
+from predeploy.contract.quoting import FIRST_USER_OID, literal
+from predeploy.schema.ddl import Outcome, create_only, qualified
 from predeploy.schema.entry import Entry, attributes, flag, order, own
 from predeploy.schema.facts import FLAG, Fact
 from predeploy.schema.kind import Kind
@@ -12,11 +10,7 @@ from predeploy.schema.schema_pair import SchemaPair
 _TEXTS = frozenset(("locale", "lc collate", "lc ctype", "rules"))
 
 
-def plan(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it; only report one with other rules, because indexes are sorted by them."""
     options = ", ".join(_option(name, value) for name, value in desired.attributes)
     return create_only(
@@ -55,6 +49,6 @@ COLLATION = Entry(
     }, {order("x.oid")}
         from pg_catalog.pg_collation x
         join pg_catalog.pg_namespace n on n.oid = x.collnamespace
-        where x.oid >= 16384 and {own("pg_collation", "x.oid")}""",
+        where x.oid >= {FIRST_USER_OID} and {own("pg_collation", "x.oid")}""",
     plan,
 )

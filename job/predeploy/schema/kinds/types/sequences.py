@@ -1,9 +1,16 @@
 """Sequences, except those of identity columns, which are part of their column."""
 
-from collections.abc import Iterator
-
 from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Phase, Report, change, drift, not_addable, relation
+from predeploy.schema.ddl import (
+    Change,
+    Outcome,
+    Phase,
+    Report,
+    change,
+    drift,
+    not_addable,
+    relation,
+)
 from predeploy.schema.entry import (
     OF_RELATION,
     OWN_RELATION,
@@ -21,7 +28,7 @@ from predeploy.schema.schema_pair import SchemaPair
 _PARAMETERS = ("type", "options", "unlogged")
 
 
-def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Iterator[Change | Report]:
+def plan(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Create it, alter its parameters, set its owner; never change a live one's value."""
     owner = desired.listed("owned by")
     column = pair.live.get(Kind.COLUMN, *owner) if owner else None

@@ -1,10 +1,9 @@
 """Text search dictionaries, and configurations, which map token types to dictionaries."""
 
-from collections.abc import Iterator
 from itertools import groupby
 
-from predeploy.contract.quoting import identifier
-from predeploy.schema.ddl import Change, Report, create_only, qualified
+from predeploy.contract.quoting import FIRST_USER_OID, identifier
+from predeploy.schema.ddl import Outcome, create_only, qualified
 from predeploy.schema.entry import Entry, attributes, order, own
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
@@ -14,11 +13,7 @@ _MAPPING = "mapping for "
 _BY_MIGRATION = "change it in a migration, with all that was computed by it, or declare it as it is"
 
 
-def plan_dictionary(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_dictionary(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it; only report one with another shape, because stored data depends on it."""
     given = f", {desired.get('options')}" if desired.get("options") else ""
     create = f"CREATE TEXT SEARCH DICTIONARY {qualified(desired)}"
@@ -31,11 +26,7 @@ def plan_dictionary(
     )
 
 
-def plan_configuration(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_configuration(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it; only report one with another shape, because stored data depends on it."""
     differing = live.differing(desired) if live else ()
     what = ", ".join(f"{name}: {live.get(name) or 'none'}" for name in differing if live)
@@ -82,7 +73,7 @@ TEXT_SEARCH_DICTIONARY = Entry(
     }, {order("x.oid")}
         from pg_catalog.pg_ts_dict x
         join pg_catalog.pg_namespace n on n.oid = x.dictnamespace
-        where x.oid >= 16384 and {own("pg_ts_dict", "x.oid")}""",
+        where x.oid >= {FIRST_USER_OID} and {own("pg_ts_dict", "x.oid")}""",
     plan_dictionary,
 )
 
@@ -93,6 +84,6 @@ TEXT_SEARCH_CONFIGURATION = Entry(
             from pg_catalog.pg_ts_config_map cm where cm.mapcfg = x.oid))
         from pg_catalog.pg_ts_config x
         join pg_catalog.pg_namespace n on n.oid = x.cfgnamespace
-        where x.oid >= 16384 and {own("pg_ts_config", "x.oid")}""",
+        where x.oid >= {FIRST_USER_OID} and {own("pg_ts_config", "x.oid")}""",
     plan_configuration,
 )

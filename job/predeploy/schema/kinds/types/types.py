@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 from predeploy.contract.quoting import identifier, literal
 from predeploy.schema.ddl import (
-    Change,
+    Outcome,
     Phase,
-    Report,
     change,
     create_only,
     drift,
@@ -22,11 +21,7 @@ from predeploy.schema.kinds.columns.column_ddl import printed
 from predeploy.schema.schema_pair import SchemaPair
 
 
-def plan_enum(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_enum(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it, or add missing labels before anything uses them."""
     wanted = desired.listed("labels")
     if live is None:
@@ -74,11 +69,7 @@ def _add_labels(enum: Fact, wanted: tuple[str, ...], found: tuple[str, ...]) -> 
         yield (f"ALTER TYPE {qualified(enum)} ADD VALUE IF NOT EXISTS {literal(label)}{place}")
 
 
-def plan_domain(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,
-) -> Iterator[Change | Report]:
+def plan_domain(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Create it; for a live one, set its default and report other differences."""
     if live is None:
         parts = [f"CREATE DOMAIN {qualified(desired)} AS {desired.get('type')}"]
@@ -119,9 +110,7 @@ def _not_null(domain: Fact, pair: SchemaPair) -> str:
     return f"CONSTRAINT {identifier(name)} NOT NULL" if name else "NOT NULL"
 
 
-def plan_domain_constraint(
-    desired: Fact, live: Fact | None, pair: SchemaPair
-) -> Iterator[Change | Report]:
+def plan_domain_constraint(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Add it: at once for a new domain, else first for new values and then for existing ones."""
     alter, name = f"ALTER DOMAIN {relation(desired)}", identifier(desired.name)
     add = f"{alter} ADD CONSTRAINT {name} {desired.get('definition')}"
@@ -150,11 +139,7 @@ def is_twin(desired: Fact, live: Fact) -> bool:
     return desired.get("definition") == live.get("definition")
 
 
-def plan_composite(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,
-) -> Iterator[Change | Report]:
+def plan_composite(desired: Fact, live: Fact | None, pair: SchemaPair) -> Outcome:
     """Create it, or append attributes, which are NULL in existing rows."""
     wanted = json.loads(desired.get("attributes") or "[]")
     if live is None:
@@ -186,11 +171,7 @@ def _attribute(name: str, type_name: str, collation: str | None) -> str:
     return f"{identifier(name)} {type_name}{collate}"
 
 
-def plan_range(
-    desired: Fact,
-    live: Fact | None,
-    pair: SchemaPair,  # noqa: ARG001 - every kind is asked the same way
-) -> Iterator[Change | Report]:
+def plan_range(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     """Create it; only report one with another shape."""
     inner = ", ".join(
         f"{name.upper().replace(' ', '_')} = {value}" for name, value in desired.attributes

@@ -1,4 +1,4 @@
-"""Indexes and keys of partitioned tables, built partition by partition without blocking.
+"""Indexes and keys, built without blocking: those of partitioned tables partition by partition.
 
 An empty index is created on the parent alone, then each partition's own index is built CONCURRENTLY
 and attached: the parent's is valid once all are.
@@ -9,16 +9,87 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from predeploy.schema.ddl import relation
+from predeploy.contract.quoting import identifier, literal
+from predeploy.schema.ddl import Change, Phase, change, relation
 from predeploy.schema.entry import FOREIGN
 from predeploy.schema.facts import Fact
 from predeploy.schema.kind import Kind
-from predeploy.schema.kinds.indexes import attaching
-from predeploy.schema.kinds.indexes.index_ddl import create_sql, index_name, named
-from predeploy.schema.kinds.indexes.leaves import leaf, name_on, twin
+from predeploy.schema.kinds.indexes import attaching, parts
+from predeploy.schema.kinds.indexes.index_ddl import (
+    create_sql,
+    index_name,
+    leaf,
+    name_on,
+    named,
+    twin,
+)
 from predeploy.schema.schema_pair import SchemaPair
 
 PARTITIONED = "partitioned table"
+# What an interrupted build on partitions has completed: table, index, whether that is valid.
+ATTACHED = """case when not x.indisvalid then (
+    select pg_catalog.json_agg(pg_catalog.json_build_array(
+        pn.nspname || '.' || p.relname, pi.relname, px.indisvalid) order by pn.nspname, p.relname)
+    from pg_catalog.pg_partition_tree(i.oid) tree
+    join pg_catalog.pg_class pi on pi.oid = tree.relid
+    join pg_catalog.pg_index px on px.indexrelid = pi.oid
+    join pg_catalog.pg_class p on p.oid = px.indrelid
+    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+    where tree.level > 0)::text end"""
+
+
+def build(desired: Fact, live: Fact | None, pair: SchemaPair) -> Change:
+    """Return the change that builds an index; a live one may only be an invalid remnant."""
+    table = pair.table_of(desired)
+    is_plain = live is None and pair.can_build_at_once(desired)
+    if table is not None and table.get("kind") == PARTITIONED and not is_plain:
+        so_named = replace(desired, name=live.name) if live is not None else desired
+        return change(desired, Phase.ONLINE, *built(so_named, live, table, pair))
+    if is_plain:
+        made = create_sql(desired, desired.name)
+        return change(desired, Phase.TOGETHER, *parts.create_statements(desired, pair), made)
+    if live is None:
+        return change(desired, Phase.ONLINE, create_sql(desired, desired.name, "CONCURRENTLY "))
+    # The statement's runner drops what a failed build left, unless another session is still
+    # building it. The index may have become valid by then, since rewriting a table rebuilds its
+    # indexes.
+    create = create_sql(desired, live.name, "CONCURRENTLY IF NOT EXISTS ")
+    return change(desired, Phase.ONLINE, create, *_commented(live, pair))
+
+
+def _commented(live: Fact, pair: SchemaPair) -> tuple[str, ...]:
+    """Return the comment for a rebuilt index, which is dropped with the old one."""
+    comment = pair.live.get(Kind.COMMENT, live.schema, live.name, "index")
+    if comment is None:
+        return ()
+    return (f"COMMENT ON {comment.get('on')} IS {literal(comment.get('text'))}",)
+
+
+def attach(desired: Fact, pair: SchemaPair) -> Change:
+    """Return the change that makes a live table the declared partition.
+
+    Indexes and keys of the parent that it lacks are built first, online.
+    """
+    schema, name = desired.listed("partition of")
+    parent = identifier(schema, name)
+    statement = f"ALTER TABLE {parent} ATTACH PARTITION {relation(desired)} {desired.get('bound')}"
+    if not pair.size(desired):
+        lacking = parts.missing_on(desired, pair)
+        made = (parts.create_part_sql(part) for part, root in lacking if parts.is_there(root, pair))
+        return change(desired, Phase.TOGETHER, *made, statement)
+    before = [
+        text
+        for thing in pair.live.on((schema, name), Kind.INDEX, Kind.CONSTRAINT)
+        if attaching.has_index(thing)
+        for text in leaf(_on(thing, desired, pair), desired, pair)
+    ]
+    phase = Phase.ONLINE if before else Phase.TOGETHER
+    return change(desired, phase, *before, statement)
+
+
+def _on(thing: Fact, table: Fact, pair: SchemaPair) -> Fact:
+    name = name_on(thing, table, pair)
+    return replace(thing, schema=table.schema, relation=table.relation, name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +171,3 @@ def _partitions(table: Fact, pair: SchemaPair) -> tuple[Fact, ...]:
 def _is_partition(table: Fact, pair: SchemaPair) -> bool:
     desired = pair.desired.facts.get(table.key, table)
     return bool(table.get("partition of") or desired.get("partition of"))
-
-
-# What an interrupted build on partitions has completed: table, index, whether that is valid.
-ATTACHED = """case when not x.indisvalid then (
-    select pg_catalog.json_agg(pg_catalog.json_build_array(
-        pn.nspname || '.' || p.relname, pi.relname, px.indisvalid) order by pn.nspname, p.relname)
-    from pg_catalog.pg_partition_tree(i.oid) tree
-    join pg_catalog.pg_class pi on pi.oid = tree.relid
-    join pg_catalog.pg_index px on px.indexrelid = pi.oid
-    join pg_catalog.pg_class p on p.oid = px.indrelid
-    join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
-    where tree.level > 0)::text end"""
