@@ -11,12 +11,10 @@ from dataclasses import replace
 
 from predeploy import sql
 from predeploy.contract.deadline import Deadline
-from predeploy.contract.plan import ABSENT, Drift
 from predeploy.contract.quoting import literal
 from predeploy.database.catalog import path_view, shape
 from predeploy.database.catalog.fingerprint import fingerprint_sql
 from predeploy.database.catalog.names import names_sql, parse_names
-from predeploy.database.catalog.naming_drift import named
 from predeploy.database.ledger import ledger, notes, other_histories
 from predeploy.database.ledger.initial_state import InitialState
 from predeploy.database.ledger.questions import (
@@ -33,7 +31,6 @@ from predeploy.database.server.rows import NamedAnswer, Row, typed
 from predeploy.database.server.transaction import settings_sql
 from predeploy.database.server.wire import Connection
 from predeploy.database.shadow.declared import read_declared
-from predeploy.judgment.drift import Standing
 from predeploy.schema import kinds
 from predeploy.schema.facts import parse_facts
 from predeploy.schema.kinds import KINDS, READ_WITH, Kind, gathered
@@ -134,7 +131,7 @@ class SnapshotReader:
             adopted=tuple(typed(tuple[str, str], found["adopted"])),
             facts=parse_facts(found["critical"]),
             fingerprint=(found["fingerprint"][0][0] or "") if found["fingerprint"] else "",
-            drifts=_standing(conn, found["drifts"]),
+            drifts=shape.standing(conn, found["drifts"]),
             search_path=search_path,
             schema=_both_sides(declared, found) if declared is not None else None,
             seeded=responses[: len(seeds)],
@@ -355,18 +352,3 @@ def _ask_all(
 def _require_usable(known: Mapping[Hashable, str], reply: NamedAnswer, schema: str) -> None:
     if _STATE in known and reply.has(_STATE):
         ledger.require_usable(schema, reply.rows(_STATE))
-
-
-def _standing(conn: Connection, rows: Sequence[Row]) -> tuple[Standing, ...]:
-    """Return the drifts that the ledger holds, and how [accept] names what is there now."""
-    standing = [
-        Standing(file, Drift(kind, name, declared, then, is_adopted), now or ABSENT)
-        for file, kind, name, declared, then, is_adopted, now in typed(
-            tuple[str, str, str, str, str, bool, str], rows
-        )
-    ]
-    by_name = named(conn, (replace(one.drift, live=one.live) for one in standing))
-    return tuple(
-        replace(one, drift=replace(one.drift, key=now.key, shape=now.shape))
-        for one, now in zip(standing, by_name, strict=True)
-    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import ABSENT, Drift, Finding
+from predeploy.schema.facts import read_back
 from predeploy.settings import OnDrift
 
 DRIFT = "drift"
@@ -24,8 +25,10 @@ class Standing:
 def satisfies(declared: str, live: str) -> bool:
     """Whether an object of shape `live` has at least what is declared.
 
-    Additional enum labels are allowed, and so is a constraint that has been validated since.
+    Additional enum labels are allowed, and so is a constraint that has been validated since. An
+    expression may be printed as it was first written, or as it is after a dump was restored.
     """
+    declared, live = read_back(declared), read_back(live)
     if declared.startswith(_ENUM) and live.startswith(_ENUM):
         there = iter(json.loads(live.removeprefix(_ENUM)))
         return all(label in there for label in json.loads(declared.removeprefix(_ENUM)))

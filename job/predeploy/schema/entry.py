@@ -38,14 +38,23 @@ class Entry:
     `plan` gets a desired fact and the live one of its name, or None. `is_twin` tells whether a live
     fact of another name is equivalent to the desired one; it is asked about facts with the same
     `twin_scope`.
+
+    `every` is the query of all objects of the kind that have a name; those that fulfil `own` are
+    facts of a schema, and the others belong to something else: an extension, a key, a parent.
     """
 
     kind: Kind
-    query: str
+    every: str
     plan: Callable[[Fact, Fact | None, SchemaPair], Outcome]
     undeclared: Callable[[Fact, SchemaPair], Outcome] = nothing
     is_twin: Callable[[Fact, Fact], bool] = no_twin
     twin_scope: Callable[[Fact], tuple[str, ...]] = on_the_same_relation
+    own: str = ""
+
+    @property
+    def query(self) -> str:
+        """The query of those that are facts."""
+        return f"{self.every} and {self.own}" if self.own else self.every
 
 
 def attributes(**expressions: str) -> str:

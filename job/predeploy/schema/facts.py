@@ -4,7 +4,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from predeploy.schema.kind import Kind
 
@@ -154,12 +154,13 @@ def _keys(needs: Iterable[Sequence[str]]) -> tuple[Key, ...]:
 # pg_dump's output, it is an array of casts. Both mean the same to the server.
 _CAST_ARRAY = re.compile(r"\(ARRAY\[((?:'(?:[^']|'')*'::character varying(?:, )?)+)\]\)::text\[\]")
 _VERBATIM = (Kind.ROUTINE.value, Kind.COMMENT.value)
+_MARK = "::character varying"
 _ELEMENT = re.compile(r"'(?:[^']|'')*'::character varying")
 
 
-def _read_back(text: str) -> str:
+def read_back(text: str) -> str:
     """Return an expression as PostgreSQL prints it after reading back its own output."""
-    if "::character varying" not in text:
+    if _MARK not in text:
         return text
     return _CAST_ARRAY.sub(
         lambda array: "ARRAY[" + _ELEMENT.sub(lambda e: f"({e[0]})::text", array[1]) + "]", text
@@ -171,21 +172,30 @@ def parse_facts(rows: Iterable[tuple[str | None, ...]]) -> frozenset[Fact]:
 
     Each row is JSON: a list of facts, or an object with the dependencies between them.
     """
+    return frozenset(map(as_read_back, as_printed(rows)))
+
+
+def as_read_back(fact: Fact) -> Fact:
+    """Return a fact whose texts are those that PostgreSQL prints after reading its own output."""
+    if fact.kind in _VERBATIM or not any(_MARK in text for _, text in fact.attributes):
+        return fact
+    return replace(fact, attributes=tuple((n, read_back(text)) for n, text in fact.attributes))
+
+
+def as_printed(rows: Iterable[tuple[str | None, ...]]) -> tuple[Fact, ...]:
+    """Return the facts of `parse_facts` with their texts exactly as PostgreSQL prints them."""
     told = [json.loads(text or "[]") for (text,) in rows]
     needs: dict[Key, list[Key]] = defaultdict(list)
     for pairs in (part["needs"] or [] for part in told if isinstance(part, dict)):
         for of, needed in pairs:
             needs[_keys([of])[0]] += _keys([needed])
-    return frozenset(
+    return tuple(
         Fact(
             kind,
             schema or "",
             relation or "",
             name or "",
-            tuple(
-                (key, str(value) if kind in _VERBATIM else _read_back(str(value)))
-                for key, value in attributes.items()
-            ),
+            tuple((key, str(value)) for key, value in attributes.items()),
             _order(order),
             tuple(sorted(needs.get((kind, schema or "", relation or "", name or ""), ()))),
         )

@@ -1,111 +1,49 @@
-"""Compares the shape of a live object with the shape that a statement declares.
+"""Compares a live object with what a statement declares, both read as facts.
 
-PostgreSQL prints both: that of the live object, and that of a probe created by the statement itself
-next to an empty copy of the table. The probe is created in the ledger's schema, because a temporary
-table cannot reference a permanent one, and in a savepoint that is rolled back.
+What is declared is read from a probe: it is created by the statement itself next to an empty copy
+of the table. The probe is created in the ledger's schema, because a temporary table cannot
+reference a permanent one, and in a savepoint that is rolled back.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import psycopg
+from psycopg import pq
 
 from predeploy.contract.plan import ABSENT, Drift
 from predeploy.contract.quoting import identifier, literal
 from predeploy.contract.statement import Address, Creatable
 from predeploy.database.catalog import operator_names
-from predeploy.database.catalog.naming_drift import named
 from predeploy.database.server import wire
-from predeploy.database.server.path import OWN_PATH
-from predeploy.database.server.rows import typed
-from predeploy.database.server.transaction import RESET_ROLE, row_security_sql
+from predeploy.database.server.rows import Row, typed
+from predeploy.database.server.transaction import RESET_ROLE, row_security_sql, settings_sql
 from predeploy.database.server.wire import Connection
-from predeploy.judgment.drift import satisfies
+from predeploy.judgment.drift import Standing, satisfies
+from predeploy.schema.described import RECORDED, Recorded, recorded
+from predeploy.schema.facts import Fact, as_printed
+from predeploy.schema.kind import Kind
+from predeploy.schema.kinds import READ_WITH, every_sql
 from predeploy.sql import ColumnRemoval, Creation
 from predeploy.sql.statement.creation import PROBE, PROBE_PART
 
 _SAVEPOINT = "predeploy_probe"
-_RELATION = "relation"  # what a name refers to, whatever was declared
-_PARTITION = "partition"
+_LEAVE = (f"rollback to savepoint {_SAVEPOINT}", f"release savepoint {_SAVEPOINT}")
 # Qualified, for queries that run with the file's search_path.
 _EQUALS = "operator(pg_catalog.=)"
 
-# By kind: schema, relation (empty if it belongs to none), name, shape. To be run with predeploy's
-# search_path, so that every name is printed with its schema.
-_SHAPES = {
-    _RELATION: """
-        select n.nspname, '', c.relname,
-               concat_ws(' ', case c.relkind
-                   when 'r' then 'table' when 'p' then 'table partitioned by' when 'v' then 'view'
-                   when 'm' then 'materialized view' when 'S' then 'sequence'
-                   when 'i' then 'index' when 'I' then 'index' when 'f' then 'foreign table'
-                   else 'composite type' end, pg_catalog.pg_get_partkeydef(c.oid))
-        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace""",
-    _PARTITION: """
-        select n.nspname, '', c.relname, 'of ' || coalesce((
-            select concat_ws('.', pn.nspname, p.relname)
-            from pg_catalog.pg_inherits i
-            join pg_catalog.pg_class p on p.oid = i.inhparent
-            join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
-            where i.inhrelid = c.oid and c.relispartition), 'nothing')
-        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace""",
-    Creatable.COLUMN.value: """
-        select n.nspname, c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)
-        from pg_catalog.pg_attribute a
-        join pg_catalog.pg_class c on c.oid = a.attrelid
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-        where a.attnum > 0 and not a.attisdropped""",
-    Creatable.CONSTRAINT.value: """
-        select n.nspname, c.relname, k.conname, pg_catalog.pg_get_constraintdef(k.oid)
-        from pg_catalog.pg_constraint k
-        join pg_catalog.pg_class c on c.oid = k.conrelid
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace""",
-    Creatable.INDEX.value: """
-        select n.nspname, '', i.relname,
-               concat_ws(' ', case when x.indisunique then 'unique' end, 'on',
-                         concat_ws('.', n.nspname, c.relname),
-                         substring(pg_catalog.pg_get_indexdef(i.oid) from ' (USING .*)'),
-                         case when not x.indisvalid and i.relkind = 'i' then 'INVALID' end)
-        from pg_catalog.pg_index x
-        join pg_catalog.pg_class i on i.oid = x.indexrelid
-        join pg_catalog.pg_class c on c.oid = x.indrelid
-        join pg_catalog.pg_namespace n on n.oid = i.relnamespace""",
-    Creatable.SEQUENCE.value: """
-        select n.nspname, '', c.relname,
-               format('%s from %s by %s between %s and %s cache %s%s',
-                      pg_catalog.format_type(s.seqtypid, null), s.seqstart, s.seqincrement,
-                      s.seqmin, s.seqmax, s.seqcache, case when s.seqcycle then ' cycle' end)
-        from pg_catalog.pg_sequence s
-        join pg_catalog.pg_class c on c.oid = s.seqrelid
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace""",
-    Creatable.TYPE.value: """
-        select n.nspname, '', t.typname, case t.typtype
-            when 'e' then 'enum ' || coalesce((
-                select jsonb_agg(e.enumlabel order by e.enumsortorder)
-                from pg_catalog.pg_enum e where e.enumtypid = t.oid), '[]')::text
-            when 'c' then case when (select c.relkind from pg_catalog.pg_class c
-                                     where c.oid = t.typrelid) = 'c'
-                     then 'composite ' else 'row type ' end || coalesce((
-                select jsonb_agg(a.attname || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod)
-                                 order by a.attnum)
-                from pg_catalog.pg_attribute a
-                where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped),
-                '[]')::text
-            when 'r' then 'range of ' || (
-                select concat_ws(' ', pg_catalog.format_type(r.rngsubtype, null),
-                    'opclass ' || (select concat_ws('.', n.nspname, o.opcname)
-                        from pg_catalog.pg_opclass o
-                        join pg_catalog.pg_namespace n on n.oid = o.opcnamespace
-                        where o.oid = r.rngsubopc and not o.opcdefault),
-                    'collation ' || nullif(r.rngcollation, s.typcollation)::regcollation::text,
-                    'canonical ' || nullif(r.rngcanonical, 0)::regprocedure::text,
-                    'difference ' || nullif(r.rngsubdiff, 0)::regprocedure::text)
-                from pg_catalog.pg_range r
-                join pg_catalog.pg_type s on s.oid = r.rngsubtype
-                where r.rngtypid = t.oid)
-            when 'd' then 'domain over ' || pg_catalog.format_type(t.typbasetype, t.typtypmod)
-            else 'base type' end
-        from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace""",
+# By where a fact has its name: relations in `relation`, the others in `name`.
+_RELATIONS = (Kind.TABLE, Kind.VIEW, Kind.MATERIALIZED_VIEW, Kind.SEQUENCE)
+_TYPES = (Kind.ENUM, Kind.DOMAIN, Kind.COMPOSITE, Kind.RANGE)
+_OTHERS = (Kind.INDEX, Kind.COMPOSITE)  # they share the names of relations
+# What is compared, in the ledger's words.
+_COMPARED = {
+    Creatable.TABLE: ("relation", "column"),
+    Creatable.COLUMN: ("column",),
+    Creatable.CONSTRAINT: ("constraint",),
+    Creatable.INDEX: ("relation", "index"),
+    Creatable.SEQUENCE: ("relation", "sequence"),
+    Creatable.TYPE: ("type",),
 }
 _PARTS = (Creatable.COLUMN, Creatable.CONSTRAINT, Creatable.INDEX)
 
@@ -145,44 +83,56 @@ def compare(
         return Unproved()
     if creation.parent:
         return _compare_parents(conn, creation, home)
-    answer = wire.send(conn, "; ".join(_questions(creation, home, schema)), on_tick=on_tick)
-    wire.ask(conn, f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
-    if answer.error is not None:
-        return Unproved(answer.error)
-    live, declared = (
-        {(kind, name): shape for kind, name, shape in typed(tuple[str, str, str], answer.rows(i))}
-        for i in (-2, -1)
-    )
-    if not live:
+    reply = wire.send_named(conn, dict(_questions(creation, home, schema)), on_tick=on_tick)
+    wire.ask(conn, "; ".join(_LEAVE))
+    if reply.answer.error is not None:
+        return Unproved(reply.answer.error)
+    words = _COMPARED[creation.address.kind]
+    live = recorded(as_printed([*reply.rows("live"), *reply.rows("home")]))
+    probe = (_moved(fact, creation.address, home) for fact in as_printed(reply.rows("declared")))
+    declared = {key: found for key, found in recorded(probe).items() if key[0] in words}
+    if declared.keys().isdisjoint(live):
         return Unproved()
-    # An index's shape names its table, which for the probe is the probe's own.
-    of_probe, of_home = f"on {schema}.{PROBE} ", f"on {'.'.join(home)} "
-    wanted = {key: shape.replace(of_probe, of_home) for key, shape in sorted(declared.items())}
     # Only declared parts are compared: what the live object has in addition is no drift.
-    found = tuple(
-        Drift(kind, _name(creation.address, home, part), shape, live.get((kind, part), ABSENT))
-        for (kind, part), shape in wanted.items()
-        if not satisfies(shape, live.get((kind, part), ABSENT))
-    )
-    return named(conn, found)
+    return tuple(_drifts(declared, live))
+
+
+def _drifts(
+    declared: Mapping[tuple[str, str], Recorded], live: Mapping[tuple[str, str], Recorded]
+) -> Iterator[Drift]:
+    for (word, name), wanted in sorted(declared.items()):
+        there = live.get((word, name))
+        if there is None:
+            yield Drift(word, name, wanted.text, ABSENT)
+        elif not satisfies(wanted.text, there.text):
+            drift = Drift(word, name, wanted.text, there.text)
+            yield replace(drift, key=there.key, shape=there.accepted)
+
+
+def _moved(fact: Fact, address: Address, home: tuple[str, str]) -> Fact:
+    """Return a fact of the probe as it would be of the object itself."""
+    is_named = fact.kind == Kind.COLUMN.value or fact.name not in (PROBE, PROBE_PART)
+    name = fact.name if is_named else address.name
+    relation = fact.relation
+    if relation == PROBE:
+        relation = home[1] if address.kind in _PARTS else address.name
+    return replace(fact, schema=home[0], relation=relation, name=name)
 
 
 def _compare_parents(
     conn: Connection, creation: Creation, home: tuple[str, str]
 ) -> tuple[Drift, ...]:
     """Return a drift unless the live table is a partition of the statement's parent."""
-    schema, name = home
     parent = operator_names.oid_of(conn, creation.parent)
-    ((live, declared),) = wire.ask_within(
+    rows = wire.ask_within(
         conn,
-        f"""select (select q.shape from ({_SHAPES[_PARTITION]}) q(schema, relation, name, shape)
-                   where q.schema = {literal(schema)} and q.name = {literal(name)}),
-               'of ' || (select concat_ws('.', n.nspname, c.relname) from pg_catalog.pg_class c
-                         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-                         where c.oid = {parent})""",
+        f"""select concat_ws('.', n.nspname, c.relname) from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = {parent}""",
     )
-    drift = Drift(_PARTITION, ".".join(home), declared or "", live or ABSENT)
-    return () if live == declared else named(conn, [drift])
+    key = ("partition", ".".join(home))
+    declared = {key: Recorded(*key, f"of {rows[0][0]}" if rows else "")}
+    live = _read(conn, _every_sql(creation.address.kind, *home, home[1]))
+    return tuple(_drifts(declared, live))
 
 
 def left_from(conn: Connection, departure: ColumnRemoval) -> str | None:
@@ -201,21 +151,57 @@ def left_from(conn: Connection, departure: ColumnRemoval) -> str | None:
 
 
 def standing_sql(schema: str) -> str:
-    """Return the query of every drift in the ledger, with the object's current shape."""
-    shapes = " union all ".join(
-        f"""select {literal(kind)}, concat_ws('.', q.schema, nullif(q.relation, ''), q.name),
-            q.shape from ({query}) q(schema, relation, name, shape)"""
-        for kind, query in _SHAPES.items()
-    )
+    """Return the query of every drift in the ledger, for `standing`."""
     return f"""
-        select m.file, d.kind, d.name, d.declared, d.live, d.is_adopted, s.shape
+        select m.file, d.kind, d.name, d.declared, d.live, d.is_adopted
         from {identifier(schema)}.migration m
         cross join lateral pg_catalog.jsonb_to_recordset(m.drifts)
             d(kind text, name text, declared text, live text, is_adopted boolean)
-        left join lateral (
-            select s.shape from ({shapes}) s(kind, name, shape)
-            where s.kind = d.kind and s.name = d.name limit 1) s on true
         order by m.applied_at, m.file, d.kind, d.name"""
+
+
+def standing(conn: Connection, rows: Sequence[Row]) -> tuple[Standing, ...]:
+    """Return the drifts that the ledger holds, and what is there now.
+
+    Reads that in a transaction of its own, and nothing if there are no drifts.
+    """
+    held = [
+        (file, Drift(kind, name, declared, live, is_adopted))
+        for file, kind, name, declared, live, is_adopted in typed(
+            tuple[str, str, str, str, str, bool], rows
+        )
+    ]
+    if not held:
+        return ()
+    names = ", ".join(sorted({literal(drift.name) for _, drift in held}))
+    of_schema = "concat_ws('.', q.schema, nullif(q.name, ''))"
+    of_table = "concat_ws('.', q.schema, nullif(q.relation, ''), nullif(q.name, ''))"
+    # An index's table tells what its being invalid means.
+    condition = f"""({of_table} in ({names}) or {of_schema} in ({names})
+        or q.name = '' and (q.schema, q.relation) in (
+            select tn.nspname, t.relname from pg_catalog.pg_index x
+            join pg_catalog.pg_class i on i.oid = x.indexrelid
+            join pg_catalog.pg_namespace n on n.oid = i.relnamespace
+            join pg_catalog.pg_class t on t.oid = x.indrelid
+            join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
+            where concat_ws('.', n.nspname, i.relname) in ({names})))"""
+    live = _read(conn, every_sql(RECORDED, condition))
+    return tuple(_standing(file, drift, live.get((drift.kind, drift.name))) for file, drift in held)
+
+
+def _standing(file: str, drift: Drift, there: Recorded | None) -> Standing:
+    if there is None:
+        return Standing(file, drift, ABSENT)
+    return Standing(file, replace(drift, key=there.key, shape=there.accepted), there.text)
+
+
+def _read(conn: Connection, query: str) -> dict[tuple[str, str], Recorded]:
+    """Read what is there; in the open transaction, or else in one of its own."""
+    is_idle = conn.pgconn.transaction_status == pq.TransactionStatus.IDLE
+    # Rolled back, so that the settings for reading facts do not stay in effect.
+    begin, end = ("begin", ("rollback",)) if is_idle else (f"savepoint {_SAVEPOINT}", _LEAVE)
+    (rows,) = wire.ask_all(conn, [query], opening=[begin, settings_sql(READ_WITH)], closing=end)
+    return recorded(as_printed(rows))
 
 
 def _home(conn: Connection, address: Address) -> tuple[str, str] | None:
@@ -232,58 +218,45 @@ def _home(conn: Connection, address: Address) -> tuple[str, str] | None:
     return next(iter(typed(tuple[str, str], rows)), None)
 
 
-def _questions(creation: Creation, home: tuple[str, str], schema: str) -> Iterator[str]:
-    """Yield the statements of a proof; the last two return (kind, part, shape), live first."""
+def _questions(
+    creation: Creation, home: tuple[str, str], schema: str
+) -> Iterator[tuple[Hashable, str]]:
+    """Yield the statements of a proof by name; three of them return facts."""
     address = creation.address
-    yield f"savepoint {_SAVEPOINT}"
-    yield from RESET_ROLE  # the file's role may not create objects in the ledger's schema
-    if address.kind in (Creatable.CONSTRAINT, Creatable.INDEX):
+    is_part = address.kind in (Creatable.CONSTRAINT, Creatable.INDEX)
+    yield "savepoint", f"savepoint {_SAVEPOINT}"
+    # The file's role may not create objects in the ledger's schema.
+    yield from ((text, text) for text in RESET_ROLE)
+    if is_part:
         # Indexes are not copied: a second primary key would be refused, and none is needed here.
-        yield (
-            f"create table {identifier(schema)}.{PROBE} "
-            f"(like {identifier(home[0])}.{identifier(home[1])} including all excluding indexes)"
-        )
-    yield row_security_sql(is_on=True)  # a key of an empty table cannot miss hidden rows
-    yield creation.probe
-    yield OWN_PATH
-    yield _shapes_sql(address.kind, *home, address.name)
-    own = {Creatable.CONSTRAINT: PROBE_PART, Creatable.INDEX: PROBE_PART}
-    yield _shapes_sql(address.kind, schema, PROBE, own.get(address.kind, address.name))
+        like = f"like {identifier(home[0])}.{identifier(home[1])} including all excluding indexes"
+        yield "table", f"create table {identifier(schema)}.{PROBE} ({like})"
+    yield "row security", row_security_sql(is_on=True)  # a key misses no rows of an empty table
+    yield "probe", creation.probe
+    yield "settings", settings_sql(READ_WITH)
+    here = f"q.schema = {literal(home[0])} and q.relation = {literal(home[1])}"
+    yield "home", every_sql((Kind.TABLE,), here)
+    yield "live", _every_sql(address.kind, *home, address.name)
+    name = PROBE_PART if is_part else address.name if address.kind is Creatable.COLUMN else PROBE
+    yield "declared", _every_sql(address.kind, schema, PROBE, name)
 
 
-def _shapes_sql(kind: Creatable, schema: str, relation: str, name: str) -> str:
-    """Return the query of the shapes that an object consists of, as (kind, part, shape)."""
+def _every_sql(kind: Creatable, schema: str, relation: str, name: str) -> str:
+    """Return the query of the facts that an object consists of."""
     here = f"q.schema = {literal(schema)}"
-    itself = f"{here} and q.name = {literal(name if kind is Creatable.INDEX else relation)}"
     part = f"{here} and q.relation = {literal(relation)}"
-    named = f"{part} and q.name = {literal(name)}"
+    itself = f"{here} and q.relation = {literal(name)}"
+    named = f"{here} and q.name = {literal(name)}"
     match kind:
         case Creatable.TABLE:
-            asked = [(_RELATION, "''", itself), (Creatable.COLUMN.value, "q.name", part)]
-        case Creatable.COLUMN:
-            asked = [(kind.value, "q.name", named)]
-        case Creatable.CONSTRAINT:
-            asked = [(kind.value, "''", named)]
+            asked = [((*_RELATIONS, Kind.COLUMN), part), (_OTHERS, named)]
+        case Creatable.COLUMN | Creatable.CONSTRAINT:
+            asked = [((Kind(kind.value),), f"{part} and {named}")]
         case Creatable.INDEX | Creatable.SEQUENCE:
-            asked = [(_RELATION, "''", itself), (kind.value, "''", itself)]
+            asked = [(_RELATIONS, itself), (_OTHERS, named)]
         case Creatable.TYPE:
-            asked = [(kind.value, "''", itself)]
-    return " union all ".join(
-        f"""select {literal(of)}, {told}::text, q.shape
-        from ({_SHAPES[of]}) q(schema, relation, name, shape) where {condition}"""
-        for of, told, condition in asked
-    )
-
-
-def _name(address: Address, home: tuple[str, str], part: str) -> str:
-    """Return the name of an object or its part, as messages and predeploy.toml give it."""
-    match address.kind:
-        case Creatable.INDEX:
-            return f"{home[0]}.{address.name}"
-        case Creatable.CONSTRAINT:
-            return ".".join((*home, address.name))
-        case _:
-            return ".".join((*home, part)) if part else ".".join(home)
+            asked = [(_TYPES, named), (_RELATIONS, itself)]
+    return " union all ".join(every_sql(kinds, condition) for kinds, condition in asked)
 
 
 def _is_taken_sql(address: Address) -> str:

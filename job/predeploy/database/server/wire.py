@@ -94,9 +94,11 @@ def send(
     return answer_of(conn, results, tuple(skipped))
 
 
-def send_named(conn: Connection, texts: Mapping[Hashable, str]) -> NamedAnswer:
+def send_named(
+    conn: Connection, texts: Mapping[Hashable, str], *, on_tick: Callable[[], None] = lambda: None
+) -> NamedAnswer:
     """Like `send`, for texts of one statement each, whose results are then read by name."""
-    return NamedAnswer(texts, send(conn, SEPARATOR.join(texts.values())))
+    return NamedAnswer(texts, send(conn, SEPARATOR.join(texts.values()), on_tick=on_tick))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ A new kind is an entry: its query, its comparison and its DDL are together in on
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from predeploy.contract.quoting import literal
@@ -39,6 +40,7 @@ __all__ = [
     "Entry",
     "Kind",
     "declared_sql",
+    "every_sql",
     "facts_sql",
     "gathered",
     "named_only_sql",
@@ -150,6 +152,14 @@ def partitions_sql(schemas: Sequence[str]) -> str:
         select n.nspname, c.relname from tree join pg_catalog.pg_class c on c.oid = relid
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace)"""
     return gathered((TABLE, INDEX), elsewhere)
+
+
+def every_sql(kinds: Iterable[Kind], condition: str) -> str:
+    """Return one query of all objects of some kinds that satisfy `condition`, as facts.
+
+    A name is taken by any of them, whether or not it is a fact of a schema.
+    """
+    return gathered((replace(KINDS[kind], own="") for kind in kinds), condition)
 
 
 def gathered(entries: Iterable[Entry], condition: str) -> str:

@@ -329,8 +329,8 @@ COLUMN = Entry(
         from pg_catalog.pg_attribute a {OF_RELATION.format("a.attrelid")}
         join pg_catalog.pg_type t on t.oid = a.atttypid
         left join pg_catalog.pg_attrdef ad on ad.adrelid = c.oid and ad.adnum = a.attnum
-        where c.relkind in ('r', 'p', 'f', 'v', 'm') and a.attnum > 0 and not a.attisdropped
-          and {OWN_RELATION}""",
+        where a.attnum > 0 and not a.attisdropped""",
     plan,
     undeclared,
+    own=f"c.relkind in ('r', 'p', 'f', 'v', 'm') and {OWN_RELATION}",
 )

@@ -52,11 +52,11 @@ INDEX = Entry(
     }, {order("i.oid")}
         from pg_catalog.pg_index x {OF_RELATION.format("x.indrelid")}
         join pg_catalog.pg_class i on i.oid = x.indexrelid
-        where c.relkind in ('r', 'p', 'm') and not i.relispartition
-          and {OWN_RELATION} and {own("pg_class", "i.oid")}
-          and {IS_NO_KEY}""",
+        where c.relkind in ('r', 'p', 'm')""",
     plan,
     is_twin=is_twin,
+    own=f"""not i.relispartition and {OWN_RELATION} and {own("pg_class", "i.oid")}
+        and {IS_NO_KEY}""",
 )
 
 

@@ -125,10 +125,13 @@ def _query(relkind: str, populated: str) -> str:
         from pg_catalog.pg_class c
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         join pg_catalog.pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
-        where c.relkind = '{relkind}' and {OWN_RELATION}"""
+        where c.relkind = '{relkind}'"""
 
 
-VIEW = Entry(Kind.VIEW, _query("v", "null"), plan_view)
+VIEW = Entry(Kind.VIEW, _query("v", "null"), plan_view, own=OWN_RELATION)
 MATERIALIZED_VIEW = Entry(
-    Kind.MATERIALIZED_VIEW, _query("m", flag("c.relispopulated")), plan_materialized_view
+    Kind.MATERIALIZED_VIEW,
+    _query("m", flag("c.relispopulated")),
+    plan_materialized_view,
+    own=OWN_RELATION,
 )

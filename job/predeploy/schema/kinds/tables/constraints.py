@@ -295,12 +295,12 @@ CONSTRAINT = Entry(
             ),
         )
     }, {order("k.oid")} {_SOURCE}
-        where k.contype in ('p', 'u', 'f', 'c', 'x') and k.conparentid = 0 and k.conislocal and {
-        _IS_OURS
-    }""",
+        where true""",
     plan,
     undeclared,
     is_twin=is_twin,
+    own=f"""k.contype in ('p', 'u', 'f', 'c', 'x') and k.conparentid = 0 and k.conislocal
+        and {_IS_OURS}""",
 )
 
 # A foreign key also has a child constraint for each partition of the table that it references;

@@ -276,6 +276,7 @@ TABLE = Entry(
         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         left join pg_catalog.pg_am m on m.oid = c.relam
         left join pg_catalog.pg_class oc on oc.oid = c.reltoastrelid
-        where c.relkind in ('r', 'p', 'f') and {OWN_RELATION}""",
+        where c.relkind in ('r', 'p', 'f')""",
     plan,
+    own=OWN_RELATION,
 )

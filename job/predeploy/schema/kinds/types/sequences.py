@@ -128,9 +128,9 @@ SEQUENCE = Entry(
         )
     }, {order("c.oid")}
         from pg_catalog.pg_sequence s {OF_RELATION.format("s.seqrelid")}
-        where {OWN_RELATION}
-          and {alone("pg_class", "c.oid")}""",
+        where true""",
     plan,
     is_twin=is_twin,
     twin_scope=twin_scope,
+    own=f"{OWN_RELATION} and {alone('pg_class', 'c.oid')}",
 )

@@ -185,12 +185,12 @@ def plan_range(desired: Fact, live: Fact | None, _pair: SchemaPair) -> Outcome:
     )
 
 
-def _types(kind: str, where: str, attribute_sql: str, oid: str = "t.oid", more: str = "") -> str:
+def _types(kind: str, attribute_sql: str, more: str = "") -> str:
     """Return the query of a kind of types."""
-    return f"""select n.nspname, '', t.typname, {attribute_sql}, {order(oid)}
+    return f"""select n.nspname, '', t.typname, {attribute_sql}, {order("t.oid")}
         from pg_catalog.pg_type t
         join pg_catalog.pg_namespace n on n.oid = t.typnamespace {more}
-        where t.typtype = '{kind}' {where} and {own("pg_type", "t.oid")}"""
+        where t.typtype = '{kind}'"""
 
 
 def _collation(given: str, usual: str) -> str:
@@ -213,12 +213,13 @@ _OPCLASS = """(select pg_catalog.format('%I.%I', cn.nspname, oc.opcname)
     from pg_catalog.pg_opclass oc join pg_catalog.pg_namespace cn on cn.oid = oc.opcnamespace
     where oc.oid = r.rngsubopc and not oc.opcdefault)"""
 
-ENUM = Entry(Kind.ENUM, _types("e", "", attributes(labels=_LABELS)), plan_enum)
+_OWN = own("pg_type", "t.oid")
+
+ENUM = Entry(Kind.ENUM, _types("e", attributes(labels=_LABELS)), plan_enum, own=_OWN)
 DOMAIN = Entry(
     Kind.DOMAIN,
     _types(
         "d",
-        "",
         attributes(
             type="pg_catalog.format_type(t.typbasetype, t.typtypmod)",
             collation=_collation("t.typcollation", _BASE_COLLATION),
@@ -228,6 +229,7 @@ DOMAIN = Entry(
         ),
     ),
     plan_domain,
+    own=_OWN,
 )
 DOMAIN_CONSTRAINT = Entry(
     Kind.DOMAIN_CONSTRAINT,
@@ -249,17 +251,16 @@ COMPOSITE = Entry(
     Kind.COMPOSITE,
     _types(
         "c",
-        "and tc.relkind = 'c'",
         attributes(attributes=_ATTRIBUTES),
         more="join pg_catalog.pg_class tc on tc.oid = t.typrelid",
     ),
     plan_composite,
+    own=f"tc.relkind = 'c' and {_OWN}",
 )
 RANGE = Entry(
     Kind.RANGE,
     _types(
         "r",
-        "",
         attributes(
             subtype="pg_catalog.format_type(r.rngsubtype, null)",
             subtype_opclass=_OPCLASS,
@@ -277,4 +278,5 @@ RANGE = Entry(
         more="join pg_catalog.pg_range r on r.rngtypid = t.oid",
     ),
     plan_range,
+    own=_OWN,
 )
