@@ -235,7 +235,7 @@ class App:
         return tuple(word.format(**values) for word in words)
 
 
-@pytest.fixture(params=sampled(ALL, 2), ids=lambda tool: tool.name)
+@pytest.fixture(params=sampled(ALL, 1), ids=lambda tool: tool.name)
 def app(request: pytest.FixtureRequest, tmp_path: Path, database: Database) -> App:
     made = App(request.param, tmp_path, database)
     made.write(FIRST)
