@@ -226,8 +226,7 @@ def _verified(journal: Journal, context: RunContext, snapshot: Snapshot) -> Repo
         notes.end_adoption(context.work, context.settings.ledger_schema)
     if _situation(journal, context, snapshot).comparison.is_ahead:
         return journal.report(Outcome.AHEAD, ExitCode.OK)
-    command = journal.settings.command
-    if _is_let_through(journal) or (command is not None and not command.inputs):
+    if _is_let_through(journal) or _may_have_more(journal):
         return journal.report(Outcome.OK, ExitCode.OK)
     key = settled.settled_key(context.settings, journal.sources, journal.server_version)
     standing = tuple(snapshot.schema.warnings if snapshot.schema else ())
@@ -241,6 +240,15 @@ def _is_let_through(journal: Journal) -> bool:
     losses = any(step.losses for layer in journal.layers.values() for step in layer.steps)
     drifts = any(f.code == DRIFT for f in journal.layers[verify.LAYER.name].findings)
     return drifts or (losses and journal.settings.destructive is Destructive.ALLOW)
+
+
+def _may_have_more(journal: Journal) -> bool:
+    """Whether a command has to be asked again: nobody knows its inputs, or all that it did."""
+    command = journal.settings.command
+    if command is None:
+        return False
+    steps = journal.layers[migrate.LAYER.name].steps
+    return not command.inputs or any(step.unread for step in steps)
 
 
 def _is_rescued(journal: Journal, layer: Layer, came: LayerReport) -> bool:

@@ -250,6 +250,41 @@ def test_a_program_that_is_not_there_is_a_setting(app: App) -> None:
     assert "no-such-program up could not be started" in report["message"]
 
 
+def test_a_program_that_is_not_there_hides_no_loss(app: App) -> None:
+    """A killed run has lost a table, and then somebody breaks the command: 84 comes first."""
+    app.database.execute("create table old (id int); insert into old values (1)")
+    app.write('conn.execute("drop table if exists old"); print("done", flush=True); time.sleep(60)')
+    with start_job("run", environ=app.environ()) as job:
+        until(lambda: app.database.value("select to_regclass('old')::text") is None)
+        job.kill()
+
+    app._folder({"predeploy.toml": '[migrate]\ncommand = ["no-such-program", "up"]\n'})
+
+    report = app.run(check=84)
+    assert "drop-table public.old" in report["message"]
+    assert "could not be started" in report["message"]
+
+
+def test_a_table_that_could_not_be_read_is_not_called_lost(app: App) -> None:
+    """It was locked when the run began. That is said, and the run does not settle."""
+    app.database.execute("create table empty (id int); create table works (id int)")
+    app.database.execute("insert into works values (1)")
+    app.write("pass", app.inputs)
+    conn = app.database.connect()
+    conn.execute("begin; lock table empty in access exclusive mode")
+
+    report = app.run(check=0)
+    (told,) = [f for f in report["findings"] if f["code"] == "not-compared"]
+    assert "public.empty" in told["message"]
+
+    # Now the command ends the session that holds the lock.
+    app.write(f'conn.execute("select pg_terminate_backend({conn.info.backend_pid})")', app.inputs)
+    assert app.run(check=0)["outcome"] == "ok"
+    conn.close()
+    assert app.run(check=0)["outcome"] == "ok"
+    assert app.run(check=0)["outcome"] == "settled"
+
+
 def test_a_failure_says_what_it_left(app: App) -> None:
     """80 if the catalog is as it was, with its last line; 81 if it changed something first."""
     app.write('sys.exit("no such revision")')

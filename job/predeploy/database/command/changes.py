@@ -39,6 +39,15 @@ class State:
     unread: frozenset[str] = frozenset()
 
 
+def at_stake(state: State) -> Holdings:
+    """Return what there is to lose, as far as it is known: an unread table may have been empty."""
+    tables = {
+        oid: replace(table, rows=0) if table.name in state.unread else table
+        for oid, table in state.holdings.tables.items()
+    }
+    return replace(state.holdings, tables=tables)
+
+
 def read_state(conn: Connection, schema: str) -> State:
     """Return what there is outside the ledger's `schema`. No transaction is left open."""
     wire.ask_plainly(conn, "begin isolation level repeatable read read only")

@@ -18,6 +18,7 @@ from predeploy.database.command.changes import (
     NOTHING,
     State,
     as_text,
+    at_stake,
     from_text,
     lost_between,
     read_state,
@@ -52,12 +53,16 @@ _STAYS = "what its own transactions had committed by then stays"
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """How a command ended: its status, its last lines, and whether it waited for a lock."""
+    """How a command ended: its status, its last lines, and whether it waited for a lock.
 
-    status: int
+    `not_started` says why it could not be started; then the rest says nothing.
+    """
+
+    status: int = 0
     lines: tuple[str, ...] = ()
     has_waited: bool = False
     duration_s: float = 0.0
+    not_started: str = ""
 
     @property
     def text(self) -> str:
@@ -67,6 +72,8 @@ class _Ended:
     @property
     def how(self) -> str:
         """The end of a sentence that begins with the command."""
+        if self.not_started:
+            return f"could not be started: {self.not_started}"
         if self.status < 0:
             name = signal.Signals(-self.status).name
             return f"was ended by {name}"
@@ -107,8 +114,14 @@ def run_command(
     refused, missing = judge_command(step, lost, context.settings)
     wire.ask(context.work, notes.end_command_sql(context.settings.ledger_schema, missing))
     if refused is not None:
-        also = f"; it {ended.how}" if ended.status else ""
+        also = f"; it {ended.how}" if ended.status or ended.not_started else ""
         return replace(refused, message=f"{refused.message}{also}", detail=ended.text)
+    if ended.not_started:
+        raise JobError(
+            f"{step.label} {ended.how}; correct command under [migrate] in predeploy.toml, or run "
+            "predeploy in the app's image",
+            exit_code=ExitCode.CONFIG,
+        )
     if ended.status:
         failure = _failed(step, ended, told(before, after))
         also = _resumed(context)
@@ -130,7 +143,7 @@ def _held_before(context: RunContext, now: State) -> Holdings:
     A database without rows has nothing to lose.
     """
     schema = context.settings.ledger_schema
-    holdings = NOTHING if context.is_blank else now.holdings
+    holdings = NOTHING if context.is_blank else at_stake(now)
     text = wire.storable(context.work, as_text(holdings))
     noted = notes.note_before_command_sql(schema, text)
     rows = wire.ask(context.work, f"{noted}; {notes.before_command_sql(schema)}")
@@ -168,12 +181,9 @@ def _run(context: RunContext, step: CommandStep, monitor: LockMonitor) -> _Ended
         ):
             status = process.follow(hear, tick)
     except OSError as error:
+        # Not raised here: an earlier run, which was killed, may have left a loss to be judged.
         why = _NOT_STARTED.get(type(error), error.strerror or "the system refuses it")
-        raise JobError(
-            f"{step.label} could not be started: {why}; correct command under [migrate] in "
-            "predeploy.toml, or run predeploy in the app's image",
-            exit_code=ExitCode.CONFIG,
-        ) from None
+        return _Ended(not_started=why)
     hear.end()
     has_waited = hold is not None and hold.has_just_waited()
     return _Ended(status, (*hear.last,), has_waited, time.monotonic() - begun_s)
