@@ -45,7 +45,8 @@ _TERMINATION_LOG = Path("/dev/termination-log")
 _MOUNTED_SQL = Path("/sql")
 _WAIT_S = 300.0
 _BEHIND = "--"
-_FLYWAY = "FLYWAY_"  # the only tool whose variables say what its files mean
+# Of all tools' variables only these say what files mean; another one may be a secret.
+_FLYWAY = ("FLYWAY_PLACEHOLDER", "FLYWAY_TABLE")
 
 
 class Edge(Protocol):

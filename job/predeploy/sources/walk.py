@@ -56,9 +56,9 @@ class Folder:
     is_there: bool = True
     home: str = BELOW
 
-    def knowing(self, environ: Mapping[str, str], prefix: str) -> "Folder":
+    def knowing(self, environ: Mapping[str, str], prefixes: tuple[str, ...]) -> "Folder":
         """Return the folder with the variables of a tool as one file of it more, if it has some."""
-        found = sorted(name for name in environ if name.startswith(prefix))
+        found = sorted(name for name in environ if name.startswith(prefixes))
         if not found:
             return self
         text = "".join(f"{name}={environ[name]}\n" for name in found)
