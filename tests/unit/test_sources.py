@@ -440,7 +440,7 @@ def test_the_order_does_not_depend_on_how_files_were_made(
 COMPANIONS = (
     *("README", "LICENSE", "LICENSE-MIT", "CODEOWNERS", "erd.svg", "a.sql~", ".gitkeep"),
     *("migration_lock.toml", "meta/0000_snapshot.json", "2_b/snapshot.json"),
-    *("sqitch.plan", "flyway.conf", "tern.conf", "alembic.ini", "env.py", "script.py.mako"),
+    *("flyway.conf", "alembic.ini", "env.py", "script.py.mako"),
     *("__init__.py", "__pycache__/0001_a.cpython-313.pyc", "embed.go", "mod.rs", "index.ts"),
 )
 
@@ -521,7 +521,6 @@ UNDOING = {
     "goose, in another hand": "--+goose DOWN",
     "node-pg-migrate": "  -- Down Migration",
     "Liquibase": "--rollback drop table t;",
-    "tern": "---- create above / drop below ----",
     "sql-migrate": "-- +migrate Down",
     "MyBatis": "-- //@UNDO",
 }
@@ -541,6 +540,52 @@ def test_a_section_that_undoes_is_refused(tmp_path: Path) -> None:
     refused = {int(p.removeprefix("migrations/").split("_")[0]) for p in found if p.endswith(end)}
     assert [tool for n, tool in enumerate(UNDOING) if n not in refused] == []
     assert [p.split(": ")[0] for p in found] == [f"{path}:3" for path in files]
+
+
+UNREAD = {
+    "Liquibase": {"1_a.sql": "--liquibase formatted sql\n--changeset me:1\nselect 1;"},
+    "Liquibase, without its head": {"1_a.sql": "-- changeset me:1 context:test\nselect 1;"},
+    "graphile-migrate": {"000001.sql": "--! Previous: -\n--! Hash: sha1:x\n\nselect 1;"},
+    "tern": {"001_a.sql": "select 1;\n\n---- create above / drop below ----\n\nselect 2;"},
+    "tern, by its settings": {"001_a.sql": "select 1;", "tern.conf": ""},
+    "yoyo": {"1_a.sql": "select 1;", "1_b.sql": "-- depends: 1_a\nselect 1;"},
+    "yoyo, by a rollback": {"1_a.sql": "select 1;", "1_a.rollback.sql": "select 2;"},
+    "yoyo, by its settings": {"1_a.sql": "select 1;", "yoyo.ini": ""},
+    "Sqitch": {"sqitch.plan": "", "deploy/a.sql": "select 1;", "revert/a.sql": "select 2;"},
+}
+
+
+@pytest.mark.parametrize("where", ["migrations/", ""])
+@pytest.mark.parametrize("tool", UNREAD)
+def test_what_is_of_a_tool_that_is_not_read_is_refused_by_name(
+    tool: str, where: str, tmp_path: Path
+) -> None:
+    """As plain SQL it would run in another order, or what its tool leaves out, and end green."""
+    (found,) = problems(tmp_path, {f"{where}{name}": text for name, text in UNREAD[tool].items()})
+
+    assert f" is {tool.partition(',')[0]}'s, and as plain SQL" in found
+    assert "command = [" in found
+    assert "PREDEPLOY_SQL_DIR" in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-- depends: on nothing else\nselect 1;",
+        "-- the changeset of may\nselect 1;",
+        "select '--! Previous: x';",
+        "-- previous: 3\nselect 1;",
+    ],
+)
+def test_a_comment_that_resembles_a_tool_s_mark_is_one(tmp_path: Path, text: str) -> None:
+    assert names(tmp_path, {"migrations/1_a.sql": text}) == ["1_a.sql"]
+
+
+def test_who_says_that_a_folder_is_plain_is_believed(tmp_path: Path) -> None:
+    """With `format = "native"`: the marks may be comments there."""
+    folder = read_folder(write(tmp_path, {"migrations/1_a.sql": "--changeset me:1\nselect 1;"}))
+
+    assert len(sources_of(folder, "native").migrations) == 1
 
 
 def test_a_file_that_only_goes_up_may_say_so(tmp_path: Path) -> None:

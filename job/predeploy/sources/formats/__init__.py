@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
-from predeploy.contract.errors import SettingsError
+from predeploy.contract.errors import SettingsError, SourcesError
 from predeploy.sources.formats.format import Format, History
+from predeploy.sources.formats.unread import refusal
 from predeploy.sources.layout import Role
 from predeploy.sources.walk import Folder
 
@@ -92,7 +93,7 @@ def format_of(folder: Folder, wanted: str, problems: list[str]) -> str:
     """Return the name of the folder's format: `wanted`, or what the folder shows.
 
     That several fit is a problem, which goes to `problems`. Raises SettingsError (78) if `wanted`
-    is no format's name.
+    is no format's name, and SourcesError (65) if the folder is of a tool that is not read.
     """
     if wanted and wanted not in FORMATS:
         raise SettingsError(
@@ -100,6 +101,8 @@ def format_of(folder: Folder, wanted: str, problems: list[str]) -> str:
         )
     if wanted:
         return wanted
+    if why := refusal(folder):
+        raise SourcesError((why,))
     fitting = {name: file for name, sign in _SIGNS.items() if (file := sign(folder))}
     first = next(iter(fitting), NATIVE)
     if len(fitting) > 1:
