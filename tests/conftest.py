@@ -19,7 +19,7 @@ from forked import Warm, forked_job
 
 from predeploy.embedded import Server, server, wheel_binaries
 
-pytest_plugins = ["containers", "manifests", "bouncers", "steps", "tiers"]
+pytest_plugins = ["tiers", "containers", "manifests", "bouncers", "steps"]
 ROOT = Path(__file__).resolve().parent.parent
 SQL = ROOT / "sql"
 _JOB_S = 120

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Database, url_of
+from tiers import FULL
 
 from predeploy.embedded import wheel_binaries
 
@@ -31,6 +32,7 @@ _BASES = {
     "debian:bookworm-slim": ("bookworm", "", "essential"),
     "node:22-slim": ("bookworm", "nodejs", "apt"),
 }
+_FOR_FULL = ("debian:bookworm-slim",)  # for tests marked `slow` only
 _LEFT_OUT = ("doc", "man", "locale", "info")
 _START_S = 30
 _CA = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -117,7 +119,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def _make_bases(engine: Engine, home: Path) -> None:
     """Import the stand-ins for the public images, two at a time."""
     source = mirror()
-    names = list(_BASES)
+    names = [name for name in _BASES if FULL or name not in _FOR_FULL]
     for pair in (names[:2], names[2:]):
         started = [(name, *_debootstrap(name, home, source)) for name in pair]
         for name, archive, process in started:

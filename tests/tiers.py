@@ -4,6 +4,8 @@
 - Long: all cases, and the tests marked `dear`. Also used by pytest with the name of a file or test.
 - Full (FULL=1): also the tests marked `slow`, and all cases where the other forms take a sample.
 
+A case that pytest is given by its name in brackets always runs.
+
 With the CHAOS_SEED that the header prints, the same cases are chosen again.
 """
 
@@ -50,13 +52,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Deselect the tests that this form does not run; with `-m`, leave the selection to pytest."""
     if config.getoption("-m"):
         return
-    kept = items if FULL else [item for item in items if not item.get_closest_marker("slow")]
+    kept = items if FULL else not_slow(items, config.args)
     one_in = config.getoption("--one-in")
     if one_in and not FULL:
         kept = short(kept, one_in)
     wanted = set(kept)
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = kept
+
+
+def not_slow(items: Sequence[pytest.Item], named: Sequence[str]) -> list[pytest.Item]:
+    """Return the items without those marked `slow`, unless they are `named` with their case."""
+    return [
+        item
+        for item in items
+        if ("[" in item.nodeid and item.nodeid in named) or not item.get_closest_marker("slow")
+    ]
 
 
 def short(items: Sequence[pytest.Item], one_in: int) -> list[pytest.Item]:

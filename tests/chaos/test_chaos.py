@@ -158,7 +158,7 @@ def chosen(stage: Stage, harm: str) -> list[Place]:
 
 
 @pytest.mark.timeout(0 if not SAMPLE else 300)
-@pytest.mark.parametrize("pair", sampled(product(ONLY or WORKLOADS, HARMS), 14), ids="-".join)
+@pytest.mark.parametrize("pair", sampled(product(ONLY or WORKLOADS, HARMS), 10), ids="-".join)
 def test_a_rerun_ends_as_an_undisturbed_run(theatre: Theatre, pair: tuple[str, str]) -> None:
     """Whatever died where: facts, ledger and every row are as if nothing had."""
     name, harm = pair

@@ -13,6 +13,7 @@ from comparison import Undisturbed
 from production import ADMIN_BY_HASH
 from proxy import Lost, Moment, proxied
 from stages import Maker, Scene, port_of, run, scene
+from tiers import sampled
 from workloads import Workload
 
 pytestmark = pytest.mark.dear
@@ -85,7 +86,7 @@ def control(superuser_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.mark.parametrize("moment", Moment, ids=[moment.name for moment in Moment])
-@pytest.mark.parametrize("commit", COMMITS)
+@pytest.mark.parametrize("commit", sampled(COMMITS, 5))
 def test_a_connection_that_dies_during_a_commit_does_nothing_twice(
     control: Control, commit: str, moment: Moment
 ) -> None:

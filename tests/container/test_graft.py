@@ -10,7 +10,7 @@ from containers import Engine, Job
 pytestmark = [pytest.mark.dear, pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 PREDEPLOY = "/opt/predeploy/bin/predeploy"
 TABLES = "select count(*) from pg_tables where schemaname = 'public'"
-BASES = ("debian:bookworm-slim", pytest.param("node:22-slim", marks=pytest.mark.slow))
+BASES = ("node:22-slim", pytest.param("debian:bookworm-slim", marks=pytest.mark.slow))
 # Beside the graft: a copy at another path, a link to that, and a folder that breaks what reads it.
 DOCKERFILE = """\
 FROM predeploy AS predeploy

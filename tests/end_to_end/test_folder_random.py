@@ -16,6 +16,7 @@ import pytest
 from conftest import Database
 from in_process import command
 from production import environ
+from tiers import sampled
 from unprivileged import bits_count
 
 from predeploy.contract.exit_codes import ExitCode
@@ -191,7 +192,7 @@ def run_and_check(case: Case, database: Database) -> bool:
     return codes == {ExitCode.OK}
 
 
-@pytest.mark.parametrize("portion", range(8))
+@pytest.mark.parametrize("portion", sampled(range(8), 4))
 def test_exit_0_means_that_all_that_is_declared_is_there(
     tmp_path: Path, make_database: Callable[[], Database], portion: int
 ) -> None:
@@ -216,7 +217,7 @@ def test_exit_0_means_that_all_that_is_declared_is_there(
     assert 3 <= sum(green) <= PORTION - 3
 
 
-@pytest.mark.parametrize("portion", range(4))
+@pytest.mark.parametrize("portion", sampled(range(4), 2))
 def test_exit_0_means_so_where_our_own_ledger_knows_other_files(
     tmp_path: Path, make_database: Callable[[], Database], portion: int
 ) -> None:

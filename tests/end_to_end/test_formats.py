@@ -28,6 +28,7 @@ from foreign_folders import (
     when,
 )
 from production import has_ledger, report_of, until, whole_files
+from tiers import sampled
 
 from predeploy.sources.formats import FORMATS
 
@@ -1032,7 +1033,7 @@ def test_adopt_shows_each_file(tool: str, database: Database, folder: Folder) ->
     assert not has_ledger(database)
 
 
-@mirrored
+@pytest.mark.parametrize("tool", sampled([tool for tool in TOOLS if tool != "atlas"], 4))
 def test_of_two_copies_one_is_killed_in_the_middle(
     tool: str, database: Database, folder: Folder
 ) -> None:

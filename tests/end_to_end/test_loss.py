@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Database, run_job
 from production import contents
+from tiers import sampled
 
 SETUP = """
 create schema attic;
@@ -408,7 +409,7 @@ def before(migrate: Callable[..., tuple[int, dict]], database: Database) -> tupl
     return everything(database)
 
 
-@pytest.mark.parametrize("case", LOSSES)
+@pytest.mark.parametrize("case", sampled(LOSSES, 24))
 def test_an_undeclared_loss_is_refused(
     case: str, migrate: Callable[..., tuple[int, dict]], before: tuple, database: Database
 ) -> None:
@@ -433,7 +434,7 @@ VAGUE = {
 }
 
 
-@pytest.mark.parametrize("case", LOSSES)
+@pytest.mark.parametrize("case", sampled(LOSSES, 24))
 def test_a_declared_loss_is_done_and_counted(
     case: str, migrate: Callable[..., tuple[int, dict]], before: tuple, database: Database
 ) -> None:

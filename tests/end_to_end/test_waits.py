@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Database, run_job
 from production import report_of
+from tiers import sampled
 
 FAR = "create extension postgres_fdw; create server far foreign data wrapper postgres_fdw"
 NOTE = "create table note (id integer primary key);"
@@ -252,7 +253,7 @@ def findings(done: object) -> list[str]:
     return sorted(f["message"] for f in report_of(done)["findings"] if f["level"] == "error")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", sampled(CASES, 10))
 def test_what_depends_on_it_waits(
     name: str, database: Database, folder: Callable[..., Path]
 ) -> None:

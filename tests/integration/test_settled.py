@@ -20,6 +20,7 @@ from production import (
     loaded,
     run_here,
 )
+from tiers import sampled
 
 from predeploy.contract.plan import Outcome
 from predeploy.contract.report import headline
@@ -259,7 +260,7 @@ def deployed(database: Database, folder: Folder) -> Deployed:
     return Deployed(database, folder(FILES), ADMIN_BY_HASH)
 
 
-@pytest.mark.parametrize("ddl", DDL)
+@pytest.mark.parametrize("ddl", sampled(DDL, 60))
 def test_ddl_unsettles(deployed: Deployed, ddl: str) -> None:
     """After any DDL on what is not the ledger's the database is not settled."""
     if "extension" in ddl and not deployed.database.rows(EXTENSION):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from tiers import short
+from tiers import not_slow, short
 
 
 @dataclass(frozen=True)
@@ -12,9 +12,11 @@ class Item:
 
     nodeid: str
     dear: bool = False
+    slow: bool = False
 
     def get_closest_marker(self, name: str) -> pytest.Mark | None:
-        return pytest.mark.dear.mark if self.dear and name == "dear" else None
+        marks = {"dear": self.dear, "slow": self.slow}
+        return getattr(pytest.mark, name).mark if marks.get(name) else None
 
 
 def chosen(*items: Item) -> list[str]:
@@ -43,3 +45,12 @@ def test_one_in_twelve_cases_is_drawn_and_one_at_least(count: int, drawn: int) -
 def test_unit_tests_keep_all_their_cases_in_order() -> None:
     cases = [Item(f"tests/unit/test_a.py::test_many[{n}]") for n in range(20)]
     assert chosen(*cases) == [case.nodeid for case in cases]
+
+
+def test_a_case_that_is_named_runs_though_it_is_slow() -> None:
+    """Others of its test are left to `make full`."""
+    cases = [Item(f"tests/end/b.py::many[{n}]", slow=n > 0) for n in range(3)]
+
+    assert not_slow(cases, []) == cases[:1]
+    assert not_slow(cases, ["tests/end/b.py"]) == cases[:1]
+    assert not_slow(cases, ["tests/end/b.py::many[2]"]) == [cases[0], cases[2]]
