@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from bases import mirror
 from conftest import Database, url_of
-from containers import mirror
 from production import until
 
 from predeploy.embedded import _credentials, _die_with_parent, free_port

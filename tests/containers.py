@@ -17,23 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from bases import archives
 from conftest import ROOT, Database, url_of
-from tiers import FULL
 
 from predeploy.embedded import wheel_binaries
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 PASSWORD = "on-loopback-only"
 POSTGRES = "postgres:18"
-# Suite, packages and mmdebstrap's variant of each public image that the repository's files name.
-_BASES = {
-    "python:3.13-slim": ("trixie", "python3,python3-venv,ca-certificates", "apt"),
-    "debian:trixie-slim": ("trixie", "", "essential"),
-    "debian:bookworm-slim": ("bookworm", "", "essential"),
-    "node:22-slim": ("bookworm", "nodejs", "apt"),
-}
-_FOR_FULL = ("debian:bookworm-slim",)  # for tests marked `slow` only
-_LEFT_OUT = ("doc", "man", "locale", "info")
 _START_S = 30
 _CA = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -106,7 +97,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
             assert daemon.poll() is None, log.read_text()[-4000:]
             assert time.monotonic() < give_up, log.read_text()[-4000:]
             time.sleep(0.2)
-        _make_bases(own, home)
+        _make_bases(own)
         yield own
     finally:
         daemon.terminate()
@@ -116,52 +107,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         subprocess.run(left, check=False, capture_output=True)
 
 
-def _make_bases(engine: Engine, home: Path) -> None:
-    """Import the stand-ins for the public images, two at a time."""
-    source = mirror()
-    names = [name for name in _BASES if FULL or name not in _FOR_FULL]
-    for pair in (names[:2], names[2:]):
-        started = [(name, *_debootstrap(name, home, source)) for name in pair]
-        for name, archive, process in started:
-            told, _ = process.communicate(timeout=280)
-            assert process.returncode == 0, told
-            engine.docker("import", archive, name)
-            archive.unlink()
-
-
-def mirror() -> str:
-    """Return the Debian mirror that this machine's apt uses; an empty string if it has none."""
-    if not shutil.which("apt-get"):
-        return ""
-    if not (found := _listed_mirrors()):  # apt knows the origin only after an update
-        subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
-        found = _listed_mirrors()
-    return next((line for line in found if "security" not in line), "")
-
-
-def _listed_mirrors() -> list[str]:
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
-    return subprocess.run(
-        [*command, "Origin: Debian"], check=True, capture_output=True, text=True
-    ).stdout.splitlines()
-
-
-def _debootstrap(name: str, home: Path, mirror: str) -> tuple[Path, subprocess.Popen[str]]:
-    suite, packages, variant = _BASES[name]
-    archive = home / f"{name.replace(':', '-')}.tar"
-    process = subprocess.Popen(
-        [
-            *("mmdebstrap", "--quiet", f"--variant={variant}"),
-            *([f"--include={packages}"] if packages else []),
-            *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in _LEFT_OUT),
-            *(suite, archive, mirror),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,  # when it fails it ends its whole process group
-    )
-    return archive, process
+def _make_bases(engine: Engine) -> None:
+    """Import the stand-ins for the public images."""
+    for name, archive in archives():
+        engine.docker("import", archive, name)
 
 
 @pytest.fixture(scope="session")
