@@ -248,7 +248,7 @@ def _placed(
         pooling = pooler.pooling_of(work, guard, endpoint, backend_pid, budget)
         questions = (
             other_tools.SAVEPOINT,
-            other_tools.HISTORIES,
+            other_tools.histories_sql(journal.sources.tools, journal.sources.tool.table),
             initial_state.question_sql(settings.ledger_schema),
         )
         answers = lock.obtain(guard, settings.ledger_schema, budget, is_settled, questions)

@@ -68,6 +68,25 @@ def test_a_tool_that_migrates_is_waited_for(ours: Database, folder: Folder, tool
     assert run_job("run", environ=settings).returncode == 0
 
 
+def test_a_tool_whose_table_has_another_name_is_waited_for(
+    database: Database, folder: Folder
+) -> None:
+    """The lock of golang-migrate and Flyway depends on the table's name."""
+    (tool,) = (tool for tool in TOOLS if tool.name == "golang-migrate")
+    database.execute("create table done (version bigint primary key, dirty boolean)")
+    files = {"migrations/1_a.up.sql": "create table a ();"}
+    settings = environ(database, folder(files), PREDEPLOY_LOCK_BUDGET="300ms")
+    settings |= {"PREDEPLOY_HISTORY_TABLE": "done"}
+    key, _ = keys_of(tool, History(database.name, "public", "done"))
+
+    with database.connect() as other:
+        other.execute("select pg_advisory_lock(%s)", (key,))
+        done = run_job("run", environ=settings)
+
+    assert done.returncode == 75
+    assert "golang-migrate (public.done) holds its lock" in report_of(done)["message"]
+
+
 def test_a_run_goes_on_when_the_tool_is_done(ours: Database, folder: Folder) -> None:
     """A tool that ends within the budget is waited for, and the log says for whom."""
     ours.execute(HISTORIES["Prisma"])

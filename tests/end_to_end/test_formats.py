@@ -1,6 +1,7 @@
 """Folders of other tools, and databases that those have migrated."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from hashlib import sha256, sha384
 from pathlib import Path
@@ -423,7 +424,7 @@ def test_a_late_file_of_drizzle_s_is_refused(database: Database, run: Run) -> No
             sqlx_row(NAMES[1], success=False),
             (
                 f"sqlx began migrations/{NAMES[1]}.sql and did not finish it",
-                f"delete from _sqlx_migrations where version = {version(NAMES[1])}",
+                'delete from "public"."_sqlx_migrations" where version = ' + version(NAMES[1]),
             ),
         ),
         (
@@ -849,10 +850,6 @@ MALFORMED = {
         {"migrations/V1.0__a.sql": INIT, "migrations/V1__b.sql": INIT},
         "migrations/V1__b.sql: has the version of migrations/V1.0__a.sql",
     ),
-    "a table of another name": (
-        {**flyway_files(TEXTS), "migrations/flyway.conf": "flyway.table=mine"},
-        "flyway.table is 'mine'",
-    ),
     "settings that are no TOML": (
         {**flyway_files(TEXTS), "migrations/flyway.toml": "[flyway"},
         "migrations/flyway.toml: cannot be read",
@@ -1012,6 +1009,58 @@ def test_a_mirrored_row_joins_the_tool_s_own(tool: str, database: Database, run:
 
     assert code == 80, report
     assert len(history) == (1 if tool == "golang-migrate" else 3 if tool == "goose" else 2)
+
+
+@pytest.mark.parametrize("tool", ["flyway", "golang-migrate", "goose", "prisma", "supabase"])
+def test_a_history_may_have_another_name(tool: str, database: Database, run: Run) -> None:
+    """Tools can be told one. It is read, and written to, where the setting says it is."""
+    files, table, row = TOOLS[tool]
+    name = table.rpartition("create table ")[2].split()[0].rpartition(".")[2]
+    home = table.rpartition("create table ")[2].split()[0].rpartition(".")[0] or "public"
+    for sql in (table, INIT, DATA, row(NAMES[0]), row(NAMES[1]), "create schema ops"):
+        database.execute(sql)
+    database.execute(f"alter table {home}.{name} rename to done")
+    database.execute(f"alter table {home}.done set schema ops")
+    settings = {"PREDEPLOY_FORMAT": tool, "PREDEPLOY_HISTORY_TABLE": "ops.done"}
+
+    code, report = run(files(TEXTS), **settings, PREDEPLOY_MIRROR_HISTORY="true")
+
+    assert code == 0, report
+    assert report["findings"][0]["message"].startswith("2 files recorded, not run: ")
+    assert " by ops.done: " in report["findings"][0]["message"]
+    database.execute("drop schema predeploy cascade")
+    code, report = run(files(TEXTS), **settings)
+    assert code == 0, report
+    assert report["findings"][0]["message"].startswith("3 files recorded, not run: ")
+
+
+def test_a_history_of_another_name_is_made_where_it_is_said(database: Database, run: Run) -> None:
+    """And what is looked for by its usual name is not the history, whatever stands in it."""
+    database.execute("create schema ops")
+    settings = {"PREDEPLOY_HISTORY_TABLE": "ops.done", "PREDEPLOY_MIRROR_HISTORY": "true"}
+
+    code, report = run(flyway_files(TEXTS), **settings)
+
+    assert code == 0, report
+    assert database.value("select count(*) from ops.done") == len(TEXTS)
+    assert database.value("select to_regclass('flyway_schema_history')") is None
+    assert run(flyway_files(TEXTS), **settings)[1]["outcome"] == "settled"
+    # Another name is another history.
+    assert run(flyway_files(TEXTS))[1]["outcome"] == "ok"
+
+
+def test_what_a_refusal_says_to_look_at_is_there(database: Database, run: Run) -> None:
+    """It names the table by the name that it has, in a statement that runs."""
+    for sql in ("create schema ops", _GOLANG_TABLE, golang_row(NAMES[0], dirty=True)):
+        database.execute(sql)
+    database.execute("alter table schema_migrations rename to done")
+    database.execute("alter table done set schema ops")
+
+    code, report = run(pairs(TEXTS), PREDEPLOY_HISTORY_TABLE="ops.done")
+
+    assert code == 65
+    (statement,) = re.findall(r"`(select [^`]*)`", report["findings"][0]["next"])
+    assert database.rows(statement) == [(int(version(NAMES[0])), True)]
 
 
 @tools

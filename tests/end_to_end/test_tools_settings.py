@@ -95,12 +95,53 @@ def test_sqlx_toml_says_which_characters_count(database: Database, run: Run) -> 
 
 
 @pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ({"migrations/sqlx.toml": '[migrate]\ntable-name = "ops.done"\n'}, "1_a.up.sql"),
+        ({"migrations/flyway.conf": "flyway.table=done\nflyway.defaultSchema=ops"}, "V1__a.sql"),
+        ({"migrations/flyway.toml": '[flyway]\ntable = "done"\nschemas = ["ops"]'}, "V1__a.sql"),
+    ],
+)
+def test_a_tool_s_own_settings_name_its_history(
+    database: Database, run: Run, said: Mapping[str, str], name: str
+) -> None:
+    database.execute("create schema ops")
+    files = {f"migrations/{name}": "create table a (id int);", **said}
+    url = f"{database.url}{'&' if '?' in database.url else '?'}search_path=ops"
+
+    report = run(files, PREDEPLOY_MIRROR_HISTORY="true", DATABASE_URL=url)
+
+    assert report["exit_code"] == 0, report
+    assert database.value("select count(*) from ops.done") == 1
+
+
+@pytest.mark.parametrize("said", ["conf", "variable"])
+def test_flyway_s_schema_is_where_its_files_run(database: Database, run: Run, said: str) -> None:
+    """An unqualified table would be made in another schema, and the run be green."""
+    files = {"migrations/V1__a.sql": "create table a (id int);"}
+    variables = {"FLYWAY_SCHEMAS": "app"} if said == "variable" else {}
+    if said == "conf":
+        files["migrations/flyway.conf"] = "flyway.defaultSchema=app\n"
+
+    refused = run(files, **variables)
+
+    assert refused["exit_code"] == 65, refused
+    assert "flyway run these files in the schema app" in refused["message"]
+    assert database.value("select to_regclass('a')") is None
+    database.execute("create schema app")
+    url = f"{database.url}{'&' if '?' in database.url else '?'}search_path=app"
+    assert run(files, DATABASE_URL=url, **variables)["exit_code"] == 0
+    assert database.value("select to_regclass('app.a')::text") == "app.a"
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('[migrate]\ntable-name = "mine"', "table-name is 'mine'; predeploy only knows"),
+        ("[migrate]\ntable-name = 1", "sqlx.toml: table-name is 1; it must be a text"),
         ("[migrate", "migrations/sqlx.toml: cannot be read"),
-        ("[migrate]\nignored-chars = 1", "migrations/sqlx.toml: cannot be read"),
-        ("migrate = 1", "migrations/sqlx.toml: cannot be read"),
+        ("[migrate]\nignored-chars = 1", "sqlx.toml: ignored-chars is 1; it must be a list"),
+        ("[migrate]\nignored-chars = [1]", "sqlx.toml: ignored-chars is [1]; it must be a list"),
+        ("migrate = 1", "sqlx.toml: migrate is 1; it must be a table"),
     ],
 )
 def test_what_sqlx_toml_says_wrong_is_told(run: Run, text: str, expected: str) -> None:
@@ -116,11 +157,17 @@ def test_structure_sql_is_the_schema_that_rails_declares(database: Database, run
     """Rails migrates and records; its dump is what the gate compares the database with."""
     command = json.dumps([sys.executable, "-c", MIGRATE])
     files = {"structure.sql": RAILS, "predeploy.toml": f"[migrate]\ncommand = {command}\n"}
+    # As they lie in db/ beside it.
+    files |= {"migrate/20240101000000_users.rb": "class", "seeds.rb": "User.create"}
 
     report = run(files, PYTHONWARNINGS="ignore")
 
-    assert report["exit_code"] == 0, report
+    # Its INSERTs are the history that the app was made for.
+    assert report["exit_code"] == 82, report
+    assert "migration 20240101000000 is in structure.sql, and Rails has not" in report["message"]
     assert database.value("select count(*) from schema_migrations") == 0
+    database.execute("insert into schema_migrations values ('20240101000000'), ('20240102000000')")
+    assert run(files, PYTHONWARNINGS="ignore")["exit_code"] == 0
     database.execute("alter table users drop column email")
     assert run(files, PYTHONWARNINGS="ignore")["exit_code"] == 0
     assert database.value("select count(email) from users") == 0

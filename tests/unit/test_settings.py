@@ -86,6 +86,7 @@ EXAMPLES = [
     ("PREDEPLOY_DESTRUCTIVE", "allow", Destructive.ALLOW),
     ("PREDEPLOY_LEDGER_SCHEMA", "ledger_2", "ledger_2"),
     ("PREDEPLOY_FORMAT", "Prisma", "prisma"),
+    ("PREDEPLOY_HISTORY_TABLE", "ops.done", "ops.done"),
     ("PREDEPLOY_MIRROR_HISTORY", "TRUE", True),
     (
         "PREDEPLOY_SHADOW_URL",

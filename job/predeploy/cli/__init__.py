@@ -46,7 +46,7 @@ _MOUNTED_SQL = Path("/sql")
 _WAIT_S = 300.0
 _BEHIND = "--"
 # Of all tools' variables only these say what files mean; another one may be a secret.
-_FLYWAY = ("FLYWAY_PLACEHOLDER", "FLYWAY_TABLE")
+_FLYWAY = ("FLYWAY_PLACEHOLDER", "FLYWAY_TABLE", "FLYWAY_DEFAULT_SCHEMA", "FLYWAY_SCHEMAS")
 
 
 class Edge(Protocol):
@@ -237,6 +237,7 @@ def _load(environ: Mapping[str, str], given: Sequence[str]) -> tuple[Settings, S
         settings.allowed,
         command=command.label if command else "",
         inputs=_inputs_of(settings),
+        history_table=settings.history_table,
     )
     if not (sources.declares_something or settings.critical or command):
         nothing = f"the SQL folder {folder.path} declares nothing that could be run or verified"

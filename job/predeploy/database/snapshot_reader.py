@@ -64,7 +64,7 @@ class SnapshotReader:
         self._conn, self._settings, self._sources = conn, settings, sources
         self._deadline = deadline
         self._has_ledger = initial.has_ledger
-        self._histories = histories_of(sources.tools)
+        self._histories = histories_of(sources.tools, sources.tool.table)
         self._declared: SchemaView | None = None
         self._views: frozenset[View] = frozenset()
         self._last = Snapshot(conn.info.server_version)

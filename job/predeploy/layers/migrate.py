@@ -74,6 +74,7 @@ def plan(situation: Situation) -> Plan:
     steps = [*mirrored.steps]
     findings.extend(strays(situation))
     recorded = [step for step in steps if isinstance(step, Record)]
+    findings.extend(_elsewhere(situation, steps))
     findings.extend(judge_baseline(situation, recorded))
     findings.extend(_stalls(steps))
     findings = [*_related(situation, comparison, findings), *findings]
@@ -116,6 +117,22 @@ def _not_sql(script: Script) -> Iterator[Finding]:
             f"{script.path} is not applied, and only {script.only_by} can run it",
             f"apply it with {script.only_by} and run again, which records it; or have "
             f"{script.only_by} run all of them: command = […] under [migrate] in predeploy.toml",
+            ExitCode.BAD_SOURCES,
+        )
+
+
+def _elsewhere(situation: Situation, steps: Iterable[Step]) -> Iterator[Finding]:
+    """Refuse to run files in another schema than their tool would."""
+    schema, tool = situation.sources.tool.schema, situation.sources.format
+    path = situation.snapshot.search_path.schemas
+    runs = any(not isinstance(step, Record) for step in steps)
+    if schema and path[:1] != (schema,) and runs:
+        yield Finding(
+            "another-schema",
+            f"the folder's settings have {tool} run these files in the schema {schema}; on this "
+            f"connection they would run in {path[0] if path else 'no schema'}",
+            f"add search_path={schema} to the parameters of DATABASE_URL, behind its ? or &; the "
+            "schema has to exist",
             ExitCode.BAD_SOURCES,
         )
 

@@ -136,6 +136,8 @@ class Settings:
     ledger_schema: str = "predeploy"
     format: str = ""
     """The name of the folder's format; empty if the folder tells."""
+    history_table: str = ""
+    """The tool's history table, as `schema.table` or `table`; empty if it has its usual name."""
     report_path: Path | None = None
     log_format: LogFormat = LogFormat.AUTO
     log_level: LogLevel = LogLevel.INFO
@@ -173,6 +175,7 @@ class Settings:
             ("ledger_schema", self.ledger_schema),
             *((("search_path", path.text),) if path else ()),
             *((("format", self.format),) if self.format else ()),
+            *((("history_table", self.history_table),) if self.history_table else ()),
             *((("mirror_history", "true"),) if self.mirror_history else ()),
             *(("critical", json.dumps(table)) for table in tables),
             *(() if self.sync.may_alter else (("alter", "never"),)),
@@ -237,6 +240,12 @@ def _parse_format(text: str) -> str:
     raise ValueError("the name of a format, such as prisma")
 
 
+def _parse_table(text: str) -> str:
+    if re.fullmatch(r"([\w$-]+\.)?[\w$-]+", text):
+        return text
+    raise ValueError("the name of a table, such as public.schema_version")
+
+
 def _parse_switch(text: str) -> bool:
     switch = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
     if text.lower() in switch:
@@ -272,6 +281,7 @@ SETTINGS = (
     Setting("PREDEPLOY_DESTRUCTIVE", "destructive", partial(_parse_choice, Destructive), (str,)),
     Setting("PREDEPLOY_LEDGER_SCHEMA", "ledger_schema", _parse_schema, (str,)),
     Setting("PREDEPLOY_FORMAT", "format", _parse_format),
+    Setting("PREDEPLOY_HISTORY_TABLE", "history_table", _parse_table, (str,)),
     Setting("PREDEPLOY_MIRROR_HISTORY", "mirror_history", _parse_switch),
     Setting(SHADOW_URL, "shadow", partial(parse_endpoint, SHADOW_URL)),
     Setting("PREDEPLOY_REPORT", "report_path", _parse_path),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.sources import formats
+from predeploy.sources.formats.format import ToolSettings
 from predeploy.sources.layout import SCHEMA_FILE, STRUCTURE_FILE, Role, misplaced, shown
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import Folder, read_folder
@@ -26,7 +27,7 @@ __all__ = ["Folder", "Sources", "declaration_of", "read_folder", "sources_of"]
 _SHOWN = 5  # names of what was found instead
 # The versions that Rails has applied, at the end of its structure.sql.
 _HISTORY = re.compile(
-    r'^INSERT INTO (?:"?\w+"?\.)?"schema_migrations" \(version\) VALUES\s[^;]*;', re.MULTILINE
+    r'^INSERT INTO ((?:"?\w+"?\.)?"schema_migrations") \(version\) VALUES\s([^;]*);', re.MULTILINE
 )
 
 
@@ -40,6 +41,7 @@ class Sources:
     name order; empty without either. `format` is the name of the format of the migrations, and
     `tools` names the formats whose tools may have migrated with them. `inputs` are the files that
     the operator's command depends on, which migrates in the place of `migrations`.
+    `tool` is what is said of the tool itself.
     """
 
     migrations: tuple[Script, ...]
@@ -51,6 +53,7 @@ class Sources:
     format: str = formats.NATIVE
     tools: tuple[str, ...] = ()
     inputs: "Inputs | None" = None
+    tool: ToolSettings = ToolSettings()  # noqa: RUF009 - immutable
 
     @property
     def declares_something(self) -> bool:
@@ -73,11 +76,13 @@ def sources_of(
     *,
     command: str = "",
     inputs: "Inputs | None" = None,
+    history_table: str = "",
 ) -> Sources:
     """Return the sources in the folder; its migrations are of `wanted_format`, if that is said.
 
     `allowed` is what files may destroy, by the file's name, beside what they say themselves. With a
-    `command`, which depends on `inputs`, the folder's migrations are left to that.
+    `command`, which depends on `inputs`, the folder's migrations are left to that. `history_table`
+    is what the settings call the tool's table.
 
     Raises SourcesError with every problem: 66 if there is nothing to run or `migrations/` is empty,
     otherwise 65. Raises SettingsError (78) for a format that does not exist.
@@ -89,6 +94,7 @@ def sources_of(
     empty = () if folder.problems else tuple(_empty(folder, has_command=bool(command)))
     _scripts(folder, Role.DECLARATION, problems)  # `declaration_of` leaves its problem to us
     format_name = formats.format_of(folder, wanted_format, problems)
+    said = formats.named(format_name).settings(folder)
     sources = Sources(
         migrations=_left_to(command, folder, format_name, problems)
         if command
@@ -96,9 +102,10 @@ def sources_of(
         inputs=inputs,
         format=format_name,
         tools=formats.tools_of(format_name, wanted_format),
+        tool=replace(said, table=history_table) if history_table else said,
         fallbacks=_scripts(folder, Role.FALLBACK, problems),
         seeds=_scripts(folder, Role.SEED, problems),
-        checks=_scripts(folder, Role.CHECK, problems),
+        checks=(*_scripts(folder, Role.CHECK, problems), *_recorded(folder)),
         digest=_digest(folder) + (inputs.digest if inputs else ""),
         schema=_schema(folder, command, problems),
     )
@@ -173,6 +180,18 @@ def _schema(folder: Folder, command: str, problems: list[str]) -> tuple[Script, 
             'migrate: command = ["bin/rails", "db:migrate"] under [migrate] in predeploy.toml'
         )
     return tuple(replace(each, text=_HISTORY.sub(_blank, each.text)) for each in scripts)
+
+
+def _recorded(folder: Folder) -> Iterator[Script]:
+    """Yield the question of what Rails' structure.sql has as applied and the database has not."""
+    for file in folder.having(Role.SCHEMA):
+        text = file.content.decode(errors="replace") if file.name == STRUCTURE_FILE else ""
+        if found := _HISTORY.search(text):
+            table, versions = found.groups()
+            question = f"""select 'migration ' || v.version || ' is in {STRUCTURE_FILE}, and Rails '
+                'has not applied it' from (values {versions}) v(version)
+                where v.version not in (select m.version from {table} m) order by 1"""
+            yield Script(file.name, file.name, question, file.sha256.hex())
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -69,7 +69,11 @@ def read(
         for table, is_readable in tables
         if history.is_kept_in(table) and (is_readable or is_certain)
     ]
-    near = [(h, t) for h, t in kept if t.schema in (*schemas, h.mirror.schema if h.mirror else "")]
+    near = [
+        (h, t)
+        for h, t in kept
+        if t.schema in (*schemas, h.schema, h.mirror.schema if h.mirror else "")
+    ]
     wanted = near or (kept if is_certain else [])
     if not wanted:
         return ()

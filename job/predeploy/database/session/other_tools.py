@@ -7,8 +7,8 @@ space, so predeploy's, which end with the guard's transaction and hold no snapsh
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -97,25 +97,36 @@ TOOLS = (
 )
 
 
-_BY_TABLE = {(tool.table, tool.column): tool for tool in TOOLS}
-_NAMED = ", ".join(f"({literal(table)}, {literal(column)})" for table, column in _BY_TABLE)
+_BY_NAME = {tool.name: tool for tool in TOOLS}
 SAVEPOINT = f"savepoint {_SAVEPOINT}"
-HISTORIES = f"""select current_database(), n.nspname, v.name, v.mark
-    from (values {_NAMED}) v(name, mark)
-    join pg_catalog.pg_class c on c.relname = v.name and c.relkind in ('r', 'p')
-    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = v.mark
-      and not a.attisdropped
-    order by 2, 3"""
-"""The query of the other tools' history tables in this database."""
+
+
+def histories_sql(tools: Iterable[str] = (), table: str = "") -> str:
+    """Return the query of the other tools' history tables in this database.
+
+    Those of `tools`, which are names of formats, may also be called `table`.
+    """
+    own = {name.lower() for name in tools} if table else set()
+    also = [replace(t, table=table.rpartition(".")[2]) for t in TOOLS if t.name.lower() in own]
+    values = ", ".join(
+        f"({', '.join(map(literal, (tool.table, tool.column, tool.name)))})"
+        for tool in (*TOOLS, *also)
+    )
+    return f"""select current_database(), n.nspname, v.name, v.tool
+        from (values {values}) v(name, mark, tool)
+        join pg_catalog.pg_class c on c.relname = v.name and c.relkind in ('r', 'p')
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = v.mark
+          and not a.attisdropped
+        order by 2, 3"""
 
 
 def exclude_others(guard: Connection, budget: Deadline, found: Sequence[Row]) -> None:
     """Take the locks of the tools in use here, in the guard's open transaction.
 
-    `found` is the result of HISTORIES, read after SAVEPOINT, to which `let_go` rolls back. Raises
-    NotObtainedError (75), naming the tool and the holder, if one of them keeps its lock for the
-    whole budget.
+    `found` is the result of `histories_sql`, read after SAVEPOINT, to which `let_go` rolls back.
+    Raises NotObtainedError (75), naming the tool and the holder, if one of them keeps its lock for
+    the whole budget.
     """
     locks = _locks(found)
     told_s = 0.0
@@ -149,8 +160,8 @@ def keys_of(tool: Tool, history: History) -> tuple[int, ...]:
 def _locks(found: Sequence[Row]) -> tuple[Lock, ...]:
     return tuple(
         Lock(tool.name, history, key)
-        for database, schema, table, mark in typed(tuple[str, str, str, str], found)
-        for tool in [_BY_TABLE[table, mark]]
+        for database, schema, table, name in typed(tuple[str, str, str, str], found)
+        for tool in [_BY_NAME[name]]
         for history in [History(database, schema, table)]
         for key in keys_of(tool, history)
     )

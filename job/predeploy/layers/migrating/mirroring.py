@@ -55,12 +55,13 @@ def _target(situation: Situation) -> _Target | Finding:
         said = history.read(situation.sources.migrations, records.rows)
         told: frozenset[str] | None = frozenset((*said.files, *(name for name, _ in said.refusals)))
     else:
-        known = histories_of(situation.sources.tools)
+        known = histories_of(situation.sources.tools, situation.sources.tool.table)
         if len(known) != 1:
             return _unclear(known)
         (history,) = known
         home = next(iter(situation.snapshot.search_path.schemas), "public")
-        schema = history.mirror.schema or home if history.mirror else home
+        own = history.mirror.schema if history.mirror else ""
+        schema = history.schema or own or home
         table, told = Table(schema, history.table, frozenset(), frozenset()), None
     if history.mirror is None:
         return _unclear(())

@@ -1,14 +1,15 @@
 """What another tool has applied, by its own history table: recorded in the ledger, and not run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding, Plan
+from predeploy.contract.quoting import identifier
 from predeploy.layers.migrating.recording import not_there
 from predeploy.layers.situation.base import Situation
 from predeploy.layers.situation.lineage import named
-from predeploy.sources.formats.format import Applied, Records
+from predeploy.sources.formats.format import TABLE, Applied, Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,12 @@ def _holds_nothing_else(situation: Situation) -> bool:
 
 def _taken(situation: Situation, records: Records, applied: Applied, unknown: set[str]) -> Takeover:
     files = {name: when for name, when in applied.files.items() if name in unknown}
-    findings = [f for name, f in applied.refusals if name in unknown or not name]
+    table = f"{identifier(records.table.schema)}.{identifier(records.table.name)}"
+    findings = [
+        replace(finding, remedy=finding.remedy.replace(TABLE, table))
+        for name, finding in applied.refusals
+        if name in unknown or not name
+    ]
     if files:
         findings += applied.warnings
         findings.append(_note(records, tuple(files)))

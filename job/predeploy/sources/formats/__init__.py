@@ -8,6 +8,7 @@ needs none but its own.
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib import import_module
 
 from predeploy.contract.errors import SettingsError, SourcesError
@@ -130,6 +131,8 @@ def tools_of(name: str, wanted: str) -> tuple[str, ...]:
     return (name,) if wanted else (name, *_ALIKE.get(name, ()))
 
 
-def histories_of(tools: Iterable[str]) -> tuple[History, ...]:
-    """Return the histories of these formats."""
-    return tuple(found for tool in tools if (found := named(tool).history))
+def histories_of(tools: Iterable[str], table: str = "") -> tuple[History, ...]:
+    """Return the histories of these formats, kept in `table` if that is said."""
+    found = (history for tool in tools if (history := named(tool).history))
+    schema, _, name = table.rpartition(".")
+    return tuple(replace(each, table=name, schema=schema) if name else each for each in found)

@@ -13,7 +13,7 @@ from itertools import takewhile
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Applied, Format, History, Row, only_by, stray
+from predeploy.sources.formats.format import TABLE, Applied, Format, History, Row, only_by, stray
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder
@@ -132,7 +132,7 @@ def _failed(script: Script, row: Row) -> Finding:
         "history-failed",
         f"Atlas has applied {row['applied']} of the {row['total']} statements of {script.path} and "
         "not the rest",
-        f"look at `select error_stmt, error from {_TABLE} where {where}`; then let `atlas migrate "
+        f"look at `select error_stmt, error from {TABLE} where {where}`; then let `atlas migrate "
         f"apply` finish it, or finish it by hand and run `atlas migrate set {row['version']}`",
         ExitCode.BAD_SOURCES,
     )

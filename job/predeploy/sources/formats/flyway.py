@@ -17,9 +17,18 @@ from typing import Any
 from predeploy.contract.errors import SourcesError
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
-from predeploy.contract.quoting import literal
+from predeploy.contract.quoting import identifier, literal
 from predeploy.settings.versions import NO_VERSION, Version, version_of, written
-from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, stray
+from predeploy.sources.formats.format import (
+    TABLE,
+    Applied,
+    Format,
+    History,
+    Mirror,
+    Row,
+    ToolSettings,
+    stray,
+)
 from predeploy.sources.formats.native import same_names
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of
@@ -33,7 +42,7 @@ _TABLE = "flyway_schema_history"
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Read the versioned files, then the repeatable ones; problems go to `problems`."""
-    beside = {file.name.removeprefix(folder.home): file for file in folder.having(Role.TOOL)}
+    beside = _beside(folder)
     settings = _settings(beside, problems)
     outside = {
         name.removesuffix(".conf")
@@ -112,9 +121,22 @@ def _settings(beside: Mapping[str, File], problems: list[str]) -> dict[str, str]
                 problems.append(f"{shown(beside[name].name)}: cannot be read: {error}")
                 continue
             found |= {key.removeprefix("flyway."): value for key, value in said.items()}
-    if found.get("table", _TABLE) != _TABLE:
-        problems.append(f"flyway.table is {found['table']!r}; predeploy only knows {_TABLE}")
     return found
+
+
+def settings_of(folder: Folder) -> ToolSettings:
+    """Return what the settings say about the schema, and about the history table, which is there.
+
+    Without a default schema it is the first of `schemas`.
+    """
+    said = _settings(_beside(folder), [])
+    schema = said.get("defaultschema") or said.get("schemas", "").partition(",")[0].strip()
+    table = said.get("table", _TABLE if schema else "")
+    return ToolSettings(f"{schema}.{table}" if schema else table, schema)
+
+
+def _beside(folder: Folder) -> Mapping[str, File]:
+    return {file.name.removeprefix(folder.home): file for file in folder.having(Role.TOOL)}
 
 
 def _properties(file: File) -> dict[str, str]:
@@ -139,6 +161,8 @@ def _toml(file: File) -> dict[str, str]:
         for key, value in table.items():
             if isinstance(value, dict):
                 yield from flat(value, f"{prefix}{key.lower()}.")
+            elif isinstance(value, list):
+                yield f"{prefix}{key.lower()}", ",".join(map(str, value))
             else:
                 is_switch = isinstance(value, bool)
                 yield f"{prefix}{key.lower()}", str(value).lower() if is_switch else str(value)
@@ -259,7 +283,7 @@ def _failed(script: Script) -> Finding:
     return Finding(
         "history-failed",
         f"Flyway began {script.path} and it failed: what of it is done is not known",
-        f"look at `select * from {_TABLE} where not success` and at the database; undo what is "
+        f"look at `select * from {TABLE} where not success` and at the database; undo what is "
         "done of it, then run `flyway repair`, which removes the row",
         ExitCode.BAD_SOURCES,
     )
@@ -296,14 +320,16 @@ def _missing(key: str) -> Finding:
 
 
 def _create(table: str) -> tuple[str, ...]:
+    name = table.rpartition('"."')[2].rstrip('"')
+    key, index = identifier(f"{name}_pk"), identifier(f"{name}_s_idx")
     return (
         f"""create table if not exists {table} (
-            installed_rank integer not null constraint flyway_schema_history_pk primary key,
+            installed_rank integer not null constraint {key} primary key,
             version varchar(50), description varchar(200) not null, type varchar(20) not null,
             script varchar(1000) not null, checksum integer, installed_by varchar(100) not null,
             installed_on timestamp not null default now(), execution_time integer not null,
             success boolean not null)""",
-        f"create index if not exists flyway_schema_history_s_idx on {table} (success)",
+        f"create index if not exists {index} on {table} (success)",
     )
 
 
@@ -336,4 +362,5 @@ FORMAT = Format(
         mirror=Mirror(_create, _write),
     ),
     _new,
+    settings_of,
 )

@@ -12,6 +12,8 @@ from predeploy.sources.layout import shown
 from predeploy.sources.script import Script
 from predeploy.sources.walk import File, Folder
 
+TABLE = "{table}"
+"""In a finding's remedy: the history table, as statements name it."""
 Row = Mapping[str, Any]
 """A row of the tool's table: values by column, as JSON has them."""
 
@@ -53,6 +55,7 @@ class Mirror:
 class History:
     """The table in which a tool records what it has applied.
 
+    It is called `table` and, if that is said, is in `schema`; else it is where the tool looks.
     `columns` are some that it always has; `foreign` are columns of it, or tables in its schema, by
     which it is another tool's table of the same name. `read` judges its rows, in any order, for the
     migrations of a folder. `order` is the column by which they are read.
@@ -65,11 +68,13 @@ class History:
     read: Callable[[tuple[Script, ...], tuple[Row, ...]], Applied]
     foreign: frozenset[str] = frozenset()
     mirror: Mirror | None = None
+    schema: str = ""
 
     def is_kept_in(self, table: "Table") -> bool:
         """Whether this table is one of the tool's."""
         return (
             table.name == self.table
+            and self.schema in ("", table.schema)
             and self.columns <= table.columns
             and not self.foreign & (table.columns | table.neighbours)
         )
@@ -126,6 +131,18 @@ def _plain(names: tuple[str, ...], name: str, now: datetime) -> Mapping[str, str
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSettings:
+    """What a folder says of its tool, where that is not as usual.
+
+    `table` is the name of the history table, and `schema` that in which the files run: it has to be
+    the first of the search_path.
+    """
+
+    table: str = ""
+    schema: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Format:
     """One format of folders.
 
@@ -133,12 +150,14 @@ class Format:
     goes to its second argument, with file and line. `history` is where the tool records what it has
     applied, if it does. `new` returns the next migration's files, by path below the migrations; it
     is given the paths that are there, a name and the time. It raises SourcesError (65) with the
-    tool's own command if only that can make one.
+    tool's own command if only that can make one. `settings` returns what the folder says of
+    the tool itself.
     """
 
     read: Callable[[Folder, list[str]], tuple[Script, ...]]
     history: History | None = None
     new: Callable[[tuple[str, ...], str, datetime], Mapping[str, str]] = _plain
+    settings: Callable[[Folder], ToolSettings] = lambda _: ToolSettings()
 
 
 def stray(file: File, tool: str, wanted: str) -> SourcesError:

@@ -12,6 +12,7 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.settings.versions import version_of
 from predeploy.sources.formats.format import (
+    TABLE,
     Applied,
     Format,
     History,
@@ -72,7 +73,7 @@ def _dirty(version: int) -> Finding:
         "history-failed",
         f"golang-migrate left version {version} dirty: it began that file and did not finish it, "
         "and what of it is done is not known",
-        f"look at `select * from {_TABLE}` and at the database; then run `migrate force {version}` "
+        f"look at `select * from {TABLE}` and at the database; then run `migrate force {version}` "
         "if all of the file is there, or, once nothing of it is, `migrate force` with the version "
         "before it",
         ExitCode.BAD_SOURCES,

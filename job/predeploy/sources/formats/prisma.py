@@ -14,7 +14,16 @@ from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import literal
 from predeploy.settings.versions import version_of
-from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, stray, timestamp
+from predeploy.sources.formats.format import (
+    TABLE,
+    Applied,
+    Format,
+    History,
+    Mirror,
+    Row,
+    stray,
+    timestamp,
+)
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of, scripts_of
 from predeploy.sources.walk import File, Folder
@@ -90,7 +99,7 @@ def _failed(name: str, row: Row) -> Finding:
         "history-failed",
         f"Prisma started {name} at {row['started_at']} and did not finish it (P3009): what it has "
         "done until then is not known",
-        f"look at `select logs from {_TABLE} where migration_name = '{name}'` and at the database; "
+        f"look at `select logs from {TABLE} where migration_name = '{name}'` and at the database; "
         f"then run `prisma migrate resolve --applied {name}` if all of it is there, or "
         f"`--rolled-back {name}` once nothing of it is",
         ExitCode.BAD_SOURCES,

@@ -6,16 +6,27 @@ https://docs.rs/sqlx/latest/sqlx/macro.migrate.html
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from predeploy.contract.exit_codes import ExitCode
 from predeploy.contract.plan import Finding
 from predeploy.contract.quoting import literal
 from predeploy.settings.versions import Version, version_of
-from predeploy.sources.formats.format import Applied, Format, History, Mirror, Row, stray, timestamp
+from predeploy.sources.formats.format import (
+    TABLE,
+    Applied,
+    Format,
+    History,
+    Mirror,
+    Row,
+    ToolSettings,
+    stray,
+    timestamp,
+)
 from predeploy.sources.formats.native import by_version
 from predeploy.sources.layout import Role, shown
 from predeploy.sources.script import Script, script_of
@@ -25,29 +36,40 @@ _NAME = re.compile(r"\d+_.+\.sql")
 _DOWN = ".down.sql"
 _OUTSIDE = "-- no-transaction"
 _TABLE = "_sqlx_migrations"
-_SETTINGS = "sqlx.toml"
+_FILE = "sqlx.toml"
 
 
 def read(folder: Folder, problems: list[str]) -> tuple[Script, ...]:
     """Read the migrations, by what `sqlx.toml` says of them; problems go to `problems`."""
-    ignored = ""
+    said = _settings(folder, problems)
+    ignored, table = said.get("ignored-chars", []), said.get("table-name", "")
+    if not (isinstance(ignored, list) and all(isinstance(each, str) for each in ignored)):
+        problems.append(f"{_FILE}: ignored-chars is {ignored!r}; it must be a list of texts")
+        ignored = []
+    if not isinstance(table, str):
+        problems.append(f"{_FILE}: table-name is {table!r}; it must be a text")
+    return by_version(folder, partial(_read, ignored="".join(ignored)), problems)
+
+
+def settings_of(folder: Folder) -> ToolSettings:
+    """Return what `sqlx.toml` says about the history table."""
+    name = _settings(folder, []).get("table-name", "")
+    return ToolSettings(table=name if isinstance(name, str) else "")
+
+
+def _settings(folder: Folder, problems: list[str]) -> Mapping[str, Any]:
+    """Return what `sqlx.toml` says under [migrate]."""
     for file in folder.having(Role.TOOL):
-        if file.name == folder.home + _SETTINGS:
-            ignored = _ignored(file, problems)
-    return by_version(folder, partial(_read, ignored=ignored), problems)
-
-
-def _ignored(file: File, problems: list[str]) -> str:
-    """Return the characters that do not count for a checksum."""
-    try:
-        said = tomllib.loads(file.content.decode()).get("migrate", {})
-        table, ignored = said.get("table-name", _TABLE), said.get("ignored-chars", [])
-        if table != _TABLE:
-            problems.append(f"{file.name}: table-name is {table!r}; predeploy only knows {_TABLE}")
-        return "".join(ignored)
-    except (ValueError, TypeError, AttributeError) as error:
-        problems.append(f"{file.name}: cannot be read: {error}")
-    return ""
+        if file.name == folder.home + _FILE:
+            try:
+                said = tomllib.loads(file.content.decode()).get("migrate", {})
+            except ValueError as error:
+                problems.append(f"{file.name}: cannot be read: {error}")
+                return {}
+            if isinstance(said, dict):
+                return said
+            problems.append(f"{file.name}: migrate is {said!r}; it must be a table")
+    return {}
 
 
 def _read(file: File, ignored: str) -> Script | None:
@@ -107,8 +129,8 @@ def _failed(script: Script) -> Finding:
     return Finding(
         "history-failed",
         f"sqlx began {script.path} and did not finish it: what of it is done is not known",
-        f"look at `select * from {_TABLE} where version = {version}` and at the database; undo "
-        f"what is done of it, then `delete from {_TABLE} where version = {version}`",
+        f"look at `select * from {TABLE} where version = {version}` and at the database; undo "
+        f"what is done of it, then `delete from {TABLE} where version = {version}`",
         ExitCode.BAD_SOURCES,
     )
 
@@ -178,4 +200,5 @@ FORMAT = Format(
         mirror=Mirror(_create, _write),
     ),
     _new,
+    settings_of,
 )
