@@ -13,14 +13,14 @@ PREDEPLOY = Path(__file__).resolve().parents[2] / "job" / "predeploy"
 ORDER = {
     "": (
         "contract", "settings", "losses", "schema", "sql", "sources", "judgment", "snapshot",
-        "layers", "database", "journal", "pipeline", "inspection", "run",
+        "layers", "lint", "database", "journal", "pipeline", "inspection", "run",
         "log", "embedded", "cli", "__main__",
     ),
     "sources": (
         "comments", "layout", "walk", "inputs", "script", "filtered", "placeholders", "squash",
         "formats", "directives", "seeds", "checks", "steps",
     ),
-    "sql": ("parser", "statement", "script", "schema_file", "outcome"),
+    "sql": ("parser", "statement", "rules", "script", "schema_file", "outcome"),
     "schema": (
         "kind", "names", "keys", "facts", "written", "ddl", "described", "schema_pair", "needs",
         "violating_rows", "namespaces", "entry", "kinds", "comparison",
@@ -39,7 +39,7 @@ ORDER = {
 }  # fmt: skip
 MODULES_A_ROOM = 12
 FILES = sorted(PREDEPLOY.rglob("*.py"))
-PURE = {*ORDER[""][: ORDER[""].index("layers") + 1], "journal"}
+PURE = {*ORDER[""][: ORDER[""].index("lint") + 1], "journal"}
 
 
 def name_of(path: Path) -> str:

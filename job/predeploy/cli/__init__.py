@@ -97,7 +97,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], edge: Edge) -> ExitCod
     if arguments.command == "explain":
         return _explain(arguments.code)
     try:
-        if arguments.command in ("demo", "new", "init"):
+        if arguments.command in ("demo", "lint", "new", "init"):
             return _without_report(arguments, environ, edge)
     except JobError as error:
         return _end(_early(arguments.command, error), _output_of(environ), edge)
@@ -112,6 +112,16 @@ def _without_report(
         from predeploy.cli.demo import demo  # noqa: PLC0415 - only here is a server of our own needed
 
         return demo(environ, lambda settings: main(["run"], settings, edge))
+    if arguments.command == "lint":
+        from predeploy.cli.lint import lint_folder  # noqa: PLC0415 - as above
+
+        return lint_folder(
+            arguments.folder or sql_dir(environ, _default_folder()),
+            environ,
+            since=arguments.since,
+            fail_on=arguments.fail_on,
+            is_json=arguments.json,
+        )
     if arguments.command == "new":
         from predeploy.cli.new import new  # noqa: PLC0415 - as above
 
@@ -354,6 +364,18 @@ def _parser() -> argparse.ArgumentParser:
         correction.add_argument(
             f"--{word}", dest="correction", action="store_const", const=word, help=summary
         )
+    command = add("lint", "show what may go wrong with the migrations, without a database")
+    command.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="the SQL folder")
+    command.add_argument("--json", action="store_true", help="one JSON object")
+    command.add_argument(
+        "--since", default="", metavar="COMMIT", help="only files that differ from this commit"
+    )
+    command.add_argument(
+        "--fail-on",
+        default="error",
+        choices=("error", "warning", "note", "never"),
+        help="the least severity for which it exits with 84 (error unless said)",
+    )
     add("new", "make the next migration's file, as the folder's own tool would").add_argument(
         "name", metavar="NAME", help="what it does, such as add_email"
     )

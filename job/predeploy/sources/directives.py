@@ -12,6 +12,8 @@ from predeploy.sources.squash import REPLACES
 from predeploy.sql import Directive
 
 _AUTOCOMMIT = "autocommit"
+IGNORE = "ignore"
+"""Silences a rule of `predeploy lint`: `ignore RULE: reason`."""
 COMMIT_INSIDE = "commit-inside"
 """What lets a file's routines commit, behind `allow`."""
 EVERYWHERE = -1
@@ -41,6 +43,8 @@ def read_declarations(
         words = directive.text.split(None, 2)  # a name may have blanks in it
         lowered = " ".join(words).lower()
         if lowered in (_AUTOCOMMIT, _COMMIT_INSIDE) or is_replacing(directive):
+            continue
+        if lowered.partition(" ")[0] == IGNORE:
             continue
         match words:
             case [allow, verb, target] if names_all(target) and verb.lower() in verbs:
@@ -88,6 +92,7 @@ def _unknown(path: str, directive: Directive) -> Finding:
     return Finding(
         "unknown-directive",
         f"{_at(path, directive)}: unknown directive {directive.text!r}",
-        f"write {_AUTOCOMMIT}, {_COMMIT_INSIDE}, replaces 0001..0050, or one of {_KNOWN}",
+        f"write {_AUTOCOMMIT}, {_COMMIT_INSIDE}, {IGNORE} RULE: reason, "
+        f"replaces 0001..0050, or one of {_KNOWN}",
         ExitCode.BAD_SOURCES,
     )

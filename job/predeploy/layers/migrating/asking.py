@@ -23,8 +23,14 @@ def expected(situation: Situation, steps: Sequence[Step]) -> tuple[Ask, ...]:
         return ()
     followed = [step for h in situation.files for step in steps_of(h.script).steps]
     pending = [(step.path, step.lines) in asked for step in followed]
+    return undeclared_in(followed, pending, Names(situation.snapshot.search_path.schemas))
+
+
+def undeclared_in(
+    followed: Sequence[Step], pending: Sequence[bool], names: Names
+) -> tuple[Ask, ...]:
+    """Return the declarations that the `pending` ones of these steps lack, by their text alone."""
     losses = sql.forecast([step.statements for step in followed], pending)
-    names = Names(situation.snapshot.search_path.schemas)
     found = (_lacking(step, lost, names) for step, lost in zip(followed, losses, strict=True))
     return tuple(ask for ask in found if ask is not None)
 

@@ -63,10 +63,22 @@ def stall(statements: Iterable[Statement], made: Container[str]) -> Stall | None
     return None
 
 
+def tables_locked(statement: Statement) -> list[str]:
+    """Return the names of the tables that a statement locks against readers or writers."""
+    names = _LOCKING.get(statement.node)
+    return [name for name in names(node_of(statement)) if name] if names else []
+
+
+def is_slow(statement: Statement, made: Container[str]) -> bool:
+    """Whether a statement may take long. Tables in `made` are new, and empty or small."""
+    if statement.node == "alter_table_stmt" and _filled(statement, made):
+        return True
+    return statement.node in _SLOW and _is_slow(statement, made)
+
+
 def _locked(statement: Statement, made: Container[str]) -> str:
     """Return the first old table that the statement locks against readers or writers, or ""."""
-    names = _LOCKING[statement.node](node_of(statement))
-    return next((name for name in names if name and name not in made), "")
+    return next((name for name in tables_locked(statement) if name not in made), "")
 
 
 def _is_slow(statement: Statement, made: Container[str]) -> bool:
@@ -118,12 +130,12 @@ def _filled(statement: Statement, made: Container[str]) -> str:
 def _is_volatile(constraint: Any) -> bool:
     """Whether a default may differ from row to row: any function not known to be steady may."""
     return constraint.contype == pb.CONSTR_DEFAULT and any(
-        isinstance(node, pb.FuncCall) and not _is_steady(node)
-        for node in below(constraint.raw_expr)
+        isinstance(node, pb.FuncCall) and not is_steady(node) for node in below(constraint.raw_expr)
     )
 
 
-def _is_steady(call: Any) -> bool:
+def is_steady(call: Any) -> bool:
+    """Whether a call gives every row of a statement the same value, as far as its name tells."""
     *schema, name = [node.string.sval for node in call.funcname]
     return schema in ([], ["pg_catalog"]) and name in _STEADY
 

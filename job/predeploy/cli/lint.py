@@ -1,0 +1,110 @@
+"""`predeploy lint`: what may go wrong with the migrations, told without a database."""
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from predeploy.cli.project import said_format
+from predeploy.contract.errors import JobError, SettingsError
+from predeploy.contract.exit_codes import ExitCode
+from predeploy.lint.linter import Problem, lint
+from predeploy.settings.declaration import read_allowed, read_tables
+from predeploy.sources import Folder, declaration_of, read_folder, sources_of
+from predeploy.sql.rules import Severity
+
+_BY_SEVERITY = [severity.value for severity in Severity]
+
+
+def lint_folder(
+    root: Path, environ: Mapping[str, str], *, since: str, fail_on: str, is_json: bool
+) -> ExitCode:
+    """Print the problems of the migrations in the folder `root`; return 84 if there are some.
+
+    Those count that are at least as severe as `fail_on`. With `since` only files are judged that
+    differ from that commit of git. Raises SourcesError (65, 66) for a folder that cannot be read,
+    SettingsError (78) for an invalid predeploy.toml, and JobError (64) if git does not know the
+    commit. Nothing is changed.
+    """
+    folder = read_folder(root)
+    problems: list[str] = []
+    declaration = declaration_of(folder)
+    allowed = read_allowed(read_tables(declaration, problems).get("allow", {}), problems)
+    wanted_format = said_format(folder, environ, problems)
+    if problems:
+        raise SettingsError(tuple(problems))
+    sources = sources_of(folder, wanted_format, allowed)
+    wanted = _changed_since(root, since, folder) if since else None
+    found = lint(sources.migrations, wanted)
+    count = len(sources.migrations) if wanted is None else len(wanted)
+    print(_as_json(found, count) if is_json else _as_text(found, count))
+    failing = (*_BY_SEVERITY, "")[: _BY_SEVERITY.index(fail_on) + 1] if fail_on != "never" else ()
+    is_bad = any(problem.severity.value in failing for problem in found)
+    return ExitCode.REFUSED if is_bad else ExitCode.OK
+
+
+def _changed_since(root: Path, since: str, folder: Folder) -> frozenset[str]:
+    """Return the paths below `root` that differ from a commit, or that git does not know."""
+    changed = _git(root, "diff", "--name-only", "-z", "--relative", "--end-of-options", since, "--")
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "-z")
+    there = {file.name for file in folder.files}
+    return frozenset(there & {*changed.split("\0"), *new.split("\0")})
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],  # noqa: S607 - the one that the user would call
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        raise JobError("--since needs git, which is not here", exit_code=ExitCode.USAGE) from None
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no reason was given"])[0]
+        raise JobError(f"--since: git says {why}", exit_code=ExitCode.USAGE)
+    return done.stdout
+
+
+def _as_json(found: Iterable[Problem], files: int) -> str:
+    told = [
+        {
+            "rule": each.rule,
+            "severity": each.severity.value,
+            "path": each.path,
+            "line": each.line,
+            "column": each.column,
+            "about": each.about,
+            "lock": each.lock,
+            "waits": each.waits,
+            "why": each.why,
+            "safe": each.safe,
+            "aliases": list(each.aliases),
+        }
+        for each in found
+    ]
+    return json.dumps({"files": files, "findings": told}, ensure_ascii=False)
+
+
+def _as_text(found: tuple[Problem, ...], files: int) -> str:
+    counts = Counter(each.severity.value for each in found)
+    told = ", ".join(
+        f"{counts[name]} {name}{'s' if counts[name] != 1 else ''}" for name in _BY_SEVERITY
+    )
+    last = f"{files} file{'s' if files != 1 else ''} looked at: {told}"
+    return "\n".join((*(line for each in found for line in _lines(each)), last))
+
+
+def _lines(problem: Problem) -> Iterator[str]:
+    where = f"{problem.path}:{problem.line}:{problem.column}"
+    about = f": {problem.about}" if problem.about else ""
+    yield f"{where}: {problem.severity.value} {problem.rule}{about}"
+    locks = f" ({problem.lock}: {problem.waits} wait)" if problem.lock else ""
+    yield f"  {problem.why}{locks}"
+    if problem.safe:
+        yield "  instead:"
+        yield from (f"    {line}" for line in problem.safe.splitlines())
+    yield ""
