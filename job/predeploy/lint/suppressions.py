@@ -4,6 +4,7 @@ Ours is `-- predeploy: ignore RULE: reason`. Rules are known by their names in o
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,10 @@ _OTHERS = re.compile(
     r"|migrationpilot-disable)(?=[\s*]|$)\s*(?P<names>[\w,: -]*?)\s*(?:\*/)?$",
     re.IGNORECASE,
 )
-_BY_NAME = {name: rule.name for rule in RULES for name in (rule.name, *rule.aliases)}
+_BY_NAME: dict[str, set[str]] = defaultdict(set)
+for _rule in RULES:  # what one name means elsewhere may be several rules here
+    for _name in (_rule.name, *_rule.aliases):
+        _BY_NAME[_name].add(_rule.name)
 ALL = "*"
 
 
@@ -52,6 +56,6 @@ def suppressions_in(text: str, first_line: int = 1) -> Iterator[Suppression]:
 
 def _named(names: str, line: int, **more: object) -> Suppression:
     said = [name for name in re.split(r"[\s,:]+", names.strip()) if name]
-    known = frozenset(_BY_NAME[name] for name in said if name in _BY_NAME)
+    known = frozenset(rule for name in said for rule in _BY_NAME.get(name, ()))
     unknown = tuple(name for name in said if name not in _BY_NAME)
     return Suppression(known if said else frozenset((ALL,)), line, unknown=unknown, **more)  # type: ignore[arg-type]

@@ -119,7 +119,7 @@ RULES = (
         lock="ACCESS EXCLUSIVE",
         waits="reads and writes",
         aliases=(
-            "adding-generated-field",
+            "adding-field-with-default",
             "add_column_generated_stored",
             "add_column_auto_incrementing",
         ),

@@ -157,7 +157,11 @@ RULES = (
         _foreign_key,
         lock="SHARE ROW EXCLUSIVE",
         waits="writes to both tables",
-        aliases=("adding-foreign-key-constraint", "add_foreign_key"),
+        aliases=(
+            "adding-foreign-key-constraint",
+            "constraint-missing-not-valid",
+            "add_foreign_key",
+        ),
     ),
     Rule(
         "check-validated",
@@ -177,7 +181,11 @@ RULES = (
         _unique,
         lock="ACCESS EXCLUSIVE",
         waits="reads and writes",
-        aliases=("disallowed-unique-constraint", "adding-serial-primary-key-field"),
+        aliases=(
+            "disallowed-unique-constraint",
+            "adding-serial-primary-key-field",
+            "constraint-missing-not-valid",
+        ),
     ),
     Rule(
         "exclusion-builds-index",
@@ -188,7 +196,7 @@ RULES = (
         _exclusion,
         lock="ACCESS EXCLUSIVE",
         waits="reads and writes",
-        aliases=("add_exclusion_constraint",),
+        aliases=("add_exclusion_constraint", "constraint-missing-not-valid"),
     ),
     Rule(
         "validated-at-once",

@@ -104,7 +104,7 @@ RULES = (
         _detached,
         lock="ACCESS EXCLUSIVE",
         waits="reads and writes",
-        aliases=("ban-detach-partition",),
+        aliases=("require-concurrent-partition-detach",),
     ),
     Rule(
         "trigger-locks",

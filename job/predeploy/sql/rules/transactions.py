@@ -85,6 +85,6 @@ RULES = (
         "ALTER TYPE mood ADD VALUE 'calm' BEFORE 'wild';",
         _without_order,
         severity=Severity.NOTE,
-        aliases=("ban-add-enum-value",),
+        aliases=("require-enum-value-ordering", "ban-add-enum-value"),
     ),
 )
