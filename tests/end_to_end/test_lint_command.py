@@ -51,7 +51,7 @@ def test_it_fails_for_what_is_bad_enough(
 
 
 def test_json_is_one_document(folder: Folder) -> None:
-    done = run_job("lint", str(folder(FILES | LOSS)), "--json", environ={})
+    done = run_job("lint", str(folder(FILES | LOSS)), "--format", "json", environ={})
 
     told = json.loads(done.stdout)
     assert told["files"] == 3
@@ -59,6 +59,27 @@ def test_json_is_one_document(folder: Folder) -> None:
     assert set(by_rule) == {"index-without-concurrently", "drop-column", "undeclared-loss"}
     assert by_rule["undeclared-loss"]["safe"] == "-- predeploy: allow drop-column users.fax"
     assert by_rule["drop-column"]["path"] == "migrations/3_fax.sql"
+
+
+def test_sarif_names_places_as_the_repository_does(folder: Folder) -> None:
+    """GitHub annotates the lines of a pull request with it."""
+    root = folder(FILES | LOSS)
+
+    done = run_job("lint", str(root), "--format", "sarif", environ={})
+
+    log = json.loads(done.stdout)
+    (run,) = log["runs"]
+    assert log["version"] == "2.1.0"
+    known = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert {result["ruleId"] for result in run["results"]} == set(known)
+    (index,) = (r for r in run["results"] if r["ruleId"] == "index-without-concurrently")
+    (location,) = index["locations"]
+    assert index["level"] == "warning"
+    assert "CREATE INDEX CONCURRENTLY users_fax" in index["message"]["text"]
+    assert location["physicalLocation"] == {
+        "artifactLocation": {"uri": f"{root}/migrations/2_index.sql"},
+        "region": {"startLine": 1, "startColumn": 1},
+    }
 
 
 @pytest.mark.parametrize("files", [prisma_files, goose_files])
@@ -73,6 +94,14 @@ def test_it_reads_every_tool_s_folder(
     assert done.returncode == 84
     assert 'drop-column users.fax"]' in done.stdout
     assert "under [allow] in predeploy.toml" in done.stdout
+
+
+def test_it_reads_a_file_with_the_settings_of_its_tool(folder: Folder) -> None:
+    files = {"migrations/V1__a.sql": "create index ${name} on t (a);"}
+
+    done = run_job("lint", str(folder(files)), environ={"FLYWAY_PLACEHOLDERS_NAME": "t_a"})
+
+    assert "CREATE INDEX CONCURRENTLY t_a ON t (a);" in done.stdout
 
 
 def test_since_a_commit_only_what_differs_is_judged(folder: Folder) -> None:

@@ -132,6 +132,15 @@ def test_a_comment_of_ours_needs_a_reason_and_a_use() -> None:
     assert found(no_rule) == [("unused-ignore", 1), ("index-without-concurrently", 2)]
 
 
+def test_a_lock_that_is_held_is_told_once() -> None:
+    later = "".join(f"create index i{n} on t (a);" for n in range(3))
+
+    told = [rule for rule, _ in found(f"alter table t add b int; {later}")]
+
+    assert told.count("lock-held") == 1
+    assert told.count("index-without-concurrently") == 3
+
+
 def test_suppressions_know_their_lines() -> None:
     (one,) = suppressions_in("\n\n-- squawk-ignore ban-drop-column", 10)
 

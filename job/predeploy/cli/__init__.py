@@ -45,8 +45,6 @@ _TERMINATION_LOG = Path("/dev/termination-log")
 _MOUNTED_SQL = Path("/sql")
 _WAIT_S = 300.0
 _BEHIND = "--"
-# Of all tools' variables only these say what files mean; another one may be a secret.
-_FLYWAY = ("FLYWAY_PLACEHOLDER", "FLYWAY_TABLE", "FLYWAY_DEFAULT_SCHEMA", "FLYWAY_SCHEMAS")
 
 
 class Edge(Protocol):
@@ -120,7 +118,7 @@ def _without_report(
             environ,
             since=arguments.since,
             fail_on=arguments.fail_on,
-            is_json=arguments.json,
+            form=arguments.format,
         )
     if arguments.command == "new":
         from predeploy.cli.new import new  # noqa: PLC0415 - as above
@@ -242,7 +240,7 @@ def _load(environ: Mapping[str, str], given: Sequence[str]) -> tuple[Settings, S
     )
     command = settings.command
     sources = sources_of(
-        folder.knowing(complete, _FLYWAY),
+        folder.knowing(complete),
         settings.format,
         settings.allowed,
         command=command.label if command else "",
@@ -366,7 +364,9 @@ def _parser() -> argparse.ArgumentParser:
         )
     command = add("lint", "show what may go wrong with the migrations, without a database")
     command.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="the SQL folder")
-    command.add_argument("--json", action="store_true", help="one JSON object")
+    command.add_argument(
+        "--format", default="text", choices=("text", "json", "sarif"), help="text unless said"
+    )
     command.add_argument(
         "--since", default="", metavar="COMMIT", help="only files that differ from this commit"
     )

@@ -3,9 +3,12 @@
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
+from predeploy import __version__
 from predeploy.cli.project import said_format
 from predeploy.contract.errors import JobError, SettingsError
 from predeploy.contract.exit_codes import ExitCode
@@ -14,18 +17,19 @@ from predeploy.settings.declaration import read_allowed, read_tables
 from predeploy.sources import Folder, declaration_of, read_folder, sources_of
 from predeploy.sql.rules import Severity
 
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _BY_SEVERITY = [severity.value for severity in Severity]
 
 
 def lint_folder(
-    root: Path, environ: Mapping[str, str], *, since: str, fail_on: str, is_json: bool
+    root: Path, environ: Mapping[str, str], *, since: str, fail_on: str, form: str
 ) -> ExitCode:
     """Print the problems of the migrations in the folder `root`; return 84 if there are some.
 
-    Those count that are at least as severe as `fail_on`. With `since` only files are judged that
-    differ from that commit of git. Raises SourcesError (65, 66) for a folder that cannot be read,
-    SettingsError (78) for an invalid predeploy.toml, and JobError (64) if git does not know the
-    commit. Nothing is changed.
+    `form` is text, json or sarif (2.1.0, for GitHub and editors). Problems count that are at least
+    as severe as `fail_on`. With `since` only files are judged that differ from that commit of git.
+    Raises SourcesError (65, 66) for a folder that cannot be read, SettingsError (78) for an invalid
+    predeploy.toml, and JobError (64) if git does not know the commit. Nothing is changed.
     """
     folder = read_folder(root)
     problems: list[str] = []
@@ -34,12 +38,14 @@ def lint_folder(
     wanted_format = said_format(folder, environ, problems)
     if problems:
         raise SettingsError(tuple(problems))
-    sources = sources_of(folder, wanted_format, allowed)
+    sources = sources_of(folder.knowing(environ), wanted_format, allowed)
     wanted = _changed_since(root, since, folder) if since else None
     found = lint(sources.migrations, wanted)
     count = len(sources.migrations) if wanted is None else len(wanted)
-    print(_as_json(found, count) if is_json else _as_text(found, count))
-    failing = (*_BY_SEVERITY, "")[: _BY_SEVERITY.index(fail_on) + 1] if fail_on != "never" else ()
+    forms: dict[str, Callable[[tuple[Problem, ...], int], str]]
+    forms = {"json": _as_json, "sarif": partial(_as_sarif, root), "text": _as_text}
+    print(forms[form](found, count))
+    failing = _BY_SEVERITY[: _BY_SEVERITY.index(fail_on) + 1] if fail_on in _BY_SEVERITY else []
     is_bad = any(problem.severity.value in failing for problem in found)
     return ExitCode.REFUSED if is_bad else ExitCode.OK
 
@@ -89,6 +95,38 @@ def _as_json(found: Iterable[Problem], files: int) -> str:
     return json.dumps({"files": files, "findings": told}, ensure_ascii=False)
 
 
+def _as_sarif(root: Path, found: Iterable[Problem], _: int) -> str:
+    """Return a log of SARIF 2.1.0; paths are as the folder was named.
+
+    https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
+    """
+    problems = tuple(found)
+    rules = {each.rule: each.why for each in problems}
+    results = [
+        {
+            "ruleId": each.rule,
+            "level": each.severity.value,
+            "message": {"text": "\n".join(_said(each))},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": quote((root / each.path).as_posix())},
+                        "region": {"startLine": each.line, "startColumn": each.column},
+                    }
+                }
+            ],
+        }
+        for each in problems
+    ]
+    driver = {
+        "name": "predeploy",
+        "version": __version__,
+        "rules": [{"id": name, "shortDescription": {"text": why}} for name, why in rules.items()],
+    }
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False)
+
+
 def _as_text(found: tuple[Problem, ...], files: int) -> str:
     counts = Counter(each.severity.value for each in found)
     told = ", ".join(
@@ -102,9 +140,13 @@ def _lines(problem: Problem) -> Iterator[str]:
     where = f"{problem.path}:{problem.line}:{problem.column}"
     about = f": {problem.about}" if problem.about else ""
     yield f"{where}: {problem.severity.value} {problem.rule}{about}"
-    locks = f" ({problem.lock}: {problem.waits} wait)" if problem.lock else ""
-    yield f"  {problem.why}{locks}"
-    if problem.safe:
-        yield "  instead:"
-        yield from (f"    {line}" for line in problem.safe.splitlines())
+    yield from (f"  {line}" for line in _said(problem))
     yield ""
+
+
+def _said(problem: Problem) -> Iterator[str]:
+    locks = f" ({problem.lock}: {problem.waits} wait)" if problem.lock else ""
+    yield f"{problem.why}{locks}"
+    if problem.safe:
+        yield "instead:"
+        yield from (f"  {line}" for line in problem.safe.splitlines())

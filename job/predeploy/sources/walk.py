@@ -20,6 +20,8 @@ _NEVER_MEANT = ("lost+found", "node_modules")
 _MOST_CIRCLES = 10  # among n folders with links to each other there are more than n! of them
 _MOST_ENTRIES = 50_000  # files and folders; a link to / or to /proc/self leads to more
 VARIABLES = "variables of the environment"
+# Of all tools' variables only these, Flyway's, say what files mean; another one may be a secret.
+_SAYING = ("FLYWAY_PLACEHOLDER", "FLYWAY_TABLE", "FLYWAY_DEFAULT_SCHEMA", "FLYWAY_SCHEMAS")
 """The name, below the migrations, of what stands for the variables of a tool."""
 _CHUNK = 1 << 20  # bytes that are read at once
 _NOWHERE = {errno.ENOENT: "does not exist", errno.ENOTDIR: "is not a folder"}
@@ -56,9 +58,9 @@ class Folder:
     is_there: bool = True
     home: str = BELOW
 
-    def knowing(self, environ: Mapping[str, str], prefixes: tuple[str, ...]) -> "Folder":
-        """Return the folder with the variables of a tool as one file of it more, if it has some."""
-        found = sorted(name for name in environ if name.startswith(prefixes))
+    def knowing(self, environ: Mapping[str, str]) -> "Folder":
+        """Return the folder with a tool's variables as one file of it more, if there are some."""
+        found = sorted(name for name in environ if name.startswith(_SAYING))
         if not found:
             return self
         text = "".join(f"{name}={environ[name]}\n" for name in found)

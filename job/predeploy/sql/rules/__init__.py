@@ -65,7 +65,8 @@ class Reader:
         """
         self._past = Past(self._past.filled)
         for statements in transactions:
-            self._past.locked, self._past.unproved = [], set()
+            past = self._past
+            past.locked, past.unproved, past.told = [], set(), set()
             for statement in statements:
                 if not statement.node:
                     continue
@@ -73,6 +74,7 @@ class Reader:
                 for rule in RULES:
                     for hit in rule.check(subject):
                         yield Risk(rule, statement, hit.about, hit.safe)
+                        past.told.add(rule.name)
                 self._remember(subject)
 
     def _remember(self, subject: Subject) -> None:

@@ -26,8 +26,8 @@ class Past:
     `filled` has columns, each behind its table, in which a validated CHECK allows no null: of the
     whole folder. `made` has the names of the tables that the file has made, which nobody else uses,
     and `indexed` the columns of its indexes, each behind its table. `locked` has the other tables
-    that the transaction has locked against readers or writers, and `unproved` the constraints that
-    it has added NOT VALID, each behind its table.
+    that the transaction has locked against readers or writers, `unproved` the constraints that it
+    has added NOT VALID, each behind its table, and `told` the rules that were found in it.
     """
 
     filled: set[tuple[str, str]] = field(default_factory=set)
@@ -35,6 +35,7 @@ class Past:
     indexed: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
     locked: list[str] = field(default_factory=list)
     unproved: set[tuple[str, str]] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
