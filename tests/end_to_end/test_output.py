@@ -105,6 +105,16 @@ def test_an_exit_code_is_explained() -> None:
     assert done.stdout == f" 80 failed: {ExitCode.FAILED.explanation}\n"
 
 
+@pytest.mark.parametrize("name", ["foreign-key-validated", "adding-foreign-key-constraint"])
+def test_a_rule_is_explained_by_any_of_its_names(name: str) -> None:
+    """With its lock and its examples; another linter's name for it does as well."""
+    told = run_job("explain", name, environ={}, check=0).stdout
+
+    assert told.startswith("foreign-key-validated (warning): writes to both tables stand still")
+    assert "lock: SHARE ROW EXCLUSIVE; writes to both tables wait" in told
+    assert "NOT VALID;" in told
+
+
 def test_all_exit_codes_are_explained() -> None:
     """`explain` alone is the whole contract, one line a code."""
     done = run_job("explain", environ={})

@@ -92,10 +92,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str], edge: Edge) -> ExitCod
         _require_use(arguments, given)
     except JobError as error:
         return _end(_early(" ".join(argv[:1]), error), _output_of(environ), edge)
-    if arguments.command == "explain":
-        return _explain(arguments.code)
     try:
-        if arguments.command in ("demo", "lint", "new", "init"):
+        if arguments.command in ("demo", "explain", "lint", "new", "init"):
             return _without_report(arguments, environ, edge)
     except JobError as error:
         return _end(_early(arguments.command, error), _output_of(environ), edge)
@@ -110,6 +108,10 @@ def _without_report(
         from predeploy.cli.demo import demo  # noqa: PLC0415 - only here is a server of our own needed
 
         return demo(environ, lambda settings: main(["run"], settings, edge))
+    if arguments.command == "explain":
+        from predeploy.cli.explain import explain  # noqa: PLC0415 - as above
+
+        return explain(arguments.what)
     if arguments.command == "lint":
         from predeploy.cli.lint import lint_folder  # noqa: PLC0415 - as above
 
@@ -298,14 +300,6 @@ def _append(path: Path, text: str) -> None:
         structlog.get_logger().warning(f"the summary was not written to {path}: {error.strerror}")
 
 
-def _explain(code: str) -> ExitCode:
-    known = {str(int(c)): c for c in ExitCode} | {c.label: c for c in ExitCode}
-    for exit_code in [known[code]] if code else list(ExitCode):
-        again = "; may pass when run again" if exit_code.is_retryable else ""
-        print(f"{int(exit_code):>3} {exit_code.label}{again}: {exit_code.explanation}")
-    return ExitCode.OK
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="predeploy",
@@ -387,9 +381,8 @@ def _parser() -> argparse.ArgumentParser:
         help="also those by which this platform runs predeploy",
     )
     command.add_argument("--write", action="store_true", help="write what is shown without it")
-    names = [name for code in ExitCode for name in (str(int(code)), code.label)]
-    add("explain", "explain an exit code").add_argument(
-        "code", nargs="?", choices=names, metavar="CODE"
+    add("explain", "explain an exit code or a rule of lint").add_argument(
+        "what", nargs="?", default="", metavar="CODE or RULE"
     )
     add("demo", "start a temporary PostgreSQL, run predeploy on it twice, and stop it")
     return parser
