@@ -12,7 +12,7 @@ _HEAD = """# The rules of `predeploy lint`
 go wrong with them on a database in use. Tables that the same file makes are left alone, as nobody uses them yet.
 
 An **error** fails or is refused where the table holds rows, a **warning** makes others wait or breaks the app that still
-runs, a **note** is good to know. One statement is silenced by a comment before it, with a reason:
+runs, a **note** is good to know, and told with `--notes`. One statement is silenced by a comment before it, with a reason:
 
 ```sql
 -- predeploy: ignore index-without-concurrently: the table has ten rows

@@ -50,6 +50,18 @@ def test_it_fails_for_what_is_bad_enough(
     assert run_job("lint", *fail_on, environ=environ).returncode == code
 
 
+def test_notes_are_counted_and_told_when_asked_for(folder: Folder) -> None:
+    """A note is true of most files: told each time, nobody would read the rest."""
+    root = str(folder({"migrations/1_a.sql": "alter type mood add value 'calm';"}))
+
+    quiet = run_job("lint", root, environ={}).stdout
+    told = run_job("lint", root, "--notes", environ={}).stdout
+
+    assert quiet == "1 file looked at: 0 errors, 0 warnings, 1 note; --notes shows them\n"
+    assert "note enum-value-appended: mood.calm" in told
+    assert told.endswith("1 file looked at: 0 errors, 0 warnings, 1 note\n")
+
+
 def test_json_is_one_document(folder: Folder) -> None:
     done = run_job("lint", str(folder(FILES | LOSS)), "--format", "json", environ={})
 

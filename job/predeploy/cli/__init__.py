@@ -121,6 +121,7 @@ def _without_report(
             since=arguments.since,
             fail_on=arguments.fail_on,
             form=arguments.format,
+            shows_notes=arguments.notes or arguments.fail_on == "note",
         )
     if arguments.command == "new":
         from predeploy.cli.new import new  # noqa: PLC0415 - as above
@@ -370,6 +371,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("error", "warning", "note", "never"),
         help="the least severity for which it exits with 84 (error unless said)",
     )
+    command.add_argument("--notes", action="store_true", help="show notes, too")
     add("new", "make the next migration's file, as the folder's own tool would").add_argument(
         "name", metavar="NAME", help="what it does, such as add_email"
     )

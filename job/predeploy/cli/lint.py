@@ -22,14 +22,21 @@ _BY_SEVERITY = [severity.value for severity in Severity]
 
 
 def lint_folder(
-    root: Path, environ: Mapping[str, str], *, since: str, fail_on: str, form: str
+    root: Path,
+    environ: Mapping[str, str],
+    *,
+    since: str,
+    fail_on: str,
+    form: str,
+    shows_notes: bool,
 ) -> ExitCode:
     """Print the problems of the migrations in the folder `root`; return 84 if there are some.
 
-    `form` is text, json or sarif (2.1.0, for GitHub and editors). Problems count that are at least
-    as severe as `fail_on`. With `since` only files are judged that differ from that commit of git.
-    Raises SourcesError (65, 66) for a folder that cannot be read, SettingsError (78) for an invalid
-    predeploy.toml, and JobError (64) if git does not know the commit. Nothing is changed.
+    `form` is text, json or sarif (2.1.0, for GitHub and editors). Notes are counted, and told only
+    if `shows_notes`. For the status problems count that are at least as severe as `fail_on`. With
+    `since` only files are judged that differ from that commit of git. Raises SourcesError (65, 66)
+    for a folder that cannot be read, SettingsError (78) for an invalid predeploy.toml, and JobError
+    (64) if git does not know the commit. Nothing is changed.
     """
     folder = read_folder(root)
     problems: list[str] = []
@@ -44,7 +51,11 @@ def lint_folder(
     count = len(sources.migrations) if wanted is None else len(wanted)
     forms: dict[str, Callable[[tuple[Problem, ...], int], str]]
     forms = {"json": _as_json, "sarif": partial(_as_sarif, root), "text": _as_text}
-    print(forms[form](found, count))
+    shown = tuple(p for p in found if shows_notes or p.severity is not Severity.NOTE)
+    if shown or form != "text":
+        print(forms[form](shown, count))
+    if form == "text":
+        print(_summary(found, count, is_whole=len(shown) == len(found)))
     failing = _BY_SEVERITY[: _BY_SEVERITY.index(fail_on) + 1] if fail_on in _BY_SEVERITY else []
     is_bad = any(problem.severity.value in failing for problem in found)
     return ExitCode.REFUSED if is_bad else ExitCode.OK
@@ -127,13 +138,17 @@ def _as_sarif(root: Path, found: Iterable[Problem], _: int) -> str:
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False)
 
 
-def _as_text(found: tuple[Problem, ...], files: int) -> str:
+def _as_text(found: tuple[Problem, ...], _: int) -> str:
+    return "\n".join(line for each in found for line in _lines(each))
+
+
+def _summary(found: tuple[Problem, ...], files: int, *, is_whole: bool) -> str:
     counts = Counter(each.severity.value for each in found)
     told = ", ".join(
         f"{counts[name]} {name}{'s' if counts[name] != 1 else ''}" for name in _BY_SEVERITY
     )
-    last = f"{files} file{'s' if files != 1 else ''} looked at: {told}"
-    return "\n".join((*(line for each in found for line in _lines(each)), last))
+    more = "" if is_whole else "; --notes shows them"
+    return f"{files} file{'s' if files != 1 else ''} looked at: {told}{more}"
 
 
 def _lines(problem: Problem) -> Iterator[str]:
