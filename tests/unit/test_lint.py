@@ -85,6 +85,14 @@ def test_a_file_that_cannot_be_read_is_an_error_in_its_line() -> None:
     assert problem.rule == "unreadable"
 
 
+def test_what_was_not_looked_at_is_told() -> None:
+    """A file in Go, and a statement that our parser does not know."""
+    in_go = Script("1_a.go", "migrations/1_a.go", "", "", only_by="goose")
+
+    assert [p.rule for p in lint([in_go])] == ["not-looked-at"]
+    assert found("create table t (a int) in a future manner;") == [("unparsed", 1)]
+
+
 SILENT = [
     f"-- predeploy: ignore index-without-concurrently: it is small\n{INDEX}",
     f"-- predeploy: ignore add_index, drop-index: as strong_migrations calls it\n{INDEX}",

@@ -15,6 +15,7 @@ from predeploy.sql.rules import Reader, Risk, Severity
 _UNUSED = "unused-ignore"
 _REASONLESS = "ignore-without-reason"
 _UNDECLARED = "undeclared-loss"
+_UNREAD = "not-looked-at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,10 @@ def lint(scripts: Sequence[Script], wanted: Collection[str] | None = None) -> tu
 
 
 def _unreadable(script: Script, cut: ScriptSteps) -> Iterator[Problem]:
+    if script.only_by:
+        why = f"only {script.only_by} can run it, so nothing of it was looked at"
+        yield Problem(_UNREAD, Severity.WARNING, script.path, 1, 1, "", why)
+        return
     for finding in cut.findings:
         severity = Severity.ERROR if finding.exit_code else Severity.WARNING
         where = finding.message.removeprefix(f"{script.path}:")
